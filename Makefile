@@ -1,0 +1,51 @@
+# The two commands of this project: `make run` (the main job) and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+OUT ?= reports/$(shell date +%Y%m%d-%H%M%S)
+WORKERS ?= 2
+
+.PHONY: run test check lint types fetch test-lowest benchmark clean
+
+run: fetch
+	$(BIN)/anda report --model smollm2-135m --out $(OUT)
+
+test: fetch
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests
+
+check: lint types test
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/pyright
+
+fetch: $(STAMP)
+	$(BIN)/anda fetch
+
+benchmark: $(STAMP)
+	$(BIN)/pytest tests/benchmarks --benchmark-only --override-ini addopts="--import-mode=importlib"
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+# The lower bounds of pyproject.toml, installed exactly and tested.
+test-lowest: .venv-lowest/.installed
+	.venv-lowest/bin/anda fetch
+	.venv-lowest/bin/pytest -n $(WORKERS) -m "not slow" tests
+
+.venv-lowest/.installed: pyproject.toml scripts/lowest_versions.py
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --upgrade pip
+	.venv-lowest/bin/python scripts/lowest_versions.py pyproject.toml > .venv-lowest/constraints.txt
+	.venv-lowest/bin/python -m pip install --quiet --editable ".[dev]" --constraint .venv-lowest/constraints.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) .venv-lowest build *.egg-info

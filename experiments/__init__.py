@@ -1,0 +1,1 @@
+"""Questions: the main job, sweeps, reports and the command line."""

@@ -1,0 +1,24 @@
+"""Cycle counts that the circuits state and the simulator uses: the one place for both.
+
+`rtl/` builds circuits that take exactly these cycles (tests prove it), `sim/` computes with them. Sources: Anda paper
+(arXiv 2411.15982) sections III and IV; the published PE efficiencies equal area ratio times 16 / (M + 1).
+"""
+
+SIGN_LOAD_CYCLES = 1
+"""Cycles to load a group's sign plane and exponent into a processing element, before the first mantissa plane."""
+
+WEIGHT_LOAD_CYCLES = 4
+"""Cycles to stream one group of weights for 16 columns: 16 x 64 x 4 bit over a 1024-bit buffer port."""
+
+FP16_GROUP_CYCLES = 16
+"""Cycles that a 16-bit baseline PE of equal peak throughput (4 MAC per cycle) takes for a group of 64."""
+
+
+def pe_cycles_per_group(mantissa_bits: int) -> int:
+    """Cycles of one bit-serial PE for one group: the sign plane, then one cycle per mantissa plane."""
+    return SIGN_LOAD_CYCLES + mantissa_bits
+
+
+def array_cycles_per_group(mantissa_bits: int, weight_load_cycles: int = WEIGHT_LOAD_CYCLES) -> int:
+    """Cycles of the array for one group when the weights stream from the buffer: ``max(M + 1, 4)``."""
+    return max(pe_cycles_per_group(mantissa_bits), weight_load_cycles)

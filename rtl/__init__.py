@@ -1,0 +1,1 @@
+"""The circuits, in Amaranth, with testbenches and Verilog output."""

@@ -1,0 +1,1 @@
+"""The machine: timing, buffers, DRAM, energy and area."""
