@@ -1,1 +1,17 @@
 """Numbers: formats as frozen value objects, pure functions over NumPy arrays. No files, no models, no clocks."""
+
+from .anda import AndaFormat, AndaTensor
+from .errors import InputError
+from .gemm import GemmFlags, fp_int_gemm
+from .gemm_reference import fp_int_gemm_reference
+from .int4 import Int4Weights
+
+__all__ = [
+    "AndaFormat",
+    "AndaTensor",
+    "GemmFlags",
+    "InputError",
+    "Int4Weights",
+    "fp_int_gemm",
+    "fp_int_gemm_reference",
+]

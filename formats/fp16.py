@@ -1,0 +1,38 @@
+"""FP16 (IEEE 754 binary16) taken apart into integers, and put together again with this project's overflow rule."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_FP16 = 65504.0
+"""The largest finite FP16 magnitude: exponent field 30, fraction 1023."""
+
+OVERFLOW_FP16 = 65520.0
+"""The smallest magnitude that round to nearest even would turn into an infinity."""
+
+
+class Fp16Fields(NamedTuple):
+    """Integer fields of FP16 values: each value is ``(-1)^sign * significand * 2^(exponent - 25)``."""
+
+    signs: NDArray[np.bool_]
+    exponents: NDArray[np.uint8]  # effective: the exponent field, at least 1
+    significands: NDArray[np.uint16]  # 11 bits, hidden bit included
+
+
+def split_fp16(bits: NDArray[np.uint16]) -> Fp16Fields:
+    """Fields of finite FP16 values given as bit patterns, any shape."""
+    exponents = ((bits >> 10) & 31).astype(np.uint8)
+    significands = np.bitwise_or(bits & np.uint16(1023), (exponents > 0).astype(np.uint16) << np.uint16(10))
+    return Fp16Fields((bits >> 15).astype(np.bool_), np.maximum(exponents, 1), significands)
+
+
+def saturate_nonfinite(bits: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Bit patterns with infinities and NaN replaced by the largest finite magnitude of the same sign."""
+    return np.where((bits & 0x7C00) == 0x7C00, (bits & 0x8000) | np.uint16(0x7BFF), bits)
+
+
+def round_to_fp16(values: NDArray[np.floating]) -> tuple[NDArray[np.float16], bool]:
+    """Round to nearest even to FP16; overflow saturates to +-65504. Also tells whether any value overflowed."""
+    overflowed = bool((np.abs(values) >= OVERFLOW_FP16).any())
+    return np.clip(values, -MAX_FP16, MAX_FP16).astype(np.float16), overflowed
