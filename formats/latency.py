@@ -7,6 +7,12 @@
 SIGN_LOAD_CYCLES = 1
 """Cycles to load a group's sign plane and exponent into a processing element, before the first mantissa plane."""
 
+PE_RESULT_CYCLES = 1
+"""Cycles from a processing element's last mantissa plane until its dot product is valid."""
+
+BPC_LATENCY_CYCLES = 1
+"""Cycles from a compressor lane's taking a group of FP16 values until the group's sign plane and exponent are valid."""
+
 WEIGHT_LOAD_CYCLES = 4
 """Cycles to stream one group of weights for 16 columns: 16 x 64 x 4 bit over a 1024-bit buffer port."""
 
@@ -22,3 +28,8 @@ def pe_cycles_per_group(mantissa_bits: int) -> int:
 def array_cycles_per_group(mantissa_bits: int, weight_load_cycles: int = WEIGHT_LOAD_CYCLES) -> int:
     """Cycles of the array for one group when the weights stream from the buffer: ``max(M + 1, 4)``."""
     return max(pe_cycles_per_group(mantissa_bits), weight_load_cycles)
+
+
+def bpc_cycles_per_group(mantissa_bits: int) -> int:
+    """Cycles of one compressor lane for one group: the sign plane, then one cycle per mantissa plane."""
+    return SIGN_LOAD_CYCLES + mantissa_bits

@@ -1,0 +1,140 @@
+"""The bit-plane compressor: FP16 groups in, Anda bit-planes out."""
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .interfaces import EXPONENT_BITS, FP16, MAX_LANES, MAX_MANTISSA_BITS, Stream, check_range, plane_layout
+
+SIGNIFICAND_BITS = 11
+
+
+def compressor_layout(lanes: int, max_mantissa_bits: int) -> data.StructLayout:
+    """One group to compress.
+
+    Members
+    -------
+    values : `ArrayLayout(FP16, lanes)`
+        The group's halves.
+    mantissa_bits : `range(max_mantissa_bits + 1)`
+        M of this group, 1 to `max_mantissa_bits`.
+    """
+    return data.StructLayout({"values": data.ArrayLayout(FP16, lanes), "mantissa_bits": max_mantissa_bits.bit_length()})
+
+
+def maximum(m: Module, values: Sequence[Value], bits: int) -> Value:
+    """Largest of unsigned `values` of `bits` bits.
+
+    Bit by bit from the top, those that lack a bit that another candidate has drop out: an OR tree per bit, about half
+    the gates of a tree of comparators.
+    """
+    candidates: Value = Const(2 ** len(values) - 1)
+    result: list[Value] = []
+    for bit in reversed(range(bits)):
+        hits = Signal(len(values), name=f"hits_{bit}")
+        m.d.comb += hits.eq(candidates & Cat(value[bit] for value in values))
+        candidates = Mux(hits.any(), hits, candidates)
+        result.insert(0, hits.any())
+    return Cat(result)
+
+
+class BpcLane(wiring.Component):
+    """Compressor of one group: shared exponent, then one bit-plane per cycle (Anda paper, section IV-C).
+
+    An element is its sign, its 11-bit significand and its effective exponent. Against the group's largest exponent each
+    element gets a countdown; while it runs the element sends zeros, afterwards its significand from the most
+    significant bit down. That truncates toward zero at M bits, wherever M lies: the planes equal those of
+    ``AndaFormat(mantissa_bits=M, nonfinite="saturate").encode(values)``.
+
+    Infinities and NaN become the largest finite magnitude with their sign, and set `saturated` until reset.
+
+    Timing: the group is taken in one cycle, its sign plane and exponent are valid in the next
+    (`formats.latency.BPC_LATENCY_CYCLES`), the M mantissa planes follow. The next group is taken together with the last
+    plane, so a group takes M + 1 cycles (`formats.latency.bpc_cycles_per_group`) and the planes have no gap.
+
+    Parameters
+    ----------
+    lanes : `int`
+        Elements per group, 1 to 128.
+    max_mantissa_bits : `int`
+        Largest M, 1 to 16.
+
+    Members
+    -------
+    group : `In(stream.Signature(compressor_layout(lanes, max_mantissa_bits)))`
+        The group's FP16 values and its M.
+    planes : `Out(stream.Signature(plane_layout(lanes)))`
+        Sign plane with the shared exponent, then M mantissa planes.
+    saturated : `Out(1)`
+        Sticky: an infinity or NaN was replaced.
+    """
+
+    group: Stream
+    planes: Stream
+    saturated: Signal
+
+    def __init__(self, *, lanes: int = 64, max_mantissa_bits: int = MAX_MANTISSA_BITS) -> None:
+        self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
+        self.max_mantissa_bits = check_range("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
+        super().__init__(
+            {
+                "group": In(stream.Signature(compressor_layout(lanes, max_mantissa_bits))),
+                "planes": Out(stream.Signature(plane_layout(lanes))),
+                "saturated": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the circuit."""
+        m = Module()
+        signs = Signal(self.lanes)
+        significands = [Signal(SIGNIFICAND_BITS, name=f"significand_{lane}") for lane in range(self.lanes)]
+        # the effective exponents until the sign plane is sent, from then on the countdowns
+        exponents = [Signal(EXPONENT_BITS, name=f"exponent_{lane}") for lane in range(self.lanes)]
+        sign_phase = Signal()
+        remaining = Signal.like(self.group.payload.mantissa_bits)
+
+        planes = self.planes.payload
+        bits = [
+            (exponent == 0) & significand[-1] for exponent, significand in zip(exponents, significands, strict=True)
+        ]
+        shared_exponent = Signal(EXPONENT_BITS)
+        m.d.comb += [
+            shared_exponent.eq(maximum(m, exponents, EXPONENT_BITS)),
+            planes.plane.eq(Mux(sign_phase, signs, Cat(bits))),
+            planes.exponent.eq(shared_exponent),
+            planes.last.eq(~sign_phase & (remaining == 1)),
+            self.planes.valid.eq(sign_phase | remaining.any()),
+            self.group.ready.eq(~self.planes.valid | (planes.last & self.planes.ready)),
+        ]
+        with m.If(self.planes.valid & self.planes.ready):
+            m.d.sync += sign_phase.eq(0)
+            with m.If(sign_phase):
+                m.d.sync += [exponent.eq(shared_exponent - exponent) for exponent in exponents]
+            with m.Else():
+                m.d.sync += remaining.eq(remaining - 1)
+                for exponent, significand in zip(exponents, significands, strict=True):
+                    with m.If(exponent == 0):
+                        m.d.sync += significand.eq(significand << 1)
+                    with m.Else():
+                        m.d.sync += exponent.eq(exponent - 1)
+        with m.If(self.group.valid & self.group.ready):
+            m.d.sync += [sign_phase.eq(1), remaining.eq(self.group.payload.mantissa_bits)]
+            self._load(m, signs, significands, exponents)
+        return m
+
+    def _load(self, m: Module, signs: Value, significands: Sequence[Signal], exponents: Sequence[Signal]) -> None:
+        """Take the fields of the group's values apart."""
+        for lane in range(self.lanes):
+            value = self.group.payload.values[lane]
+            nonfinite = value.exponent.all()
+            normal = value.exponent.any()
+            m.d.sync += [
+                signs[lane].eq(value.sign),
+                significands[lane].eq(Cat(value.fraction | nonfinite.replicate(10), normal)),
+                exponents[lane].eq(Cat((value.exponent[0] | ~normal) & ~nonfinite, value.exponent[1:])),
+            ]
+            with m.If(nonfinite):
+                m.d.sync += self.saturated.eq(1)

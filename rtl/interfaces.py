@@ -1,0 +1,73 @@
+"""What the circuits say to each other: payload layouts of their streams, and the checks of their parameters.
+
+Every circuit talks in streams (`amaranth.lib.stream`): a payload moves in each cycle in which `valid` and `ready` are
+both high. A producer that has raised `valid` holds it and the payload until the payload has moved.
+"""
+
+from typing import Any, Protocol
+
+from amaranth.hdl import Value, signed, unsigned
+from amaranth.lib import data
+
+from ..formats import InputError
+
+MAX_LANES = 128
+MAX_MANTISSA_BITS = 16
+EXPONENT_BITS = 5
+
+
+class Stream(Protocol):
+    """A stream port, for the type checker; the object is an `amaranth.lib.stream.Interface`."""
+
+    payload: Any
+    valid: Value
+    ready: Value
+
+
+FP16 = data.StructLayout({"fraction": 10, "exponent": EXPONENT_BITS, "sign": 1})
+"""A half, as IEEE 754 lays it out: `fraction` in bits 0 to 9, `exponent` in bits 10 to 14, `sign` in bit 15."""
+
+
+def plane_layout(lanes: int) -> data.StructLayout:
+    """One bit-plane of a group. A group is its sign plane, then M mantissa planes, the most significant first.
+
+    Members
+    -------
+    plane : `unsigned(lanes)`
+        Bit i belongs to element i.
+    exponent : `unsigned(5)`
+        The group's shared exponent, 1 to 30. Only read with the sign plane.
+    last : `unsigned(1)`
+        Set with the last mantissa plane of the group, and only then: the stream itself says what M is.
+    """
+    return data.StructLayout({"plane": unsigned(lanes), "exponent": unsigned(EXPONENT_BITS), "last": 1})
+
+
+def partial_sum_bits(lanes: int, weight_bits: int, max_mantissa_bits: int) -> int:
+    """Bits of a signed integer that holds every dot product of `lanes` mantissas and weights.
+
+    The extreme is lanes * (2**M - 1) * 2**(weight_bits - 1): 26 bits at 64 lanes, INT4 and M = 16.
+    """
+    extreme = lanes * (2**max_mantissa_bits - 1) * 2 ** (weight_bits - 1)
+    return extreme.bit_length() + 1
+
+
+def partial_sum_layout(lanes: int, weight_bits: int, max_mantissa_bits: int) -> data.StructLayout:
+    """A group's integer dot product P; its value is ``partial_sum * 2**(exponent - 14)``.
+
+    Members
+    -------
+    partial_sum : `signed(partial_sum_bits(...))`
+        Sum over the lanes of (-1)**sign * mantissa * weight.
+    exponent : `signed(6)`
+        The shared exponent less M, so that whoever converts the sum needs to know neither.
+    """
+    bits = partial_sum_bits(lanes, weight_bits, max_mantissa_bits)
+    return data.StructLayout({"partial_sum": signed(bits), "exponent": signed(6)})
+
+
+def check_range(field: str, value: int, lowest: int, highest: int) -> int:
+    """Return `value` if it is an integer from `lowest` to `highest`; raise `InputError` that names `field` if not."""
+    if isinstance(value, bool) or value not in range(lowest, highest + 1):
+        raise InputError(f"{field}: {value!r} is not valid; choose an integer from {lowest} to {highest}")
+    return value

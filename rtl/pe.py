@@ -1,0 +1,143 @@
+"""The bit-serial processing element: one group's integer dot product, a bit-plane per cycle."""
+
+from collections.abc import Sequence
+
+from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .interfaces import (
+    MAX_LANES,
+    MAX_MANTISSA_BITS,
+    Stream,
+    check_range,
+    partial_sum_layout,
+    plane_layout,
+)
+
+
+def adder_tree(terms: Sequence[Value], term_bits: int, carries: Sequence[Value]) -> Value:
+    """Balanced tree that sums signed `terms` of `term_bits` bits and as many single-bit `carries`.
+
+    A tree over n terms has n - 1 adders, and each takes one of the carries as its carry-in; only the n-th carry
+    costs anything: it rides on the result, for the adder that follows. Any n works; an odd one out moves up a level.
+    """
+    free = list(carries)
+    level = [(term, 1) for term in terms]
+    while len(level) > 1:
+        above = [
+            _add(left, right, free.pop(), term_bits) for left, right in zip(level[0::2], level[1::2], strict=False)
+        ]
+        level = above + level[len(above) * 2 :]
+    return level[0][0] + free.pop()
+
+
+def _add(left: tuple[Value, int], right: tuple[Value, int], carry: Value, term_bits: int) -> tuple[Value, int]:
+    """Sum of two subtrees, each with its number of terms; k terms and at most k - 1 carries never overflow."""
+    count = left[1] + right[1]
+    total = left[0] + right[0] + carry
+    return total[: term_bits + (count - 1).bit_length()].as_signed(), count
+
+
+class AndaPE(wiring.Component):
+    """Bit-serial dot product of a group of Anda activations with integer weights (Anda paper, section IV-B).
+
+    First element, then bit-plane: in each cycle all lanes of one mantissa plane are summed with their signed weights,
+    and the accumulator takes ``2 * accumulator + sum``. After M planes it holds
+    ``sum over i of (-1)**sign[i] * mantissa[i] * weight[i]``, exactly. M may differ from group to group.
+
+    A negative element adds its weight's complement and a carry; a 64-lane tree has room for all 64 carries
+    (`adder_tree`), so signs cost one XOR per weight bit and no adder.
+
+    Timing: the sign plane and each mantissa plane take one cycle, so a group takes M + 1 cycles
+    (`formats.latency.pe_cycles_per_group`) and groups follow each other without a gap. The result is valid in the cycle
+    after the last plane. It is held until it is taken; the next group's sign plane waits for that, so a consumer that
+    is always ready costs nothing.
+
+    The element stores no weights. It reads them in every mantissa plane and takes them with the last one, so whoever
+    sends them holds them for the length of a group, as the stream rule says; the array's double buffer does.
+
+    Parameters
+    ----------
+    lanes : `int`
+        Elements per group, 1 to 128.
+    weight_bits : `int`
+        Bits of a signed weight, 2 to 8. INT4 codes of -8 to 7 need 4; affine codes of 0 to 15 need 5.
+    max_mantissa_bits : `int`
+        Largest M, 1 to 16. Sizes the accumulator.
+
+    Members
+    -------
+    activation : `In(stream.Signature(plane_layout(lanes)))`
+        Planes of the groups: sign, then mantissa from the most significant bit down; `last` closes the group.
+    weights : `In(stream.Signature(ArrayLayout(signed(weight_bits), lanes)))`
+        One weight per lane, once per group.
+    result : `Out(stream.Signature(partial_sum_layout(...)))`
+        Dot product and the exponent of its least significant bit.
+    """
+
+    activation: Stream
+    weights: Stream
+    result: Stream
+
+    def __init__(self, *, lanes: int = 64, weight_bits: int = 4, max_mantissa_bits: int = MAX_MANTISSA_BITS) -> None:
+        self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
+        self.weight_bits = check_range("weight_bits", weight_bits, 2, 8)
+        self.max_mantissa_bits = check_range("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
+        super().__init__(
+            {
+                "activation": In(stream.Signature(plane_layout(lanes))),
+                "weights": In(stream.Signature(data.ArrayLayout(signed(weight_bits), lanes))),
+                "result": Out(stream.Signature(partial_sum_layout(lanes, weight_bits, max_mantissa_bits))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the circuit."""
+        m = Module()
+        signs = Signal(self.lanes)
+        accumulator = Signal.like(self.result.payload.partial_sum)
+        exponent = Signal.like(self.result.payload.exponent)
+        loaded = Signal()
+        done = Signal()
+        activation = self.activation.payload
+
+        sign_taken = Signal()
+        plane_taken = Signal()
+        m.d.comb += [
+            self.activation.ready.eq(Mux(loaded, self.weights.valid, ~done | self.result.ready)),
+            sign_taken.eq(self.activation.valid & self.activation.ready & ~loaded),
+            plane_taken.eq(self.activation.valid & self.activation.ready & loaded),
+            self.weights.ready.eq(self.activation.valid & loaded & activation.last),
+            self.result.valid.eq(done),
+            self.result.payload.partial_sum.eq(accumulator),
+            self.result.payload.exponent.eq(exponent),
+        ]
+        with m.If(done & self.result.ready):
+            m.d.sync += done.eq(0)
+        with m.If(sign_taken):
+            m.d.sync += [
+                signs.eq(activation.plane),
+                exponent.eq(activation.exponent),
+                accumulator.eq(0),
+                loaded.eq(1),
+            ]
+        with m.If(plane_taken):
+            m.d.sync += [
+                accumulator.eq((accumulator << 1) + self._plane_sum(activation.plane, signs)),
+                exponent.eq(exponent - 1),
+                loaded.eq(~activation.last),
+                done.eq(activation.last),
+            ]
+        return m
+
+    def _plane_sum(self, plane: Value, signs: Value) -> Value:
+        """Sum over the lanes of the plane's bit times the signed weight."""
+        weights = Value.cast(self.weights.payload)
+        negated = [
+            weights.word_select(lane, self.weight_bits) ^ signs[lane].replicate(self.weight_bits)
+            for lane in range(self.lanes)
+        ]
+        terms = [(weight & plane[lane].replicate(self.weight_bits)).as_signed() for lane, weight in enumerate(negated)]
+        carries = plane & signs
+        return adder_tree(terms, self.weight_bits, [carries[lane] for lane in range(self.lanes)])

@@ -1,0 +1,236 @@
+"""Drives the circuits with values of `formats`, and compares what comes out with what `formats` says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..formats import AndaFormat, AndaTensor, InputError, Int4Weights
+from ..formats.bitplanes import pack_bits, unpack_bits
+from ..formats.latency import pe_cycles_per_group
+from .bpc import BpcLane
+from .interfaces import EXPONENT_BITS, partial_sum_bits
+from .packing import pack, unpack
+from .pe import AndaPE
+from .simulate import Pause, run_streams
+
+
+@dataclass(frozen=True)
+class PeRun:
+    """What an `AndaPE` computed.
+
+    Attributes
+    ----------
+    partial_sums : int64 ``[segments]``
+        The integer dot products.
+    exponents : int64 ``[segments]``
+        Shared exponent less M: a sum's value is ``partial_sum * 2**(exponent - 14)``.
+    cycles : `int`
+        Clock cycles from the first sign plane to the last mantissa plane, both included.
+    """
+
+    partial_sums: NDArray[np.int64]
+    exponents: NDArray[np.int64]
+    cycles: int
+
+
+@dataclass(frozen=True)
+class BpcRun:
+    """What a `BpcLane` emitted.
+
+    Attributes
+    ----------
+    tensor : `AndaTensor`
+        The planes and exponents, with the lane's sticky flag as `saturated`.
+    cycles : `int`
+        Clock cycles from the first sign plane to the last mantissa plane, both included.
+    latency_cycles : `int`
+        Clock cycles from taking the first group to its sign plane.
+    """
+
+    tensor: AndaTensor
+    cycles: int
+    latency_cycles: int
+
+
+@dataclass(frozen=True)
+class TraceComparison:
+    """The dot products of a slice of a GeMM, from the circuit and from `formats`.
+
+    Attributes
+    ----------
+    partial_sums, expected : int64 ``[tokens, outputs, segments]``
+        From the circuit, and from the tensors' integers.
+    cycles, predicted_cycles : `int`
+        Counted in the simulation, and stated by `formats.latency`.
+    """
+
+    partial_sums: NDArray[np.int64]
+    expected: NDArray[np.int64]
+    cycles: int
+    predicted_cycles: int
+
+    @property
+    def mismatches(self) -> int:
+        """Dot products that differ."""
+        return int(np.count_nonzero(self.partial_sums != self.expected))
+
+    def report(self) -> str:
+        """One line: how many sums agree, and the first one that does not, with its place."""
+        if not self.mismatches:
+            return f"{self.expected.size} partial sums equal, {self.cycles} cycles ({self.predicted_cycles} predicted)"
+        first = tuple(int(i) for i in np.argwhere(self.partial_sums != self.expected)[0])
+        return (
+            f"{self.mismatches} of {self.expected.size} partial sums differ; the first at [token, output, segment] = "
+            f"{list(first)}: circuit {self.partial_sums[first]}, formats {self.expected[first]}"
+        )
+
+
+def plane_stream(tensor: AndaTensor, lanes: int) -> list[int]:
+    """Packed payloads of `interfaces.plane_layout(lanes)`: every group of `tensor`, cut into segments of `lanes`."""
+    if tensor.format.reconstruct != "truncate":
+        raise InputError('activations: the circuit has no midpoint reconstruction; encode with reconstruct="truncate"')
+    group_size, mantissa_bits = tensor.format.group_size, tensor.format.mantissa_bits
+    signs = unpack_bits(tensor.signs, group_size).reshape(-1, 1, group_size)
+    planes = unpack_bits(tensor.planes, group_size).reshape(-1, mantissa_bits, group_size)
+    rows = np.concatenate([signs, planes], axis=1).reshape(len(signs), mantissa_bits + 1, -1, lanes)
+    rows = rows.transpose(0, 2, 1, 3)  # [groups, segments, planes, lanes]
+    words = np.zeros((*rows.shape[:3], lanes + EXPONENT_BITS + 1), np.uint8)
+    words[..., :lanes] = rows
+    exponents = tensor.exponents.reshape(-1, 1, 1, 1)
+    words[..., lanes : lanes + EXPONENT_BITS] = exponents >> np.arange(EXPONENT_BITS) & 1
+    words[..., -1, -1] = 1
+    return pack(words.reshape(-1, words.shape[-1]), 1)
+
+
+def run_pe(
+    activations: AndaTensor,
+    codes: NDArray[np.int8],
+    *,
+    weight_bits: int | None = None,
+    pauses: Mapping[str, Pause] | None = None,
+    vcd: Path | None = None,
+) -> PeRun:
+    """Run an `AndaPE` over groups, one after the other.
+
+    Parameters
+    ----------
+    activations
+        Groups in C order; each is cut into ``group_size / lanes`` segments.
+    codes
+        int8 ``[lanes, segments]``: the weights of each segment.
+    weight_bits
+        Of the circuit; the fewest that hold the codes, and at least 4, by default.
+    pauses
+        Bubbles and back-pressure on the ports ``activation``, ``weights`` and ``result``.
+    vcd
+        Where to write the waveform.
+
+    Raises
+    ------
+    InputError
+        The codes do not fit the groups.
+    """
+    lanes, segments = codes.shape
+    group_size = activations.format.group_size
+    if group_size % lanes or segments * lanes != activations.exponents.size * group_size:
+        raise InputError(
+            f"codes: is {list(codes.shape)}; {activations.exponents.size} groups of {group_size} need "
+            f"[lanes, segments] with lanes that divide {group_size}"
+        )
+    return _run_segments(plane_stream(activations, lanes), codes.T, weight_bits, pauses, vcd)
+
+
+def _run_segments(
+    planes: list[int],
+    codes: NDArray[np.int8],
+    weight_bits: int | None = None,
+    pauses: Mapping[str, Pause] | None = None,
+    vcd: Path | None = None,
+) -> PeRun:
+    """Run an `AndaPE` over packed planes and codes ``[segments, lanes]``."""
+    segments, lanes = codes.shape
+    if weight_bits is None:
+        weight_bits = max(4, int(np.abs(codes.astype(np.int64) * 2 + 1).max()).bit_length())
+    pe = AndaPE(lanes=lanes, weight_bits=weight_bits)
+    inputs = {"activation": planes, "weights": pack(codes, weight_bits)}
+    run = run_streams(pe, inputs, {"result": segments}, pauses=pauses, vcd=vcd).transfers
+    bits = partial_sum_bits(lanes, weight_bits, pe.max_mantissa_bits)
+    partial_sums = unpack(run["result"].payloads, bits, 1, signed=True)[:, 0]
+    exponents = unpack(run["result"].payloads, 6, 1, start=bits, signed=True)[:, 0]
+    taken = run["activation"].cycles
+    return PeRun(partial_sums, exponents, taken[-1] - taken[0] + 1)
+
+
+def run_bpc_lane(
+    x: NDArray[np.float16],
+    format: AndaFormat,
+    *,
+    pauses: Mapping[str, Pause] | None = None,
+    vcd: Path | None = None,
+) -> BpcRun:
+    """Run a `BpcLane` over the groups of float16 ``[..., channels]``; the channels are whole groups.
+
+    `pauses` may name the ports ``group`` and ``planes``; `vcd` is where to write the waveform.
+
+    Raises
+    ------
+    InputError
+        The channels are not whole groups, or the format is not one that the circuit makes.
+    """
+    lanes, mantissa_bits = format.group_size, format.mantissa_bits
+    if x.shape[-1] % lanes:
+        raise InputError(f"x: {x.shape[-1]} channels are not whole groups of {lanes}; pad them with zeros")
+    if (format.rounding, format.nonfinite) != ("truncate", "saturate"):
+        raise InputError(
+            'format: the circuit truncates and saturates; choose rounding="truncate", nonfinite="saturate"'
+        )
+    lane = BpcLane(lanes=lanes)
+    halves = x.view(np.uint16).reshape(-1, lanes)
+    groups = [word | mantissa_bits << 16 * lanes for word in pack(halves.astype(np.int64), 16)]
+    inputs, outputs = {"group": groups}, {"planes": len(groups) * (mantissa_bits + 1)}
+    run = run_streams(lane, inputs, outputs, flags=["saturated"], pauses=pauses, vcd=vcd)
+    planes = run.transfers["planes"]
+    bits = unpack(planes.payloads, 1, lanes + EXPONENT_BITS + 1).astype(np.bool_)
+    bits = bits.reshape(*x.shape[:-1], -1, mantissa_bits + 1, lanes + EXPONENT_BITS + 1)
+    exponents = bits[..., 0, lanes : lanes + EXPONENT_BITS] @ (1 << np.arange(EXPONENT_BITS))
+    tensor = AndaTensor(
+        format,
+        x.shape,
+        pack_bits(bits[..., 0, :lanes]),
+        pack_bits(bits[..., 1:, :lanes]),
+        exponents.astype(np.uint8),
+        bool(run.flags["saturated"]),
+    )
+    latency = planes.cycles[0] - run.transfers["group"].cycles[0]
+    return BpcRun(tensor, planes.cycles[-1] - planes.cycles[0] + 1, latency)
+
+
+def compare_trace(activations: AndaTensor, weights: Int4Weights, *, vcd: Path | None = None) -> TraceComparison:
+    """Run every integer dot product of a GeMM through one `AndaPE`, and compare with the integers of `formats`.
+
+    Parameters
+    ----------
+    activations
+        ``[tokens, channels]``. Slice tokens and outputs first: the simulator runs about a thousand cycles a second.
+    weights
+        ``[channels, outputs]``. A segment is ``min(group sizes)`` channels, and the circuit has as many lanes.
+    vcd
+        Where to write the waveform.
+    """
+    tokens, channels = activations.shape
+    outputs = weights.codes.shape[1]
+    lanes = min(activations.format.group_size, weights.group_size)
+    segments = activations.exponents.shape[1] * activations.format.group_size // lanes
+    padded = np.zeros((segments * lanes, outputs), np.int8)
+    padded[:channels] = weights.codes
+    codes = padded.T.reshape(outputs, 1, segments, lanes)
+    integers = activations.signed_integers().reshape(1, tokens, segments, lanes).astype(np.int64)
+    expected = (integers * codes).sum(axis=-1)
+    planes = plane_stream(activations, lanes) * outputs
+    run = _run_segments(planes, np.repeat(codes, tokens, axis=1).reshape(-1, lanes), vcd=vcd)
+    partial_sums = run.partial_sums.reshape(expected.shape)
+    predicted = expected.size * pe_cycles_per_group(activations.format.mantissa_bits)
+    return TraceComparison(partial_sums.swapaxes(0, 1), expected.swapaxes(0, 1), run.cycles, predicted)
