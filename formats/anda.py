@@ -84,10 +84,10 @@ class AndaFormat:
             ``x`` is not float16, has no channels, or (``nonfinite="raise"``) holds an infinity or NaN.
         """
         bits, saturated = self._checked_bits(x)
-        channels = x.shape[-1]
-        padding = self.groups(channels) * self.group_size - channels
-        padded = np.pad(bits, [(0, 0)] * (x.ndim - 1) + [(0, padding)])
-        fields = split_fp16(padded.reshape(*x.shape[:-1], -1, self.group_size))
+        *leading, channels = x.shape
+        groups = self.groups(channels)
+        padded = np.pad(bits, [(0, 0)] * len(leading) + [(0, groups * self.group_size - channels)])
+        fields = split_fp16(padded.reshape(*leading, groups, self.group_size))
         exponents = fields.exponents.max(axis=-1)
         mantissas = align(
             fields.significands, exponents[..., None] - fields.exponents, self.mantissa_bits, self.rounding
@@ -187,7 +187,8 @@ class AndaTensor:
         values = np.ldexp(((magnitudes >> excess) << excess).astype(np.float32), scale).astype(np.float16)
         signs = bitplanes.unpack_bits(self.signs, self.format.group_size).astype(np.uint16) << 15
         decoded = (values.view(np.uint16) | signs).view(np.float16)
-        return decoded.reshape(*self.shape[:-1], -1)[..., : self.shape[-1]]
+        *leading, groups, group_size = decoded.shape
+        return decoded.reshape(*leading, groups * group_size)[..., : self.shape[-1]]
 
     def to_bytes(self) -> bytes:
         """The memory image: header, mantissa memory, exponent memory, checksum (see `anda_codesign.formats.image`)."""
@@ -211,7 +212,7 @@ class AndaTensor:
         InputError
             The bytes are truncated or damaged, or are no such image.
         """
-        header, signs, planes, exponents = image.read(data)
+        header = image.read_header(data)
         try:
             fmt = AndaFormat(
                 mantissa_bits=header.mantissa_bits,
@@ -221,8 +222,8 @@ class AndaTensor:
                 reconstruct=get_args(Reconstruct)[header.reconstruct],
             )
         except IndexError:
-            raise InputError("data: names an option that does not exist; write it again with to_bytes()") from None
-        return cls(fmt, header.shape, signs, planes, exponents, bool(header.saturated))
+            raise InputError("data: names an option that does not exist; it is damaged, write it again") from None
+        return cls(fmt, header.shape, *image.read_memories(header, data), bool(header.saturated))
 
 
 def _require_choice(name: str, value: object, choices: range | tuple[Any, ...], hint: str = "") -> None:

@@ -29,7 +29,8 @@ def unpack_bits(words: NDArray[np.uint64], group_size: int) -> NDArray[np.uint8]
     """Inverse of `pack_bits`: zeros and ones, uint8 ``[..., group_size]``."""
     leading = words.shape[: words.ndim - len(word_axis(group_size))]
     octets = np.ascontiguousarray(words, dtype="<u8").view(np.uint8)
-    return np.unpackbits(octets.reshape(*leading, -1), axis=-1, count=group_size, bitorder="little")
+    octets = octets.reshape(*leading, 8 * max(group_size // WORD_BITS, 1))
+    return np.unpackbits(octets, axis=-1, count=group_size, bitorder="little")
 
 
 def pack_planes(mantissas: NDArray[np.uint16], mantissa_bits: int) -> NDArray[np.uint64]:

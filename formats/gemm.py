@@ -12,6 +12,7 @@ for each segment of ``min(group_size, weight group)`` channels, in increasing ch
 The accumulator is converted to FP16 at the end, round to nearest even, saturating.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
@@ -89,9 +90,9 @@ def fp_int_gemm(
     """
     check_operands(a, w, partial)
     flags = GemmFlags() if flags is None else flags
-    tokens = int(np.prod(a.shape[:-1], dtype=np.int64))
-    integers = a.signed_integers().reshape(tokens, -1).astype(np.float64)
-    units = a.unit_exponents().reshape(tokens, -1)
+    tokens, groups = math.prod(a.shape[:-1]), a.exponents.shape[-1]
+    integers = a.signed_integers().reshape(tokens, groups * a.format.group_size).astype(np.float64)
+    units = a.unit_exponents().reshape(tokens, groups)
     codes = w.codes.astype(np.float64)
     accumulator = np.zeros((tokens, w.codes.shape[1]), np.float32)
     for segment in segments(a, w):
@@ -104,7 +105,7 @@ def fp_int_gemm(
             accumulator += _partial(sums, unit, partial, flags) * w.offsets[segment.weight_group].astype(np.float32)
     result, saturated = round_to_fp16(accumulator)
     flags.result_saturated |= saturated
-    return result.reshape(*a.shape[:-1], -1)
+    return result.reshape(*a.shape[:-1], w.codes.shape[1])
 
 
 def _partial(

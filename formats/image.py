@@ -23,7 +23,6 @@ import math
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,9 +50,19 @@ class Header:
     shape: tuple[int, ...]
 
     @property
+    def grouped_shape(self) -> tuple[int, ...]:
+        """``(..., groups)``."""
+        return (*self.shape[:-1], -(-self.shape[-1] // self.group_size))
+
+    @property
     def groups(self) -> int:
         """Groups in the whole tensor."""
-        return math.prod(self.shape[:-1]) * -(-self.shape[-1] // self.group_size)
+        return math.prod(self.grouped_shape)
+
+    @property
+    def bytes_before_memories(self) -> int:
+        """Size of the header itself."""
+        return _FIXED.size + 8 * len(self.shape)
 
     @property
     def mantissa_bytes(self) -> int:
@@ -65,89 +74,68 @@ class Header:
         """Size of the exponent memory."""
         return (self.groups * _EXPONENT_BITS + 7) // 8
 
+    def pack(self) -> bytes:
+        """The header's bytes."""
+        options = (self.rounding, self.nonfinite, self.reconstruct, self.saturated)
+        fixed = _FIXED.pack(MAGIC, VERSION, self.mantissa_bits, self.group_size, *options, len(self.shape))
+        return fixed + struct.pack(f"<{len(self.shape)}Q", *self.shape)
+
 
 def write(header: Header, signs: NDArray[np.uint64], planes: NDArray[np.uint64], exponents: NDArray[np.uint8]) -> bytes:
     """The image of a tensor whose arrays fit the header."""
-    words_per_plane = max(header.group_size // WORD_BITS, 1)
-    memory = np.concatenate(
-        [
-            signs.reshape(header.groups, 1, words_per_plane),
-            planes.reshape(header.groups, header.mantissa_bits, words_per_plane),
-        ],
-        axis=1,
-    ).astype("<u8", copy=False)
-    octets = memory.view(np.uint8).reshape(header.groups, header.mantissa_bits + 1, -1)[..., : header.group_size // 8]
+    words = max(header.group_size // WORD_BITS, 1)
+    per_group = (signs.reshape(header.groups, 1, words), planes.reshape(header.groups, header.mantissa_bits, words))
+    memory = np.concatenate(per_group, axis=1).astype("<u8", copy=False).view(np.uint8)
     fields = np.unpackbits(exponents.reshape(-1, 1), axis=1, count=_EXPONENT_BITS, bitorder="little")
-    body = _pack_header(header) + octets.tobytes() + np.packbits(fields, bitorder="little").tobytes()
+    body = b"".join(
+        [
+            header.pack(),
+            memory[..., : header.group_size // 8].tobytes(),
+            np.packbits(fields, bitorder="little").tobytes(),
+        ]
+    )
     return body + _CHECKSUM.pack(zlib.crc32(body))
 
 
-def read(data: bytes) -> tuple[Header, NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint8]]:
-    """Header, signs, planes and exponents of an image; `InputError` names the damage."""
-    header, start = _read_header(data)
-    expected = start + header.mantissa_bytes + header.exponent_bytes + _CHECKSUM.size
-    if len(data) != expected:
-        raise InputError(f"data: has {len(data)} bytes where its header needs {expected}; it is truncated or damaged")
-    if zlib.crc32(data[: -_CHECKSUM.size]) != _CHECKSUM.unpack(data[-_CHECKSUM.size :])[0]:
-        raise InputError("data: the checksum does not match; it is damaged, write it again with to_bytes()")
-    signs, planes = _read_words(header, data[start : start + header.mantissa_bytes])
-    exponents = _read_exponents(header, data[start + header.mantissa_bytes : -_CHECKSUM.size])
-    return header, signs, planes, exponents
-
-
-def _pack_header(header: Header) -> bytes:
-    fixed = _FIXED.pack(
-        MAGIC,
-        VERSION,
-        header.mantissa_bits,
-        header.group_size,
-        header.rounding,
-        header.nonfinite,
-        header.reconstruct,
-        header.saturated,
-        len(header.shape),
-    )
-    return fixed + struct.pack(f"<{len(header.shape)}Q", *header.shape)
-
-
-def _read_header(data: bytes) -> tuple[Header, int]:
-    """The header and where the mantissa memory starts."""
+def read_header(data: bytes) -> Header:
+    """The header of an image whose length and checksum are right; otherwise `InputError` names the damage."""
     if data[:4] != MAGIC:
-        raise InputError(f"data: starts with {data[:4]!r}, not {MAGIC!r}; it is not an image of an Anda tensor")
+        raise InputError(f"data: starts with {data[:4]!r}, not {MAGIC!r}; give the bytes that to_bytes() wrote")
     if len(data) < _FIXED.size:
-        raise InputError(f"data: has {len(data)} bytes, less than a header of {_FIXED.size}; it is truncated")
-    _, version, mantissa_bits, group_size, rounding, nonfinite, reconstruct, saturated, axes = _FIXED.unpack_from(data)
+        raise InputError(
+            f"data: has {len(data)} bytes, its header needs {_FIXED.size}; it is truncated, write it again"
+        )
+    _, version, bits, group_size, rounding, nonfinite, reconstruct, saturated, axes = _FIXED.unpack_from(data)
     if version != VERSION:
         raise InputError(f"data: has version {version}, this program reads version {VERSION}; write it again")
-    start = _FIXED.size + 8 * axes
-    if len(data) < start:
-        raise InputError(f"data: has {len(data)} bytes, less than a header of {start}; it is truncated or damaged")
-    shape: tuple[Any, ...] = struct.unpack_from(f"<{axes}Q", data, _FIXED.size)
-    if not shape or group_size == 0:
-        raise InputError("data: the header has no shape or group size; it is damaged, write it again with to_bytes()")
-    return Header(mantissa_bits, group_size, rounding, nonfinite, reconstruct, saturated, shape), start
+    shape: tuple[int, ...] = ()
+    if len(data) >= _FIXED.size + 8 * axes:
+        shape = struct.unpack_from(f"<{axes}Q", data, _FIXED.size)
+    if not shape or not group_size:
+        raise InputError("data: its header is truncated or damaged; write it again")
+    header = Header(bits, group_size, rounding, nonfinite, reconstruct, saturated, shape)
+    expected = header.bytes_before_memories + header.mantissa_bytes + header.exponent_bytes + _CHECKSUM.size
+    if len(data) != expected:
+        raise InputError(f"data: has {len(data)} bytes, its header needs {expected}; it is damaged, write it again")
+    if zlib.crc32(data[: -_CHECKSUM.size]) != _CHECKSUM.unpack(data[-_CHECKSUM.size :])[0]:
+        raise InputError("data: does not match its checksum; it is damaged, write it again")
+    return header
 
 
-def _read_words(header: Header, memory: bytes) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Signs ``[..., groups, *words]`` and planes ``[..., groups, M, *words]`` of a mantissa memory."""
-    words = word_axis(header.group_size)
-    groups = (*header.shape[:-1], -(-header.shape[-1] // header.group_size))
-    octets = np.frombuffer(memory, np.uint8).reshape(header.groups, header.mantissa_bits + 1, -1)
+def read_memories(header: Header, data: bytes) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint8]]:
+    """Signs ``[..., groups, *words]``, planes ``[..., groups, M, *words]`` and exponents ``[..., groups]``."""
+    start = header.bytes_before_memories
+    memory = np.frombuffer(data, np.uint8, header.mantissa_bytes, start)
+    octets = memory.reshape(header.groups, header.mantissa_bits + 1, header.group_size // 8)
     padding = max(WORD_BITS - header.group_size, 0) // 8
     padded = np.ascontiguousarray(np.pad(octets, [(0, 0), (0, 0), (0, padding)]))
-    all_words = padded.view("<u8").astype(np.uint64, copy=False)
-    signs = np.ascontiguousarray(all_words[:, 0]).reshape(*groups, *words)
-    planes = np.ascontiguousarray(all_words[:, 1:]).reshape(*groups, header.mantissa_bits, *words)
-    return signs, planes
-
-
-def _read_exponents(header: Header, memory: bytes) -> NDArray[np.uint8]:
-    """Exponents ``[..., groups]`` of an exponent memory."""
-    groups = (*header.shape[:-1], -(-header.shape[-1] // header.group_size))
-    bits = np.unpackbits(
-        np.frombuffer(memory, np.uint8), count=header.groups * _EXPONENT_BITS, bitorder="little"
-    ).reshape(-1, _EXPONENT_BITS)
-    exponents = np.packbits(bits, axis=1, bitorder="little").reshape(groups)
+    memory_words = padded.view("<u8").astype(np.uint64, copy=False)
+    words = word_axis(header.group_size)
+    signs = memory_words[:, 0].reshape(*header.grouped_shape, *words)
+    planes = memory_words[:, 1:].reshape(*header.grouped_shape, header.mantissa_bits, *words)
+    fields = np.frombuffer(data, np.uint8, header.exponent_bytes, start + header.mantissa_bytes)
+    bits = np.unpackbits(fields, count=header.groups * _EXPONENT_BITS, bitorder="little")
+    exponents = np.packbits(bits.reshape(header.groups, _EXPONENT_BITS), axis=1, bitorder="little")
     if ((exponents < 1) | (exponents > 30)).any():
-        raise InputError("data: holds a shared exponent outside 1..30; it is damaged, write it again with to_bytes()")
-    return exponents
+        raise InputError("data: holds a shared exponent outside 1..30; it is damaged, write it again")
+    return np.ascontiguousarray(signs), np.ascontiguousarray(planes), exponents.reshape(header.grouped_shape)
