@@ -1,0 +1,137 @@
+"""Integer matrix products of dyadic tensors, and the residual addition that consumes them (DI-MatMul of I-LLM)."""
+
+from typing import Literal
+
+import numpy as np
+
+from ..errors import InputError
+from .arithmetic import WORD_BITS, Integers, largest_magnitude, require_width, shift_right_rounded, top_bit
+from .requantize import DyadicTensor, requantize
+
+Engine = Literal["integer", "blas"]
+"""``integer``: NumPy's int64 product. ``blas``: the same integers through float BLAS, used only where that is exact."""
+
+FLOAT32_EXACT = 1 << 24
+FLOAT64_EXACT = 1 << 53
+"""Up to these magnitudes every integer is a float of that width."""
+
+
+def integer_matmul(a: Integers, b: Integers, engine: Engine = "integer") -> Integers:
+    """``a @ b`` in exact integers.
+
+    The blas engine multiplies integer-valued float matrices. Every product and every partial sum, in whatever order
+    BLAS adds, is an integer of magnitude at most ``bound = channels * max|a| * max|b|``; while bound <= 2**24
+    (float32) or 2**53 (float64) no addition rounds, so the result equals the integer engine's bit for bit. Beyond
+    that, a is split into a high and a low part. The bound is taken from the operands of each call.
+
+    Args:
+        a: int64 [..., rows, channels].
+        b: int64 [..., channels, columns].
+        engine: `Engine`.
+
+    Raises:
+        InputError: channel counts differ, the bound passes int64, or the engine is unknown.
+    """
+    if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
+        raise InputError(f"a {list(a.shape)} and b {list(b.shape)} do not multiply; pass [..., r, c] and [..., c, n]")
+    bound = a.shape[-1] * largest_magnitude(a) * largest_magnitude(b)
+    if bound.bit_length() > WORD_BITS:
+        raise InputError(f"a @ b may need {bound.bit_length()} bits, more than int64 has; use narrower codes")
+    if engine == "integer":
+        return a @ b
+    if engine == "blas":
+        return _blas_matmul(a, b)
+    raise InputError(f"engine is {engine!r}; choose integer or blas")
+
+
+def _blas_matmul(a: Integers, b: Integers) -> Integers:
+    bound = a.shape[-1] * largest_magnitude(a) * largest_magnitude(b)
+    if bound <= FLOAT64_EXACT:
+        dtype = np.float32 if bound <= FLOAT32_EXACT else np.float64
+        return (a.astype(dtype) @ b.astype(dtype)).astype(np.int64)
+    half = (largest_magnitude(a).bit_length() + 1) // 2
+    high = a >> half
+    return (_blas_matmul(high, b) << half) + _blas_matmul(a - (high << half), b)
+
+
+def exact_matmul(x: DyadicTensor, w: DyadicTensor, engine: Engine = "integer") -> DyadicTensor:
+    """The product of two dyadic tensors without rounding: wide codes, one scale per row, zero point 0.
+
+    A scale per column of w (output channel, or key token) does not factor out of a row. With one exponent for all
+    columns it is an integer factor per column, and is multiplied into the accumulators.
+
+    Args:
+        x: codes [..., rows, channels], scale and zero point per row [..., 1] or scalar.
+        w: codes [..., channels, columns]; m and zero point [..., 1, columns] or scalar; k common to all columns.
+        engine: see `integer_matmul`.
+    """
+    if w.k.ndim and w.k.shape[-1] != 1:
+        raise InputError("w: k differs between columns; bring the columns to one exponent with common_exponent")
+    weights = w.centered
+    correction = x.zero_point * weights.sum(axis=-2, keepdims=True)
+    accumulators = integer_matmul(x.codes, weights, engine) - correction
+    require_width("x @ w", accumulators, WORD_BITS - largest_magnitude(w.m).bit_length())
+    return DyadicTensor(accumulators * w.m, x.m, x.k + w.k, np.zeros_like(x.zero_point))
+
+
+def di_matmul(x: DyadicTensor, w: DyadicTensor, bits: int, engine: Engine = "integer") -> DyadicTensor:
+    """DI-MatMul: `exact_matmul`, then `requantize` of every row to `bits` bits.
+
+    >>> x = DyadicTensor(np.array([[0, 49, 255]]), np.array(136), np.array(6), np.array(116))
+    >>> w = DyadicTensor(np.array([[3], [-2], [7]]), np.array(64), np.array(10), np.array(0))
+    >>> y = di_matmul(x, w, 8)
+    >>> y.codes.tolist(), y.dequantize().round(3).tolist(), (x.dequantize() @ w.dequantize()).round(3).tolist()
+    ([[0]], [[101.149]], [[100.805]])
+    """
+    return requantize(exact_matmul(x, w, engine), bits)
+
+
+def common_exponent(m: Integers, k: Integers, exponent: int) -> Integers:
+    """Multipliers m' with ``m' / 2**exponent`` nearest ``m / 2**k``: dyadic scales brought to one exponent.
+
+    Exact where k <= exponent; a scale below half of 2**-exponent becomes 0.
+    """
+    require_width("m", m, WORD_BITS - max(exponent - int(k.min()), 0))
+    return shift_right_rounded(m, k - exponent)
+
+
+def add_residual(residual: DyadicTensor, branch: DyadicTensor, bits: int) -> DyadicTensor:
+    """``residual + branch``, rounded once, to signed `bits`-bit codes with a power-of-two scale per row.
+
+    The exponent of a row is the largest that keeps every code of it inside `bits` bits (16 in I-LLM's dataflow).
+
+    Args:
+        residual: codes [..., rows, channels] with m == 1 and zero point 0, as this function returns.
+        branch: as `exact_matmul` returns.
+        bits: 8 to 32.
+    """
+    if not 8 <= bits <= 32:
+        raise InputError(f"bits is {bits}; choose 8 to 32")
+    if (residual.m != 1).any():
+        raise InputError("residual: m is not 1; pass codes with a power-of-two scale, as add_residual returns")
+    addend = branch.centered * branch.m
+    require_width("branch", addend, WORD_BITS - 2)
+    require_width("residual", residual.codes, bits)
+    finest = np.minimum(residual.k + _free_bits(residual.codes), branch.k + _free_bits(addend))
+    k = np.minimum(np.maximum(residual.k, branch.k), finest)
+    total = shift_right_rounded(residual.codes, residual.k - k) + shift_right_rounded(addend, branch.k - k)
+    return power_of_two_rows(total, k, bits)
+
+
+def _free_bits(codes: Integers) -> int:
+    """How far codes can be shifted left and still be added in int64."""
+    return WORD_BITS - 2 - largest_magnitude(codes).bit_length()
+
+
+def power_of_two_rows(codes: Integers, k: Integers, bits: int) -> DyadicTensor:
+    """Rows ``codes / 2**k`` rounded to signed `bits`-bit codes, each row at its finest exponent.
+
+    The top bit of a row's largest magnitude goes to bit ``bits - 2``; where rounding would carry into the sign bit, the
+    row keeps one bit less.
+    """
+    largest = np.abs(codes).max(axis=-1, keepdims=True)
+    right = np.where(largest > 0, top_bit(largest) - (bits - 2), 0)
+    right = right + (shift_right_rounded(largest, right) >> (bits - 1))
+    k_out = k - right
+    one = np.ones_like(k_out)
+    return DyadicTensor(shift_right_rounded(codes, right), one, k_out, one - 1)

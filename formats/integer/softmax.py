@@ -1,0 +1,115 @@
+"""DI-ClippedSoftmax: probabilities of integer scores (I-LLM, Algorithm 2 and Eq. 10)."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .arithmetic import WORD_BITS, IntegerLike, Integers, as_integers, require_scale
+from .exponential import di_exp, exp_guard_bits
+from .requantize import di_requantize, require_bits
+
+FINEST_EXPONENT = 40
+"""Finer score scales change nothing: 16-bit codes at 255 / 2**40 differ by less than 2**-16 nats altogether."""
+
+Mask = NDArray[np.bool_]
+
+
+def integer_softmax(
+    x: IntegerLike,
+    m: IntegerLike,
+    k: IntegerLike,
+    bits: int = 8,
+    guard_bits: IntegerLike | None = None,
+    mask: Mask | None = None,
+) -> Integers:
+    """Softmax over the last axis of ``x * m / 2**k``, x <= 0 with 0 at the maximum, as ``prob / 2**(bits - 1)``.
+
+    ``prob = round(e * 2**(bits-1) / sum(e))`` with e from `di_exp`; the rounded probabilities of a row need not sum to
+    exactly ``2**(bits-1)``.
+
+    Args:
+        x: integers [..., keys], x <= 0.
+        m, k: scale per row [..., 1], or scalars.
+        bits: probability width p_out; 8 gives 0..128.
+        guard_bits: of DI-Exp; None takes `exp_guard_bits`, 0 is the paper's algorithm.
+        mask: bool, broadcasting to x; False positions get probability 0.
+
+    >>> x = [0, -17, -34, -51, -68, -100, -255]
+    >>> [integer_softmax(x, 241, 12, 8, guard_bits=g).tolist() for g in (0, 4, 8)]
+    [[90, 30, 8, 0, 0, 0, 0], [81, 31, 11, 4, 1, 0, 0], [80, 31, 11, 4, 2, 0, 0]]
+    """
+    require_bits("bits", bits)
+    e, _ = di_exp(x, m, k, exp_guard_bits(m, k) if guard_bits is None else guard_bits)
+    if np.ndim(e) == 0:
+        raise InputError("x is a single number; pass rows [..., keys]")
+    if mask is not None:
+        e = np.where(mask, e, 0)
+    total = e.sum(axis=-1, keepdims=True)
+    if total.min() < 1:
+        raise InputError("a row has no position with a non-zero exponential; x must be 0 at each row's maximum")
+    return ((e << (bits - 1)) + (total >> 1)) // total
+
+
+def di_clipped_softmax(
+    scores: IntegerLike,
+    m: IntegerLike,
+    k: IntegerLike,
+    bits: int = 8,
+    clip: tuple[int, int] = (15, 0),
+    input_bits: int = 8,
+    guard_bits: IntegerLike | None = None,
+    mask: Mask | None = None,
+) -> Integers:
+    """Softmax over the last axis of integer scores ``scores * m / 2**k``.
+
+    Scores further than c below their row's maximum are clipped there (exp(-15) = 3e-7), so the `input_bits` codes that
+    DI-Exp sees span at most c and not the whole range of the row. Masked positions are left out of maximum and minimum.
+
+    Args:
+        scores: integers [..., keys], the accumulators of Q K^T.
+        m, k: scale per row [..., 1], or scalars; includes 1/sqrt(head size).
+        bits: probability width p_out; the result stands for ``prob / 2**(bits - 1)``.
+        clip: c as a dyadic number (m_c, k_c).
+        input_bits: width of the clipped, requantised scores.
+        guard_bits: of DI-Exp; None takes `exp_guard_bits`, 0 is the paper's algorithm.
+        mask: bool, broadcasting to scores; False positions get probability 0.
+
+    Returns:
+        int64 [..., keys], 0..2**(bits-1), zero point 0.
+
+    Raises:
+        InputError: a row without a valid position, a clip that is not positive, or what `di_requantize` raises.
+
+    >>> di_clipped_softmax([2000, 1000, -90000], 1, 10, mask=np.array([True, True, True])).tolist()
+    [92, 36, 0]
+    """
+    scores, m, k = as_integers("scores", scores), as_integers("m", m), as_integers("k", k)
+    require_scale("m, k", m, k)
+    valid = np.ones(scores.shape, np.bool_) if mask is None else np.broadcast_to(mask, scores.shape)
+    if not valid.any(axis=-1).all():
+        raise InputError("mask: a row has no valid position; let every query see at least one key")
+    edge = np.iinfo(np.int64)
+    highest = np.where(valid, scores, edge.min).max(axis=-1, keepdims=True)
+    floor = highest - _clip_steps(clip, m, k)
+    clipped = np.maximum(np.where(valid, scores, highest), floor)
+    y, m_y, k_y, _ = di_requantize(clipped, _per_row(m), _per_row(k), 1, 0, input_bits)
+    y = np.where(valid, y, 0)
+    x = y - y.max(axis=-1, keepdims=True)
+    m_y, k_y = np.asanyarray(m_y)[..., None], np.asanyarray(k_y)[..., None]
+    return integer_softmax(x, m_y, np.minimum(k_y, FINEST_EXPONENT), bits, guard_bits, valid)
+
+
+def _per_row(scale: Integers) -> Integers:
+    return scale[..., 0] if scale.ndim else scale
+
+
+def _clip_steps(clip: tuple[int, int], m: Integers, k: Integers) -> Any:
+    """``round(c * 2**k / m)``; where that would not fit int64, some larger number of steps than scores can span."""
+    c_m, c_k = (as_integers("clip", part) for part in clip)
+    if c_m < 1:
+        raise InputError(f"clip is {int(c_m)} / 2**{int(c_k)}; pass a positive dyadic number")
+    shift = np.minimum(k - c_k, WORD_BITS - 1 - int(c_m).bit_length())
+    divisor = m << np.minimum(np.maximum(-shift, 0), 32)
+    return ((c_m << np.maximum(shift, 0)) + (divisor >> 1)) // divisor
