@@ -1,0 +1,174 @@
+"""A tiling as the strips that its loaders fetch and the steps that the array takes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from .problem import Problem
+from .tiling import Tiling, resident_channels
+
+
+class Step(NamedTuple):
+    """Work of the array between two waits."""
+
+    cycles: int
+    takes_resident: bool
+    """It needs the next strip of the resident operand."""
+    takes_stream: bool
+    """It needs the next strip of the stream."""
+    frees_resident: int
+    """Strips of the resident operand that are used up when it ends."""
+    frees_stream: bool
+    result_bits: int
+    """Bits of results that it finishes."""
+
+
+class Span(NamedTuple):
+    """A range of tokens or output channels."""
+
+    start: int
+    stop: int
+
+    @property
+    def length(self) -> int:
+        """Tokens or channels in it."""
+        return self.stop - self.start
+
+    def split(self, size: int) -> "list[Span]":
+        """Pieces of at most `size`, in order."""
+        return [Span(start, min(start + size, self.stop)) for start in range(self.start, self.stop, size)]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The order of work for one tiling of one GeMM."""
+
+    problem: Problem
+    tiling: Tiling
+
+    @property
+    def resident_places(self) -> int:
+        """Strips of the resident operand, or chunks where nothing is resident, that are on chip at once."""
+        tiles = self._resident_tiles()
+        return 2 if not tiles else self.tiling.copies * len(tiles[0])
+
+    @property
+    def stream_places(self) -> int:
+        """Strips of the stream that are on chip at once."""
+        return 2
+
+    def resident_bits(self) -> Iterator[int]:
+        """Bits of the strips of the resident operand, in the order in which they are fetched."""
+        if self.tiling.resident == "nothing":
+            for tokens, _, groups in self._chunks():
+                yield self._share(tokens.length * self.problem.token_bits, groups)
+            return
+        bits = self.problem.token_bits if self._tokens_stay else self.problem.channel_bits
+        for tile in self._resident_tiles():
+            for strip in tile:
+                yield strip.length * bits
+
+    def stream_bits(self) -> Iterator[int]:
+        """Bits of the strips of the stream, in the order in which they are fetched."""
+        if self.tiling.resident == "nothing":
+            for _, channels, groups in self._chunks():
+                yield self._share(channels.length * self.problem.channel_bits, groups)
+            return
+        bits = self.problem.channel_bits if self._tokens_stay else self.problem.token_bits
+        strips = [strip.length * bits for strip in self._stream_strips()]
+        for _ in self._resident_tiles():
+            yield from strips
+
+    def steps(self) -> Iterator[Step]:
+        """What the array does, in order."""
+        return self._chunk_steps() if self.tiling.resident == "nothing" else self._resident_steps()
+
+    @property
+    def _tokens_stay(self) -> bool:
+        return self.tiling.resident == "activations"
+
+    def _resident_tiles(self) -> list[list[Span]]:
+        """Strips of each resident tile; none where nothing is resident."""
+        array = self.problem.architecture.array
+        if self.tiling.resident == "nothing":
+            return []
+        if self._tokens_stay:
+            tiles, strip = Span(0, self.problem.tokens).split(self.tiling.tokens), array.rows
+        else:
+            tiles, strip = Span(0, self.problem.out_channels).split(self.tiling.channels), array.columns
+        return [tile.split(strip) for tile in tiles]
+
+    def _stream_strips(self) -> list[Span]:
+        array = self.problem.architecture.array
+        if not self._tokens_stay:
+            return Span(0, self.problem.tokens).split(array.rows)
+        room = resident_channels(self.problem) // 2 // array.columns * array.columns
+        width = min(room, self.problem.architecture.group_size)
+        return Span(0, self.problem.out_channels).split(max(array.columns, width))
+
+    def _resident_steps(self) -> Iterator[Step]:
+        """Every strip of the stream against the resident tile, whose own strips arrive during the first pass."""
+        stream = self._stream_strips()
+        for tile in self._resident_tiles():
+            whole = Span(tile[0].start, tile[-1].stop)
+            last_part, last_strip = len(tile) - 1, len(stream) - 1
+            for j, part in enumerate(tile):
+                freed = len(tile) if last_strip == 0 and j == last_part else 0
+                yield self._step(part, stream[0], True, j == 0, freed, j == last_part)
+            for i, strip in enumerate(stream[1:], 1):
+                yield self._step(whole, strip, False, True, len(tile) if i == last_strip else 0, True)
+
+    def _step(
+        self, resident: Span, stream: Span, takes_resident: bool, takes_stream: bool, freed: int, frees_stream: bool
+    ) -> Step:
+        problem, array = self.problem, self.problem.architecture.array
+        tokens, channels = (resident, stream) if self._tokens_stay else (stream, resident)
+        tiles = -(-tokens.length // array.rows) * -(-channels.length // array.columns)
+        results = tokens.length * self._result_bits(channels)
+        return Step(tiles * problem.tile_cycles, takes_resident, takes_stream, freed, frees_stream, results)
+
+    def _result_bits(self, channels: Span) -> int:
+        """Result bits of one token that a range of channels completes: whole groups where they are compressed."""
+        problem, architecture = self.problem, self.problem.architecture
+        bits = problem.result_mantissa_bits
+        if bits is None:
+            return architecture.token_bits(channels.length, None)
+        group = architecture.group_size
+        start = channels.start // group * group
+        stop = channels.stop if channels.stop == problem.out_channels else channels.stop // group * group
+        return architecture.token_bits(stop - start, bits)
+
+    def _chunk_steps(self) -> Iterator[Step]:
+        problem = self.problem
+        for tokens, channels, groups in self._chunks():
+            cycles, results = groups.length * problem.group_cycles, 0
+            if groups.stop == problem.groups:
+                cycles += problem.tile_cycles - problem.groups * problem.group_cycles
+                results = tokens.length * self._result_bits(channels)
+            yield Step(cycles, True, True, 1, True, results)
+
+    def _chunks(self) -> Iterator[tuple[Span, Span, Span]]:
+        """Tokens, output channels and groups of the reduction of each fetch where nothing is resident."""
+        problem, array = self.problem, self.problem.architecture.array
+        reduction = Span(0, problem.groups).split(self._chunk_groups())
+        channels = Span(0, problem.out_channels).split(array.columns)
+        for token_strip in Span(0, problem.tokens).split(array.rows):
+            for channel_strip in channels:
+                for groups in reduction:
+                    yield token_strip, channel_strip, groups
+
+    def _chunk_groups(self) -> int:
+        """Groups of a chunk, as many as both buffers hold twice."""
+        problem, architecture = self.problem, self.problem.architecture
+        group, array = architecture.group_size, architecture.array
+        tokens, channels = min(array.rows, problem.tokens), min(array.columns, problem.out_channels)
+        weights = architecture.weight_buffer.capacity_bytes * 8
+        return min(
+            problem.groups,
+            architecture.resident_tokens(group, problem.mantissa_bits) // (2 * tokens),
+            weights // (2 * channels * architecture.weights.channel_bits(group)),
+        )
+
+    def _share(self, bits: int, groups: Span) -> int:
+        """Part of the bits of a whole reduction that falls to some of its groups; the parts add up."""
+        return bits * groups.stop // self.problem.groups - bits * groups.start // self.problem.groups

@@ -1,0 +1,78 @@
+"""What a simulation reports."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..workloads import Gemm, Precision
+from .closed import Traffic
+from .tiling import Tiling
+
+Level = Literal["closed", "events"]
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """Picojoules by place."""
+
+    compute: float
+    """Array, compressor, vector unit and controller."""
+    sram: float
+    dram: float
+
+    @property
+    def total(self) -> float:
+        """The sum of the parts."""
+        return self.compute + self.sram + self.dram
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain numbers, the total among them."""
+        return {"compute": self.compute, "sram": self.sram, "dram": self.dram, "total": self.total}
+
+
+@dataclass(frozen=True, slots=True)
+class GemmRun:
+    """One GeMM of a run; numbers are for one of its `gemm.repeat` products."""
+
+    gemm: Gemm
+    mantissa_bits: int
+    tiling: Tiling
+    cycles: int
+    array_cycles: int
+    """Cycles in which the array works; the others are waiting and filling."""
+    traffic: Traffic
+    energy_pj: Energy
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationResult:
+    """Totals of a run, `repeat` included, and the GeMMs that they are made of."""
+
+    architecture: str
+    technology: str
+    precision: Precision
+    """The mantissa bits that the datapath used: 16 throughout for FP-FP, 13 for FIGNA, those asked for on Anda."""
+    level: Level
+    cycles: int
+    seconds: float
+    macs: int
+    bops_saving: float
+    """16 over the MAC-weighted mean of the mantissa bits."""
+    dram_bytes: int
+    sram_bytes: int
+    energy_pj: Energy
+    area_mm2: float
+    runs: tuple[GemmRun, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The totals as plain Python numbers, for JSON."""
+        return {
+            "cycles": self.cycles,
+            "seconds": self.seconds,
+            "macs": self.macs,
+            "bops_saving": self.bops_saving,
+            "dram_bytes": self.dram_bytes,
+            "sram_bytes": self.sram_bytes,
+            "energy_pj": self.energy_pj.to_dict(),
+            "area_mm2": self.area_mm2,
+            "level": self.level,
+        }

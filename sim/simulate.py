@@ -1,0 +1,113 @@
+"""The entry: GeMMs on an architecture at a precision, timed at one of two levels."""
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import get_args
+
+from ..formats import InputError
+from ..workloads import Gemm, Precision
+from . import closed
+from .architecture import FP16_BITS, Architecture, load_architecture
+from .energy import UnitCosts, unit_costs
+from .problem import Problem, problem
+from .result import Energy, GemmRun, Level, SimulationResult
+from .technology import Technology, load_technology
+from .tiling import Tiling, tilings
+
+
+def simulate(
+    gemms: Iterable[Gemm],
+    architecture: str | Path | Architecture,
+    precision: Precision,
+    level: Level = "closed",
+    technology: str | Path | Technology = "paper-16nm",
+) -> SimulationResult:
+    """Time GeMMs one after the other and count their energy.
+
+    A GeMM with ``repeat`` above one is simulated once. Activations come from DRAM and results go back to it; results of
+    a GeMM on Anda are compressed to the mantissa length of the module that consumes them (`problem.CONSUMER`).
+
+    Args:
+        gemms: from `workloads.gemms`, the four modules with INT4 weights.
+        architecture: a name, the path of a YAML file, or an object.
+        precision: mantissa bits of the modules; used where the architecture's are variable.
+        level: ``"closed"``, formulas that assume perfect overlap, or ``"events"``, processes that wait for each other.
+        technology: a name, the path of a YAML file, or an object.
+
+    Raises:
+        InputError: nothing to simulate, an unknown level, architecture, technology or module, or too small a buffer.
+    """
+    machine = architecture if isinstance(architecture, Architecture) else load_architecture(architecture)
+    process = technology if isinstance(technology, Technology) else load_technology(technology)
+    if level not in get_args(Level):
+        raise InputError(f"level: {level!r} is unknown; use {' or '.join(get_args(Level))}")
+    costs = unit_costs(machine, process)
+    used = machine.precision(precision)
+    runs = tuple(_run(gemm, problem(gemm, machine, used), costs, level) for gemm in gemms)
+    if not runs:
+        raise InputError("gemms: there are none; give at least one GeMM")
+    return _total(runs, machine, process, used, costs, level)
+
+
+def _run(gemm: Gemm, shape: Problem, costs: UnitCosts, level: Level) -> GemmRun:
+    tiling = best_tiling(shape)
+    moved = closed.traffic(shape, tiling)
+    if level == "events":
+        from .events import event_cycles
+
+        cycles = event_cycles(shape, tiling, costs.dram_bits_per_cycle)
+    else:
+        cycles = closed.cycles(shape, moved.dram_bits, costs.dram_bits_per_cycle)
+    energy = Energy(
+        compute=shape.element_cycles * costs.array_pj_per_cycle + shape.array_cycles * costs.support_pj_per_cycle,
+        sram=moved.sram_bits * costs.sram_pj_per_bit,
+        dram=moved.dram_bits * costs.dram_pj_per_bit,
+    )
+    return GemmRun(gemm, shape.mantissa_bits, tiling, cycles, shape.array_cycles, moved, energy)
+
+
+def best_tiling(shape: Problem) -> Tiling:
+    """The legal tiling of least energy.
+
+    All tilings do the same work in the array and a bit costs the same in either buffer, so least energy is least
+    traffic with DRAM, which is also fewest cycles. Among equals the first one is taken: activations resident, then
+    weights, then neither.
+    """
+    return min(tilings(shape), key=lambda tiling: closed.traffic(shape, tiling).dram_bits)
+
+
+def _total(
+    runs: tuple[GemmRun, ...],
+    machine: Architecture,
+    process: Technology,
+    precision: Precision,
+    costs: UnitCosts,
+    level: Level,
+) -> SimulationResult:
+    cycles = sum(run.cycles * run.gemm.repeat for run in runs)
+    macs = sum(run.gemm.total_macs for run in runs)
+    bit_macs = sum(run.gemm.total_macs * run.mantissa_bits for run in runs)
+    return SimulationResult(
+        architecture=machine.name,
+        technology=process.name,
+        precision=precision,
+        level=level,
+        cycles=cycles,
+        seconds=cycles / machine.clock_hz,
+        macs=macs,
+        bops_saving=FP16_BITS * macs / bit_macs,
+        dram_bytes=sum(_bytes(run.traffic.dram_bits) * run.gemm.repeat for run in runs),
+        sram_bytes=sum(_bytes(run.traffic.sram_bits) * run.gemm.repeat for run in runs),
+        energy_pj=Energy(
+            compute=math.fsum(run.energy_pj.compute * run.gemm.repeat for run in runs),
+            sram=math.fsum(run.energy_pj.sram * run.gemm.repeat for run in runs),
+            dram=math.fsum(run.energy_pj.dram * run.gemm.repeat for run in runs),
+        ),
+        area_mm2=math.fsum(costs.area_mm2.values()),
+        runs=runs,
+    )
+
+
+def _bytes(bits: int) -> int:
+    return -(-bits // 8)

@@ -1,0 +1,128 @@
+"""Technology data: what a square millimetre, a cycle and a bit cost, each constant with its unit, node and source."""
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field
+
+from ..formats import InputError
+from .config import Config, config_names, find_config, load_config
+
+FOLDER = Path(__file__).with_name("technology")
+
+
+class Constant(Config):
+    """A number that can be traced."""
+
+    value: float = Field(gt=0)
+    unit: str
+    node: str
+    source: str
+    uncertainty: str
+
+
+def _in(unit: str) -> AfterValidator:
+    def check(constant: Constant) -> Constant:
+        if constant.unit != unit:
+            raise ValueError(f"unit is {constant.unit!r}; give the value in {unit}")
+        return constant
+
+    return AfterValidator(check)
+
+
+Area = Annotated[Constant, _in("mm^2")]
+Power = Annotated[Constant, _in("mW")]
+Cycles = Annotated[Constant, _in("cycle")]
+Ratio = Annotated[Constant, _in("1")]
+Bandwidth = Annotated[Constant, _in("GB/s")]
+EnergyPerBit = Annotated[Constant, _in("pJ/bit")]
+
+
+class Component(Config):
+    """Area and mean power of a part of the reference machine."""
+
+    area: Area
+    power: Power
+
+
+class Element(Config):
+    """Area and power of a processing element over those of FP-FP's."""
+
+    area: Ratio
+    power: Ratio
+
+
+class Reference(Config):
+    """The machine and the run that the areas and powers belong to."""
+
+    architecture: str
+    cycles_per_group: Cycles
+
+
+class Dram(Config):
+    """External memory: a bandwidth and an energy per bit."""
+
+    bandwidth: Bandwidth
+    energy: EnergyPerBit
+
+
+class Technology(Config):
+    """Areas and powers of the reference machine's parts, relative processing elements, and the DRAM."""
+
+    name: str
+    title: str
+    reference: Reference
+    array: Component
+    compressor: Component
+    vector_unit: Component
+    controller: Component
+    activation_buffer: Component
+    weight_buffer: Component
+    elements: dict[str, Element]
+    dram: Dram
+
+    def element(self, kind: str) -> Element:
+        """The relative area and power of a kind of processing element.
+
+        Raises:
+            InputError: this technology has no such kind; the message lists those it has.
+        """
+        try:
+            return self.elements[kind]
+        except KeyError:
+            kinds = ", ".join(self.elements)
+            raise InputError(
+                f"processing_element.kind: {kind!r} is not in technology {self.name}; choose one of {kinds}"
+            ) from None
+
+    def with_bandwidth(self, gigabytes_per_second: float) -> Self:
+        """The same technology with another DRAM bandwidth; ``math.inf`` is a memory that never makes anyone wait.
+
+        Raises:
+            InputError: the bandwidth is not above zero.
+        """
+        if not gigabytes_per_second > 0:
+            raise InputError(f"dram.bandwidth: is {gigabytes_per_second} GB/s; give more than 0")
+        bandwidth = self.dram.bandwidth.model_copy(update={"value": gigabytes_per_second, "source": "set by the user"})
+        return self.model_copy(update={"dram": self.dram.model_copy(update={"bandwidth": bandwidth})})
+
+
+def technology_names() -> list[str]:
+    """The built-in technologies."""
+    return config_names(FOLDER)
+
+
+def load_technology(name: str | Path = "paper-16nm") -> Technology:
+    """A built-in technology by name, or one's own by the path of its YAML file.
+
+    Raises:
+        InputError: there is no such technology, or its file has an unknown key or a bad value.
+    """
+    path = find_config(name, FOLDER, "technology")
+    return _load_builtin(path) if path.parent == FOLDER else load_config(Technology, path, "technology")
+
+
+@cache
+def _load_builtin(path: Path) -> Technology:
+    return load_config(Technology, path, "technology")

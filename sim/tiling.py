@@ -1,0 +1,113 @@
+"""Which operand stays on chip: the legal tilings of a GeMM.
+
+The array is output stationary: a tile of outputs stays in the elements until its whole reduction is done, and partial
+sums never leave it. Reuse beyond one tile comes from the buffers, in one of three ways:
+
+* ``activations`` stay: a tile of tokens with all its channels is loaded once, all weights stream past it. The weights
+  are fetched once per token tile, so activations that take fewer bits mean fewer fetches;
+* ``weights`` stay: a tile of output channels with all its inputs is loaded once, all activations stream past it;
+* ``nothing`` stays: both stream, a part of the reduction at a time, for each tile of the array anew.
+
+Every stream is double-buffered. So is the tile that stays, unless it is the only one, or the smallest that the array
+can use and too large to be there twice. It is then replaced in place, which the closed form takes as hidden and the
+event model does not.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from ..formats import InputError
+from .problem import Problem
+
+Resident = Literal["activations", "weights", "nothing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """What one buffer fill holds."""
+
+    resident: Resident
+    tokens: int
+    """Tokens of an activation tile."""
+    channels: int
+    """Output channels of a weight tile."""
+    copies: int
+    """Room for this many tiles of the resident operand."""
+
+    def activation_passes(self, problem: Problem) -> int:
+        """How often all activations come from DRAM."""
+        return 1 if self.resident == "activations" else -(-problem.out_channels // self.channels)
+
+    def weight_passes(self, problem: Problem) -> int:
+        """How often all weights come from DRAM."""
+        return 1 if self.resident == "weights" else -(-problem.tokens // self.tokens)
+
+    def __str__(self) -> str:
+        tile = f"{self.tokens} tokens x {self.channels} output channels"
+        return f"{self.resident} resident, {tile}, {'double' if self.copies == 2 else 'single'}-buffered"
+
+
+def tilings(problem: Problem) -> list[Tiling]:
+    """The legal tilings that can be best.
+
+    With an operand resident, a larger tile never costs more, so each way of reuse has one candidate: its largest tile.
+
+    Raises:
+        InputError: a buffer cannot even hold what one tile of the array needs for one group.
+    """
+    array = problem.architecture.array
+    rows, columns = min(array.rows, problem.tokens), min(array.columns, problem.out_channels)
+    room_tokens, room_channels = resident_tokens(problem), resident_channels(problem)
+    found: list[Tiling] = []
+    if room_channels >= min(2 * columns, problem.out_channels):
+        found += [Tiling("activations", t, columns, n) for t, n in _largest(problem.tokens, rows, room_tokens)]
+    if room_tokens >= min(2 * rows, problem.tokens):
+        found += [Tiling("weights", rows, c, n) for c, n in _largest(problem.out_channels, columns, room_channels)]
+    shortage = _shortage(problem)
+    if shortage is None:
+        found.append(Tiling("nothing", rows, columns, 2))
+    if not found:
+        raise InputError(shortage)
+    return found
+
+
+def _largest(length: int, strip: int, room: int) -> Iterator[tuple[int, int]]:
+    """Largest tile along an axis, in whole strips, with its number of copies; nothing if no strip fits."""
+    if room >= length:
+        yield length, 1
+    elif room >= 2 * strip:
+        yield room // (2 * strip) * strip, 2
+    elif room >= strip:
+        yield strip, 1
+
+
+def resident_tokens(problem: Problem) -> int:
+    """Tokens, with all their input channels, that fill the activation buffer."""
+    return problem.architecture.resident_tokens(problem.in_channels, problem.mantissa_bits)
+
+
+def resident_channels(problem: Problem) -> int:
+    """Output channels, with all their weights, that fill the weight buffer."""
+    return problem.architecture.weight_buffer.capacity_bytes * 8 // problem.channel_bits
+
+
+def _shortage(problem: Problem) -> str | None:
+    """What keeps both operands from streaming: a buffer without room for two groups of one tile of the array."""
+    architecture = problem.architecture
+    group, array = architecture.group_size, architecture.array
+    planes, exponents = architecture.token_footprint(group, problem.mantissa_bits)
+    weights = architecture.weights.channel_bits(group)
+    for field, strip, bits in (
+        ("activation_buffer", min(array.rows, problem.tokens), planes),
+        ("exponent_buffer", min(array.rows, problem.tokens), exponents),
+        ("weight_buffer", min(array.columns, problem.out_channels), weights),
+    ):
+        buffer = getattr(architecture, field)
+        least = -(-2 * strip * bits // 8)
+        if buffer is not None and buffer.capacity_bytes < least:
+            return (
+                f"{field}.capacity: {buffer.capacity_bytes} B is too small for any tiling; one group of a tile of the "
+                f"array, double-buffered, takes {least} B"
+            )
+    return None

@@ -1,0 +1,77 @@
+import math
+
+import pytest
+from anda_codesign.sim import architecture_names, closed, load_architecture, load_technology, simulate
+from anda_codesign.sim.architecture import Architecture, Buffer
+from anda_codesign.sim.events import event_cycles
+from anda_codesign.sim.problem import problem
+from anda_codesign.sim.tiling import tilings
+from anda_codesign.workloads import Gemm, Precision
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+bits = st.integers(1, 16)
+precisions = st.builds(Precision, bits, bits, bits, bits)
+gemms = st.builds(
+    Gemm,
+    module=st.sampled_from(["qkv", "o", "u", "d"]),
+    tokens=st.integers(1, 130),
+    in_channels=st.integers(1, 1500),
+    out_channels=st.integers(1, 300),
+    repeat=st.just(1),
+)
+
+
+@st.composite
+def machines(draw: st.DrawFn) -> Architecture:
+    """Any architecture with buffers of any size."""
+    machine = load_architecture(draw(st.sampled_from(architecture_names())))
+    sizes = st.sampled_from([5, 16, 40, 100, 1024])
+    return machine.model_copy(
+        update={
+            "activation_buffer": Buffer(capacity=f"{draw(sizes)} KiB", port="1024 bit"),
+            "weight_buffer": Buffer(capacity=f"{draw(sizes)} KiB", port="1024 bit"),
+        }
+    )
+
+
+@given(gemms, machines(), precisions)
+def test_equal_to_the_closed_form_with_infinitely_fast_memory(gemm: Gemm, machine: Architecture, precision: Precision):
+    shape = problem(gemm, machine, machine.precision(precision))
+    for tiling in tilings(shape):
+        assert event_cycles(shape, tiling, math.inf) == closed.cycles(shape, 0, math.inf)
+
+
+@settings(max_examples=60)
+@given(gemms, machines(), precisions, st.sampled_from([1.0, 100.0, 7000.0]))
+def test_never_below_the_closed_form(gemm: Gemm, machine: Architecture, precision: Precision, bits_per_cycle: float):
+    shape = problem(gemm, machine, machine.precision(precision))
+    for tiling in tilings(shape):
+        moved = closed.traffic(shape, tiling).dram_bits
+        bound = closed.cycles(shape, moved, bits_per_cycle)
+        assert event_cycles(shape, tiling, bits_per_cycle) >= bound
+
+
+def test_stalls_show_where_the_closed_form_assumes_overlap():
+    """At 8 GB/s loads and work take about as long; what does not overlap is visible, and bounded by their sum."""
+    slow = load_technology().with_bandwidth(8)
+    work = [Gemm("u", 256, 4096, 1024)]
+    events = simulate(work, "anda", Precision.uniform(6), level="events", technology=slow)
+    bound = simulate(work, "anda", Precision.uniform(6), technology=slow)
+    memory = bound.runs[0].traffic.dram_bits / (8 * 8e9 / 285e6)
+    assert bound.cycles < events.cycles < bound.runs[0].array_cycles + memory + 1000
+
+
+@pytest.mark.parametrize("name", architecture_names())
+def test_published_bandwidth_hardly_stalls_a_prefill(name: str):
+    """2048 tokens are bound by the array: both levels agree within 0.1 %."""
+    work = [Gemm("o", 2048, 2048, 2048)]
+    events = simulate(work, name, Precision.uniform(6), level="events")
+    assert events.level == "events"
+    assert 1 <= events.cycles / simulate(work, name, Precision.uniform(6)).cycles < 1.001
+
+
+def test_results_are_the_same_on_every_run():
+    work = [Gemm("u", 100, 1000, 500, 3)]
+    first, second = (simulate(work, "anda", Precision.uniform(5), level="events") for _ in range(2))
+    assert first == second
