@@ -70,9 +70,8 @@ class BoostFormat:
         significands = np.rint(np.ldexp(magnitudes, FRACTION_BITS - below_top)).astype(np.int32)
         # A significand of 32 and more carries into the exponent field by itself.
         codes = np.minimum(((below_top + TOP_FIELD - 1) << FRACTION_BITS) + significands, LARGEST_CODE)
-        return BoostTensor(
-            self, x.shape, (codes | np.where(np.signbit(groups), SIGN_BIT, 0)).astype(np.uint8), exponents
-        )
+        signs = np.where(np.signbit(groups), SIGN_BIT, 0)
+        return BoostTensor(self, x.shape, (codes | signs).astype(np.uint8), exponents)
 
 
 @dataclass(frozen=True, eq=False)
