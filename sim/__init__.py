@@ -1,6 +1,7 @@
 """The machine: timing, buffers, DRAM, energy and area."""
 
 from .architecture import Architecture, architecture_names, load_architecture
+from .gemm_text import parse_gemm
 from .result import Energy, GemmRun, SimulationResult
 from .simulate import simulate
 from .technology import Technology, load_technology, technology_names
@@ -14,6 +15,7 @@ __all__ = [
     "architecture_names",
     "load_architecture",
     "load_technology",
+    "parse_gemm",
     "simulate",
     "technology_names",
 ]

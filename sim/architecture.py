@@ -185,7 +185,7 @@ def stored_group_bits(mantissa_bits: int, group_size: int) -> int:
 
 def architecture_names() -> list[str]:
     """The built-in architectures."""
-    return config_names(FOLDER)
+    return list(config_names(FOLDER))
 
 
 def load_architecture(name: str | Path) -> Architecture:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -51,9 +52,10 @@ def check(model: type[Model], data: Any, where: str) -> Model:
         raise InputError(f"{where}: {_explain(model, error)}") from None
 
 
-def config_names(folder: Path) -> list[str]:
-    """Names of the YAML files in a folder."""
-    return sorted(path.stem for path in folder.glob("*.yaml"))
+@cache
+def config_names(folder: Path) -> tuple[str, ...]:
+    """Names of the YAML files in a folder of this package."""
+    return tuple(sorted(path.stem for path in folder.glob("*.yaml")))
 
 
 def find_config(name: str | Path, folder: Path, kind: str) -> Path:

@@ -1,6 +1,7 @@
 """One GeMM as an architecture sees it: array tiles, cycles of a tile, bits of a token, a channel and a result row."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..formats import InputError, latency
 from ..workloads import MODULES, Gemm, Precision
@@ -14,7 +15,7 @@ results of ``qkv`` go to the attention and the KV cache and stay FP16.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Problem:
     """The product ``[tokens, in_channels] @ [in_channels, out_channels]`` on one architecture."""
 
@@ -40,39 +41,39 @@ class Problem:
     result_bits: int
     """Stored bits of one token's results."""
 
-    @property
+    @cached_property
     def tiles(self) -> int:
         """Tiles of the array in all."""
         return self.row_tiles * self.column_tiles
 
-    @property
+    @cached_property
     def compress_cycles(self) -> int:
         """Cycles in which the compressor emits the groups of one strip of 16 tokens; 0 where results stay FP16."""
         bits = self.result_mantissa_bits
         return 0 if bits is None else latency.bpc_cycles_per_group(bits)
 
-    @property
+    @cached_property
     def collect_cycles(self) -> int:
         """Cycles between two tiles at the output: one row of results a cycle, and no faster than the compressor."""
         return max(self.architecture.array.rows, self.compress_cycles)
 
-    @property
+    @cached_property
     def tile_cycles(self) -> int:
         """Cycles from one tile to the next: its groups, or the output where the reduction is very short."""
         return max(self.groups * self.group_cycles, self.collect_cycles)
 
-    @property
+    @cached_property
     def array_cycles(self) -> int:
         """Cycles in which the array works through all tiles when no operand is ever late."""
         return self.tiles * self.tile_cycles
 
-    @property
+    @cached_property
     def element_cycles(self) -> int:
         """Cycles in which the elements work at their published power; waiting for weights or memory is not work."""
         per_group = self.architecture.processing_element.element_cycles(self.mantissa_bits)
         return self.tiles * self.groups * per_group
 
-    @property
+    @cached_property
     def tail_cycles(self) -> int:
         """Cycles from the last plane of the last tile until its results are in the activation buffer."""
         compress = latency.BPC_LATENCY_CYCLES + self.compress_cycles if self.compress_cycles else 0

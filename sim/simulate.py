@@ -12,8 +12,9 @@ from .architecture import FP16_BITS, Architecture, load_architecture
 from .energy import UnitCosts, unit_costs
 from .problem import Problem, problem
 from .result import Energy, GemmRun, Level, SimulationResult
+from .search import Objective, best_tiling, energy
 from .technology import Technology, load_technology
-from .tiling import Tiling, tilings
+from .tiling import Tiling, chosen_tiling
 
 
 def simulate(
@@ -22,6 +23,8 @@ def simulate(
     precision: Precision,
     level: Level = "closed",
     technology: str | Path | Technology = "paper-16nm",
+    objective: Objective = "energy",
+    tiling: str | None = None,
 ) -> SimulationResult:
     """Time GeMMs one after the other and count their energy.
 
@@ -34,24 +37,31 @@ def simulate(
         precision: mantissa bits of the modules; used where the architecture's are variable.
         level: ``"closed"``, formulas that assume perfect overlap, or ``"events"``, processes that wait for each other.
         technology: a name, the path of a YAML file, or an object.
+        objective: what the search for each GeMM's tiling minimises.
+        tiling: one tiling for all GeMMs instead of the search, such as ``"activations:32"`` (`tiling.chosen_tiling`).
 
     Raises:
-        InputError: nothing to simulate, an unknown level, architecture, technology or module, or too small a buffer.
+        InputError: nothing to simulate, an unknown level, architecture, technology, objective, tiling or module, or
+            too small a buffer.
     """
     machine = architecture if isinstance(architecture, Architecture) else load_architecture(architecture)
     process = technology if isinstance(technology, Technology) else load_technology(technology)
-    if level not in get_args(Level):
-        raise InputError(f"level: {level!r} is unknown; use {' or '.join(get_args(Level))}")
+    for field, value, choices in (("level", level, get_args(Level)), ("objective", objective, get_args(Objective))):
+        if value not in choices:
+            raise InputError(f"{field}: {value!r} is unknown; use {', '.join(choices)}")
     costs = unit_costs(machine, process)
     used = machine.precision(precision)
-    runs = tuple(_run(gemm, problem(gemm, machine, used), costs, level) for gemm in gemms)
-    if not runs:
+    shapes = [(gemm, problem(gemm, machine, used)) for gemm in gemms]
+    if not shapes:
         raise InputError("gemms: there are none; give at least one GeMM")
-    return _total(runs, machine, process, used, costs, level)
+    runs: list[GemmRun] = []
+    for gemm, shape in shapes:
+        chosen = chosen_tiling(shape, tiling) if tiling else best_tiling(shape, costs, objective)
+        runs.append(_run(gemm, shape, chosen, costs, level))
+    return _total(tuple(runs), machine, process, used, costs, level)
 
 
-def _run(gemm: Gemm, shape: Problem, costs: UnitCosts, level: Level) -> GemmRun:
-    tiling = best_tiling(shape)
+def _run(gemm: Gemm, shape: Problem, tiling: Tiling, costs: UnitCosts, level: Level) -> GemmRun:
     moved = closed.traffic(shape, tiling)
     if level == "events":
         from .events import event_cycles
@@ -59,22 +69,8 @@ def _run(gemm: Gemm, shape: Problem, costs: UnitCosts, level: Level) -> GemmRun:
         cycles = event_cycles(shape, tiling, costs.dram_bits_per_cycle)
     else:
         cycles = closed.cycles(shape, moved.dram_bits, costs.dram_bits_per_cycle)
-    energy = Energy(
-        compute=shape.element_cycles * costs.array_pj_per_cycle + shape.array_cycles * costs.support_pj_per_cycle,
-        sram=moved.sram_bits * costs.sram_pj_per_bit,
-        dram=moved.dram_bits * costs.dram_pj_per_bit,
-    )
-    return GemmRun(gemm, shape.mantissa_bits, tiling, cycles, shape.array_cycles, moved, energy)
-
-
-def best_tiling(shape: Problem) -> Tiling:
-    """The legal tiling of least energy.
-
-    All tilings do the same work in the array and a bit costs the same in either buffer, so least energy is least
-    traffic with DRAM, which is also fewest cycles. Among equals the first one is taken: activations resident, then
-    weights, then neither.
-    """
-    return min(tilings(shape), key=lambda tiling: closed.traffic(shape, tiling).dram_bits)
+    used = energy(shape, moved, costs)
+    return GemmRun(gemm, shape.mantissa_bits, tiling, cycles, shape.array_cycles, moved, used)
 
 
 def _total(

@@ -110,7 +110,7 @@ class Technology(Config):
 
 def technology_names() -> list[str]:
     """The built-in technologies."""
-    return config_names(FOLDER)
+    return list(config_names(FOLDER))
 
 
 def load_technology(name: str | Path = "paper-16nm") -> Technology:

@@ -15,7 +15,7 @@ event model does not.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from ..formats import InputError
 from .problem import Problem
@@ -43,6 +43,14 @@ class Tiling:
         """How often all weights come from DRAM."""
         return 1 if self.resident == "weights" else -(-problem.tokens // self.tokens)
 
+    def exposed_bits(self, problem: Problem) -> int:
+        """Bits of resident tiles after the first that are loaded while the array waits for them."""
+        if self.copies == 2:
+            return 0
+        if self.resident == "activations":
+            return (problem.tokens - self.tokens) * problem.token_bits
+        return (problem.out_channels - self.channels) * problem.channel_bits
+
     def __str__(self) -> str:
         tile = f"{self.tokens} tokens x {self.channels} output channels"
         return f"{self.resident} resident, {tile}, {'double' if self.copies == 2 else 'single'}-buffered"
@@ -64,12 +72,57 @@ def tilings(problem: Problem) -> list[Tiling]:
         found += [Tiling("activations", t, columns, n) for t, n in _largest(problem.tokens, rows, room_tokens)]
     if room_tokens >= min(2 * rows, problem.tokens):
         found += [Tiling("weights", rows, c, n) for c, n in _largest(problem.out_channels, columns, room_channels)]
-    shortage = _shortage(problem)
-    if shortage is None:
-        found.append(Tiling("nothing", rows, columns, 2))
-    if not found:
-        raise InputError(shortage)
+    if all(tiling.exposed_bits(problem) for tiling in found):
+        shortage = _shortage(problem)
+        if shortage is None:
+            found.append(Tiling("nothing", rows, columns, 2))
+        elif not found:
+            raise InputError(shortage)
     return found
+
+
+def chosen_tiling(problem: Problem, text: str) -> Tiling:
+    """The tiling that a text such as ``activations:32``, ``weights:64`` or ``nothing`` asks for.
+
+    The number is the tile of the operand that stays: tokens, or output channels, whole strips of the array or the whole
+    GeMM. It is double-buffered if it fits twice.
+
+    Raises:
+        InputError: the text is not of that form, or the tile does not fit the GeMM, the array or the buffers.
+    """
+    resident, _, number = text.partition(":")
+    if resident not in get_args(Resident) or number.isdigit() == (resident == "nothing"):
+        raise InputError(f"tiling: {text!r} is unknown; write activations:TOKENS, weights:CHANNELS or nothing")
+    array = problem.architecture.array
+    rows, columns = min(array.rows, problem.tokens), min(array.columns, problem.out_channels)
+    room_tokens, room_channels = resident_tokens(problem), resident_channels(problem)
+    if resident == "nothing":
+        if shortage := _shortage(problem):
+            raise InputError(shortage)
+        return Tiling("nothing", rows, columns, 2)
+    if resident == "activations":
+        _check_stream("output channels", columns, problem.out_channels, room_channels)
+        copies = _copies("tokens", int(number), problem.tokens, array.rows, room_tokens)
+        return Tiling("activations", int(number), columns, copies)
+    _check_stream("tokens", rows, problem.tokens, room_tokens)
+    copies = _copies("output channels", int(number), problem.out_channels, array.columns, room_channels)
+    return Tiling("weights", rows, int(number), copies)
+
+
+def _copies(what: str, size: int, length: int, strip: int, room: int) -> int:
+    if not 1 <= size <= length:
+        raise InputError(f"tiling: {size} {what} do not fit a GeMM of {length}; use 1 to {length}")
+    if size % strip and size != length:
+        raise InputError(f"tiling: {size} {what} split a tile of the array; use a multiple of {strip}")
+    largest = next(_largest(length, min(strip, length), room), (0, 0))
+    if size > largest[0]:
+        raise InputError(f"tiling: {size} {what} do not fit the buffer; use at most {largest[0]}")
+    return largest[1] if size == largest[0] else 2
+
+
+def _check_stream(what: str, strip: int, length: int, room: int) -> None:
+    if room < min(2 * strip, length):
+        raise InputError(f"tiling: the other buffer holds {room} {what}, too few to stream; use nothing")
 
 
 def _largest(length: int, strip: int, room: int) -> Iterator[tuple[int, int]]:

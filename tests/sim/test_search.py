@@ -1,0 +1,109 @@
+import pytest
+from anda_codesign.formats import InputError
+from anda_codesign.sim import closed, load_architecture, load_technology, parse_gemm, simulate
+from anda_codesign.sim.architecture import Buffer
+from anda_codesign.sim.energy import unit_costs
+from anda_codesign.sim.problem import problem
+from anda_codesign.sim.search import best_tiling, energy
+from anda_codesign.sim.tiling import chosen_tiling, tilings
+from anda_codesign.workloads import Gemm, Precision
+from hypothesis import given
+from hypothesis import strategies as st
+
+UNIFORM = Precision.uniform(7)
+
+
+def shape_of(gemm: Gemm, name: str = "anda"):
+    machine = load_architecture(name)
+    return problem(gemm, machine, machine.precision(UNIFORM))
+
+
+@given(
+    st.integers(1, 3000),
+    st.integers(1, 40000),
+    st.integers(1, 5000),
+    st.sampled_from(["anda", "fp-fp"]),
+    st.floats(0.1, 1000),
+)
+def test_each_objective_is_met(tokens: int, in_channels: int, out_channels: int, name: str, gigabytes: float):
+    shape = shape_of(Gemm("u", tokens, in_channels, out_channels), name)
+    costs = unit_costs(shape.architecture, load_technology().with_bandwidth(gigabytes))
+
+    def measures(tiling):  # type: ignore[no-untyped-def]
+        moved = closed.traffic(shape, tiling)
+        exposed = tiling.exposed_bits(shape)
+        latency = closed.cycles(shape, moved.dram_bits, costs.dram_bits_per_cycle, exposed)
+        picojoules = energy(shape, moved, costs).total
+        return {"energy": picojoules, "latency": latency, "edp": picojoules * latency}
+
+    everything = [measures(tiling) for tiling in tilings(shape)]
+    for objective in ("energy", "latency", "edp"):
+        chosen = measures(best_tiling(shape, costs, objective))[objective]
+        assert chosen == min(each[objective] for each in everything)
+
+
+def test_energy_and_latency_part_where_a_tile_fits_only_once():
+    """16 tokens of 20480 FP16 channels fit 1152 KiB once: least traffic, but the array waits for each next tile."""
+    gemm = Gemm("d", 2048, 20480, 512)
+    buffers = {"weight_buffer": Buffer(capacity="352 KiB", port="1024 bit")}
+    machine = load_architecture("fp-fp").model_copy(update=buffers)
+    runs = {o: simulate([gemm], machine, UNIFORM, objective=o).runs[0] for o in ("energy", "latency")}
+    assert runs["energy"].tiling.copies == 1
+    assert runs["latency"].tiling != runs["energy"].tiling
+    assert runs["energy"].energy_pj.total < runs["latency"].energy_pj.total
+
+
+def test_the_search_can_be_overridden():
+    gemm = Gemm("d", 2048, 13824, 5120)
+    for text in ("activations:32", "activations:16", "weights:64", "weights:16", "nothing"):
+        result = simulate([gemm], "anda", UNIFORM, tiling=text)
+        expected = chosen_tiling(shape_of(gemm), text)
+        assert result.runs[0].tiling == expected
+        assert result.dram_bytes >= simulate([gemm], "anda", UNIFORM).dram_bytes
+
+
+def test_a_choice_reads_well():
+    texts = [str(chosen_tiling(shape_of(Gemm("u", 64, 4096, 256)), t)) for t in ("activations:32", "weights:256")]
+    assert texts == [
+        "activations resident, 32 tokens x 16 output channels, double-buffered",
+        "weights resident, 16 tokens x 256 output channels, single-buffered",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("tokens:16", "tiling: 'tokens:16' is unknown; write activations:TOKENS, weights:CHANNELS or nothing"),
+        ("activations", "tiling: 'activations' is unknown; write activations:TOKENS, weights:CHANNELS or nothing"),
+        ("nothing:3", "tiling: 'nothing:3' is unknown; write activations:TOKENS, weights:CHANNELS or nothing"),
+        ("activations:4096", "tiling: 4096 tokens do not fit a GeMM of 2048; use 1 to 2048"),
+        ("activations:0", "tiling: 0 tokens do not fit a GeMM of 2048; use 1 to 2048"),
+        ("activations:24", "tiling: 24 tokens split a tile of the array; use a multiple of 16"),
+        ("activations:64", "tiling: 64 tokens do not fit the buffer; use at most 32"),
+        ("weights:128", "tiling: 128 output channels do not fit the buffer; use at most 64"),
+    ],
+)
+def test_bad_override(text: str, expected: str):
+    with pytest.raises(InputError) as caught:
+        simulate([Gemm("d", 2048, 13824, 5120)], "anda", UNIFORM, tiling=text)
+    assert str(caught.value) == expected
+
+
+def test_override_needs_room_for_the_stream():
+    machine = load_architecture("fp-fp")
+    with pytest.raises(InputError) as caught:
+        simulate([Gemm("d", 2048, 36864, 64)], machine, UNIFORM, tiling="weights:16")
+    assert str(caught.value) == "tiling: the other buffer holds 16 tokens, too few to stream; use nothing"
+
+
+def test_gemm_text():
+    assert parse_gemm("2048x4096X1") == Gemm("u", 2048, 4096, 1)
+    for text in ("2048x4096", "axbxc", "1x2x3x4", ""):
+        with pytest.raises(InputError) as caught:
+            parse_gemm(text)
+        assert str(caught.value) == (
+            f"gemm: {text!r} is not three numbers; write TOKENSxINxOUT, such as 2048x4096x4096"
+        )
+    with pytest.raises(InputError) as caught:
+        parse_gemm("0x1x1")
+    assert str(caught.value) == "gemm: '0x1x1' has a size below 1; write TOKENSxINxOUT, such as 2048x4096x4096"
