@@ -6,7 +6,7 @@ import numpy as np
 
 from ..errors import InputError
 from .arithmetic import WORD_BITS, Integers, largest_magnitude, require_width, shift_right_rounded, top_bit
-from .requantize import DyadicTensor, requantize
+from .requantization import DyadicTensor, requantize
 
 Engine = Literal["integer", "blas"]
 """``integer``: NumPy's int64 product. ``blas``: the same integers through float BLAS, used only where that is exact."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from .arithmetic import WORD_BITS, IntegerLike, Integers, as_integers, require_scale
 from .exponential import di_exp, exp_guard_bits
-from .requantize import di_requantize, require_bits
+from .requantization import di_requantize, require_bits
 
 FINEST_EXPONENT = 40
 """Finer score scales change nothing: 16-bit codes at 255 / 2**40 differ by less than 2**-16 nats altogether."""

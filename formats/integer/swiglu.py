@@ -7,7 +7,7 @@ import numpy as np
 from ..errors import InputError
 from .arithmetic import IntegerLike, Integers, as_integers, require_width
 from .exponential import di_exp, exp_guard_bits
-from .requantize import DyadicTensor, require_bits
+from .requantization import DyadicTensor, require_bits
 
 SigmoidForm = Literal["stable", "shared_max"]
 """``stable``: every element by itself. ``shared_max``: the figure's, relative to the row's maximum."""

@@ -6,7 +6,6 @@ import types
 
 import numpy as np
 import pytest
-from anda_codesign.formats import integer
 from anda_codesign.formats.integer import (
     DyadicTensor,
     FloatUsed,
@@ -26,13 +25,14 @@ from anda_codesign.formats.integer import (
     integer_sqrt,
     matmul,
     norm,
+    requantization,
     requantize,
     requantize_figure,
     softmax,
     swiglu,
 )
 
-MODULES = [arithmetic, exponential, matmul, norm, integer.requantize, softmax, swiglu]
+MODULES = [arithmetic, exponential, matmul, norm, requantization, softmax, swiglu]
 FLOAT_ALLOWED = {"_blas_matmul", "dequantize"}
 """The fast route of the matrix product, held bit-equal to the integer one, and the way out for reports."""
 
