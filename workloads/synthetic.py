@@ -45,7 +45,7 @@ def synthetic_decoder(shape: ModelShape = SYNTHETIC_SHAPE, seed: int = 0) -> Dec
 
     weights = DecoderWeights(
         shape=shape,
-        embedding=normal(shape.vocabulary, shape.hidden),
+        embedding=normal(shape.vocabulary, shape.hidden) / np.float32(shape.hidden**0.5),
         layers=[
             LayerWeights(norm(), norm(), {name: linear(name) for name in linear_names(shape)})
             for _ in range(shape.layers)
