@@ -1,4 +1,4 @@
-"""The event model of one GeMM: processes that hand tiles to each other and wait for each other (SimPy).
+"""The event model of one GeMM: processes that hand strips to each other and wait for each other (SimPy).
 
 A loader per operand fetches strips over the shared DRAM interface, as far ahead as its buffer has room. The array takes
 strips when they are there and frees their room when they are used up. Results pass the output collector and the
@@ -6,128 +6,197 @@ compressor, and a writer stores them. One event is a strip or a step of the arra
 whole cycles. With an infinitely fast memory nobody waits, and the closed form comes out exactly.
 """
 
-import math
+from collections import deque
 from collections.abc import Generator, Iterable
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
 
 import simpy
 
 from ..formats import latency
-from .plan import Plan
+from .dram import Dram, DramReport, Request
+from .plan import Block, Plan
 from .problem import Problem
-from .tiling import Tiling
 
-Process = Generator[simpy.Event, Any, None]
+Process = Generator[simpy.Event, None, None]
 
-
-class Results(NamedTuple):
-    """Finished outputs on their way to DRAM; None behind the last ones ends the run."""
-
-    bits: int
-    ready: int
-    """Cycle in which the last of them leaves the pipeline registers."""
+RESULT_PLACES = 4
+"""Steps whose results are under way: one in the collector, one in the compressor, two on their way to DRAM."""
 
 
-def event_cycles(problem: Problem, tiling: Tiling, dram_bits_per_cycle: float) -> int:
-    """Cycles from the first fetch to the last stored result of one GeMM."""
-    environment = simpy.Environment()
-    machine = Machine(environment, problem, FlatDram(environment, dram_bits_per_cycle))
-    environment.run(machine.start(Plan(problem, tiling)))
-    return int(environment.now)
+class DeadlockError(RuntimeError):
+    """All processes wait for each other; the message says who waits for whom."""
 
 
-class FlatDram:
-    """An interface of constant bandwidth that serves transfers in the order in which they are asked for."""
+@dataclass(slots=True)
+class Waiting:
+    """Cycles that the array has waited, by what for."""
 
-    def __init__(self, environment: simpy.Environment, bits_per_cycle: float) -> None:
+    resident: int = 0
+    stream: int = 0
+    results: int = 0
+    """For a place to put results."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventReport:
+    """What the event model saw in one GeMM."""
+
+    cycles: int
+    """From the first fetch to the last stored result."""
+    waiting: Waiting
+    dram: DramReport
+
+
+class Slots:
+    """Things that one process gives and another takes, such as free places or filled strips.
+
+    Taking what is there costs no event; only waiting does.
+    """
+
+    def __init__(self, environment: simpy.Environment, name: str, count: int = 0) -> None:
         self.environment = environment
-        self.bits_per_cycle = bits_per_cycle
-        self.free = 0.0
+        self.name = name
+        self.count = count
+        self.taker: str | None = None
+        self.wanted: simpy.Event | None = None
 
-    def transfer(self, bits: int) -> simpy.Event:
-        """An event at the end of the cycle in which the last of `bits` has passed."""
-        now = self.environment.now
-        self.free = max(self.free, now) + bits / self.bits_per_cycle
-        return self.environment.timeout(math.ceil(self.free) - now)
+    def take(self, taker: str) -> simpy.Event | None:
+        """Take one; an event to wait for if there is none yet. One process takes."""
+        if self.count:
+            self.count -= 1
+            return None
+        self.taker = taker
+        self.wanted = self.environment.event()
+        return self.wanted
+
+    def give(self, count: int = 1) -> None:
+        """Add some, and let the taker go on if it waits."""
+        self.count += count
+        if self.wanted is not None and self.count:
+            self.count -= 1
+            wanted, self.wanted = self.wanted, None
+            wanted.succeed()
 
 
+@dataclass(slots=True)
 class Buffer:
     """Strips of one operand on chip: places to fill, and strips to use."""
 
-    def __init__(self, environment: simpy.Environment, strips: int) -> None:
-        self.places = simpy.Container(environment, capacity=strips, init=strips)
-        self.strips = simpy.Container(environment, capacity=strips)
+    environment: simpy.Environment
+    name: str
+    size: int
+    places: Slots = field(init=False)
+    strips: Slots = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.places = Slots(self.environment, f"a free place for {self.name}", self.size)
+        self.strips = Slots(self.environment, f"a strip of {self.name}")
+
+
+def run_events(problem: Problem, plan: Plan, dram: Dram) -> EventReport:
+    """Run one GeMM.
+
+    Raises:
+        DeadlockError: nobody can go on; a plan that takes more than it frees.
+    """
+    machine = Machine(problem, plan, dram)
+    return machine.run()
 
 
 class Machine:
     """The units of the accelerator and the room between them."""
 
-    def __init__(self, environment: simpy.Environment, problem: Problem, dram: FlatDram) -> None:
-        self.environment = environment
+    def __init__(self, problem: Problem, plan: Plan, dram: Dram) -> None:
+        self.environment = simpy.Environment()
         self.problem = problem
+        self.plan = plan
         self.dram = dram
-        self.collector = simpy.Store(environment, capacity=1)
-        self.compressor = simpy.Store(environment, capacity=1)
-        self.writer = simpy.Store(environment, capacity=2)
+        self.resident = Buffer(self.environment, f"resident {plan.resident_tensor}", plan.resident_places)
+        self.stream = Buffer(self.environment, f"streamed {plan.stream_tensor}", plan.stream_places)
+        self.results = Buffer(self.environment, "results", RESULT_PLACES)
+        self.finished: deque[tuple[int, Block] | None] = deque()
+        self.waiting = Waiting()
 
-    def start(self, plan: Plan) -> simpy.Process:
-        """Start all units; the process returned ends with the run."""
-        process = self.environment.process
-        resident = Buffer(self.environment, plan.resident_places)
-        stream = Buffer(self.environment, plan.stream_places)
-        process(self._load(plan.resident_bits(), resident))
-        process(self._load(plan.stream_bits(), stream))
-        process(self._multiply(plan, resident, stream))
-        process(self._collect())
-        process(self._compress())
-        return process(self._write())
-
-    def _load(self, strips: Iterable[int], buffer: Buffer) -> Process:
-        """Fetch strips in order, each as soon as its buffer has a place."""
-        for bits in strips:
-            yield buffer.places.get(1)
-            yield self.dram.transfer(bits)
-            yield buffer.strips.put(1)
-
-    def _multiply(self, plan: Plan, resident: Buffer, stream: Buffer) -> Process:
-        """The array: wait for operands, work, free their places, hand results on."""
+    def run(self) -> EventReport:
+        """Start all units and run until the last result is stored."""
         environment = self.environment
-        for step in plan.steps():
-            if step.takes_resident:
-                yield resident.strips.get(1)
-            if step.takes_stream:
-                yield stream.strips.get(1)
+        environment.process(self._load(self.plan.resident_requests(), self.resident))
+        environment.process(self._load(self.plan.stream_requests(), self.stream))
+        environment.process(self._multiply())
+        done = environment.process(self._write())
+        environment.run()
+        if not done.triggered:
+            raise DeadlockError(self._who_waits())
+        return EventReport(int(environment.now), self.waiting, self.dram.report())
+
+    def _who_waits(self) -> str:
+        slots = [
+            slot for buffer in (self.resident, self.stream, self.results) for slot in (buffer.places, buffer.strips)
+        ]
+        waits = [f"the {slot.taker} waits for {slot.name}" for slot in slots if slot.wanted is not None]
+        return f"deadlock in cycle {self.environment.now}: {'; '.join(waits)}"
+
+    def _load(self, requests: Iterable[Request], buffer: Buffer) -> Process:
+        """Fetch strips in order, each as soon as its buffer has a place."""
+        environment, who = self.environment, f"loader of {buffer.name}"
+        for request in requests:
+            if wait := buffer.places.take(who):
+                yield wait
+            now = int(environment.now)
+            if delay := self.dram.serve(now, request).stop - now:
+                yield environment.timeout(delay)
+            buffer.strips.give()
+
+    def _multiply(self) -> Process:
+        """The array: wait for operands, work, free their places, hand results on."""
+        environment, resident, stream, results = self.environment, self.resident, self.stream, self.results
+        waiting = self.waiting
+        for step in self.plan.steps():
+            began = environment.now
+            if step.takes_resident and (wait := resident.strips.take("array")):
+                yield wait
+                waiting.resident += int(environment.now - began)
+                began = environment.now
+            if step.takes_stream and (wait := stream.strips.take("array")):
+                yield wait
+                waiting.stream += int(environment.now - began)
             yield environment.timeout(step.cycles)
             if step.frees_resident:
-                yield resident.places.put(step.frees_resident)
+                resident.places.give(step.frees_resident)
             if step.frees_stream:
-                yield stream.places.put(1)
-            if step.result_bits:
-                ready = int(environment.now) + latency.PE_RESULT_CYCLES
-                yield self.collector.put(Results(step.result_bits, ready))
-        yield self.collector.put(None)
-
-    def _collect(self) -> Process:
-        """The output collector shifts out the last tile of a step; earlier ones left while the array went on."""
-        while (results := (yield self.collector.get())) is not None:
-            yield self.environment.timeout(self.problem.collect_cycles)
-            yield self.compressor.put(results._replace(ready=results.ready + self.problem.collect_cycles))
-        yield self.compressor.put(None)
-
-    def _compress(self) -> Process:
-        """The compressor emits the planes of the last groups of a step; FP16 results pass."""
-        busy = self.problem.compress_cycles
-        delay = latency.BPC_LATENCY_CYCLES + busy if busy else 0
-        while (results := (yield self.compressor.get())) is not None:
-            if busy:
-                yield self.environment.timeout(busy)
-            yield self.writer.put(results._replace(ready=results.ready + delay))
-        yield self.writer.put(None)
+                stream.places.give()
+            if step.block is not None:
+                began = environment.now
+                if wait := results.places.take("array"):
+                    yield wait
+                    waiting.results += int(environment.now - began)
+                self.finished.append((int(environment.now), step.block))
+                results.strips.give()
+        self.finished.append(None)
+        results.strips.give()
 
     def _write(self) -> Process:
-        """Store results in order, each when it has left the pipeline."""
-        environment = self.environment
-        while (results := (yield self.writer.get())) is not None:
-            if results.ready > environment.now:
-                yield environment.timeout(results.ready - environment.now)
-            yield self.dram.transfer(results.bits)
+        """Store finished blocks in order, each when its last tile has left the collector and the compressor.
+
+        Both work on one tile of the array at a time and as fast as the array, so the earlier tiles of a block have left
+        when the last one comes.
+        """
+        environment, results, problem = self.environment, self.results, self.problem
+        delay = latency.PE_RESULT_CYCLES + (latency.BPC_LATENCY_CYCLES if problem.compress_cycles else 0)
+        collected = compressed = 0
+        while True:
+            if (block_wait := results.strips.take("writer")) is not None:
+                yield block_wait
+            if (finished := self.finished.popleft()) is None:
+                return
+            now, block = finished
+            collected = max(collected, now) + problem.collect_cycles
+            compressed = max(compressed, collected) + problem.compress_cycles
+            if (wait := compressed + delay - int(environment.now)) > 0:
+                yield environment.timeout(wait)
+            stored = now = int(environment.now)
+            for request in self.plan.result_requests(block):
+                stored = self.dram.serve(now, request).stop
+            if stored > now:
+                yield environment.timeout(stored - now)
+            results.places.give()

@@ -4,23 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from .dram import Request, Tensor
 from .problem import Problem
 from .tiling import Tiling, resident_channels
-
-
-class Step(NamedTuple):
-    """Work of the array between two waits."""
-
-    cycles: int
-    takes_resident: bool
-    """It needs the next strip of the resident operand."""
-    takes_stream: bool
-    """It needs the next strip of the stream."""
-    frees_resident: int
-    """Strips of the resident operand that are used up when it ends."""
-    frees_stream: bool
-    result_bits: int
-    """Bits of results that it finishes."""
 
 
 class Span(NamedTuple):
@@ -39,12 +25,44 @@ class Span(NamedTuple):
         return [Span(start, min(start + size, self.stop)) for start in range(self.start, self.stop, size)]
 
 
+class Block(NamedTuple):
+    """Outputs that one step finishes."""
+
+    tokens: Span
+    channels: Span
+
+
+class Step(NamedTuple):
+    """Work of the array between two waits."""
+
+    cycles: int
+    takes_resident: bool
+    """It needs the next strip of the resident operand."""
+    takes_stream: bool
+    """It needs the next strip of the stream."""
+    frees_resident: int
+    """Strips of the resident operand that are used up when it ends."""
+    frees_stream: bool
+    block: Block | None
+    """Outputs that it finishes; None in the middle of a reduction."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The order of work for one tiling of one GeMM."""
 
     problem: Problem
     tiling: Tiling
+
+    @property
+    def resident_tensor(self) -> Tensor:
+        """The operand that stays; activations where neither does."""
+        return "weights" if self.tiling.resident == "weights" else "activations"
+
+    @property
+    def stream_tensor(self) -> Tensor:
+        """The operand that passes."""
+        return "activations" if self.tiling.resident == "weights" else "weights"
 
     @property
     def resident_places(self) -> int:
@@ -57,27 +75,41 @@ class Plan:
         """Strips of the stream that are on chip at once."""
         return 2
 
-    def resident_bits(self) -> Iterator[int]:
-        """Bits of the strips of the resident operand, in the order in which they are fetched."""
+    def resident_requests(self) -> Iterator[Request]:
+        """The strips of the resident operand, in the order in which they are fetched."""
         if self.tiling.resident == "nothing":
             for tokens, _, groups in self._chunks():
-                yield self._share(tokens.length * self.problem.token_bits, groups)
+                yield self._chunk("activations", tokens, groups)
             return
-        bits = self.problem.token_bits if self._tokens_stay else self.problem.channel_bits
         for tile in self._resident_tiles():
             for strip in tile:
-                yield strip.length * bits
+                yield self._strip(self.resident_tensor, strip)
 
-    def stream_bits(self) -> Iterator[int]:
-        """Bits of the strips of the stream, in the order in which they are fetched."""
+    def stream_requests(self) -> Iterator[Request]:
+        """The strips of the stream, in the order in which they are fetched."""
         if self.tiling.resident == "nothing":
             for _, channels, groups in self._chunks():
-                yield self._share(channels.length * self.problem.channel_bits, groups)
+                yield self._chunk("weights", channels, groups)
             return
-        bits = self.problem.channel_bits if self._tokens_stay else self.problem.token_bits
-        strips = [strip.length * bits for strip in self._stream_strips()]
+        strips = [self._strip(self.stream_tensor, strip) for strip in self._stream_strips()]
         for _ in self._resident_tiles():
             yield from strips
+
+    def result_requests(self, block: Block) -> Iterator[Request]:
+        """The pieces of DRAM that the results of a block fill.
+
+        DRAM holds activations by strips of tokens, as the next GeMM reads them, and in a strip by groups of channels.
+        """
+        problem, rows = self.problem, self.problem.architecture.array.rows
+        first, stop = self._completed(block.channels)
+        before, bits = self._stored_bits(first), self._stored_bits(stop) - self._stored_bits(first)
+        if bits == 0:
+            return
+        if bits == problem.result_bits:
+            yield Request("results", block.tokens.start * bits, block.tokens.length * bits)
+            return
+        for strip in block.tokens.split(rows):
+            yield Request("results", strip.start * problem.result_bits + strip.length * before, strip.length * bits)
 
     def steps(self) -> Iterator[Step]:
         """What the array does, in order."""
@@ -124,28 +156,29 @@ class Plan:
         problem, array = self.problem, self.problem.architecture.array
         tokens, channels = (resident, stream) if self._tokens_stay else (stream, resident)
         tiles = -(-tokens.length // array.rows) * -(-channels.length // array.columns)
-        results = tokens.length * self._result_bits(channels)
-        return Step(tiles * problem.tile_cycles, takes_resident, takes_stream, freed, frees_stream, results)
+        block = Block(tokens, channels)
+        return Step(tiles * problem.tile_cycles, takes_resident, takes_stream, freed, frees_stream, block)
 
-    def _result_bits(self, channels: Span) -> int:
-        """Result bits of one token that a range of channels completes: whole groups where they are compressed."""
-        problem, architecture = self.problem, self.problem.architecture
-        bits = problem.result_mantissa_bits
-        if bits is None:
-            return architecture.token_bits(channels.length, None)
-        group = architecture.group_size
-        start = channels.start // group * group
-        stop = channels.stop if channels.stop == problem.out_channels else channels.stop // group * group
-        return architecture.token_bits(stop - start, bits)
+    def _completed(self, channels: Span) -> tuple[int, int]:
+        """First and last result channels that a range of channels completes: whole groups if they are compressed."""
+        if self.problem.result_mantissa_bits is None:
+            return channels
+        group = self.problem.architecture.group_size
+        whole = channels.stop == self.problem.out_channels
+        return channels.start // group * group, channels.stop if whole else channels.stop // group * group
+
+    def _stored_bits(self, channels: int) -> int:
+        """Bits of the first `channels` results of one token."""
+        return self.problem.architecture.token_bits(channels, self.problem.result_mantissa_bits)
 
     def _chunk_steps(self) -> Iterator[Step]:
         problem = self.problem
         for tokens, channels, groups in self._chunks():
-            cycles, results = groups.length * problem.group_cycles, 0
+            cycles, block = groups.length * problem.group_cycles, None
             if groups.stop == problem.groups:
                 cycles += problem.tile_cycles - problem.groups * problem.group_cycles
-                results = tokens.length * self._result_bits(channels)
-            yield Step(cycles, True, True, 1, True, results)
+                block = Block(tokens, channels)
+            yield Step(cycles, True, True, 1, True, block)
 
     def _chunks(self) -> Iterator[tuple[Span, Span, Span]]:
         """Tokens, output channels and groups of the reduction of each fetch where nothing is resident."""
@@ -169,6 +202,12 @@ class Plan:
             weights // (2 * channels * architecture.weights.channel_bits(group)),
         )
 
-    def _share(self, bits: int, groups: Span) -> int:
-        """Part of the bits of a whole reduction that falls to some of its groups; the parts add up."""
-        return bits * groups.stop // self.problem.groups - bits * groups.start // self.problem.groups
+    def _strip(self, tensor: Tensor, strip: Span) -> Request:
+        bits = self.problem.token_bits if tensor == "activations" else self.problem.channel_bits
+        return Request(tensor, strip.start * bits, strip.length * bits)
+
+    def _chunk(self, tensor: Tensor, strip: Span, groups: Span) -> Request:
+        """The part of a strip that falls to some groups of the reduction; the parts add up."""
+        whole, count = self._strip(tensor, strip), self.problem.groups
+        start, stop = whole.bits * groups.start // count, whole.bits * groups.stop // count
+        return Request(tensor, whole.offset_bits + start, stop - start)

@@ -9,7 +9,9 @@ from ..formats import InputError
 from ..workloads import Gemm, Precision
 from . import closed
 from .architecture import FP16_BITS, Architecture, load_architecture
+from .dram import FlatDram
 from .energy import UnitCosts, unit_costs
+from .plan import Plan
 from .problem import Problem, problem
 from .result import Energy, GemmRun, Level, SimulationResult
 from .search import Objective, best_tiling, energy
@@ -64,9 +66,9 @@ def simulate(
 def _run(gemm: Gemm, shape: Problem, tiling: Tiling, costs: UnitCosts, level: Level) -> GemmRun:
     moved = closed.traffic(shape, tiling)
     if level == "events":
-        from .events import event_cycles
+        from .events import run_events
 
-        cycles = event_cycles(shape, tiling, costs.dram_bits_per_cycle)
+        cycles = run_events(shape, Plan(shape, tiling), FlatDram(costs.dram_bits_per_cycle)).cycles
     else:
         cycles = closed.cycles(shape, moved.dram_bits, costs.dram_bits_per_cycle)
     used = energy(shape, moved, costs)

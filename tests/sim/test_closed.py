@@ -6,6 +6,7 @@ import pytest
 from anda_codesign.formats import InputError, latency
 from anda_codesign.sim import architecture_names, closed, load_architecture, load_technology, simulate
 from anda_codesign.sim.architecture import Architecture, Buffer
+from anda_codesign.sim.dram import Request
 from anda_codesign.sim.plan import Plan
 from anda_codesign.sim.problem import problem
 from anda_codesign.sim.tiling import Tiling, tilings
@@ -78,6 +79,16 @@ def test_memory_bound_is_all_traffic_over_the_bandwidth():
     assert result.cycles == math.ceil(result.runs[0].traffic.dram_bits / (8e9 / 285e6))
 
 
+def covers_once(requests: list[Request], bits: int) -> bool:
+    """The pieces lie side by side from 0 to `bits`, without gap or overlap."""
+    end = 0
+    for request in sorted(requests, key=lambda r: r.offset_bits):
+        if request.offset_bits != end:
+            return False
+        end += request.bits
+    return end == bits
+
+
 @given(gemms, names, precisions, kibibytes, kibibytes)
 def test_traffic_is_what_the_loaders_fetch_and_the_array_finishes(
     gemm: Gemm, name: str, precision: Precision, activation_kib: int, weight_kib: int
@@ -88,11 +99,15 @@ def test_traffic_is_what_the_loaders_fetch_and_the_array_finishes(
     for tiling in tilings(shape):
         moved, plan = closed.traffic(shape, tiling), Plan(shape, tiling)
         steps = list(plan.steps())
-        assert sum(plan.resident_bits()) + sum(plan.stream_bits()) == moved.activations + moved.weights
-        assert sum(step.result_bits for step in steps) == moved.results
+        fetches = [*plan.resident_requests(), *plan.stream_requests()]
+        stores = [request for step in steps if step.block for request in plan.result_requests(step.block)]
+        assert sum(r.bits for r in fetches if r.tensor == "activations") == moved.activations
+        assert sum(r.bits for r in fetches if r.tensor == "weights") == moved.weights
+        assert sum(r.bits for r in stores) == moved.results
+        assert covers_once(stores, moved.results)
         assert sum(step.cycles for step in steps) == shape.array_cycles
         taken = sum(step.takes_resident for step in steps), sum(step.takes_stream for step in steps)
-        assert taken == (len(list(plan.resident_bits())), len(list(plan.stream_bits())))
+        assert taken == (len(list(plan.resident_requests())), len(list(plan.stream_requests())))
         assert taken == (sum(step.frees_resident for step in steps), sum(step.frees_stream for step in steps))
 
 

@@ -1,11 +1,14 @@
 import math
+from collections.abc import Iterator
 
 import pytest
 from anda_codesign.sim import architecture_names, closed, load_architecture, load_technology, simulate
 from anda_codesign.sim.architecture import Architecture, Buffer
-from anda_codesign.sim.events import event_cycles
-from anda_codesign.sim.problem import problem
-from anda_codesign.sim.tiling import tilings
+from anda_codesign.sim.dram import FlatDram
+from anda_codesign.sim.events import DeadlockError, run_events
+from anda_codesign.sim.plan import Plan, Step
+from anda_codesign.sim.problem import Problem, problem
+from anda_codesign.sim.tiling import Tiling, tilings
 from anda_codesign.workloads import Gemm, Precision
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,6 +36,10 @@ def machines(draw: st.DrawFn) -> Architecture:
             "weight_buffer": Buffer(capacity=f"{draw(sizes)} KiB", port="1024 bit"),
         }
     )
+
+
+def event_cycles(shape: Problem, tiling: Tiling, bits_per_cycle: float) -> int:
+    return run_events(shape, Plan(shape, tiling), FlatDram(bits_per_cycle)).cycles
 
 
 @given(gemms, machines(), precisions)
@@ -75,3 +82,37 @@ def test_results_are_the_same_on_every_run():
     work = [Gemm("u", 100, 1000, 500, 3)]
     first, second = (simulate(work, "anda", Precision.uniform(5), level="events") for _ in range(2))
     assert first == second
+
+
+class Hoarder(Plan):
+    """A plan that never frees a place of the stream."""
+
+    def steps(self) -> Iterator[Step]:
+        for step in super().steps():
+            yield step._replace(frees_stream=False)
+
+
+def test_a_deadlock_says_who_waits_for_whom():
+    machine = load_architecture("anda")
+    shape = problem(Gemm("u", 64, 256, 256), machine, Precision.uniform(3))
+    hoarder = Hoarder(shape, tilings(shape)[0])
+    with pytest.raises(DeadlockError) as caught:
+        run_events(shape, hoarder, FlatDram(math.inf))
+    assert str(caught.value) == (
+        "deadlock in cycle 534: the loader of streamed weights waits for a free place for streamed weights; "
+        "the array waits for a strip of streamed weights; the writer waits for a strip of results"
+    )
+
+
+def test_the_array_says_what_it_waited_for():
+    """All cycles but the array's own work and the tail are waiting."""
+    machine = load_architecture("anda")
+    shape = problem(Gemm("u", 512, 1024, 1024), machine, Precision.uniform(3))
+    for bits_per_cycle in (10.0, 300.0, math.inf):
+        report = run_events(shape, Plan(shape, tilings(shape)[0]), FlatDram(bits_per_cycle))
+        waited = report.waiting.resident + report.waiting.stream + report.waiting.results
+        assert report.dram.bits == closed.traffic(shape, tilings(shape)[0]).dram_bits
+        assert report.dram.utilisation(report.cycles) <= 1
+        assert report.dram.row_hit_rate is None
+        assert shape.array_cycles + waited < report.cycles
+        assert (waited == 0) == (bits_per_cycle == math.inf)
