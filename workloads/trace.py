@@ -102,9 +102,15 @@ class Trace:
                 for module in MODULES:
                     _require_activation(path, f"activations.{layer}.{module}", self.activation(layer, module))
                 for name in self.metadata["linears"]:
-                    self.weights(layer, name)
+                    self._require_weights(path, layer, name)
         except KeyError as missing:
             raise InputError(f"trace: {path} lacks the entry {missing}; {mend}") from None
+
+    def _require_weights(self, path: Path, layer: int, name: str) -> None:
+        try:
+            self.weights(layer, name)
+        except InputError as error:
+            raise InputError(f"trace: {path}: weights.{layer}.{name}: {error}") from None
 
 
 def capture_trace(decoder: Decoder, blocks: TextBlocks, layers: Sequence[int] = (0, 11, 29), tokens: int = 64) -> Trace:
@@ -113,6 +119,8 @@ def capture_trace(decoder: Decoder, blocks: TextBlocks, layers: Sequence[int] = 
     Raises:
         InputError: a layer does not exist, or the block is too short.
     """
+    if not layers:
+        raise InputError("layers: there are none; name at least one")
     for layer in layers:
         if not 0 <= layer < decoder.shape.layers:
             raise InputError(

