@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
-from .integer_groups import CODE_BITS, Grid, IntegerWeights, assemble, fit_grid, round_to_grid
+from .integer_groups import CODE_BITS, Grid, IntegerWeights, assemble, average_bits, fit_grid, round_to_grid
 from .obs import prepare, quantize_channels
 from .weight_format import Statistic, check_at_least, check_choice, check_weights
 
@@ -59,6 +59,10 @@ class Gptq:
     def parameters(self) -> dict[str, Any]:
         """The fields, by name."""
         return asdict(self)
+
+    def average_bits(self, in_channels: int = 4096) -> float:
+        """Storage of a weight: code, and its share of scale and zero point."""
+        return average_bits(self.bits, self.group_size, self.symmetric, in_channels)
 
     def quantize(self, w: NDArray[np.floating], hessian: NDArray[np.floating] | None = None) -> IntegerWeights:
         """Quantise floating-point ``[in, out]`` with the Hessian ``[in, in]`` of the layer's input.

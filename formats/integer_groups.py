@@ -220,6 +220,10 @@ class RoundToNearest:
         """The fields, by name."""
         return asdict(self)
 
+    def average_bits(self, in_channels: int = 4096) -> float:
+        """Storage of a weight: code, and its share of scale and zero point."""
+        return average_bits(self.bits, self.group_size, self.symmetric, in_channels)
+
     def quantize(self, w: NDArray[np.floating], statistic: NDArray[np.floating] | None = None) -> IntegerWeights:
         """Quantise floating-point ``[in, out]``.
 
@@ -236,6 +240,16 @@ class RoundToNearest:
         grids = [fit_grid(group, self.bits, self.symmetric) for group in groups]
         codes = [round_to_grid(group, grid, self.bits) for group, grid in zip(groups, grids, strict=True)]
         return assemble(np.concatenate(codes), grids, self.bits, self.group_size, self.symmetric)
+
+
+def average_bits(bits: int, group_size: int, symmetric: bool, in_channels: int) -> float:
+    """Storage of a weight: the code, and its share of the FP16 scale and, if affine, of the zero point.
+
+    >>> average_bits(4, 128, symmetric=False, in_channels=4096)
+    4.15625
+    """
+    groups = -(-in_channels // group_size)
+    return bits + (16 if symmetric else 16 + bits) * groups / in_channels
 
 
 def assemble(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .dense_sparse import SparseWeights
 from .obs import Problem, prepare, quantize_channels
-from .spqr import SpQRParameters, SpQRWeights
+from .spqr import SpQRParameters, SpQRWeights, average_bits
 from .spqr_statistics import (
     Statistics,
     decode_affine,
@@ -56,6 +56,10 @@ class SpQR(SpQRParameters):
     def parameters(self) -> dict[str, Any]:
         """The fields, by name."""
         return asdict(self)
+
+    def average_bits(self, in_channels: int = 4096) -> float:
+        """Storage of a weight by the paper's formula, without outliers; it does not depend on the input channels."""
+        return average_bits(self.bits, self.statistics_bits, self.group_size, self.statistics_group)
 
     def quantize(self, w: NDArray[np.floating], hessian: NDArray[np.floating] | None = None) -> SpQRWeights:
         """Quantise floating-point ``[in, out]`` with the Hessian ``[in, in]`` of the layer's input.

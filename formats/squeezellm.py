@@ -168,6 +168,12 @@ class SqueezeLLM:
         """The fields, by name."""
         return asdict(self)
 
+    def average_bits(self, in_channels: int = 4096) -> float:
+        """Storage of a weight; with an outlier threshold, the outliers are not counted."""
+        outliers = self.outlier_fraction if self.outlier_threshold is None else 0
+        value_bits = 8 * np.dtype(self.values).itemsize
+        return average_bits(in_channels, self.bits, self.sensitive_fraction + outliers, value_bits)
+
     def quantize(self, w: NDArray[np.floating], fisher: NDArray[np.floating] | None = None) -> SqueezeLLMWeights:
         """Quantise floating-point ``[in, out]`` with the diagonal Fisher information ``[in, out]`` of its weights.
 

@@ -42,6 +42,10 @@ class PackedWeights(ABC):
     def decode(self) -> NDArray[np.float32]:
         """The weights that the packed form stands for, float32 ``[in, out]``."""
 
+    def dequantize(self) -> NDArray[np.float32]:
+        """The same as `decode`, under the name that `Int4Weights` has for it."""
+        return self.decode()
+
     @abstractmethod
     def pack(self) -> weight_file.Image:
         """Parameters and arrays as they lie in memory."""
@@ -80,24 +84,20 @@ class PackedWeights(ABC):
 class WeightQuantizer(Protocol):
     """A quantisation method with its parameters."""
 
-    @property
-    def name(self) -> str:
-        """The method's name."""
-        ...
-
-    @property
-    def source(self) -> str:
-        """Where the method is defined."""
-        ...
-
-    @property
-    def statistic(self) -> Statistic:
-        """What `quantize` takes as its second argument."""
-        ...
+    name: ClassVar[str]
+    """The method's name."""
+    source: ClassVar[str]
+    """Where the method is defined."""
+    statistic: ClassVar[Statistic]
+    """What `quantize` takes as its second argument."""
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The fields, by name."""
+        ...
+
+    def average_bits(self, in_channels: int = 4096) -> float:
+        """Storage of a weight by formula; outliers whose number depends on the data are not counted."""
         ...
 
     def quantize(self, w: NDArray[np.floating], statistic: NDArray[np.floating] | None = None, /) -> PackedWeights:

@@ -1,0 +1,54 @@
+"""The registry of weight quantisation methods."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from anda_codesign.formats import InputError
+from anda_codesign.formats.spqr import SpQRWeights
+from anda_codesign.formats.weight_format import WeightQuantizer
+from anda_codesign.formats.weight_quantizers import weight_quantizer, weight_quantizer_modes, weight_quantizers
+
+
+def test_every_name_builds_with_its_defaults() -> None:
+    assert weight_quantizers() == ["rtn", "gptq", "squeezellm", "spqr"]
+    for name in weight_quantizers():
+        quantizer = weight_quantizer(name)
+        assert quantizer.name == name
+        assert quantizer.parameters["bits"] in (3, 4)
+        assert weight_quantizer(name, **quantizer.parameters) == quantizer
+
+
+def test_bad_names() -> None:
+    with pytest.raises(InputError) as error:
+        weight_quantizer("awq")
+    assert str(error.value) == "method: there is no weight method 'awq'; choose one of rtn, gptq, squeezellm, spqr"
+    with pytest.raises(InputError) as error:
+        weight_quantizer("rtn", damping=1)
+    assert str(error.value) == "damping: rtn has no such parameter; it has bits, group_size, symmetric"
+
+
+def test_import_does_not_load_the_compiler() -> None:
+    program = (
+        "import sys, anda_codesign.formats.weight_quantizers as methods\n"
+        "methods.weight_quantizer('squeezellm')\n"
+        "assert 'numba' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(
+    "quantizer", [q for name in weight_quantizers() for q in weight_quantizer_modes(name)], ids=repr
+)
+def test_published_settings_and_their_size(quantizer: WeightQuantizer) -> None:
+    w = np.random.default_rng(0).standard_t(5, (576, 64))
+    statistic = {"none": None, "hessian": np.eye(576), "fisher": np.ones(w.shape)}[quantizer.statistic]
+    packed = quantizer.quantize(w, statistic)
+    outliers = 32 * packed.sparse_fraction if isinstance(packed, SpQRWeights) else 0
+    assert packed.bits_per_weight == pytest.approx(quantizer.average_bits(576) + outliers, abs=0.002)
+
+
+def test_settings_of_an_unknown_method() -> None:
+    with pytest.raises(InputError, match=r"^method: there is no weight method 'awq'; "):
+        weight_quantizer_modes("awq")
