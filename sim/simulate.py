@@ -16,7 +16,7 @@ from .problem import Problem, problem
 from .result import Energy, GemmRun, Level, SimulationResult
 from .search import Objective, best_tiling, energy
 from .technology import Technology, load_technology
-from .tiling import Tiling, chosen_tiling
+from .tiling import Tiling, chosen_tiling, model_tilings
 
 
 def simulate(
@@ -26,7 +26,7 @@ def simulate(
     level: Level = "closed",
     technology: str | Path | Technology = "paper-16nm",
     objective: Objective = "energy",
-    tiling: str | None = None,
+    tiling: str = "search",
 ) -> SimulationResult:
     """Time GeMMs one after the other and count their energy.
 
@@ -40,7 +40,8 @@ def simulate(
         level: ``"closed"``, formulas that assume perfect overlap, or ``"events"``, processes that wait for each other.
         technology: a name, the path of a YAML file, or an object.
         objective: what the search for each GeMM's tiling minimises.
-        tiling: one tiling for all GeMMs instead of the search, such as ``"activations:32"`` (`tiling.chosen_tiling`).
+        tiling: ``"search"`` for each GeMM, ``"model"`` for one token tile of all GeMMs (`tiling.model_tilings`), or the
+            tiling itself, such as ``"activations:32"`` (`tiling.chosen_tiling`).
 
     Raises:
         InputError: nothing to simulate, an unknown level, architecture, technology, objective, tiling or module, or
@@ -53,14 +54,23 @@ def simulate(
             raise InputError(f"{field}: {value!r} is unknown; use {', '.join(choices)}")
     costs = unit_costs(machine, process)
     used = machine.precision(precision)
-    shapes = [(gemm, problem(gemm, machine, used)) for gemm in gemms]
-    if not shapes:
+    work = list(gemms)
+    if not work:
         raise InputError("gemms: there are none; give at least one GeMM")
-    runs: list[GemmRun] = []
-    for gemm, shape in shapes:
-        chosen = chosen_tiling(shape, tiling) if tiling else best_tiling(shape, costs, objective)
-        runs.append(_run(gemm, shape, chosen, costs, level))
-    return _total(tuple(runs), machine, process, used, costs, level)
+    shapes = [problem(gemm, machine, used) for gemm in work]
+    chosen = _tilings(shapes, costs, objective, tiling)
+    runs = tuple(
+        _run(gemm, shape, choice, costs, level) for gemm, shape, choice in zip(work, shapes, chosen, strict=True)
+    )
+    return _total(runs, machine, process, used, costs, level)
+
+
+def _tilings(shapes: list[Problem], costs: UnitCosts, objective: Objective, tiling: str) -> list[Tiling]:
+    if tiling == "search":
+        return [best_tiling(shape, costs, objective) for shape in shapes]
+    if tiling == "model":
+        return model_tilings(shapes)
+    return [chosen_tiling(shape, tiling) for shape in shapes]
 
 
 def _run(gemm: Gemm, shape: Problem, tiling: Tiling, costs: UnitCosts, level: Level) -> GemmRun:

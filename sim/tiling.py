@@ -13,7 +13,7 @@ can use and too large to be there twice. It is then replaced in place, which the
 event model does not.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -79,6 +79,21 @@ def tilings(problem: Problem) -> list[Tiling]:
         elif not found:
             raise InputError(shortage)
     return found
+
+
+def model_tilings(problems: Sequence[Problem]) -> list[Tiling]:
+    """One token tile for all GeMMs of a model: the largest power of two of strips that each can keep double-buffered.
+
+    With it the weights of every module are fetched equally often. This rule, without a free parameter, reproduces the
+    published energy of all seven designs (docs/calibration.md); a search for each GeMM finds less traffic.
+
+    Raises:
+        InputError: not even one strip of some GeMM fits.
+    """
+    rows = problems[0].architecture.array.rows
+    room = min(resident_tokens(problem) for problem in problems) // (2 * rows)
+    tile = rows << max(room.bit_length() - 1, 0)
+    return [chosen_tiling(problem, f"activations:{min(tile, problem.tokens)}") for problem in problems]
 
 
 def chosen_tiling(problem: Problem, text: str) -> Tiling:
