@@ -52,17 +52,20 @@ class Decoder:
         return self._tokenizer
 
     def linear(self, layer: int, name: str) -> Int4Weights:
-        """The weights of a linear layer: q, k, v, o, gate, up or down.
+        """The INT4 weights of a linear layer: q, k, v, o, gate, up or down.
 
         Raises:
-            InputError: no such layer or name.
+            InputError: no such layer or name, or weights of another format.
         """
         if not 0 <= layer < self.shape.layers:
             raise InputError(f"layer: {layer} does not exist; {self.shape.name} has 0 to {self.shape.layers - 1}")
         linears = self.weights.layers[layer].linears
         if name not in linears:
             raise InputError(f"name: {name!r} is no linear layer of {self.shape.name}; use {' '.join(linears)}")
-        return linears[name].weights
+        weights = linears[name].weights
+        if not isinstance(weights, Int4Weights):
+            raise InputError(f"weights: {name} of layer {layer} is in {weights.name}; this needs INT4 weights")
+        return weights
 
     def hidden(
         self, tokens: NDArray[np.int32], hook: ActivationHook | None = None, layers: int | None = None

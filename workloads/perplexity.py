@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import formats
 from ..formats import InputError
 from .decoder import Decoder
 from .text import TextBlocks
@@ -112,10 +113,10 @@ def _key(decoder: Decoder, tokens: NDArray[np.int32], hook: DescribedHook) -> st
 
 @cache
 def _program_sha256() -> str:
-    """Of the source files that decide an evaluation's values."""
-    here = Path(__file__).parent
-    names = ("compiled.py", "decoder.py", "hooks.py", "kernels.py", "operators.py")
-    return hashlib.sha256(b"".join(here.joinpath(name).read_bytes() for name in names)).hexdigest()
+    """Of the source files that an evaluation's values can depend on: all of this room and of the formats."""
+    rooms = Path(__file__).parent, Path(formats.__file__).parent
+    sources = (path for room in rooms for path in sorted(room.rglob("*.py")))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 
 def _read(path: Path, length: int) -> NDArray[np.float64] | None:

@@ -1,8 +1,9 @@
-"""A small random LLaMA that takes every path of the real one in milliseconds; its predictions mean nothing."""
+"""Small random models that take every path of the real ones in milliseconds; their predictions mean nothing."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from .shapes import ModelShape
 from .tokenizer import Tokenizer, byte_characters
 from .weights import DecoderWeights, FloatArray, LayerWeights, Linear, Norm, linear_names
 
-SYNTHETIC_SHAPE = ModelShape(
+SYNTHETIC_LLAMA = ModelShape(
     name="synthetic",
     family="llama",
     hidden=128,
@@ -25,34 +26,50 @@ SYNTHETIC_SHAPE = ModelShape(
     max_length=256,
     source="random numbers",
 )
+SYNTHETIC_OPT = replace(SYNTHETIC_LLAMA, name="synthetic-opt", family="opt", kv_heads=4, gated=False)
 
 
-def synthetic_decoder(shape: ModelShape = SYNTHETIC_SHAPE, seed: int = 0) -> Decoder:
+def synthetic_decoder(shape: ModelShape = SYNTHETIC_LLAMA, seed: int = 0) -> Decoder:
     """A random model with INT4 weights in groups of 128 and a tokenizer of single bytes, decided by the seed."""
-    rng = np.random.default_rng(seed)
-
-    def normal(*size: int) -> FloatArray:
-        return rng.standard_normal(size, dtype=np.float32)
-
-    def linear(name: str) -> Linear:
-        inputs = shape.ffn if name == "down" else shape.hidden
-        outputs = {"k": shape.kv_channels, "v": shape.kv_channels, "gate": shape.ffn, "up": shape.ffn}
-        weights = normal(inputs, outputs.get(name, shape.hidden)) / np.float32(inputs**0.5)
-        return Linear(Int4Weights.quantize(weights))
-
-    def norm() -> Norm:
-        return Norm(1 + 0.1 * normal(shape.hidden))
-
-    weights = DecoderWeights(
-        shape=shape,
-        embedding=normal(shape.vocabulary, shape.hidden) / np.float32(shape.hidden**0.5),
-        layers=[
-            LayerWeights(norm(), norm(), {name: linear(name) for name in linear_names(shape)})
-            for _ in range(shape.layers)
-        ],
-        final_norm=norm(),
-        norm_epsilon=1e-5,
-        rope_theta=10000.0,
-    )
     sha256 = hashlib.sha256(f"{shape} {seed}".encode()).hexdigest()
-    return Decoder(weights, Tokenizer(byte_characters(), []), sha256)
+    return Decoder(_Random(shape, seed).decoder(), Tokenizer(byte_characters(), []), sha256)
+
+
+class _Random:
+    """Parameters whose activations stay near 1 in every layer."""
+
+    def __init__(self, shape: ModelShape, seed: int) -> None:
+        self._shape = shape
+        self._rng = np.random.default_rng(seed)
+        self._opt = shape.family == "opt"
+
+    def decoder(self) -> DecoderWeights:
+        shape = self._shape
+        return DecoderWeights(
+            shape=shape,
+            embedding=self._normal(shape.vocabulary, shape.hidden, scale=shape.hidden**-0.5),
+            layers=[self._layer() for _ in range(shape.layers)],
+            final_norm=self._norm(),
+            norm_epsilon=1e-5,
+            rope_theta=None if self._opt else 10000.0,
+            positions=self._normal(shape.max_length, shape.hidden) if self._opt else None,
+        )
+
+    def _layer(self) -> LayerWeights:
+        linears = {name: self._linear(name) for name in linear_names(self._shape)}
+        return LayerWeights(self._norm(), self._norm(), linears)
+
+    def _linear(self, name: str) -> Linear:
+        shape = self._shape
+        inputs = shape.ffn if name == "down" else shape.hidden
+        wide = {"k": shape.kv_channels, "v": shape.kv_channels, "gate": shape.ffn, "up": shape.ffn}
+        outputs = wide.get(name, shape.hidden)
+        weights = Int4Weights.quantize(self._normal(inputs, outputs, scale=inputs**-0.5))
+        return Linear(weights, self._normal(outputs, scale=0.1) if self._opt else None)
+
+    def _norm(self) -> Norm:
+        hidden = self._shape.hidden
+        return Norm(1 + self._normal(hidden, scale=0.1), self._normal(hidden, scale=0.1) if self._opt else None)
+
+    def _normal(self, *size: int, scale: float = 1.0) -> FloatArray:
+        return np.multiply(self._rng.standard_normal(size, dtype=np.float32), scale, dtype=np.float32)

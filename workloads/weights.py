@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..formats import Int4Weights
+from ..formats.weight_format import PackedWeights
 from .shapes import ModelShape
 
 FloatArray = NDArray[np.float32]
@@ -40,7 +41,7 @@ class Norm:
 class Linear:
     """A linear layer ``x @ weights + bias``; the bias is float32 ``[out]``."""
 
-    weights: Int4Weights
+    weights: Int4Weights | PackedWeights
     bias: FloatArray | None = None
 
 

@@ -1,8 +1,10 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from anda_codesign.formats import InputError
+from anda_codesign.formats.weight_format import PackedWeights
 from anda_codesign.workloads import (
     MODULES,
     AndaActivations,
@@ -15,7 +17,7 @@ from anda_codesign.workloads import (
     load_decoder,
     synthetic_decoder,
 )
-from anda_codesign.workloads.weights import FloatArray, linear_names
+from anda_codesign.workloads.weights import FloatArray, Linear, linear_names
 
 DECODER = synthetic_decoder()
 TOKENS = np.random.default_rng(1).integers(0, 256, 40).astype(np.int32)
@@ -140,6 +142,24 @@ def test_seed_decides_the_synthetic_model():
 def test_unknown_linear(layer: int, name: str, message: str):
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         DECODER.linear(layer, name)
+
+
+def test_weights_of_another_format():
+    class Dense(PackedWeights):
+        name = "dense"
+        shape = (128, 128)
+        bits_per_weight = 32
+        unpack = pack = classmethod(lambda cls: None)
+
+        def decode(self) -> FloatArray:
+            return np.eye(128, dtype=np.float32)
+
+    layer = DECODER.weights.layers[0]
+    dense = replace(layer, linears={**layer.linears, "o": Linear(Dense())})
+    decoder = Decoder(replace(DECODER.weights, layers=[dense, DECODER.weights.layers[1]]), None, "")
+    assert np.isfinite(decoder.logits(TOKENS)).all()
+    with pytest.raises(InputError, match=r"^weights: o of layer 0 is in dense; this needs INT4 weights$"):
+        decoder.linear(0, "o")
 
 
 def test_missing_tokenizer():
