@@ -2,7 +2,7 @@
 
 from .decoder import ActivationHook, Decoder
 from .fetch import DataPaths, cache_dir, data_paths, fetch, missing_data
-from .gemms import Gemm, bops_saving, gemms
+from .gemms import Gemm, bops, bops_saving, gemms
 from .hooks import AndaActivations, Fp16Activations
 from .load import load_decoder
 from .perplexity import PairedLoss, evaluate, paired_loss
@@ -27,6 +27,7 @@ __all__ = [
     "TextBlocks",
     "Tokenizer",
     "Trace",
+    "bops",
     "bops_saving",
     "cache_dir",
     "capture_trace",

@@ -9,6 +9,7 @@ from .precision import MODULES, Precision
 from .shapes import ModelShape
 
 FP16_BITS = 16
+WEIGHT_BITS = 4
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,20 @@ def gemms(
     return products
 
 
-def bops_saving(shape: ModelShape, precision: Precision) -> float:
-    """Bit operations of FP16-INT4 over those of Anda on the FP-INT GeMMs: 16 / (MAC-weighted mean of M).
+def bops(shape: ModelShape, precision: Precision) -> int:
+    """Bit operations of the FP-INT GeMMs for one token: M x 4 per multiply-accumulate (arXiv 2411.15982)."""
+    return shape.layers * _weighted_macs(shape, precision) * WEIGHT_BITS
 
-    An FP16-INT4 multiply-accumulate counts 16 x 4 bit operations, an Anda one M x 4 (arXiv 2411.15982).
-    """
-    macs = {module: i * o for module, (i, o) in _module_channels(shape).items()}
-    weighted = sum(macs[module] * bits for module, bits in zip(MODULES, precision, strict=True))
-    return FP16_BITS * sum(macs.values()) / weighted
+
+def bops_saving(shape: ModelShape, precision: Precision) -> float:
+    """Bit operations with FP16 activations (16 x 4 each) over those with Anda: 16 / (MAC-weighted mean of M)."""
+    return _weighted_macs(shape, (FP16_BITS,) * len(MODULES)) / _weighted_macs(shape, precision)
+
+
+def _weighted_macs(shape: ModelShape, bits: tuple[int, ...]) -> int:
+    """Multiply-accumulates of one block and token, each counted as often as its activation has bits."""
+    channels = _module_channels(shape)
+    return sum(inputs * outputs * m for (inputs, outputs), m in zip(channels.values(), bits, strict=True))
 
 
 def _module_channels(shape: ModelShape) -> dict[str, tuple[int, int]]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from anda_codesign.formats import InputError
-from anda_codesign.workloads import MODULES, Gemm, Precision, bops_saving, gemms, model_names, model_shape
+from anda_codesign.workloads import MODULES, Gemm, Precision, bops, bops_saving, gemms, model_names, model_shape
 
 PAPER = json.loads(Path("experiments/paper/anda_hpca2025.json").read_text())["wikitext2"]
 
@@ -77,3 +77,9 @@ def test_grouped_heads_share_one_product():
 def test_bad_input(arguments: dict[str, object], message: str):
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         gemms(model_shape("OPT-125M"), **arguments)  # type: ignore[arg-type]
+
+
+def test_bops_of_one_token():
+    shape = model_shape("OPT-125M")
+    per_block = 768 * 768 * 4 * (3 * 7 + 5 + 4 * 6 + 4 * 6)
+    assert bops(shape, Precision(7, 5, 6, 6)) == 12 * per_block
