@@ -7,6 +7,7 @@ from .hooks import AndaActivations, Fp16Activations
 from .load import load_decoder
 from .perplexity import PairedLoss, evaluate, paired_loss
 from .precision import MODULES, Precision
+from .sequential import Verdict, sequential_test
 from .shapes import ModelShape, model_names, model_shape
 from .synthetic import synthetic_decoder
 from .text import TextBlocks, load_blocks
@@ -27,6 +28,7 @@ __all__ = [
     "TextBlocks",
     "Tokenizer",
     "Trace",
+    "Verdict",
     "bops",
     "bops_saving",
     "cache_dir",
@@ -41,5 +43,6 @@ __all__ = [
     "model_names",
     "model_shape",
     "paired_loss",
+    "sequential_test",
     "synthetic_decoder",
 ]
