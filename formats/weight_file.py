@@ -58,8 +58,8 @@ def write(name: str, image: Image) -> bytes:
     return body + _CHECKSUM.pack(zlib.crc32(body))
 
 
-def read(name: str, data: bytes) -> Image:
-    """Parameters and arrays of an image of the format ``name``.
+def read(data: bytes) -> tuple[str, Image]:
+    """The format's name, and the image.
 
     Raises
     ------
@@ -75,9 +75,8 @@ def read(name: str, data: bytes) -> Image:
     if zlib.crc32(body) != stored:
         raise InputError("data: the checksum does not match, so the file is damaged or cut short; write it again")
     description = _description(body[_FIXED.size : _FIXED.size + length])
-    if description["format"] != name:
-        raise InputError(f"data: holds {description['format']!r} weights, not {name!r}; read it with that format")
-    return Image(description["parameters"], _arrays(description["arrays"], body, _FIXED.size + length))
+    arrays = _arrays(description["arrays"], body, _FIXED.size + length)
+    return description["format"], Image(description["parameters"], arrays)
 
 
 def _description(text: bytes) -> dict[str, Any]:

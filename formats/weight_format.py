@@ -74,7 +74,9 @@ class PackedWeights(ABC):
         InputError
             The bytes are truncated or damaged, or hold something else.
         """
-        image = weight_file.read(cls.name, data)
+        name, image = weight_file.read(data)
+        if name != cls.name:
+            raise InputError(f"data: holds {name!r} weights, not {cls.name!r}; read it with that format")
         try:
             return cls.unpack(image)
         except KeyError as missing:

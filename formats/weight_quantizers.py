@@ -1,4 +1,4 @@
-"""The registry of weight quantisation methods: one name for each.
+"""The registries of weight quantisation methods and of packed formats: one name for each.
 
 >>> quantizer = weight_quantizer("gptq", bits=3)
 >>> quantizer.bits, quantizer.statistic
@@ -8,12 +8,16 @@
 import inspect
 from typing import Any
 
+from . import weight_file
 from .errors import InputError
 from .gptq import Gptq
-from .integer_groups import RoundToNearest
+from .integer_groups import IntegerWeights, RoundToNearest
+from .spqr import SpQRWeights
 from .spqr_quantizer import SpQR
-from .squeezellm import SqueezeLLM
-from .weight_format import WeightQuantizer
+from .squeezellm import SqueezeLLM, SqueezeLLMWeights
+from .weight_format import PackedWeights, WeightQuantizer
+
+_FORMATS = {packed.name: packed for packed in (IntegerWeights, SqueezeLLMWeights, SpQRWeights)}
 
 _METHODS = {method.name: method for method in (RoundToNearest, Gptq, SqueezeLLM, SpQR)}
 
@@ -53,3 +57,17 @@ def weight_quantizer(name: str, **parameters: Any) -> WeightQuantizer:
         if parameter not in accepted:
             raise InputError(f"{parameter}: {name} has no such parameter; it has {', '.join(accepted)}")
     return _METHODS[name](**parameters)
+
+
+def read_weights(data: bytes) -> PackedWeights:
+    """Packed weights of any format, from what their ``to_bytes`` wrote.
+
+    Raises
+    ------
+    InputError
+        The bytes are truncated or damaged, or of an unknown format.
+    """
+    name, _ = weight_file.read(data)
+    if name not in _FORMATS:
+        raise InputError(f"data: holds {name!r} weights; this program reads {', '.join(_FORMATS)}")
+    return _FORMATS[name].from_bytes(data)

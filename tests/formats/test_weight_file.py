@@ -28,7 +28,8 @@ def described(description: Any, arrays: bytes = b"") -> bytes:
 
 def test_round_trip_of_all_dtypes() -> None:
     arrays = {name: np.arange(6).reshape(2, 3).astype(name) for name in ("uint8", "uint16", "uint32", "float16")}
-    image = weight_file.read("x", weight_file.write("x", weight_file.Image({"bits": 4}, arrays)))
+    name, image = weight_file.read(weight_file.write("x", weight_file.Image({"bits": 4}, arrays)))
+    assert name == "x"
     assert image.parameters == {"bits": 4}
     for name, array in image.arrays.items():
         assert array.dtype == name

@@ -5,10 +5,15 @@ import sys
 
 import numpy as np
 import pytest
-from anda_codesign.formats import InputError
+from anda_codesign.formats import InputError, weight_file
 from anda_codesign.formats.spqr import SpQRWeights
 from anda_codesign.formats.weight_format import WeightQuantizer
-from anda_codesign.formats.weight_quantizers import weight_quantizer, weight_quantizer_modes, weight_quantizers
+from anda_codesign.formats.weight_quantizers import (
+    read_weights,
+    weight_quantizer,
+    weight_quantizer_modes,
+    weight_quantizers,
+)
 
 
 def test_every_name_builds_with_its_defaults() -> None:
@@ -47,6 +52,15 @@ def test_published_settings_and_their_size(quantizer: WeightQuantizer) -> None:
     packed = quantizer.quantize(w, statistic)
     outliers = 32 * packed.sparse_fraction if isinstance(packed, SpQRWeights) else 0
     assert packed.bits_per_weight == pytest.approx(quantizer.average_bits(576) + outliers, abs=0.002)
+    again = read_weights(packed.to_bytes())
+    assert type(again) is type(packed)
+    np.testing.assert_array_equal(again.decode(), packed.decode())
+
+
+def test_unknown_format_in_a_file() -> None:
+    with pytest.raises(InputError) as error:
+        read_weights(weight_file.write("awq", weight_file.Image({}, {})))
+    assert str(error.value) == "data: holds 'awq' weights; this program reads integer, squeezellm, spqr"
 
 
 def test_settings_of_an_unknown_method() -> None:
