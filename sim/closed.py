@@ -11,6 +11,7 @@ the event model shows what does not overlap.
 import math
 from dataclasses import dataclass
 
+from .dram import Tensor
 from .problem import Problem
 from .tiling import Tiling
 
@@ -19,6 +20,8 @@ from .tiling import Tiling
 class Traffic:
     """Bits that move in one GeMM."""
 
+    tensor_bits: dict[Tensor, int]
+    """Stored size of each tensor in DRAM."""
     activations: int
     """From DRAM to the activation buffer."""
     weights: int
@@ -45,10 +48,12 @@ def traffic(problem: Problem, tiling: Tiling) -> Traffic:
     """Count the bits: real tokens and channels, though edge tiles take the cycles of whole ones."""
     activations = problem.tokens * problem.token_bits
     weights = problem.out_channels * problem.channel_bits
+    results = problem.tokens * problem.result_bits
     return Traffic(
+        tensor_bits={"activations": activations, "weights": weights, "results": results},
         activations=activations * tiling.activation_passes(problem),
         weights=weights * tiling.weight_passes(problem),
-        results=problem.tokens * problem.result_bits,
+        results=results,
         activation_reads=activations * problem.column_tiles,
         weight_reads=weights * problem.row_tiles,
     )

@@ -1,11 +1,14 @@
 """What a simulation reports."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..workloads import Gemm, Precision
 from .closed import Traffic
 from .tiling import Tiling
+
+if TYPE_CHECKING:
+    from .events import EventReport
 
 Level = Literal["closed", "events"]
 
@@ -41,6 +44,8 @@ class GemmRun:
     """Cycles in which the array works; the others are waiting and filling."""
     traffic: Traffic
     energy_pj: Energy
+    report: "EventReport | None" = None
+    """What the event model saw, at that level."""
 
 
 @dataclass(frozen=True, slots=True)

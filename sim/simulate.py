@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from ..formats import InputError
 from ..workloads import Gemm, Precision
 from . import closed
 from .architecture import FP16_BITS, Architecture, load_architecture
-from .dram import FlatDram
+from .dram import Dram, FlatDram
 from .energy import UnitCosts, unit_costs
 from .plan import Plan
 from .problem import Problem, problem
@@ -17,6 +18,39 @@ from .result import Energy, GemmRun, Level, SimulationResult
 from .search import Objective, best_tiling, energy
 from .technology import Technology, load_technology
 from .tiling import Tiling, chosen_tiling, model_tilings
+
+if TYPE_CHECKING:
+    from .hbm import Memory
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that a run needs beside its GeMMs, checked."""
+
+    machine: Architecture
+    process: Technology
+    costs: UnitCosts
+    level: Level
+    objective: Objective
+    tiling: str
+    memory: "Memory | None"
+    """A memory with rows; None for constant bandwidth."""
+
+    def tilings(self, shapes: list[Problem]) -> list[Tiling]:
+        """The tiling of each GeMM."""
+        if self.tiling == "search":
+            return [best_tiling(shape, self.costs, self.objective) for shape in shapes]
+        if self.tiling == "model":
+            return model_tilings(shapes)
+        return [chosen_tiling(shape, self.tiling) for shape in shapes]
+
+    def dram(self, traffic: closed.Traffic) -> Dram:
+        """A fresh memory for one GeMM in events."""
+        if self.memory is None:
+            return FlatDram(self.costs.dram_bits_per_cycle)
+        from .hbm import HbmDram
+
+        return HbmDram(self.memory, self.machine.clock_hz, traffic.tensor_bits)
 
 
 def simulate(
@@ -27,6 +61,7 @@ def simulate(
     technology: str | Path | Technology = "paper-16nm",
     objective: Objective = "energy",
     tiling: str = "search",
+    memory: str | Path = "flat",
 ) -> SimulationResult:
     """Time GeMMs one after the other and count their energy.
 
@@ -42,67 +77,72 @@ def simulate(
         objective: what the search for each GeMM's tiling minimises.
         tiling: ``"search"`` for each GeMM, ``"model"`` for one token tile of all GeMMs (`tiling.model_tilings`), or the
             tiling itself, such as ``"activations:32"`` (`tiling.chosen_tiling`).
+        memory: ``"flat"``, the technology's bandwidth; at level ``"events"`` also a memory with rows and refresh, by
+            name or by the path of a YAML file (`hbm.load_memory`).
 
     Raises:
-        InputError: nothing to simulate, an unknown level, architecture, technology, objective, tiling or module, or
-            too small a buffer.
+        InputError: nothing to simulate, an unknown level, architecture, technology, objective, tiling, memory or
+            module, or too small a buffer.
     """
+    setup = make_setup(architecture, level, technology, objective, tiling, memory)
+    used = setup.machine.precision(precision)
+    work = list(gemms)
+    if not work:
+        raise InputError("gemms: there are none; give at least one GeMM")
+    shapes = [problem(gemm, setup.machine, used) for gemm in work]
+    chosen = setup.tilings(shapes)
+    runs = tuple(_run(gemm, shape, choice, setup) for gemm, shape, choice in zip(work, shapes, chosen, strict=True))
+    return _total(runs, used, setup)
+
+
+def make_setup(
+    architecture: str | Path | Architecture,
+    level: Level,
+    technology: str | Path | Technology,
+    objective: Objective,
+    tiling: str,
+    memory: str | Path,
+) -> Setup:
+    """Check and load what `simulate` was given."""
     machine = architecture if isinstance(architecture, Architecture) else load_architecture(architecture)
     process = technology if isinstance(technology, Technology) else load_technology(technology)
     for field, value, choices in (("level", level, get_args(Level)), ("objective", objective, get_args(Objective))):
         if value not in choices:
             raise InputError(f"{field}: {value!r} is unknown; use {', '.join(choices)}")
-    costs = unit_costs(machine, process)
-    used = machine.precision(precision)
-    work = list(gemms)
-    if not work:
-        raise InputError("gemms: there are none; give at least one GeMM")
-    shapes = [problem(gemm, machine, used) for gemm in work]
-    chosen = _tilings(shapes, costs, objective, tiling)
-    runs = tuple(
-        _run(gemm, shape, choice, costs, level) for gemm, shape, choice in zip(work, shapes, chosen, strict=True)
-    )
-    return _total(runs, machine, process, used, costs, level)
+    rows = None
+    if memory != "flat":
+        if level != "events":
+            raise InputError(f"memory: {str(memory)!r} needs level events; use flat with level {level}")
+        from .hbm import load_memory
+
+        rows = load_memory(memory)
+    return Setup(machine, process, unit_costs(machine, process), level, objective, tiling, rows)
 
 
-def _tilings(shapes: list[Problem], costs: UnitCosts, objective: Objective, tiling: str) -> list[Tiling]:
-    if tiling == "search":
-        return [best_tiling(shape, costs, objective) for shape in shapes]
-    if tiling == "model":
-        return model_tilings(shapes)
-    return [chosen_tiling(shape, tiling) for shape in shapes]
-
-
-def _run(gemm: Gemm, shape: Problem, tiling: Tiling, costs: UnitCosts, level: Level) -> GemmRun:
-    moved = closed.traffic(shape, tiling)
-    if level == "events":
+def _run(gemm: Gemm, shape: Problem, tiling: Tiling, setup: Setup) -> GemmRun:
+    moved, report = closed.traffic(shape, tiling), None
+    if setup.level == "events":
         from .events import run_events
 
-        cycles = run_events(shape, Plan(shape, tiling), FlatDram(costs.dram_bits_per_cycle)).cycles
+        report = run_events(shape, Plan(shape, tiling), setup.dram(moved))
+        cycles = report.cycles
     else:
-        cycles = closed.cycles(shape, moved.dram_bits, costs.dram_bits_per_cycle)
-    used = energy(shape, moved, costs)
-    return GemmRun(gemm, shape.mantissa_bits, tiling, cycles, shape.array_cycles, moved, used)
+        cycles = closed.cycles(shape, moved.dram_bits, setup.costs.dram_bits_per_cycle)
+    used = energy(shape, moved, setup.costs)
+    return GemmRun(gemm, shape.mantissa_bits, tiling, cycles, shape.array_cycles, moved, used, report)
 
 
-def _total(
-    runs: tuple[GemmRun, ...],
-    machine: Architecture,
-    process: Technology,
-    precision: Precision,
-    costs: UnitCosts,
-    level: Level,
-) -> SimulationResult:
+def _total(runs: tuple[GemmRun, ...], precision: Precision, setup: Setup) -> SimulationResult:
     cycles = sum(run.cycles * run.gemm.repeat for run in runs)
     macs = sum(run.gemm.total_macs for run in runs)
     bit_macs = sum(run.gemm.total_macs * run.mantissa_bits for run in runs)
     return SimulationResult(
-        architecture=machine.name,
-        technology=process.name,
+        architecture=setup.machine.name,
+        technology=setup.process.name,
         precision=precision,
-        level=level,
+        level=setup.level,
         cycles=cycles,
-        seconds=cycles / machine.clock_hz,
+        seconds=cycles / setup.machine.clock_hz,
         macs=macs,
         bops_saving=FP16_BITS * macs / bit_macs,
         dram_bytes=sum(_bytes(run.traffic.dram_bits) * run.gemm.repeat for run in runs),
@@ -112,7 +152,7 @@ def _total(
             sram=math.fsum(run.energy_pj.sram * run.gemm.repeat for run in runs),
             dram=math.fsum(run.energy_pj.dram * run.gemm.repeat for run in runs),
         ),
-        area_mm2=math.fsum(costs.area_mm2.values()),
+        area_mm2=math.fsum(setup.costs.area_mm2.values()),
         runs=runs,
     )
 

@@ -22,21 +22,23 @@ class Constant(Config):
     uncertainty: str
 
 
-def _in(unit: str) -> AfterValidator:
+def unit(name: str) -> AfterValidator:
+    """A constraint on the unit of a constant."""
+
     def check(constant: Constant) -> Constant:
-        if constant.unit != unit:
-            raise ValueError(f"unit is {constant.unit!r}; give the value in {unit}")
+        if constant.unit != name:
+            raise ValueError(f"unit is {constant.unit!r}; give the value in {name}")
         return constant
 
     return AfterValidator(check)
 
 
-Area = Annotated[Constant, _in("mm^2")]
-Power = Annotated[Constant, _in("mW")]
-Cycles = Annotated[Constant, _in("cycle")]
-Ratio = Annotated[Constant, _in("1")]
-Bandwidth = Annotated[Constant, _in("GB/s")]
-EnergyPerBit = Annotated[Constant, _in("pJ/bit")]
+Area = Annotated[Constant, unit("mm^2")]
+Power = Annotated[Constant, unit("mW")]
+Cycles = Annotated[Constant, unit("cycle")]
+Ratio = Annotated[Constant, unit("1")]
+Bandwidth = Annotated[Constant, unit("GB/s")]
+EnergyPerBit = Annotated[Constant, unit("pJ/bit")]
 
 
 class Component(Config):
