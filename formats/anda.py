@@ -4,16 +4,18 @@ Source: Fang et al., "Anda: Unlocking Efficient LLM Inference with a Variable-Le
 HPCA 2025 (arXiv 2411.15982), section III.
 """
 
+import dataclasses
+import math
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import bitplanes, image, latency
-from .bfp import EXPONENT_OFFSET, MAX_MANTISSA_BITS, Rounding, align
+from .bfp import EXPONENT_OFFSET, MAX_MANTISSA_BITS, Rounding
+from .codec import Words, decode_groups, encode_groups
 from .errors import InputError
-from .fp16 import saturate_nonfinite, split_fp16
 
 Nonfinite = Literal["raise", "saturate"]
 Reconstruct = Literal["truncate", "midpoint"]
@@ -48,6 +50,9 @@ class AndaFormat:
         A parameter is out of its range.
     """
 
+    name: ClassVar[str] = "anda"
+    source: ClassVar[str] = "Fang et al., HPCA 2025 (arXiv 2411.15982), section III"
+
     mantissa_bits: int
     group_size: int = 64
     rounding: Rounding = "truncate"
@@ -60,6 +65,11 @@ class AndaFormat:
         _require_choice("rounding", self.rounding, get_args(Rounding))
         _require_choice("nonfinite", self.nonfinite, get_args(Nonfinite))
         _require_choice("reconstruct", self.reconstruct, get_args(Reconstruct))
+
+    @property
+    def parameters(self) -> dict[str, int | str]:
+        """The fields, by name."""
+        return dataclasses.asdict(self)
 
     @property
     def bits_per_value(self) -> float:
@@ -83,33 +93,20 @@ class AndaFormat:
         InputError
             ``x`` is not float16, has no channels, or (``nonfinite="raise"``) holds an infinity or NaN.
         """
-        bits, saturated = self._checked_bits(x)
+        _require_float16(x)
         *leading, channels = x.shape
-        groups = self.groups(channels)
-        padded = np.pad(bits, [(0, 0)] * len(leading) + [(0, groups * self.group_size - channels)])
-        fields = split_fp16(padded.reshape(*leading, groups, self.group_size))
-        exponents = fields.exponents.max(axis=-1)
-        mantissas = align(
-            fields.significands, exponents[..., None] - fields.exponents, self.mantissa_bits, self.rounding
-        )
-        planes = bitplanes.pack_planes(mantissas, self.mantissa_bits)
-        return AndaTensor(self, x.shape, bitplanes.pack_bits(fields.signs), planes, exponents, saturated)
-
-    def _checked_bits(self, x: NDArray[np.float16]) -> tuple[NDArray[np.uint16], bool]:
-        """Bit patterns of ``x`` without infinities and NaN, and whether there were any."""
-        if getattr(x, "dtype", None) != np.float16:
-            found = getattr(x, "dtype", type(x).__name__)
-            raise InputError(f"x: is {found}, not a float16 array; convert it with numpy.asarray(x, numpy.float16)")
-        if x.ndim == 0 or x.shape[-1] == 0:
-            raise InputError(f"x: shape {x.shape} has no channels; give an array of shape [..., channels]")
-        bits = np.ascontiguousarray(x).view(np.uint16)
-        nonfinite = (bits & 0x7C00) == 0x7C00
-        if not nonfinite.any():
-            return bits, False
-        if self.nonfinite == "raise":
-            index = tuple(int(i) for i in np.unravel_index(int(nonfinite.argmax()), x.shape))
+        groups = (*leading, self.groups(channels))
+        patterns = np.ascontiguousarray(x).view(np.uint16)
+        if padding := -channels % self.group_size:
+            patterns = np.pad(patterns, [(0, 0)] * len(leading) + [(0, padding)])
+        words, nonfinite = encode_groups(patterns.reshape(-1, self.group_size), self.mantissa_bits, self.rounding)
+        if nonfinite and self.nonfinite == "raise":
+            index = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
             raise InputError(f'x: element {index} is {x[index]}; remove it or encode with nonfinite="saturate"')
-        return saturate_nonfinite(bits), True
+        axis = bitplanes.word_axis(self.group_size)
+        signs = words.signs.reshape(*groups, *axis)
+        planes = words.planes.reshape(*groups, self.mantissa_bits, *axis)
+        return AndaTensor(self, x.shape, signs, planes, words.exponents.reshape(groups), nonfinite)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,16 +176,36 @@ class AndaTensor:
         ``m + 1/2`` where M is 11 or more, and nothing at M <= 10. So encoding the result again, by truncation, gives
         the same words.
         """
-        magnitudes = np.abs(self.signed_integers())
-        scale = self.unit_exponents()[..., None]
-        # Keep 11 bits, and none below FP16's least bit 2^-24; the value is then exact in float16.
-        excess = np.maximum(np.frexp(magnitudes)[1] - 11, -24 - scale)
-        excess = np.maximum(excess, 0)
-        values = np.ldexp(((magnitudes >> excess) << excess).astype(np.float32), scale).astype(np.float16)
-        signs = bitplanes.unpack_bits(self.signs, self.format.group_size).astype(np.uint16) << 15
-        decoded = (values.view(np.uint16) | signs).view(np.float16)
-        *leading, groups, group_size = decoded.shape
-        return decoded.reshape(*leading, groups * group_size)[..., : self.shape[-1]]
+        group_size, axis = self.format.group_size, bitplanes.word_axis(self.format.group_size)
+        words = Words(
+            self.signs.reshape(-1, *axis),
+            self.planes.reshape(-1, self.format.mantissa_bits, *axis),
+            self.exponents.reshape(-1),
+        )
+        patterns = decode_groups(words, group_size, self.format.reconstruct == "midpoint")
+        *leading, groups = self.exponents.shape
+        decoded = patterns.view(np.float16).reshape(*leading, groups * group_size)[..., : self.shape[-1]]
+        return np.ascontiguousarray(decoded)
+
+    def as_matrix(self) -> "AndaTensor":
+        """The same tensor with its leading axes joined: shape ``(tokens, channels)``, sharing the arrays."""
+        tokens, groups = math.prod(self.shape[:-1]), self.exponents.shape[-1]
+        axis = bitplanes.word_axis(self.format.group_size)
+        return dataclasses.replace(
+            self,
+            shape=(tokens, self.shape[-1]),
+            signs=self.signs.reshape(tokens, groups, *axis),
+            planes=self.planes.reshape(tokens, groups, self.format.mantissa_bits, *axis),
+            exponents=self.exponents.reshape(tokens, groups),
+        )
+
+    def take(self, rows: slice | NDArray[np.bool_]) -> "AndaTensor":
+        """The part of the tensor that NumPy's indexing of the first axis selects."""
+        exponents = self.exponents[rows]
+        shape = (len(exponents), *self.shape[1:])
+        return dataclasses.replace(
+            self, shape=shape, signs=self.signs[rows], planes=self.planes[rows], exponents=exponents
+        )
 
     def to_bytes(self) -> bytes:
         """The memory image: header, mantissa memory, exponent memory, checksum (see `anda_codesign.formats.image`)."""
@@ -230,6 +247,14 @@ def _require_choice(name: str, value: object, choices: range | tuple[Any, ...], 
     if isinstance(value, bool) or value not in choices:
         hint = hint or "one of " + ", ".join(str(choice) for choice in choices)
         raise InputError(f"{name}: {value!r} is not valid; choose {hint}")
+
+
+def _require_float16(x: NDArray[np.float16]) -> None:
+    if getattr(x, "dtype", None) != np.float16:
+        found = getattr(x, "dtype", type(x).__name__)
+        raise InputError(f"x: is {found}, not a float16 array; convert it with numpy.asarray(x, numpy.float16)")
+    if x.ndim == 0 or x.shape[-1] == 0:
+        raise InputError(f"x: shape {x.shape} has no channels; give an array of shape [..., channels]")
 
 
 def _require_array(name: str, array: NDArray[Any], dtype: type, shape: tuple[int, ...]) -> None:

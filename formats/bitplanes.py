@@ -1,7 +1,7 @@
 """Bit-plane words: bit i of a word belongs to element i of a group.
 
 A group of up to 64 elements is one uint64 word, whose bits past the group are zero. A group of 128 is two words on a
-trailing axis: elements 0..63, then 64..127.
+trailing axis: elements 0..63, then 64..127. (Anda, arXiv 2411.15982, section III-C.)
 """
 
 import numpy as np
@@ -15,37 +15,52 @@ def word_axis(group_size: int) -> tuple[int, ...]:
     return () if group_size <= WORD_BITS else (group_size // WORD_BITS,)
 
 
-def pack_bits(bits: NDArray[np.bool_]) -> NDArray[np.uint64]:
-    """Words of bits ``[..., group_size]``: uint64 ``[..., *word_axis]``."""
+def pack_bits(bits: NDArray[np.bool_] | NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Words of truth values, or bytes that count as one unless zero, ``[..., group_size]``: ``[..., *word_axis]``."""
     *leading, group_size = bits.shape
-    packed = np.packbits(bits, axis=-1, bitorder="little")
-    if group_size < WORD_BITS:
-        packed = np.concatenate([packed, np.zeros((*leading, (WORD_BITS - group_size) // 8), np.uint8)], axis=-1)
-    words = np.ascontiguousarray(packed).view("<u8").astype(np.uint64, copy=False)
-    return words.reshape(*leading, *word_axis(group_size))
+    octets = np.packbits(bits.reshape(-1), bitorder="little")
+    return octets.view(_word_type(group_size)).astype(np.uint64).reshape(*leading, *word_axis(group_size))
 
 
 def unpack_bits(words: NDArray[np.uint64], group_size: int) -> NDArray[np.uint8]:
     """Inverse of `pack_bits`: zeros and ones, uint8 ``[..., group_size]``."""
     leading = words.shape[: words.ndim - len(word_axis(group_size))]
-    octets = np.ascontiguousarray(words, dtype="<u8").view(np.uint8)
-    octets = octets.reshape(*leading, 8 * max(group_size // WORD_BITS, 1))
-    return np.unpackbits(octets, axis=-1, count=group_size, bitorder="little")
+    octets = words.astype(_word_type(group_size)).reshape(-1).view(np.uint8)
+    return np.unpackbits(octets, bitorder="little").reshape(*leading, group_size)
 
 
 def pack_planes(mantissas: NDArray[np.uint16], mantissa_bits: int) -> NDArray[np.uint64]:
     """Planes of mantissas ``[..., group_size]``, most significant first: uint64 ``[..., M, *word_axis]``."""
-    weights = np.arange(mantissa_bits - 1, -1, -1, dtype=np.uint16)
-    return pack_bits(((mantissas[..., None, :] >> weights[:, None]) & 1).astype(np.bool_))
+    *leading, group_size = mantissas.shape
+    planes = np.empty((*leading, mantissa_bits, *word_axis(group_size)), np.uint64)
+    by_plane = np.moveaxis(planes, len(leading), 0)
+    octets = [mantissas.astype(np.uint8), (mantissas >> np.uint16(8)).astype(np.uint8)]
+    for plane in range(mantissa_bits):
+        octet, bit = divmod(mantissa_bits - 1 - plane, 8)
+        by_plane[plane] = pack_bits(octets[octet] & np.uint8(1 << bit))
+    return planes
 
 
 def unpack_planes(planes: NDArray[np.uint64], group_size: int) -> NDArray[np.uint16]:
     """Inverse of `pack_planes`: uint16 ``[..., group_size]``."""
-    axis = planes.ndim - len(word_axis(group_size)) - 1
-    mantissa_bits = planes.shape[axis]
-    bits = unpack_bits(planes, group_size)
-    mantissas = np.zeros((*planes.shape[:axis], group_size), np.uint16)
-    for plane in range(mantissa_bits):
-        mantissas <<= np.uint16(1)
-        mantissas |= bits[..., plane, :]
+    by_plane = np.moveaxis(planes, planes.ndim - 1 - len(word_axis(group_size)), 0)
+    high, low = (_unpack_octet(half, group_size) for half in (by_plane[:-8], by_plane[-8:]))
+    mantissas = low.astype(np.uint16)
+    if len(by_plane) > 8:
+        mantissas |= high.astype(np.uint16) << np.uint16(8)
     return mantissas
+
+
+def _unpack_octet(planes: NDArray[np.uint64], group_size: int) -> NDArray[np.uint8]:
+    """Values of up to 8 planes ``[planes, ..., *word_axis]``, most significant first: uint8 ``[..., group_size]``."""
+    leading = planes.shape[1 : planes.ndim - len(word_axis(group_size))]
+    values = np.zeros((*leading, group_size), np.uint8)
+    for plane in planes:
+        values <<= np.uint8(1)
+        values |= unpack_bits(plane, group_size)
+    return values
+
+
+def _word_type(group_size: int) -> np.dtype[np.unsignedinteger]:
+    """The little-endian unsigned integer that holds a group, or the word of a group of several words."""
+    return np.dtype(f"<u{min(group_size, WORD_BITS) // 8}")

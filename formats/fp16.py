@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 MAX_FP16 = 65504.0
 """The largest finite FP16 magnitude: exponent field 30, fraction 1023."""
 
+MAX_PATTERN = np.uint16(0x7BFF)
+"""The bit pattern of `MAX_FP16`; larger magnitude patterns are infinities and NaN."""
+
 OVERFLOW_FP16 = 65520.0
 """The smallest magnitude that round to nearest even would turn into an infinity."""
 
@@ -27,9 +30,11 @@ def split_fp16(bits: NDArray[np.uint16]) -> Fp16Fields:
     return Fp16Fields((bits >> 15).astype(np.bool_), np.maximum(exponents, 1), significands)
 
 
-def saturate_nonfinite(bits: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Bit patterns with infinities and NaN replaced by the largest finite magnitude of the same sign."""
-    return np.where((bits & 0x7C00) == 0x7C00, (bits & 0x8000) | np.uint16(0x7BFF), bits)
+def half_patterns(magnitudes: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """FP16 patterns of magnitudes below 65536; bits that FP16 cannot hold are cut off."""
+    normal = (magnitudes.view(np.uint32) >> np.uint32(13)) - np.uint32((127 - 15) << 10)
+    subnormal = (np.minimum(magnitudes, np.float32(2.0**-14)) * np.float32(2.0**24)).astype(np.uint32)
+    return np.where(magnitudes < np.float32(2.0**-14), subnormal, normal).astype(np.uint16)
 
 
 def round_to_fp16(values: NDArray[np.floating]) -> tuple[NDArray[np.float16], bool]:

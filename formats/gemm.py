@@ -12,20 +12,23 @@ for each segment of ``min(group_size, weight group)`` channels, in increasing ch
 The accumulator is converted to FP16 at the end, round to nearest even, saturating.
 """
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .anda import AndaTensor
+from .backend import use_compiled
 from .errors import InputError
 from .fp16 import round_to_fp16
 from .int4 import Int4Weights
 
 Partial = Literal["fp16", "fp32"]
+
+_EXACT_IN_FLOAT32 = 1 << 24
+_NUMPY_TOKENS = 64
+"""Tokens that NumPy code works on at a time, which bounds its temporary arrays."""
 
 
 @dataclass
@@ -36,37 +39,6 @@ class GemmFlags:
     """A segment's integer sum overflowed FP16."""
     result_saturated: bool = False
     """An output overflowed FP16."""
-
-
-class Segment(NamedTuple):
-    """Channels whose products are summed as integers: in one activation group and in one weight group."""
-
-    channels: slice
-    activation_group: int
-    weight_group: int
-
-
-def segments(a: AndaTensor, w: Int4Weights) -> Iterator[Segment]:
-    """The segments of a GeMM in the order of accumulation."""
-    channels = a.shape[-1]
-    step = min(a.format.group_size, w.group_size)
-    for start in range(0, channels, step):
-        stop = min(start + step, channels)
-        yield Segment(slice(start, stop), start // a.format.group_size, start // w.group_size)
-
-
-def check_operands(a: AndaTensor, w: Int4Weights, partial: str) -> None:
-    """Raise `InputError` unless the operands of a GeMM fit together."""
-    if partial not in get_args(Partial):
-        raise InputError(f"partial: {partial!r} is not valid; choose one of {', '.join(get_args(Partial))}")
-    if a.shape[-1] != w.codes.shape[0]:
-        raise InputError(f"w: has {w.codes.shape[0]} input channels, a has {a.shape[-1]}; give operands that match")
-    large, small = max(a.format.group_size, w.group_size), min(a.format.group_size, w.group_size)
-    if large % small:
-        raise InputError(
-            f"w: weight group {w.group_size} and activation group {a.format.group_size} do not nest; "
-            "choose sizes of which one is a multiple of the other"
-        )
 
 
 def fp_int_gemm(
@@ -90,25 +62,58 @@ def fp_int_gemm(
     """
     check_operands(a, w, partial)
     flags = GemmFlags() if flags is None else flags
-    tokens, groups = math.prod(a.shape[:-1]), a.exponents.shape[-1]
-    integers = a.signed_integers().reshape(tokens, groups * a.format.group_size).astype(np.float64)
-    units = a.unit_exponents().reshape(tokens, groups)
-    codes = w.codes.astype(np.float64)
-    accumulator = np.zeros((tokens, w.codes.shape[1]), np.float32)
-    for segment in segments(a, w):
-        unit = units[:, segment.activation_group, None]
-        own = integers[:, segment.channels]
-        sums = own @ codes[segment.channels]
-        accumulator += _partial(sums, unit, partial, flags) * w.scales[segment.weight_group].astype(np.float32)
-        if w.offsets is not None:
-            sums = own.sum(axis=1, keepdims=True)
-            accumulator += _partial(sums, unit, partial, flags) * w.offsets[segment.weight_group].astype(np.float32)
-    result, saturated = round_to_fp16(accumulator)
-    flags.result_saturated |= saturated
+    rows = a.as_matrix()
+    if use_compiled(rows.shape[0] * w.codes.size):
+        result = _gemm_compiled(rows, w, partial, flags)
+    else:
+        result = gemm_numpy(rows, w, partial, flags)
     return result.reshape(*a.shape[:-1], w.codes.shape[1])
 
 
-def _partial(
+def check_operands(a: AndaTensor, w: Int4Weights, partial: str) -> None:
+    """Raise `InputError` unless the operands of a GeMM fit together."""
+    if partial not in get_args(Partial):
+        raise InputError(f"partial: {partial!r} is not valid; choose one of {', '.join(get_args(Partial))}")
+    if a.shape[-1] != w.codes.shape[0]:
+        raise InputError(f"w: has {w.codes.shape[0]} input channels, a has {a.shape[-1]}; give operands that match")
+    large, small = max(a.format.group_size, w.group_size), min(a.format.group_size, w.group_size)
+    if large % small:
+        raise InputError(
+            f"w: weight group {w.group_size} and activation group {a.format.group_size} do not nest; "
+            "choose sizes of which one is a multiple of the other"
+        )
+
+
+def gemm_numpy(a: AndaTensor, w: Int4Weights, partial: Partial, flags: GemmFlags) -> NDArray[np.float16]:
+    """`fp_int_gemm` of a matrix ``[tokens, in]`` in plain NumPy: float64 holds every integer sum."""
+    tokens, channels = a.shape
+    result = np.empty((tokens, w.codes.shape[1]), np.float16)
+    for start in range(0, tokens, _NUMPY_TOKENS):
+        block = a.take(slice(start, start + _NUMPY_TOKENS))
+        integers = block.signed_integers().reshape(block.shape[0], -1).astype(np.float64)
+        units = block.unit_exponents()
+        accumulator = np.zeros((block.shape[0], w.codes.shape[1]), np.float32)
+        step = segment_length(a, w)
+        for first in range(0, channels, step):
+            own = integers[:, first : min(first + step, channels)]
+            unit = units[:, first // a.format.group_size, None]
+            sums = own @ w.codes[first : first + step].astype(np.float64)
+            accumulator += _convert(sums, unit, partial, flags) * w.scales[first // w.group_size].astype(np.float32)
+            if w.offsets is not None:
+                sums = own.sum(axis=1, keepdims=True)
+                offsets = w.offsets[first // w.group_size].astype(np.float32)
+                accumulator += _convert(sums, unit, partial, flags) * offsets
+        result[start : start + _NUMPY_TOKENS], saturated = round_to_fp16(accumulator)
+        flags.result_saturated |= saturated
+    return result
+
+
+def segment_length(a: AndaTensor, w: Int4Weights) -> int:
+    """Channels whose products are summed as integers: they share an activation group and a weight group."""
+    return min(a.format.group_size, w.group_size)
+
+
+def _convert(
     sums: NDArray[np.float64], unit: NDArray[np.int32], partial: Partial, flags: GemmFlags
 ) -> NDArray[np.float32]:
     """Integer sums in their unit, rounded to the partial sum's type."""
@@ -118,3 +123,37 @@ def _partial(
     rounded, saturated = round_to_fp16(values)
     flags.partial_saturated |= saturated
     return rounded.astype(np.float32)
+
+
+def _gemm_compiled(a: AndaTensor, w: Int4Weights, partial: Partial, flags: GemmFlags) -> NDArray[np.float16]:
+    """`fp_int_gemm` of a matrix with compiled kernels, except for the few rows whose sums float32 cannot hold."""
+    from .kernels.parallel import multiply
+
+    exact = _exact_rows(a, w)
+    if exact.all():
+        return multiply(a, w, partial, flags)
+    result = np.empty((a.shape[0], w.codes.shape[1]), np.float16)
+    result[exact] = multiply(a.take(exact), w, partial, flags)
+    result[~exact] = gemm_numpy(a.take(~exact), w, partial, flags)
+    return result
+
+
+def _exact_rows(a: AndaTensor, w: Int4Weights) -> NDArray[np.bool_]:
+    """Rows none of whose segments can sum to more than 2^24 units, up to which float32 holds every integer.
+
+    No width up to 14 bits can exceed it with signed codes and groups of 64, and real activations hardly ever do.
+    """
+    largest_code = max(int(w.codes.max()), -int(w.codes.min()), 1)
+    limit = _EXACT_IN_FLOAT32 // largest_code
+    length = segment_length(a, w)
+    midpoint = a.format.reconstruct == "midpoint"
+    largest_integer = 2 ** (a.format.mantissa_bits + midpoint) - 1
+    exact = np.ones(a.shape[0], np.bool_)
+    if length * largest_integer <= limit:
+        return exact
+    for start in range(0, a.shape[0], _NUMPY_TOKENS):
+        block = slice(start, start + _NUMPY_TOKENS)
+        magnitudes = np.abs(a.take(block).signed_integers())
+        sums = magnitudes.reshape(*magnitudes.shape[:2], -1, length).sum(axis=-1)
+        exact[block] = sums.max(axis=(1, 2)) <= limit
+    return exact

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, InputError
 
+pytestmark = pytest.mark.usefixtures("each_backend")
+
 
 def test_storage_and_cycles() -> None:
     fmt = AndaFormat(mantissa_bits=6, group_size=64)

@@ -19,6 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+pytestmark = pytest.mark.usefixtures("each_backend")
+
 
 def assert_same_bits(a: AndaTensor, w: Int4Weights, partial: Partial = "fp16") -> GemmFlags:
     """The fast result and its flags equal the reference's; the flags are returned."""
