@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from .activation_aligned import FignaFormat, IfpuFormat
-from .activation_anda import AndaActivationFormat
 from .activation_boost import BoostFormat
 from .activation_dacapo import DacapoFormat
 from .activation_fp import Bf16Format, Fp16Format
 from .activation_protocol import ActivationFormat, ActivationTensor
 from .activation_vsquant import VsQuantFormat
+from .anda import AndaFormat
 from .bfp import MAX_MANTISSA_BITS
 from .bfp_uniform import FanFormat, FastFormat, FlexBlockFormat, FlexpointFormat, LianFormat
 from .errors import InputError
@@ -115,7 +115,7 @@ def _lengths(*mantissa_bits: int) -> Modes:
 
 register(Fp16Format)
 register(Bf16Format)
-register(AndaActivationFormat, _lengths(*range(1, MAX_MANTISSA_BITS + 1)))
+register(AndaFormat, _lengths(*range(1, MAX_MANTISSA_BITS + 1)))
 register(FignaFormat, _lengths(13, 11, 8))
 register(IfpuFormat)
 register(VsQuantFormat)
