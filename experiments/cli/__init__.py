@@ -1,5 +1,69 @@
-"""The command `anda`."""
+"""The command `anda`.
+
+Every command imports what it needs when it runs, so that `anda --help` answers at once. A user's mistake, whether found
+by the option parser or raised as `InputError` further in, is one line on stderr and exit status 2; anything else that
+escapes is a bug and shows its traceback.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from . import catalog, formats, report, rtl, simulate, sweep, trace
+
+app = typer.Typer(name="anda", add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app.command()(catalog.fetch)
+app.command()(catalog.models)
+app.command()(catalog.archs)
+app.command()(simulate.simulate)
+app.command()(sweep.sweep)
+app.command()(report.report)
+app.add_typer(rtl.app, name="rtl")
+app.add_typer(trace.app, name="trace")
+app.add_typer(formats.app, name="formats")
 
 
-def main() -> None:
-    """Run the command line (the console script's entry point)."""
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"anda {version('anda-codesign')}")
+        raise typer.Exit
+
+
+@app.callback()
+def anda(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Simulate and co-design LLM inference with variable-length grouped activations."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line (`sys.argv` when `arguments` is None) and return its exit status."""
+    try:
+        status = app(arguments, prog_name="anda", standalone_mode=False)
+    except typer.TyperException as error:
+        return _fail(f"{error.format_message().rstrip('.')}; see '{_command_path(error)} --help'", error.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        return _fail("interrupted", 130)
+    except ValueError as error:
+        from ...formats import InputError
+
+        if isinstance(error, InputError):
+            return _fail(str(error), 2)
+        raise
+    return status if isinstance(status, int) else 0
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"anda: error: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+def _command_path(error: typer.TyperException) -> str:
+    context: typer.Context | None = getattr(error, "ctx", None)
+    return context.command_path if context is not None else "anda"

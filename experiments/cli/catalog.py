@@ -1,0 +1,56 @@
+"""`anda fetch`, `anda models`, `anda archs`: bring the data, list what exists."""
+
+from .output import JsonOption, note, print_table, write_json
+
+
+def fetch() -> None:
+    """Fetch the built-in model and text into the cache folder (121 MB once), checking their hashes."""
+    from ...workloads import cache_dir
+    from ...workloads import fetch as fetch_data
+
+    paths = fetch_data(progress=note)
+    print(f"model: {paths.model}")
+    print(f"text: {paths.wiki}")
+    print(f"cache folder: {cache_dir()} (the environment variable ANDA_CACHE names another)")
+
+
+def models(json: JsonOption = None) -> None:
+    """List the models whose shapes are known."""
+    from ..catalog import model_records
+
+    records = model_records()
+    if json is not None:
+        write_json(records, json)
+        return
+    columns = ("hidden", "ffn", "layers", "heads", "kv_heads", "vocabulary", "gated", "max_length")
+    rows = [(r["name"], *(_cell(r[c]) for c in columns), f"{r['macs_per_token'] / 1e6:,.1f}") for r in records]
+    print_table("Models (decoder-only transformers)", ("model", *columns, "M MAC/token"), rows)
+
+
+def archs(json: JsonOption = None) -> None:
+    """List the built-in accelerators."""
+    from ..catalog import arch_records
+
+    records = arch_records()
+    if json is not None:
+        write_json(records, json)
+        return
+    rows = [
+        (
+            r["name"],
+            r["title"],
+            f"{r['rows']} x {r['columns']}",
+            r["lanes"],
+            r["timing"],
+            r["mantissa_bits"],
+            r["activation_memory"],
+            f"{r['area_mm2']:.2f}",
+        )
+        for r in records
+    ]
+    columns = ("architecture", "what it is", "array", "lanes", "timing", "mantissa bits", "memory holds", "mm²")
+    print_table("Architectures (area: paper-16nm)", columns, rows)
+
+
+def _cell(value: object) -> object:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value

@@ -1,0 +1,78 @@
+"""`anda rtl`: write circuits as Verilog, and run them on captured traces."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .output import JsonOption, note, print_table, write_json
+
+app = typer.Typer()
+
+
+@app.callback()
+def rtl() -> None:
+    """Write the circuits as Verilog, or run them on a captured trace and compare bit for bit."""
+
+
+@app.command()
+def verilog(
+    design: Annotated[str, typer.Argument(help="A circuit; an unknown name lists those that exist.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="A new file instead of stdout.")] = None,
+    lanes: Annotated[int | None, typer.Option("--lanes", help="Elements per group.")] = None,
+    weight_bits: Annotated[int | None, typer.Option("--weight-bits", help="Bits of a signed weight.")] = None,
+    max_mantissa_bits: Annotated[int | None, typer.Option("--max-mantissa-bits", help="Largest M.")] = None,
+) -> None:
+    """Write a circuit as Verilog."""
+    from ...formats import InputError
+    from ...rtl import to_verilog
+
+    given = {"lanes": lanes, "weight_bits": weight_bits, "max_mantissa_bits": max_mantissa_bits}
+    if out is not None and out.exists():
+        raise InputError(f"out: {out} exists and is not overwritten; name another file")
+    text = to_verilog(design, **{name: value for name, value in given.items() if value is not None})
+    if out is None:
+        print(text)
+        return
+    out.write_text(text, encoding="utf-8")
+    note(f"wrote {out} ({len(text.splitlines())} lines)")
+
+
+@app.command()
+def check(
+    trace: Annotated[Path, typer.Option("--trace", metavar="FILE", help="A captured trace.")],
+    m: Annotated[str, typer.Option("--m", metavar="M,M,…", help="Mantissa widths to run.")] = "4,7,11",
+    layer: Annotated[int, typer.Option("--layer", help="A captured layer.")] = 0,
+    tokens: Annotated[int, typer.Option("--tokens", help="Tokens of the slice.")] = 1,
+    outputs: Annotated[int, typer.Option("--outputs", help="Output channels of the slice.")] = 1,
+    vcd: Annotated[Path | None, typer.Option("--vcd", metavar="FILE", help="Write the last PE run's waveform.")] = None,
+    json: JsonOption = None,
+) -> None:
+    """Run the PE and a compressor lane on a slice of a trace, and compare with the format bit for bit."""
+    from ...formats import InputError
+    from ..circuit_check import check_circuits, check_records
+
+    if vcd is not None and vcd.exists():
+        raise InputError(f"vcd: {vcd} exists and is not overwritten; name another file")
+    checks = check_circuits(trace, _widths(m), layer=layer, tokens=tokens, outputs=outputs, vcd=vcd)
+    records = check_records(checks)
+    if json is not None:
+        write_json(records, json)
+    else:
+        columns = ("circuit", "module", "m", "compared", "mismatches", "cycles", "predicted_cycles")
+        rows = [tuple(record[column] for column in columns) for record in records]
+        print_table(f"Circuits on {trace}, layer {layer} (Amaranth's simulator)", columns, rows)
+    if any(record["mismatches"] for record in records):
+        raise typer.Exit(1)
+
+
+def _widths(text: str) -> list[int]:
+    from ...formats import InputError
+
+    try:
+        widths = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"m: {text!r} is not a list of mantissa widths; write them as 4,7,11") from None
+    if bad := [width for width in widths if not 1 <= width <= 16]:
+        raise InputError(f"m: {bad[0]} is out of range; use 1 to 16")
+    return widths

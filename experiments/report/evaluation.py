@@ -1,0 +1,60 @@
+"""The main job's measurements on the model: perplexity of each planned precision, paired with FP16 activations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...workloads import (
+    AndaActivations,
+    Decoder,
+    Fp16Activations,
+    PairedLoss,
+    TextBlocks,
+    cache_dir,
+    evaluate,
+    paired_loss,
+)
+from ..progress import stage
+from .plan import BLOCKS, PlannedPoint
+
+
+@dataclass(frozen=True)
+class MeasuredPoint:
+    """A planned precision with its loss."""
+
+    planned: PlannedPoint
+    loss: PairedLoss
+
+
+def evaluation_cache() -> Path:
+    """Where finished blocks are kept, so that an interrupted run resumes."""
+    return cache_dir() / "evaluations"
+
+
+def measure_points(decoder: Decoder, blocks: TextBlocks, plan: Sequence[PlannedPoint]) -> list[MeasuredPoint]:
+    """Evaluate the reference and every planned point on `BLOCKS` blocks or a subset of them."""
+    work = BLOCKS + sum(point.blocks for point in plan)
+    with stage(f"perplexity of {len(plan)} precisions and FP16 ({work} blocks)", work) as advance:
+        cache = evaluation_cache()
+
+        def finished(_done: int, _all: int) -> None:
+            advance(1)
+
+        reference = evaluate(decoder, blocks, Fp16Activations(), cache, finished)
+        measured: list[MeasuredPoint] = []
+        for point in plan:
+            chosen = _spread(point.blocks)
+            part = TextBlocks(blocks.tokens[chosen])
+            nll = evaluate(decoder, part, AndaActivations(point.precision), cache, finished)
+            measured.append(MeasuredPoint(point, paired_loss(nll, reference[chosen])))
+        return measured
+
+
+def _spread(count: int) -> NDArray[np.intp]:
+    """`count` of the reference's blocks, evenly spaced."""
+    return np.arange(count) * BLOCKS // count

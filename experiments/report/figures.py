@@ -1,0 +1,194 @@
+"""The report's figures, drawn from its table alone.
+
+Colours are those of Okabe and Ito, chosen so that they differ in lightness too; every series also has its own marker or
+hatch, so that nothing is lost in greyscale or to a colour-blind reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLACK, ORANGE, SKY, GREEN, VERMILION = "#000000", "#e69f00", "#56b4e9", "#009e73", "#d55e00"
+GREY = "#767676"
+TOLERANCE_PERCENT = 1.0
+
+
+class Style(NamedTuple):
+    """How one series is told from the others."""
+
+    color: str
+    marker: str
+    line: str
+
+
+MODULE_STYLES = {
+    "qkv": Style(BLACK, "o", "-"),
+    "o": Style(ORANGE, "s", "--"),
+    "u": Style(VERMILION, "^", "-."),
+    "d": Style(SKY, "D", ":"),
+}
+
+ENERGY_PARTS = {
+    "compute_pj": ("compute", BLACK, ""),
+    "sram_pj": ("SRAM", SKY, "///"),
+    "dram_pj": ("DRAM", "#f5f5f5", "..."),
+}
+
+
+def loss_figure(frame: pd.DataFrame) -> Figure:
+    """Perplexity loss against the mantissa width of all modules, with standard errors."""
+    figure = _figure(7.0, 4.2)
+    axes = figure.subplots()
+    uniform = frame[frame["kind"] == "uniform"].sort_values("mantissa_bits_qkv")
+    axes.errorbar(
+        uniform["mantissa_bits_qkv"].astype(int),
+        uniform["loss_percent"],
+        yerr=uniform["standard_error_percent"],
+        color=BLACK, marker="o", markersize=5, capsize=4, linewidth=1.2, label="all four modules at M bits",
+    )  # fmt: skip
+    _loss_axis(axes)
+    axes.set_xticks(range(int(uniform["mantissa_bits_qkv"].min()), int(uniform["mantissa_bits_qkv"].max()) + 1))
+    axes.set_xlabel("mantissa bits M of every activation")
+    axes.legend(frameon=False)
+    return figure
+
+
+def sensitivity_figure(frame: pd.DataFrame) -> Figure:
+    """Perplexity loss when one module alone is narrow: which module needs the bits."""
+    figure = _figure(7.0, 4.2)
+    axes = figure.subplots()
+    single = frame[frame["kind"] == "one module"].copy()
+    for (module, style), shift in zip(MODULE_STYLES.items(), (-0.09, -0.03, 0.03, 0.09), strict=True):
+        points = single[single["module"] == module]
+        bits = points[f"mantissa_bits_{module}"].astype(int)
+        order = bits.argsort()
+        axes.errorbar(
+            bits.iloc[order] + shift,
+            points["loss_percent"].iloc[order],
+            yerr=points["standard_error_percent"].iloc[order],
+            color=style.color, marker=style.marker, linestyle=style.line, capsize=4, linewidth=1.4, label=f"only {module}",
+        )  # fmt: skip
+    _loss_axis(axes)
+    axes.set_xticks(sorted(set(single[[f"mantissa_bits_{m}" for m in MODULE_STYLES]].min(axis=1).astype(int))))
+    axes.set_xlabel("mantissa bits of the one module (the others at 16)")
+    axes.legend(frameon=False)
+    return figure
+
+
+def tradeoff_figure(frame: pd.DataFrame) -> Figure:
+    """Perplexity loss against cycles and against energy, both relative to FP-FP."""
+    figure = _figure(9.5, 4.4)
+    left, right = figure.subplots(1, 2, sharey=True)
+    measured = frame[frame["loss_percent"].notna()]
+    baseline = frame[frame["kind"] == "baseline"].iloc[0]
+    kinds = {
+        "one module": (Style(GREY, "x", ""), "one module narrow"),
+        "uniform": (Style(BLACK, "o", "-"), "all modules alike"),
+        "mixed": (Style(VERMILION, "D", ""), "mixed"),
+    }
+    for axes, column, title in ((left, "cycles", "cycles"), (right, "energy_pj", "energy")):
+        for kind, (style, label) in kinds.items():
+            points = measured[measured["kind"] == kind].sort_values(column)
+            axes.errorbar(
+                100 * points[column] / baseline[column],
+                points["loss_percent"],
+                yerr=points["standard_error_percent"],
+                color=style.color, marker=style.marker, linestyle=style.line, markersize=5, linewidth=0.8, capsize=2, label=label,
+            )  # fmt: skip
+        _annotate(axes, measured[measured["kind"] == "uniform"], column, baseline[column])
+        axes.plot([100], [0], color=GREEN, marker="*", markersize=12, linestyle="", label="FP-FP")
+        _loss_axis(axes)
+        axes.set_xlabel(f"{title}, percent of FP-FP")
+    right.set_ylabel("")
+    left.legend(frameon=False)
+    return figure
+
+
+def energy_figure(frame: pd.DataFrame) -> Figure:
+    """Where the energy goes: one stacked bar an architecture, and the uniform precisions of Anda."""
+    figure = _figure(9.5, 4.4)
+    axes = figure.subplots()
+    bars = frame[frame["kind"].isin(("baseline", "architecture", "uniform", "mixed"))]
+    total = frame.loc[frame["kind"] == "baseline", "energy_pj"].iloc[0]
+    names = [
+        label if kind in ("baseline", "architecture") else f"Anda\n{label}"
+        for kind, label in zip(bars["kind"], bars["label"], strict=True)
+    ]
+    bottom = 0 * bars["energy_pj"]
+    for column, (label, color, hatch) in ENERGY_PARTS.items():
+        share = 100 * bars[column] / total
+        axes.bar(names, share, bottom=bottom, color=color, edgecolor=GREY, hatch=hatch, linewidth=0.6, label=label)
+        bottom = bottom + share
+    for x, height in enumerate(bottom):
+        axes.text(x, height + 1, f"{height:.0f}", ha="center", va="bottom", fontsize=8)
+    axes.set_ylabel("energy, percent of FP-FP")
+    axes.tick_params(axis="x", rotation=45)
+    axes.legend(frameon=False)
+    return figure
+
+
+FIGURES: dict[str, Callable[[Any], Any]] = {
+    "loss": loss_figure,
+    "sensitivity": sensitivity_figure,
+    "tradeoff": tradeoff_figure,
+    "energy": energy_figure,
+}
+
+
+def save_figures(frame: pd.DataFrame, folder: Path) -> list[Path]:
+    """Draw every figure into `folder` as PNG and SVG; the same table gives the same bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths: list[Path] = []
+    with _style():
+        for name, draw in FIGURES.items():
+            figure = draw(frame)
+            for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+                paths.append(folder / f"{name}.{suffix}")
+                figure.savefig(paths[-1], dpi=160, metadata=metadata)
+    return paths
+
+
+@contextmanager
+def _style() -> Generator[None]:
+    import matplotlib as mpl
+
+    with mpl.rc_context(
+        {
+            "font.size": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "svg.hashsalt": "anda",
+            "hatch.linewidth": 0.6,
+        }
+    ):
+        yield
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _loss_axis(axes: Axes) -> None:
+    from matplotlib.ticker import FuncFormatter
+
+    axes.set_yscale("symlog", linthresh=1.0, linscale=1.2)
+    axes.set_yticks([-1, -0.5, 0, 0.5, 1, 10, 100, 1000])
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}" if value else "0"))
+    axes.set_ylabel("perplexity loss against FP16, percent")
+    axes.axhline(0, color=GREY, linewidth=0.8)
+    axes.axhline(TOLERANCE_PERCENT, color=GREY, linewidth=0.8, linestyle=(0, (4, 4)))
+
+
+def _annotate(axes: Axes, points: pd.DataFrame, column: str, baseline: float) -> None:
+    for x, y, label in zip(100 * points[column] / baseline, points["loss_percent"], points["label"], strict=True):
+        axes.annotate(label.removeprefix("M = "), (x, y), textcoords="offset points", xytext=(5, 5), fontsize=8)

@@ -1,0 +1,74 @@
+"""The main job, end to end: activations, perplexity, simulation, circuit, report folder."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...formats import InputError
+from ...workloads import capture_trace, load_blocks, load_decoder
+from ..circuit_check import check_circuits
+from ..progress import stage
+from .evaluation import measure_points
+from .figures import save_figures
+from .machine import simulate_points
+from .pages import ReportFacts, write_pages
+from .plan import BLOCK_TOKENS, BLOCKS, plan_points
+from .points import points_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SPLIT = "heldout"
+TRACE_LAYERS = (0, 11, 29)
+"""First, last, and the one whose ``d`` has the largest activations of the built-in model."""
+TRACE_TOKENS = 64
+CIRCUIT_LAYER = 11
+CIRCUIT_WIDTHS = (4, 7, 11)
+
+
+def run_report(model: str, out: Path | str) -> pd.DataFrame:
+    """Answer the three questions for a real model, and write the report folder.
+
+    Under `out`: ``report.md``, ``report.html`` (self-contained), ``figures/`` (PNG and SVG), ``table.csv``,
+    ``table.parquet``, ``circuits.csv`` and ``trace.safetensors``. Perplexities are cached block by block, so a run that
+    was stopped goes on where it was.
+
+    Returns:
+        The table: one row a measured precision or architecture (`points_frame`).
+
+    Raises:
+        InputError: the model is unknown or not fetched, or `out` is not an empty folder.
+    """
+    start = time.monotonic()
+    folder = _empty_folder(Path(out))
+    plan = list(plan_points())
+    with stage("loading the model and the text", 1) as advance:
+        decoder = load_decoder(model)
+        blocks = load_blocks(decoder.tokenizer, "wiki", SPLIT, BLOCK_TOKENS, BLOCKS)
+        advance(1)
+    with stage("capturing activations", 1) as advance:
+        trace = capture_trace(decoder, blocks, TRACE_LAYERS, TRACE_TOKENS)
+        trace.save(folder / "trace.safetensors")
+        advance(1)
+    with stage("running the circuits on the trace", 1) as advance:
+        checks = check_circuits(folder / "trace.safetensors", CIRCUIT_WIDTHS, layer=CIRCUIT_LAYER)
+        advance(1)
+    measured = measure_points(decoder, blocks, plan)
+    with stage("simulating the accelerators", 1) as advance:
+        frame = points_frame(simulate_points(decoder.shape, measured))
+        advance(1)
+    with stage("writing the report", 1) as advance:
+        save_figures(frame, folder / "figures")
+        facts = ReportFacts(decoder, blocks, trace, checks, measured[0].loss, SPLIT, start)
+        write_pages(frame, facts, folder)
+        advance(1)
+    return frame
+
+
+def _empty_folder(folder: Path) -> Path:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"out: {folder} is not an empty folder and is not overwritten; name another one")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,52 @@
+"""The main job's simulations: every measured precision, the baseline and the other architectures, as report points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...workloads import ModelShape, PairedLoss, Precision
+from ..simulation import simulate_model
+from .evaluation import MeasuredPoint
+from .points import Kind, Loss, SweepPoint
+
+BASELINE = "fp-fp"
+TOKENS = 2048
+
+
+def simulate_points(shape: ModelShape, measured: Sequence[MeasuredPoint], level: str = "closed") -> list[SweepPoint]:
+    """Prefill of `TOKENS` tokens: the baseline, the architectures of fixed width, then the measured precisions."""
+    from ...sim import architecture_names
+
+    points = [_point("baseline", BASELINE, None, None, shape, level)]
+    for name in architecture_names():
+        if name not in (BASELINE, "anda"):
+            points.append(_point("architecture", name, None, None, shape, level))
+    for point in measured:
+        points.append(_point(point.planned.kind, "anda", point.planned.precision, point.loss, shape, level))
+    return points
+
+
+def _point(
+    kind: Kind, arch: str, precision: Precision | None, loss: PairedLoss | None, shape: ModelShape, level: str
+) -> SweepPoint:
+    record: dict[str, Any] = simulate_model(shape.name, arch, precision, tokens=TOKENS, level=level)
+    energy = record["energy_pj"]
+    return SweepPoint(
+        kind=kind,
+        architecture=arch,
+        precision=precision,
+        loss=None
+        if loss is None
+        else Loss(loss=loss.loss, standard_error=loss.standard_error, perplexity=loss.perplexity, tokens=loss.tokens),
+        bops_saving=record["bops_saving"],
+        cycles=record["cycles"],
+        seconds=record["seconds"],
+        dram_bytes=record["dram_bytes"],
+        sram_bytes=record["sram_bytes"],
+        compute_pj=energy["compute"],
+        sram_pj=energy["sram"],
+        dram_pj=energy["dram"],
+        area_mm2=record["area_mm2"],
+        level=record["level"],
+    )

@@ -1,0 +1,179 @@
+"""The report's text: what was asked, what came out, where every number is from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...workloads import Decoder, PairedLoss, TextBlocks, Trace
+from ..circuit_check import CircuitCheck, check_records
+from .document import Block, Bullets, Heading, Picture, Table, to_html, to_markdown
+from .machine import TOKENS
+from .plan import BLOCK_TOKENS, BLOCKS
+from .provenance import LIMITS, constant_rows, provenance_items
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TOLERANCE = 0.01
+DECISION_ERRORS = 3
+"""A loss is called below or above the tolerance when it is this many standard errors away from it."""
+
+TABLE_COLUMNS = ("point", "loss %", "± %", "tokens", "BOPs saving", "cycles", "speedup", "energy mJ", "energy saving", "mm²", "area")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ReportFacts:
+    """What the pages need beside the table."""
+
+    decoder: Decoder
+    blocks: TextBlocks
+    trace: Trace
+    checks: Sequence[CircuitCheck]
+    first_loss: PairedLoss
+    split: str
+    start: float
+    """`time.monotonic()` when the job began."""
+
+
+def write_pages(frame: pd.DataFrame, facts: ReportFacts, folder: Path) -> None:
+    """Write tables and pages into the report folder, whose figures are there already."""
+    import pandas as pd
+
+    frame.to_csv(folder / "table.csv", index=False)
+    frame.to_parquet(folder / "table.parquet", index=False)
+    pd.DataFrame(check_records(facts.checks)).to_csv(folder / "circuits.csv", index=False)
+    blocks = report_blocks(frame, facts)
+    (folder / "report.md").write_text(to_markdown(blocks), encoding="utf-8")
+    (folder / "report.html").write_text(to_html(blocks, folder), encoding="utf-8")
+
+
+def report_blocks(frame: pd.DataFrame, facts: ReportFacts) -> list[Block]:
+    """The whole report as blocks."""
+    shape = facts.decoder.shape
+    return [
+        Heading(f"How many mantissa bits does {shape.name} need?", 1),
+        Bullets(summary(frame, facts.checks)),
+        Picture("loss", "Perplexity loss when all four modules keep M mantissa bits; bars are one standard error.", "loss against mantissa bits"),
+        Picture("sensitivity", "Perplexity loss when one module alone is narrow, the others at 16 bits.", "loss per module"),
+        Picture("tradeoff", f"Loss against cycles and energy of a prefill of {TOKENS} tokens, relative to FP-FP.", "loss against cost"),
+        Picture("energy", f"Energy of a prefill of {TOKENS} tokens, percent of FP-FP.", "energy breakdown"),
+        Heading("All points"),
+        table_block(frame),
+        Heading("Does the circuit do it?"),
+        circuit_block(facts.checks),
+        Heading("How it was measured"),
+        Bullets(_method(facts)),
+        Heading("What is not modelled"),
+        Bullets(LIMITS),
+        Heading("Constants"),
+        Table(("constant", "value", "unit", "source", "uncertainty"), constant_rows(), "Technology paper-16nm: published values.", 5),
+        Heading("Provenance"),
+        Bullets(provenance_items(facts.decoder, facts.blocks, facts.trace, time.monotonic() - facts.start)),
+    ]  # fmt: skip
+
+
+def summary(frame: pd.DataFrame, checks: Sequence[CircuitCheck]) -> list[str]:
+    """The answers, in sentences."""
+    measured = frame[frame["loss_percent"].notna()]
+    cheapest_first = measured.sort_values("bops_saving", ascending=False)
+    verdicts = [(row, _verdict(row)) for row in cheapest_first.to_dict("records")]
+    sentences: list[str] = []
+    for wanted, text in (("below", "below 1 % loss beyond doubt"), ("undecided", "within reach of 1 % but undecided")):
+        row = next((row for row, verdict in verdicts if verdict == wanted), None)
+        if row is not None:
+            sentences.append(f"Fewest bit operations {text}: {_precision_text(row)}, {_gains(row)}.")
+    mismatches = sum(check.mismatches for check in checks)
+    compared = sum(check.compared for check in checks)
+    cycles_agree = all(check.cycles == check.predicted_cycles for check in checks)
+    sentences.append(
+        f"The circuits computed {compared:,} values of the captured trace with {mismatches} mismatches, "
+        f"in {'exactly the' if cycles_agree else 'NOT the'} stated cycles."
+    )
+    return sentences
+
+
+def _verdict(row: Mapping[Any, Any]) -> str:
+    """Where a loss lies against the tolerance: below, above, or undecided."""
+    distance = row["loss_percent"] - 100 * TOLERANCE
+    if abs(distance) <= DECISION_ERRORS * row["standard_error_percent"]:
+        return "undecided"
+    return "below" if distance < 0 else "above"
+
+
+def _precision_text(row: Mapping[Any, Any]) -> str:
+    bits = ",".join(str(row[f"mantissa_bits_{module}"]) for module in ("qkv", "o", "u", "d"))
+    return f"[{bits}] mantissa bits for qkv, o, u, d"
+
+
+def _gains(row: Mapping[Any, Any]) -> str:
+    return (
+        f"loss {row['loss_percent']:+.2f} ± {row['standard_error_percent']:.2f} %, {row['bops_saving']:.2f}x fewer bit "
+        f"operations, {row['speedup']:.2f}x the speed and {row['energy_saving']:.2f}x less energy than FP-FP, "
+        f"at {row['area_ratio']:.2f} of its area"
+    )
+
+
+def table_rows(frame: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The table's cells as text: for the pages and the terminal."""
+    return [
+        (
+            row["label"] if row["precision"] is None else f"anda {row['precision']}",
+            _number(row["loss_percent"], "+.2f"),
+            _number(row["standard_error_percent"], ".2f"),
+            _number(row["tokens"], ",.0f"),
+            f"{row['bops_saving']:.2f}",
+            f"{row['cycles']:,}",
+            f"{row['speedup']:.2f}",
+            f"{row['energy_pj'] / 1e9:.2f}",
+            f"{row['energy_saving']:.2f}",
+            f"{row['area_mm2']:.2f}",
+            f"{row['area_ratio']:.2f}",
+        )
+        for row in frame.to_dict("records")
+    ]
+
+
+def table_block(frame: pd.DataFrame) -> Table:
+    """The one table: every point beside FP-FP."""
+    caption = (
+        f"Loss: perplexity against FP16 activations on the same tokens, with the standard error of the paired difference. "
+        f"Cycles, energy and area: prefill of {TOKENS} tokens, closed form, FP-INT GeMMs; speedup, energy saving and area "
+        f"are relative to FP-FP."
+    )
+    return Table(TABLE_COLUMNS, table_rows(frame), caption)
+
+
+def circuit_block(checks: Sequence[CircuitCheck]) -> Table:
+    """What the circuits computed, beside what the format says."""
+    columns = ("circuit", "module", "M", "values compared", "mismatches", "cycles", "stated cycles")
+    rows = [
+        (c.circuit, c.module, str(c.m), str(c.compared), str(c.mismatches), str(c.cycles), str(c.predicted_cycles))
+        for c in checks
+    ]
+    caption = "Amaranth's simulator on a slice of the captured trace: one token, one output channel of each module."
+    return Table(columns, rows, caption, 2)
+
+
+def _number(value: Any, form: str) -> str:
+    import pandas as pd
+
+    return "" if pd.isna(value) else format(value, form)
+
+
+def _method(facts: ReportFacts) -> list[str]:
+    return [
+        f"Text: the {facts.split} articles of the Wikipedia excerpt, {BLOCKS} blocks of {BLOCK_TOKENS} tokens spread "
+        "evenly; a point that takes fewer blocks takes evenly spaced ones of these.",
+        f"Reference: the same 4-bit weights with FP16 activations, perplexity "
+        f"{facts.first_loss.reference_perplexity:.2f} on the blocks of the first point.",
+        "Loss: exp(mean difference of the negative log-likelihood) - 1, signed, its standard error from the spread over "
+        "blocks. It is not monotone in M: truncation shrinks activations, and a small shrinkage helps this model.",
+        "Activations: rounded to FP16, then encoded and decoded in the Anda format (groups of 64, truncation); products "
+        "in float32. Attention internals, norms and the head stay in float32.",
+        "Machine: output-stationary 16 x 16 array at 285 MHz, tiling by search for least energy, closed form, which "
+        "equals the event model where memory is infinitely fast.",
+    ]

@@ -1,0 +1,53 @@
+"""Where a report's numbers come from: program, data, machine, constants, and what is left out."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import Any
+
+from ...workloads import Decoder, TextBlocks, Trace
+
+LIMITS = (
+    "Energy and area constants are the paper's published 16 nm figures, not our own synthesis; the energy split follows "
+    "from its Table III and Fig. 15.",
+    "Time and energy cover the FP-INT GeMMs (qkv, o, u, d). Attention, softmax, norms, the language-model head and the "
+    "KV cache are left out.",
+    "DRAM is a bandwidth and an energy per bit; banks, rows and refresh are left out.",
+    "The machine is timed with weights of 4.125 bits (INT4, groups of 128), the model's own weights have 5 bits (Q4_1).",
+    "The circuits are checked on a slice, not on whole layers.",
+)
+PACKAGES = ("anda-codesign", "numpy", "numba", "simpy", "pandas", "matplotlib", "amaranth")
+
+
+def provenance_items(decoder: Decoder, blocks: TextBlocks, trace: Trace, seconds: float) -> list[str]:
+    """One line a fact."""
+    return [
+        f"command: anda {' '.join(sys.argv[1:])}",
+        f"time: {seconds:.0f} s, on {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "versions: " + ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+        f"model file sha256: {decoder.sha256}",
+        f"evaluated tokens sha256: {blocks.sha256}",
+        f"trace tokens sha256: {trace.metadata['text_sha256']}, layers {trace.metadata['layers']}",
+        "published values: Fang et al., HPCA 2025 (arXiv 2411.15982)",
+    ]
+
+
+def constant_rows(technology: str = "paper-16nm") -> list[tuple[str, ...]]:
+    """Every constant of a technology: name, value, unit, source, uncertainty."""
+    from ...sim import load_technology
+
+    return list(_constants("", load_technology(technology).model_dump()))
+
+
+def _constants(path: str, data: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Constants of a nested record, depth first."""
+    if "value" in data and "source" in data:
+        yield path, f"{data['value']:g}", data["unit"], data["source"], data["uncertainty"]
+        return
+    for name, value in data.items():
+        if isinstance(value, dict):
+            yield from _constants(f"{path}.{name}" if path else name, value)
