@@ -18,6 +18,7 @@ from .weight_file import Image
 from .weight_format import Statistic, check_choice, check_statistic, check_weights
 
 __all__ = [
+    "KMeans",
     "SqueezeLLM",
     "SqueezeLLMWeights",
     "average_bits",
@@ -207,6 +208,52 @@ class SqueezeLLM:
         if self.outlier_threshold is not None:
             return sensitive | (magnitudes > self.outlier_threshold)
         return sensitive | _largest(magnitudes, int(weights.size * self.outlier_fraction))
+
+
+@dataclass(frozen=True)
+class KMeans:
+    """K-means of each output channel with all weights equal: what SqueezeLLM's paper compares its weighting with.
+
+    Parameters
+    ----------
+    bits, outlier_fraction, solver
+        As of `SqueezeLLM`; no outliers by default.
+    """
+
+    name: ClassVar[str] = "kmeans"
+    source: ClassVar[str] = "Kim et al., SqueezeLLM (arXiv 2306.07629), section 4.1, baseline"
+    statistic: ClassVar[Statistic] = "none"
+
+    bits: int = 4
+    outlier_fraction: float = 0.0
+    solver: Solver = "optimal"
+
+    def __post_init__(self) -> None:
+        self._weighted()
+
+    def _weighted(self) -> SqueezeLLM:
+        return SqueezeLLM(self.bits, 0.0, self.outlier_fraction, solver=self.solver)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The fields, by name."""
+        return asdict(self)
+
+    def average_bits(self, in_channels: int = 4096) -> float:
+        """Storage of a weight."""
+        return self._weighted().average_bits(in_channels)
+
+    def quantize(self, w: NDArray[np.floating], statistic: NDArray[np.floating] | None = None) -> SqueezeLLMWeights:
+        """Quantise floating-point ``[in, out]``.
+
+        Raises
+        ------
+        InputError
+            ``w`` is not a finite matrix in the range of FP16, or a statistic is given, which has no use here.
+        """
+        if statistic is not None:
+            raise InputError("statistic: plain k-means uses none; leave it out")
+        return self._weighted().quantize(w, np.ones(w.shape))
 
 
 def _largest(values: NDArray[np.float64], count: int) -> NDArray[np.bool_]:

@@ -14,16 +14,17 @@ from .gptq import Gptq
 from .integer_groups import IntegerWeights, RoundToNearest
 from .spqr import SpQRWeights
 from .spqr_quantizer import SpQR
-from .squeezellm import SqueezeLLM, SqueezeLLMWeights
+from .squeezellm import KMeans, SqueezeLLM, SqueezeLLMWeights
 from .weight_format import PackedWeights, WeightQuantizer
 
 _FORMATS = {packed.name: packed for packed in (IntegerWeights, SqueezeLLMWeights, SpQRWeights)}
 
-_METHODS = {method.name: method for method in (RoundToNearest, Gptq, SqueezeLLM, SpQR)}
+_METHODS = {method.name: method for method in (RoundToNearest, Gptq, KMeans, SqueezeLLM, SpQR)}
 
 _MODES: dict[str, list[dict[str, Any]]] = {
     "rtn": [{"bits": 3}, {"bits": 4}, {"bits": 8}],
     "gptq": [{"bits": 3}, {"bits": 4}],
+    "kmeans": [{"bits": 3}, {"bits": 4}],
     "squeezellm": [
         {"bits": bits, **share} for bits in (3, 4) for share in ({}, {"sensitive_fraction": 0, "outlier_fraction": 0})
     ],

@@ -8,6 +8,7 @@ from anda_codesign.formats import InputError
 from anda_codesign.formats.dense_sparse import SparseWeights
 from anda_codesign.formats.kmeans import nearest
 from anda_codesign.formats.squeezellm import (
+    KMeans,
     SqueezeLLM,
     SqueezeLLMWeights,
     average_bits,
@@ -195,6 +196,17 @@ def test_bad_parameters(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as error:
         SqueezeLLM(**fields)
     assert str(error.value) == message
+
+
+def test_plain_kmeans_is_squeezellm_with_equal_weights() -> None:
+    w, _ = layer()
+    expected = SqueezeLLM(3, sensitive_fraction=0, outlier_fraction=0.01).quantize(w, np.ones(w.shape))
+    np.testing.assert_array_equal(KMeans(3, 0.01).quantize(w).decode(), expected.decode())
+    assert KMeans(3).quantize(w).sparse.entries == 0
+    with pytest.raises(InputError, match=r"^statistic: plain k-means uses none; leave it out$"):
+        KMeans(3).quantize(w, np.ones(w.shape))
+    with pytest.raises(InputError, match=r"^bits: 1 is not valid; "):
+        KMeans(1)
 
 
 def test_bad_share_of_outliers() -> None:

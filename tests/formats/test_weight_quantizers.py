@@ -17,7 +17,7 @@ from anda_codesign.formats.weight_quantizers import (
 
 
 def test_every_name_builds_with_its_defaults() -> None:
-    assert weight_quantizers() == ["rtn", "gptq", "squeezellm", "spqr"]
+    assert weight_quantizers() == ["rtn", "gptq", "kmeans", "squeezellm", "spqr"]
     for name in weight_quantizers():
         quantizer = weight_quantizer(name)
         assert quantizer.name == name
@@ -28,7 +28,9 @@ def test_every_name_builds_with_its_defaults() -> None:
 def test_bad_names() -> None:
     with pytest.raises(InputError) as error:
         weight_quantizer("awq")
-    assert str(error.value) == "method: there is no weight method 'awq'; choose one of rtn, gptq, squeezellm, spqr"
+    assert (
+        str(error.value) == "method: there is no weight method 'awq'; choose one of rtn, gptq, kmeans, squeezellm, spqr"
+    )
     with pytest.raises(InputError) as error:
         weight_quantizer("rtn", damping=1)
     assert str(error.value) == "damping: rtn has no such parameter; it has bits, group_size, symmetric"
