@@ -2,6 +2,7 @@
 
 from .architecture import Architecture, architecture_names, load_architecture
 from .gemm_text import parse_gemm
+from .model import ModelResult, simulate_model
 from .result import Energy, GemmRun, SimulationResult
 from .simulate import simulate
 from .technology import Technology, load_technology, technology_names
@@ -10,6 +11,7 @@ __all__ = [
     "Architecture",
     "Energy",
     "GemmRun",
+    "ModelResult",
     "SimulationResult",
     "Technology",
     "architecture_names",
@@ -17,5 +19,6 @@ __all__ = [
     "load_technology",
     "parse_gemm",
     "simulate",
+    "simulate_model",
     "technology_names",
 ]

@@ -36,6 +36,8 @@ class ProcessingElement(Config):
     """Name of its area and power in the technology file."""
     lanes: Literal[8, 16, 32, 64, 128]
     timing: Timing
+    weight_operand: Literal["fp16", "int"]
+    """What the other operand is: FP16, to which weights are converted, or an integer of `Weights.bits`."""
     mantissa_bits: int | Literal["variable"]
     """Significant bits of the activation operand; ``variable``: the precision that a run asks for."""
 

@@ -6,6 +6,7 @@ per cycle; divided by the bits that the run moves per cycle it is energy per bit
 
 from dataclasses import dataclass
 
+from ..formats import latency
 from .architecture import Architecture, load_architecture
 from .technology import Component, Technology
 
@@ -18,6 +19,8 @@ class UnitCosts:
     """All elements of the array, in a cycle in which they work."""
     support_pj_per_cycle: float
     """Compressor, vector unit and controller, in a cycle in which the array runs."""
+    vector_pj_per_operation: float
+    """One FP16 operation of a lane: taken as that of a multiply-accumulate of the FP16 array, which bounds it above."""
     sram_pj_per_bit: float
     dram_pj_per_bit: float
     dram_bits_per_cycle: float
@@ -50,7 +53,12 @@ def unit_costs(architecture: Architecture, technology: Technology) -> UnitCosts:
     support = sum(
         _pj_per_cycle(parts[name], reference) * scale[name] for name in ("compressor", "vector_unit", "controller")
     )
+    element_macs = reference.group_size / latency.FP16_GROUP_CYCLES
+    fp16_array = (
+        _pj_per_cycle(technology.array, reference) / published.power.value * technology.element("fp-fp").power.value
+    )
     return UnitCosts(
+        vector_pj_per_operation=fp16_array / (reference.array.rows * reference.array.columns * element_macs),
         array_pj_per_cycle=_pj_per_cycle(technology.array, reference) * power_scale,
         support_pj_per_cycle=support,
         sram_pj_per_bit=sram_pj_per_bit(technology, reference),

@@ -11,7 +11,7 @@ CONSUMER = {"o": "u", "u": "d", "d": "qkv"}
 """The module whose input a module's results become, and whose mantissa length they are compressed to.
 
 Residual additions, norms and activation functions lie between and happen in the vector unit, before compression. The
-results of ``qkv`` go to the attention and the KV cache and stay FP16.
+results of ``qkv`` go to the attention and the KV cache, as FP16 or at the precision of the cache.
 """
 
 
@@ -80,13 +80,14 @@ class Problem:
         return latency.PE_RESULT_CYCLES + self.collect_cycles + compress
 
 
-def problem(gemm: Gemm, architecture: Architecture, precision: Precision) -> Problem:
+def problem(gemm: Gemm, architecture: Architecture, precision: Precision, cache_bits: int | None = None) -> Problem:
     """Lay a GeMM out on an architecture.
 
     Args:
         gemm: its `repeat` is left out.
         architecture: the machine.
         precision: the mantissa bits that the datapath uses (`Architecture.precision`).
+        cache_bits: M to which the results of ``qkv`` are compressed; None where the attention takes them as FP16.
 
     Raises:
         InputError: the module is not one of the four whose weights are INT4, or a size is not positive.
@@ -98,8 +99,9 @@ def problem(gemm: Gemm, architecture: Architecture, precision: Precision) -> Pro
             raise InputError(f"gemm.{field}: is {getattr(gemm, field)}; give at least 1")
     array, compressed = architecture.array, architecture.compressor is not None
     mantissa_bits: int = getattr(precision, gemm.module)
-    consumer = CONSUMER.get(gemm.module) if compressed else None
-    result_bits = None if consumer is None else int(getattr(precision, consumer))
+    result_bits = None
+    if compressed:
+        result_bits = cache_bits if gemm.module == "qkv" else int(getattr(precision, CONSUMER[gemm.module]))
     return Problem(
         architecture=architecture,
         tokens=gemm.tokens,

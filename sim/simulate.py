@@ -62,6 +62,7 @@ def simulate(
     objective: Objective = "energy",
     tiling: str = "search",
     memory: str | Path = "flat",
+    cache_bits: int | None = None,
 ) -> SimulationResult:
     """Time GeMMs one after the other and count their energy.
 
@@ -79,6 +80,7 @@ def simulate(
             tiling itself, such as ``"activations:32"`` (`tiling.chosen_tiling`).
         memory: ``"flat"``, the technology's bandwidth; at level ``"events"`` also a memory with rows and refresh, by
             name or by the path of a YAML file (`hbm.load_memory`).
+        cache_bits: M to which the results of ``qkv`` are compressed on Anda; None leaves them FP16.
 
     Raises:
         InputError: nothing to simulate, an unknown level, architecture, technology, objective, tiling, memory or
@@ -89,7 +91,7 @@ def simulate(
     work = list(gemms)
     if not work:
         raise InputError("gemms: there are none; give at least one GeMM")
-    shapes = [problem(gemm, setup.machine, used) for gemm in work]
+    shapes = [problem(gemm, setup.machine, used, cache_bits) for gemm in work]
     chosen = setup.tilings(shapes)
     runs = tuple(_run(gemm, shape, choice, setup) for gemm, shape, choice in zip(work, shapes, chosen, strict=True))
     return _total(runs, used, setup)

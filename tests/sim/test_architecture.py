@@ -138,7 +138,15 @@ def test_missing_file():
             "activation_buffer.port: one plane of 32 rows is 2048 bit; widen the port to that or take fewer array.rows",
         ),
         (
-            {"processing_element": {"kind": "anda", "lanes": 64, "timing": "bit-serial", "mantissa_bits": 8}},
+            {
+                "processing_element": {
+                    "kind": "anda",
+                    "lanes": 64,
+                    "timing": "bit-serial",
+                    "weight_operand": "int",
+                    "mantissa_bits": 8,
+                }
+            },
             "processing_element: mantissa_bits: 'variable' goes with timing: bit-serial, a number with the other "
             "timings",
         ),
@@ -164,7 +172,7 @@ def test_baseline_refuses_parts_of_anda(tmp_path: Path):
 
 
 def test_mantissa_bits_of_a_fixed_datapath_have_a_range(tmp_path: Path):
-    element = {"kind": "figna", "lanes": 64, "timing": "fp16-rate", "mantissa_bits": 17}
+    element = {"kind": "figna", "lanes": 64, "timing": "fp16-rate", "weight_operand": "int", "mantissa_bits": 17}
     assert message(write(tmp_path, "figna", processing_element=element)) == (
         "architecture mine.yaml: processing_element: mantissa_bits: 17 is out of range; use 1 to 16 or 'variable'"
     )

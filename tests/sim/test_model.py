@@ -1,0 +1,210 @@
+import json
+
+import pytest
+from anda_codesign.formats import InputError
+from anda_codesign.sim import architecture_names, load_architecture, simulate, simulate_model
+from anda_codesign.sim.attention import KvCache, attention_work
+from anda_codesign.sim.vector import FUNCTION_OPERATIONS, layer_work
+from anda_codesign.workloads import ModelShape, Precision, bops_saving, gemms, model_names, model_shape
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+PRECISION = Precision(7, 5, 6, 6)
+PUBLISHED_MODELS = [
+    "OPT-1.3B", "OPT-2.7B", "OPT-6.7B", "OPT-13B", "OPT-30B", "LLaMA-7B", "LLaMA-13B", "LLaMA2-7B", "LLaMA2-13B",
+]  # fmt: skip
+
+
+def small(heads: int = 6, kv_heads: int = 2, head_dim: int = 40) -> ModelShape:
+    return ModelShape(
+        name="small",
+        family="llama",
+        hidden=heads * head_dim,
+        ffn=500,
+        layers=3,
+        heads=heads,
+        kv_heads=kv_heads,
+        vocabulary=100,
+        gated=True,
+        max_length=512,
+    )
+
+
+def up(number: int, step: int) -> int:
+    return -(-number // step)
+
+
+@settings(max_examples=40)
+@given(
+    st.integers(1, 90),
+    st.integers(0, 200),
+    st.integers(1, 3),
+    st.sampled_from([(6, 2), (6, 6), (4, 1)]),
+    st.sampled_from([16, 40, 64, 130]),
+    st.sampled_from(["anda", "fp-fp", "figna-m8"]),
+)
+def test_attention_against_counting_row_by_row(
+    tokens: int, context: int, batch: int, heads: tuple[int, int], head_dim: int, name: str
+):
+    """Every query row, strip, key tile and group, in plain loops."""
+    shape, machine = small(*heads, head_dim), load_architecture(name)
+    cache = KvCache()
+    work = attention_work(shape, machine, cache, tokens, context, batch, 6)
+    queries = [token for token in range(tokens) for _ in range(heads[0] // heads[1])]
+    macs = scores = groups = 0
+    for start in range(0, len(queries), 16):
+        strip = queries[start : start + 16]
+        for token in strip:
+            scores += context + token + 1
+            macs += 2 * (context + token + 1) * head_dim
+        keys = context + strip[-1] + 1
+        groups += up(keys, 16) * up(head_dim, 64) + up(head_dim, 16) * up(keys, 64)
+    times = batch * heads[1]
+    group_cycles = {"anda": 3 * 12, "fp-fp": 16, "figna-m8": 3 * 8}[name]
+    assert work.macs == times * macs
+    assert work.scores == times * scores
+    assert work.rows == times * len(queries)
+    assert work.array_cycles == times * groups * group_cycles
+
+
+def test_attention_traffic_by_hand():
+    """One head of 64 channels, 32 tokens after 96: all in FP16, keys and values fit their buffer."""
+    shape = small(heads=1, kv_heads=1, head_dim=64)
+    work = attention_work(shape, load_architecture("fp-fp"), KvCache(), 32, 96, 1, 16)
+    row = 64 * 16
+    assert work.dram_bits == 32 * row + 2 * 128 * row + 32 * row
+    keys = [96 + 16, 96 + 32]
+    reads = sum(2 * k * row + 16 * row * k // 16 + 16 * k * 16 * (1 + 4) + 2 * 16 * k * 16 for k in keys)
+    assert work.sram_bits == 32 * row + 2 * 128 * row + 2 * 32 * row + reads
+
+
+def test_keys_and_values_that_do_not_fit_come_for_each_tile_of_queries():
+    shape = small(heads=8, kv_heads=1, head_dim=64)
+    machine = load_architecture("fp-fp")
+    fits, exceeds = (attention_work(shape, machine, KvCache(), 1000, c, 1, 16) for c in (3096, 3097))
+    row = 64 * 16  # 4096 keys and values fill 1 MiB; half of 1152 KiB holds 4608 of the 8000 queries
+    assert fits.dram_bits == (2 * 8000 + 2 * 4096) * row
+    assert exceeds.dram_bits == (2 * 8000 + 2 * 2 * 4097) * row
+
+
+@pytest.mark.parametrize(("text", "digits"), [("fp16", 3), ("anda:11", 3), ("anda:7", 2), ("anda:3", 1)])
+def test_digits_of_keys_and_values(text: str, digits: int):
+    """A sign and M bits in 4-bit digits, at the cycles of a group each."""
+    anda = load_architecture("anda")
+    cache = KvCache.parse(text, anda)
+    shape = small(heads=1, kv_heads=1, head_dim=64)
+    work = attention_work(shape, anda, cache, 16, 0, 1, 6)
+    groups = 1 * 1 + 4 * 1
+    assert work.array_cycles == groups * digits * max(cache.mantissa_bits + 1, 4)
+
+
+def test_cache_in_anda_moves_fewer_bits():
+    shape = model_shape("LLaMA3-8B")
+    runs = {text: simulate_model(shape, "anda", PRECISION, "decode", 2, 4000, kv_cache=text) for text in KV_FORMATS}
+    attention = [next(r for r in run.rows if r.name == "attention") for run in runs.values()]
+    assert [row.dram_bytes for row in attention] == sorted((r.dram_bytes for r in attention), reverse=True)
+    assert [row.cycles for row in attention] == sorted((r.cycles for r in attention), reverse=True)
+    qkv = [run.gemms.runs[0].traffic.results for run in runs.values()]
+    assert qkv == sorted(qkv, reverse=True)
+
+
+KV_FORMATS = ["fp16", "anda:11", "anda:7", "anda:5"]
+
+
+def test_vector_work_by_hand():
+    """Three tokens of a gated model with 240 hidden and 500 FFN channels, 18 query rows, 100 scores."""
+    work = {w.name: w.operations for w in layer_work(small(), tokens=3, rows=18, scores=100)}
+    f = FUNCTION_OPERATIONS
+    assert work == {
+        "norms": 2 * 3 * (4 * 240 + f + 2),
+        "softmax": 100 * (5 + f) + 18 * f,
+        "activation": 3 * 500 * (2 * f + 3),
+        "residuals": 2 * 3 * 240,
+        "rotation": 3 * 3 * (240 + 80),
+    }
+    opt = {w.name: w.operations for w in layer_work(model_shape("OPT-125M"), tokens=1, rows=12, scores=12)}
+    assert "rotation" not in opt
+    assert opt["norms"] == 2 * (7 * 768 + f + 3)
+    assert opt["activation"] == 3072
+
+
+@pytest.mark.parametrize("name", architecture_names())
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+def test_parts_of_a_model_sum_to_its_totals(name: str, phase: str):
+    shape = model_shape("LLaMA-7B")
+    result = simulate_model(shape, name, PRECISION, phase, tokens=8, context=100)
+    alone = simulate(gemms(shape, phase, tokens=8, context=100), name, PRECISION)
+    fp_int = [row for row in result.rows if row.kind == "fp-int"]
+    assert sum(row.cycles for row in fp_int) == alone.cycles == result.gemms.cycles
+    assert sum(row.dram_bytes for row in fp_int) == alone.dram_bytes
+    assert sum(row.energy_pj.total for row in fp_int) == pytest.approx(alone.energy_pj.total)
+    assert result.cycles == sum(row.cycles for row in result.rows)
+    assert result.seconds == pytest.approx(result.cycles / 285e6)
+    assert result.energy_pj.total == pytest.approx(sum(row.energy_pj.total for row in result.rows))
+    assert sum(result.cycle_share(kind) for kind in ("fp-int", "attention", "vector")) == pytest.approx(1)
+
+
+def test_decode_steps_add_up():
+    shape = model_shape("OPT-1.3B")
+    whole = simulate_model(shape, "anda", PRECISION, "decode", tokens=3, context=50)
+    steps = [simulate_model(shape, "anda", PRECISION, "decode", tokens=1, context=50 + i) for i in range(3)]
+    assert whole.cycles == pytest.approx(sum(step.cycles for step in steps), abs=3)
+    assert whole.energy_pj.total == pytest.approx(sum(step.energy_pj.total for step in steps))
+
+
+def test_a_batch_shares_the_weights():
+    """Sixteen sequences fill the rows of the array: decode takes as long as for one, and fetches the weights once."""
+    shape = model_shape("OPT-1.3B")
+    one, sixteen = (simulate_model(shape, "anda", PRECISION, "decode", 1, 64, batch=b).gemms for b in (1, 16))
+    assert [r.array_cycles for r in one.runs] == [r.array_cycles for r in sixteen.runs]
+    assert [r.traffic.weights for r in one.runs] == [r.traffic.weights for r in sixteen.runs]
+    attention = [simulate_model(shape, "anda", PRECISION, "decode", 1, 64, batch=b).rows[4] for b in (1, 16)]
+    assert attention[1].cycles == pytest.approx(16 * attention[0].cycles, rel=0.01)
+    assert attention[1].operations == 16 * attention[0].operations
+
+
+@pytest.mark.parametrize("name", PUBLISHED_MODELS)
+def test_fp_int_gemms_are_most_of_the_work(name: str):
+    """Fig. 2 of the Anda paper: over 90 % of the operations below 4K tokens; all nine models at 2048."""
+    assert simulate_model(model_shape(name), "fp-fp", PRECISION, tokens=2048).fp_int_share > 0.9
+
+
+@pytest.mark.parametrize("name", [n for n in model_names() if n not in ("OPT-125M", "SmolLM2-135M")])
+def test_share_falls_with_the_context(name: str):
+    shares = [simulate_model(model_shape(name), "fp-fp", PRECISION, tokens=t).fp_int_share for t in (512, 4096, 16384)]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > 0.95
+
+
+def test_events_time_the_gemms():
+    shape = small()
+    closed, events = (simulate_model(shape, "anda", PRECISION, tokens=32, level=level) for level in LEVELS)
+    assert events.level == events.gemms.level == "events"
+    assert closed.cycles < events.cycles
+    assert [row for row in closed.rows if row.kind != "fp-int"] == [row for row in events.rows if row.kind != "fp-int"]
+
+
+LEVELS = ("closed", "events")
+
+
+def test_to_dict_is_plain_json():
+    data = simulate_model(model_shape("SmolLM2-135M"), "anda", PRECISION, tokens=64).to_dict()
+    assert json.loads(json.dumps(data)) == data
+    assert list(data) == ["model", "arch", "level", "cycles", "seconds", "fp_int_share", "energy_pj", "rows"]
+    assert bops_saving(model_shape("SmolLM2-135M"), PRECISION) > 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"batch": 0}, "batch: is 0; give at least 1"),
+        ({"kv_cache": "int8"}, "kv_cache: 'int8' is unknown; write fp16 or anda:M with M from 1 to 16"),
+        ({"kv_cache": "anda:17"}, "kv_cache: 'anda:17' is unknown; write fp16 or anda:M with M from 1 to 16"),
+        ({"kv_cache": "anda:7", "architecture": "fp-fp"}, "kv_cache: fp-fp has no compressor; use fp16"),
+        ({"phase": "train"}, "phase: 'train' is unknown; use prefill or decode"),
+    ],
+)
+def test_bad_input(arguments: dict[str, object], expected: str):
+    with pytest.raises(InputError) as caught:
+        simulate_model(model_shape("OPT-125M"), **{"architecture": "anda", "precision": PRECISION, **arguments})  # type: ignore[arg-type]
+    assert str(caught.value) == expected
