@@ -1,6 +1,7 @@
 """Formats side by side: the ratio's definition, the records, the figure, and both commands."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -178,3 +179,25 @@ def test_the_command_refuses_a_trace_that_is_not_there(capsys, tmp_path):
     assert main(["formats", "compare", "--trace", str(path)]) == 2
     error = capsys.readouterr().err
     assert error == f"anda: error: trace: {path} does not exist; capture one with `anda trace capture`\n"
+
+
+@pytest.mark.slow
+@pytest.mark.model
+def test_the_table_in_the_docs_is_what_a_capture_gives(tmp_path):
+    trace = tmp_path / "trace.safetensors"
+    assert main(["trace", "capture", "--out", str(trace)]) == 0
+    measured = {format_label(c.format): c for c in compare_formats(load_activations(trace))}
+    text = (
+        (Path(__file__).parents[2] / "docs" / "activation_formats.md").read_text().split("```text")[1].split("```")[0]
+    )
+    documented = [line.split() for line in text.splitlines() if len(line.split()) in (7, 8) and "SNR" not in line]
+    assert [" ".join(row[:-6]) for row in documented] == list(measured)
+    for *label, bits, cycles, qkv, o, u, d in documented:
+        comparison = measured[" ".join(label)]
+        assert (float(bits), int(cycles)) == (
+            round(comparison.format.bits_per_value, 3),
+            comparison.format.cycles_per_group,
+        )
+        ratios = [float("inf") if ratio == "exact" else float(ratio) for ratio in (qkv, o, u, d)]
+        # Sums in another order may move a rounding by a unit in the last place.
+        assert list(comparison.snr_db.values()) == pytest.approx(ratios, abs=0.2)
