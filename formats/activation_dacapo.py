@@ -38,7 +38,8 @@ class DacapoFormat:
     ``2^B - 1``. ``mantissa_bits`` 2, 4 and 8, the lengths that Table I of Anda (arXiv 2411.15982) prints, are MX4, MX6
     and MX9: 2, 4 and 7 magnitude bits beside the sign; 4, 6 and 9 bits per value.
 
-    Choices of this project: nearest even, and ``cycles_per_group`` proportional to the printed length.
+    Choices of this project: reading the three printed lengths as MX4, MX6 and MX9, nearest even, and
+    ``cycles_per_group`` proportional to the printed length.
     """
 
     name: ClassVar[str] = "dacapo"

@@ -191,9 +191,9 @@ class FlexpointFormat(_UniformBfp):
 
 @dataclass(frozen=True, kw_only=True)
 class FlexBlockFormat(_UniformBfp):
-    """FB12, FB16 and FB24: mantissas of 4, 8 or 16 bits, sign included, and an 8-bit shared exponent.
+    """FlexBlock's three modes: elements of 4, 8 or 16 bits.
 
-    The group along the channels and the rounding are this project's choices.
+    That these bits include the sign, the 8-bit shared exponent, the group and the rounding are this project's choices.
     """
 
     name: ClassVar[str] = "flexblock"
