@@ -1,0 +1,75 @@
+"""`anda quantize`: quantise the weights of a real model, and measure size and perplexity."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .output import JsonOption, note, print_table, write_json
+
+
+def quantize(
+    method: Annotated[str, typer.Option("--method", help="rtn, gptq, kmeans, squeezellm or spqr.")],
+    model: Annotated[str, typer.Option("--model", help="The model to quantise.")] = "smollm2-135m",
+    bits: Annotated[list[int] | None, typer.Option("--bits", help="Width of a code; may be repeated.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the method; may be repeated."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="A new folder for the weights.")] = None,
+    blocks: Annotated[int, typer.Option("--blocks", help="Held-out blocks to measure on.")] = 16,
+    calibration_blocks: Annotated[int, typer.Option("--calibration-blocks", help="Blocks for Hessians.")] = 24,
+    fisher_blocks: Annotated[int, typer.Option("--fisher-blocks", help="Blocks for Fisher information.")] = 12,
+    tokens: Annotated[int, typer.Option("--tokens", help="Length of a block.")] = 512,
+    sink_weight: Annotated[
+        float, typer.Option("--sink-weight", help="Tokens that a block's first one counts for in q, k and v's Hessian.")
+    ] = 128,
+    json: JsonOption = None,
+) -> None:
+    """Quantise all linear layers of a model; print bits per weight and perplexity, and write a folder if asked to."""
+    from ...formats import InputError
+    from ...formats.weight_quantizers import weight_quantizer
+    from ...workloads import cache_dir, load_decoder
+    from ..progress import stage
+    from ..quantize import QuantizationStudy, StudyTexts, parse_parameters
+
+    parameters = parse_parameters(set_ or [])
+    quantizers = [weight_quantizer(method, **parameters | width) for width in _widths(bits)]
+    if out is not None and len(quantizers) > 1:
+        raise InputError("out: holds one model, but several --bits are given; give one")
+    if out is not None and out.exists():
+        raise InputError(f"out: {out} exists and is not overwritten; name another folder")
+    decoder = load_decoder(model)
+    texts = StudyTexts.load(decoder, calibration_blocks, fisher_blocks, blocks, tokens)
+    study = QuantizationStudy(decoder, texts, sink_weight, cache_dir() / "evaluations", stage)
+    results: list[Any] = []
+    for quantizer in quantizers:
+        packed = study.quantize(quantizer)
+        results.append(study.measure(quantizer, packed))
+        if out is not None:
+            study.save(out, packed, results[-1])
+            note(f"wrote {out}")
+    if json is not None:
+        write_json([result.record() for result in results], json)
+        return
+    print_table(
+        f"Weights of {decoder.shape.name}, {blocks} held-out blocks of {tokens} tokens, "
+        f"perplexity as given {results[0].loss.reference_perplexity:.3f}",
+        ("method", "parameters", "bits by formula", "bits by bytes", "perplexity", "loss %", "± %"),
+        [
+            (
+                r.method,
+                " ".join(f"{name}={value}" for name, value in r.parameters.items()),
+                f"{r.bits_by_formula:.3f}",
+                f"{r.bits_by_bytes:.3f}",
+                f"{r.loss.perplexity:.3f}",
+                f"{100 * r.loss.loss:+.2f}",
+                f"{100 * r.loss.standard_error:.2f}",
+            )
+            for r in results
+        ],
+    )
+
+
+def _widths(bits: list[int] | None) -> list[dict[str, int]]:
+    return [{"bits": width} for width in bits] if bits else [{}]

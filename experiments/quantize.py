@@ -1,0 +1,168 @@
+"""Quantise the weights of a model, and measure what that costs in perplexity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..formats import InputError
+from ..formats.weight_format import WeightQuantizer
+from ..workloads import Decoder, Fp16Activations, PairedLoss, TextBlocks, evaluate, load_blocks, paired_loss
+from ..workloads.calibration import Fisher, Hessians, fisher_information, hessians
+from ..workloads.requantize import PackedLinears, average_bits, quantize_linears, save_linears, with_linears
+
+Stage = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""``stage(title, total)`` gives, as a context, what to call with the units of work just finished."""
+
+
+@dataclass(frozen=True)
+class StudyTexts:
+    """What a study reads."""
+
+    hessian: TextBlocks
+    """For the Hessians."""
+    fisher: TextBlocks
+    """For the Fisher information, whose gradients take some four times as long."""
+    heldout: TextBlocks
+    """For the perplexity."""
+
+    @classmethod
+    def load(
+        cls,
+        decoder: Decoder,
+        hessian_blocks: int = 24,
+        fisher_blocks: int = 12,
+        heldout_blocks: int = 16,
+        tokens: int = 512,
+    ) -> StudyTexts:
+        """Blocks of the Wikipedia excerpt: the first two from its calibration articles.
+
+        Raises:
+            InputError: too few or too many blocks, or the text was not fetched.
+        """
+
+        def blocks(split: str, count: int) -> TextBlocks:
+            return load_blocks(decoder.tokenizer, split=split, tokens=tokens, blocks=count)
+
+        return cls(
+            blocks("calibration", hessian_blocks),
+            blocks("calibration", fisher_blocks),
+            blocks("heldout", heldout_blocks),
+        )
+
+
+@dataclass(frozen=True)
+class QuantizationResult:
+    """One method's outcome."""
+
+    method: str
+    parameters: dict[str, Any]
+    bits_by_formula: float
+    bits_by_bytes: float
+    loss: PairedLoss
+    """Against the unquantised weights, FP16 activations in both."""
+
+    def record(self) -> dict[str, Any]:
+        """As JSON values: what is not finite (no outliers at all, the error of a single block) as a word."""
+        fields = asdict(self)
+        for values in (fields["parameters"], fields["loss"]):
+            values |= {name: str(v) for name, v in values.items() if isinstance(v, float) and not isfinite(v)}
+        return fields
+
+
+class QuantizationStudy:
+    """Quantises one model by any number of methods; calibrates once, and only for what these need.
+
+    Args:
+        decoder: the model.
+        texts: what it reads.
+        sink_weight: how many tokens the first one of a block counts for in the Hessian of q, k and v.
+        cache: folder that keeps evaluations, or None.
+        stage: shows progress.
+    """
+
+    def __init__(
+        self, decoder: Decoder, texts: StudyTexts, sink_weight: float, cache: Path | None, stage: Stage
+    ) -> None:
+        if not sink_weight > 0:
+            raise InputError(f"sink_weight: {sink_weight} is not positive; use 1 for no extra weight")
+        self.decoder, self._texts, self._sink_weight = decoder, texts, sink_weight
+        self._cache, self._stage = cache, stage
+        self._hessians: Hessians | None = None
+        self._fisher: Fisher | None = None
+
+    def quantize(self, quantizer: WeightQuantizer) -> PackedLinears:
+        """The packed linear layers."""
+        self._calibrate(quantizer)
+        with self._stage(f"quantise by {quantizer.name}", 7 * self.decoder.shape.layers) as advance:
+            return quantize_linears(
+                self.decoder, quantizer, self._hessians, self._fisher, progress=lambda *_: advance(1)
+            )
+
+    def measure(self, quantizer: WeightQuantizer, packed: PackedLinears) -> QuantizationResult:
+        """Size and loss of packed linear layers, on the held-out text."""
+        reference = self._nll("evaluate the model as given", self.decoder)
+        nll = self._nll(f"evaluate {quantizer.name}", with_linears(self.decoder, packed))
+        return QuantizationResult(
+            quantizer.name,
+            quantizer.parameters,
+            average_bits(packed, lambda weights: weights.bits_per_weight),
+            average_bits(packed, lambda weights: weights.bits_per_weight_stored),
+            paired_loss(nll, reference),
+        )
+
+    def save(self, folder: Path, packed: PackedLinears, result: QuantizationResult) -> None:
+        """Write the packed linear layers as a folder that `workloads.requantize.load_linears` reads."""
+        hashes = {f"{name}_sha256": blocks.sha256 for name, blocks in vars(self._texts).items()}
+        save_linears(folder, self.decoder, packed, {"sink_weight": self._sink_weight} | hashes | result.record())
+
+    def _calibrate(self, quantizer: WeightQuantizer) -> None:
+        if quantizer.statistic == "hessian" and self._hessians is None:
+            with self._stage("accumulate Hessians", len(self._texts.hessian.tokens)) as advance:
+                self._hessians = hessians(
+                    self.decoder, self._texts.hessian, self._sink_weight, progress=lambda *_: advance(1)
+                )
+        if quantizer.statistic == "fisher" and self._fisher is None:
+            with self._stage("accumulate Fisher information", len(self._texts.fisher.tokens)) as advance:
+                self._fisher = fisher_information(self.decoder, self._texts.fisher, progress=lambda *_: advance(1))
+
+    def _nll(self, title: str, decoder: Decoder) -> NDArray[np.float64]:
+        blocks = self._texts.heldout
+        with self._stage(title, len(blocks.tokens)) as advance:
+            return evaluate(decoder, blocks, Fp16Activations(), self._cache, progress=lambda *_: advance(1))
+
+
+def parse_parameters(assignments: Sequence[str]) -> dict[str, Any]:
+    """Parameters of a method from ``name=value``; a value is a number, true, false, inf or a word.
+
+    >>> parse_parameters(["group_size=64", "act_order=false", "solver=lloyd", "threshold=inf"])
+    {'group_size': 64, 'act_order': False, 'solver': 'lloyd', 'threshold': inf}
+
+    Raises:
+        InputError: an assignment has no name or no value.
+    """
+    parameters: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not (name and equals and value):
+            raise InputError(f"set: {assignment!r} is not name=value; write for instance group_size=64")
+        parameters[name] = _parse_value(value)
+    return parameters
+
+
+def _parse_value(text: str) -> bool | int | float | str:
+    if text in ("true", "false"):
+        return text == "true"
+    for convert in (int, float):
+        try:
+            return convert(text)
+        except ValueError:
+            continue
+    return text
