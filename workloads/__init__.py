@@ -1,9 +1,9 @@
 """What is computed: model shapes, real weights, the decoder forward pass, captured traces, perplexity."""
 
-from .decoder import ActivationHook, Decoder
+from .decoder import ActivationHook, Decoder, ModuleArithmetic
 from .fetch import DataPaths, cache_dir, data_paths, fetch, missing_data
 from .gemms import Gemm, bops, bops_saving, gemms
-from .hooks import AndaActivations, Fp16Activations
+from .hooks import AndaActivations, AndaArithmetic, Fp16Activations
 from .load import load_decoder
 from .perplexity import PairedLoss, evaluate, paired_loss
 from .precision import MODULES, Precision
@@ -18,11 +18,13 @@ __all__ = [
     "MODULES",
     "ActivationHook",
     "AndaActivations",
+    "AndaArithmetic",
     "DataPaths",
     "Decoder",
     "Fp16Activations",
     "Gemm",
     "ModelShape",
+    "ModuleArithmetic",
     "PairedLoss",
     "Precision",
     "TextBlocks",

@@ -5,12 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
-
-
-@njit(inline="always")
-def _bits(x: Any) -> Any:
-    return np.float32(x).view(np.uint32)
+from numba import njit
 
 
 @njit(inline="always")
@@ -23,43 +18,47 @@ def _power_of_two(exponent: Any) -> Any:
     return _from_bits((exponent + 127) << 23)
 
 
-@njit(parallel=True, cache=True)
+@njit(inline="always")
+def _round_to_normal_fp16(bits: Any) -> Any:
+    """Keep 10 of float32's 23 fraction bits, to nearest even; as bits."""
+    return np.uint32(np.uint32(bits + 0xFFF + ((bits >> 13) & 1)) & 0xFFFFE000)
+
+
+@njit(cache=True)
 def fake_quantize(x: Any, mantissa_bits: Any, group_size: Any, nearest: Any, midpoint: Any, out: Any) -> Any:
     """Fill `out` with the Anda values of `x`, both float32 ``[tokens, channels]``; see `kernels.fake_quantize`.
 
-    Normal FP16 values keep 10 of float32's 23 fraction bits. Adding and subtracting 1/2 rounds smaller magnitudes to
-    multiples of 2^-24, the spacing of FP16's subnormals.
+    Bit patterns of magnitudes sort like the magnitudes. Adding and subtracting 1/2 rounds to multiples of 2^-24, the
+    spacing of FP16's subnormals.
 
-    Returns the number of values that are not finite in FP16; if there are any, `out` is not valid.
+    Returns False if a value is not finite in FP16; `out` is not valid then.
     """
-    tokens, channels = x.shape
-    half, smallest_normal, overflow = np.float32(0.5), np.float32(2.0**-14), np.float32(65520)
+    half, smallest_normal = np.float32(0.5), np.float32(2.0**-14)
     largest_mantissa = np.float32(2**mantissa_bits - 1)
-    nonfinite = 0
-    for token in prange(tokens):  # pyright: ignore[reportGeneralTypeIssues]
-        for start in range(0, channels, group_size):
-            stop = min(start + group_size, channels)
-            largest = np.float32(0)
+    bits = x.view(np.uint32)
+    for token in range(x.shape[0]):
+        for start in range(0, x.shape[1], group_size):
+            stop = min(start + group_size, x.shape[1])
+            largest = np.uint32(0)
             for i in range(start, stop):
-                magnitude = abs(x[token, i])
-                bits = _bits(magnitude)
-                normal = _from_bits((bits + 0xFFF + ((bits >> 13) & 1)) & 0xFFFFE000)
-                rounded = normal if magnitude >= smallest_normal else (magnitude + half) - half
-                out[token, i] = rounded
-                largest = max(largest, rounded)
-                nonfinite += not magnitude < overflow
-            shared_exponent = max(np.int64(_bits(largest) >> 23) - 127, -14)
+                largest = max(largest, np.uint32(bits[token, i] & 0x7FFFFFFF))
+            if largest >= 0x477FF000:  # 65520, which rounds to infinity
+                return False
+            shared_exponent = max(np.int64(_round_to_normal_fp16(largest) >> 23) - 127, -14)
             lsb = shared_exponent - mantissa_bits + 1
             unit, units_per_one = _power_of_two(lsb), _power_of_two(-lsb)
             for i in range(start, stop):
-                mantissa = out[token, i] * units_per_one
-                mantissa = min(np.rint(mantissa), largest_mantissa) if nearest else np.floor(mantissa)
+                magnitude = np.float32(abs(x[token, i]))
+                normal = _from_bits(_round_to_normal_fp16(bits[token, i] & 0x7FFFFFFF))
+                rounded = normal if magnitude >= smallest_normal else (magnitude + half) - half
+                scaled = rounded * units_per_one
+                mantissa = min(np.rint(scaled), largest_mantissa) if nearest else np.floor(scaled)
+                value = mantissa * unit
                 if midpoint:
-                    value = (mantissa + half) * unit if mantissa > 0 else mantissa
                     # FP16 cuts off what its fraction and its least bit cannot hold
-                    subnormal = np.floor(value * np.float32(2.0**24)) * np.float32(2.0**-24)
-                    value = _from_bits(_bits(value) & 0xFFFFE000) if value >= smallest_normal else subnormal
-                else:
-                    value = mantissa * unit
+                    middle = (mantissa + half) * unit if mantissa > 0 else np.float32(0)
+                    fraction = _from_bits(np.float32(middle).view(np.uint32) & 0xFFFFE000)
+                    subnormal = np.floor(middle * np.float32(2.0**24)) * np.float32(2.0**-24)
+                    value = fraction if middle >= smallest_normal else subnormal
                 out[token, i] = np.copysign(value, x[token, i])
-    return nonfinite
+    return True

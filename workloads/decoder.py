@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Protocol
 
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 
 from ..formats import InputError, Int4Weights
 from . import operators
+from .precision import MODULES
 from .shapes import ModelShape
 from .tokenizer import Tokenizer
-from .weights import MODULE_LINEARS, DecoderWeights, FloatArray, LayerWeights, Norm
+from .weights import DecoderWeights, FloatArray, Linear, Norm
 
 
 class ActivationHook(Protocol):
@@ -22,6 +24,23 @@ class ActivationHook(Protocol):
     def __call__(self, module: str, layer: int, x: FloatArray, /) -> FloatArray:
         """Return the activations to multiply: float32 ``[tokens, channels]`` like `x`, which stays as it is."""
         ...
+
+
+class ModuleArithmetic(ABC):
+    """Computes the GeMMs of a module in another arithmetic than float32."""
+
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """Identifies the values it gives, for the evaluation cache."""
+
+    @abstractmethod
+    def multiply(self, module: str, layer: int, x: FloatArray, weights: Sequence[Int4Weights]) -> FloatArray:
+        """Multiply float32 ``[tokens, in]`` by each matrix ``[in, out]``; the results side by side, float32."""
+
+
+Hook = ActivationHook | ModuleArithmetic
+"""What an evaluation may do differently: to the inputs of the GeMMs, or in the GeMMs as a whole."""
 
 
 class Decoder:
@@ -57,43 +76,37 @@ class Decoder:
         Raises:
             InputError: no such layer or name, or weights of another format.
         """
-        if not 0 <= layer < self.shape.layers:
-            raise InputError(f"layer: {layer} does not exist; {self.shape.name} has 0 to {self.shape.layers - 1}")
-        linears = self.weights.layers[layer].linears
-        if name not in linears:
-            raise InputError(f"name: {name!r} is no linear layer of {self.shape.name}; use {' '.join(linears)}")
-        weights = linears[name].weights
-        if not isinstance(weights, Int4Weights):
-            raise InputError(f"weights: {name} of layer {layer} is in {weights.name}; this needs INT4 weights")
-        return weights
+        return self.weights.int4(layer, name)
 
-    def hidden(
-        self, tokens: NDArray[np.int32], hook: ActivationHook | None = None, layers: int | None = None
-    ) -> FloatArray:
+    def with_weights(self, weights: DecoderWeights, sha256: str) -> Decoder:
+        """The same model with other weights; `sha256` identifies them."""
+        return Decoder(weights, self._tokenizer, sha256)
+
+    def hidden(self, tokens: NDArray[np.int32], hook: Hook | None = None, layers: int | None = None) -> FloatArray:
         """The residual stream after the first `layers` blocks (all, if None): float32 ``[tokens, hidden]``.
 
         Args:
             tokens: int32 ``[tokens]``, one sequence.
-            hook: sees and replaces the inputs of the modules' GeMMs.
+            hook: sees and replaces the inputs of the modules' GeMMs, or computes them.
             layers: blocks to run.
         """
         x = self.weights.embedding[tokens]
         if self.weights.positions is not None:
             x += self.weights.positions[: len(tokens)]
-        for layer, block in enumerate(self._blocks[:layers]):
-            block.forward(x, layer, hook)
+        for block in self._blocks[:layers]:
+            block.forward(x, hook)
         return x
 
-    def logits(self, tokens: NDArray[np.int32], hook: ActivationHook | None = None) -> FloatArray:
+    def logits(self, tokens: NDArray[np.int32], hook: Hook | None = None) -> FloatArray:
         """Logits of the next token after each token: float32 ``[tokens, vocabulary]``."""
         return self._final(self.hidden(tokens, hook)) @ self._head.T
 
-    def nll(self, blocks: NDArray[np.int32], hook: ActivationHook | None = None) -> NDArray[np.float64]:
+    def nll(self, blocks: NDArray[np.int32], hook: Hook | None = None) -> NDArray[np.float64]:
         """Negative log-likelihood of each token but the first, in nats: float64 ``[blocks, tokens - 1]``.
 
         Args:
             blocks: int32 ``[blocks, tokens]``, independent sequences.
-            hook: sees and replaces the inputs of the modules' GeMMs.
+            hook: sees and replaces the inputs of the modules' GeMMs, or computes them.
         """
         return np.stack(
             [operators.token_nll(self._final(self.hidden(block, hook)[:-1]), self._head, block[1:]) for block in blocks]
@@ -111,25 +124,28 @@ class _Block:
     """One transformer block with its weights as float32 matrices ``[in, out]``, one per module."""
 
     def __init__(self, weights: DecoderWeights, layer: int) -> None:
+        self._weights, self._index = weights, layer
         self._shape = weights.shape
-        self._layer: LayerWeights = weights.layers[layer]
-        self._epsilon = weights.norm_epsilon
-        self._rope_theta = weights.rope_theta
+        self._layer = weights.layers[layer]
 
-    def forward(self, x: FloatArray, layer: int, hook: ActivationHook | None) -> None:
+    def forward(self, x: FloatArray, hook: Hook | None) -> None:
         """Add the block's attention and FFN to the residual stream ``[tokens, hidden]``, in place."""
-        normalised = _normalise(x, self._layer.attention_norm, self._epsilon)
-        context = self._attention(self._gemm("qkv", layer, normalised, hook))
-        x += self._gemm("o", layer, context, hook)
-        normalised = _normalise(x, self._layer.ffn_norm, self._epsilon)
-        up = self._gemm("u", layer, normalised, hook)
+        epsilon = self._weights.norm_epsilon
+        normalised = _normalise(x, self._layer.attention_norm, epsilon)
+        context = self._attention(self._multiply("qkv", normalised, hook))
+        x += self._multiply("o", context, hook)
+        normalised = _normalise(x, self._layer.ffn_norm, epsilon)
+        up = self._multiply("u", normalised, hook)
         activated = operators.swiglu(up) if self._shape.gated else operators.relu(up)
-        x += self._gemm("d", layer, activated, hook)
+        x += self._multiply("d", activated, hook)
 
-    def _gemm(self, module: str, layer: int, x: FloatArray, hook: ActivationHook | None) -> FloatArray:
-        matrix, bias = self._modules[module]
-        out = (x if hook is None else hook(module, layer, x)) @ matrix
-        if bias is not None:
+    def _multiply(self, module: str, x: FloatArray, hook: Hook | None) -> FloatArray:
+        if isinstance(hook, ModuleArithmetic):
+            weights = [self._weights.int4(self._index, name) for name in self._layer.names(module)]
+            out = hook.multiply(module, self._index, x, weights)
+        else:
+            out = (x if hook is None else hook(module, self._index, x)) @ self._matrices[module]
+        if (bias := self._biases[module]) is not None:
             out += bias
         return out
 
@@ -137,24 +153,30 @@ class _Block:
         shape = self._shape
         heads = qkv.reshape(len(qkv), shape.heads + 2 * shape.kv_heads, shape.head_dim)
         rotated, values = np.split(heads, [shape.heads + shape.kv_heads], axis=1)
-        if self._rope_theta is not None:
-            rotated = operators.rotate(rotated, operators.rope_table(len(qkv), shape.head_dim, self._rope_theta))
+        if self._weights.rope_theta is not None:
+            table = operators.rope_table(len(qkv), shape.head_dim, self._weights.rope_theta)
+            rotated = operators.rotate(rotated, table)
         queries, keys = np.split(rotated, [shape.heads], axis=1)
         return operators.causal_attention(queries, keys, values)
 
     @cached_property
-    def _modules(self) -> dict[str, tuple[FloatArray, FloatArray | None]]:
-        """The matrix and bias of each module: its linear layers side by side."""
-        return {
-            module: self._side_by_side(name for name in names if name in self._layer.linears)
-            for module, names in MODULE_LINEARS.items()
-        }
+    def _matrices(self) -> dict[str, FloatArray]:
+        """The linear layers of each module side by side."""
+        return {module: _beside(linear.weights.dequantize() for linear in self._linears(module)) for module in MODULES}
 
-    def _side_by_side(self, names: Iterable[str]) -> tuple[FloatArray, FloatArray | None]:
-        linears = [self._layer.linears[name] for name in names]
-        matrix = np.concatenate([linear.weights.dequantize() for linear in linears], axis=1)
-        biases = [linear.bias for linear in linears if linear.bias is not None]
-        return matrix, np.concatenate(biases) if biases else None
+    @cached_property
+    def _biases(self) -> dict[str, FloatArray | None]:
+        """The biases of each module side by side; a module's layers have all of them or none."""
+        biases = {module: [linear.bias for linear in self._linears(module)] for module in MODULES}
+        present = {module: [bias for bias in found if bias is not None] for module, found in biases.items()}
+        return {module: _beside(found) if found else None for module, found in present.items()}
+
+    def _linears(self, module: str) -> list[Linear]:
+        return [self._layer.linears[name] for name in self._layer.names(module)]
+
+
+def _beside(arrays: Iterable[FloatArray]) -> FloatArray:
+    return np.concatenate(list(arrays), axis=-1)
 
 
 def _normalise(x: FloatArray, norm: Norm, epsilon: float) -> FloatArray:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
-from ..formats import AndaFormat, InputError
+import numpy as np
+
+from ..formats import AndaFormat, InputError, Int4Weights, fp_int_gemm
+from ..formats.gemm import Partial
+from .decoder import ModuleArithmetic
 from .kernels import FloatArray, fake_quantize, to_fp16
 from .precision import MODULES, Precision
 
@@ -50,3 +55,38 @@ class AndaActivations:
             return fake_quantize(x, self.formats[module])
         except InputError as error:
             raise InputError(f"activations of {module} in layer {layer}: {error}") from None
+
+
+class AndaArithmetic(ModuleArithmetic):
+    """The accelerator's own GeMMs, bit for bit: Anda activations, integer dot products, rounded partial sums.
+
+    Slower than `AndaActivations`, which multiplies the same Anda values in float32.
+
+    Args:
+        precision: mantissa bits of qkv, o, u and d.
+        partial: ``"fp16"`` as the circuit has it, or ``"fp32"``; see `fp_int_gemm`.
+        options: the other parameters of `AndaFormat`.
+    """
+
+    def __init__(self, precision: Precision, partial: Partial = "fp16", **options: object) -> None:
+        self._activations = AndaActivations(precision, **options)
+        self._partial: Partial = partial
+
+    @property
+    def description(self) -> str:
+        """Identifies the values, for the evaluation cache."""
+        return f"arithmetic {self._partial} {self._activations.description}"
+
+    def multiply(self, module: str, layer: int, x: FloatArray, weights: Sequence[Int4Weights]) -> FloatArray:
+        """Multiply `x` by each matrix; every result is a FP16 value, as float32.
+
+        Raises:
+            InputError: `x` overflows FP16.
+        """
+        with np.errstate(over="ignore"):
+            half = x.astype(np.float16)
+        try:
+            tensor = self._activations.formats[module].encode(half)
+        except InputError as error:
+            raise InputError(f"activations of {module} in layer {layer}: {error}") from None
+        return np.concatenate([fp_int_gemm(tensor, w, self._partial) for w in weights], axis=1).astype(np.float32)

@@ -31,10 +31,11 @@ def fake_quantize(x: FloatArray, fmt: AndaFormat) -> FloatArray:
     """
     from . import compiled
 
+    x = np.ascontiguousarray(x)
     out = np.empty_like(x)
     nearest, midpoint = fmt.rounding == "nearest", fmt.reconstruct == "midpoint"
-    nonfinite = compiled.fake_quantize(x, fmt.mantissa_bits, fmt.group_size, nearest, midpoint, out)
-    return fake_quantize_numpy(x, fmt) if nonfinite else out
+    finite = compiled.fake_quantize(x, fmt.mantissa_bits, fmt.group_size, nearest, midpoint, out)
+    return out if finite else fake_quantize_numpy(x, fmt)
 
 
 def fake_quantize_numpy(x: FloatArray, fmt: AndaFormat) -> FloatArray:

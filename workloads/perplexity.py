@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from .. import formats
 from ..formats import InputError
-from .decoder import Decoder
+from .decoder import ActivationHook, Decoder, ModuleArithmetic
 from .text import TextBlocks
-from .weights import FloatArray
 
 
 @dataclass(frozen=True)
@@ -61,17 +60,16 @@ def paired_loss(nll: NDArray[np.float64], reference_nll: NDArray[np.float64]) ->
     )
 
 
-class DescribedHook(Protocol):
-    """An activation hook whose effect is fully named by its description."""
+class DescribedActivations(ActivationHook, Protocol):
+    """An `ActivationHook` that names what it does."""
 
     @property
     def description(self) -> str:
-        """Equal for hooks that give equal values."""
+        """Equal only for hooks that give equal values."""
         ...
 
-    def __call__(self, module: str, layer: int, x: FloatArray, /) -> FloatArray:
-        """See `ActivationHook`."""
-        ...
+
+DescribedHook = DescribedActivations | ModuleArithmetic
 
 
 def evaluate(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..formats import Int4Weights
+from ..formats import InputError, Int4Weights
 from ..formats.weight_format import PackedWeights
 from .shapes import ModelShape
 
@@ -54,6 +54,10 @@ class LayerWeights:
     linears: Mapping[str, Linear]
     """By name: q k v o gate up down; no gate where the FFN is not gated."""
 
+    def names(self, module: str) -> list[str]:
+        """The linear layers of a module that there are."""
+        return [name for name in MODULE_LINEARS[module] if name in self.linears]
+
 
 @dataclass(frozen=True)
 class DecoderWeights:
@@ -71,3 +75,20 @@ class DecoderWeights:
     """Learned position embeddings ``[positions, hidden]``, the first token's first, or None."""
     head: FloatArray | None = None
     """``[vocabulary, hidden]`` where embedding and head are not tied."""
+
+    def int4(self, layer: int, name: str) -> Int4Weights:
+        """The INT4 weights of a linear layer: q, k, v, o, gate, up or down.
+
+        Raises:
+            InputError: no such layer or name, or weights of another format.
+        """
+        shape = self.shape
+        if not 0 <= layer < shape.layers:
+            raise InputError(f"layer: {layer} does not exist; {shape.name} has 0 to {shape.layers - 1}")
+        linears = self.layers[layer].linears
+        if name not in linears:
+            raise InputError(f"name: {name!r} is no linear layer of {shape.name}; use {' '.join(linears)}")
+        weights = linears[name].weights
+        if not isinstance(weights, Int4Weights):
+            raise InputError(f"weights: {name} of layer {layer} is in {weights.name}; this needs INT4 weights")
+        return weights

@@ -162,6 +162,13 @@ def test_weights_of_another_format():
         decoder.linear(0, "o")
 
 
+def test_with_weights_keeps_the_tokenizer():
+    other = DECODER.with_weights(synthetic_decoder(seed=1).weights, "other")
+    assert other.tokenizer is DECODER.tokenizer
+    assert other.sha256 == "other"
+    np.testing.assert_array_equal(other.logits(TOKENS), synthetic_decoder(seed=1).logits(TOKENS))
+
+
 def test_missing_tokenizer():
     decoder = Decoder(DECODER.weights, None, "")
     message = "tokenizer: synthetic came without one; give token ids instead of text"
