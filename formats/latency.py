@@ -10,6 +10,13 @@ SIGN_LOAD_CYCLES = 1
 PE_RESULT_CYCLES = 1
 """Cycles from a processing element's last mantissa plane until its dot product is valid."""
 
+UNIT_PIPELINE_CYCLES = 5
+"""Cycles from a tile's last mantissa plane until its first outputs are valid: dot product, conversion, product,
+accumulation, and conversion to FP16 stand in a register each."""
+
+AFFINE_CYCLES = 1
+"""Cycles by which the offset's product, accumulated after the scale's, delays the outputs of an affine array."""
+
 BPC_LATENCY_CYCLES = 1
 """Cycles from a compressor lane's taking a group of FP16 values until the group's sign plane and exponent are valid."""
 
@@ -33,3 +40,18 @@ def array_cycles_per_group(mantissa_bits: int, weight_load_cycles: int = WEIGHT_
 def bpc_cycles_per_group(mantissa_bits: int) -> int:
     """Cycles of one compressor lane for one group: the sign plane, then one cycle per mantissa plane."""
     return SIGN_LOAD_CYCLES + mantissa_bits
+
+
+def unit_pipeline_cycles(affine: bool = False) -> int:
+    """Cycles from a tile's last mantissa plane until its first outputs are valid."""
+    return UNIT_PIPELINE_CYCLES + AFFINE_CYCLES * affine
+
+
+def matrix_unit_cycles(tiles: int, groups: int, group_cycles: int, columns: int, affine: bool = False) -> int:
+    """Cycles of the array from the first sign plane to the last output of ``tiles`` tiles of ``groups`` groups each.
+
+    Outputs leave column by column while the next tile is computed; only its last plane waits until the last column has
+    left, which matters for tiles shorter than the pipeline and the columns together.
+    """
+    drain = unit_pipeline_cycles(affine) + columns
+    return groups * group_cycles + (tiles - 1) * max(groups * group_cycles, drain) + drain - 1

@@ -2,7 +2,8 @@
 
 from .bpc import BpcLane
 from .pe import AndaPE
-from .simulate import StalledError, StreamRun, Transfers, run_streams
+from .simulate import run_streams, run_vectors
+from .streams import StalledError, StreamRun, Transfers
 from .testbench import BpcRun, PeRun, TraceComparison, compare_trace, run_bpc_lane, run_pe
 from .verilog import create_design, design_names, to_verilog
 
@@ -21,5 +22,6 @@ __all__ = [
     "run_bpc_lane",
     "run_pe",
     "run_streams",
+    "run_vectors",
     "to_verilog",
 ]

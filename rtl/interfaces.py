@@ -15,6 +15,9 @@ MAX_LANES = 128
 MAX_MANTISSA_BITS = 16
 EXPONENT_BITS = 5
 
+PARTIAL_EXPONENT = signed(6)
+"""Shared exponent less M, -15 to 29: a dot product's least significant bit weighs 2**(exponent - 14)."""
+
 
 class Stream(Protocol):
     """A stream port, for the type checker; the object is an `amaranth.lib.stream.Interface`."""
@@ -43,6 +46,25 @@ def plane_layout(lanes: int) -> data.StructLayout:
     return data.StructLayout({"plane": unsigned(lanes), "exponent": unsigned(EXPONENT_BITS), "last": 1})
 
 
+def plane_rows_layout(rows: int, lanes: int) -> data.StructLayout:
+    """The same bit-plane of the groups of `rows` tokens: a row of the activation buffer.
+
+    Members
+    -------
+    planes : `ArrayLayout(unsigned(lanes), rows)`
+    exponents : `ArrayLayout(unsigned(5), rows)`
+    last : `unsigned(1)`
+        As of `plane_layout`; all rows share M.
+    """
+    return data.StructLayout(
+        {
+            "planes": data.ArrayLayout(unsigned(lanes), rows),
+            "exponents": data.ArrayLayout(unsigned(EXPONENT_BITS), rows),
+            "last": 1,
+        }
+    )
+
+
 def partial_sum_bits(lanes: int, weight_bits: int, max_mantissa_bits: int) -> int:
     """Bits of a signed integer that holds every dot product of `lanes` mantissas and weights.
 
@@ -63,7 +85,7 @@ def partial_sum_layout(lanes: int, weight_bits: int, max_mantissa_bits: int) -> 
         The shared exponent less M, so that whoever converts the sum needs to know neither.
     """
     bits = partial_sum_bits(lanes, weight_bits, max_mantissa_bits)
-    return data.StructLayout({"partial_sum": signed(bits), "exponent": signed(6)})
+    return data.StructLayout({"partial_sum": signed(bits), "exponent": PARTIAL_EXPONENT})
 
 
 def check_range(field: str, value: int, lowest: int, highest: int) -> int:

@@ -1,6 +1,7 @@
 """The bit-serial processing element: one group's integer dot product, a bit-plane per cycle."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
@@ -11,6 +12,7 @@ from .interfaces import (
     MAX_MANTISSA_BITS,
     Stream,
     check_range,
+    partial_sum_bits,
     partial_sum_layout,
     plane_layout,
 )
@@ -39,20 +41,89 @@ def _add(left: tuple[Value, int], right: tuple[Value, int], carry: Value, term_b
     return total[: term_bits + (count - 1).bit_length()].as_signed(), count
 
 
-class AndaPE(wiring.Component):
-    """Bit-serial dot product of a group of Anda activations with integer weights (Anda paper, section IV-B).
+class DotProduct(wiring.Component):
+    """Datapath of a bit-serial processing element: signs, signed adder tree, accumulator (Anda paper, section IV-B).
 
     First element, then bit-plane: in each cycle all lanes of one mantissa plane are summed with their signed weights,
     and the accumulator takes ``2 * accumulator + sum``. After M planes it holds
-    ``sum over i of (-1)**sign[i] * mantissa[i] * weight[i]``, exactly. M may differ from group to group.
+    ``sum over i of (-1)**sign[i] * mantissa[i] * weight[i]``, exactly.
 
     A negative element adds its weight's complement and a carry; a 64-lane tree has room for all 64 carries
-    (`adder_tree`), so signs cost one XOR per weight bit and no adder.
+    (`adder_tree`), so signs cost one XOR per weight bit and no adder. The weights are not stored: they stand at the
+    port while the planes pass.
+
+    Parameters
+    ----------
+    lanes, weight_bits, max_mantissa_bits : `int`
+        As of `AndaPE`.
+
+    Members
+    -------
+    load : `In(1)`
+        `plane` is a group's sign plane: keep it.
+    step, first : `In(1)`
+        `plane` is a mantissa plane: accumulate it; `first` starts from zero.
+    plane : `In(lanes)`
+    weights : `In(ArrayLayout(signed(weight_bits), lanes))`
+    partial_sum : `Out(signed(partial_sum_bits(...)))`
+        The accumulator, from the cycle after the last plane until the next first plane has passed.
+    """
+
+    load: Signal
+    step: Signal
+    first: Signal
+    plane: Signal
+    weights: Any
+    partial_sum: Signal
+
+    def __init__(self, *, lanes: int, weight_bits: int, max_mantissa_bits: int) -> None:
+        self.lanes = lanes
+        self.weight_bits = weight_bits
+        super().__init__(
+            {
+                "load": In(1),
+                "step": In(1),
+                "first": In(1),
+                "plane": In(lanes),
+                "weights": In(data.ArrayLayout(signed(weight_bits), lanes)),
+                "partial_sum": Out(signed(partial_sum_bits(lanes, weight_bits, max_mantissa_bits))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the circuit."""
+        m = Module()
+        signs = Signal(self.lanes)
+        with m.If(self.load):
+            m.d.sync += signs.eq(self.plane)
+        with m.If(self.step):
+            doubled = Mux(self.first, 0, self.partial_sum << 1)
+            m.d.sync += self.partial_sum.eq(doubled + self._plane_sum(signs))
+        return m
+
+    def _plane_sum(self, signs: Value) -> Value:
+        """Sum over the lanes of the plane's bit times the signed weight."""
+        weights = Value.cast(self.weights)
+        negated = [
+            weights.word_select(lane, self.weight_bits) ^ signs[lane].replicate(self.weight_bits)
+            for lane in range(self.lanes)
+        ]
+        terms = [
+            (weight & self.plane[lane].replicate(self.weight_bits)).as_signed() for lane, weight in enumerate(negated)
+        ]
+        carries = self.plane & signs
+        return adder_tree(terms, self.weight_bits, [carries[lane] for lane in range(self.lanes)])
+
+
+class AndaPE(wiring.Component):
+    """Bit-serial dot product of a group of Anda activations with integer weights (Anda paper, section IV-B).
+
+    A `DotProduct` behind streams. M may differ from group to group.
 
     Timing: the sign plane and each mantissa plane take one cycle, so a group takes M + 1 cycles
     (`formats.latency.pe_cycles_per_group`) and groups follow each other without a gap. The result is valid in the cycle
-    after the last plane. It is held until it is taken; the next group's sign plane waits for that, so a consumer that
-    is always ready costs nothing.
+    after the last plane (`formats.latency.PE_RESULT_CYCLES`). It is held until it is taken; the next group's sign plane
+    waits for that, so a consumer that is always ready costs nothing.
 
     The element stores no weights. It reads them in every mantissa plane and takes them with the last one, so whoever
     sends them holds them for the length of a group, as the stream rule says; the array's double buffer does.
@@ -95,49 +166,34 @@ class AndaPE(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Build the circuit."""
         m = Module()
-        signs = Signal(self.lanes)
-        accumulator = Signal.like(self.result.payload.partial_sum)
+        m.submodules.dot_product = dot_product = DotProduct(
+            lanes=self.lanes, weight_bits=self.weight_bits, max_mantissa_bits=self.max_mantissa_bits
+        )
         exponent = Signal.like(self.result.payload.exponent)
         loaded = Signal()
         done = Signal()
         activation = self.activation.payload
-
-        sign_taken = Signal()
-        plane_taken = Signal()
+        taken = self.activation.valid & self.activation.ready
         m.d.comb += [
             self.activation.ready.eq(Mux(loaded, self.weights.valid, ~done | self.result.ready)),
-            sign_taken.eq(self.activation.valid & self.activation.ready & ~loaded),
-            plane_taken.eq(self.activation.valid & self.activation.ready & loaded),
             self.weights.ready.eq(self.activation.valid & loaded & activation.last),
+            dot_product.load.eq(taken & ~loaded),
+            dot_product.step.eq(taken & loaded),
+            dot_product.plane.eq(activation.plane),
+            dot_product.weights.eq(self.weights.payload),
             self.result.valid.eq(done),
-            self.result.payload.partial_sum.eq(accumulator),
+            self.result.payload.partial_sum.eq(dot_product.partial_sum),
             self.result.payload.exponent.eq(exponent),
         ]
-        with m.If(done & self.result.ready):
+        with m.If(self.result.ready):
             m.d.sync += done.eq(0)
-        with m.If(sign_taken):
+        with m.If(dot_product.load):
+            m.d.sync += [loaded.eq(1), dot_product.first.eq(1), exponent.eq(activation.exponent)]
+        with m.If(dot_product.step):
             m.d.sync += [
-                signs.eq(activation.plane),
-                exponent.eq(activation.exponent),
-                accumulator.eq(0),
-                loaded.eq(1),
-            ]
-        with m.If(plane_taken):
-            m.d.sync += [
-                accumulator.eq((accumulator << 1) + self._plane_sum(activation.plane, signs)),
-                exponent.eq(exponent - 1),
                 loaded.eq(~activation.last),
                 done.eq(activation.last),
+                dot_product.first.eq(0),
+                exponent.eq(exponent - 1),
             ]
         return m
-
-    def _plane_sum(self, plane: Value, signs: Value) -> Value:
-        """Sum over the lanes of the plane's bit times the signed weight."""
-        weights = Value.cast(self.weights.payload)
-        negated = [
-            weights.word_select(lane, self.weight_bits) ^ signs[lane].replicate(self.weight_bits)
-            for lane in range(self.lanes)
-        ]
-        terms = [(weight & plane[lane].replicate(self.weight_bits)).as_signed() for lane, weight in enumerate(negated)]
-        carries = plane & signs
-        return adder_tree(terms, self.weight_bits, [carries[lane] for lane in range(self.lanes)])

@@ -1,0 +1,178 @@
+"""Builds the shared library that simulates a circuit: netlist, C++ of the simulator, compiler."""
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from amaranth.lib import wiring
+
+from ..formats import InputError
+from ..workloads.fetch import cache_dir
+from .library import to_rtlil
+from .ports import Port
+
+CompiledSimulator = Literal["cxxrtl", "verilator"]
+
+TOP = "circuit"
+_HARNESS = Path(__file__).with_name("harness.cpp")
+_PACKAGES = {"cxxrtl": ["pyosys"], "verilator": ["pyosys", "verilator"]}
+_VERILATOR_RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
+_COMPILER = ("g++", "-std=c++17", "-O3", "-shared", "-fPIC")
+
+
+def build(design: wiring.Component, ports: Sequence[Port], simulator: CompiledSimulator) -> Path:
+    """The shared library of `design`, from the cache or built now.
+
+    Raises
+    ------
+    InputError
+        The simulator or the compiler is not installed.
+    """
+    modules = to_rtlil(design, TOP)
+    netlist = "\n".join(modules.values())
+    adapter = _ADAPTERS[simulator](ports, clocked=r"\clk" in netlist)
+    _require(simulator)
+    tools = [f"{package} {version(package)}" for package in _PACKAGES[simulator]]
+    recipe = "\0".join([*tools, *_COMPILER, netlist, adapter, _HARNESS.read_text()])
+    path = cache_dir() / "circuits" / f"{simulator}-{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.so"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+            folder = Path(scratch)
+            (folder / "netlist.il").write_text(netlist)
+            (folder / "adapter.cpp").write_text(adapter)
+            _BUILDERS[simulator](folder, [name for name in modules if name != TOP])
+            # another process may have built the same; either file is right
+            (folder / "library.so").replace(path)
+    return path
+
+
+def _require(simulator: CompiledSimulator) -> None:
+    """Raise `InputError` unless the simulator and a compiler are installed."""
+    for package in _PACKAGES[simulator]:
+        if importlib.util.find_spec(package) is None:
+            raise InputError(f"simulator: {simulator} needs {package}; install it with pip install {package}")
+    if shutil.which(_COMPILER[0]) is None:
+        raise InputError(f"simulator: {simulator} needs the C++ compiler {_COMPILER[0]}; install it or choose amaranth")
+
+
+def _run(command: Sequence[str | Path], folder: Path, **environment: str) -> None:
+    """Run a tool; its output is part of the exception if it fails."""
+    arguments = [str(part) for part in command]
+    variables = os.environ | environment
+    result = subprocess.run(arguments, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise RuntimeError(f"{command[0]} failed in {folder}:\n{result.stdout[-2000:]}{result.stderr[-4000:]}")
+
+
+def _package(module: str) -> Path:
+    spec = importlib.util.find_spec(module)
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent
+
+
+def yosys(commands: Sequence[str], folder: Path) -> None:
+    """Run Yosys commands, in a process of its own since it logs to the standard output of the one it is in."""
+    script = "import sys; from pyosys import libyosys as y; d = y.Design(); [y.run_pass(c, d) for c in sys.argv[1:]]"
+    _run([sys.executable, "-c", script, *commands], folder)
+
+
+def _build_cxxrtl(folder: Path, elements: Sequence[str]) -> None:
+    # repeated elements stay modules, so that they are compiled once
+    keep = [f"setattr -mod -set keep_hierarchy 1 {element}" for element in elements]
+    yosys(["read_rtlil netlist.il", *keep, f"prep -top {TOP} -flatten", "write_cxxrtl -g0 circuit.cpp"], folder)
+    runtime = _package("pyosys") / "share/include/backends/cxxrtl/runtime"
+    _run([*_COMPILER, "-o", "library.so", "adapter.cpp", f"-I{runtime}", "-I."], folder)
+
+
+def _build_verilator(folder: Path, elements: Sequence[str]) -> None:
+    yosys(["read_rtlil netlist.il", f"prep -top {TOP}", "write_verilog -noattr circuit.v"], folder)
+    root = _package("verilator")
+    options = ["--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "-Wno-lint", "--Mdir", "."]
+    command = [root / "bin/verilator_bin", *options, "--top-module", TOP, "circuit.v"]
+    _run(command, folder, VERILATOR_ROOT=str(root))
+    generated = sorted(path.name for path in folder.glob("V*.cpp"))
+    includes = ["-I.", f"-I{root / 'include'}", f"-I{root / 'include/vltstd'}"]
+    runtime = [_verilator_runtime(folder, root / "include" / name, includes) for name in _VERILATOR_RUNTIME]
+    _run([*_COMPILER, "-o", "library.so", "adapter.cpp", *generated, *runtime, *includes, "-pthread"], folder)
+
+
+def _verilator_runtime(folder: Path, source: Path, includes: Sequence[str]) -> Path:
+    """A compiled part of Verilator's runtime, kept beside the circuits: the same for all, and slow to compile."""
+    compiled = folder.parent / f"{source.stem}-{version('verilator')}.o"
+    if not compiled.exists():
+        _run([*_COMPILER, "-c", "-o", "runtime.o", source, *includes, "-pthread"], folder)
+        (folder / "runtime.o").replace(compiled)
+    return compiled
+
+
+_BUILDERS = {"cxxrtl": _build_cxxrtl, "verilator": _build_verilator}
+
+
+def _adapter(header: str, members: str, setters: Sequence[str], getters: Sequence[str]) -> str:
+    """The `Circuit` that harness.cpp drives: its ports by number, and its clock."""
+
+    def switch(signature: str, cases: Sequence[str]) -> str:
+        lines = "".join(f"        case {number}: {case}; break;\n" for number, case in enumerate(cases) if case)
+        return f"    void {signature} {{\n        switch (port) {{\n{lines}        }}\n    }}\n"
+
+    accessors = switch("set(int port, const uint32_t *words)", setters) + switch(
+        "get(int port, uint32_t *words)", getters
+    )
+    return f'{header}\nstruct Circuit {{\n{members}\n{accessors}}};\n#include "{_HARNESS}"\n'
+
+
+def _cxxrtl_adapter(ports: Sequence[Port], clocked: bool) -> str:
+    header = """#include "circuit.cpp"
+#include <algorithm>
+template <size_t B> cxxrtl::value<B> &now(cxxrtl::value<B> &v) { return v; }
+template <size_t B> cxxrtl::value<B> &now(cxxrtl::wire<B> &w) { return w.curr; }"""
+    # after the edge it is enough to commit the registers: what follows from them settles with the next inputs
+    clock = ("top.p_clk.set<bool>(false); ", "top.p_clk.set<bool>(true); top.eval(); top.commit(); ")
+    low, high = clock if clocked else ("", "")
+    members = f"""    cxxrtl_design::p_{TOP} top;
+    void settle() {{ {low}top.step(); }}
+    void tick() {{ {high}}}"""
+    names = [f"top.p_{port.name.replace('_', '__')}" for port in ports]
+    setters = [
+        f"std::copy_n(words, {port.words}, {name}.data)" if port.is_input else ""
+        for port, name in zip(ports, names, strict=True)
+    ]
+    getters = [f"std::copy_n(now({name}).data, {port.words}, words)" for port, name in zip(ports, names, strict=True)]
+    return _adapter(header, members, setters, getters)
+
+
+def _verilator_adapter(ports: Sequence[Port], clocked: bool) -> str:
+    header = f"""#include "V{TOP}.h"
+#include <algorithm>
+template <class T> void load(T &port, const uint32_t *words) {{
+    if constexpr (sizeof(T) <= 4) port = words[0];
+    else if constexpr (std::is_integral_v<T>) port = words[0] | static_cast<uint64_t>(words[1]) << 32;
+    else std::copy_n(words, sizeof(T) / 4, port.data());
+}}
+template <class T> void store(const T &port, uint32_t *words) {{
+    if constexpr (sizeof(T) <= 4) words[0] = port;
+    else if constexpr (std::is_integral_v<T>) words[0] = port, words[1] = port >> 32;
+    else std::copy_n(port.data(), sizeof(T) / 4, words);
+}}"""
+    clock = "top.clk = {}; " if clocked else ""
+    members = f"""    VerilatedContext context;
+    V{TOP} top{{&context}};
+    ~Circuit() {{ top.final(); }}
+    void settle() {{ {clock.format(0)}top.eval(); }}
+    void tick() {{ {clock.format(1)}top.eval(); }}"""
+    # Verilator escapes the double underscore, which it uses itself
+    names = [f"top.{port.name.replace('__', '___05F')}" for port in ports]
+    setters = [f"load({name}, words)" if port.is_input else "" for port, name in zip(ports, names, strict=True)]
+    return _adapter(header, members, setters, [f"store({name}, words)" for name in names])
+
+
+_ADAPTERS = {"cxxrtl": _cxxrtl_adapter, "verilator": _verilator_adapter}
