@@ -137,6 +137,12 @@ class Architecture(Config):
         return self.processing_element.lanes
 
     @property
+    def buffers(self) -> dict[str, Buffer]:
+        """The on-chip memories by their field."""
+        exponents = {} if self.exponent_buffer is None else {"exponent_buffer": self.exponent_buffer}
+        return {"activation_buffer": self.activation_buffer, **exponents, "weight_buffer": self.weight_buffer}
+
+    @property
     def weight_load_cycles(self) -> int:
         """Cycles to stream one group's weights of all columns over the weight buffer's port."""
         return -(-self.array.columns * self.group_size * self.weights.bits // self.weight_buffer.port_bits)

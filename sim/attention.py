@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..formats import InputError
 from ..workloads import ModelShape
 from .architecture import FP16_BITS, Architecture
+from .closed import SramBits
 
 FP16_SIGNIFICAND_BITS = 11
 
@@ -58,7 +59,7 @@ class AttentionWork:
     array_cycles: int
     element_cycles: int
     dram_bits: int
-    sram_bits: int
+    sram: SramBits
 
 
 def attention_work(
@@ -89,6 +90,7 @@ def attention_work(
     seen = shared * (tokens * context + tokens * (tokens + 1) // 2)
     tiles = head.group_tiles(keys_seen)
     array_cycles, element_cycles = head.group_cycles()
+    fetched, cached = head.query_bits, head.cached_bits()
     output_bits = head.rows * architecture.token_bits(shape.head_dim, output_mantissa_bits)
     return AttentionWork(
         macs=heads * 2 * seen * shape.head_dim,
@@ -96,8 +98,13 @@ def attention_work(
         scores=heads * seen,
         array_cycles=heads * tiles * array_cycles,
         element_cycles=heads * tiles * element_cycles,
-        dram_bits=heads * (head.fetched_bits() + output_bits),
-        sram_bits=heads * (head.fetched_bits() + 2 * output_bits + head.read_bits(keys_seen)),
+        dram_bits=heads * (fetched + cached + output_bits),
+        sram=SramBits(
+            activation_reads=heads * (head.activation_reads(keys_seen) + output_bits),
+            activation_writes=heads * (head.activation_writes(keys_seen) + fetched + output_bits),
+            weight_reads=heads * 2 * int(keys_seen.sum()) * head.row_bits,
+            weight_writes=heads * cached,
+        ),
     )
 
 
@@ -133,21 +140,34 @@ class _Head:
     def _stored(self, channels: int) -> int:
         return self.architecture.token_bits(channels, self.cache.mantissa_bits if self.cache.format == "anda" else None)
 
-    def fetched_bits(self) -> int:
-        """From DRAM: queries once; keys and values once if they fit their buffer, or for each tile of queries."""
-        cached = 2 * self.keys * self.row_bits
-        passes = 1
-        if cached > self.architecture.weight_buffer.capacity_bytes * 8:
-            resident = max(self.architecture.activation_buffer.capacity_bytes * 8 // (2 * self.row_bits), 1)
-            passes = -(-self.rows // resident)
-        return self.rows * self.row_bits + passes * cached
+    @property
+    def query_bits(self) -> int:
+        """Queries from DRAM."""
+        return self.rows * self.row_bits
 
-    def read_bits(self, keys_seen: NDArray[np.int64]) -> int:
-        """Between buffers, array and vector unit: operands for each tile; scores in FP16 out and in, weights back."""
-        columns, strip = self.architecture.array.columns, min(self.architecture.array.rows, self.rows)
-        operands = 2 * keys_seen * self.row_bits
-        queries = strip * self.row_bits * -(-keys_seen // columns)
-        probability_bits = self._stored(self.architecture.group_size) / self.architecture.group_size
-        probabilities = strip * keys_seen * probability_bits * (1 + -(-self.channels // columns))
-        scores = 2 * strip * keys_seen * FP16_BITS
-        return int((operands + queries + probabilities + scores).sum())
+    def cached_bits(self) -> int:
+        """Keys and values from DRAM: once if they fit their buffer, or else for each tile of queries."""
+        cached = 2 * self.keys * self.row_bits
+        if cached <= self.architecture.weight_buffer.capacity_bytes * 8:
+            return cached
+        resident = max(self.architecture.activation_buffer.capacity_bytes * 8 // (2 * self.row_bits), 1)
+        return -(-self.rows // resident) * cached
+
+    def activation_reads(self, keys_seen: NDArray[np.int64]) -> int:
+        """Queries and probabilities for each tile of the array; scores once, in FP16, for the softmax."""
+        columns = self.architecture.array.columns
+        queries = self.row_bits * -(-keys_seen // columns)
+        probabilities = keys_seen * -(-self.channels // columns) * self._probability_bits
+        return int((self._strip * (queries + probabilities + keys_seen * FP16_BITS)).sum())
+
+    def activation_writes(self, keys_seen: NDArray[np.int64]) -> int:
+        """Scores in FP16, and the probabilities that the softmax makes of them."""
+        return int((self._strip * keys_seen * (FP16_BITS + self._probability_bits)).sum())
+
+    @property
+    def _strip(self) -> int:
+        return min(self.architecture.array.rows, self.rows)
+
+    @property
+    def _probability_bits(self) -> float:
+        return self._stored(self.architecture.group_size) / self.architecture.group_size

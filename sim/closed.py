@@ -17,6 +17,21 @@ from .tiling import Tiling
 
 
 @dataclass(frozen=True, slots=True)
+class SramBits:
+    """Bits read from and written to the two buffers."""
+
+    activation_reads: int
+    activation_writes: int
+    weight_reads: int
+    weight_writes: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.activation_reads + self.activation_writes + self.weight_reads + self.weight_writes
+
+
+@dataclass(frozen=True, slots=True)
 class Traffic:
     """Bits that move in one GeMM."""
 
@@ -39,9 +54,14 @@ class Traffic:
         return self.activations + self.weights + self.results
 
     @property
-    def sram_bits(self) -> int:
-        """Read from and written to the buffers; results are written once and read once."""
-        return self.activations + self.weights + 2 * self.results + self.activation_reads + self.weight_reads
+    def sram(self) -> SramBits:
+        """In and out of the buffers; results are written to the activation buffer and read from it once."""
+        return SramBits(
+            activation_reads=self.activation_reads + self.results,
+            activation_writes=self.activations + self.results,
+            weight_reads=self.weight_reads,
+            weight_writes=self.weights,
+        )
 
 
 def traffic(problem: Problem, tiling: Tiling) -> Traffic:

@@ -33,13 +33,17 @@ def load_config(model: type[Model], path: Path, kind: str) -> Model:
         InputError: the file is not readable, not YAML, or does not fit `model`.
     """
     where = f"{kind} {path.name}"
+    return check(model, read_yaml(path, where), where)
+
+
+def read_yaml(path: Path, where: str) -> Any:
+    """The plain data of a YAML file; errors begin with `where`."""
     try:
-        data: Any = yaml.safe_load(path.read_text("utf-8"))
+        return yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{where}: cannot be read ({_first_line(error)}); give a readable YAML file") from None
     except yaml.YAMLError as error:
         raise InputError(f"{where}: is not YAML ({_first_line(error)}); mend the syntax") from None
-    return check(model, data, where)
 
 
 def check(model: type[Model], data: Any, where: str) -> Model:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ..formats import latency
 from .architecture import Architecture, load_architecture
+from .closed import SramBits
 from .technology import Component, Technology
 
 
@@ -21,51 +22,97 @@ class UnitCosts:
     """Compressor, vector unit and controller, in a cycle in which the array runs."""
     vector_pj_per_operation: float
     """One FP16 operation of a lane: taken as that of a multiply-accumulate of the FP16 array, which bounds it above."""
-    sram_pj_per_bit: float
+    sram: "SramCosts"
     dram_pj_per_bit: float
     dram_bits_per_cycle: float
     area_mm2: dict[str, float]
+
+    def sram_pj(self, bits: SramBits, cycles: int) -> float:
+        """Energy of the buffers in a run."""
+        sram = self.sram
+        return (
+            bits.activation_reads * sram.activation_read_pj_per_bit
+            + bits.activation_writes * sram.activation_write_pj_per_bit
+            + bits.weight_reads * sram.weight_read_pj_per_bit
+            + bits.weight_writes * sram.weight_write_pj_per_bit
+            + cycles * sram.leakage_pj_per_cycle
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SramCosts:
+    """Energy of the buffers; exponents count with the activations."""
+
+    activation_read_pj_per_bit: float
+    activation_write_pj_per_bit: float
+    weight_read_pj_per_bit: float
+    weight_write_pj_per_bit: float
+    leakage_pj_per_cycle: float = 0.0
+    """Zero where the published powers do not tell it apart."""
 
 
 def unit_costs(architecture: Architecture, technology: Technology) -> UnitCosts:
     """Derive the costs.
 
-    The array scales with its elements and their kind; compressor and vector unit with their lanes; buffer area with
-    capacity. Buffer energy per bit does not depend on capacity here: the published powers are of one size.
+    The array scales with its elements and their kind; compressor and vector unit with their lanes. Buffers come from
+    the technology's table of memories, or else their area scales with capacity and their energy per bit does not: the
+    published powers are of one size.
 
     Raises:
-        InputError: the technology has no such processing element.
+        InputError: the technology has no such processing element, or its table no such buffer.
     """
     reference = load_architecture(technology.reference.architecture)
     scale = _scales(architecture, reference)
     element = technology.element(architecture.processing_element.kind)
     published = technology.element(reference.processing_element.kind)
-    parts = {
+    units = {
         "compressor": technology.compressor,
         "vector_unit": technology.vector_unit,
         "controller": technology.controller,
-        "activation_buffer": technology.activation_buffer,
-        "weight_buffer": technology.weight_buffer,
     }
-    area = {name: part.area.value * scale[name] for name, part in parts.items()}
-    array_scale = scale["array"] / published.area.value * element.area.value
-    power_scale = scale["array"] / published.power.value * element.power.value
-    support = sum(
-        _pj_per_cycle(parts[name], reference) * scale[name] for name in ("compressor", "vector_unit", "controller")
-    )
-    element_macs = reference.group_size / latency.FP16_GROUP_CYCLES
-    fp16_array = (
-        _pj_per_cycle(technology.array, reference) / published.power.value * technology.element("fp-fp").power.value
-    )
+    array_pj = _pj_per_cycle(technology.array, reference) / published.power.value
+    macs_per_cycle = reference.array.rows * reference.array.columns * reference.group_size / latency.FP16_GROUP_CYCLES
+    sram, buffer_area = _buffers(architecture, technology, reference, scale)
     return UnitCosts(
-        vector_pj_per_operation=fp16_array / (reference.array.rows * reference.array.columns * element_macs),
-        array_pj_per_cycle=_pj_per_cycle(technology.array, reference) * power_scale,
-        support_pj_per_cycle=support,
-        sram_pj_per_bit=sram_pj_per_bit(technology, reference),
+        array_pj_per_cycle=array_pj * element.power.value * scale["array"],
+        support_pj_per_cycle=sum(_pj_per_cycle(unit, reference) * scale[name] for name, unit in units.items()),
+        vector_pj_per_operation=array_pj * technology.element("fp-fp").power.value / macs_per_cycle,
+        sram=sram,
         dram_pj_per_bit=technology.dram.energy.value,
         dram_bits_per_cycle=technology.dram.bandwidth.value * 8e9 / architecture.clock_hz,
-        area_mm2={"array": technology.array.area.value * array_scale, **area},
+        area_mm2={
+            "array": technology.array.area.value / published.area.value * element.area.value * scale["array"],
+            **{name: unit.area.value * scale[name] for name, unit in units.items()},
+            **buffer_area,
+        },
     )
+
+
+def _buffers(
+    architecture: Architecture, technology: Technology, reference: Architecture, scale: dict[str, float]
+) -> tuple[SramCosts, dict[str, float]]:
+    """Energy and area of the buffers, from the technology's table or the published figures."""
+    if technology.sram is None:
+        per_bit = sram_pj_per_bit(technology, reference)
+        area = {
+            "activation_buffer": technology.activation_buffer.area.value * scale["activation_buffer"],
+            "weight_buffer": technology.weight_buffer.area.value * scale["weight_buffer"],
+        }
+        return SramCosts(per_bit, per_bit, per_bit, per_bit), area
+    macros = {
+        field: technology.sram.macro(field, buffer.capacity_bytes, buffer.port_bits)
+        for field, buffer in architecture.buffers.items()
+    }
+    activation, weight = macros["activation_buffer"], macros["weight_buffer"]
+    activation_port, weight_port = architecture.activation_buffer.port_bits, architecture.weight_buffer.port_bits
+    costs = SramCosts(
+        activation_read_pj_per_bit=activation.read_pj / activation_port,
+        activation_write_pj_per_bit=activation.write_pj / activation_port,
+        weight_read_pj_per_bit=weight.read_pj / weight_port,
+        weight_write_pj_per_bit=weight.write_pj / weight_port,
+        leakage_pj_per_cycle=sum(macro.leakage_mw for macro in macros.values()) * 1e9 / architecture.clock_hz,
+    )
+    return costs, {field: macro.area_mm2 for field, macro in macros.items()}
 
 
 def sram_pj_per_bit(technology: Technology, reference: Architecture) -> float:

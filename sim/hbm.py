@@ -15,8 +15,8 @@ from typing import Annotated, Self
 from pydantic import Field
 
 from .config import Bits, Bytes, Config, config_names, find_config, load_config
+from .constants import Constant, unit
 from .dram import DramReport, Request, Served, Tensor
-from .technology import Constant, unit
 
 FOLDER = Path(__file__).with_name("memory")
 

@@ -165,21 +165,20 @@ def _fp_int_rows(result: SimulationResult) -> Iterator[ModelRow]:
 
 
 def _attention_row(shape: ModelShape, steps: list[AttentionWork], costs: UnitCosts) -> ModelRow:
-    cycles = sum(math.ceil(max(w.array_cycles, w.dram_bits / costs.dram_bits_per_cycle)) for w in steps)
-    array, elements, sram, dram = (
-        shape.layers * sum(getattr(work, field) for work in steps)
-        for field in ("array_cycles", "element_cycles", "sram_bits", "dram_bits")
-    )
+    cycles = [math.ceil(max(w.array_cycles, w.dram_bits / costs.dram_bits_per_cycle)) for w in steps]
+    dram_bits = shape.layers * sum(work.dram_bits for work in steps)
+    compute = (w.element_cycles * costs.array_pj_per_cycle + w.array_cycles * costs.support_pj_per_cycle for w in steps)
+    sram = (costs.sram_pj(work.sram, taken) for work, taken in zip(steps, cycles, strict=True))
     return ModelRow(
         name="attention",
         kind="attention",
         operations=shape.layers * sum(work.macs for work in steps),
-        cycles=shape.layers * cycles,
-        dram_bytes=-(-dram // 8),
+        cycles=shape.layers * sum(cycles),
+        dram_bytes=-(-dram_bits // 8),
         energy_pj=Energy(
-            compute=elements * costs.array_pj_per_cycle + array * costs.support_pj_per_cycle,
-            sram=sram * costs.sram_pj_per_bit,
-            dram=dram * costs.dram_pj_per_bit,
+            compute=shape.layers * math.fsum(compute),
+            sram=shape.layers * math.fsum(sram),
+            dram=dram_bits * costs.dram_pj_per_bit,
         ),
     )
 
@@ -190,11 +189,12 @@ def _vector_rows(
     rows, scores = sum(work.rows for work in steps), sum(work.scores for work in steps)
     for work in layer_work(shape, tokens, rows, scores):
         operations = work.operations * shape.layers
+        cycles = -(-operations // machine.vector_lanes)
         yield ModelRow(
             name=work.name,
             kind="vector",
             operations=operations,
-            cycles=-(-operations // machine.vector_lanes),
+            cycles=cycles,
             dram_bytes=0,
-            energy_pj=Energy(compute=operations * costs.vector_pj_per_operation, sram=0.0, dram=0.0),
+            energy_pj=Energy(operations * costs.vector_pj_per_operation, cycles * costs.sram.leakage_pj_per_cycle, 0.0),
         )

@@ -13,11 +13,11 @@ Objective = Literal["energy", "latency", "edp"]
 """What the search minimises; ``edp`` is the product of energy and latency."""
 
 
-def energy(problem: Problem, traffic: Traffic, costs: UnitCosts) -> Energy:
-    """Energy of one GeMM: what its elements, buffers and DRAM do, at what that costs."""
+def energy(problem: Problem, traffic: Traffic, costs: UnitCosts, cycles: int) -> Energy:
+    """Energy of one GeMM of so many cycles: what its elements, buffers and DRAM do, at what that costs."""
     return Energy(
         compute=problem.element_cycles * costs.array_pj_per_cycle + problem.array_cycles * costs.support_pj_per_cycle,
-        sram=traffic.sram_bits * costs.sram_pj_per_bit,
+        sram=costs.sram_pj(traffic.sram, cycles),
         dram=traffic.dram_bits * costs.dram_pj_per_bit,
     )
 
@@ -33,7 +33,7 @@ def best_tiling(problem: Problem, costs: UnitCosts, objective: Objective) -> Til
         traffic = closed.traffic(problem, tiling)
         exposed = tiling.exposed_bits(problem)
         latency = closed.cycles(problem, traffic.dram_bits, costs.dram_bits_per_cycle, exposed)
-        picojoules = energy(problem, traffic, costs).total
+        picojoules = energy(problem, traffic, costs, latency).total
         if objective == "edp":
             return picojoules * latency, latency
         return (picojoules, latency) if objective == "energy" else (latency, picojoules)

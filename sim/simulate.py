@@ -130,7 +130,7 @@ def _run(gemm: Gemm, shape: Problem, tiling: Tiling, setup: Setup) -> GemmRun:
         cycles = report.cycles
     else:
         cycles = closed.cycles(shape, moved.dram_bits, setup.costs.dram_bits_per_cycle)
-    used = energy(shape, moved, setup.costs)
+    used = energy(shape, moved, setup.costs, cycles)
     return GemmRun(gemm, shape.mantissa_bits, tiling, cycles, shape.array_cycles, moved, used, report)
 
 
@@ -148,7 +148,7 @@ def _total(runs: tuple[GemmRun, ...], precision: Precision, setup: Setup) -> Sim
         macs=macs,
         bops_saving=FP16_BITS * macs / bit_macs,
         dram_bytes=sum(_bytes(run.traffic.dram_bits) * run.gemm.repeat for run in runs),
-        sram_bytes=sum(_bytes(run.traffic.sram_bits) * run.gemm.repeat for run in runs),
+        sram_bytes=sum(_bytes(run.traffic.sram.total) * run.gemm.repeat for run in runs),
         energy_pj=Energy(
             compute=math.fsum(run.energy_pj.compute * run.gemm.repeat for run in runs),
             sram=math.fsum(run.energy_pj.sram * run.gemm.repeat for run in runs),

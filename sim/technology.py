@@ -2,35 +2,14 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Self
-
-from pydantic import AfterValidator, Field
+from typing import Annotated, Any, Self
 
 from ..formats import InputError
-from .config import Config, config_names, find_config, load_config
+from .config import Config, check, config_names, find_config, read_yaml
+from .constants import Constant, unit
+from .sram import SramTable
 
 FOLDER = Path(__file__).with_name("technology")
-
-
-class Constant(Config):
-    """A number that can be traced."""
-
-    value: float = Field(gt=0)
-    unit: str
-    node: str
-    source: str
-    uncertainty: str
-
-
-def unit(name: str) -> AfterValidator:
-    """A constraint on the unit of a constant."""
-
-    def check(constant: Constant) -> Constant:
-        if constant.unit != name:
-            raise ValueError(f"unit is {constant.unit!r}; give the value in {name}")
-        return constant
-
-    return AfterValidator(check)
 
 
 Area = Annotated[Constant, unit("mm^2")]
@@ -83,6 +62,8 @@ class Technology(Config):
     weight_buffer: Component
     elements: dict[str, Element]
     dram: Dram
+    sram: SramTable | None = None
+    """Where buffer areas and energies come from, in place of the two published buffers."""
 
     def element(self, kind: str) -> Element:
         """The relative area and power of a kind of processing element.
@@ -118,13 +99,24 @@ def technology_names() -> list[str]:
 def load_technology(name: str | Path = "paper-16nm") -> Technology:
     """A built-in technology by name, or one's own by the path of its YAML file.
 
+    A file may name a built-in technology as its ``base``; the keys that it has replace those of the base.
+
     Raises:
         InputError: there is no such technology, or its file has an unknown key or a bad value.
     """
     path = find_config(name, FOLDER, "technology")
-    return _load_builtin(path) if path.parent == FOLDER else load_config(Technology, path, "technology")
+    return _load_builtin(path) if path.parent == FOLDER else _load(path)
 
 
 @cache
 def _load_builtin(path: Path) -> Technology:
-    return load_config(Technology, path, "technology")
+    return _load(path)
+
+
+def _load(path: Path) -> Technology:
+    where = f"technology {path.name}"
+    data: Any = read_yaml(path, where)
+    if isinstance(data, dict) and "base" in data:
+        base = read_yaml(find_config(str(data.pop("base")), FOLDER, f"{where}: base"), where)
+        data = {**base, **data}
+    return check(Technology, data, where)

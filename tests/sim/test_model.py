@@ -74,8 +74,11 @@ def test_attention_traffic_by_hand():
     row = 64 * 16
     assert work.dram_bits == 32 * row + 2 * 128 * row + 32 * row
     keys = [96 + 16, 96 + 32]
-    reads = sum(2 * k * row + 16 * row * k // 16 + 16 * k * 16 * (1 + 4) + 2 * 16 * k * 16 for k in keys)
-    assert work.sram_bits == 32 * row + 2 * 128 * row + 2 * 32 * row + reads
+    assert work.sram.weight_writes == 2 * 128 * row
+    assert work.sram.weight_reads == sum(2 * k * row for k in keys)
+    queries, scores = (sum(16 * k // 16 * row for k in keys), sum(16 * k * 16 for k in keys))
+    assert work.sram.activation_reads == queries + scores + 4 * scores + 32 * row
+    assert work.sram.activation_writes == 32 * row + scores + scores + 32 * row
 
 
 def test_keys_and_values_that_do_not_fit_come_for_each_tile_of_queries():

@@ -33,7 +33,7 @@ def test_each_objective_is_met(tokens: int, in_channels: int, out_channels: int,
         moved = closed.traffic(shape, tiling)
         exposed = tiling.exposed_bits(shape)
         latency = closed.cycles(shape, moved.dram_bits, costs.dram_bits_per_cycle, exposed)
-        picojoules = energy(shape, moved, costs).total
+        picojoules = energy(shape, moved, costs, latency).total
         return {"energy": picojoules, "latency": latency, "edp": picojoules * latency}
 
     everything = [measures(tiling) for tiling in tilings(shape)]

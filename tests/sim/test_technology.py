@@ -43,7 +43,7 @@ def test_energies_follow_from_the_published_powers():
     assert costs.array_pj_per_cycle == pytest.approx(54.34e-3 / 285e6 * 1e12)
     assert costs.support_pj_per_cycle == pytest.approx((1.06 + 0.87 + 0.01) * 1e-3 / 285e6 * 1e12)
     bits_per_cycle = (16 * (64 * 7.165 + 5) + 16 * (64 * 4 + 8)) / 7.165
-    assert costs.sram_pj_per_bit == pytest.approx((16.94 + 7.96) * 1e-3 / 285e6 * 1e12 / bits_per_cycle)
+    assert costs.sram.activation_read_pj_per_bit == pytest.approx((16.94 + 7.96) * 1e-3 / 285e6 * 1e12 / bits_per_cycle)
     assert costs.dram_pj_per_bit == 3.9
     assert costs.dram_bits_per_cycle == pytest.approx(256e9 * 8 / 285e6)
 
@@ -121,7 +121,9 @@ def test_bad_files_name_file_field_and_mend(tmp_path: Path, path: tuple[str, ...
 def test_unknown_names():
     with pytest.raises(InputError) as caught:
         load_technology("7nm")
-    assert str(caught.value) == ("technology: '7nm' is unknown; choose one of paper-16nm or give a path to a YAML file")
+    assert str(caught.value) == (
+        "technology: '7nm' is unknown; choose one of cacti-16nm, paper-16nm or give a path to a YAML file"
+    )
     with pytest.raises(InputError) as caught:
         load_technology().element("systolic")
     assert str(caught.value) == (
