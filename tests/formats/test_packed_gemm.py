@@ -9,12 +9,12 @@ from anda_codesign.formats.dense_sparse import DenseSparseWeights, SparseWeights
 from anda_codesign.formats.gemm import GemmFlags
 from anda_codesign.formats.gptq import Gptq
 from anda_codesign.formats.integer_groups import IntegerWeights, RoundToNearest
+from anda_codesign.formats.packed_gemm import weight_gemm
+from anda_codesign.formats.packed_gemm_reference import weight_gemm_reference
 from anda_codesign.formats.spqr_quantizer import SpQR
 from anda_codesign.formats.squeezellm import SqueezeLLM, SqueezeLLMWeights
 from anda_codesign.formats.weight_file import Image
 from anda_codesign.formats.weight_format import PackedWeights, WeightQuantizer
-from anda_codesign.formats.weight_gemm import weight_gemm
-from anda_codesign.formats.weight_gemm_reference import weight_gemm_reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
