@@ -9,7 +9,7 @@ from .exponential import di_exp, exp_guard_bits
 from .guard import FloatUsed, IntegersOnly
 from .matmul import Engine, add_residual, common_exponent, di_matmul, exact_matmul, integer_matmul, power_of_two_rows
 from .norm import di_norm, di_norm_channelwise
-from .requantization import DyadicTensor, di_requantize, requantize, requantize_figure
+from .requantization import Anchor, DyadicTensor, di_requantize, requantize, requantize_figure
 from .smoothing import (
     BlockFactors,
     HeadLayout,
@@ -22,6 +22,7 @@ from .softmax import di_clipped_softmax, integer_softmax
 from .swiglu import di_sigmoid, di_swiglu
 
 __all__ = [
+    "Anchor",
     "BlockFactors",
     "DyadicTensor",
     "Engine",

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 
-Integers = NDArray[np.int64]
+Integers = NDArray[np.integer[Any]]
+"""int64 in every computation; stored tables may be narrower."""
 IntegerLike = int | list[int] | NDArray[np.integer[Any]]
 
 WORD_BITS = 62

@@ -13,12 +13,16 @@ from .arithmetic import (
     divide_rounded,
     require_scale,
     require_width,
+    shift_left,
     top_bit,
     unwrap,
 )
 
 TARGET_RESOLUTION_BITS = 12
-"""`exp_guard_bits` brings t into 2**12..2**13: the chord error dominates, and a sum of 2**17 terms still fits int32."""
+"""`exp_guard_bits` brings a coarser t into 2**12..2**13: the chord error dominates, and a sum of 2**17 terms fits int32."""
+
+FINEST_RESOLUTION_BITS = 30
+"""`exp_guard_bits` brings a finer t down to 2**30..2**31, so that sums and quotients of exponentials fit int64."""
 
 
 def _log2e_scale(m: Integers) -> Integers:
@@ -27,17 +31,18 @@ def _log2e_scale(m: Integers) -> Integers:
 
 
 def exp_guard_bits(m: IntegerLike, k: IntegerLike) -> Any:
-    """Guard bits that bring DI-Exp's resolution t into 2**12..2**13; 0 where it is finer already.
+    """The shift of x that brings DI-Exp's resolution t to at least 2**12 and at most 2**31; 0 where it is there already.
 
-    >>> exp_guard_bits(241, 12), exp_guard_bits(1, 20)
-    (9, 0)
+    >>> exp_guard_bits(241, 12), exp_guard_bits(1, 20), exp_guard_bits(1, 50)
+    (9, 0, -20)
     """
     m, k = as_integers("m", m), as_integers("k", k)
     require_scale("m, k", m, k)
     scale = _log2e_scale(m)
     is_power_of_two = (scale & (scale - 1)) == 0
     resolution_bit = k - top_bit(scale) - np.where(is_power_of_two, 0, 1)
-    return unwrap(np.maximum(TARGET_RESOLUTION_BITS - resolution_bit, 0))
+    coarse, fine = TARGET_RESOLUTION_BITS - resolution_bit, FINEST_RESOLUTION_BITS - resolution_bit
+    return unwrap(np.maximum(coarse, 0) + np.minimum(fine, 0))
 
 
 def di_exp(x: IntegerLike, m: IntegerLike, k: IntegerLike, guard_bits: IntegerLike = 0) -> tuple[Any, Any]:
@@ -51,13 +56,14 @@ def di_exp(x: IntegerLike, m: IntegerLike, k: IntegerLike, guard_bits: IntegerLi
     Args:
         x: integers <= 0, any shape.
         m, k: the dyadic scale ``m / 2**k``; scalars, or arrays that broadcast against x.
-        guard_bits: g >= 0; x becomes ``x << g`` and k becomes ``k + g``. Scalar, or broadcasting like m.
+        guard_bits: g; x becomes ``x << g`` and k becomes ``k + g``. Scalar, or broadcasting like m; a negative g shifts
+            right, for scales so fine that t would not fit.
 
     Returns:
         ``(e, t)``: ints for int arguments, else int64 arrays; 0 <= e <= t, and e == t at x == 0.
 
     Raises:
-        InputError: x > 0, m < 1, g < 0, or a scale so coarse that t would be 0.
+        InputError: x > 0, m < 1, a scale so coarse that t would be 0, or so fine that it would pass int64.
 
     >>> [di_exp(x, 241, 12) for x in (0, -1, -5, -12, -17, -34, -100)]
     [(12, 12), (11, 12), (9, 12), (6, 12), (4, 12), (1, 12), (0, 12)]
@@ -70,7 +76,7 @@ def di_exp(x: IntegerLike, m: IntegerLike, k: IntegerLike, guard_bits: IntegerLi
     x, m, k, guard = (as_integers(*named) for named in (("x", x), ("m", m), ("k", k), ("guard_bits", guard_bits)))
     _check(x, m, k, guard)
     steps = _steps_per_halving(m, k + guard)
-    x = x << guard
+    x = shift_left(x, guard)
     halvings = (-x) // steps
     remainder = x + halvings * steps
     e = ((remainder >> 1) + steps) >> np.minimum(halvings, 63)
@@ -81,11 +87,12 @@ def _check(x: Integers, m: Integers, k: Integers, guard: Integers) -> None:
     require_scale("m, k", m, k)
     if x.max() > 0:
         raise InputError(f"x holds {int(x.max())}; DI-Exp takes x <= 0: subtract the row maximum first")
-    if guard.min() < 0:
-        raise InputError(f"guard_bits holds {int(guard.min())}; pass 0 or more")
-    require_width("x with its guard bits", x, WORD_BITS - int(guard.max()))
+    require_width("x with its guard bits", x, WORD_BITS - max(int(guard.max()), 0))
     if (k + guard).max() > WORD_BITS - 1:
-        raise InputError(f"k + guard_bits reaches {int((k + guard).max())}; at most {WORD_BITS - 1} fit int64")
+        raise InputError(
+            f"k + guard_bits reaches {int((k + guard).max())} where {WORD_BITS - 1} fit int64; "
+            "pass guard_bits=exp_guard_bits(m, k)"
+        )
 
 
 def _steps_per_halving(m: Integers, k: Integers) -> Integers:

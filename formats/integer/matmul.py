@@ -6,7 +6,7 @@ import numpy as np
 
 from ..errors import InputError
 from .arithmetic import WORD_BITS, Integers, largest_magnitude, require_width, shift_right_rounded, top_bit
-from .requantization import DyadicTensor, requantize
+from .requantization import Anchor, DyadicTensor, requantize
 
 Engine = Literal["integer", "blas"]
 """``integer``: NumPy's int64 product. ``blas``: the same integers through float BLAS, used only where that is exact."""
@@ -74,7 +74,9 @@ def exact_matmul(x: DyadicTensor, w: DyadicTensor, engine: Engine = "integer") -
     return DyadicTensor(accumulators * w.m, x.m, x.k + w.k, np.zeros_like(x.zero_point))
 
 
-def di_matmul(x: DyadicTensor, w: DyadicTensor, bits: int, engine: Engine = "integer") -> DyadicTensor:
+def di_matmul(
+    x: DyadicTensor, w: DyadicTensor, bits: int, engine: Engine = "integer", anchor: Anchor = "minimum"
+) -> DyadicTensor:
     """DI-MatMul: `exact_matmul`, then `requantize` of every row to `bits` bits.
 
     >>> x = DyadicTensor(np.array([[0, 49, 255]]), np.array(136), np.array(6), np.array(116))
@@ -83,7 +85,7 @@ def di_matmul(x: DyadicTensor, w: DyadicTensor, bits: int, engine: Engine = "int
     >>> y.codes.tolist(), y.dequantize().round(3).tolist(), (x.dequantize() @ w.dequantize()).round(3).tolist()
     ([[0]], [[101.149]], [[100.805]])
     """
-    return requantize(exact_matmul(x, w, engine), bits)
+    return requantize(exact_matmul(x, w, engine), bits, anchor)
 
 
 def common_exponent(m: Integers, k: Integers, exponent: int) -> Integers:
@@ -132,6 +134,4 @@ def power_of_two_rows(codes: Integers, k: Integers, bits: int) -> DyadicTensor:
     largest = np.abs(codes).max(axis=-1, keepdims=True)
     right = np.where(largest > 0, top_bit(largest) - (bits - 2), 0)
     right = right + (shift_right_rounded(largest, right) >> (bits - 1))
-    k_out = k - right
-    one = np.ones_like(k_out)
-    return DyadicTensor(shift_right_rounded(codes, right), one, k_out, one - 1)
+    return DyadicTensor.power_of_two(shift_right_rounded(codes, right), k - right)

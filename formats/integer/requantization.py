@@ -1,7 +1,8 @@
 """Dynamic requantisation: a row of wide products to n-bit codes with a fresh dyadic scale (DI-MatMul's second half)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,11 @@ from .arithmetic import (
     unwrap,
 )
 
+Anchor = Literal["minimum", "zero"]
+"""Where rounding starts. ``minimum`` (I-LLM): ``y = round((p - min p) * Q / R)``; since the zero point is rounded apart,
+the values of a row share an error of up to half a step. ``zero``: ``y = clip(round(p * Q / R) + zero_point, 0, Q)``;
+values within half a step of 0 become 0. At 4 bits, where most values lie there, it decides (docs/integer_only.md)."""
+
 MULTIPLIER_BITS = 8
 """Width of m of a dynamic scale (I-LLM): 128 <= m <= 255, so the scale is within 2**-8 of the exact one."""
 
@@ -30,7 +36,7 @@ class DyadicTensor:
     """Integers that stand for ``(codes - zero_point) * m / 2**k``.
 
     Attributes:
-        codes: int64 [..., rows, channels].
+        codes: [..., rows, channels], int64; narrower for stored tables.
         m, k: int64, one per row [..., rows, 1] or broadcasting otherwise; m >= 1.
         zero_point: int64, like m.
     """
@@ -39,6 +45,15 @@ class DyadicTensor:
     m: Integers
     k: Integers
     zero_point: Integers
+
+    @classmethod
+    def power_of_two(cls, codes: Integers, k: Integers) -> "DyadicTensor":
+        """``codes / 2**k``: m is 1 and the zero point 0."""
+        return cls(codes, np.ones_like(k), k, np.zeros_like(k))
+
+    def map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> "DyadicTensor":
+        """The tensor with a function, such as a transposition, applied to codes, m, k and zero point alike."""
+        return DyadicTensor(function(self.codes), function(self.m), function(self.k), function(self.zero_point))
 
     @property
     def centered(self) -> Integers:
@@ -57,7 +72,13 @@ def require_bits(name: str, bits: int) -> None:
 
 
 def di_requantize(
-    p: IntegerLike, m1: IntegerLike, k1: IntegerLike, m2: IntegerLike, k2: IntegerLike, bits: int
+    p: IntegerLike,
+    m1: IntegerLike,
+    k1: IntegerLike,
+    m2: IntegerLike,
+    k2: IntegerLike,
+    bits: int,
+    anchor: Anchor = "minimum",
 ) -> tuple[Integers, Any, Any, Any]:
     """Requantise rows of products to unsigned `bits`-bit codes with a fresh scale per row (I-LLM, Eqs 6 to 8).
 
@@ -71,6 +92,7 @@ def di_requantize(
         p: integers [..., channels], the accumulators.
         m1, k1, m2, k2: operand scales; scalars, or one per row [...].
         bits: code width, 1 to 16.
+        anchor: see `Anchor`.
 
     Returns:
         ``(y, m_y, k_y, zero_point)``: y int64 [..., channels]; the others [...], ints where p is one row.
@@ -88,6 +110,14 @@ def di_requantize(
     >>> y, m_y, k_y, zero_point = di_requantize([-5, -4, -1], 128, 3, 128, 3, 8)
     >>> y.tolist(), m_y, k_y, zero_point
     ([0, 64, 255], 129, 5, 319)
+
+    Small values and a large one, in steps -2.2, 0.3 (three times), 0.6, 0.9 and 12.8; the anchor moves three:
+
+    >>> for anchor in ("minimum", "zero"):
+    ...     y, m_y, k_y, zero_point = di_requantize([-72, 10, 10, 10, 20, 30, 414], 1, 0, 1, 0, 4, anchor)
+    ...     print((y - zero_point).tolist())
+    [-2, 1, 1, 1, 1, 1, 13]
+    [-2, 0, 0, 0, 1, 1, 13]
     """
     require_bits("bits", bits)
     p, m1, k1, m2, k2 = (as_integers(*named) for named in zip(_NAMES, (p, m1, k1, m2, k2), strict=True))
@@ -97,8 +127,14 @@ def di_requantize(
     spread = np.maximum(p.max(axis=-1) - low, 1)
     top = (1 << bits) - 1
     require_width("p", p, WORD_BITS - 1 - bits)
-    y = ((p - low[..., None]) * top + (spread >> 1)[..., None]) // spread[..., None]
     zero_point = divide_rounded(-low * top, spread)
+    if anchor == "zero":
+        y = divide_rounded(p * top, spread[..., None]) + zero_point[..., None]
+        y = np.minimum(np.maximum(y, 0), top)
+    elif anchor == "minimum":
+        y = divide_rounded((p - low[..., None]) * top, spread[..., None])
+    else:
+        raise InputError(f"anchor is {anchor!r}; choose minimum or zero")
     m_y, k_y = _output_scale(spread, m1, k1, m2, k2, top)
     return y, unwrap(m_y), unwrap(k_y), unwrap(zero_point)
 
@@ -131,7 +167,7 @@ def _output_scale(
     return np.where(carried, m_y >> 1, m_y), k1 + k2 + shift - carried
 
 
-def requantize(tensor: DyadicTensor, bits: int) -> DyadicTensor:
+def requantize(tensor: DyadicTensor, bits: int, anchor: Anchor = "minimum") -> DyadicTensor:
     """`di_requantize` of a tensor whose scale is one per row [..., 1] (or one for all): codes, m, k, zero point anew.
 
     Raises:
@@ -141,7 +177,7 @@ def requantize(tensor: DyadicTensor, bits: int) -> DyadicTensor:
         if part.ndim and part.shape[-1] != 1:
             raise InputError(f"{name} has {part.shape[-1]} values along the channels; bring each row to one scale")
     m, k = (part[..., 0] if part.ndim else part for part in (tensor.m, tensor.k))
-    y, *scale = di_requantize(tensor.centered, m, k, 1, 0, bits)
+    y, *scale = di_requantize(tensor.centered, m, k, 1, 0, bits, anchor)
     m_y, k_y, zero_point = (np.asanyarray(part)[..., None] for part in scale)
     return DyadicTensor(y, m_y, k_y, zero_point)
 

@@ -6,12 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .arithmetic import WORD_BITS, IntegerLike, Integers, as_integers, require_scale
+from .arithmetic import WORD_BITS, IntegerLike, Integers, as_integers, require_scale, require_width
 from .exponential import di_exp, exp_guard_bits
 from .requantization import di_requantize, require_bits
-
-FINEST_EXPONENT = 40
-"""Finer score scales change nothing: 16-bit codes at 255 / 2**40 differ by less than 2**-16 nats altogether."""
 
 Mask = NDArray[np.bool_]
 
@@ -46,6 +43,7 @@ def integer_softmax(
         raise InputError("x is a single number; pass rows [..., keys]")
     if mask is not None:
         e = np.where(mask, e, 0)
+    require_width("the exponentials of a row", e, WORD_BITS - bits - (e.shape[-1] - 1).bit_length())
     total = e.sum(axis=-1, keepdims=True)
     if total.min() < 1:
         raise InputError("a row has no position with a non-zero exponential; x must be 0 at each row's maximum")
@@ -98,7 +96,7 @@ def di_clipped_softmax(
     y = np.where(valid, y, 0)
     x = y - y.max(axis=-1, keepdims=True)
     m_y, k_y = np.asanyarray(m_y)[..., None], np.asanyarray(k_y)[..., None]
-    return integer_softmax(x, m_y, np.minimum(k_y, FINEST_EXPONENT), bits, guard_bits, valid)
+    return integer_softmax(x, m_y, k_y, bits, guard_bits, valid)
 
 
 def _per_row(scale: Integers) -> Integers:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import InputError
-from .arithmetic import IntegerLike, Integers, as_integers, require_width
+from .arithmetic import WORD_BITS, IntegerLike, Integers, as_integers, require_width
 from .exponential import di_exp, exp_guard_bits
 from .requantization import DyadicTensor, require_bits
 
@@ -52,6 +52,7 @@ def di_sigmoid(
         other, _ = di_exp(-highest, m, k, guard)
     else:
         raise InputError(f"form is {form!r}; choose stable or shared_max")
+    require_width("the exponentials", chosen, WORD_BITS - 1 - bits)
     total = np.maximum(chosen + other, 1)
     return ((chosen << (bits - 1)) + (total >> 1)) // total
 
@@ -82,7 +83,7 @@ def di_swiglu(
     x1, x2 = gate.centered, up.centered
     argument, exponent = _smoothed(x1, gate.k, smooth)
     sigmoid = di_sigmoid(argument, gate.m, exponent, bits, guard_bits, form)
-    require_width("gate * sigmoid", x1 * sigmoid, 62 - int(np.abs(x2).max()).bit_length())
+    require_width("gate * sigmoid", x1 * sigmoid, WORD_BITS - int(np.abs(x2).max()).bit_length())
     return DyadicTensor(x1 * sigmoid * x2, gate.m * up.m, gate.k + up.k + (bits - 1), np.zeros_like(gate.zero_point))
 
 

@@ -69,13 +69,21 @@ def test_scales_may_differ_by_row():
     assert t.tolist() == [[12], [22]]
 
 
-@given(st.integers(1, 255), st.integers(-8, 40))
+@given(st.integers(1, 2**20), st.integers(-8, 200))
 def test_recommended_guard_bits_bring_t_into_its_range(m: int, k: int):
     guard_bits = exp_guard_bits(m, k)
     _, t = di_exp(0, m, k, guard_bits)
-    assert t >= 2**12
+    assert 2**12 <= t <= 2**31
     if guard_bits > 0:
         assert t <= 2**13
+    if guard_bits < 0:
+        assert t >= 2**30
+
+
+def test_a_negative_guard_keeps_the_value():
+    x, m, k = -(2**50), 3, 52
+    e, t = di_exp(x, m, k, exp_guard_bits(m, k))
+    assert abs(e / t - math.exp(x * m / 2**k)) < 0.045
 
 
 def test_far_below_zero_is_zero():
@@ -89,8 +97,7 @@ def test_far_below_zero_is_zero():
         ((-1, 0, 4), "m, k: m is 0, so the scale is not positive; pass m >= 1"),
         ((-1, 255, 7), "m, k: a step of the scale is above 1.39, so t is 0; pass guard_bits=exp_guard_bits(m, k)"),
         ((-1, 1, -2), "m, k: a step of the scale is above 1.39, so t is 0; pass guard_bits=exp_guard_bits(m, k)"),
-        ((-1, 1, 4, -1), "guard_bits holds -1; pass 0 or more"),
-        ((-1, 1, 60, 2), "k + guard_bits reaches 62; at most 61 fit int64"),
+        ((-1, 1, 60, 2), "k + guard_bits reaches 62 where 61 fit int64; pass guard_bits=exp_guard_bits(m, k)"),
         (
             (-(2**60), 1, 4, 3),
             "x with its guard bits needs 61 bits where 59 are left of int64; shift it right and lower its k",

@@ -93,6 +93,10 @@ def test_tiny_scale_does_not_overflow_the_clip():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (
+            lambda: integer_softmax([0, -1], 1, 60, guard_bits=0),
+            "the exponentials of a row needs 61 bits where 53 are left of int64; shift it right and lower its k",
+        ),
         (lambda: integer_softmax(-1, 1, 4), "x is a single number; pass rows [..., keys]"),
         (
             lambda: integer_softmax([-900, -900], 255, 8),
