@@ -17,7 +17,6 @@ from ..formats.weight_format import PackedWeights, WeightQuantizer
 from ..formats.weight_quantizers import read_weights
 from .calibration import Fisher, Hessians, Progress
 from .decoder import Decoder
-from .tokenizer import Tokenizer
 from .weights import MODULE_LINEARS, Linear
 
 PackedLinears = Mapping[tuple[int, str], PackedWeights]
@@ -74,7 +73,7 @@ def with_linears(decoder: Decoder, packed: PackedLinears) -> Decoder:
         linears[layer][name] = Linear(weights, linears[layer][name].bias)
         digest.update(f"{layer}.{name}".encode() + weights.to_bytes())
     layers = [replace(layer, linears=own) for layer, own in zip(decoder.weights.layers, linears, strict=True)]
-    return Decoder(replace(decoder.weights, layers=layers), _tokenizer(decoder), digest.hexdigest())
+    return decoder.with_weights(replace(decoder.weights, layers=layers), digest.hexdigest())
 
 
 def average_bits(packed: PackedLinears, bits: Callable[[PackedWeights], float]) -> float:
@@ -142,13 +141,6 @@ def _linears(decoder: Decoder) -> Iterator[tuple[int, str]]:
     for layer, weights in enumerate(decoder.weights.layers):
         for name in weights.linears:
             yield layer, name
-
-
-def _tokenizer(decoder: Decoder) -> Tokenizer | None:
-    try:
-        return decoder.tokenizer
-    except InputError:
-        return None
 
 
 def _file_name(layer: int, name: str) -> str:
