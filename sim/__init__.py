@@ -6,6 +6,7 @@ from .model import ModelResult, simulate_model
 from .result import Energy, GemmRun, SimulationResult
 from .simulate import simulate
 from .technology import Technology, load_technology, technology_names
+from .timeline import Timeline
 
 __all__ = [
     "Architecture",
@@ -14,6 +15,7 @@ __all__ = [
     "ModelResult",
     "SimulationResult",
     "Technology",
+    "Timeline",
     "architecture_names",
     "load_architecture",
     "load_technology",

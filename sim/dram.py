@@ -23,7 +23,7 @@ class Request(NamedTuple):
 
 
 class Served(NamedTuple):
-    """When a request moved, in cycles of the machine."""
+    """When a request moved: ends of the cycles in which its first and its last bits did."""
 
     start: int
     stop: int
@@ -77,7 +77,7 @@ class FlatDram:
         start = max(self.free, now)
         self.free = start + request.bits / self.bits_per_cycle
         self.bits += request.bits
-        return Served(int(start), math.ceil(self.free))
+        return Served(math.ceil(start), math.ceil(self.free))
 
     def report(self) -> DramReport:
         """Bits moved and the time that they took."""

@@ -14,8 +14,9 @@ import simpy
 
 from ..formats import latency
 from .dram import Dram, DramReport, Request
-from .plan import Block, Plan
+from .plan import Block, Plan, Step
 from .problem import Problem
+from .timeline import Timeline
 
 Process = Generator[simpy.Event, None, None]
 
@@ -93,21 +94,21 @@ class Buffer:
         self.strips = Slots(self.environment, f"a strip of {self.name}")
 
 
-def run_events(problem: Problem, plan: Plan, dram: Dram) -> EventReport:
-    """Run one GeMM.
+def run_events(problem: Problem, plan: Plan, dram: Dram, timeline: Timeline | None = None) -> EventReport:
+    """Run one GeMM, and note what the units do if there is a timeline.
 
     Raises:
         DeadlockError: nobody can go on; a plan that takes more than it frees.
     """
-    machine = Machine(problem, plan, dram)
-    return machine.run()
+    return Machine(problem, plan, dram, timeline).run()
 
 
 class Machine:
     """The units of the accelerator and the room between them."""
 
-    def __init__(self, problem: Problem, plan: Plan, dram: Dram) -> None:
+    def __init__(self, problem: Problem, plan: Plan, dram: Dram, timeline: Timeline | None = None) -> None:
         self.environment = simpy.Environment()
+        self.timeline = timeline
         self.problem = problem
         self.plan = plan
         self.dram = dram
@@ -138,42 +139,62 @@ class Machine:
 
     def _load(self, requests: Iterable[Request], buffer: Buffer) -> Process:
         """Fetch strips in order, each as soon as its buffer has a place."""
-        environment, who = self.environment, f"loader of {buffer.name}"
+        environment, timeline, who = self.environment, self.timeline, f"loader of {buffer.name}"
         for request in requests:
             if wait := buffer.places.take(who):
                 yield wait
             now = int(environment.now)
-            if delay := self.dram.serve(now, request).stop - now:
-                yield environment.timeout(delay)
+            served = self.dram.serve(now, request)
+            if served.stop > now:
+                yield environment.timeout(served.stop - now)
             buffer.strips.give()
+            if timeline:
+                timeline.transfer(f"loader of {request.tensor}", "strip", *served, request.bits)
+                timeline.filled(request.tensor, request.bits, served.stop)
 
     def _multiply(self) -> Process:
         """The array: wait for operands, work, free their places, hand results on."""
-        environment, resident, stream, results = self.environment, self.resident, self.stream, self.results
-        waiting = self.waiting
+        environment, resident, stream = self.environment, self.resident, self.stream
         for step in self.plan.steps():
-            began = environment.now
-            if step.takes_resident and (wait := resident.strips.take("array")):
-                yield wait
-                waiting.resident += int(environment.now - began)
-                began = environment.now
-            if step.takes_stream and (wait := stream.strips.take("array")):
-                yield wait
-                waiting.stream += int(environment.now - began)
+            if step.takes_resident:
+                yield from self._wait(resident.strips, "resident")
+            if step.takes_stream:
+                yield from self._wait(stream.strips, "stream")
+            began = int(environment.now)
             yield environment.timeout(step.cycles)
             if step.frees_resident:
                 resident.places.give(step.frees_resident)
             if step.frees_stream:
                 stream.places.give()
+            if self.timeline:
+                self._note_step(step, began, self.timeline)
             if step.block is not None:
-                began = environment.now
-                if wait := results.places.take("array"):
-                    yield wait
-                    waiting.results += int(environment.now - began)
+                yield from self._wait(self.results.places, "results")
                 self.finished.append((int(environment.now), step.block))
-                results.strips.give()
+                self.results.strips.give()
         self.finished.append(None)
-        results.strips.give()
+        self.results.strips.give()
+
+    def _wait(self, slots: Slots, what: str) -> Process:
+        """Let the array take one, and count the cycles if it has to wait."""
+        wait = slots.take("array")
+        if wait is None:
+            return
+        began = int(self.environment.now)
+        yield wait
+        waited = int(self.environment.now) - began
+        setattr(self.waiting, what, getattr(self.waiting, what) + waited)
+        if self.timeline:
+            self.timeline.span("array", f"wait for {slots.name}", began, began + waited)
+
+    def _note_step(self, step: Step, began: int, timeline: Timeline) -> None:
+        now, details = int(self.environment.now), {}
+        if step.block is not None:
+            tokens, channels = step.block
+            details = {"tokens": f"{tokens.start}..{tokens.stop}", "channels": f"{channels.start}..{channels.stop}"}
+        timeline.span("array", "multiply", began, now, **details)
+        timeline.freed(self.plan.resident_tensor, step.frees_resident, now)
+        timeline.freed(self.plan.stream_tensor, int(step.frees_stream), now)
 
     def _write(self) -> Process:
         """Store finished blocks in order, each when its last tile has left the collector and the compressor.
@@ -181,7 +202,7 @@ class Machine:
         Both work on one tile of the array at a time and as fast as the array, so the earlier tiles of a block have left
         when the last one comes.
         """
-        environment, results, problem = self.environment, self.results, self.problem
+        environment, results, problem, timeline = self.environment, self.results, self.problem, self.timeline
         delay = latency.PE_RESULT_CYCLES + (latency.BPC_LATENCY_CYCLES if problem.compress_cycles else 0)
         collected = compressed = 0
         while True:
@@ -192,11 +213,23 @@ class Machine:
             now, block = finished
             collected = max(collected, now) + problem.collect_cycles
             compressed = max(compressed, collected) + problem.compress_cycles
+            if timeline:
+                timeline.span("collector", "last tile", collected - problem.collect_cycles, collected)
+                timeline.span("compressor", "last groups", compressed - problem.compress_cycles, compressed)
             if (wait := compressed + delay - int(environment.now)) > 0:
                 yield environment.timeout(wait)
-            stored = now = int(environment.now)
-            for request in self.plan.result_requests(block):
-                stored = self.dram.serve(now, request).stop
-            if stored > now:
-                yield environment.timeout(stored - now)
+            yield from self._store(block)
             results.places.give()
+
+    def _store(self, block: Block) -> Process:
+        now = int(self.environment.now)
+        requests = list(self.plan.result_requests(block))
+        served = [self.dram.serve(now, request) for request in requests]
+        if not served:
+            return
+        stop = max(each.stop for each in served)
+        if stop > now:
+            yield self.environment.timeout(stop - now)
+        if self.timeline:
+            bits = sum(request.bits for request in requests)
+            self.timeline.transfer("writer", "results", min(each.start for each in served), stop, bits)

@@ -181,7 +181,7 @@ class HbmDram:
             began, done = min(began, first), max(done, last)
             start += size
         self.bits += request.bits
-        return Served(int(min(began, done) * self.cycles_per_ns), math.ceil(done * self.cycles_per_ns))
+        return Served(math.ceil(began * self.cycles_per_ns), math.ceil(done * self.cycles_per_ns))
 
     def report(self) -> DramReport:
         """Bits, time on the buses as a share of all channels, and how the bursts found their rows."""

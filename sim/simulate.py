@@ -18,6 +18,7 @@ from .result import Energy, GemmRun, Level, SimulationResult
 from .search import Objective, best_tiling, energy
 from .technology import Technology, load_technology
 from .tiling import Tiling, chosen_tiling, model_tilings
+from .timeline import Timeline
 
 if TYPE_CHECKING:
     from .hbm import Memory
@@ -63,6 +64,7 @@ def simulate(
     tiling: str = "search",
     memory: str | Path = "flat",
     cache_bits: int | None = None,
+    timeline: Timeline | None = None,
 ) -> SimulationResult:
     """Time GeMMs one after the other and count their energy.
 
@@ -81,19 +83,24 @@ def simulate(
         memory: ``"flat"``, the technology's bandwidth; at level ``"events"`` also a memory with rows and refresh, by
             name or by the path of a YAML file (`hbm.load_memory`).
         cache_bits: M to which the results of ``qkv`` are compressed on Anda; None leaves them FP16.
+        timeline: collects what the units do, at level ``"events"``; of a GeMM that repeats, the first one.
 
     Raises:
         InputError: nothing to simulate, an unknown level, architecture, technology, objective, tiling, memory or
             module, or too small a buffer.
     """
     setup = make_setup(architecture, level, technology, objective, tiling, memory)
+    if timeline is not None and level != "events":
+        raise InputError(f"timeline: level {level} has no events; use level events")
     used = setup.machine.precision(precision)
     work = list(gemms)
     if not work:
         raise InputError("gemms: there are none; give at least one GeMM")
     shapes = [problem(gemm, setup.machine, used, cache_bits) for gemm in work]
     chosen = setup.tilings(shapes)
-    runs = tuple(_run(gemm, shape, choice, setup) for gemm, shape, choice in zip(work, shapes, chosen, strict=True))
+    runs = tuple(
+        _run(gemm, shape, choice, setup, timeline) for gemm, shape, choice in zip(work, shapes, chosen, strict=True)
+    )
     return _total(runs, used, setup)
 
 
@@ -121,13 +128,15 @@ def make_setup(
     return Setup(machine, process, unit_costs(machine, process), level, objective, tiling, rows)
 
 
-def _run(gemm: Gemm, shape: Problem, tiling: Tiling, setup: Setup) -> GemmRun:
+def _run(gemm: Gemm, shape: Problem, tiling: Tiling, setup: Setup, timeline: Timeline | None) -> GemmRun:
     moved, report = closed.traffic(shape, tiling), None
     if setup.level == "events":
         from .events import run_events
 
-        report = run_events(shape, Plan(shape, tiling), setup.dram(moved))
+        report = run_events(shape, Plan(shape, tiling), setup.dram(moved), timeline)
         cycles = report.cycles
+        if timeline is not None:
+            timeline.finish(f"{gemm.module} {gemm.tokens}x{gemm.in_channels}x{gemm.out_channels}", cycles)
     else:
         cycles = closed.cycles(shape, moved.dram_bits, setup.costs.dram_bits_per_cycle)
     used = energy(shape, moved, setup.costs, cycles)
