@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 OUT ?= reports/$(shell date +%Y%m%d-%H%M%S)
 WORKERS ?= 2
 
-.PHONY: run test check lint types fetch test-lowest benchmark clean
+.PHONY: run test check lint types fetch figures test-lowest benchmark clean
 
 run: fetch
 	$(BIN)/anda report --model smollm2-135m --out $(OUT)
@@ -25,6 +25,13 @@ types: $(STAMP)
 
 fetch: $(STAMP)
 	$(BIN)/anda fetch
+
+# The figures that the README shows, from a fresh run of the main job.
+figures: fetch
+	rm -rf build/figures
+	$(BIN)/anda report --model smollm2-135m --out build/figures
+	mkdir -p docs/figures
+	cp build/figures/figures/*.png docs/figures
 
 benchmark: $(STAMP)
 	$(BIN)/pytest tests/benchmarks --benchmark-only --override-ini addopts="--import-mode=importlib"

@@ -8,8 +8,48 @@ from typing import Annotated, Any
 
 import typer
 
+
+def require_new_file(field: str, path: Path | str | None) -> None:
+    """Refuse, before any work, a file that exists or whose folder does not.
+
+    Raises:
+        InputError: it is such a file.
+    """
+    if path is None:
+        return
+    from ...formats import InputError
+
+    if Path(path).exists():
+        raise InputError(f"{field}: {path} exists and is not overwritten; name another file")
+    if not Path(path).parent.is_dir():
+        raise InputError(f"{field}: there is no folder {Path(path).parent}; make it or name another file")
+
+
+def write_new_file(field: str, path: Path | str, text: str) -> None:
+    """Write a file that does not exist yet.
+
+    Raises:
+        InputError: it exists, or cannot be written.
+    """
+    from ...formats import InputError
+
+    require_new_file(field, path)
+    try:
+        with Path(path).open("x", encoding="utf-8") as file:
+            file.write(text + "\n")
+    except OSError as error:
+        raise InputError(f"{field}: {path} cannot be written ({error.strerror}); name another file") from None
+
+
+def _check_json(destination: str | None) -> str | None:
+    if destination != "-":
+        require_new_file("json", destination)
+    return destination
+
+
 JsonOption = Annotated[
-    str | None, typer.Option("--json", metavar="-|FILE", help="Write JSON to stdout (-) or to a new file.")
+    str | None,
+    typer.Option("--json", metavar="-|FILE", help="Write JSON to stdout (-) or to a new file.", callback=_check_json),
 ]
 
 
@@ -18,16 +58,8 @@ def write_json(document: Any, destination: str) -> None:
     text = json.dumps(document, indent=2, allow_nan=False)
     if destination == "-":
         print(text)
-        return
-    from ...formats import InputError
-
-    try:
-        with Path(destination).open("x", encoding="utf-8") as file:
-            file.write(text + "\n")
-    except FileExistsError:
-        raise InputError(f"--json: {destination} exists; remove it or name another file") from None
-    except OSError as error:
-        raise InputError(f"--json: cannot write {destination} ({error.strerror}); name a writable file") from error
+    else:
+        write_new_file("json", destination, text)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -36,13 +68,14 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
     for index, column in enumerate(columns):
         numbers = all(_is_number(row[index]) for row in rows)
         table.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False, emoji=False)
+    console.print(title, table, sep="\n")
 
 
 def _is_number(cell: object) -> bool:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .output import JsonOption, note, print_table, write_json
+from .output import JsonOption, note, print_table, require_new_file, write_json, write_new_file
 
 app = typer.Typer()
 
@@ -24,17 +24,15 @@ def verilog(
     max_mantissa_bits: Annotated[int | None, typer.Option("--max-mantissa-bits", help="Largest M.")] = None,
 ) -> None:
     """Write a circuit as Verilog."""
-    from ...formats import InputError
     from ...rtl import to_verilog
 
     given = {"lanes": lanes, "weight_bits": weight_bits, "max_mantissa_bits": max_mantissa_bits}
-    if out is not None and out.exists():
-        raise InputError(f"out: {out} exists and is not overwritten; name another file")
+    require_new_file("out", out)
     text = to_verilog(design, **{name: value for name, value in given.items() if value is not None})
     if out is None:
         print(text)
         return
-    out.write_text(text, encoding="utf-8")
+    write_new_file("out", out, text)
     note(f"wrote {out} ({len(text.splitlines())} lines)")
 
 
@@ -49,11 +47,9 @@ def check(
     json: JsonOption = None,
 ) -> None:
     """Run the PE and a compressor lane on a slice of a trace, and compare with the format bit for bit."""
-    from ...formats import InputError
     from ..circuit_check import check_circuits, check_records
 
-    if vcd is not None and vcd.exists():
-        raise InputError(f"vcd: {vcd} exists and is not overwritten; name another file")
+    require_new_file("vcd", vcd)
     checks = check_circuits(trace, _widths(m), layer=layer, tokens=tokens, outputs=outputs, vcd=vcd)
     records = check_records(checks)
     if json is not None:

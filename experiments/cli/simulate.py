@@ -35,13 +35,13 @@ def simulate(
     if (model is None) == (gemm is None):
         raise InputError("model: give either --model NAME or --gemm TxKxN")
     bits = _precision(precision, m)
-    if bits is not None and fixed_precision(arch):
-        note(f"precision: {arch} has its own width; the one given does not apply")
     machine = {"level": level, "technology": technology, "objective": objective, "tiling": tiling}
     if gemm is not None:
         record = simulate_gemm(gemm, arch, bits, **machine)
     else:
         record = simulate_model(model or "", arch, bits, tokens=tokens, context=context, phase=phase, **machine)
+    if bits is not None and fixed_precision(arch):
+        note(f"precision: {arch} has its own width; the one given does not apply")
     if json is not None:
         write_json(record, json)
     else:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .output import JsonOption, note, print_table, write_json
+from .output import JsonOption, note, print_table, require_new_file, write_json
 
 app = typer.Typer()
 
@@ -25,12 +25,10 @@ def capture(
     split: Annotated[str, typer.Option("--split", help="calibration or heldout.")] = "calibration",
 ) -> None:
     """Run a model on real text and save the FP16 activations that enter qkv, o, u and d, with the weights."""
-    from ...formats import InputError
     from ...workloads import capture_trace, load_blocks, load_decoder
 
     kept = _layers(layers)
-    if out.exists():
-        raise InputError(f"out: {out} exists and is not overwritten; name another file")
+    require_new_file("out", out)
     decoder = load_decoder(model)
     blocks = load_blocks(decoder.tokenizer, text, split, tokens=max(tokens, 2), blocks=1)
     capture_trace(decoder, blocks, layers=kept, tokens=tokens).save(out)

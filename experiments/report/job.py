@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ...formats import InputError
 from ...workloads import capture_trace, load_blocks, load_decoder
 from ..circuit_check import check_circuits
+from ..folder import is_free, make_folder
 from ..progress import stage
 from .evaluation import measure_points
 from .figures import save_figures
@@ -42,12 +43,13 @@ def run_report(model: str, out: Path | str) -> pd.DataFrame:
         InputError: the model is unknown or not fetched, or `out` is not an empty folder.
     """
     start = time.monotonic()
-    folder = _empty_folder(Path(out))
+    folder = Path(out)
+    if not is_free(folder):
+        raise InputError(f"out: {folder} is not an empty folder and is not overwritten; name another one")
     plan = list(plan_points())
-    with stage("loading the model and the text", 1) as advance:
-        decoder = load_decoder(model)
-        blocks = load_blocks(decoder.tokenizer, "wiki", SPLIT, BLOCK_TOKENS, BLOCKS)
-        advance(1)
+    decoder = load_decoder(model)
+    blocks = load_blocks(decoder.tokenizer, "wiki", SPLIT, BLOCK_TOKENS, BLOCKS)
+    make_folder(folder)
     with stage("capturing activations", 1) as advance:
         trace = capture_trace(decoder, blocks, TRACE_LAYERS, TRACE_TOKENS)
         trace.save(folder / "trace.safetensors")
@@ -65,10 +67,3 @@ def run_report(model: str, out: Path | str) -> pd.DataFrame:
         write_pages(frame, facts, folder)
         advance(1)
     return frame
-
-
-def _empty_folder(folder: Path) -> Path:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"out: {folder} is not an empty folder and is not overwritten; name another one")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

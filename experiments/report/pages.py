@@ -80,7 +80,7 @@ def summary(frame: pd.DataFrame, checks: Sequence[CircuitCheck]) -> list[str]:
     """The answers, in sentences."""
     measured = frame[frame["loss_percent"].notna()]
     cheapest_first = measured.sort_values("bops_saving", ascending=False)
-    verdicts = [(row, _verdict(row)) for row in cheapest_first.to_dict("records")]
+    verdicts = [(row, verdict(row)) for row in cheapest_first.to_dict("records")]
     sentences: list[str] = []
     for wanted, text in (("below", "below 1 % loss beyond doubt"), ("undecided", "within reach of 1 % but undecided")):
         row = next((row for row, verdict in verdicts if verdict == wanted), None)
@@ -96,7 +96,7 @@ def summary(frame: pd.DataFrame, checks: Sequence[CircuitCheck]) -> list[str]:
     return sentences
 
 
-def _verdict(row: Mapping[Any, Any]) -> str:
+def verdict(row: Mapping[Any, Any]) -> str:
     """Where a loss lies against the tolerance: below, above, or undecided."""
     distance = row["loss_percent"] - 100 * TOLERANCE
     if abs(distance) <= DECISION_ERRORS * row["standard_error_percent"]:
@@ -121,7 +121,7 @@ def table_rows(frame: pd.DataFrame) -> list[tuple[str, ...]]:
     """The table's cells as text: for the pages and the terminal."""
     return [
         (
-            row["label"] if row["precision"] is None else f"anda {row['precision']}",
+            f"anda {row['precision']}" if isinstance(row["precision"], str) else row["label"],
             _number(row["loss_percent"], "+.2f"),
             _number(row["standard_error_percent"], ".2f"),
             _number(row["tokens"], ",.0f"),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...formats import InputError
+from ..folder import is_free, make_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,9 +50,9 @@ class SweepStore:
             if _read_manifest(manifest) != sweep:
                 raise InputError(f"out: {self.folder} holds another sweep and is not overwritten; name another folder")
             return
-        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+        if not is_free(self.folder):
             raise InputError(f"out: {self.folder} is not empty and holds no sweep; name another folder")
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         write_atomically(manifest, json.dumps(sweep, indent=2).encode())
 
     def finished(self) -> dict[str, dict[str, Any]]:

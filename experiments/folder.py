@@ -1,0 +1,24 @@
+"""Output folders: never one that holds something else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..formats import InputError
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"out: {folder} cannot be made ({error.strerror}); name another folder") from None
+
+
+def is_free(folder: Path) -> bool:
+    """Whether nothing is at this path, or an empty folder."""
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))

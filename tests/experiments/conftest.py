@@ -1,0 +1,46 @@
+"""Makes the helper modules of this folder importable, and runs the command `anda` in this process."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+class Answer(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def anda(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """Run one command line."""
+    from anda_codesign.experiments.cli import main
+
+    def run(*arguments: object) -> Answer:
+        capsys.readouterr()
+        status = main([str(argument) for argument in arguments])
+        return Answer(status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def refused(anda: Callable[..., Answer]) -> Callable[..., str]:
+    """Run a command line that is wrong: one line on stderr, nothing on stdout, exit status 2. The line without its head."""
+
+    def run(*arguments: object) -> str:
+        answer = anda(*arguments)
+        assert answer.out == ""
+        head, _, message = answer.err.partition("anda: error: ")
+        assert head == ""
+        assert message.count("\n") == 1
+        assert message.endswith("\n")
+        assert answer.status == 2
+        return message.removesuffix("\n")
+
+    return run

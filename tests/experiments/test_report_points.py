@@ -1,0 +1,69 @@
+import pytest
+from anda_codesign.experiments.report.figures import FIGURES, save_figures
+from anda_codesign.experiments.report.pages import TABLE_COLUMNS, table_rows, verdict
+from anda_codesign.experiments.report.plan import BLOCKS, plan_points
+from anda_codesign.experiments.report.points import points_frame
+from synthetic import points
+
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+
+
+def test_relative_columns_are_against_the_baseline():
+    frame = points_frame(points()).set_index("label")
+    baseline = frame.loc["fp-fp"]
+    assert (baseline["speedup"], baseline["energy_saving"], baseline["area_ratio"]) == (1.0, 1.0, 1.0)
+    seven = frame.loc["M = 7"]
+    assert seven["speedup"] == pytest.approx(baseline["cycles"] / seven["cycles"])
+    assert seven["energy_saving"] == pytest.approx(baseline["energy_pj"] / seven["energy_pj"])
+    assert seven["loss_percent"] == pytest.approx(0.8)
+
+
+def test_energy_parts_sum_to_the_total():
+    frame = points_frame(points())
+    total = frame["compute_pj"] + frame["sram_pj"] + frame["dram_pj"]
+    assert total.to_numpy() == pytest.approx(frame["energy_pj"].to_numpy())
+
+
+def test_one_module_points_name_their_module():
+    frame = points_frame(points())
+    single = frame[frame["kind"] == "one module"]
+    assert set(single["module"]) == {"qkv", "o", "u", "d"}
+    assert single[single["module"] == "o"]["label"].tolist() == ["o at 4", "o at 5", "o at 6"]
+
+
+def test_table_rows_fit_the_columns_and_leave_unmeasured_losses_empty():
+    rows = table_rows(points_frame(points()))
+    assert {len(row) for row in rows} == {len(TABLE_COLUMNS)}
+    assert rows[0][:4] == ("fp-fp", "", "", "")
+    assert rows[6][0] == "anda 4,4,4,4"
+    assert rows[6][1] == "+750.00"
+
+
+@pytest.mark.parametrize(
+    ("loss", "error", "expected"),
+    [(0.5, 0.1, "below"), (0.8, 0.1, "undecided"), (1.2, 0.1, "undecided"), (8.0, 0.4, "above"), (-0.4, 0.1, "below")],
+)
+def test_a_loss_is_decided_three_standard_errors_from_the_tolerance(loss: float, error: float, expected: str):
+    assert verdict({"loss_percent": loss, "standard_error_percent": error}) == expected
+
+
+def test_the_plan_covers_the_cliff_and_every_module():
+    plan = list(plan_points())
+    uniform = {point.precision[0] for point in plan if point.kind == "uniform"}
+    assert uniform >= {4, 5, 6, 7, 8}
+    single = {point.precision for point in plan if point.kind == "one module"}
+    assert {precision.index(min(precision)) for precision in single} == {0, 1, 2, 3}
+    assert all(2 <= point.blocks <= BLOCKS for point in plan), "a standard error needs two blocks"
+
+
+def test_figures_are_written_as_png_and_svg_and_twice_alike(tmp_path):
+    frame = points_frame(points())
+    first = save_figures(frame, tmp_path / "a")
+    second = save_figures(frame, tmp_path / "b")
+    assert sorted(path.name for path in first) == sorted(
+        f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")
+    )
+    for path in first:
+        content = path.read_bytes()
+        assert content.startswith(PNG_MAGIC if path.suffix == ".png" else b"<?xml")
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
