@@ -7,6 +7,7 @@ from .hooks import AndaActivations, AndaArithmetic, Fp16Activations
 from .load import load_decoder
 from .perplexity import PairedLoss, evaluate, paired_loss
 from .precision import MODULES, Precision
+from .prefix import LayeredActivations, PrefixCache
 from .sequential import Verdict, sequential_test
 from .shapes import ModelShape, model_names, model_shape
 from .synthetic import synthetic_decoder
@@ -23,10 +24,12 @@ __all__ = [
     "Decoder",
     "Fp16Activations",
     "Gemm",
+    "LayeredActivations",
     "ModelShape",
     "ModuleArithmetic",
     "PairedLoss",
     "Precision",
+    "PrefixCache",
     "TextBlocks",
     "Tokenizer",
     "Trace",

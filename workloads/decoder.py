@@ -93,9 +93,13 @@ class Decoder:
         x = self.weights.embedding[tokens]
         if self.weights.positions is not None:
             x += self.weights.positions[: len(tokens)]
-        for block in self._blocks[:layers]:
-            block.forward(x, hook)
+        self.run(x, range(self.shape.layers)[:layers], hook)
         return x
+
+    def run(self, x: FloatArray, layers: Iterable[int], hook: Hook | None = None) -> None:
+        """Run some blocks on the residual stream ``[tokens, hidden]`` of one sequence, in place."""
+        for layer in layers:
+            self._blocks[layer].forward(x, hook)
 
     def logits(self, tokens: NDArray[np.int32], hook: Hook | None = None) -> FloatArray:
         """Logits of the next token after each token: float32 ``[tokens, vocabulary]``."""
@@ -108,9 +112,16 @@ class Decoder:
             blocks: int32 ``[blocks, tokens]``, independent sequences.
             hook: sees and replaces the inputs of the modules' GeMMs, or computes them.
         """
-        return np.stack(
-            [operators.token_nll(self._final(self.hidden(block, hook)[:-1]), self._head, block[1:]) for block in blocks]
-        )
+        return np.stack([self.token_nll(self.hidden(block, hook), block) for block in blocks])
+
+    def token_nll(self, hidden: FloatArray, tokens: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Negative log-likelihood of ``tokens[1:]``, in nats: float64 ``[tokens - 1]``.
+
+        Args:
+            hidden: the residual stream after the last block, ``[tokens, hidden]``.
+            tokens: the sequence, int32 ``[tokens]``.
+        """
+        return operators.token_nll(self._final(hidden[:-1]), self._head, tokens[1:])
 
     @property
     def _head(self) -> FloatArray:

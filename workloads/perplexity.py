@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .. import formats
 from ..formats import InputError
-from .decoder import ActivationHook, Decoder, ModuleArithmetic
+from .decoder import ActivationHook, ModuleArithmetic
 from .text import TextBlocks
 
 
@@ -72,8 +72,18 @@ class DescribedActivations(ActivationHook, Protocol):
 DescribedHook = DescribedActivations | ModuleArithmetic
 
 
+class Evaluator(Protocol):
+    """What `evaluate` needs of a decoder."""
+
+    sha256: str
+
+    def nll(self, blocks: NDArray[np.int32], hook: DescribedHook, /) -> NDArray[np.float64]:
+        """See `Decoder.nll`."""
+        ...
+
+
 def evaluate(
-    decoder: Decoder,
+    decoder: Evaluator,
     blocks: TextBlocks,
     hook: DescribedHook,
     cache_dir: Path | None = None,
@@ -82,7 +92,7 @@ def evaluate(
     """The NLL of each block: float64 ``[blocks, tokens - 1]``, in nats.
 
     Args:
-        decoder: the model.
+        decoder: the model, a `Decoder` or a `PrefixCache` of one.
         blocks: the text.
         hook: the activations' number format.
         cache_dir: folder that keeps every finished block by the hash of model, tokens, format and program; a later
@@ -103,7 +113,7 @@ def evaluate(
     return np.stack(nll)
 
 
-def _key(decoder: Decoder, tokens: NDArray[np.int32], hook: DescribedHook) -> str:
+def _key(decoder: Evaluator, tokens: NDArray[np.int32], hook: DescribedHook) -> str:
     text = hashlib.sha256(tokens.astype("<i4").tobytes()).hexdigest()
     parts = [decoder.sha256, text, hook.description, _program_sha256()]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..formats import InputError
-from .decoder import Decoder
 from .hooks import Fp16Activations
-from .perplexity import DescribedHook, PairedLoss, evaluate, paired_loss
+from .perplexity import DescribedHook, Evaluator, PairedLoss, evaluate, paired_loss
 from .text import TextBlocks
 
 STAGES = (8, 32, 64)
@@ -44,7 +43,7 @@ class Verdict:
 
 
 def sequential_test(
-    decoder: Decoder,
+    decoder: Evaluator,
     blocks: TextBlocks,
     hook: DescribedHook,
     tolerance: float,
