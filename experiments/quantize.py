@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..formats import InputError
-from ..formats.weight_format import WeightQuantizer
+from ..formats import InputError, WeightQuantizer, weight_quantizer
 from ..workloads import Decoder, Fp16Activations, PairedLoss, TextBlocks, evaluate, load_blocks, paired_loss
 from ..workloads.calibration import Fisher, Hessians, fisher_information, hessians
 from ..workloads.requantize import PackedLinears, average_bits, quantize_linears, save_linears, with_linears
@@ -139,22 +138,32 @@ class QuantizationStudy:
             return evaluate(decoder, blocks, Fp16Activations(), self._cache, progress=lambda *_: advance(1))
 
 
-def parse_parameters(assignments: Sequence[str]) -> dict[str, Any]:
-    """Parameters of a method from ``name=value``; a value is a number, true, false, inf or a word.
+def parse_methods(texts: Sequence[str], bits: Sequence[int]) -> list[WeightQuantizer]:
+    """Methods from ``name`` or ``name:parameter=value,…``, each at every width unless it names its own.
 
-    >>> parse_parameters(["group_size=64", "act_order=false", "solver=lloyd", "threshold=inf"])
-    {'group_size': 64, 'act_order': False, 'solver': 'lloyd', 'threshold': inf}
+    A value is a number, true, false, inf or a word.
+
+    >>> [quantizer.parameters for quantizer in parse_methods(["kmeans", "rtn:bits=8,symmetric=true"], [3])]
+    ... # doctest: +NORMALIZE_WHITESPACE
+    [{'bits': 3, 'outlier_fraction': 0.0, 'solver': 'optimal'}, {'bits': 8, 'group_size': 128, 'symmetric': True}]
 
     Raises:
-        InputError: an assignment has no name or no value.
+        InputError: an unknown method or parameter, or a parameter without a value.
     """
-    parameters: dict[str, Any] = {}
-    for assignment in assignments:
-        name, equals, value = assignment.partition("=")
-        if not (name and equals and value):
-            raise InputError(f"set: {assignment!r} is not name=value; write for instance group_size=64")
-        parameters[name] = _parse_value(value)
-    return parameters
+    quantizers: list[WeightQuantizer] = []
+    for text in texts:
+        name, _, assignments = text.partition(":")
+        parameters = dict(_parse_assignment(part) for part in assignments.split(",") if part)
+        widths = [{"bits": width} for width in bits] if bits and "bits" not in parameters else [{}]
+        quantizers += [weight_quantizer(name, **parameters | width) for width in widths]
+    return quantizers
+
+
+def _parse_assignment(text: str) -> tuple[str, bool | int | float | str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise InputError(f"method: {text!r} is no parameter; write for instance rtn:group_size=64")
+    return name, _parse_value(value)
 
 
 def _parse_value(text: str) -> bool | int | float | str:

@@ -9,13 +9,16 @@ from .output import JsonOption, note, print_table, write_json
 
 
 def quantize(
-    method: Annotated[str, typer.Option("--method", help="rtn, gptq, kmeans, squeezellm or spqr.")],
+    method: Annotated[
+        list[str],
+        typer.Option(
+            "--method",
+            metavar="NAME[:PARAMETER=VALUE,…]",
+            help="rtn, gptq, kmeans, squeezellm or spqr, as in spqr:group_size=8,threshold=0.5; may be repeated.",
+        ),
+    ],
     model: Annotated[str, typer.Option("--model", help="The model to quantise.")] = "smollm2-135m",
     bits: Annotated[list[int] | None, typer.Option("--bits", help="Width of a code; may be repeated.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the method; may be repeated."),
-    ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="A new folder for the weights.")] = None,
     blocks: Annotated[int, typer.Option("--blocks", help="Held-out blocks to measure on.")] = 16,
     calibration_blocks: Annotated[int, typer.Option("--calibration-blocks", help="Blocks for Hessians.")] = 24,
@@ -28,15 +31,13 @@ def quantize(
 ) -> None:
     """Quantise all linear layers of a model; print bits per weight and perplexity, and write a folder if asked to."""
     from ...formats import InputError
-    from ...formats.weight_quantizers import weight_quantizer
     from ...workloads import cache_dir, load_decoder
     from ..progress import stage
-    from ..quantize import QuantizationStudy, StudyTexts, parse_parameters
+    from ..quantize import QuantizationStudy, StudyTexts, parse_methods
 
-    parameters = parse_parameters(set_ or [])
-    quantizers = [weight_quantizer(method, **parameters | width) for width in _widths(bits)]
+    quantizers = parse_methods(method, bits or [])
     if out is not None and len(quantizers) > 1:
-        raise InputError("out: holds one model, but several --bits are given; give one")
+        raise InputError(f"out: holds one model, but {len(quantizers)} are asked for; name one method and one --bits")
     if out is not None and out.exists():
         raise InputError(f"out: {out} exists and is not overwritten; name another folder")
     decoder = load_decoder(model)
@@ -69,7 +70,3 @@ def quantize(
             for r in results
         ],
     )
-
-
-def _widths(bits: list[int] | None) -> list[dict[str, int]]:
-    return [{"bits": width} for width in bits] if bits else [{}]

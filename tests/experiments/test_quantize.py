@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from anda_codesign.experiments.progress import Advance
-from anda_codesign.experiments.quantize import QuantizationStudy, StudyTexts, parse_parameters
+from anda_codesign.experiments.quantize import QuantizationStudy, StudyTexts, parse_methods
 from anda_codesign.formats import InputError
 from anda_codesign.formats.weight_quantizers import weight_quantizer
 from anda_codesign.workloads import Fp16Activations, TextBlocks, synthetic_decoder
@@ -102,19 +102,20 @@ def test_bad_sink_weight() -> None:
         Study(sink_weight=0)
 
 
-def test_parameters_of_a_method() -> None:
-    assert parse_parameters(["a=1", "b=0.5", "c=true", "d=false", "e=inf", "f=lloyd"]) == {
-        "a": 1,
-        "b": 0.5,
-        "c": True,
-        "d": False,
-        "e": inf,
-        "f": "lloyd",
-    }
-    for text in ("bits", "=3", "bits="):
-        with pytest.raises(InputError) as error:
-            parse_parameters([text])
-        assert str(error.value) == f"set: {text!r} is not name=value; write for instance group_size=64"
+def test_methods_and_widths() -> None:
+    found = parse_methods(["rtn", "gptq:act_order=false,damping=0.1", "spqr:bits=2,threshold=inf", "kmeans:"], [3, 4])
+    assert [(q.name, q.parameters["bits"]) for q in found] == [
+        ("rtn", 3),
+        ("rtn", 4),
+        ("gptq", 3),
+        ("gptq", 4),
+        ("spqr", 2),
+        ("kmeans", 3),
+        ("kmeans", 4),
+    ]
+    assert found[2] == weight_quantizer("gptq", bits=3, act_order=False, damping=0.1)
+    assert found[4] == weight_quantizer("spqr", bits=2, threshold=inf)
+    assert parse_methods(["kmeans:solver=lloyd"], []) == [weight_quantizer("kmeans", solver="lloyd")]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -132,12 +133,13 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
             ["--method", "awq"],
             "method: there is no weight method 'awq'; choose one of rtn, gptq, kmeans, squeezellm, spqr",
         ),
-        (["--method", "rtn", "--set", "x"], "set: 'x' is not name=value; write for instance group_size=64"),
-        (["--method", "rtn", "--set", "x=1"], "x: rtn has no such parameter; it has bits, group_size, symmetric"),
+        (["--method", "rtn:x"], "method: 'x' is no parameter; write for instance rtn:group_size=64"),
+        (["--method", "rtn:bits="], "method: 'bits=' is no parameter; write for instance rtn:group_size=64"),
+        (["--method", "rtn:x=1"], "x: rtn has no such parameter; it has bits, group_size, symmetric"),
         (["--method", "rtn", "--bits", "1"], "bits: 1 is not valid; choose one of 2 to 8"),
         (
             ["--method", "rtn", "--bits", "3", "--bits", "4", "--out", "x"],
-            "out: holds one model, but several --bits are given; give one",
+            "out: holds one model, but 2 are asked for; name one method and one --bits",
         ),
         (["--method", "rtn", "--out", "."], "out: . exists and is not overwritten; name another folder"),
     ],
