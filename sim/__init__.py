@@ -1,6 +1,7 @@
 """The machine: timing, buffers, DRAM, energy and area."""
 
 from .architecture import Architecture, architecture_names, load_architecture
+from .explain import Explained, explain
 from .gemm_text import parse_gemm
 from .model import ModelResult, simulate_model
 from .result import Energy, GemmRun, SimulationResult
@@ -11,12 +12,14 @@ from .timeline import Timeline
 __all__ = [
     "Architecture",
     "Energy",
+    "Explained",
     "GemmRun",
     "ModelResult",
     "SimulationResult",
     "Technology",
     "Timeline",
     "architecture_names",
+    "explain",
     "load_architecture",
     "load_technology",
     "parse_gemm",

@@ -18,7 +18,7 @@ class UnitCosts:
 
     array_pj_per_cycle: float
     """All elements of the array, in a cycle in which they work."""
-    support_pj_per_cycle: float
+    support_pj_per_cycle: dict[str, float]
     """Compressor, vector unit and controller, in a cycle in which the array runs."""
     vector_pj_per_operation: float
     """One FP16 operation of a lane: taken as that of a multiply-accumulate of the FP16 array, which bounds it above."""
@@ -26,6 +26,11 @@ class UnitCosts:
     dram_pj_per_bit: float
     dram_bits_per_cycle: float
     area_mm2: dict[str, float]
+
+    def compute_pj(self, element_cycles: int, array_cycles: int) -> float:
+        """Energy of array, compressor, vector unit and controller in a run."""
+        support = sum(self.support_pj_per_cycle.values())
+        return element_cycles * self.array_pj_per_cycle + array_cycles * support
 
     def sram_pj(self, bits: SramBits, cycles: int) -> float:
         """Energy of the buffers in a run."""
@@ -75,7 +80,7 @@ def unit_costs(architecture: Architecture, technology: Technology) -> UnitCosts:
     sram, buffer_area = _buffers(architecture, technology, reference, scale)
     return UnitCosts(
         array_pj_per_cycle=array_pj * element.power.value * scale["array"],
-        support_pj_per_cycle=sum(_pj_per_cycle(unit, reference) * scale[name] for name, unit in units.items()),
+        support_pj_per_cycle={name: _pj_per_cycle(unit, reference) * scale[name] for name, unit in units.items()},
         vector_pj_per_operation=array_pj * technology.element("fp-fp").power.value / macs_per_cycle,
         sram=sram,
         dram_pj_per_bit=technology.dram.energy.value,

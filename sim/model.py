@@ -167,7 +167,7 @@ def _fp_int_rows(result: SimulationResult) -> Iterator[ModelRow]:
 def _attention_row(shape: ModelShape, steps: list[AttentionWork], costs: UnitCosts) -> ModelRow:
     cycles = [math.ceil(max(w.array_cycles, w.dram_bits / costs.dram_bits_per_cycle)) for w in steps]
     dram_bits = shape.layers * sum(work.dram_bits for work in steps)
-    compute = (w.element_cycles * costs.array_pj_per_cycle + w.array_cycles * costs.support_pj_per_cycle for w in steps)
+    compute = (costs.compute_pj(work.element_cycles, work.array_cycles) for work in steps)
     sram = (costs.sram_pj(work.sram, taken) for work, taken in zip(steps, cycles, strict=True))
     return ModelRow(
         name="attention",

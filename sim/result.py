@@ -4,7 +4,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..workloads import Gemm, Precision
+from .architecture import Architecture
 from .closed import Traffic
+from .energy import UnitCosts
+from .problem import Problem
+from .technology import Technology
 from .tiling import Tiling
 
 if TYPE_CHECKING:
@@ -37,23 +41,27 @@ class GemmRun:
     """One GeMM of a run; numbers are for one of its `gemm.repeat` products."""
 
     gemm: Gemm
-    mantissa_bits: int
+    problem: Problem
     tiling: Tiling
     cycles: int
-    array_cycles: int
-    """Cycles in which the array works; the others are waiting and filling."""
     traffic: Traffic
     energy_pj: Energy
     report: "EventReport | None" = None
     """What the event model saw, at that level."""
+
+    @property
+    def array_cycles(self) -> int:
+        """Cycles in which the array works; the others are waiting and filling."""
+        return self.problem.array_cycles
 
 
 @dataclass(frozen=True, slots=True)
 class SimulationResult:
     """Totals of a run, `repeat` included, and the GeMMs that they are made of."""
 
-    architecture: str
-    technology: str
+    machine: Architecture
+    process: Technology
+    costs: UnitCosts
     precision: Precision
     """The mantissa bits that the datapath used: 16 throughout for FP-FP, 13 for FIGNA, those asked for on Anda."""
     level: Level
@@ -67,6 +75,16 @@ class SimulationResult:
     energy_pj: Energy
     area_mm2: float
     runs: tuple[GemmRun, ...]
+
+    @property
+    def architecture(self) -> str:
+        """Name of the machine."""
+        return self.machine.name
+
+    @property
+    def technology(self) -> str:
+        """Name of the process."""
+        return self.process.name
 
     def to_dict(self) -> dict[str, Any]:
         """The totals as plain Python numbers, for JSON."""

@@ -16,7 +16,7 @@ Objective = Literal["energy", "latency", "edp"]
 def energy(problem: Problem, traffic: Traffic, costs: UnitCosts, cycles: int) -> Energy:
     """Energy of one GeMM of so many cycles: what its elements, buffers and DRAM do, at what that costs."""
     return Energy(
-        compute=problem.element_cycles * costs.array_pj_per_cycle + problem.array_cycles * costs.support_pj_per_cycle,
+        compute=costs.compute_pj(problem.element_cycles, problem.array_cycles),
         sram=costs.sram_pj(traffic.sram, cycles),
         dram=traffic.dram_bits * costs.dram_pj_per_bit,
     )

@@ -140,16 +140,17 @@ def _run(gemm: Gemm, shape: Problem, tiling: Tiling, setup: Setup, timeline: Tim
     else:
         cycles = closed.cycles(shape, moved.dram_bits, setup.costs.dram_bits_per_cycle)
     used = energy(shape, moved, setup.costs, cycles)
-    return GemmRun(gemm, shape.mantissa_bits, tiling, cycles, shape.array_cycles, moved, used, report)
+    return GemmRun(gemm, shape, tiling, cycles, moved, used, report)
 
 
 def _total(runs: tuple[GemmRun, ...], precision: Precision, setup: Setup) -> SimulationResult:
     cycles = sum(run.cycles * run.gemm.repeat for run in runs)
     macs = sum(run.gemm.total_macs for run in runs)
-    bit_macs = sum(run.gemm.total_macs * run.mantissa_bits for run in runs)
+    bit_macs = sum(run.gemm.total_macs * run.problem.mantissa_bits for run in runs)
     return SimulationResult(
-        architecture=setup.machine.name,
-        technology=setup.process.name,
+        machine=setup.machine,
+        process=setup.process,
+        costs=setup.costs,
         precision=precision,
         level=setup.level,
         cycles=cycles,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from anda_codesign.formats import InputError
-from anda_codesign.sim import Timeline, load_technology, simulate
+from anda_codesign.sim import SimulationResult, Timeline, load_technology, simulate
 from anda_codesign.sim.timeline import UNITS
 from anda_codesign.workloads import Gemm, Precision
 
@@ -13,7 +13,7 @@ WORK = [Gemm("u", 300, 2048, 512, 4), Gemm("d", 40, 512, 2048)]
 CLOCK = 285e6
 
 
-def trace(gigabytes: float = 256) -> tuple[dict[str, list[dict]], object]:
+def trace(gigabytes: float = 256) -> tuple[dict[str, list[dict]], SimulationResult]:
     """Events by kind, and the result of the run they belong to."""
     timeline = Timeline(CLOCK)
     technology = load_technology().with_bandwidth(gigabytes)
@@ -107,4 +107,4 @@ def test_a_timeline_needs_events():
 
 def test_a_timeline_changes_nothing():
     _, seen = trace()
-    assert seen == simulate(WORK, "anda", Precision.uniform(5), "events")
+    assert seen.runs == simulate(WORK, "anda", Precision.uniform(5), "events").runs

@@ -1,0 +1,40 @@
+import pytest
+from anda_codesign.sim import architecture_names, explain, simulate, technology_names
+from anda_codesign.workloads import Gemm, Precision, gemms, model_shape
+
+WORK = gemms(model_shape("LLaMA-7B"), tokens=200)
+
+
+@pytest.mark.parametrize("technology", technology_names())
+@pytest.mark.parametrize("name", architecture_names())
+def test_rows_add_up_to_the_result(name: str, technology: str):
+    result = simulate(WORK, name, Precision(7, 5, 6, 6), technology=technology)
+    rows = explain(result)
+
+    def total(quantity: str, part: str = "") -> float:
+        return sum(row.total for row in rows if row.quantity == quantity and part in ("", row.part))
+
+    assert total("cycles") == result.cycles
+    assert total("traffic") == pytest.approx(result.dram_bytes, abs=3 * sum(g.repeat for g in WORK))
+    assert total("energy", "compute") == pytest.approx(result.energy_pj.compute)
+    assert total("energy", "sram") == pytest.approx(result.energy_pj.sram)
+    assert total("energy", "dram") == pytest.approx(result.energy_pj.dram)
+    assert total("area") == pytest.approx(result.area_mm2)
+    for run in result.runs:
+        assert total("cycles", run.gemm.module) == run.cycles * run.gemm.repeat
+
+
+def test_every_row_has_count_unit_and_source():
+    for row in explain(simulate(WORK, "anda", Precision.uniform(6), "events")):
+        assert row.total == row.count * row.unit
+        assert row.source
+        assert row.unit_unit.endswith(f"/{row.count_unit}")
+        assert row.total_unit == row.unit_unit.removesuffix(f"/{row.count_unit}")
+
+
+def test_what_bounds_a_tile_is_said():
+    long, short = (
+        explain(simulate([Gemm("o", 64, k, 64)], "anda", Precision.uniform(7)))[0].source for k in (1024, 64)
+    )
+    assert long == "16 groups of 8 cycles: groups x cycles per group, formats/latency.py"
+    assert short == "1 groups of 8 cycles: results of a tile leave one column a cycle"
