@@ -90,7 +90,6 @@ def tradeoff_figure(frame: pd.DataFrame) -> Figure:
     measured = frame[frame["loss_percent"].notna()]
     baseline = frame[frame["kind"] == "baseline"].iloc[0]
     kinds = {
-        "one module": (Style(GREY, "x", ""), "one module narrow"),
         "uniform": (Style(BLACK, "o", "-"), "all modules alike"),
         "mixed": (Style(VERMILION, "D", ""), "mixed"),
     }
@@ -103,7 +102,7 @@ def tradeoff_figure(frame: pd.DataFrame) -> Figure:
                 yerr=points["standard_error_percent"],
                 color=style.color, marker=style.marker, linestyle=style.line, markersize=5, linewidth=0.8, capsize=2, label=label,
             )  # fmt: skip
-        _annotate(axes, measured[measured["kind"] == "uniform"], column, baseline[column])
+        _annotate(axes, measured[measured["kind"] != "one module"], column, baseline[column])
         axes.plot([100], [0], color=GREEN, marker="*", markersize=12, linestyle="", label="FP-FP")
         _loss_axis(axes)
         axes.set_xlabel(f"{title}, percent of FP-FP")
@@ -130,7 +129,7 @@ def energy_figure(frame: pd.DataFrame) -> Figure:
     for x, height in enumerate(bottom):
         axes.text(x, height + 1, f"{height:.0f}", ha="center", va="bottom", fontsize=8)
     axes.set_ylabel("energy, percent of FP-FP")
-    axes.tick_params(axis="x", rotation=45)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
     axes.legend(frameon=False)
     return figure
 
@@ -186,9 +185,18 @@ def _loss_axis(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}" if value else "0"))
     axes.set_ylabel("perplexity loss against FP16, percent")
     axes.axhline(0, color=GREY, linewidth=0.8)
-    axes.axhline(TOLERANCE_PERCENT, color=GREY, linewidth=0.8, linestyle=(0, (4, 4)))
+    axes.axhline(TOLERANCE_PERCENT, color=GREY, linewidth=0.8, linestyle=(0, (4, 4)), label="1 % tolerance")
 
 
 def _annotate(axes: Axes, points: pd.DataFrame, column: str, baseline: float) -> None:
-    for x, y, label in zip(100 * points[column] / baseline, points["loss_percent"], points["label"], strict=True):
-        axes.annotate(label.removeprefix("M = "), (x, y), textcoords="offset points", xytext=(5, 5), fontsize=8)
+    """Label uniform widths to the right of their point, mixed tuples to the left."""
+    for row in points.to_dict("records"):
+        mixed = row["kind"] == "mixed"
+        axes.annotate(
+            row["label"].removeprefix("M = "),
+            (100 * row[column] / baseline, row["loss_percent"]),
+            textcoords="offset points",
+            xytext=(-6, -4) if mixed else (5, 5),
+            ha="right" if mixed else "left",
+            fontsize=8,
+        )
