@@ -12,6 +12,7 @@ from anda_codesign.workloads.backward import backward
 from anda_codesign.workloads.operators import FloatArray, rope_table
 from anda_codesign.workloads.synthetic import SYNTHETIC_LLAMA, SYNTHETIC_OPT
 from anda_codesign.workloads.weights import Linear, linear_names
+from numpy.typing import NDArray
 
 TOKENS = np.random.default_rng(1).integers(0, 256, 40).astype(np.int32)
 DECODERS = {shape.family: synthetic_decoder(shape) for shape in (SYNTHETIC_LLAMA, SYNTHETIC_OPT)}
@@ -35,13 +36,13 @@ class Shifted:
         return self._values
 
 
-def loss_with(decoder: Decoder, layer: int, name: str, values: FloatArray) -> float:
+def loss_with(decoder: Decoder, layer: int, name: str, values: FloatArray, tokens: NDArray[np.int32] = TOKENS) -> float:
     linears = dict(decoder.weights.layers[layer].linears)
     linears[name] = Linear(Shifted(values), linears[name].bias)  # type: ignore[arg-type]
     layers = list(decoder.weights.layers)
     layers[layer] = replace(layers[layer], linears=linears)
     moved = Decoder(replace(decoder.weights, layers=layers), None, "")
-    return float(moved.nll(TOKENS[None]).mean())
+    return float(moved.nll(tokens[None]).mean())
 
 
 @pytest.mark.parametrize("family", DECODERS)
@@ -129,6 +130,22 @@ def test_too_few_tokens() -> None:
     for tokens in (TOKENS[:1], TOKENS[None]):
         with pytest.raises(InputError, match=r"^tokens: have shape .*; give one sequence of 2 or more$"):
             backward(DECODERS["llama"], tokens, lambda *_: None)
+
+
+@pytest.mark.model
+def test_gradients_of_the_real_model(smollm2: Decoder) -> None:
+    """Loss and slope of one matrix, through all 30 layers; grouped heads and rotary positions among them."""
+    tokens = np.arange(700, 724, dtype=np.int32)
+    gradients: Gradients = {}
+    loss = backward(smollm2, tokens, lambda layer, name, own: gradients.update({(layer, name): own}))
+    assert loss == pytest.approx(float(smollm2.nll(tokens[None]).mean()), rel=1e-5)
+    assert len(gradients) == 210
+    gradient = gradients[1, "k"]
+    norm = float(np.linalg.norm(gradient))
+    step = 0.02 / norm * gradient
+    values = smollm2.linear(1, "k").dequantize()
+    above, below = (loss_with(smollm2, 1, "k", values + sign * step, tokens) for sign in (1, -1))
+    assert (above - below) / 0.04 == pytest.approx(norm, rel=0.02)
 
 
 def test_torch_gives_the_same_gradients() -> None:
