@@ -197,27 +197,25 @@ class Machine:
         timeline.freed(self.plan.stream_tensor, int(step.frees_stream), now)
 
     def _write(self) -> Process:
-        """Store finished blocks in order, each when its last tile has left the collector and the compressor.
+        """Store finished blocks in order, each when its last tile has passed the collector and the compressor.
 
-        Both work on one tile of the array at a time and as fast as the array, so the earlier tiles of a block have left
-        when the last one comes.
+        Both are as fast as the array, so the earlier tiles of a block have left when the last one comes.
         """
-        environment, results, problem, timeline = self.environment, self.results, self.problem, self.timeline
-        delay = latency.PE_RESULT_CYCLES + (latency.BPC_LATENCY_CYCLES if problem.compress_cycles else 0)
-        collected = compressed = 0
+        environment, results, problem = self.environment, self.results, self.problem
         while True:
             if (block_wait := results.strips.take("writer")) is not None:
                 yield block_wait
             if (finished := self.finished.popleft()) is None:
                 return
             now, block = finished
-            collected = max(collected, now) + problem.collect_cycles
-            compressed = max(compressed, collected) + problem.compress_cycles
-            if timeline:
-                timeline.span("collector", "last tile", collected - problem.collect_cycles, collected)
-                timeline.span("compressor", "last groups", compressed - problem.compress_cycles, compressed)
-            if (wait := compressed + delay - int(environment.now)) > 0:
+            if (wait := now + problem.tail_cycles - int(environment.now)) > 0:
                 yield environment.timeout(wait)
+            if self.timeline:
+                collected = now + problem.collect_cycles
+                self.timeline.span("collector", "last tile", now, collected)
+                if problem.result_mantissa_bits is not None:
+                    busy = latency.bpc_cycles_per_block(problem.result_mantissa_bits, problem.architecture.array.rows)
+                    self.timeline.span("compressor", "last groups", collected, collected + busy)
             yield from self._store(block)
             results.places.give()
 

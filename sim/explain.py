@@ -51,8 +51,8 @@ def explain(result: SimulationResult) -> list[Explained]:
 def _cycles(run: GemmRun) -> Iterator[Explained]:
     problem, repeat = run.problem, run.gemm.repeat
     bound = "groups x cycles per group, formats/latency.py"
-    if problem.tile_cycles > problem.groups * problem.group_cycles:
-        bound = "results of a tile leave one column a cycle"
+    if problem.tile_cycles > problem.reduction_cycles:
+        bound = "the outputs of the tile before leave one column a cycle"
     yield Explained(
         "cycles",
         run.gemm.module,

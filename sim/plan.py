@@ -113,7 +113,12 @@ class Plan:
 
     def steps(self) -> Iterator[Step]:
         """What the array does, in order."""
-        return self._chunk_steps() if self.tiling.resident == "nothing" else self._resident_steps()
+        idle = self.problem.tile_cycles - self.problem.reduction_cycles
+        for step in self._chunk_steps() if self.tiling.resident == "nothing" else self._resident_steps():
+            first_tile = step.block is not None and idle > 0
+            yield step._replace(cycles=step.cycles - idle) if first_tile else step
+            if first_tile:
+                idle = 0  # later tiles wait for the outputs of the one before
 
     @property
     def _tokens_stay(self) -> bool:
@@ -176,7 +181,7 @@ class Plan:
         for tokens, channels, groups in self._chunks():
             cycles, block = groups.length * problem.group_cycles, None
             if groups.stop == problem.groups:
-                cycles += problem.tile_cycles - problem.groups * problem.group_cycles
+                cycles += problem.tile_cycles - problem.reduction_cycles
                 block = Block(tokens, channels)
             yield Step(cycles, True, True, 1, True, block)
 

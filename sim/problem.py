@@ -47,25 +47,35 @@ class Problem:
         return self.row_tiles * self.column_tiles
 
     @cached_property
-    def compress_cycles(self) -> int:
-        """Cycles in which the compressor emits the groups of one strip of 16 tokens; 0 where results stay FP16."""
-        bits = self.result_mantissa_bits
-        return 0 if bits is None else latency.bpc_cycles_per_group(bits)
+    def reduction_cycles(self) -> int:
+        """Cycles of one tile's groups."""
+        return self.groups * self.group_cycles
 
     @cached_property
-    def collect_cycles(self) -> int:
-        """Cycles between two tiles at the output: one row of results a cycle, and no faster than the compressor."""
-        return max(self.architecture.array.rows, self.compress_cycles)
+    def drain_cycles(self) -> int:
+        """Cycles from a tile's last plane until its last column of outputs has left."""
+        return latency.unit_pipeline_cycles() + self.architecture.array.columns
 
     @cached_property
     def tile_cycles(self) -> int:
-        """Cycles from one tile to the next: its groups, or the output where the reduction is very short."""
-        return max(self.groups * self.group_cycles, self.collect_cycles)
+        """Cycles from one tile to the next: its groups, or the outputs of the one before if the reduction is short."""
+        return max(self.reduction_cycles, self.drain_cycles)
 
     @cached_property
     def array_cycles(self) -> int:
-        """Cycles in which the array works through all tiles when no operand is ever late."""
-        return self.tiles * self.tile_cycles
+        """Cycles from the first plane to the last one of all tiles when no operand is ever late."""
+        return self.reduction_cycles + (self.tiles - 1) * self.tile_cycles
+
+    @cached_property
+    def collect_cycles(self) -> int:
+        """Cycles from the last plane of a tile until its outputs are collected."""
+        return self.drain_cycles - 1
+
+    @cached_property
+    def compress_cycles(self) -> int:
+        """Cycles from there until the groups of all rows are compressed; 0 where results stay FP16."""
+        bits = self.result_mantissa_bits
+        return 0 if bits is None else 1 + latency.bpc_cycles(1, bits, self.architecture.array.rows)
 
     @cached_property
     def element_cycles(self) -> int:
@@ -75,9 +85,8 @@ class Problem:
 
     @cached_property
     def tail_cycles(self) -> int:
-        """Cycles from the last plane of the last tile until its results are in the activation buffer."""
-        compress = latency.BPC_LATENCY_CYCLES + self.compress_cycles if self.compress_cycles else 0
-        return latency.PE_RESULT_CYCLES + self.collect_cycles + compress
+        """Cycles from the last plane of the last tile until its results can be stored."""
+        return self.collect_cycles + self.compress_cycles
 
 
 def problem(gemm: Gemm, architecture: Architecture, precision: Precision, cache_bits: int | None = None) -> Problem:

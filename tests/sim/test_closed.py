@@ -46,8 +46,9 @@ def test_an_example_by_hand():
     result = simulate([Gemm("u", 40, 200, 100)], "anda", Precision(9, 9, 6, 4), technology=INFINITE)
     tiles = 3 * 7  # 40 / 16 and 100 / 16, rounded up
     groups = 4  # 200 / 64, rounded up
-    collect, compress = 16, 1 + (1 + 4)
-    assert result.cycles == tiles * groups * (6 + 1) + latency.PE_RESULT_CYCLES + collect + compress
+    pipeline, columns, collector = 5, 16, 1
+    compressor = 15 + 1 + (1 + 4)  # 16 rows enter one a cycle, the last one's planes follow
+    assert result.cycles == tiles * groups * (6 + 1) + (pipeline + columns - 1) + collector + compressor
     activations = 40 * groups * (64 * 7 + 5)
     weights = 100 * (200 * 4 + 2 * 16)
     results = 40 * 2 * (64 * 5 + 5)
@@ -59,10 +60,24 @@ def test_an_example_by_hand():
     assert result.seconds == result.cycles / 285e6
 
 
-def test_short_reductions_wait_for_the_collector():
-    """One group at M = 1 takes 4 cycles, but a tile's 16 rows of results leave one a cycle."""
+def test_short_reductions_wait_for_the_outputs_before():
+    """One group at M = 1 takes 4 cycles, but a tile's outputs take 5 in the pipeline and 16 to leave."""
     result = simulate([Gemm("qkv", 32, 64, 32)], "anda", Precision.uniform(1), technology=INFINITE)
-    assert result.cycles == 4 * 16 + latency.PE_RESULT_CYCLES + 16
+    assert result.cycles == 4 + 3 * 21 + 20
+    assert result.cycles == latency.matrix_unit_cycles(tiles=4, groups=1, group_cycles=4, columns=16)
+
+
+@given(gemms, precisions)
+def test_the_array_keeps_the_stated_cycles(gemm: Gemm, precision: Precision):
+    """What the circuit's matrix unit takes, and, where results are compressed, its collector and compressor."""
+    machine = load_architecture("anda")
+    shape = problem(gemm, machine, precision)
+    array = latency.matrix_unit_cycles(shape.tiles, shape.groups, shape.group_cycles, 16)
+    assert shape.array_cycles + shape.collect_cycles == array
+    compressor = 0
+    if shape.result_mantissa_bits is not None:
+        compressor = 1 + latency.bpc_cycles(1, shape.result_mantissa_bits, 16)
+    assert simulate([gemm], machine, precision, technology=INFINITE).cycles == array + compressor
 
 
 def test_finite_memory_adds_the_first_group_and_the_last_results():
