@@ -5,8 +5,6 @@ What the paper's public sources leave open, and what is done here, stands in ``d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,19 +21,16 @@ from ..formats.integer import (
     requantize,
 )
 from ..formats.integer.arithmetic import Integers, normalize_rows
-from ..formats.integer.smoothing import BlockWeights
 from .decoder import Decoder
 from .integer_weights import (
     ROPE_BITS,
+    Factors,
+    IntegerBlock,
     IntegerConfig,
-    quantize_factors,
-    quantize_rows,
-    quantize_weights,
+    IntegerWeights,
+    quantize_decoder,
     rope_table,
 )
-from .smoothed_blocks import smoothed_blocks
-from .text import load_blocks
-from .weights import DecoderWeights, FloatArray
 
 NORM_FRACTION_BITS = 20
 ROPE_INPUT_BIT = 30
@@ -45,7 +40,6 @@ KV_EXPONENT = 24
 values summed, so they become integer factors; a fixed exponent keeps a token's factor independent of later tokens."""
 HEAD_TILE = 128
 """Tokens per tile of the language-model head, which bounds memory."""
-CALIBRATION_BLOCKS = 4
 
 RopeTable = tuple[Integers, Integers]
 
@@ -57,23 +51,16 @@ class IntegerDecoder:
     longer sequence gives the same integers for its beginning.
 
     Args:
-        weights: the float model; its shape, embedding, final norm and head are used.
-        blocks: its blocks, smoothed (`smoothed_blocks`) or as they are (`float_blocks`).
-        config: widths and options.
+        weights: the tables, widths and options; `quantize_decoder` makes them from a float model.
     """
 
-    def __init__(self, weights: DecoderWeights, blocks: Sequence[BlockWeights], config: IntegerConfig) -> None:
-        if weights.rope_theta is None:
-            raise InputError(f"model: {weights.shape.name} is not of the LLaMA architecture; use one that is")
-        self.config = config
+    def __init__(self, weights: IntegerWeights) -> None:
+        self.weights = weights
         self.shape = weights.shape
-        head = weights.embedding if weights.head is None else weights.head
-        self._head = quantize_weights(np.ascontiguousarray(head.T), config.head_bits)
-        self.embedding = quantize_rows(weights.embedding, config.residual_bits)
-        """The table ``[vocabulary, hidden]`` from which a token's residual stream starts."""
+        self._config = weights.config
         self._rope = rope_table(self.shape.max_length, self.shape.head_dim, weights.rope_theta)
-        self._final_norm = _Norm(weights.final_norm.gain, weights.norm_epsilon, config)
-        self._blocks = [_Block(weights, block, config) for block in blocks]
+        self._final_norm = _Norm(weights.final_norm, weights)
+        self._blocks = [_Block(block, weights) for block in weights.blocks]
 
     def logits(self, tokens: NDArray[np.integer]) -> DyadicTensor:
         """Integer logits of the next token after each token, ``[tokens, vocabulary]``, with one scale per token."""
@@ -89,10 +76,10 @@ class IntegerDecoder:
             raise InputError(f"tokens: {len(tokens)} do not fit the context of {self.shape.max_length}; use fewer")
         if tokens.min() < 0 or tokens.max() >= self.shape.vocabulary:
             raise InputError(f"tokens: ids must lie in 0..{self.shape.vocabulary - 1}; use this model's tokenizer")
-        residual = self.embedding.map(lambda part: np.take(part, tokens, axis=0).astype(np.int64))
+        residual = self.weights.embedding.map(lambda part: np.take(part, tokens, axis=0).astype(np.int64))
         for block in self._blocks:
             residual = block.forward(residual, self._rope)
-        return self._final_norm(residual, self.config.head_bits)
+        return self._final_norm(residual, self._config.head_bits)
 
     def nll(self, blocks: NDArray[np.int32]) -> NDArray[np.float64]:
         """Negative log-likelihood of each token but the first, in nats: float64 ``[blocks, tokens - 1]``.
@@ -113,35 +100,30 @@ class IntegerDecoder:
         return np.concatenate(parts)
 
     def _project(self, hidden: DyadicTensor) -> DyadicTensor:
-        return exact_matmul(hidden, self._head, self.config.engine)
+        return exact_matmul(hidden, self.weights.head, self._config.engine)
 
 
 class _Norm:
     """RMSNorm with its gain, requantised per token."""
 
-    def __init__(self, gain: FloatArray, epsilon: float, config: IntegerConfig) -> None:
-        self._gain, self._gain_exponent = quantize_factors(gain)
-        m, k = quantize_factors(np.array([epsilon]))
-        self._epsilon = int(m[0]), k
-        self._anchor: Anchor = config.anchor
+    def __init__(self, gain: Factors, weights: IntegerWeights) -> None:
+        self._gain = gain
+        self._epsilon = int(weights.epsilon.m[0]), weights.epsilon.k
+        self._anchor: Anchor = weights.config.anchor
 
     def __call__(self, residual: DyadicTensor, bits: int) -> DyadicTensor:
         y = di_norm(residual.codes, fraction_bits=NORM_FRACTION_BITS, epsilon=self._epsilon, k=residual.k)
-        k = np.full_like(residual.k, NORM_FRACTION_BITS + self._gain_exponent)
-        return requantize(DyadicTensor.power_of_two(y * self._gain, k), bits, self._anchor)
+        k = np.full_like(residual.k, NORM_FRACTION_BITS + self._gain.k)
+        return requantize(DyadicTensor.power_of_two(y * self._gain.m, k), bits, self._anchor)
 
 
 class _Block:
-    """One transformer block: integer matrices, gains and smoothing factors."""
+    """The computation of one transformer block."""
 
-    def __init__(self, weights: DecoderWeights, block: BlockWeights, config: IntegerConfig) -> None:
-        self._config, self._shape = config, weights.shape
-        self._input_norm = _Norm(block["input_norm"], weights.norm_epsilon, config)
-        self._post_norm = _Norm(block["post_norm"], weights.norm_epsilon, config)
-        matrices = {name: block[name] for name in ("q", "k", "v", "o", "gate", "up", "down")}
-        matrices["q"] = matrices["q"] * np.float32(self._shape.head_dim**-0.5)
-        self._linear = {name: quantize_weights(w, config.weight_bits) for name, w in matrices.items()}
-        self._smooth = quantize_factors(1 / block["gate_smooth"]) if "gate_smooth" in block else None
+    def __init__(self, block: IntegerBlock, weights: IntegerWeights) -> None:
+        self._block, self._config, self._shape = block, weights.config, weights.shape
+        self._input_norm, self._post_norm = _Norm(block.input_norm, weights), _Norm(block.post_norm, weights)
+        self._smooth = None if block.gate_smooth is None else (block.gate_smooth.m, block.gate_smooth.k)
 
     def forward(self, residual: DyadicTensor, rope: RopeTable) -> DyadicTensor:
         config = self._config
@@ -158,7 +140,7 @@ class _Block:
         return requantize(x, bits, self._config.anchor)
 
     def _product(self, x: DyadicTensor, name: str) -> DyadicTensor:
-        return exact_matmul(x, self._linear[name], self._config.engine)
+        return exact_matmul(x, self._block.linears[name], self._config.engine)
 
     def _attention(self, x: DyadicTensor, rope: RopeTable) -> DyadicTensor:
         """The input of the output projection, ``[tokens, heads * head_dim]``."""
@@ -207,10 +189,7 @@ def _fixed_exponent(x: DyadicTensor) -> DyadicTensor:
 
 
 def illm_evaluate(
-    decoder: Decoder,
-    blocks: NDArray[np.int32],
-    bits: int,
-    calibration: NDArray[np.int32] | None = None,
+    decoder: Decoder, blocks: NDArray[np.int32], bits: int, calibration: NDArray[np.int32] | None = None
 ) -> NDArray[np.float64]:
     """Negative log-likelihood, in nats, of the integer-only model at W`bits` A`bits`: float64 ``[blocks, tokens - 1]``.
 
@@ -218,10 +197,7 @@ def illm_evaluate(
         decoder: a LLaMA model.
         blocks: int32 ``[blocks, tokens]``, what is evaluated.
         bits: width of weights and activations, 2 to 8.
-        calibration: int32 ``[blocks, tokens]`` for the smoothing factors; None takes 4 blocks of 512 calibration
-        tokens.
+        calibration: see `quantize_decoder`.
     """
     config = IntegerConfig(weight_bits=bits, activation_bits=bits)
-    if calibration is None:
-        calibration = load_blocks(decoder.tokenizer, blocks=CALIBRATION_BLOCKS).tokens
-    return IntegerDecoder(decoder.weights, smoothed_blocks(decoder, calibration), config).nll(blocks)
+    return IntegerDecoder(quantize_decoder(decoder, config, calibration)).nll(blocks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,21 @@ from numpy.typing import NDArray
 from ..formats import InputError
 from ..formats.integer import Anchor, DyadicTensor, Engine
 from ..formats.integer.arithmetic import Integers
+from ..formats.integer.smoothing import BlockWeights
+from .decoder import Decoder
+from .shapes import ModelShape
+from .smoothed_blocks import smoothed_blocks
+from .text import load_blocks
+from .weights import DecoderWeights
 
 FloatArray = NDArray[np.floating[Any]]
 
+LINEARS = ("q", "k", "v", "o", "gate", "up", "down")
+CALIBRATION_BLOCKS = 4
 MULTIPLIER_BITS = 16
 """Width of static multipliers: weight scales per output channel, norm gains, reciprocal smoothing factors."""
+ZERO_POINT_BITS = 8
+"""Width of a static zero point: that of a code."""
 ROPE_BITS = 14
 """Fraction bits of the rotary tables: int16 entries."""
 
@@ -61,32 +72,135 @@ def _require(name: str, bits: int, lowest: int, highest: int) -> None:
         raise InputError(f"{name} is {bits}; choose {lowest} to {highest}")
 
 
-def quantize_weights(w: FloatArray, bits: int) -> DyadicTensor:
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """Static factors ``m / 2**k`` of channels: norm gains, reciprocal smoothing factors, an epsilon."""
+
+    m: Integers
+    """Signed, 16 bits [channels]."""
+    k: int
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerBlock:
+    """One transformer block."""
+
+    input_norm: Factors
+    post_norm: Factors
+    linears: Mapping[str, DyadicTensor]
+    """q k v o gate up down: codes uint8 [in, out], m and zero point [1, out], k common; q includes 1/sqrt(head_dim)."""
+    gate_smooth: Factors | None
+    """Reciprocals of the factors that FSBR moved from up into gate [ffn]."""
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerWeights:
+    """Everything static that the integer decoder computes with."""
+
+    shape: ModelShape
+    config: IntegerConfig
+    rope_theta: float
+    epsilon: Factors
+    """Of the norms, one value."""
+    embedding: DyadicTensor
+    """``[vocabulary, hidden]``, from which a token's residual stream starts: int16, a power-of-two scale per row."""
+    head: DyadicTensor
+    """``[hidden, vocabulary]``, like a linear layer."""
+    final_norm: Factors
+    blocks: Sequence[IntegerBlock]
+
+    @classmethod
+    def quantize(cls, weights: DecoderWeights, blocks: Sequence[BlockWeights], config: IntegerConfig) -> IntegerWeights:
+        """Quantise a float model.
+
+        Args:
+            weights: shape, embedding, final norm and head are used.
+            blocks: its blocks, smoothed (`smoothed_blocks`) or as they are (`float_blocks`).
+            config: the widths.
+
+        Raises:
+            InputError: the model has no rotary embedding.
+        """
+        if weights.rope_theta is None:
+            raise InputError(f"model: {weights.shape.name} is not of the LLaMA architecture; use one that is")
+        head = weights.embedding if weights.head is None else weights.head
+        return cls(
+            shape=weights.shape,
+            config=config,
+            rope_theta=weights.rope_theta,
+            epsilon=quantize_factors(np.array([weights.norm_epsilon])),
+            embedding=quantize_rows(weights.embedding, config.residual_bits),
+            head=quantize_matrix(np.ascontiguousarray(head.T), config.head_bits),
+            final_norm=quantize_factors(weights.final_norm.gain),
+            blocks=[_quantize_block(block, config.weight_bits, weights.shape.head_dim) for block in blocks],
+        )
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Mean over the linear layers of code width plus multiplier (16 bits) and zero point (8) of each output."""
+        matrices = [matrix.codes.shape for block in self.blocks for matrix in block.linears.values()]
+        weights = sum(inputs * outputs for inputs, outputs in matrices)
+        parameters = sum(outputs for _, outputs in matrices) * (MULTIPLIER_BITS + ZERO_POINT_BITS)
+        return self.config.weight_bits + parameters / weights
+
+
+def quantize_decoder(
+    decoder: Decoder, config: IntegerConfig, calibration: NDArray[np.int32] | None = None
+) -> IntegerWeights:
+    """Smooth a decoder and quantise it.
+
+    Args:
+        decoder: a LLaMA model.
+        config: the widths.
+        calibration: int32 ``[blocks, tokens]`` for the smoothing factors; None takes 4 blocks of 512 calibration tokens.
+    """
+    if calibration is None:
+        calibration = load_blocks(decoder.tokenizer, blocks=CALIBRATION_BLOCKS).tokens
+    return IntegerWeights.quantize(decoder.weights, smoothed_blocks(decoder, calibration), config)
+
+
+def _quantize_block(block: BlockWeights, bits: int, head_dim: int) -> IntegerBlock:
+    matrices = {name: block[name] for name in LINEARS}
+    matrices["q"] = matrices["q"] * np.float32(head_dim**-0.5)
+    return IntegerBlock(
+        input_norm=quantize_factors(block["input_norm"]),
+        post_norm=quantize_factors(block["post_norm"]),
+        linears={name: quantize_matrix(w, bits) for name, w in matrices.items()},
+        gate_smooth=quantize_factors(1 / block["gate_smooth"]) if "gate_smooth" in block else None,
+    )
+
+
+def quantize_matrix(w: FloatArray, bits: int) -> DyadicTensor:
     """Round `w` ``[in, out]`` to nearest unsigned codes, asymmetric, a dyadic scale per output channel ``[1, out]``.
 
-    The channels share one exponent, so that their multipliers (the largest has 16 bits) can be applied to a row of
-    accumulators. The range of a channel is not forced to contain 0. A channel of zeros comes back as zeros.
+    The channels share one exponent, so that their 16-bit multipliers can be applied to a row of accumulators. A channel's
+    range contains 0, so its zero point is a code, and a channel of zeros comes back as zeros.
     """
-    low, top = w.min(axis=0).astype(np.float64), (1 << bits) - 1
-    step = (w.max(axis=0) - low) / top
-    step = np.where(step > 0, step, np.maximum(np.abs(low), np.finfo(np.float32).tiny))
+    top = (1 << bits) - 1
+    low, high = np.minimum(w.min(axis=0), 0).astype(np.float64), np.maximum(w.max(axis=0), 0)
+    step = np.where(high > low, (high - low) / top, np.finfo(np.float32).tiny)
     k = MULTIPLIER_BITS - 1 - int(np.floor(np.log2(step.max())))
-    m = np.ceil(np.ldexp(step, k)).astype(np.int64)
-    grid = np.ldexp(m.astype(np.float64), -k)
-    zero_point = np.rint(-low / grid).astype(np.int64)
+    k -= int(np.ceil(np.ldexp(step.max(), k))) >> MULTIPLIER_BITS
+    m = np.maximum(np.ceil(np.ldexp(step, k)), 1)
+    grid = np.ldexp(m, -k)
+    zero_point = np.rint(-low / grid)
     codes = np.clip(np.rint(w / grid) + zero_point, 0, top).astype(np.uint8)
-    return DyadicTensor(codes, m[None], np.asarray(k), zero_point[None])
+    return DyadicTensor(codes, m.astype(np.int64)[None], np.asarray(k), zero_point.astype(np.int64)[None])
 
 
-def quantize_factors(x: FloatArray) -> tuple[Integers, int]:
-    """Factors per channel as signed 16-bit integers at one exponent: ``(m, k)`` with ``m / 2**k`` nearest `x`."""
+def quantize_factors(x: FloatArray) -> Factors:
+    """Factors per channel as signed 16-bit integers at one exponent, ``m / 2**k`` nearest `x`.
+
+    Raises:
+        InputError: all of them are zero, or one is not finite.
+    """
     largest = float(np.abs(x).max())
     if not 0 < largest < np.inf:
         raise InputError(f"factors: the largest magnitude is {largest}; pass finite values that are not all zero")
     _, exponent = np.frexp(largest)
     k = MULTIPLIER_BITS - 1 - int(exponent)
     limit = (1 << (MULTIPLIER_BITS - 1)) - 1
-    return np.minimum(np.rint(np.ldexp(x.astype(np.float64), k)), limit).astype(np.int64), k
+    return Factors(np.clip(np.rint(np.ldexp(x.astype(np.float64), k)), -limit, limit).astype(np.int64), k)
 
 
 def quantize_rows(x: FloatArray, bits: int) -> DyadicTensor:

@@ -30,19 +30,26 @@ def _log2e_scale(m: Integers) -> Integers:
     return m + (m >> 1) - (m >> 4)
 
 
-def exp_guard_bits(m: IntegerLike, k: IntegerLike) -> Any:
-    """The shift of x that brings DI-Exp's resolution t to at least 2**12 and at most 2**31; 0 where it is there already.
+def exp_guard_bits(m: IntegerLike, k: IntegerLike, wanted: IntegerLike | None = None) -> Any:
+    """The guard bits that bring DI-Exp's resolution t to at least 2**12, and never above 2**31.
+
+    Args:
+        m, k: the scale.
+        wanted: guard bits to use instead where they keep t at most 2**31; a finer scale is shifted right all the same.
 
     >>> exp_guard_bits(241, 12), exp_guard_bits(1, 20), exp_guard_bits(1, 50)
     (9, 0, -20)
+    >>> exp_guard_bits(241, 12, 4), exp_guard_bits(1, 50, 4)
+    (4, -20)
     """
     m, k = as_integers("m", m), as_integers("k", k)
     require_scale("m, k", m, k)
     scale = _log2e_scale(m)
     is_power_of_two = (scale & (scale - 1)) == 0
     resolution_bit = k - top_bit(scale) - np.where(is_power_of_two, 0, 1)
-    coarse, fine = TARGET_RESOLUTION_BITS - resolution_bit, FINEST_RESOLUTION_BITS - resolution_bit
-    return unwrap(np.maximum(coarse, 0) + np.minimum(fine, 0))
+    coarse = np.maximum(TARGET_RESOLUTION_BITS - resolution_bit, 0)
+    guard = coarse if wanted is None else as_integers("guard_bits", wanted)
+    return unwrap(np.minimum(guard, FINEST_RESOLUTION_BITS - resolution_bit))
 
 
 def di_exp(x: IntegerLike, m: IntegerLike, k: IntegerLike, guard_bits: IntegerLike = 0) -> tuple[Any, Any]:

@@ -38,7 +38,7 @@ def integer_softmax(
     [[90, 30, 8, 0, 0, 0, 0], [81, 31, 11, 4, 1, 0, 0], [80, 31, 11, 4, 2, 0, 0]]
     """
     require_bits("bits", bits)
-    e, _ = di_exp(x, m, k, exp_guard_bits(m, k) if guard_bits is None else guard_bits)
+    e, _ = di_exp(x, m, k, exp_guard_bits(m, k, guard_bits))
     if np.ndim(e) == 0:
         raise InputError("x is a single number; pass rows [..., keys]")
     if mask is not None:

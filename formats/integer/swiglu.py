@@ -42,7 +42,7 @@ def di_sigmoid(
     """
     require_bits("bits", bits)
     x = as_integers("x", x)
-    guard = exp_guard_bits(m, k) if guard_bits is None else guard_bits
+    guard = exp_guard_bits(m, k, guard_bits)
     if form == "stable":
         e, t = di_exp(-np.abs(x), m, k, guard)
         chosen, other = np.where(x >= 0, t, e), np.where(x >= 0, e, t)
@@ -52,7 +52,6 @@ def di_sigmoid(
         other, _ = di_exp(-highest, m, k, guard)
     else:
         raise InputError(f"form is {form!r}; choose stable or shared_max")
-    require_width("the exponentials", chosen, WORD_BITS - 1 - bits)
     total = np.maximum(chosen + other, 1)
     return ((chosen << (bits - 1)) + (total >> 1)) // total
 

@@ -86,16 +86,19 @@ def test_equal_scores_share_equally():
     assert di_clipped_softmax([7, 7, 7, 7], 200, 12).tolist() == [32] * 4
 
 
-def test_tiny_scale_does_not_overflow_the_clip():
-    assert di_clipped_softmax([0, -5], 128, 60, 16).tolist() == [2**14, 2**14]
+@pytest.mark.parametrize("guard_bits", [None, 0, 8])
+def test_tiny_scale_does_not_overflow(guard_bits: int | None):
+    """A row of one position, or of nearly equal ones, has a very fine scale."""
+    assert di_clipped_softmax([0, -5], 128, 60, 16, guard_bits=guard_bits).tolist() == [2**14, 2**14]
+    assert di_clipped_softmax([12345], 128, 60, 16, guard_bits=guard_bits).tolist() == [2**15]
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (
-            lambda: integer_softmax([0, -1], 1, 60, guard_bits=0),
-            "the exponentials of a row needs 61 bits where 53 are left of int64; shift it right and lower its k",
+            lambda: integer_softmax([0] * 2**17, 1, 60, 16),
+            "the exponentials of a row needs 31 bits where 29 are left of int64; shift it right and lower its k",
         ),
         (lambda: integer_softmax(-1, 1, 4), "x is a single number; pass rows [..., keys]"),
         (
