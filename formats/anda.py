@@ -199,8 +199,8 @@ class AndaTensor:
             exponents=self.exponents.reshape(tokens, groups),
         )
 
-    def take(self, rows: slice | NDArray[np.bool_]) -> "AndaTensor":
-        """The part of the tensor that NumPy's indexing of the first axis selects."""
+    def take(self, rows: slice) -> "AndaTensor":
+        """The part of the tensor that a slice of the first axis selects, sharing the arrays."""
         exponents = self.exponents[rows]
         shape = (len(exponents), *self.shape[1:])
         return dataclasses.replace(

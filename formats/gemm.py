@@ -26,7 +26,6 @@ from .int4 import Int4Weights
 
 Partial = Literal["fp16", "fp32"]
 
-_EXACT_IN_FLOAT32 = 1 << 24
 _NUMPY_TOKENS = 64
 """Tokens that NumPy code works on at a time, which bounds its temporary arrays."""
 
@@ -64,10 +63,10 @@ def fp_int_gemm(
     flags = GemmFlags() if flags is None else flags
     rows = a.as_matrix()
     if use_compiled(rows.shape[0] * w.codes.size):
-        result = _gemm_compiled(rows, w, partial, flags)
+        from .kernels.parallel import gemm_compiled as gemm
     else:
-        result = gemm_numpy(rows, w, partial, flags)
-    return result.reshape(*a.shape[:-1], w.codes.shape[1])
+        gemm = gemm_numpy
+    return gemm(rows, w, partial, flags).reshape(*a.shape[:-1], w.codes.shape[1])
 
 
 def check_operands(a: AndaTensor, w: Int4Weights, partial: str) -> None:
@@ -123,37 +122,3 @@ def _convert(
     rounded, saturated = round_to_fp16(values)
     flags.partial_saturated |= saturated
     return rounded.astype(np.float32)
-
-
-def _gemm_compiled(a: AndaTensor, w: Int4Weights, partial: Partial, flags: GemmFlags) -> NDArray[np.float16]:
-    """`fp_int_gemm` of a matrix with compiled kernels, except for the few rows whose sums float32 cannot hold."""
-    from .kernels.parallel import multiply
-
-    exact = _exact_rows(a, w)
-    if exact.all():
-        return multiply(a, w, partial, flags)
-    result = np.empty((a.shape[0], w.codes.shape[1]), np.float16)
-    result[exact] = multiply(a.take(exact), w, partial, flags)
-    result[~exact] = gemm_numpy(a.take(~exact), w, partial, flags)
-    return result
-
-
-def _exact_rows(a: AndaTensor, w: Int4Weights) -> NDArray[np.bool_]:
-    """Rows none of whose segments can sum to more than 2^24 units, up to which float32 holds every integer.
-
-    No width up to 14 bits can exceed it with signed codes and groups of 64, and real activations hardly ever do.
-    """
-    largest_code = max(int(w.codes.max()), -int(w.codes.min()), 1)
-    limit = _EXACT_IN_FLOAT32 // largest_code
-    length = segment_length(a, w)
-    midpoint = a.format.reconstruct == "midpoint"
-    largest_integer = 2 ** (a.format.mantissa_bits + midpoint) - 1
-    exact = np.ones(a.shape[0], np.bool_)
-    if length * largest_integer <= limit:
-        return exact
-    for start in range(0, a.shape[0], _NUMPY_TOKENS):
-        block = slice(start, start + _NUMPY_TOKENS)
-        magnitudes = np.abs(a.take(block).signed_integers())
-        sums = magnitudes.reshape(*magnitudes.shape[:2], -1, length).sum(axis=-1)
-        exact[block] = sums.max(axis=(1, 2)) <= limit
-    return exact

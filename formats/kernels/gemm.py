@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .planes import CHUNK, decode_chunk, load_chunk
+from .planes import CHUNK, decode_chunk
 from .tile import COLUMNS, LANES, MAX_HALF, ROWS, accumulate_tile, round_sums, store_codes, store_halves
 
 CHANNELS = 256
@@ -49,7 +49,12 @@ class Block(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def multiply_block(
-    activations: Activations, weights: Weights, block: Block, round_partials: bool, result: NDArray[np.uint16]
+    activations: Activations,
+    weights: Weights,
+    block: Block,
+    piece: int,
+    round_partials: bool,
+    result: NDArray[np.uint16],
 ) -> tuple[bool, bool]:
     """Fill a block of ``result`` ``[tokens, out]``; tell whether partial sums, or results, overflowed."""
     panels = (block.last_token - block.first_token + ROWS - 1) // ROWS
@@ -83,7 +88,7 @@ def multiply_block(
                 accumulate_tile(
                     a, b, scales, offsets, sums, accumulators, peak,
                     panel * CHANNELS * ROWS, panel * segments * ROWS, (strip * panels + panel) * ROWS * COLUMNS,
-                    count, length, round_partials, affine,
+                    count, length, piece, round_partials, affine,
                 )  # fmt: skip
     partial_saturated = bool(peak.max() > MAX_HALF)
     peak[:] = 0
@@ -115,12 +120,12 @@ def _unpack_activations(
         for start in range(0, count, CHUNK):
             if row < tokens:
                 group = (first + start) // group_size
-                load_chunk(
+                decode_chunk(
                     activations.signs, activations.planes, activations.exponents, group_size,
                     (block.first_token + row) * groups + group, min(groups_per_chunk, groups - group),
-                    (start // CHUNK) % words_per_group, words, exponents,
+                    (start // CHUNK) % words_per_group, activations.mantissa_bits, activations.midpoint,
+                    values, 0, words, exponents,
                 )  # fmt: skip
-                decode_chunk(words, exponents, activations.mantissa_bits, activations.midpoint, values, 0)
                 values[max(channels - first - start, 0) :] = 0
             else:
                 values[:] = 0

@@ -63,6 +63,9 @@ class Lanes:
     def __or__(self, other: Operand) -> "Lanes":
         return self._apply("or_", other)
 
+    def __xor__(self, other: Operand) -> "Lanes":
+        return self._apply("xor", other)
+
     def __lshift__(self, other: Operand) -> "Lanes":
         return self._apply("shl", other)
 
@@ -82,6 +85,10 @@ class Lanes:
     def minimum(self, other: Operand) -> "Lanes":
         """The smaller of two, lane by lane."""
         return (self < other).select(self, self._coerce(other))
+
+    def equals(self, other: Operand) -> "Lanes":
+        """Truth values: whether two are equal, lane by lane."""
+        return self._compare("==", other)
 
     def select(self, if_true: "Lanes", if_false: Operand) -> "Lanes":
         """Of truth values: one or the other operand, lane by lane."""

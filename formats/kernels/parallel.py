@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..anda import AndaTensor
 from ..codec import Words
-from ..gemm import GemmFlags, Partial
+from ..gemm import GemmFlags, Partial, segment_length
 from ..int4 import Int4Weights
 from .gemm import Activations, Block, Weights, multiply_block
 from .tile import COLUMNS, ROWS
@@ -21,8 +21,8 @@ _LEAST_OUTPUTS = 256
 _BLOCKS_PER_CORE = 4
 
 
-def multiply(a: AndaTensor, w: Int4Weights, partial: Partial, flags: GemmFlags) -> NDArray[np.float16]:
-    """`anda_codesign.formats.fp_int_gemm` of ``[tokens, in]`` whose integer sums are exact in float32."""
+def gemm_compiled(a: AndaTensor, w: Int4Weights, partial: Partial, flags: GemmFlags) -> NDArray[np.float16]:
+    """`anda_codesign.formats.fp_int_gemm` of a matrix ``[tokens, in]``."""
     activations = Activations(
         *Words(a.signs, a.planes, a.exponents).flat(),
         a.exponents.shape[1],
@@ -35,10 +35,11 @@ def multiply(a: AndaTensor, w: Int4Weights, partial: Partial, flags: GemmFlags) 
     weights = Weights(
         np.ascontiguousarray(w.codes), w.scales.astype(np.float32), offsets.astype(np.float32), w.group_size
     )
+    piece = exact_length(a, w)
     result = np.empty((a.shape[0], outputs), np.uint16)
 
     def run(block: Block) -> tuple[bool, bool]:
-        return multiply_block(activations, weights, block, partial == "fp16", result)
+        return multiply_block(activations, weights, block, piece, partial == "fp16", result)
 
     cores = _available_cores()
     with ThreadPoolExecutor(cores) as pool:
@@ -46,6 +47,16 @@ def multiply(a: AndaTensor, w: Int4Weights, partial: Partial, flags: GemmFlags) 
             flags.partial_saturated |= partial_saturated
             flags.result_saturated |= result_saturated
     return result.view(np.float16)
+
+
+def exact_length(a: AndaTensor, w: Int4Weights) -> int:
+    """Channels, a divisor of the segment's, whose integer sum cannot exceed 2^24, up to which float32 is exact."""
+    length = segment_length(a, w)
+    bits = a.format.mantissa_bits + (a.format.reconstruct == "midpoint")
+    largest_product = (2**bits - 1) * max(int(w.codes.max()), -int(w.codes.min()))
+    while length * largest_product > 1 << 24:
+        length //= 2
+    return length
 
 
 def blocks(tokens: int, outputs: int, cores: int) -> list[Block]:

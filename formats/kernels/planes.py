@@ -37,18 +37,24 @@ def _encode_chunk(
     least: Any,
     bits: Any,
     nearest: Any,
-    words: Any,
+    signs: Any,
+    sign_at: Any,
+    planes: Any,
+    plane_at: Any,
+    stride: Any,
     exponents: Any,
 ) -> Any:
     """Encode the 64 FP16 patterns from ``source[at]``; tell whether one is not finite.
 
-    ``words`` receives their sign word and planes, ``exponents`` the shared exponent of every channel: the largest of
-    its group, or ``least`` if that is larger.
+    Their sign word goes to ``signs[sign_at]``, their planes to ``planes[plane_at::stride]``, and to ``exponents`` the
+    shared exponent of every channel: the largest of its group, or ``least`` if that is larger.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        source, words, exponents = (array_data(context, builder, signature, arguments, i) for i in (0, 6, 7))
-        _, at, group_size, least, mantissa_bits, nearest, _, _ = arguments
+        source, signs, planes, exponents = (
+            array_data(context, builder, signature, arguments, i) for i in (0, 6, 8, 11)
+        )
+        _, at, group_size, least, mantissa_bits, nearest, _, sign_at, _, plane_at, stride, _ = arguments
         patterns = Lanes.load(builder, source, at, CHUNK)
         unlimited = patterns & 0x7FFF
         magnitudes = unlimited.minimum(0x7BFF)
@@ -56,15 +62,17 @@ def _encode_chunk(
         shared = _block_maximum(own, group_size).maximum(Lanes.splat(builder, builder.trunc(least, I16), CHUNK))
         shared.narrowed(I8).store(exponents, I64(0))
         mantissas = _align(magnitudes, shared - own, mantissa_bits, nearest)
-        builder.store((patterns > 0x7FFF).word(), words)
+        builder.store((patterns > 0x7FFF).word(), builder.gep(signs, [sign_at]))
         with cgutils.for_range(builder, mantissa_bits) as loop:
             place = builder.sub(builder.sub(mantissa_bits, I64(1)), loop.index)
             bit = Lanes.splat(builder, builder.shl(I16(1), builder.trunc(place, I16)), CHUNK)
-            target = builder.gep(words, [builder.add(loop.index, I64(1))])
+            target = builder.gep(planes, [builder.add(plane_at, builder.mul(loop.index, stride))])
             builder.store(((mantissas & bit) > 0).word(), target)
         return builder.icmp_unsigned("!=", (unlimited > 0x7BFF).word(), I64(0))
 
-    return types.boolean(source, *4 * (types.intp,), types.boolean, words, exponents), codegen
+    integer = types.intp
+    numbers = (integer, integer, integer, integer, types.boolean)
+    return types.boolean(source, *numbers, signs, integer, planes, integer, integer, exponents), codegen
 
 
 def _block_maximum(lanes: Lanes, block: Any) -> Lanes:
@@ -108,40 +116,58 @@ def encode(
     words_per_group, groups_per_chunk = max(group_size // CHUNK, 1), max(CHUNK // group_size, 1)
     mask = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(CHUNK - min(group_size, CHUNK))
     words = np.empty(1 + mantissa_bits, np.uint64)
-    chunk_exponents = np.empty(CHUNK, np.uint8)
+    shared = np.empty(CHUNK, np.uint8)
     nonfinite = False
-    at = 0
-    for first in range(0, len(exponents), groups_per_chunk):
-        least = np.uint16(1)
-        for word in range(1, words_per_group):
-            least = max(least, min(_largest_exponent(patterns, at + word * CHUNK), np.uint16(30)))
-        for word in range(words_per_group):
+    for chunk in range(len(patterns) // CHUNK):
+        at, word = chunk * CHUNK, chunk % words_per_group
+        if group_size < CHUNK:
             nonfinite |= _encode_chunk(
-                patterns, at, group_size, least, mantissa_bits, nearest, words, chunk_exponents
+                patterns, at, group_size, 1, mantissa_bits, nearest, words, 0, words, 1, 1, shared
             )  # fmt: skip
-            at += CHUNK
-            least = np.uint16(chunk_exponents[0])
+            first = chunk * groups_per_chunk
             for i in range(min(groups_per_chunk, len(exponents) - first)):
                 shift = np.uint64(i * group_size)
-                exponents[first + i] = chunk_exponents[i * group_size]
-                signs[(first + i) * words_per_group + word] = (words[0] >> shift) & mask
+                exponents[first + i] = shared[i * group_size]
+                signs[first + i] = (words[0] >> shift) & mask
                 for plane in range(mantissa_bits):
-                    target = ((first + i) * mantissa_bits + plane) * words_per_group + word
-                    planes[target] = (words[1 + plane] >> shift) & mask
+                    planes[(first + i) * mantissa_bits + plane] = (words[1 + plane] >> shift) & mask
+        else:
+            group = chunk // words_per_group
+            least = 1
+            for other in range(words_per_group):
+                if other != word:
+                    least = max(least, min(_largest_exponent(patterns, (group * words_per_group + other) * CHUNK), 30))
+            nonfinite |= _encode_chunk(
+                patterns, at, CHUNK, least, mantissa_bits, nearest,
+                signs, chunk, planes, group * mantissa_bits * words_per_group + word, words_per_group, shared,
+            )  # fmt: skip
+            exponents[group] = shared[0]
     return nonfinite
 
 
 @intrinsic
-def decode_chunk(_context: Any, words: Any, exponents: Any, bits: Any, midpoint: Any, target: Any, at: Any) -> Any:
-    """Values of 64 channels from their sign word, planes and exponents, to ``target[at]``: FP16 patterns or float32.
+def _decode_chunk(
+    _context: Any,
+    signs: Any,
+    sign_at: Any,
+    planes: Any,
+    plane_at: Any,
+    stride: Any,
+    exponents: Any,
+    mantissa_bits: Any,
+    midpoint: Any,
+    target: Any,
+    at: Any,
+) -> Any:
+    """Values of 64 channels, from words that lie as `_encode_chunk` puts them, to ``target[at:]``.
 
-    FP16 patterns keep the bits that FP16 can hold and cut off the others; float32 holds every bit.
+    As FP16 patterns, with the bits cut off that FP16 cannot hold, or as float32 with every bit.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        words, exponents, target = (array_data(context, builder, signature, arguments, i) for i in (0, 1, 4))
-        _, _, mantissa_bits, midpoint, _, at = arguments
-        mantissas = _gather_planes(builder, words, mantissa_bits).widened(I32)
+        signs, planes, exponents, target = (array_data(context, builder, signature, arguments, i) for i in (0, 2, 5, 8))
+        _, sign_at, _, plane_at, stride, _, mantissa_bits, midpoint, _, at = arguments
+        mantissas = _gather_planes(builder, planes, plane_at, stride, mantissa_bits).widened(I32)
         half = builder.zext(midpoint, I32)
         doubled = (mantissas << 1) + mantissas.minimum(1)
         integers = Lanes(builder, builder.select(midpoint, doubled.value, mantissas.value))
@@ -149,7 +175,7 @@ def decode_chunk(_context: Any, words: Any, exponents: Any, bits: Any, midpoint:
         offset = builder.sub(I32(127 - 14), builder.add(builder.trunc(mantissa_bits, I32), half))
         fields = Lanes.load(builder, exponents, I64(0), CHUNK).widened(I32) + Lanes.splat(builder, offset, CHUNK)
         magnitudes = integers.to_float() * (fields << 23).bits_as(F32)
-        negative = Lanes.of_word(builder, builder.load(words))
+        negative = Lanes.of_word(builder, builder.load(builder.gep(signs, [sign_at])))
         if target.type.pointee == F32:
             patterns = magnitudes.bits_as(I32)
             (patterns | negative.select(patterns.like(1 << 31), 0)).bits_as(F32).store(target, at)
@@ -158,16 +184,18 @@ def decode_chunk(_context: Any, words: Any, exponents: Any, bits: Any, midpoint:
             (patterns | negative.select(patterns.like(1 << 15), 0)).store(target, at)
         return context.get_dummy_value()
 
-    return types.void(words, exponents, types.intp, types.boolean, target, types.intp), codegen
+    integer = types.intp
+    places = (signs, integer, planes, integer, integer, exponents)
+    return types.void(*places, integer, types.boolean, target, integer), codegen
 
 
-def _gather_planes(builder: Any, words: Any, mantissa_bits: Any) -> Lanes:
-    """Mantissas of 64 channels, in lanes of 16 bits, from the planes at ``words[1:]``."""
+def _gather_planes(builder: Any, planes: Any, plane_at: Any, stride: Any, mantissa_bits: Any) -> Lanes:
+    """Mantissas of 64 channels, in lanes of 16 bits."""
     zero = Lanes.splat(builder, I16(0), CHUNK)
     mantissas = cgutils.alloca_once_value(builder, zero.value)
     with cgutils.for_range(builder, mantissa_bits) as loop:
-        plane = builder.load(builder.gep(words, [builder.add(loop.index, I64(1))]))
-        bit = Lanes.of_word(builder, plane).select(zero.like(1), 0)
+        source = builder.gep(planes, [builder.add(plane_at, builder.mul(loop.index, stride))])
+        bit = Lanes.of_word(builder, builder.load(source)).select(zero.like(1), 0)
         shifted = Lanes(builder, builder.load(mantissas)) << 1
         builder.store((shifted | bit).value, mantissas)
     return Lanes(builder, builder.load(mantissas))
@@ -181,29 +209,44 @@ def half_patterns(magnitudes: Lanes) -> Lanes:
     return (magnitudes < 2.0**-14).select(subnormal, normal).narrowed(I16)
 
 
-@njit(cache=True, nogil=True)
-def load_chunk(
+@njit(inline="always")
+def decode_chunk(
     signs: NDArray[np.uint64],
     planes: NDArray[np.uint64],
     exponents: NDArray[np.uint8],
     group_size: int,
-    first: int,
+    group: int,
     count: int,
     word: int,
+    mantissa_bits: int,
+    midpoint: bool,
+    target: NDArray[Any],
+    at: int,
     words: NDArray[np.uint64],
-    chunk_exponents: NDArray[np.uint8],
+    shared: NDArray[np.uint8],
 ) -> None:
-    """Gather sign word, planes and exponents of a chunk: ``count`` groups from ``first``, or one word of a group."""
-    words_per_group, mantissa_bits = max(group_size // CHUNK, 1), len(words) - 1
-    words[:] = 0
-    for i in range(count):
-        shift = np.uint64(i * group_size)
-        words[0] |= signs[(first + i) * words_per_group + word] << shift
-        for plane in range(mantissa_bits):
-            source = ((first + i) * mantissa_bits + plane) * words_per_group + word
-            words[1 + plane] |= planes[source] << shift
-        for channel in range(i * group_size, min((i + 1) * group_size, CHUNK)):
-            chunk_exponents[channel] = exponents[first + i]
+    """Decode ``count`` groups of less than 64 channels from ``group``, or one word of a larger group, to ``target[at:]``.
+
+    ``words`` ``[1 + M]`` and ``shared`` ``[64]`` are scratch memory.
+    """
+    if group_size < CHUNK:
+        words[:] = 0
+        for i in range(count):
+            shift = np.uint64(i * group_size)
+            words[0] |= signs[group + i] << shift
+            for plane in range(mantissa_bits):
+                words[1 + plane] |= planes[(group + i) * mantissa_bits + plane] << shift
+            for channel in range(i * group_size, (i + 1) * group_size):
+                shared[channel] = exponents[group + i]
+        _decode_chunk(words, 0, words, 1, 1, shared, mantissa_bits, midpoint, target, at)
+    else:
+        words_per_group = group_size // CHUNK
+        for channel in range(CHUNK):
+            shared[channel] = exponents[group]
+        _decode_chunk(
+            signs, group * words_per_group + word, planes, group * mantissa_bits * words_per_group + word,
+            words_per_group, shared, mantissa_bits, midpoint, target, at,
+        )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
@@ -219,11 +262,11 @@ def decode(
     """Fill the FP16 patterns of words; the arrays are those of `encode`."""
     words_per_group, groups_per_chunk = max(group_size // CHUNK, 1), max(CHUNK // group_size, 1)
     words = np.empty(1 + mantissa_bits, np.uint64)
-    chunk_exponents = np.ones(CHUNK, np.uint8)
-    at = 0
-    for first in range(0, len(exponents), groups_per_chunk):
+    shared = np.ones(CHUNK, np.uint8)
+    for chunk in range(len(patterns) // CHUNK):
+        first = chunk // words_per_group * groups_per_chunk
         count = min(groups_per_chunk, len(exponents) - first)
-        for word in range(words_per_group):
-            load_chunk(signs, planes, exponents, group_size, first, count, word, words, chunk_exponents)
-            decode_chunk(words, chunk_exponents, mantissa_bits, midpoint, patterns, at)
-            at += CHUNK
+        decode_chunk(
+            signs, planes, exponents, group_size, first, count, chunk % words_per_group, mantissa_bits, midpoint,
+            patterns, chunk * CHUNK, words, shared,
+        )  # fmt: skip

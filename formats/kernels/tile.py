@@ -1,10 +1,13 @@
 """The register tile of the compiled GeMM: exact dot products of segments, rounded, scaled and accumulated.
 
-A tile is `ROWS` tokens by `COLUMNS` outputs, whose dot products stay in registers while a segment runs. float32 holds
+A tile is `ROWS` tokens by `COLUMNS` outputs, whose dot products stay in registers while they are summed. float32 holds
 them exactly, in any order and fused or not: within a segment and a token all products are multiples of one power of
-two, and no sum of them is more than 2^24 times that power (the caller sees to it).
+two, and a sum of them is at most 2^24 times that power. Where a whole segment could exceed that (mantissas of 16 bits),
+it is cut into pieces that cannot, whose sums are added without error in pairs of float32.
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from llvmlite import binding, ir
@@ -33,6 +36,8 @@ class _Pointers(NamedTuple):
     accumulators: Any
     peak: Any
     dots: Any
+    high: Any
+    low: Any
 
 
 @intrinsic
@@ -50,6 +55,7 @@ def accumulate_tile(
     accumulators_at: Any,
     segments: Any,
     length: Any,
+    piece: Any,
     rounded: Any,
     affine: Any,
 ) -> Any:
@@ -67,7 +73,8 @@ def accumulate_tile(
     ``peak``                            [LANES]                       largest magnitudes before saturation
     ==================================  ============================  ====================================
 
-    Where ``rounded``, dot products are rounded to FP16 before they are scaled.
+    Where ``rounded``, dot products are rounded to FP16 before they are scaled. ``piece`` divides ``length``: the channels
+    over which float32 sums are exact.
     """
     arrays, integer, flag = (a, b, scales, offsets, sums, accumulators, peak), types.intp, types.boolean
 
@@ -75,8 +82,8 @@ def accumulate_tile(
         a, b, scales, offsets, sums, accumulators, peak = (
             array_data(context, builder, signature, arguments, i) for i in range(len(arrays))
         )
-        a_at, sums_at, accumulators_at, segments, length, rounded, affine = arguments[len(arrays) :]
-        dots = builder.bitcast(cgutils.alloca_once(builder, ir.ArrayType(F32, ROWS * COLUMNS)), ir.PointerType(F32))
+        a_at, sums_at, accumulators_at, segments, length, piece, rounded, affine = arguments[len(arrays) :]
+        dots, high, low = (_scratch_tile(builder) for _ in range(3))
         with cgutils.for_range(builder, segments) as segment:
             channel = builder.mul(segment.index, length)
             pointers = _Pointers(
@@ -88,8 +95,10 @@ def accumulate_tile(
                 builder.gep(accumulators, [accumulators_at]),
                 peak,
                 dots,
+                high,
+                low,
             )
-            _multiply(builder, pointers, length)
+            _multiply_segment(builder, pointers, length, piece, rounded)
             with builder.if_else(rounded) as (then, otherwise):
                 with then:
                     _accumulate(builder, pointers, affine, rounded=True)
@@ -97,11 +106,50 @@ def accumulate_tile(
                     _accumulate(builder, pointers, affine, rounded=False)
         return context.get_dummy_value()
 
-    return types.void(*arrays, *5 * (integer,), flag, flag), codegen
+    return types.void(*arrays, *6 * (integer,), flag, flag), codegen
+
+
+def _scratch_tile(builder: Any) -> Any:
+    """A tile on the stack."""
+    return builder.bitcast(cgutils.alloca_once(builder, ir.ArrayType(F32, ROWS * COLUMNS)), F32.as_pointer())
+
+
+def _multiply_segment(builder: Any, pointers: _Pointers, length: Any, piece: Any, rounded: Any) -> None:
+    """Store the dot products of one segment to ``dots``, rounded to odd where they are to be ``rounded`` again."""
+    pieces = builder.udiv(length, piece)
+    several = builder.icmp_unsigned(">", pieces, I64(1))
+    zero = Lanes.splat(builder, F32(0.0), LANES)
+    with builder.if_then(several, likely=False), _each_vector(builder) as place:
+        zero.store(pointers.high, place)
+        zero.store(pointers.low, place)
+    with cgutils.for_range(builder, pieces) as loop:
+        channel = builder.mul(loop.index, piece)
+        a = _advance(builder, pointers.a, I64(0), channel, ROWS)
+        b = _advance(builder, pointers.b, I64(0), channel, COLUMNS)
+        _multiply(builder, pointers._replace(a=a, b=b), piece)
+        with builder.if_then(several, likely=False), _each_vector(builder) as place:
+            dot, high, low = (
+                Lanes.load(builder, pointer, place, LANES) for pointer in (pointers.dots, pointers.high, pointers.low)
+            )
+            total, error = add_exactly(high, dot)
+            total.store(pointers.high, place)
+            (low + error).store(pointers.low, place)
+    with builder.if_then(several, likely=False), _each_vector(builder) as place:
+        high, low = (Lanes.load(builder, pointer, place, LANES) for pointer in (pointers.high, pointers.low))
+        total, error = add_exactly(high, low)
+        dot = builder.select(rounded, round_to_odd(total, error).value, total.value)
+        Lanes(builder, dot).store(pointers.dots, place)
+
+
+@contextmanager
+def _each_vector(builder: Any) -> Generator[Any, None, None]:
+    """A loop over the places of a tile's vectors."""
+    with cgutils.for_range(builder, I64(ROWS * _VECTORS)) as loop:
+        yield builder.mul(loop.index, I64(LANES))
 
 
 def _multiply(builder: Any, pointers: _Pointers, length: Any) -> None:
-    """Store the dot products of one segment to ``dots``."""
+    """Store the dot products of ``length`` channels to ``dots``."""
     zero = Lanes.splat(builder, F32(0.0), LANES)
     dots = [[cgutils.alloca_once(builder, zero.value.type) for _ in range(_VECTORS)] for _ in range(ROWS)]
     for row in dots:
@@ -125,20 +173,27 @@ def _accumulate(builder: Any, pointers: _Pointers, affine: Any, rounded: bool) -
     """Scale ``dots`` and add them, then the offsets' share, to the accumulators."""
     columns = [I64(v * LANES) for v in range(_VECTORS)]
     scales = [Lanes.load(builder, pointers.scales, column, LANES) for column in columns]
+    peaks = [cgutils.alloca_once_value(builder, scale.like(0.0).value) for scale in scales]
     with cgutils.for_range(builder, I64(ROWS)) as row:
         at = builder.mul(row.index, I64(COLUMNS))
-        for column, scale in zip(columns, scales, strict=True):
-            partial = Lanes.load(builder, pointers.dots, builder.add(at, column), LANES)
-            if rounded:
-                partial = saturate(round_to_half(partial), pointers.peak)
+        for column, scale, peak in zip(columns, scales, peaks, strict=True):
+            dot = Lanes.load(builder, pointers.dots, builder.add(at, column), LANES)
             total = Lanes.load(builder, pointers.accumulators, builder.add(at, column), LANES)
-            (total + partial * scale).store(pointers.accumulators, builder.add(at, column))
+            if rounded:
+                partial = round_to_half(dot)
+                builder.store(Lanes(builder, builder.load(peak)).maximum(magnitude(partial)).value, peak)
+                total = total.add_product(saturate(partial), scale)  # the product of two FP16 numbers is exact
+            else:
+                total += dot * scale
+            total.store(pointers.accumulators, builder.add(at, column))
         with builder.if_then(affine):
             own = Lanes.splat(builder, builder.load(builder.gep(pointers.sums, [row.index])), LANES)
             for column in columns:
                 offset = Lanes.load(builder, pointers.offsets, column, LANES)
                 total = Lanes.load(builder, pointers.accumulators, builder.add(at, column), LANES)
                 (total + own * offset).store(pointers.accumulators, builder.add(at, column))
+    for peak in peaks:
+        keep_peak(Lanes(builder, builder.load(peak)), pointers.peak)
 
 
 def round_to_half(values: Lanes) -> Lanes:
@@ -152,11 +207,37 @@ def round_to_half(values: Lanes) -> Lanes:
     return (values + shifter) - shifter
 
 
-def saturate(values: Lanes, peak: Any) -> Lanes:
-    """Limit values to FP16's finite range; the LANES floats at ``peak`` keep the largest magnitudes."""
-    magnitudes = (values.bits_as(I32) & 0x7FFFFFFF).bits_as(F32)
-    Lanes.load(values.builder, peak, I64(0), LANES).maximum(magnitudes).store(peak, I64(0))
+def add_exactly(a: Lanes, b: Lanes) -> tuple[Lanes, Lanes]:
+    """The rounded sum of two float32 numbers and its error, which add up to the exact sum (Knuth's TwoSum)."""
+    total = a + b
+    of_b = total - a
+    return total, (a - (total - of_b)) + (b - of_b)
+
+
+def round_to_odd(total: Lanes, error: Lanes) -> Lanes:
+    """``total + error``, which `add_exactly` made, in float32: if it is inexact, the neighbour whose last bit is 1.
+
+    Rounding that again, to fewer bits, gives what rounding the exact sum at once would give.
+    """
+    bits = total.bits_as(I32)
+    inexact = error.equals(0.0).select(bits.like(0), 1)
+    too_large = ((bits ^ error.bits_as(I32)) >> 31) & inexact
+    return ((bits - too_large) | inexact).bits_as(F32)
+
+
+def magnitude(values: Lanes) -> Lanes:
+    """float32 numbers without their signs."""
+    return (values.bits_as(I32) & 0x7FFFFFFF).bits_as(F32)
+
+
+def saturate(values: Lanes) -> Lanes:
+    """Values limited to FP16's finite range."""
     return values.minimum(MAX_HALF).maximum(-MAX_HALF)
+
+
+def keep_peak(magnitudes: Lanes, peak: Any) -> None:
+    """Raise the LANES floats at ``peak`` to the magnitudes that are larger."""
+    Lanes.load(magnitudes.builder, peak, I64(0), LANES).maximum(magnitudes).store(peak, I64(0))
 
 
 @intrinsic
@@ -165,8 +246,9 @@ def round_sums(_context: Any, sums: Any, at: Any, peak: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         sums, peak = (array_data(context, builder, signature, arguments, i) for i in (0, 2))
-        values = Lanes.load(builder, sums, arguments[1], LANES)
-        saturate(round_to_half(values), peak).store(sums, arguments[1])
+        rounded = round_to_half(Lanes.load(builder, sums, arguments[1], LANES))
+        keep_peak(magnitude(rounded), peak)
+        saturate(rounded).store(sums, arguments[1])
         return context.get_dummy_value()
 
     return types.void(sums, types.intp, peak), codegen
@@ -192,9 +274,10 @@ def store_halves(_context: Any, accumulators: Any, at: Any, target: Any, target_
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         accumulators, target, peak = (array_data(context, builder, signature, arguments, i) for i in (0, 2, 4))
         patterns = Lanes.load(builder, accumulators, arguments[1], LANES).bits_as(I32)
-        magnitudes = saturate(round_to_half((patterns & 0x7FFFFFFF).bits_as(F32)), peak)
+        rounded = round_to_half((patterns & 0x7FFFFFFF).bits_as(F32))
+        keep_peak(rounded, peak)
         signs = ((patterns >> 31) << 15).narrowed(I16)
-        (half_patterns(magnitudes) | signs).store(target, arguments[3])
+        (half_patterns(rounded.minimum(MAX_HALF)) | signs).store(target, arguments[3])
         return context.get_dummy_value()
 
     return types.void(accumulators, types.intp, target, types.intp, peak), codegen

@@ -14,6 +14,7 @@ from anda_codesign.formats import (
     fp_int_gemm_reference,
 )
 from anda_codesign.formats.anda import GROUP_SIZES
+from anda_codesign.formats.bitplanes import pack_planes
 from anda_codesign.formats.gemm import Partial
 from hypothesis import given
 from hypothesis import strategies as st
@@ -212,3 +213,17 @@ def test_refuses(gemm: Any, group_size: int, channels: int, weight_group: int, p
     with pytest.raises(InputError) as caught:
         gemm(a, w, partial)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(("rest", "code", "expected"), [(1056, 1, 1 + 2.0**-10), (3104, -1, 1 + 2.0**-10)])
+def test_no_double_rounding(rest: int, code: int, expected: float) -> None:
+    """2^24 + 2^13 + 1 and 2^24 + 3 * 2^13 - 1: with 24 bits they become ties of FP16, which go the other way."""
+    mantissas = np.array([65535] * 32 + [rest] + [0] * 30 + [1], np.uint16)
+    codes = np.array([-8] * 33 + [0] * 30 + [code], np.int8)[:, None]
+    signs = np.array([2**33 - 1], np.uint64)
+    planes = pack_planes(mantissas[None], 16)
+    a = AndaTensor(AndaFormat(16), (64,), signs, planes, np.array([6], np.uint8))
+    w = Int4Weights(codes, np.ones((1, 1), np.float16))
+    assert fp_int_gemm(a, w) == expected
+    assert fp_int_gemm_reference(a, w) == expected
+    assert_same_bits(a, w, "fp32")

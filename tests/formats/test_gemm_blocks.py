@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, GemmFlags, Int4Weights, fp_int_gemm
+from anda_codesign.formats.anda import Reconstruct
 from anda_codesign.formats.gemm import Partial, gemm_numpy
-from anda_codesign.formats.kernels.parallel import blocks
+from anda_codesign.formats.kernels.parallel import blocks, exact_length
 
 SHAPES = [(1, 1, 1), (13, 600, 33), (5, 64, 2100), (300, 300, 70), (12, 512, 64)]
 
@@ -34,22 +35,43 @@ def test_equals_numpy(
     assert flags == expected_flags
 
 
-def test_rows_beyond_the_exact_sums_of_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """65504 * 64 * 8 needs 25 bits; one unit more or less decides how it rounds."""
+@pytest.mark.parametrize("group_size", [64, 128])
+@pytest.mark.parametrize("reconstruct", ["truncate", "midpoint"])
+@pytest.mark.parametrize("partial", ["fp16", "fp32"])
+def test_sums_that_float32_cannot_hold(
+    group_size: int, reconstruct: Reconstruct, partial: Partial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mantissas of 16 ones: the sums need 25 bits and more, and their last bits decide how they round."""
     monkeypatch.setenv("ANDA_KERNELS", "numba")
-    x = np.full((40, 128), 65504, np.float16)
-    x[::3] = np.random.default_rng(0).standard_normal((14, 128))
-    a = AndaFormat(16).encode(x)
-    planes = a.planes.copy()
-    planes[1, 0, -1] = 1  # mantissa 65505, which no half encodes to
-    a = dataclasses.replace(a, planes=planes)
-    codes = np.full((128, 3), -8, np.int8)
-    codes[:, 1] = 7
-    w = Int4Weights(codes, np.full((1, 3), 2.0**-10, np.float16))
-    for partial in ("fp16", "fp32"):
-        result = fp_int_gemm(a, w, partial)
-        expected = gemm_numpy(a, w, partial, GemmFlags())
-        np.testing.assert_array_equal(result.view(np.uint16), expected.view(np.uint16))
+    rng = np.random.default_rng(0)
+    ones = AndaFormat(16, group_size, reconstruct=reconstruct).encode(np.ones((200, 256), np.float16))
+    planes = np.full_like(ones.planes, 2**64 - 1)
+    planes[:, :, 12:] = rng.integers(0, 2**64, planes[:, :, 12:].shape, np.uint64)
+    a = dataclasses.replace(ones, planes=planes)
+    codes = rng.choice(np.array([-8, -7], np.int8), (256, 64))
+    w = Int4Weights(codes, np.full((2, 64), 2.0**-10, np.float16))
+    result = fp_int_gemm(a, w, partial)
+    np.testing.assert_array_equal(result.view(np.uint16), gemm_numpy(a, w, partial, GemmFlags()).view(np.uint16))
+
+
+@pytest.mark.parametrize(
+    ("mantissa_bits", "reconstruct", "group_size", "affine", "channels"),
+    [
+        (15, "truncate", 64, False, 64),
+        (16, "truncate", 64, False, 32),
+        (15, "midpoint", 64, False, 32),
+        (16, "midpoint", 128, True, 8),
+        (14, "truncate", 128, False, 128),
+        (16, "truncate", 8, True, 8),
+    ],
+)
+def test_exact_length(
+    mantissa_bits: int, reconstruct: Reconstruct, group_size: int, affine: bool, channels: int
+) -> None:
+    a = AndaFormat(mantissa_bits, group_size, reconstruct=reconstruct).encode(np.ones((1, 128), np.float16))
+    codes = np.full((128, 1), 15 if affine else -8, np.int8)
+    parameters = np.ones((1, 1), np.float16)
+    assert exact_length(a, Int4Weights(codes, parameters, 128, parameters if affine else None)) == channels
 
 
 @pytest.mark.parametrize("tokens", [1, 12, 253, 2048])
