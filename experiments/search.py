@@ -47,6 +47,7 @@ def precision_search(
     bops: Callable[[Precision], float],
     tolerance: float,
     iterations: int = 32,
+    on_step: Callable[[SearchStep], None] | None = None,
 ) -> SearchResult:
     """Visit precisions from the cheapest on, and lower the modules of each new best one by a bit.
 
@@ -58,6 +59,7 @@ def precision_search(
         bops: its bit operations; equal costs are visited in the order of the tuples, as published.
         tolerance: the largest loss to accept.
         iterations: the most evaluations to make.
+        on_step: called with each step when it is finished.
 
     Raises:
         InputError: the tolerance is negative or there are no iterations.
@@ -74,7 +76,10 @@ def precision_search(
     while waiting and waiting[0][0] < best_bops and result.iterations < iterations:
         cost, precision = heapq.heappop(waiting)
         loss = evaluate(precision)
-        result.history.append(SearchStep(precision, cost, loss, best=loss <= tolerance))
+        step = SearchStep(precision, cost, loss, best=loss <= tolerance)
+        result.history.append(step)
+        if on_step:
+            on_step(step)
         if loss <= tolerance:
             best_bops = cost
             for neighbour in set(_lowered(precision)) - known:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from . import catalog, formats, quantize, report, rtl, simulate, sweep, trace
+from . import catalog, formats, quantize, report, rtl, search, simulate, sweep, trace
 
 app = typer.Typer(name="anda", add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.command()(catalog.fetch)
@@ -21,6 +21,7 @@ app.command()(simulate.simulate)
 app.command()(sweep.sweep)
 app.command()(report.report)
 app.command()(quantize.quantize)
+app.command()(search.search)
 app.add_typer(rtl.app, name="rtl")
 app.add_typer(trace.app, name="trace")
 app.add_typer(formats.app, name="formats")

@@ -1,0 +1,140 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from anda_codesign.experiments.cli import main
+from anda_codesign.experiments.precision_study import search_figure, study_precision
+from anda_codesign.workloads import (
+    AndaActivations,
+    Decoder,
+    Precision,
+    TextBlocks,
+    bops_saving,
+    synthetic_decoder,
+)
+
+SYNTHETIC = synthetic_decoder()
+SENSITIVITY = {"qkv": 1.0, "o": 0.1, "u": 1.5, "d": 0.5}
+
+
+class MadeUpDecoder(Decoder):
+    """A decoder whose loss follows from the mantissa bits, with a spread from block to block."""
+
+    def __init__(self) -> None:
+        super().__init__(SYNTHETIC.weights, SYNTHETIC.tokenizer, SYNTHETIC.sha256)
+
+    def nll(self, blocks, hook=None):  # type: ignore[no-untyped-def]
+        nll = np.full((1, blocks.shape[1] - 1), 3.0)
+        if not isinstance(hook, AndaActivations):
+            return nll
+        cost = sum(weight * 4.0 ** (7 - hook.formats[module].mantissa_bits) for module, weight in SENSITIVITY.items())
+        noise = np.random.default_rng(int(blocks[0, 0])).normal(0, 0.02)
+        return nll + 0.003 * cost * (1 + noise) - 0.002
+
+
+def blocks(first: int) -> TextBlocks:
+    return TextBlocks(np.arange(first, first + 16, dtype=np.int32)[:, None] * np.ones((1, 4), np.int32))
+
+
+DECODER = MadeUpDecoder()
+STUDY = study_precision(DECODER, blocks(0), blocks(100), tolerance=0.01)
+
+
+def test_history_holds_the_measured_losses():
+    for step in STUDY.history:
+        cost = sum(4.0 ** (7 - getattr(step.step.precision, module)) * s for module, s in SENSITIVITY.items())
+        assert step.verdict.loss.loss == pytest.approx(np.expm1(0.003 * cost - 0.002), rel=0.1)
+        assert step.bops_saving == bops_saving(DECODER.shape, step.step.precision)
+        assert step.step.best == (step.verdict.loss.loss <= 0.01)
+
+
+def test_best_is_checked_on_heldout_blocks():
+    assert STUDY.best is not None
+    assert STUDY.heldout is not None
+    assert STUDY.best.verdict.decision == "within"
+    assert STUDY.heldout.decision == "within"
+    assert STUDY.heldout.loss != STUDY.best.verdict.loss
+    assert STUDY.best.bops_saving == max(step.bops_saving for step in STUDY.history if step.step.best)
+
+
+def test_record_is_json_with_the_result_on_top():
+    record = json.loads(json.dumps(STUDY.record(), allow_nan=False))
+    assert STUDY.best is not None
+    assert Precision.parse(record["best"]) == STUDY.best.step.precision
+    assert record["iterations"] == len(record["history"]) == len(STUDY.history)
+    best = next(step for step in record["history"] if step["precision"] == record["best"])
+    for key in ("loss", "loss_standard_error", "decision", "bops_saving"):
+        assert record[key] == best[key]
+    assert record["heldout"]["blocks"] == STUDY.heldout.blocks  # type: ignore[union-attr]
+
+
+def test_nothing_within_tolerance():
+    study = study_precision(DECODER, blocks(0), blocks(100), tolerance=0.0, iterations=2)
+    record = study.record()
+    assert (study.best, study.heldout, record["best"], record["loss"], record["heldout"]) == (None,) * 5
+    assert record["iterations"] == 2
+
+
+def test_steps_are_reported_as_they_finish():
+    seen: list[str] = []
+    study = study_precision(
+        DECODER, blocks(0), blocks(100), 0.01, on_step=lambda step: seen.append(str(step.step.precision))
+    )
+    assert seen == [str(step.step.precision) for step in study.history]
+
+
+def test_figure_shows_every_step():
+    losses, savings = search_figure(STUDY).axes
+    assert [label.get_text() for label in savings.get_xticklabels()] == [str(s.step.precision) for s in STUDY.history]
+    assert [bar.get_height() for bar in savings.patches] == [step.bops_saving for step in STUDY.history]
+    assert list(losses.lines[0].get_ydata()) == [100 * step.verdict.loss.loss for step in STUDY.history]
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from anda_codesign import workloads
+
+    monkeypatch.setenv("ANDA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(workloads, "load_decoder", lambda _: DECODER)
+    monkeypatch.setattr(
+        workloads, "load_blocks", lambda _tokenizer, _text, split, *_: blocks(100 * (split == "heldout"))
+    )
+
+
+@pytest.mark.usefixtures("made_up")
+def test_command_prints_json(capsys: pytest.CaptureFixture[str]):
+    assert main(["search", "--json", "-"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["best"] == STUDY.record()["best"]
+    assert {"best", "iterations", "history", "loss", "loss_standard_error", "bops_saving"} <= record.keys()
+
+
+@pytest.mark.usefixtures("made_up")
+def test_command_prints_a_line_per_step(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    assert main(["search", "--plot", str(tmp_path / "a.png")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["qkv,o,u,d", "BOPs", "saving", "loss", "%", "±", "%", "blocks", "decision"]
+    assert [line.split()[1] for line in lines[1:-2]] == [str(step.step.precision) for step in STUDY.history]
+    assert lines[-2].startswith(f"Best: {STUDY.record()['best']}, ")
+    assert lines[-1].endswith("blocks: within.")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.usefixtures("made_up")
+def test_command_without_a_result(capsys: pytest.CaptureFixture[str]):
+    assert main(["search", "--tolerance", "0", "--iterations", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "No precision visited is within 0 %."
+
+
+@pytest.mark.usefixtures("made_up")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--tolerance", "-1"], "tolerance: -1.0 is no tolerance; use 0 or more, such as 0.01 for 1 %"),
+        (["--plot", "/"], "plot: / exists and is not overwritten; name another file"),
+    ],
+)
+def test_command_with_bad_input(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]):
+    assert main(["search", *arguments]) == 2
+    assert capsys.readouterr().err == f"anda: error: {message}\n"
