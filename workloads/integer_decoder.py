@@ -38,7 +38,7 @@ ROPE_INPUT_BIT = 30
 KV_EXPONENT = 24
 """The fixed exponent of key and value scales. They differ per token, along the axis over which scores are compared and
 values summed, so they become integer factors; a fixed exponent keeps a token's factor independent of later tokens."""
-HEAD_TILE = 128
+HEAD_TILE = 256
 """Tokens per tile of the language-model head, which bounds memory."""
 
 RopeTable = tuple[Integers, Integers]
@@ -132,7 +132,7 @@ class _Block:
         residual = add_residual(residual, self._product(context, "o"), config.residual_bits)
         x = self._post_norm(residual, config.activation_bits)
         gate, up = (self._requantize(self._product(x, name), config.gate_bits) for name in ("gate", "up"))
-        activated = di_swiglu(gate, up, self._smooth, config.sigmoid_bits, config.guard_bits)
+        activated = di_swiglu(gate, up, self._smooth, config.sigmoid_bits, config.guard_bits, config.sigmoid_form)
         activated = self._requantize(activated, config.activation_bits)
         return add_residual(residual, self._product(activated, "down"), config.residual_bits)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..formats import InputError
-from ..formats.integer import Anchor, DyadicTensor, Engine
+from ..formats.integer import Anchor, DyadicTensor, Engine, SigmoidForm
 from ..formats.integer.arithmetic import Integers
 from ..formats.integer.smoothing import BlockWeights
 from .decoder import Decoder
@@ -44,6 +44,7 @@ class IntegerConfig:
         residual_bits: residual stream, signed.
         head_bits: weights of the language-model head and their input, whatever WxAy is.
         guard_bits: of DI-Exp; None takes `exp_guard_bits`, 0 is the paper's algorithm.
+        sigmoid_form: ``shared_max`` is the paper's.
         anchor: of every requantisation; ``minimum`` is the paper's.
         engine: of the matrix products; both give the same integers.
     """
@@ -56,6 +57,7 @@ class IntegerConfig:
     residual_bits: int = 16
     head_bits: int = 8
     guard_bits: int | None = None
+    sigmoid_form: SigmoidForm = "stable"
     anchor: Anchor = "zero"
     engine: Engine = "blas"
 

@@ -19,7 +19,7 @@ from .smoothing import (
     smooth_opt_block,
 )
 from .softmax import di_clipped_softmax, integer_softmax
-from .swiglu import di_sigmoid, di_swiglu
+from .swiglu import SigmoidForm, di_sigmoid, di_swiglu
 
 __all__ = [
     "Anchor",
@@ -29,6 +29,7 @@ __all__ = [
     "FloatUsed",
     "HeadLayout",
     "IntegersOnly",
+    "SigmoidForm",
     "add_residual",
     "analytic_llama_factors",
     "analytic_scale",

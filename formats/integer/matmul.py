@@ -22,7 +22,7 @@ def integer_matmul(a: Integers, b: Integers, engine: Engine = "integer") -> Inte
     The blas engine multiplies integer-valued float matrices. Every product and every partial sum, in whatever order
     BLAS adds, is an integer of magnitude at most ``bound = channels * max|a| * max|b|``; while bound <= 2**24
     (float32) or 2**53 (float64) no addition rounds, so the result equals the integer engine's bit for bit. Beyond
-    that, a is split into a high and a low part. The bound is taken from the operands of each call.
+    that, the wider operand is split into a high and a low part. The bound is taken from the operands of each call.
 
     Args:
         a: int64 [..., rows, channels].
@@ -34,24 +34,31 @@ def integer_matmul(a: Integers, b: Integers, engine: Engine = "integer") -> Inte
     """
     if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
         raise InputError(f"a {list(a.shape)} and b {list(b.shape)} do not multiply; pass [..., r, c] and [..., c, n]")
-    bound = a.shape[-1] * largest_magnitude(a) * largest_magnitude(b)
+    bound = _product_bound(a, b)
     if bound.bit_length() > WORD_BITS:
         raise InputError(f"a @ b may need {bound.bit_length()} bits, more than int64 has; use narrower codes")
     if engine == "integer":
         return a @ b
     if engine == "blas":
-        return _blas_matmul(a, b)
+        return _blas_matmul(a, b, bound)
     raise InputError(f"engine is {engine!r}; choose integer or blas")
 
 
-def _blas_matmul(a: Integers, b: Integers) -> Integers:
-    bound = a.shape[-1] * largest_magnitude(a) * largest_magnitude(b)
+def _blas_matmul(a: Integers, b: Integers, bound: int) -> Integers:
     if bound <= FLOAT64_EXACT:
         dtype = np.float32 if bound <= FLOAT32_EXACT else np.float64
         return (a.astype(dtype) @ b.astype(dtype)).astype(np.int64)
+    if largest_magnitude(b) > largest_magnitude(a):
+        return _blas_matmul(b.swapaxes(-1, -2), a.swapaxes(-1, -2), bound).swapaxes(-1, -2)
     half = (largest_magnitude(a).bit_length() + 1) // 2
-    high = a >> half
-    return (_blas_matmul(high, b) << half) + _blas_matmul(a - (high << half), b)
+    high, low = a >> half, a & ((1 << half) - 1)
+    parts = (_blas_matmul(part, b, _product_bound(part, b)) for part in (high, low))
+    return (next(parts) << half) + next(parts)
+
+
+def _product_bound(a: Integers, b: Integers) -> int:
+    """What no sum of products along the channels exceeds, in whatever order it is formed."""
+    return a.shape[-1] * largest_magnitude(a) * largest_magnitude(b)
 
 
 def exact_matmul(x: DyadicTensor, w: DyadicTensor, engine: Engine = "integer") -> DyadicTensor:

@@ -23,7 +23,8 @@ def tensor(codes: object, m: object = 1, k: object = 0, zero_point: object = 0) 
 @st.composite
 def operands(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     rows, channels, columns = (draw(st.integers(1, 6)) for _ in range(3))
-    bits = [draw(st.integers(1, 28)) for _ in range(2)]
+    bits = draw(st.integers(1, 58))
+    bits = bits, draw(st.integers(1, 59 - bits))
     codes = [
         draw(npst.arrays(np.int64, shape, elements=st.integers(-(2**width), 2**width)))
         for shape, width in zip([(rows, channels), (channels, columns)], bits, strict=True)
@@ -38,7 +39,7 @@ def test_engines_are_equal_bit_for_bit(pair: tuple[np.ndarray, np.ndarray]):
     assert np.array_equal(integer_matmul(a, b, "blas"), integer_matmul(a, b, "integer"))
 
 
-@pytest.mark.parametrize("bits", [(4, 4), (8, 8), (16, 27), (30, 20)])
+@pytest.mark.parametrize("bits", [(4, 4), (8, 8), (16, 27), (30, 20), (0, 50), (50, 0)])
 def test_engines_are_equal_on_long_rows_of_extremes(bits: tuple[int, int]):
     rng = np.random.default_rng(1)
     a = rng.choice([-(2 ** bits[0]), 2 ** bits[0] - 1], (5, 1536))

@@ -1,0 +1,91 @@
+"""Print the tables of docs/integer_only.md: perplexity of the built-in model in FP16, fake-quantised and in integers.
+
+python scripts/integer_only_table.py [--blocks 16] [--ablations]
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from anda_codesign.workloads import Decoder, Fp16Activations, PairedLoss, load_blocks, load_decoder, paired_loss
+from anda_codesign.workloads.fake_quant import FakeQuantDecoder
+from anda_codesign.workloads.integer_decoder import IntegerDecoder
+from anda_codesign.workloads.integer_weights import CALIBRATION_BLOCKS, IntegerConfig, IntegerWeights
+from anda_codesign.workloads.smoothed_blocks import float_blocks, smoothed_blocks
+
+WIDTHS = (8, 6, 4)
+ABLATIONS: dict[str, dict[str, Any]] = {
+    "codes anchored at the row minimum (paper)": {"anchor": "minimum"},
+    "8-bit probabilities (paper)": {"probability_bits": 8},
+    "8-bit sigmoid (paper)": {"sigmoid_bits": 8},
+    "no guard bits in DI-Exp (paper)": {"guard_bits": 0},
+    "sigmoid relative to the row maximum (paper)": {"sigmoid_form": "shared_max"},
+    "all five": {
+        "anchor": "minimum",
+        "probability_bits": 8,
+        "sigmoid_bits": 8,
+        "guard_bits": 0,
+        "sigmoid_form": "shared_max",
+    },
+    "24-bit residual stream": {"residual_bits": 24},
+}
+
+
+class Study:
+    """One model on one set of blocks."""
+
+    def __init__(self, decoder: Decoder, blocks: int) -> None:
+        self._decoder = decoder
+        self._tokens = load_blocks(decoder.tokenizer, split="heldout", blocks=blocks).tokens
+        self._smoothed = smoothed_blocks(decoder, load_blocks(decoder.tokenizer, blocks=CALIBRATION_BLOCKS).tokens)
+        self._plain = float_blocks(decoder.weights)
+        self.reference = decoder.nll(self._tokens, Fp16Activations())
+
+    def integer(self, bits: int, smooth: bool = True, **options: Any) -> PairedLoss:
+        config = replace(IntegerConfig(weight_bits=bits, activation_bits=bits), **options)
+        weights = IntegerWeights.quantize(self._decoder.weights, self._smoothed if smooth else self._plain, config)
+        return paired_loss(IntegerDecoder(weights).nll(self._tokens), self.reference)
+
+    def fake(self, bits: int, smooth: bool = True) -> PairedLoss:
+        config = IntegerConfig(weight_bits=bits, activation_bits=bits)
+        blocks = self._smoothed if smooth else self._plain
+        return paired_loss(FakeQuantDecoder(self._decoder.weights, blocks, config).nll(self._tokens), self.reference)
+
+
+def main_rows(study: Study) -> Iterator[tuple[str, list[PairedLoss]]]:
+    yield "fake quantisation, not smoothed", [study.fake(bits, smooth=False) for bits in WIDTHS]
+    yield "fake quantisation, smoothed", [study.fake(bits) for bits in WIDTHS]
+    yield "integer-only, not smoothed", [study.integer(bits, smooth=False) for bits in WIDTHS]
+    yield "integer-only, smoothed", [study.integer(bits) for bits in WIDTHS]
+
+
+def ablation_rows(study: Study) -> Iterator[tuple[str, list[PairedLoss]]]:
+    yield "integer-only, smoothed", [study.integer(bits) for bits in WIDTHS]
+    for name, options in ABLATIONS.items():
+        yield name, [study.integer(bits, **options) for bits in WIDTHS]
+
+
+def show(loss: PairedLoss) -> str:
+    return f"{loss.perplexity:.2f} ({100 * loss.loss:+.1f} % ± {100 * loss.standard_error:.1f})"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--blocks", type=int, default=16, help="held-out blocks of 512 tokens")
+    parser.add_argument("--ablations", action="store_true", help="the paper-literal forms, one at a time")
+    arguments = parser.parse_args()
+    study = Study(load_decoder(), arguments.blocks)
+    print(
+        f"FP16 activations: perplexity {np.exp(study.reference.mean()):.3f}, {arguments.blocks} blocks of 512 tokens\n"
+    )
+    print("| | " + " | ".join(f"W{bits}A{bits}" for bits in WIDTHS) + " |\n|---|---|---|---|")
+    for name, losses in ablation_rows(study) if arguments.ablations else main_rows(study):
+        print(f"| {name} | " + " | ".join(map(show, losses)) + " |", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
