@@ -8,6 +8,7 @@ from .result import Energy, GemmRun, SimulationResult
 from .simulate import simulate
 from .technology import Technology, load_technology, technology_names
 from .timeline import Timeline
+from .weights import load_weights, weight_format_names
 
 __all__ = [
     "Architecture",
@@ -22,8 +23,10 @@ __all__ = [
     "explain",
     "load_architecture",
     "load_technology",
+    "load_weights",
     "parse_gemm",
     "simulate",
     "simulate_model",
     "technology_names",
+    "weight_format_names",
 ]

@@ -6,13 +6,14 @@ clock, equal peak throughput at 16 bits, equal on-chip memory.
 
 from functools import cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ..formats import AndaFormat, latency
 from ..workloads import Precision
 from .config import Bits, Bytes, Config, Hertz, config_names, find_config, load_config
+from .weights import Weights, load_weights
 
 FOLDER = Path(__file__).with_name("architectures")
 FP16_BITS = 16
@@ -77,18 +78,6 @@ class Buffer(Config):
     port_bits: Bits = Field(alias="port")
 
 
-class Weights(Config):
-    """Group-wise integer weights: codes, and a FP16 scale per group of input channels and output channel."""
-
-    bits: int = Field(ge=1, le=8)
-    group_size: int = Field(ge=1)
-    scale_bits: int = Field(ge=0)
-
-    def channel_bits(self, in_channels: int) -> int:
-        """Storage of one output channel; a short last group has a scale too."""
-        return in_channels * self.bits + -(-in_channels // self.group_size) * self.scale_bits
-
-
 class Compressor(Config):
     """The bit-plane compressor: FP16 results in, Anda planes out, one group a lane."""
 
@@ -110,7 +99,8 @@ class Architecture(Config):
     exponent_buffer: Buffer | None
     """A separate memory for shared exponents; none where activations stay FP16."""
     weight_buffer: Buffer
-    weights: Weights
+    weights: Annotated[Weights, BeforeValidator(load_weights)]
+    """A built-in weight format, by name."""
     vector_lanes: int = Field(ge=1)
     compressor: Compressor | None
 
@@ -152,8 +142,13 @@ class Architecture(Config):
         bits = self.processing_element.mantissa_bits
         return asked if bits == "variable" else Precision.uniform(bits)
 
+    @property
+    def weight_digits(self) -> int:
+        """Passes of one group: the digits that a weight decodes to, where the other operand is an integer."""
+        return self.weights.digits if self.processing_element.weight_operand == "int" else 1
+
     def array_cycles_per_group(self, mantissa_bits: int) -> int:
-        """Cycles of the array for one group of channels of one tile."""
+        """Cycles of the array for one group of channels of one tile, for one digit of the weights."""
         return self.processing_element.array_cycles(mantissa_bits, self.weight_load_cycles)
 
     def token_bits(self, channels: int, mantissa_bits: int | None) -> int:

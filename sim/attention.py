@@ -20,6 +20,8 @@ from .architecture import FP16_BITS, Architecture
 from .closed import SramBits
 
 FP16_SIGNIFICAND_BITS = 11
+DIGIT_BITS = 4
+"""What an INT4 multiplier takes of a key or value at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,7 @@ class _Head:
     def group_cycles(self) -> tuple[int, int]:
         """Cycles of the array, and of working elements, for one group and all digits of the key or value."""
         element, bits = self.architecture.processing_element, self.cache.mantissa_bits
-        digits = 1 if element.weight_operand == "fp16" else -(-(bits + 1) // self.architecture.weights.bits)
+        digits = 1 if element.weight_operand == "fp16" else -(-(bits + 1) // DIGIT_BITS)
         used = bits if element.mantissa_bits == "variable" else element.mantissa_bits
         return digits * self.architecture.array_cycles_per_group(used), digits * element.element_cycles(used)
 

@@ -103,6 +103,8 @@ def _compute(result: SimulationResult) -> Iterator[Explained]:
     cycles = sum(run.problem.element_cycles * run.gemm.repeat for run in result.runs)
     yield _energy("compute", "array", cycles, "cycle", costs.array_pj_per_cycle, source)
     cycles = sum(run.array_cycles * run.gemm.repeat for run in result.runs)
+    if products := sum(run.problem.tiles * run.problem.sparse_products * run.gemm.repeat for run in result.runs):
+        yield _energy("compute", "sparse weights", products, "product", costs.vector_pj_per_operation, source)
     for name, picojoules in costs.support_pj_per_cycle.items():
         part: Component = getattr(process, name)
         yield _energy("compute", name, cycles, "cycle", picojoules, part.power.source)

@@ -111,12 +111,13 @@ def simulate_model(
     objective: Objective = "energy",
     tiling: str = "search",
     memory: str | Path = "flat",
+    weights: str | Path | None = None,
 ) -> ModelResult:
     """Time a whole model.
 
     Args:
         shape: the model.
-        architecture, precision, level, technology, objective, tiling, memory: as of `simulate`.
+        architecture, precision, level, technology, objective, tiling, memory, weights: as of `simulate`.
         phase: ``"prefill"`` is one pass over `tokens`; ``"decode"`` is `tokens` steps of one token.
         tokens: of each sequence.
         context: tokens of each sequence that are cached already.
@@ -128,11 +129,13 @@ def simulate_model(
     """
     if batch < 1:
         raise InputError(f"batch: is {batch}; give at least 1")
-    setup = make_setup(architecture, level, technology, objective, tiling, memory)
+    setup = make_setup(architecture, level, technology, objective, tiling, memory, weights)
     cache = KvCache.parse(kv_cache, setup.machine)
     work = [replace(gemm, tokens=gemm.tokens * batch) for gemm in gemms(shape, phase, tokens, context)]
     cache_bits = cache.mantissa_bits if cache.format == "anda" else None
-    fp_int = simulate(work, setup.machine, precision, level, setup.process, objective, tiling, memory, cache_bits)
+    fp_int = simulate(
+        work, setup.machine, precision, level, setup.process, objective, tiling, memory, cache_bits=cache_bits
+    )
     steps = [(tokens, context)] if phase == "prefill" else [(1, context + step) for step in range(tokens)]
     output_bits = setup.machine.precision(precision).o
     attention = [attention_work(shape, setup.machine, cache, new, old, batch, output_bits) for new, old in steps]

@@ -181,7 +181,7 @@ class Plan:
         for tokens, channels, groups in self._chunks():
             cycles, block = groups.length * problem.group_cycles, None
             if groups.stop == problem.groups:
-                cycles += problem.tile_cycles - problem.reduction_cycles
+                cycles += problem.tile_cycles - problem.groups * problem.group_cycles
                 block = Block(tokens, channels)
             yield Step(cycles, True, True, 1, True, block)
 

@@ -48,8 +48,19 @@ class Problem:
 
     @cached_property
     def reduction_cycles(self) -> int:
-        """Cycles of one tile's groups."""
-        return self.groups * self.group_cycles
+        """Cycles of one tile: its groups in the array, or its sparse weights in the side unit."""
+        return max(self.groups * self.group_cycles, self.sparse_cycles)
+
+    @cached_property
+    def sparse_products(self) -> int:
+        """Products of a whole tile that the side unit makes."""
+        array = self.architecture.array
+        return array.rows * array.columns * self.architecture.weights.sparse_weights(self.in_channels)
+
+    @cached_property
+    def sparse_cycles(self) -> int:
+        """Cycles of the side unit for one tile."""
+        return -(-self.sparse_products // self.architecture.weights.sparse_lanes)
 
     @cached_property
     def drain_cycles(self) -> int:
@@ -81,7 +92,7 @@ class Problem:
     def element_cycles(self) -> int:
         """Cycles in which the elements work at their published power; waiting for weights or memory is not work."""
         per_group = self.architecture.processing_element.element_cycles(self.mantissa_bits)
-        return self.tiles * self.groups * per_group
+        return self.tiles * self.groups * per_group * self.architecture.weight_digits
 
     @cached_property
     def tail_cycles(self) -> int:
@@ -121,7 +132,7 @@ def problem(gemm: Gemm, architecture: Architecture, precision: Precision, cache_
         groups=-(-gemm.in_channels // architecture.group_size),
         row_tiles=-(-gemm.tokens // array.rows),
         column_tiles=-(-gemm.out_channels // array.columns),
-        group_cycles=architecture.array_cycles_per_group(mantissa_bits),
+        group_cycles=architecture.array_cycles_per_group(mantissa_bits) * architecture.weight_digits,
         token_bits=architecture.token_bits(gemm.in_channels, mantissa_bits),
         channel_bits=architecture.weights.channel_bits(gemm.in_channels),
         result_bits=architecture.token_bits(gemm.out_channels, result_bits),

@@ -16,7 +16,8 @@ Objective = Literal["energy", "latency", "edp"]
 def energy(problem: Problem, traffic: Traffic, costs: UnitCosts, cycles: int) -> Energy:
     """Energy of one GeMM of so many cycles: what its elements, buffers and DRAM do, at what that costs."""
     return Energy(
-        compute=costs.compute_pj(problem.element_cycles, problem.array_cycles),
+        compute=costs.compute_pj(problem.element_cycles, problem.array_cycles)
+        + problem.tiles * problem.sparse_products * costs.vector_pj_per_operation,
         sram=costs.sram_pj(traffic.sram, cycles),
         dram=traffic.dram_bits * costs.dram_pj_per_bit,
     )

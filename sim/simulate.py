@@ -19,6 +19,7 @@ from .search import Objective, best_tiling, energy
 from .technology import Technology, load_technology
 from .tiling import Tiling, chosen_tiling, model_tilings
 from .timeline import Timeline
+from .weights import load_weights
 
 if TYPE_CHECKING:
     from .hbm import Memory
@@ -63,6 +64,7 @@ def simulate(
     objective: Objective = "energy",
     tiling: str = "search",
     memory: str | Path = "flat",
+    weights: str | Path | None = None,
     cache_bits: int | None = None,
     timeline: Timeline | None = None,
 ) -> SimulationResult:
@@ -82,6 +84,8 @@ def simulate(
             tiling itself, such as ``"activations:32"`` (`tiling.chosen_tiling`).
         memory: ``"flat"``, the technology's bandwidth; at level ``"events"`` also a memory with rows and refresh, by
             name or by the path of a YAML file (`hbm.load_memory`).
+        weights: a weight format by name or by the path of a YAML file (`weights.load_weights`), in place of the
+            architecture's own.
         cache_bits: M to which the results of ``qkv`` are compressed on Anda; None leaves them FP16.
         timeline: collects what the units do, at level ``"events"``; of a GeMM that repeats, the first one.
 
@@ -89,7 +93,7 @@ def simulate(
         InputError: nothing to simulate, an unknown level, architecture, technology, objective, tiling, memory or
             module, or too small a buffer.
     """
-    setup = make_setup(architecture, level, technology, objective, tiling, memory)
+    setup = make_setup(architecture, level, technology, objective, tiling, memory, weights)
     if timeline is not None and level != "events":
         raise InputError(f"timeline: level {level} has no events; use level events")
     used = setup.machine.precision(precision)
@@ -111,9 +115,12 @@ def make_setup(
     objective: Objective,
     tiling: str,
     memory: str | Path,
+    weights: str | Path | None = None,
 ) -> Setup:
     """Check and load what `simulate` was given."""
     machine = architecture if isinstance(architecture, Architecture) else load_architecture(architecture)
+    if weights is not None:
+        machine = machine.model_copy(update={"weights": load_weights(weights)})
     process = technology if isinstance(technology, Technology) else load_technology(technology)
     for field, value, choices in (("level", level, get_args(Level)), ("objective", objective, get_args(Objective))):
         if value not in choices:
