@@ -55,3 +55,14 @@ def matrix_unit_cycles(tiles: int, groups: int, group_cycles: int, columns: int,
     """
     drain = unit_pipeline_cycles(affine) + columns
     return groups * group_cycles + (tiles - 1) * max(groups * group_cycles, drain) + drain - 1
+
+
+def bpc_cycles_per_block(mantissa_bits: int, rows: int) -> int:
+    """Cycles of the compressor for one group of each of ``rows`` tokens, which enter one per cycle."""
+    return max(rows, bpc_cycles_per_group(mantissa_bits))
+
+
+def bpc_cycles(blocks: int, mantissa_bits: int, rows: int) -> int:
+    """Cycles of the compressor from the first group taken to the last row sent, of ``blocks`` times ``rows`` groups."""
+    first_row = rows - 1 + BPC_LATENCY_CYCLES
+    return (blocks - 1) * bpc_cycles_per_block(mantissa_bits, rows) + first_row + bpc_cycles_per_group(mantissa_bits)

@@ -1,12 +1,24 @@
+# amaranth: UnusedElaboratable=no
 """The bit-plane compressor: FP16 groups in, Anda bit-planes out."""
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from .interfaces import EXPONENT_BITS, FP16, MAX_LANES, MAX_MANTISSA_BITS, Stream, check_range, plane_layout
+from .interfaces import (
+    EXPONENT_BITS,
+    FP16,
+    MAX_LANES,
+    MAX_MANTISSA_BITS,
+    Stream,
+    check_range,
+    plane_layout,
+    plane_rows_layout,
+)
+from .library import place
 
 SIGNIFICAND_BITS = 11
 
@@ -138,3 +150,93 @@ class BpcLane(wiring.Component):
             ]
             with m.If(nonfinite):
                 m.d.sync += self.saturated.eq(1)
+
+
+class BitPlaneCompressor(wiring.Component):
+    """Compressor of `rows` tokens' groups into rows of the activation buffer (Anda paper, section IV-C, "BPC").
+
+    Groups come one per cycle and go to the lanes in turn; the lanes' planes leave together, the same plane of all tokens
+    side by side. Each lane but the last sends through a queue that makes up for its head start (the data packager).
+
+    Timing: the first row is valid `rows` cycles after the first group is taken, and `rows` groups take
+    ``max(rows, M + 1)`` cycles (`formats.latency.bpc_cycles_per_block`).
+
+    Parameters
+    ----------
+    rows : `int`
+        Lanes of the compressor, that is tokens of a buffer row, 1 to 64.
+    lanes, max_mantissa_bits : `int`
+        As of `BpcLane`.
+
+    Members
+    -------
+    groups : `In(stream.Signature(compressor_layout(lanes, max_mantissa_bits)))`
+        A group of each token in turn; all `rows` tokens of a block with the same M.
+    planes : `Out(stream.Signature(plane_rows_layout(rows, lanes)))`
+        Sign planes with the shared exponents, then M mantissa planes.
+    saturated : `Out(1)`
+        Sticky: an infinity or NaN was replaced.
+    """
+
+    groups: Stream
+    planes: Stream
+    saturated: Signal
+
+    def __init__(self, *, rows: int = 16, lanes: int = 64, max_mantissa_bits: int = MAX_MANTISSA_BITS) -> None:
+        self.rows = check_range("rows", rows, 1, 64)
+        self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
+        self.max_mantissa_bits = check_range("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
+        super().__init__(
+            {
+                "groups": In(stream.Signature(compressor_layout(lanes, max_mantissa_bits))),
+                "planes": Out(stream.Signature(plane_rows_layout(rows, lanes))),
+                "saturated": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the circuit."""
+        m = Module()
+        turn = Signal(range(self.rows))
+        lanes = [BpcLane(lanes=self.lanes, max_mantissa_bits=self.max_mantissa_bits) for _ in range(self.rows)]
+        key = f"bpc_lane_{self.lanes}_{self.max_mantissa_bits}"
+        queues = [self._queue(m, row, lane) for row, lane in enumerate(lanes)]
+        for row, lane in enumerate(lanes):
+            place(m, f"lane_{row}", key, lane, platform)
+            m.d.comb += [
+                lane.group.payload.eq(self.groups.payload),
+                lane.group.valid.eq(self.groups.valid & (turn == row)),
+            ]
+        m.d.comb += [
+            self.groups.ready.eq(Array(lane.group.ready for lane in lanes)[turn]),
+            self.saturated.eq(Cat(lane.saturated for lane in lanes).any()),
+            self.planes.valid.eq(Cat(queue.valid for queue in queues).all()),
+            self.planes.payload.last.eq(queues[0].payload.last),
+        ]
+        for row, queue in enumerate(queues):
+            m.d.comb += [
+                queue.ready.eq(self.planes.valid & self.planes.ready),
+                self.planes.payload.planes[row].eq(queue.payload.plane),
+                self.planes.payload.exponents[row].eq(queue.payload.exponent),
+            ]
+        with m.If(self.groups.valid & self.groups.ready):
+            m.d.sync += turn.eq(Mux(turn == self.rows - 1, 0, turn + 1))
+        return m
+
+    def _queue(self, m: Module, row: int, lane: BpcLane) -> Stream:
+        """A lane's planes, after a queue as deep as the lane's head start; one more, or it could not flow."""
+        head_start = self.rows - 1 - row
+        if not head_start:
+            return lane.planes
+        queue = SyncFIFO(width=plane_layout(self.lanes).size, depth=head_start + 1)
+        m.submodules[f"queue_{row}"] = queue
+        queued = stream.Signature(plane_layout(self.lanes)).create(path=(f"queued_{row}",))
+        m.d.comb += [
+            queue.w_data.eq(lane.planes.payload),
+            queue.w_en.eq(lane.planes.valid),
+            lane.planes.ready.eq(queue.w_rdy),
+            Value.cast(queued.payload).eq(queue.r_data),
+            queued.valid.eq(queue.r_rdy),
+            queue.r_en.eq(queued.ready),
+        ]
+        return queued

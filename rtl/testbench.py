@@ -10,7 +10,7 @@ from ..formats import AndaFormat, AndaTensor, GemmFlags, InputError, Int4Weights
 from ..formats.bitplanes import pack_bits, unpack_bits
 from ..formats.gemm import check_operands
 from ..formats.latency import pe_cycles_per_group
-from .bpc import BpcLane
+from .bpc import BitPlaneCompressor, BpcLane
 from .interfaces import EXPONENT_BITS, partial_sum_bits
 from .mxu import MatrixUnit
 from .packing import pack, unpack
@@ -237,6 +237,65 @@ def run_bpc_lane(
     )
     latency = planes.cycles[0] - run.transfers["group"].cycles[0]
     return BpcRun(tensor, planes.cycles[-1] - planes.cycles[0] + 1, latency)
+
+
+def run_compressor(
+    x: NDArray[np.float16],
+    format: AndaFormat,
+    *,
+    rows: int = 16,
+    pauses: Pauses | None = None,
+    simulator: SimulatorName = "amaranth",
+    vcd: Path | None = None,
+) -> BpcRun:
+    """Run a `BitPlaneCompressor` over float16 ``[tokens, channels]``: whole blocks of `rows` tokens, whole groups.
+
+    The block's groups go in group by group, of each the tokens in turn. `pauses` may name ``groups`` and ``planes``.
+
+    Raises
+    ------
+    InputError
+        Tokens or channels are not whole blocks or groups, or the format is not one that the circuit makes.
+    """
+    lanes, mantissa_bits = format.group_size, format.mantissa_bits
+    _check_compression(x, format)
+    if x.shape[0] % rows:
+        raise InputError(f"x: {x.shape[0]} tokens are not whole blocks of {rows}; pad them with zeros")
+    compressor = BitPlaneCompressor(rows=rows, lanes=lanes)
+    blocks, segments = len(x) // rows, x.shape[1] // lanes
+    halves = x.view(np.uint16).reshape(blocks, rows, segments, lanes).swapaxes(1, 2).reshape(-1, lanes)
+    groups = [word | mantissa_bits << 16 * lanes for word in pack(halves.astype(np.int64), 16)]
+    outputs = {"planes": blocks * segments * (mantissa_bits + 1)}
+    run = run_streams(
+        compressor, {"groups": groups}, outputs, flags=["saturated"], pauses=pauses, simulator=simulator, vcd=vcd
+    )
+    planes = run.transfers["planes"]
+    width = rows * (lanes + EXPONENT_BITS)
+    bits = unpack(planes.payloads, 1, width).astype(np.bool_).reshape(blocks, segments, mantissa_bits + 1, width)
+    exponents = bits[:, :, 0, rows * lanes :].reshape(blocks, segments, rows, EXPONENT_BITS)
+    exponents = (exponents @ (1 << np.arange(EXPONENT_BITS))).swapaxes(1, 2).reshape(-1, segments)
+    words = bits[..., : rows * lanes].reshape(blocks, segments, mantissa_bits + 1, rows, lanes)
+    words = words.transpose(0, 3, 1, 2, 4).reshape(-1, segments, mantissa_bits + 1, lanes)
+    tensor = AndaTensor(
+        format,
+        x.shape,
+        pack_bits(words[:, :, 0]),
+        pack_bits(words[:, :, 1:]),
+        exponents.astype(np.uint8),
+        bool(run.flags["saturated"]),
+    )
+    taken = run.transfers["groups"].cycles
+    return BpcRun(tensor, planes.cycles[-1] - taken[0] + 1, planes.cycles[0] - taken[0])
+
+
+def _check_compression(x: NDArray[np.float16], format: AndaFormat) -> None:
+    """Raise `InputError` if a compressor cannot make `format` of `x`."""
+    if x.shape[-1] % format.group_size:
+        raise InputError(f"x: {x.shape[-1]} channels are not whole groups of {format.group_size}; pad them with zeros")
+    if (format.rounding, format.nonfinite) != ("truncate", "saturate"):
+        raise InputError(
+            'format: the circuit truncates and saturates; choose rounding="truncate", nonfinite="saturate"'
+        )
 
 
 def compare_trace(activations: AndaTensor, weights: Int4Weights, *, vcd: Path | None = None) -> TraceComparison:

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, AndaTensor, InputError
-from anda_codesign.formats.latency import BPC_LATENCY_CYCLES, bpc_cycles_per_group
+from anda_codesign.formats.latency import BPC_LATENCY_CYCLES, bpc_cycles, bpc_cycles_per_group
 from anda_codesign.rtl import BpcLane, run_bpc_lane, run_streams
+from anda_codesign.rtl.bpc import BitPlaneCompressor
 from anda_codesign.rtl.packing import pack, unpack
+from anda_codesign.rtl.testbench import run_compressor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -152,3 +154,32 @@ def test_tensors_that_the_circuit_does_not_make() -> None:
     assert str(error.value) == (
         'format: the circuit truncates and saturates; choose rounding="truncate", nonfinite="saturate"'
     )
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 16])
+@pytest.mark.parametrize("mantissa_bits", [1, 7, 16])
+def test_compressor_rows_in_their_stated_cycles(rows: int, mantissa_bits: int) -> None:
+    format = circuit_format(mantissa_bits, 8)
+    x = random_halves(np.random.default_rng(rows), (2 * rows, 16))
+    run = run_compressor(x, format, rows=rows)
+    assert_same(run.tensor, format.encode(x))
+    assert run.cycles == bpc_cycles(4, mantissa_bits, rows)
+    assert run.latency_cycles == rows - 1 + BPC_LATENCY_CYCLES
+
+
+@pytest.mark.parametrize("port", ["groups", "planes"])
+def test_compressor_under_pauses(port: str) -> None:
+    format = circuit_format(3, 8)
+    x = random_halves(np.random.default_rng(9), (9, 16))
+    run = run_compressor(x, format, rows=3, pauses={port: random_pause(4)})
+    assert_same(run.tensor, format.encode(x))
+    assert run.cycles > bpc_cycles(6, 3, 3)
+
+
+def test_compressor_inputs_that_are_not_whole_blocks() -> None:
+    with pytest.raises(InputError) as error:
+        run_compressor(np.ones((3, 8), np.float16), circuit_format(2, 8), rows=2)
+    assert str(error.value) == "x: 3 tokens are not whole blocks of 2; pad them with zeros"
+    with pytest.raises(InputError) as error:
+        BitPlaneCompressor(rows=65)
+    assert str(error.value) == "rows: 65 is not valid; choose an integer from 1 to 64"
