@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..formats import InputError, WeightQuantizer, weight_quantizer
+from ..formats.weight_quantizers import weight_quantizers
 from ..workloads import Decoder, Fp16Activations, PairedLoss, TextBlocks, evaluate, load_blocks, paired_loss
 from ..workloads.calibration import Fisher, Hessians, fisher_information, hessians
+from ..workloads.integer_decoder import IntegerDecoder
+from ..workloads.integer_file import save_integer_weights
+from ..workloads.integer_weights import CALIBRATION_BLOCKS, IntegerConfig, quantize_decoder
 from ..workloads.requantize import PackedLinears, average_bits, quantize_linears, save_linears, with_linears
 
 Stage = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
@@ -29,6 +33,8 @@ class StudyTexts:
     """For the Hessians."""
     fisher: TextBlocks
     """For the Fisher information, whose gradients take some four times as long."""
+    smoothing: TextBlocks
+    """For the smoothing factors of the integer-only model."""
     heldout: TextBlocks
     """For the perplexity."""
 
@@ -41,7 +47,7 @@ class StudyTexts:
         heldout_blocks: int = 16,
         tokens: int = 512,
     ) -> StudyTexts:
-        """Blocks of the Wikipedia excerpt: the first two from its calibration articles.
+        """Blocks of the Wikipedia excerpt: all but the held-out ones from its calibration articles.
 
         Raises:
             InputError: too few or too many blocks, or the text was not fetched.
@@ -53,6 +59,7 @@ class StudyTexts:
         return cls(
             blocks("calibration", hessian_blocks),
             blocks("calibration", fisher_blocks),
+            blocks("calibration", CALIBRATION_BLOCKS),
             blocks("heldout", heldout_blocks),
         )
 
@@ -64,7 +71,8 @@ class QuantizationResult:
     method: str
     parameters: dict[str, Any]
     bits_by_formula: float
-    bits_by_bytes: float
+    bits_by_bytes: float | None
+    """None where only writing the model tells."""
     loss: PairedLoss
     """Against the unquantised weights, FP16 activations in both."""
 
@@ -74,6 +82,30 @@ class QuantizationResult:
         for values in (fields["parameters"], fields["loss"]):
             values |= {name: str(v) for name, v in values.items() if isinstance(v, float) and not isfinite(v)}
         return fields
+
+
+@dataclass(frozen=True)
+class IntegerOnly:
+    """I-LLM (arXiv 2405.17849): weights and activations of `bits`, and integers from token ids to logits."""
+
+    name: ClassVar[str] = "illm"
+
+    bits: int = 8
+
+    def __post_init__(self) -> None:
+        self.config()
+
+    def config(self) -> IntegerConfig:
+        """The widths of the integer decoder."""
+        return IntegerConfig(weight_bits=self.bits, activation_bits=self.bits)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The fields, by name."""
+        return asdict(self)
+
+
+Method = WeightQuantizer | IntegerOnly
 
 
 class QuantizationStudy:
@@ -97,6 +129,16 @@ class QuantizationStudy:
         self._hessians: Hessians | None = None
         self._fisher: Fisher | None = None
 
+    def run(self, method: Method, out: Path | None = None) -> QuantizationResult:
+        """Quantise, measure, and write a folder if `out` names one."""
+        if isinstance(method, IntegerOnly):
+            return self._run_integer(method, out)
+        packed = self.quantize(method)
+        result = self.measure(method, packed)
+        if out is not None:
+            save_linears(out, self.decoder, packed, self._about(result))
+        return result
+
     def quantize(self, quantizer: WeightQuantizer) -> PackedLinears:
         """The packed linear layers."""
         self._calibrate(quantizer)
@@ -117,10 +159,27 @@ class QuantizationStudy:
             paired_loss(nll, reference),
         )
 
-    def save(self, folder: Path, packed: PackedLinears, result: QuantizationResult) -> None:
-        """Write the packed linear layers as a folder that `workloads.requantize.load_linears` reads."""
+    def _run_integer(self, method: IntegerOnly, out: Path | None) -> QuantizationResult:
+        with self._stage("smooth and quantise by illm", 1) as advance:
+            weights = quantize_decoder(self.decoder, method.config(), self._texts.smoothing.tokens)
+            advance(1)
+        reference = self._nll("evaluate the model as given", self.decoder)
+        decoder, blocks = IntegerDecoder(weights), self._texts.heldout.tokens
+        nll: list[NDArray[np.float64]] = []
+        with self._stage("evaluate illm", len(blocks)) as advance:
+            for block in blocks:
+                nll.append(decoder.nll(block[None])[0])
+                advance(1)
+        loss = paired_loss(np.stack(nll), reference)
+        result = QuantizationResult(method.name, method.parameters, weights.bits_per_weight, None, loss)
+        if out is None:
+            return result
+        return replace(result, bits_by_bytes=save_integer_weights(out, weights, self._about(result)))
+
+    def _about(self, result: QuantizationResult) -> dict[str, Any]:
+        """What a folder says about the model in it."""
         hashes = {f"{name}_sha256": blocks.sha256 for name, blocks in vars(self._texts).items()}
-        save_linears(folder, self.decoder, packed, {"sink_weight": self._sink_weight} | hashes | result.record())
+        return {"sink_weight": self._sink_weight} | hashes | result.record()
 
     def _calibrate(self, quantizer: WeightQuantizer) -> None:
         if quantizer.statistic == "hessian" and self._hessians is None:
@@ -138,7 +197,7 @@ class QuantizationStudy:
             return evaluate(decoder, blocks, Fp16Activations(), self._cache, progress=lambda *_: advance(1))
 
 
-def parse_methods(texts: Sequence[str], bits: Sequence[int]) -> list[WeightQuantizer]:
+def parse_methods(texts: Sequence[str], bits: Sequence[int]) -> list[Method]:
     """Methods from ``name`` or ``name:parameter=value,…``, each at every width unless it names its own.
 
     A value is a number, true, false, inf or a word.
@@ -150,13 +209,24 @@ def parse_methods(texts: Sequence[str], bits: Sequence[int]) -> list[WeightQuant
     Raises:
         InputError: an unknown method or parameter, or a parameter without a value.
     """
-    quantizers: list[WeightQuantizer] = []
+    methods: list[Method] = []
     for text in texts:
         name, _, assignments = text.partition(":")
         parameters = dict(_parse_assignment(part) for part in assignments.split(",") if part)
         widths = [{"bits": width} for width in bits] if bits and "bits" not in parameters else [{}]
-        quantizers += [weight_quantizer(name, **parameters | width) for width in widths]
-    return quantizers
+        methods += [_method(name, parameters | width) for width in widths]
+    return methods
+
+
+def _method(name: str, parameters: dict[str, Any]) -> Method:
+    names = (*weight_quantizers(), IntegerOnly.name)
+    if name not in names:
+        raise InputError(f"method: there is no method {name!r}; choose one of {', '.join(names)}")
+    if name != IntegerOnly.name:
+        return weight_quantizer(name, **parameters)
+    if unknown := set(parameters) - {"bits"}:
+        raise InputError(f"{min(unknown)}: illm has no such parameter; it has bits")
+    return IntegerOnly(**parameters)
 
 
 def _parse_assignment(text: str) -> tuple[str, bool | int | float | str]:

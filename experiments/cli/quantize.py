@@ -1,7 +1,7 @@
 """`anda quantize`: quantise the weights of a real model, and measure size and perplexity."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,7 +14,7 @@ def quantize(
         typer.Option(
             "--method",
             metavar="NAME[:PARAMETER=VALUE,…]",
-            help="rtn, gptq, kmeans, squeezellm or spqr, as in spqr:group_size=8,threshold=0.5; may be repeated.",
+            help="rtn, gptq, kmeans, squeezellm, spqr or illm, as in spqr:group_size=8,threshold=0.5; may be repeated.",
         ),
     ],
     model: Annotated[str, typer.Option("--model", help="The model to quantise.")] = "smollm2-135m",
@@ -35,21 +35,17 @@ def quantize(
     from ..progress import stage
     from ..quantize import QuantizationStudy, StudyTexts, parse_methods
 
-    quantizers = parse_methods(method, bits or [])
-    if out is not None and len(quantizers) > 1:
-        raise InputError(f"out: holds one model, but {len(quantizers)} are asked for; name one method and one --bits")
+    methods = parse_methods(method, bits or [])
+    if out is not None and len(methods) > 1:
+        raise InputError(f"out: holds one model, but {len(methods)} are asked for; name one method and one --bits")
     if out is not None and out.exists():
         raise InputError(f"out: {out} exists and is not overwritten; name another folder")
     decoder = load_decoder(model)
     texts = StudyTexts.load(decoder, calibration_blocks, fisher_blocks, blocks, tokens)
     study = QuantizationStudy(decoder, texts, sink_weight, cache_dir() / "evaluations", stage)
-    results: list[Any] = []
-    for quantizer in quantizers:
-        packed = study.quantize(quantizer)
-        results.append(study.measure(quantizer, packed))
-        if out is not None:
-            study.save(out, packed, results[-1])
-            note(f"wrote {out}")
+    results = [study.run(method_, out) for method_ in methods]
+    if out is not None:
+        note(f"wrote {out}")
     if json is not None:
         write_json([result.record() for result in results], json)
         return
@@ -62,7 +58,7 @@ def quantize(
                 r.method,
                 " ".join(f"{name}={value}" for name, value in r.parameters.items()),
                 f"{r.bits_by_formula:.3f}",
-                f"{r.bits_by_bytes:.3f}",
+                "" if r.bits_by_bytes is None else f"{r.bits_by_bytes:.3f}",
                 f"{r.loss.perplexity:.3f}",
                 f"{100 * r.loss.loss:+.2f}",
                 f"{100 * r.loss.standard_error:.2f}",

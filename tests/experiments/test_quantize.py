@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 from anda_codesign.experiments.progress import Advance
-from anda_codesign.experiments.quantize import QuantizationStudy, StudyTexts, parse_methods
+from anda_codesign.experiments.quantize import IntegerOnly, QuantizationStudy, StudyTexts, parse_methods
 from anda_codesign.formats import InputError
 from anda_codesign.formats.weight_quantizers import weight_quantizer
 from anda_codesign.workloads import Fp16Activations, TextBlocks, synthetic_decoder
+from anda_codesign.workloads.integer_decoder import IntegerDecoder
+from anda_codesign.workloads.integer_file import load_integer_weights
 from anda_codesign.workloads.requantize import MODEL_FILE, load_linears
 
 DECODER = synthetic_decoder()
@@ -38,7 +40,7 @@ class Study(QuantizationStudy):
 
             yield advance
 
-        texts = texts or StudyTexts(blocks(0), blocks(1), blocks(2))
+        texts = texts or StudyTexts(blocks(0), blocks(1), blocks(3), blocks(2))
         super().__init__(DECODER, texts, sink_weight, cache, stage)
 
 
@@ -60,10 +62,7 @@ def test_calibrates_once_and_only_for_what_a_method_needs() -> None:
 @pytest.mark.parametrize("method", ["rtn", "gptq"])
 def test_size_and_loss(method: str, tmp_path: Path) -> None:
     study = Study(tmp_path)
-    results = [
-        study.measure(quantizer, study.quantize(quantizer))
-        for quantizer in (weight_quantizer(method, bits=bits) for bits in (3, 8))
-    ]
+    results = [study.run(quantizer) for quantizer in (weight_quantizer(method, bits=bits) for bits in (3, 8))]
     reference = float(np.exp(DECODER.nll(blocks(2).tokens, Fp16Activations()).mean()))
     for bits, result in zip((3, 8), results, strict=True):
         assert bits < result.bits_by_formula < bits + 1
@@ -76,9 +75,7 @@ def test_size_and_loss(method: str, tmp_path: Path) -> None:
 def test_saved_folder_holds_the_model_and_its_measurement(tmp_path: Path) -> None:
     study = Study()
     quantizer = weight_quantizer("spqr", threshold=inf)
-    packed = study.quantize(quantizer)
-    result = study.measure(quantizer, packed)
-    study.save(tmp_path / "model", packed, result)
+    result = study.run(quantizer, tmp_path / "model")
     about = json.loads((tmp_path / "model" / MODEL_FILE).read_text())["about"]
     assert about["method"] == "spqr"
     assert about["parameters"]["threshold"] == "inf"
@@ -88,10 +85,21 @@ def test_saved_folder_holds_the_model_and_its_measurement(tmp_path: Path) -> Non
     assert float(np.exp(loaded.nll(blocks(2).tokens).mean())) == pytest.approx(result.loss.perplexity, rel=1e-2)
 
 
+def test_integer_only_model(tmp_path: Path) -> None:
+    result = Study().run(IntegerOnly(8), tmp_path / "model")
+    weights = load_integer_weights(tmp_path / "model")
+    assert result.bits_by_formula == weights.bits_per_weight
+    assert result.bits_by_bytes == pytest.approx(result.bits_by_formula, abs=0.1)
+    nll = IntegerDecoder(weights).nll(blocks(2).tokens)
+    assert result.loss.perplexity == float(np.exp(nll.mean()))
+    assert abs(result.loss.loss) < 0.2
+    assert Study().run(IntegerOnly(8)).bits_by_bytes is None
+
+
 def test_the_error_of_a_single_block_is_a_word() -> None:
-    study = Study(texts=StudyTexts(blocks(0), blocks(1), blocks(2, count=1)))
+    study = Study(texts=StudyTexts(blocks(0), blocks(1), blocks(3), blocks(2, count=1)))
     quantizer = weight_quantizer("rtn")
-    result = study.measure(quantizer, study.quantize(quantizer))
+    result = study.run(quantizer)
     assert isnan(result.loss.standard_error)
     assert result.record()["loss"]["standard_error"] == "nan"
     json.dumps(result.record(), allow_nan=False)
@@ -103,8 +111,11 @@ def test_bad_sink_weight() -> None:
 
 
 def test_methods_and_widths() -> None:
-    found = parse_methods(["rtn", "gptq:act_order=false,damping=0.1", "spqr:bits=2,threshold=inf", "kmeans:"], [3, 4])
+    found = parse_methods(
+        ["illm:bits=6", "rtn", "gptq:act_order=false,damping=0.1", "spqr:bits=2,threshold=inf", "kmeans:"], [3, 4]
+    )
     assert [(q.name, q.parameters["bits"]) for q in found] == [
+        ("illm", 6),
         ("rtn", 3),
         ("rtn", 4),
         ("gptq", 3),
@@ -113,8 +124,8 @@ def test_methods_and_widths() -> None:
         ("kmeans", 3),
         ("kmeans", 4),
     ]
-    assert found[2] == weight_quantizer("gptq", bits=3, act_order=False, damping=0.1)
-    assert found[4] == weight_quantizer("spqr", bits=2, threshold=inf)
+    assert found[3] == weight_quantizer("gptq", bits=3, act_order=False, damping=0.1)
+    assert found[5] == weight_quantizer("spqr", bits=2, threshold=inf)
     assert parse_methods(["kmeans:solver=lloyd"], []) == [weight_quantizer("kmeans", solver="lloyd")]
 
 
@@ -131,11 +142,12 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
     [
         (
             ["--method", "awq"],
-            "method: there is no weight method 'awq'; choose one of rtn, gptq, kmeans, squeezellm, spqr",
+            "method: there is no method 'awq'; choose one of rtn, gptq, kmeans, squeezellm, spqr, illm",
         ),
         (["--method", "rtn:x"], "method: 'x' is no parameter; write for instance rtn:group_size=64"),
         (["--method", "rtn:bits="], "method: 'bits=' is no parameter; write for instance rtn:group_size=64"),
         (["--method", "rtn:x=1"], "x: rtn has no such parameter; it has bits, group_size, symmetric"),
+        (["--method", "illm:x=1"], "x: illm has no such parameter; it has bits"),
         (["--method", "rtn", "--bits", "1"], "bits: 1 is not valid; choose one of 2 to 8"),
         (
             ["--method", "rtn", "--bits", "3", "--bits", "4", "--out", "x"],
