@@ -15,9 +15,11 @@ from typing import Any
 
 from ..workloads import Gemm, Precision, gemms, model_shape
 from .architecture import load_architecture
+from .model import simulate_model
 from .result import SimulationResult
 from .simulate import simulate
 from .technology import load_technology
+from .weights import weight_format_names
 
 PUBLISHED = Path("experiments/paper/anda_hpca2025.json")
 SPLIT_MODEL = "LLaMA-13B"
@@ -43,6 +45,10 @@ class Calibration:
             "split": self.split(),
             "tolerances": self.tolerances(),
             "levels": levels(),
+            "memories": memories(),
+            "buffers": buffers(),
+            "shares": shares(),
+            "weights": weight_formats(),
         }
 
     def elements(self) -> str:
@@ -135,6 +141,88 @@ def levels() -> str:
 
     header = "GeMM,architecture,closed (infinite),events (infinite),closed (256 GB/s),events (256 GB/s),stalls"
     return _table(header, rows())
+
+
+def memories() -> str:
+    """One GeMM on constant bandwidth and on HBM2 with rows, refresh and turnaround, at two token counts."""
+
+    def rows() -> Iterator[Row]:
+        for tokens in (1, 512):
+            for name in ("anda", "fp-fp"):
+                gemm = Gemm("o", tokens, 4096, 4096)
+                flat, hbm = (
+                    simulate([gemm], name, Precision.uniform(7), "events", memory=memory) for memory in ("flat", "hbm2")
+                )
+                report = hbm.runs[0].report
+                assert report is not None
+                yield (
+                    f"{tokens}x4096x4096",
+                    name,
+                    f"{flat.cycles:,}",
+                    f"{hbm.cycles:,}",
+                    f"{100 * report.dram.utilisation(hbm.cycles):.1f} %",
+                    f"{100 * (report.dram.row_hit_rate or 0):.1f} %",
+                )
+
+    return _table("GeMM,architecture,flat,hbm2,bandwidth used,row hits", rows())
+
+
+def buffers() -> str:
+    """Buffers of Anda as published and from CACTI."""
+    work = gemms(model_shape(SPLIT_MODEL), tokens=2048)
+
+    def rows() -> Iterator[Row]:
+        for technology in ("paper-16nm", "cacti-16nm"):
+            result = simulate(work, "anda", Precision(7, 5, 6, 6), technology=technology)
+            costs, sram = result.costs, result.costs.sram
+            yield (
+                technology,
+                *(f"{sum(a for n, a in costs.area_mm2.items() if n in names):.2f}" for names in BUFFERS),
+                f"{sram.activation_read_pj_per_bit:.3f} / {sram.activation_write_pj_per_bit:.3f}",
+                f"{sram.leakage_pj_per_cycle:.1f}",
+                f"{result.energy_pj.sram / result.energy_pj.total:.3f}",
+            )
+
+    header = "technology,activation and exponents mm^2,weights mm^2,read / write pJ/bit,leakage pJ/cycle,SRAM share"
+    return _table(header, rows())
+
+
+BUFFERS = (("activation_buffer", "exponent_buffer"), ("weight_buffer",))
+
+
+def shares() -> str:
+    """Fig. 2: multiply-accumulates of the FP-INT GeMMs over those of a prefill, causal attention included."""
+    tokens = (1024, 2048, 4096, 8192)
+
+    def rows() -> Iterator[Row]:
+        for name in ("OPT-1.3B", "OPT-2.7B", "OPT-6.7B", "OPT-13B", "OPT-30B", "LLaMA-7B", "LLaMA-13B", "LLaMA3-8B"):
+            runs = [simulate_model(model_shape(name), "fp-fp", Precision.uniform(16), tokens=t) for t in tokens]
+            anda = simulate_model(model_shape(name), "anda", Precision.uniform(7), tokens=2048)
+            times = [f"{100 * run.cycle_share('fp-int'):.1f} %" for run in (runs[1], anda)]
+            yield (name, *(f"{100 * run.fp_int_share:.1f} %" for run in runs), *times)
+
+    header = "model," + ",".join(f"{t} tokens" for t in tokens) + ",cycles of FP-FP at 2048,cycles of Anda at 2048"
+    return _table(header, rows())
+
+
+def weight_formats() -> str:
+    """LLaMA-7B on Anda at M = 7, prefill of 2048 tokens and one decoded token."""
+    shape = model_shape("LLaMA-7B")
+
+    def rows() -> Iterator[Row]:
+        for name in weight_format_names():
+            prefill = simulate(gemms(shape, tokens=2048), "anda", Precision.uniform(7), weights=name)
+            decode = simulate(gemms(shape, "decode", 1), "anda", Precision.uniform(7), weights=name)
+            bits = sum(run.traffic.tensor_bits["weights"] * run.gemm.repeat for run in decode.runs)
+            count = sum(run.gemm.in_channels * run.gemm.out_channels * run.gemm.repeat for run in decode.runs)
+            yield (
+                name,
+                f"{bits / count:.3f}",
+                *(f"{1e3 * run.seconds:,.0f}" for run in (prefill, decode)),
+                *(f"{run.energy_pj.total / 1e12:.3f}" for run in (prefill, decode)),
+            )
+
+    return _table("weights,bits,prefill ms,decode ms,prefill J,decode J", rows())
 
 
 def updated(text: str, tables: dict[str, str]) -> str:
