@@ -257,9 +257,12 @@ def test_evaluate_calibrates_and_runs():
 
 
 @pytest.mark.model
-@pytest.mark.slow
 def test_smollm2_in_integers(smollm2: Decoder):
+    """The real weights and activations, outliers included; the first four blocks, since all take half a minute."""
+    shape = replace(smollm2.shape, layers=4)
+    short = smollm2.with_weights(replace(smollm2.weights, shape=shape, layers=smollm2.weights.layers[:4]), "")
     block = load_blocks(smollm2.tokenizer, split="heldout", tokens=64, blocks=1).tokens
     calibration = load_blocks(smollm2.tokenizer, tokens=64, blocks=1).tokens
-    loss = illm_evaluate(smollm2, block, 8, calibration).mean() - smollm2.nll(block).mean()
-    assert abs(loss) < 0.15
+    difference = illm_evaluate(short, block, 8, calibration) - short.nll(block)
+    assert abs(difference.mean()) < 0.05
+    assert np.abs(difference).mean() < 0.2
