@@ -42,7 +42,8 @@ class AndaFormat:
         ``"saturate"`` to the largest finite magnitude with the same sign, as the circuit does.
     reconstruct
         ``"truncate"`` takes a mantissa m for what it says; ``"midpoint"`` takes ``m + 1/2`` where m > 0 (the middle of
-        the interval that truncation maps to m), in `AndaTensor.decode` and in the GeMM.
+        the interval that truncation maps to m, so it is meant for ``rounding="truncate"``), in `AndaTensor.decode` and
+        in the GeMM. It is this project's option, not the paper's.
 
     Raises
     ------
@@ -244,7 +245,7 @@ class AndaTensor:
 
 
 def _require_choice(name: str, value: object, choices: range | tuple[Any, ...], hint: str = "") -> None:
-    if isinstance(value, bool) or value not in choices:
+    if isinstance(value, bool | float) or value not in choices:
         hint = hint or "one of " + ", ".join(str(choice) for choice in choices)
         raise InputError(f"{name}: {value!r} is not valid; choose {hint}")
 

@@ -39,8 +39,7 @@ class Int4Weights:
     offsets: NDArray[np.float16] | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.group_size, bool) or self.group_size < 1:
-            raise InputError(f"group_size: {self.group_size!r} is not valid; choose a positive integer")
+        _require_group_size(self.group_size)
         if self.codes.dtype != np.int8 or self.codes.ndim != 2 or 0 in self.codes.shape:
             found = f"{self.codes.dtype} {list(self.codes.shape)}"
             raise InputError(f"codes: is {found}; give int8 [in, out], not empty")
@@ -81,8 +80,7 @@ class Int4Weights:
         if not np.isfinite(w).all():
             index = tuple(int(i) for i in np.argwhere(~np.isfinite(w))[0])
             raise InputError(f"w: element {index} is {w[index]}; weights must be finite")
-        if isinstance(group_size, bool) or group_size < 1:
-            raise InputError(f"group_size: {group_size!r} is not valid; choose a positive integer")
+        _require_group_size(group_size)
         starts = np.arange(0, w.shape[0], group_size)
         largest = np.maximum.reduceat(np.abs(w), starts, axis=0).astype(np.float64) / SIGNED_RANGE[1]
         if largest.max() >= 65520:
@@ -100,6 +98,11 @@ class Int4Weights:
         if self.offsets is not None:
             weights += np.repeat(self.offsets.astype(np.float32), self.group_size, axis=0)[:channels]
         return weights
+
+
+def _require_group_size(group_size: int) -> None:
+    if isinstance(group_size, bool | float) or group_size < 1:
+        raise InputError(f"group_size: {group_size!r} is not valid; choose a positive integer")
 
 
 def _require_parameters(name: str, values: NDArray[np.float16], shape: tuple[int, int]) -> None:

@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from llvmlite import binding, ir
-from numba import types
+from numba import config, types
 from numba.core import cgutils
 
 from .lanes import F32, I16, I32, I64, Lanes, array_data, intrinsic
 from .planes import half_patterns
 
-_WIDE = bool(binding.get_host_cpu_features().get("avx512f"))  # 32 registers of 16 lanes instead of 16 of 8
+# The target has 32 registers of 16 lanes, rather than 16 of 8; numba's configuration can name another than this machine.
+_WIDE = "+avx512f" in (getattr(config, "CPU_FEATURES", None) or binding.get_host_cpu_features().flatten())
 LANES = 16 if _WIDE else 8
 ROWS = 12 if _WIDE else 6
 _VECTORS = 2

@@ -1,7 +1,10 @@
-"""Prints a file that pytest-benchmark wrote (``--benchmark-json``) as the tables of docs/performance.md.
+"""Writes the tables of docs/performance.md from a file that pytest-benchmark wrote (``--benchmark-json``).
 
 A benchmark states in its ``extra_info`` the ``work`` of one round and the ``unit`` of work per second; the one marked
 ``baseline`` is what the others of its group are compared with.
+
+    python tests/benchmarks/table.py benchmark.json                        # prints the tables
+    python tests/benchmarks/table.py benchmark.json docs/performance.md    # puts them after the document's marker
 """
 
 import json
@@ -10,32 +13,46 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-
-def rate(benchmark: dict[str, Any]) -> float:
-    return benchmark["extra_info"]["work"] / benchmark["stats"]["median"]
+MARKER = "<!-- tables: written by tests/benchmarks/table.py -->"
 
 
 def table(benchmarks: list[dict[str, Any]]) -> str:
     baseline = next((each for each in benchmarks if each["extra_info"].get("baseline")), None)
     lines = ["| benchmark | median | rate | time / baseline |", "|---|---:|---:|---:|"]
     for each in benchmarks:
-        median = each["stats"]["median"]
+        median, info = each["stats"]["median"], each["extra_info"]
         relative = f"{median / baseline['stats']['median']:.2f}" if baseline else ""
         name = each["name"].removeprefix("test_").replace("_", " ")
-        lines.append(f"| {name} | {1e3 * median:.2f} ms | {rate(each):.2f} {each['extra_info']['unit']} | {relative} |")
+        lines.append(f"| {name} | {1e3 * median:.1f} ms | {info['work'] / median:.2f} {info['unit']} | {relative} |")
     return "\n".join(lines)
 
 
-def main(path: str) -> None:
-    report = json.loads(Path(path).read_text())
-    cpu = report["machine_info"]["cpu"]
-    print(
-        f"{cpu.get('brand_raw', 'unknown processor')}, {cpu.get('count')} cores, Python {report['machine_info']['python_version']}"
-    )
-    measured = [each for each in report["benchmarks"] if "work" in each["extra_info"]]
-    for group, benchmarks in groupby(sorted(measured, key=lambda each: each["group"]), lambda each: each["group"]):
-        print(f"\n### {group}\n\n{table(list(benchmarks))}")
+def tables(report: dict[str, Any]) -> str:
+    machine = report["machine_info"]
+    cpu = machine["cpu"]
+    parts = [
+        f"{cpu.get('brand_raw', 'Unknown processor')}, {cpu.get('count')} cores, Python {machine['python_version']}."
+    ]
+    measured = sorted((each for each in report["benchmarks"] if "work" in each["extra_info"]), key=group_of)
+    parts += [f"### {group}\n\n{table(list(benchmarks))}" for group, benchmarks in groupby(measured, group_of)]
+    return "\n\n".join(parts) + "\n"
+
+
+def group_of(benchmark: dict[str, Any]) -> str:
+    return benchmark["group"]
+
+
+def main(report_path: str, document_path: str | None = None) -> None:
+    text = tables(json.loads(Path(report_path).read_text()))
+    if document_path is None:
+        print(text)
+        return
+    document = Path(document_path)
+    before, marker, _ = document.read_text().partition(MARKER)
+    if not marker:
+        sys.exit(f"{document_path}: has no line {MARKER!r}; add it where the tables belong")
+    document.write_text(f"{before}{marker}\n\n{text}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -31,6 +31,7 @@ def test_frozen_and_hashable() -> None:
         ({"mantissa_bits": 17}, "mantissa_bits: 17 is not valid; choose an integer from 1 to 16"),
         ({"mantissa_bits": True}, "mantissa_bits: True is not valid; choose an integer from 1 to 16"),
         ({"mantissa_bits": 7.5}, "mantissa_bits: 7.5 is not valid; choose an integer from 1 to 16"),
+        ({"mantissa_bits": 7.0}, "mantissa_bits: 7.0 is not valid; choose an integer from 1 to 16"),
         ({"mantissa_bits": "7"}, "mantissa_bits: '7' is not valid; choose an integer from 1 to 16"),
         ({"group_size": 48}, "group_size: 48 is not valid; choose one of 8, 16, 32, 64, 128"),
         ({"rounding": "up"}, "rounding: 'up' is not valid; choose one of truncate, nearest"),

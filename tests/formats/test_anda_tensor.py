@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, AndaTensor, InputError
 from anda_codesign.formats.anda import GROUP_SIZES
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -104,6 +104,7 @@ def test_encodes_strided_input() -> None:
     np.testing.assert_array_equal(AndaFormat(9).encode(x.T).planes, AndaFormat(9).encode(x.T.copy()).planes)
 
 
+@settings(deadline=None)  # the first example may compile the kernels
 @given(
     hnp.arrays(np.uint16, hnp.array_shapes(max_dims=3, max_side=70)),
     st.integers(1, 16),

@@ -16,7 +16,7 @@ from anda_codesign.formats import (
 from anda_codesign.formats.anda import GROUP_SIZES
 from anda_codesign.formats.bitplanes import pack_planes
 from anda_codesign.formats.gemm import Partial
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -119,6 +119,7 @@ def test_adversarial(values: list[float], mantissa_bits: int, reconstruct: Liter
                 assert_same_bits(a, affine, partial)
 
 
+@settings(deadline=None)  # the first example may compile the kernels
 @given(st.data())
 def test_drawn(data: st.DataObject) -> None:
     """Any words at all, not only those that the encoder makes."""

@@ -117,6 +117,7 @@ def test_refuses(changes: dict[str, Any], message: str) -> None:
         (np.ones(2), 128, "w: is float64 [2]; give floating point [in, out], not empty"),
         (np.ones((0, 2)), 128, "w: is float64 [0, 2]; give floating point [in, out], not empty"),
         (np.array([[1.0], [np.nan]]), 128, "w: element (1, 0) is nan; weights must be finite"),
+        (np.ones((2, 2)), 64.0, "group_size: 64.0 is not valid; choose a positive integer"),
         (np.ones((2, 2)), -1, "group_size: -1 is not valid; choose a positive integer"),
         (np.array([[5e5]]), 128, "w: a group reaches 500000, whose scale overflows FP16; scale w down"),
     ],
