@@ -1,5 +1,6 @@
 """What is computed: model shapes, real weights, the decoder forward pass, captured traces, perplexity."""
 
+from .checkpoint import load_checkpoint
 from .decoder import ActivationHook, Decoder, ModuleArithmetic
 from .fetch import DataPaths, cache_dir, data_paths, fetch, missing_data
 from .gemms import Gemm, bops, bops_saving, gemms
@@ -43,6 +44,7 @@ __all__ = [
     "fetch",
     "gemms",
     "load_blocks",
+    "load_checkpoint",
     "load_decoder",
     "missing_data",
     "model_names",

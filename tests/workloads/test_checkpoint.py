@@ -1,0 +1,218 @@
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from anda_codesign.formats import InputError, Int4Weights
+from anda_codesign.workloads import Decoder, load_checkpoint, synthetic_decoder
+from anda_codesign.workloads.synthetic import SYNTHETIC_OPT
+from safetensors.numpy import save_file
+
+TOKENS = np.random.default_rng(1).integers(0, 256, 20).astype(np.int32)
+LLAMA, OPT = synthetic_decoder(), synthetic_decoder(SYNTHETIC_OPT)
+SHARED = {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 128, "vocab_size": 256}
+LLAMA_CONFIG: dict[str, Any] = {
+    **SHARED,
+    "model_type": "llama",
+    "intermediate_size": 384,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 10000.0,
+    "hidden_act": "silu",
+    "tie_word_embeddings": True,
+}
+OPT_CONFIG: dict[str, Any] = {
+    **SHARED,
+    "model_type": "opt",
+    "ffn_dim": 384,
+    "max_position_embeddings": 256,
+    "do_layer_norm_before": True,
+    "activation_function": "relu",
+}
+LLAMA_NAMES = {name: f"self_attn.{name}_proj" for name in "qkvo"} | {
+    name: f"mlp.{name}_proj" for name in ("gate", "up", "down")
+}
+OPT_NAMES = {name: f"self_attn.{name}_proj" for name in "qkv"} | {"o": "self_attn.out_proj", "up": "fc1", "down": "fc2"}
+
+
+def linears(decoder: Decoder, names: dict[str, str], prefix: str) -> dict[str, np.ndarray]:
+    tensors: dict[str, np.ndarray] = {}
+    for number, layer in enumerate(decoder.weights.layers):
+        for name, linear in layer.linears.items():
+            tensor = f"{prefix}.{number}.{names[name]}"
+            tensors[f"{tensor}.weight"] = np.ascontiguousarray(linear.weights.dequantize().T)
+            if linear.bias is not None:
+                tensors[f"{tensor}.bias"] = linear.bias
+    return tensors
+
+
+def llama_tensors() -> dict[str, np.ndarray]:
+    weights = LLAMA.weights
+    tensors = linears(LLAMA, LLAMA_NAMES, "model.layers")
+    for number, layer in enumerate(weights.layers):
+        tensors[f"model.layers.{number}.input_layernorm.weight"] = layer.attention_norm.gain
+        tensors[f"model.layers.{number}.post_attention_layernorm.weight"] = layer.ffn_norm.gain
+    return tensors | {"model.embed_tokens.weight": weights.embedding, "model.norm.weight": weights.final_norm.gain}
+
+
+def opt_tensors() -> dict[str, np.ndarray]:
+    weights, root = OPT.weights, "model.decoder"
+    tensors = linears(OPT, OPT_NAMES, f"{root}.layers")
+    norms = {f"{root}.final_layer_norm": weights.final_norm}
+    for number, layer in enumerate(weights.layers):
+        norms[f"{root}.layers.{number}.self_attn_layer_norm"] = layer.attention_norm
+        norms[f"{root}.layers.{number}.final_layer_norm"] = layer.ffn_norm
+    for name, norm in norms.items():
+        tensors |= {f"{name}.weight": norm.gain, f"{name}.bias": norm.bias}  # type: ignore[dict-item]
+    positions = np.concatenate([np.full((2, 128), np.nan, np.float32), weights.positions])
+    return tensors | {f"{root}.embed_tokens.weight": weights.embedding, f"{root}.embed_positions.weight": positions}
+
+
+def write(folder: Path, config: dict[str, Any], tensors: dict[str, np.ndarray]) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file(tensors, folder / "model.safetensors")
+    return folder
+
+
+def expected(decoder: Decoder) -> np.ndarray:
+    """Logits of the decoder with its weights quantised a second time, as a loaded checkpoint has them."""
+    layers = [
+        replace(
+            layer,
+            linears={
+                name: replace(linear, weights=Int4Weights.quantize(linear.weights.dequantize()))
+                for name, linear in layer.linears.items()
+            },
+        )
+        for layer in decoder.weights.layers
+    ]
+    return decoder.with_weights(replace(decoder.weights, layers=layers), "").logits(TOKENS)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "config", "tensors"), [(LLAMA, LLAMA_CONFIG, llama_tensors), (OPT, OPT_CONFIG, opt_tensors)]
+)
+def test_same_logits_as_the_model_that_was_saved(decoder: Decoder, config: Any, tensors: Any, tmp_path: Path):
+    loaded = load_checkpoint(write(tmp_path / "model", config, tensors()))
+    np.testing.assert_array_equal(loaded.logits(TOKENS), expected(decoder))
+    assert loaded.shape == replace(decoder.shape, name="model", source="")
+
+
+def test_rope_parameters_of_newer_configurations(tmp_path: Path):
+    config = {key: value for key, value in LLAMA_CONFIG.items() if key != "rope_theta"}
+    config["rope_parameters"] = {"rope_type": "default", "rope_theta": 500.0}
+    assert load_checkpoint(write(tmp_path, config, llama_tensors())).weights.rope_theta == 500.0
+
+
+def test_untied_head(tmp_path: Path):
+    tensors = llama_tensors() | {"lm_head.weight": 2 * LLAMA.weights.embedding}
+    loaded = load_checkpoint(write(tmp_path, LLAMA_CONFIG | {"tie_word_embeddings": False}, tensors))
+    np.testing.assert_array_equal(loaded.logits(TOKENS), 2 * expected(LLAMA))
+
+
+def test_files_with_an_index(tmp_path: Path):
+    folder = write(tmp_path, LLAMA_CONFIG, llama_tensors())
+    tensors = llama_tensors()
+    (folder / "model.safetensors").unlink()
+    weight_map = {name: f"part-{'layers.0' in name}.safetensors" for name in tensors}
+    for part in set(weight_map.values()):
+        save_file({name: tensors[name] for name in tensors if weight_map[name] == part}, folder / part)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    np.testing.assert_array_equal(load_checkpoint(folder).logits(TOKENS), expected(LLAMA))
+
+
+def test_bf16_and_fp16(tmp_path: Path):
+    """A file written by hand: BF16 is the upper half of float32."""
+    gain = np.array([1.0, -2.5, 3.140625, 2.0**-100], np.float32)
+    data = {"bf16": ("BF16", (gain.view(np.uint32) >> 16).astype("<u2")), "fp16": ("F16", gain.astype("<f2"))}
+    header, payload = {}, b""
+    for name, (dtype, values) in data.items():
+        start = len(payload)
+        payload += values.tobytes()
+        header[name] = {"dtype": dtype, "shape": [4], "data_offsets": [start, len(payload)]}
+    text = json.dumps(header).encode()
+    (tmp_path / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + payload)
+    from anda_codesign.workloads.safetensors_folder import SafetensorsFolder
+
+    folder = SafetensorsFolder(tmp_path)
+    np.testing.assert_array_equal(folder.floats("bf16", (4,)), gain)
+    np.testing.assert_array_equal(folder.floats("fp16", (4,)), gain.astype(np.float16).astype(np.float32))
+
+
+def rejects(folder: Path, message: str) -> None:
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        load_checkpoint(folder)
+
+
+def test_missing_configuration(tmp_path: Path):
+    rejects(tmp_path, f"checkpoint: {tmp_path}/config.json does not exist; give a Hugging Face checkpoint folder")
+
+
+def test_missing_weights(tmp_path: Path):
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA_CONFIG))
+    message = "model.safetensors does not exist; give a folder with safetensors weights"
+    rejects(tmp_path, f"checkpoint: {tmp_path}/{message}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_type": "gemma"}, "has model type 'gemma'; use llama, mistral or opt"),
+        ({"hidden_act": "gelu"}, "has hidden_act 'gelu'; the decoder computes only 'silu'"),
+        ({"sliding_window": 4096}, "has sliding_window 4096; the decoder computes only None"),
+        ({"rope_scaling": {"factor": 8}}, "has rope_scaling {'factor': 8}; the decoder computes only None"),
+        (
+            {"head_dim": 64},
+            "has head_dim 64; the decoder computes only hidden_size / num_attention_heads, 32",
+        ),
+    ],
+)
+def test_models_that_the_decoder_does_not_compute(changes: dict[str, Any], message: str, tmp_path: Path):
+    folder = write(tmp_path, LLAMA_CONFIG | changes, llama_tensors())
+    rejects(folder, f"checkpoint: {folder}/config.json {message}")
+
+
+def test_scaled_rotary_embedding(tmp_path: Path):
+    folder = write(tmp_path, LLAMA_CONFIG | {"rope_parameters": {"rope_type": "llama3"}}, llama_tensors())
+    message = "has rope_type 'llama3'; the decoder computes only 'default'"
+    rejects(folder, f"checkpoint: {folder}/config.json {message}")
+
+
+@pytest.mark.parametrize(("text", "message"), [("{", "is no model configuration"), ("[]", "is no model configuration")])
+def test_damaged_configuration(text: str, message: str, tmp_path: Path):
+    (tmp_path / "config.json").write_text(text)
+    rejects(tmp_path, f"checkpoint: {tmp_path}/config.json {message}; copy it again")
+
+
+def test_incomplete_configuration(tmp_path: Path):
+    config = {key: value for key, value in LLAMA_CONFIG.items() if key != "hidden_size"}
+    folder = write(tmp_path, config, llama_tensors())
+    rejects(folder, f"checkpoint: {folder}/config.json lacks 'hidden_size'; copy it again")
+
+
+def test_missing_tensor(tmp_path: Path):
+    tensors = llama_tensors()
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    folder = write(tmp_path, LLAMA_CONFIG, tensors)
+    name = "model.layers.1.mlp.up_proj.weight"
+    rejects(folder, f"checkpoint: {folder} holds no tensor '{name}'; give a complete checkpoint")
+
+
+def test_tensor_of_another_shape(tmp_path: Path):
+    tensors = llama_tensors() | {"model.norm.weight": np.ones(64, np.float32)}
+    folder = write(tmp_path, LLAMA_CONFIG, tensors)
+    rejects(folder, f"checkpoint: {folder}: model.norm.weight is F32 [64]; its config needs floats [128]")
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.0001, 0.5, 0.999])
+def test_truncated_weights(kept: float, tmp_path: Path):
+    folder = write(tmp_path, LLAMA_CONFIG, llama_tensors())
+    path = folder / "model.safetensors"
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * kept)])
+    rejects(folder, f"checkpoint: {path} is truncated or no safetensors file; copy it again")
