@@ -96,6 +96,8 @@ def simulate(
     setup = make_setup(architecture, level, technology, objective, tiling, memory, weights)
     if timeline is not None and level != "events":
         raise InputError(f"timeline: level {level} has no events; use level events")
+    if cache_bits is not None and setup.machine.compressor is None:
+        raise InputError(f"cache_bits: {setup.machine.name} has no compressor; leave it out")
     used = setup.machine.precision(precision)
     work = list(gemms)
     if not work:

@@ -130,6 +130,11 @@ def test_missing_file():
             {"weight_buffer": {"capacity": 1048576, "port": "1024 bit"}},
             "weight_buffer.capacity: 1048576 has no unit; write a number and a unit, such as '1 MiB'",
         ),
+        (
+            {"weights": "int5"},
+            "weights: weight format: 'int5' is unknown; choose one of int4, spqr-3, squeezellm-3, squeezellm-4 or give "
+            "a path to a YAML file",
+        ),
         ({"vector_lanes": 0}, "vector_lanes: is 0; input should be greater than or equal to 1"),
         ({"exponent_buffer": None}, "exponent_buffer: activation_memory anda needs one"),
         ({"compressor": None}, "compressor: activation_memory anda needs one"),

@@ -1,5 +1,7 @@
 import json
 import math
+import subprocess
+import sys
 
 import pytest
 from anda_codesign.formats import InputError
@@ -166,6 +168,10 @@ def test_decode_is_one_row_of_the_array():
             "gemm.module: 'attention' has no INT4 weights; use qkv, o, u, d",
         ),
         (
+            lambda: simulate([Gemm("u", 1, 64, 64)], "figna", Precision.uniform(7), cache_bits=7),
+            "cache_bits: figna has no compressor; leave it out",
+        ),
+        (
             lambda: simulate([Gemm("u", 0, 64, 64)], "anda", Precision.uniform(7)),
             "gemm.tokens: is 0; give at least 1",
         ),
@@ -175,3 +181,14 @@ def test_bad_input(call: object, expected: str):
     with pytest.raises(InputError) as caught:
         call()  # type: ignore[operator]
     assert str(caught.value) == expected
+
+
+def test_heavy_libraries_are_imported_when_needed():
+    code = (
+        "import sys, anda_codesign.sim as sim; "
+        "from anda_codesign.workloads import Precision; "
+        "sim.simulate([sim.parse_gemm('4x64x64')], 'anda', Precision.uniform(7)); "
+        "print([name for name in ('simpy', 'numba', 'pandas', 'matplotlib') if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
