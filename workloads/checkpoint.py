@@ -163,10 +163,9 @@ class _Llama(_Reader):
     def _rope_theta(self) -> float:
         """Of the configuration's own field, or of ``rope_parameters``, where newer ones have it."""
         parameters: dict[str, Any] = self._config.get("rope_parameters") or {}
-        if parameters.get("rope_type", "default") != "default":
-            raise InputError(
-                f"checkpoint: has rope_type {parameters['rope_type']!r}; the decoder computes only 'default'"
-            )
+        kind = parameters.get("rope_type", "default")
+        if kind != "default":
+            raise InputError(f"checkpoint: {self._path} has rope_type {kind!r}; the decoder computes only 'default'")
         return float(parameters.get("rope_theta") or self._config.get("rope_theta") or 10000.0)
 
 
