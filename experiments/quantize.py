@@ -128,6 +128,7 @@ class QuantizationStudy:
         self._cache, self._stage = cache, stage
         self._hessians: Hessians | None = None
         self._fisher: Fisher | None = None
+        self._reference: NDArray[np.float64] | None = None
 
     def run(self, method: Method, out: Path | None = None) -> QuantizationResult:
         """Quantise, measure, and write a folder if `out` names one."""
@@ -149,28 +150,26 @@ class QuantizationStudy:
 
     def measure(self, quantizer: WeightQuantizer, packed: PackedLinears) -> QuantizationResult:
         """Size and loss of packed linear layers, on the held-out text."""
-        reference = self._nll("evaluate the model as given", self.decoder)
         nll = self._nll(f"evaluate {quantizer.name}", with_linears(self.decoder, packed))
         return QuantizationResult(
             quantizer.name,
             quantizer.parameters,
             average_bits(packed, lambda weights: weights.bits_per_weight),
             average_bits(packed, lambda weights: weights.bits_per_weight_stored),
-            paired_loss(nll, reference),
+            paired_loss(nll, self._reference_nll()),
         )
 
     def _run_integer(self, method: IntegerOnly, out: Path | None) -> QuantizationResult:
         with self._stage("smooth and quantise by illm", 1) as advance:
             weights = quantize_decoder(self.decoder, method.config(), self._texts.smoothing.tokens)
             advance(1)
-        reference = self._nll("evaluate the model as given", self.decoder)
         decoder, blocks = IntegerDecoder(weights), self._texts.heldout.tokens
         nll: list[NDArray[np.float64]] = []
         with self._stage("evaluate illm", len(blocks)) as advance:
             for block in blocks:
                 nll.append(decoder.nll(block[None])[0])
                 advance(1)
-        loss = paired_loss(np.stack(nll), reference)
+        loss = paired_loss(np.stack(nll), self._reference_nll())
         result = QuantizationResult(method.name, method.parameters, weights.bits_per_weight, None, loss)
         if out is None:
             return result
@@ -190,6 +189,11 @@ class QuantizationStudy:
         if quantizer.statistic == "fisher" and self._fisher is None:
             with self._stage("accumulate Fisher information", len(self._texts.fisher.tokens)) as advance:
                 self._fisher = fisher_information(self.decoder, self._texts.fisher, progress=lambda *_: advance(1))
+
+    def _reference_nll(self) -> NDArray[np.float64]:
+        if self._reference is None:
+            self._reference = self._nll("evaluate the model as given", self.decoder)
+        return self._reference
 
     def _nll(self, title: str, decoder: Decoder) -> NDArray[np.float64]:
         blocks = self._texts.heldout
