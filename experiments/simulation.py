@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..formats import InputError
 from ..workloads import Gemm, Precision, gemms, model_shape
 
 if TYPE_CHECKING:
-    from ..sim import Architecture, SimulationResult
+    from ..sim import Architecture, SimulationResult, Technology
 
 
 def simulate_model(
     model: str,
-    arch: str,
+    arch: str | Architecture,
     precision: Precision | None = None,
     *,
     tokens: int = 2048,
     context: int = 0,
+    batch: int = 1,
     phase: str = "prefill",
     level: str = "closed",
-    technology: str = "paper-16nm",
+    technology: str | Technology = "paper-16nm",
     objective: str = "energy",
     tiling: str = "search",
 ) -> dict[str, Any]:
@@ -28,13 +30,14 @@ def simulate_model(
 
     Args:
         model: a name of `workloads.model_names`.
-        arch: a name of `sim.architecture_names`, or the path of a YAML file.
+        arch: a name of `sim.architecture_names`, the path of a YAML file, or an object.
         precision: mantissa bits; needed where the architecture's are variable, without effect elsewhere.
         tokens: tokens of the pass (prefill), or steps of one token each (decode).
         context: tokens whose keys and values are cached already.
+        batch: sequences that run together and share each fetch of the weights.
         phase: ``"prefill"`` or ``"decode"``.
         level: ``"closed"`` or ``"events"``.
-        technology: a name of `sim.technology_names`, or the path of a YAML file.
+        technology: a name of `sim.technology_names`, the path of a YAML file, or an object.
         objective: what the search for each GeMM's tiling minimises.
         tiling: see `sim.simulate`.
 
@@ -42,7 +45,10 @@ def simulate_model(
         InputError: an argument is unknown or out of its range, or `precision` is missing.
     """
     shape = model_shape(model)
-    work = gemms(shape, phase=phase, tokens=tokens, context=context)
+    if batch < 1:
+        raise InputError(f"batch: {batch} is too few; use 1 or more")
+    products = gemms(shape, phase=phase, tokens=tokens, context=context)
+    work = [replace(product, tokens=product.tokens * batch) for product in products]
     result = _simulate(work, arch, precision, level, technology, objective, tiling)
     return _record(result, model=shape.name, phase=phase, tokens=tokens)
 
@@ -70,18 +76,18 @@ def fixed_precision(arch: str) -> bool:
     return _load(arch).processing_element.mantissa_bits != "variable"
 
 
-def _load(arch: str) -> Architecture:
-    from ..sim import load_architecture
+def _load(arch: str | Architecture) -> Architecture:
+    from ..sim import Architecture, load_architecture
 
-    return load_architecture(arch)
+    return arch if isinstance(arch, Architecture) else load_architecture(arch)
 
 
 def _simulate(
     work: list[Gemm],
-    arch: str,
+    arch: str | Architecture,
     precision: Precision | None,
     level: str,
-    technology: str,
+    technology: str | Technology,
     objective: str,
     tiling: str,
 ) -> SimulationResult:
@@ -120,7 +126,7 @@ def _record(result: SimulationResult, **inputs: Any) -> dict[str, Any]:
                 "in_channels": run.gemm.in_channels,
                 "out_channels": run.gemm.out_channels,
                 "repeat": run.gemm.repeat,
-                "mantissa_bits": run.mantissa_bits,
+                "mantissa_bits": run.problem.mantissa_bits,
                 "tiling": str(run.tiling),
                 "cycles": run.cycles,
                 "array_cycles": run.array_cycles,
