@@ -7,9 +7,9 @@ buffers that stay in the second-level cache, so its memory does not grow with th
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from .jit import kernel
 from .planes import CHUNK, decode_chunk
 from .tile import COLUMNS, LANES, MAX_HALF, ROWS, accumulate_tile, round_sums, store_codes, store_halves
 
@@ -47,7 +47,7 @@ class Block(NamedTuple):
     last_output: int
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def multiply_block(
     activations: Activations,
     weights: Weights,
@@ -96,7 +96,7 @@ def multiply_block(
     return partial_saturated, bool(peak.max() > MAX_HALF)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _aligned(size: int) -> NDArray[np.float32]:
     """Uninitialised floats on a cache line's boundary, rounded up to whole vectors."""
     size = (size + LANES - 1) // LANES * LANES
@@ -105,7 +105,7 @@ def _aligned(size: int) -> NDArray[np.float32]:
     return buffer[start : start + size]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _unpack_activations(
     activations: Activations, block: Block, channels: int, first: int, count: int, a: NDArray[np.float32]
 ) -> None:
@@ -134,7 +134,7 @@ def _unpack_activations(
                 a[at + i * ROWS] = values[i]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _sum_segments(a: NDArray[np.float32], panels: int, segments: int, length: int, sums: NDArray[np.float32]) -> None:
     """Sums of the activations over each segment: ``[panels, CHANNELS / length, ROWS]``, exact in float32."""
     sums[:] = 0
@@ -145,7 +145,7 @@ def _sum_segments(a: NDArray[np.float32], panels: int, segments: int, length: in
                 sums[total] += a[(panel * CHANNELS + channel) * ROWS + row]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _unpack_codes(
     codes: NDArray[np.int8], first: int, count: int, output: int, last_output: int, b: NDArray[np.float32]
 ) -> None:
@@ -165,7 +165,7 @@ def _unpack_codes(
                 b[channel * COLUMNS + column] = codes[first + channel, output + column]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _unpack_parameters(
     parameters: NDArray[np.float32],
     first: int,
@@ -184,7 +184,7 @@ def _unpack_parameters(
             target[segment * COLUMNS + column] = parameters[group, output + column]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _store_results(
     accumulators: NDArray[np.float32],
     block: Block,

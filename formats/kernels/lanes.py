@@ -3,15 +3,11 @@
 numba's own loops leave the register blocking and the vector width to LLVM's cost model, which halves the speed of the
 GeMM and cannot turn a comparison of 64 lanes into one 64-bit word. A `Lanes` value is an LLVM vector, so an expression
 on it is exactly one instruction per operator, on every target: LLVM splits vectors that are wider than the registers.
-
-numba's on-disk cache does not notice changes to this file: remove ``formats/__pycache__`` after editing it.
 """
 
-from collections.abc import Callable
 from typing import Any, Union
 
 from llvmlite import ir
-from numba import extending
 
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
 F32 = ir.FloatType()
@@ -171,16 +167,3 @@ def _alignment(pointer: Any) -> int:
     """Vectors need no more alignment than their elements."""
     element = pointer.type.pointee
     return 4 if element == F32 else element.width // 8
-
-
-def intrinsic(emit: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of compiled code whose LLVM instructions ``emit`` writes (`numba.extending.intrinsic`).
-
-    ``emit`` gets the typing context and the types of the arguments, and returns the signature and a code generator.
-    """
-    return extending.intrinsic(emit)
-
-
-def array_data(context: Any, builder: Any, signature: Any, arguments: Any, index: int) -> Any:
-    """The data pointer of an intrinsic's array argument."""
-    return context.make_array(signature.args[index])(context, builder, arguments[index]).data

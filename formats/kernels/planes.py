@@ -11,7 +11,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numpy.typing import NDArray
 
-from .lanes import F32, I8, I16, I32, I64, Lanes, array_data, intrinsic
+from .jit import array_data, intrinsic, kernel
+from .lanes import F32, I8, I16, I32, I64, Lanes
 
 CHUNK = 64
 
@@ -102,7 +103,7 @@ def _align(magnitudes: Lanes, differences: Lanes, mantissa_bits: Any, nearest: A
     return Lanes(builder, builder.load(mantissas)).narrowed(I16)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def encode(
     patterns: NDArray[np.uint16],
     group_size: int,
@@ -249,7 +250,7 @@ def decode_chunk(
         )  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def decode(
     signs: NDArray[np.uint64],
     planes: NDArray[np.uint64],

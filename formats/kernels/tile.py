@@ -14,7 +14,8 @@ from llvmlite import binding, ir
 from numba import config, types
 from numba.core import cgutils
 
-from .lanes import F32, I16, I32, I64, Lanes, array_data, intrinsic
+from .jit import array_data, intrinsic
+from .lanes import F32, I16, I32, I64, Lanes
 from .planes import half_patterns
 
 # The target has 32 registers of 16 lanes, rather than 16 of 8; numba's configuration can name another than this machine.

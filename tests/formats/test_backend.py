@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 from anda_codesign.formats import InputError
@@ -26,6 +28,8 @@ def test_refuses_an_unknown_choice(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_numba_is_loaded_only_for_large_arrays() -> None:
     program = """
 import sys
+from pathlib import Path
+from typing import Any
 import numpy as np
 from anda_codesign.formats import AndaFormat, Int4Weights, fp_int_gemm
 a = AndaFormat(8).encode(np.ones((2, 64), np.float16))
@@ -36,3 +40,24 @@ AndaFormat(8).encode(np.ones((4096, 64), np.float16))
 assert "numba" in sys.modules
 """
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)
+
+
+def test_stored_code_is_dropped_when_any_kernel_file_changes(tmp_path: Path) -> None:
+    from anda_codesign.formats.kernels.jit import source_stamp
+
+    (tmp_path / "tile.py").write_text("ROWS = 6\n")
+    before = source_stamp(tmp_path)
+    assert source_stamp(tmp_path) == before
+    (tmp_path / "tile.py").write_text("ROWS = 12\n")
+    changed = source_stamp(tmp_path)
+    (tmp_path / "planes.py").write_text("")
+    assert len({before, changed, source_stamp(tmp_path)}) == 3
+
+
+def test_kernels_are_stored_under_the_stamp_of_their_folder() -> None:
+    """numba's own file stamps are what `kernel` replaces; this fails if another numba keeps them elsewhere."""
+    from anda_codesign.formats.kernels.gemm import multiply_block
+    from anda_codesign.formats.kernels.jit import source_stamp
+
+    cache: Any = multiply_block
+    assert cache._cache._cache_file._source_stamp == source_stamp()
