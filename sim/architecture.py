@@ -12,11 +12,11 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from ..formats import AndaFormat, latency
 from ..workloads import Precision
+from ..workloads.gemms import FP16_BITS
 from .config import Bits, Bytes, Config, Hertz, config_names, find_config, load_config
 from .weights import Weights, load_weights
 
 FOLDER = Path(__file__).with_name("architectures")
-FP16_BITS = 16
 
 Timing = Literal["bit-serial", "fp16-rate", "mantissa-rate"]
 

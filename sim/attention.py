@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..formats import InputError
+from ..formats.bfp import SIGNIFICAND_BITS
+from ..formats.int4 import BITS as INT4_BITS
 from ..workloads import ModelShape
-from .architecture import FP16_BITS, Architecture
+from ..workloads.gemms import FP16_BITS
+from .architecture import Architecture
 from .closed import SramBits
-
-FP16_SIGNIFICAND_BITS = 11
-DIGIT_BITS = 4
-"""What an INT4 multiplier takes of a key or value at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class KvCache:
 
     format: str = "fp16"
     """``fp16`` or ``anda``."""
-    mantissa_bits: int = FP16_SIGNIFICAND_BITS
+    mantissa_bits: int = SIGNIFICAND_BITS
 
     @classmethod
     def parse(cls, text: str, architecture: Architecture) -> "KvCache":
@@ -42,7 +41,7 @@ class KvCache:
         if text == "fp16":
             return cls()
         name, _, bits = text.partition(":")
-        if name != "anda" or not bits.isdigit() or not 1 <= int(bits) <= FP16_BITS:
+        if name != "anda" or not bits.isdecimal() or not 1 <= int(bits) <= FP16_BITS:
             raise InputError(f"kv_cache: {text!r} is unknown; write fp16 or anda:M with M from 1 to 16")
         if architecture.compressor is None:
             raise InputError(f"kv_cache: {architecture.name} has no compressor; use fp16")
@@ -130,7 +129,7 @@ class _Head:
     def group_cycles(self) -> tuple[int, int]:
         """Cycles of the array, and of working elements, for one group and all digits of the key or value."""
         element, bits = self.architecture.processing_element, self.cache.mantissa_bits
-        digits = 1 if element.weight_operand == "fp16" else -(-(bits + 1) // DIGIT_BITS)
+        digits = 1 if element.weight_operand == "fp16" else -(-(bits + 1) // INT4_BITS)
         used = bits if element.mantissa_bits == "variable" else element.mantissa_bits
         return digits * self.architecture.array_cycles_per_group(used), digits * element.element_cycles(used)
 

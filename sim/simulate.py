@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, get_args
 
 from ..formats import InputError
 from ..workloads import Gemm, Precision
+from ..workloads.gemms import FP16_BITS
 from . import closed
-from .architecture import FP16_BITS, Architecture, load_architecture
+from .architecture import Architecture, load_architecture
 from .dram import Dram, FlatDram
 from .energy import UnitCosts, unit_costs
 from .plan import Plan

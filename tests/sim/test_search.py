@@ -75,6 +75,10 @@ def test_a_choice_reads_well():
     [
         ("tokens:16", "tiling: 'tokens:16' is unknown; write activations:TOKENS, weights:CHANNELS or nothing"),
         ("activations", "tiling: 'activations' is unknown; write activations:TOKENS, weights:CHANNELS or nothing"),
+        (
+            "activations:\u00b2",
+            "tiling: 'activations:\u00b2' is unknown; write activations:TOKENS, weights:CHANNELS or nothing",
+        ),
         ("nothing:3", "tiling: 'nothing:3' is unknown; write activations:TOKENS, weights:CHANNELS or nothing"),
         ("activations:4096", "tiling: 4096 tokens do not fit a GeMM of 2048; use 1 to 2048"),
         ("activations:0", "tiling: 0 tokens do not fit a GeMM of 2048; use 1 to 2048"),
@@ -107,3 +111,16 @@ def test_gemm_text():
     with pytest.raises(InputError) as caught:
         parse_gemm("0x1x1")
     assert str(caught.value) == "gemm: '0x1x1' has a size below 1; write TOKENSxINxOUT, such as 2048x4096x4096"
+
+
+def test_one_tile_for_a_model_needs_room_for_a_strip():
+    with pytest.raises(InputError) as caught:
+        simulate([Gemm("d", 2048, 40000, 64)], "fp-fp", UNIFORM, tiling="model")
+    assert str(caught.value) == "tiling: 16 tokens do not fit the buffer; use search or nothing"
+
+
+@pytest.mark.parametrize(("name", "tokens"), [("fp-fp", 16), ("anda", 32)])
+def test_one_tile_for_a_model_is_a_power_of_two_that_its_widest_gemm_keeps_twice(name: str, tokens: int):
+    work = [Gemm("o", 2048, 5120, 5120), Gemm("d", 2048, 13824, 5120), Gemm("u", 8, 5120, 64)]
+    runs = simulate(work, name, UNIFORM, tiling="model").runs
+    assert [run.tiling.tokens for run in runs] == [tokens, tokens, 8]
