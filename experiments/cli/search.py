@@ -27,7 +27,7 @@ def search(
     from ...workloads import cache_dir, load_blocks, load_decoder
     from ..precision_study import search_figure, study_precision
 
-    require_new_file("plot", plot)
+    _check_plot(plot)
     decoder = load_decoder(model)
     calibration, heldout = (
         load_blocks(decoder.tokenizer, text, split, tokens, blocks) for split in ("calibration", "heldout")
@@ -54,6 +54,15 @@ def search(
         return
     print(f"Best: {study.best.step.precision}, {study.best.bops_saving:.2f} times fewer bit operations than FP16.")
     print(f"Held-out articles: {study.heldout.loss} after {study.heldout.blocks} blocks: {study.heldout.decision}.")
+
+
+def _check_plot(plot: Path | None) -> None:
+    """Refuse, before any work, a figure that could not be written."""
+    from ...formats import InputError
+
+    require_new_file("plot", plot)
+    if plot is not None and plot.suffix not in (".png", ".svg"):
+        raise InputError(f"plot: {plot} is neither PNG nor SVG; name a file that ends in .png or .svg")
 
 
 def _row(number: int, step: "StudyStep") -> str:

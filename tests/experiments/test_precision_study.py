@@ -132,6 +132,7 @@ def test_command_without_a_result(capsys: pytest.CaptureFixture[str]):
     ("arguments", "message"),
     [
         (["--tolerance", "-1"], "tolerance: -1.0 is no tolerance; use 0 or more, such as 0.01 for 1 %"),
+        (["--plot", "a.gif"], "plot: a.gif is neither PNG nor SVG; name a file that ends in .png or .svg"),
         (["--plot", "/"], "plot: / exists and is not overwritten; name another file"),
     ],
 )
