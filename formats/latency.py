@@ -66,3 +66,42 @@ def bpc_cycles(blocks: int, mantissa_bits: int, rows: int) -> int:
     """Cycles of the compressor from the first group taken to the last row sent, of ``blocks`` times ``rows`` groups."""
     first_row = rows - 1 + BPC_LATENCY_CYCLES
     return (blocks - 1) * bpc_cycles_per_block(mantissa_bits, rows) + first_row + bpc_cycles_per_group(mantissa_bits)
+
+
+WEIGHT_START_CYCLES = 3
+"""Cycles from taking a command until the first row of weights is in the dispatcher: address, buffer, dispatcher."""
+
+
+def matrix_engine_cycles(
+    tiles: int, groups: int, mantissa_bits: int, *, rows: int, columns: int, lanes: int, affine: bool = False
+) -> int:
+    """Cycles of the matrix engine from taking a command to the last group of outputs.
+
+    Parameters
+    ----------
+    tiles, groups
+        Tiles, of one command or of several that follow without a gap, and groups of each.
+    mantissa_bits
+        M.
+    rows, columns, lanes
+        The array, and the outputs that the collector gathers before it sends them, a token per cycle.
+    affine
+        Whether the array is.
+
+    Four rows of weights are gathered (`WEIGHT_LOAD_CYCLES`) while the group before is computed; a tile's last plane
+    waits until the tile before has left the array; columns wait while the collector sends.
+    """
+    gathered = WEIGHT_START_CYCLES - 2 + WEIGHT_LOAD_CYCLES  # the cycle in which the last row of weights comes
+    last_plane = swapped = drained = -1
+    collector_free = 0
+    for tile in range(tiles):
+        for group in range(groups):
+            swapped = max(gathered + 1, last_plane)
+            gathered = swapped + WEIGHT_LOAD_CYCLES - 1
+            last_plane = max(swapped + 1, last_plane + 1 + SIGN_LOAD_CYCLES) + mantissa_bits - 1
+            if group == groups - 1:
+                last_plane = max(last_plane, drained + 1)
+        drained = max(last_plane + unit_pipeline_cycles(affine), collector_free) + columns - 1
+        if (tile + 1) % (lanes // columns) == 0:
+            collector_free = drained + rows + 1
+    return collector_free

@@ -1,16 +1,25 @@
 """The circuits, in Amaranth, with testbenches and Verilog output."""
 
-from .bpc import BpcLane
+from .apu import AndaUnit
+from .bpc import BitPlaneCompressor, BpcLane
+from .engine import MatrixEngine
+from .gemm_testbench import GemmRun, run_matrix_engine, run_matrix_unit
+from .mxu import MatrixUnit
 from .pe import AndaPE
 from .simulate import run_streams, run_vectors
 from .streams import StalledError, StreamRun, Transfers
-from .testbench import BpcRun, PeRun, TraceComparison, compare_trace, run_bpc_lane, run_pe
+from .testbench import BpcRun, PeRun, TraceComparison, compare_trace, run_bpc_lane, run_compressor, run_pe
 from .verilog import create_design, design_names, to_verilog
 
 __all__ = [
     "AndaPE",
+    "AndaUnit",
+    "BitPlaneCompressor",
     "BpcLane",
     "BpcRun",
+    "GemmRun",
+    "MatrixEngine",
+    "MatrixUnit",
     "PeRun",
     "StalledError",
     "StreamRun",
@@ -20,6 +29,9 @@ __all__ = [
     "create_design",
     "design_names",
     "run_bpc_lane",
+    "run_compressor",
+    "run_matrix_engine",
+    "run_matrix_unit",
     "run_pe",
     "run_streams",
     "run_vectors",

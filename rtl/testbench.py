@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..formats import AndaFormat, AndaTensor, GemmFlags, InputError, Int4Weights
-from ..formats.bitplanes import pack_bits, unpack_bits
-from ..formats.gemm import check_operands
+from ..formats import AndaFormat, AndaTensor, InputError, Int4Weights
+from ..formats.bitplanes import pack_bits
 from ..formats.latency import pe_cycles_per_group
 from .bpc import BitPlaneCompressor, BpcLane
 from .interfaces import EXPONENT_BITS, partial_sum_bits
-from .mxu import MatrixUnit
+from .operands import plane_stream
 from .packing import pack, unpack
 from .pe import AndaPE
 from .simulate import SimulatorName, run_streams
@@ -88,52 +87,6 @@ class TraceComparison:
             f"{self.mismatches} of {self.expected.size} partial sums differ; the first at [token, output, segment] = "
             f"{list(first)}: circuit {self.partial_sums[first]}, formats {self.expected[first]}"
         )
-
-
-def segment_planes(tensor: AndaTensor, lanes: int) -> NDArray[np.uint8]:
-    """Bits ``[..., segments, M + 1, lanes]`` of a tensor: its groups cut into segments of `lanes`, sign plane first."""
-    if tensor.format.reconstruct != "truncate":
-        raise InputError('activations: the circuit has no midpoint reconstruction; encode with reconstruct="truncate"')
-    group_size, mantissa_bits = tensor.format.group_size, tensor.format.mantissa_bits
-    signs = unpack_bits(tensor.signs, group_size)[..., None, :]
-    planes = unpack_bits(tensor.planes, group_size)
-    bits = np.concatenate([signs, planes], axis=-2)
-    *leading, groups, _, _ = bits.shape
-    bits = bits.reshape(*leading, groups, mantissa_bits + 1, group_size // lanes, lanes)
-    return bits.swapaxes(-3, -2).reshape(*leading, -1, mantissa_bits + 1, lanes)
-
-
-def plane_stream(tensor: AndaTensor, lanes: int) -> list[int]:
-    """Packed payloads of `interfaces.plane_layout(lanes)`: every segment of `tensor`, plane by plane."""
-    return _plane_words(segment_planes(tensor, lanes)[..., None, :], _segment_exponents(tensor, lanes)[..., None])
-
-
-def plane_rows_stream(tensor: AndaTensor, rows: int, lanes: int) -> list[int]:
-    """Packed payloads of `interfaces.plane_rows_layout(rows, lanes)` of a tensor ``[tokens, channels]``.
-
-    Blocks of `rows` tokens, the last one padded with zeros; of each block the segments; of each segment its planes.
-    """
-    bits, exponents = segment_planes(tensor, lanes), _segment_exponents(tensor, lanes)
-    padding = -len(bits) % rows
-    bits = np.pad(bits, ((0, padding), (0, 0), (0, 0), (0, 0)))
-    exponents = np.pad(exponents, ((0, padding), (0, 0)), constant_values=1)
-    bits = bits.reshape(-1, rows, *bits.shape[1:]).transpose(0, 2, 3, 1, 4)
-    return _plane_words(bits, exponents.reshape(-1, rows, exponents.shape[1]).swapaxes(1, 2))
-
-
-def _segment_exponents(tensor: AndaTensor, lanes: int) -> NDArray[np.uint8]:
-    return np.repeat(tensor.exponents, tensor.format.group_size // lanes, axis=-1)
-
-
-def _plane_words(bits: NDArray[np.uint8], exponents: NDArray[np.uint8]) -> list[int]:
-    """Payloads of bits ``[..., M + 1, rows, lanes]`` and exponents ``[..., rows]``."""
-    *leading, planes, rows, lanes = bits.shape
-    fields = rows * EXPONENT_BITS
-    words = np.zeros((*leading, planes, rows * lanes + fields + 1), np.uint8)
-    words[..., : rows * lanes] = bits.reshape(*leading, planes, -1)
-    words[..., rows * lanes : -1] = (exponents[..., None] >> np.arange(EXPONENT_BITS) & 1).reshape(*leading, 1, fields)
-    words[..., -1, -1] = 1
-    return pack(words.reshape(-1, words.shape[-1]), 1)
 
 
 def run_pe(
@@ -324,83 +277,3 @@ def compare_trace(activations: AndaTensor, weights: Int4Weights, *, vcd: Path | 
     partial_sums = run.partial_sums.reshape(expected.shape)
     predicted = expected.size * pe_cycles_per_group(activations.format.mantissa_bits)
     return TraceComparison(partial_sums.swapaxes(0, 1), expected.swapaxes(0, 1), run.cycles, predicted)
-
-
-@dataclass(frozen=True)
-class GemmRun:
-    """What a circuit made of a GeMM.
-
-    Attributes
-    ----------
-    outputs : float16 ``[tokens, out]``
-    flags : `GemmFlags`
-        The circuit's sticky flags.
-    cycles : `int`
-        Clock cycles until the last output has left.
-    """
-
-    outputs: NDArray[np.float16]
-    flags: GemmFlags
-    cycles: int
-
-
-def run_matrix_unit(
-    activations: AndaTensor,
-    weights: Int4Weights,
-    *,
-    rows: int = 16,
-    columns: int = 16,
-    pauses: Pauses | None = None,
-    simulator: SimulatorName = "amaranth",
-    vcd: Path | None = None,
-) -> GemmRun:
-    """Run a GeMM on a `MatrixUnit`, tile by tile: blocks of `rows` tokens, of each all blocks of `columns` outputs.
-
-    Activations ``[tokens, channels]``, weights ``[channels, out]``; a segment is ``min(group sizes)`` channels, and the
-    circuit has as many lanes. `pauses` may name ``planes``, ``weights``, ``factors`` and ``outputs``.
-    """
-    check_operands(activations, weights, "fp16")
-    tokens, lanes = activations.shape[0], min(activations.format.group_size, weights.group_size)
-    outputs = weights.codes.shape[1]
-    affine = weights.offsets is not None
-    unit = MatrixUnit(rows=rows, columns=columns, lanes=lanes, affine=affine)
-    blocks, tiles = -(-tokens // rows), -(-outputs // columns)
-
-    rows_of_planes = plane_rows_stream(activations, rows, lanes)
-    block = len(rows_of_planes) // blocks
-    planes = [
-        word for start in range(0, len(rows_of_planes), block) for word in rows_of_planes[start : start + block] * tiles
-    ]
-    inputs = {
-        "planes": planes,
-        "weights": weight_stream(weights, columns, lanes, unit.weight_bits) * blocks,
-        "factors": factor_stream(weights, columns, lanes) * blocks,
-    }
-    flags = ["partial_saturated", "result_saturated"]
-    run = run_streams(
-        unit, inputs, {"outputs": blocks * tiles * columns}, flags=flags, pauses=pauses, simulator=simulator, vcd=vcd
-    )
-    values = unpack(run.transfers["outputs"].payloads, 16, rows).reshape(blocks, tiles * columns, rows)
-    halves = values.swapaxes(1, 2).reshape(blocks * rows, -1)[:tokens, :outputs].astype(np.uint16)
-    sticky = GemmFlags(*(bool(run.flags[name]) for name in flags))
-    return GemmRun(np.ascontiguousarray(halves).view(np.float16), sticky, run.transfers["outputs"].cycles[-1] + 1)
-
-
-def weight_stream(weights: Int4Weights, columns: int, lanes: int, bits: int) -> list[int]:
-    """Packed weights of `MatrixUnit`: blocks of `columns` outputs, of each the segments of `lanes` channels."""
-    channels, outputs = weights.codes.shape
-    codes = np.pad(weights.codes, ((0, -channels % lanes), (0, -outputs % columns)))
-    codes = codes.reshape(-1, lanes, codes.shape[1] // columns, columns).transpose(2, 0, 3, 1)
-    return pack(codes.reshape(-1, columns * lanes), bits)
-
-
-def factor_stream(weights: Int4Weights, columns: int, lanes: int) -> list[int]:
-    """Packed payloads of `factors_layout(columns)`, in the order of `weight_stream`."""
-    channels, outputs = weights.codes.shape
-    groups = np.arange(-(-channels // lanes)) * lanes // weights.group_size
-    offsets = np.zeros_like(weights.scales) if weights.offsets is None else weights.offsets
-    padding = ((0, 0), (0, -outputs % columns))
-    both = np.stack([np.pad(half.view(np.uint16)[groups], padding) for half in (weights.scales, offsets)])
-    both = both.reshape(2, len(groups), -1, columns).transpose(2, 1, 0, 3)  # [tiles, segments, 2, columns]
-    words = pack(both.reshape(-1, 2 * columns).astype(np.int64), 16)
-    return [word | (index % len(groups) == len(groups) - 1) << 32 * columns for index, word in enumerate(words)]

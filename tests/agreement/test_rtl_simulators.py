@@ -8,8 +8,8 @@ from anda_codesign.formats.latency import matrix_unit_cycles, pe_cycles_per_grou
 from anda_codesign.rtl import AndaPE, StalledError, run_streams, run_vectors
 from anda_codesign.rtl.bpc import BpcLane
 from anda_codesign.rtl.floating import SingleToHalf
+from anda_codesign.rtl.gemm_testbench import run_matrix_unit
 from anda_codesign.rtl.packing import pack
-from anda_codesign.rtl.testbench import run_matrix_unit
 
 pytestmark = pytest.mark.tool("g++")
 COMPILED = ["cxxrtl", "verilator"]

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, AndaTensor, GemmFlags, InputError, Int4Weights, fp_int_gemm
 from anda_codesign.formats.latency import matrix_unit_cycles, pe_cycles_per_group, unit_pipeline_cycles
+from anda_codesign.rtl.gemm_testbench import GemmRun, run_matrix_unit
 from anda_codesign.rtl.mxu import MatrixUnit
-from anda_codesign.rtl.testbench import GemmRun, run_matrix_unit
 from numpy.typing import NDArray
 
 

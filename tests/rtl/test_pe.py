@@ -10,8 +10,8 @@ from anda_codesign.formats.bitplanes import pack_bits, pack_planes
 from anda_codesign.formats.latency import PE_RESULT_CYCLES, pe_cycles_per_group
 from anda_codesign.rtl import AndaPE, StalledError, run_pe, run_streams
 from anda_codesign.rtl.interfaces import partial_sum_bits
+from anda_codesign.rtl.operands import plane_stream
 from anda_codesign.rtl.packing import pack, unpack
-from anda_codesign.rtl.testbench import plane_stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray

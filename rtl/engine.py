@@ -1,0 +1,175 @@
+# amaranth: UnusedElaboratable=no
+"""The matrix engine: buffers, dispatch, array and collector; commands in, groups of outputs out."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..formats import InputError
+from .buffers import ActivationBuffer, RowBuffer
+from .collector import OutputCollector
+from .dispatch import TILES, AddressGenerator, WeightDispatcher
+from .interfaces import FP16, MAX_MANTISSA_BITS, Stream
+from .mxu import MatrixUnit
+
+
+class MatrixEngine(wiring.Component):
+    """Matrix unit with its buffers, address generators, weight dispatcher and output collector.
+
+    It computes the tiles of a command and sends their outputs `lanes` channels at a time, so the tiles of all commands
+    together make whole groups.
+
+    Timing: address generators, dispatcher and array run ahead of each other as far as their streams let them, across
+    commands too. A group takes ``max(M + 1, 4)`` cycles (`formats.latency.array_cycles_per_group`); what start, drain and
+    collection add is in `formats.latency.matrix_engine_cycles`.
+
+    Parameters
+    ----------
+    rows, columns, lanes, affine
+        As of `MatrixUnit`; `columns` divides `lanes`.
+    depth, exponent_depth, weight_depth, factor_depth : `int`
+        Rows of the memories of planes, exponents, weights and factors.
+
+    Members
+    -------
+    command : `In(stream.Signature(TILES))`
+    write_planes, write_exponents
+        As of `ActivationBuffer`.
+    write_weights, write_factors : `In(stream.Signature(write_layout(...)))`
+        Rows of ``lanes * columns`` bits, see `WeightDispatcher`; and of the columns' scales, with `affine` followed by
+        their offsets.
+    groups : `Out(stream.Signature(ArrayLayout(FP16, lanes)))`
+        `lanes` outputs of each token in turn.
+    partial_saturated, result_saturated : `Out(1)`
+        As of `MatrixUnit`.
+    """
+
+    command: Stream
+    write_planes: Stream
+    write_exponents: Stream
+    write_weights: Stream
+    write_factors: Stream
+    groups: Stream
+    partial_saturated: Signal
+    result_saturated: Signal
+
+    def __init__(
+        self,
+        *,
+        rows: int = 16,
+        columns: int = 16,
+        lanes: int = 64,
+        depth: int = 8192,
+        exponent_depth: int = 8192,
+        weight_depth: int = 8192,
+        factor_depth: int = 8192,
+        max_mantissa_bits: int = MAX_MANTISSA_BITS,
+        affine: bool = False,
+    ) -> None:
+        self.unit = MatrixUnit(
+            rows=rows, columns=columns, lanes=lanes, max_mantissa_bits=max_mantissa_bits, affine=affine
+        )
+        if lanes % columns:
+            raise InputError(f"columns: {columns} does not divide {lanes} lanes; choose a divisor")
+        self._activations = ActivationBuffer(rows=rows, lanes=lanes, depth=depth, exponent_depth=exponent_depth)
+        self._weights = RowBuffer(width=lanes * columns, depth=weight_depth)
+        self._factors = RowBuffer(width=16 * columns * (1 + affine), depth=factor_depth)
+        self._dispatcher = WeightDispatcher(columns=columns, lanes=lanes, affine=affine)
+        self._collector = OutputCollector(rows=rows, lanes=lanes)
+        super().__init__(
+            {
+                "command": In(stream.Signature(TILES)),
+                "write_planes": self._activations.signature.members["write_planes"],
+                "write_exponents": self._activations.signature.members["write_exponents"],
+                "write_weights": self._weights.signature.members["write"],
+                "write_factors": self._factors.signature.members["write"],
+                "groups": Out(stream.Signature(data.ArrayLayout(FP16, lanes))),
+                "partial_saturated": Out(1),
+                "result_saturated": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the circuit."""
+        m = Module()
+        m.submodules.matrix_unit = unit = self.unit
+        m.submodules.collector = self._collector
+        planes, weights, factors = self._address_generators(m)
+        m.d.comb += [
+            self.partial_saturated.eq(unit.partial_saturated),
+            self.result_saturated.eq(unit.result_saturated),
+        ]
+        self._connect_planes(m, planes)
+        self._connect_weights(m, weights)
+        self._connect_factors(m, factors)
+        wiring.connect(m, unit.outputs, self._collector.columns)
+        wiring.connect(m, self._collector.groups, wiring.flipped(self.groups))
+        return m
+
+    def _address_generators(self, m: Module) -> list[AddressGenerator]:
+        """One for each kind of row; each takes the command as soon as it can, the last one finishes it."""
+        generators = [AddressGenerator(field=field) for field in ("planes", "weights", "factors")]
+        taken = Signal(len(generators))
+        takes = Cat(generator.command.ready for generator in generators) | taken
+        m.d.comb += self.command.ready.eq(takes.all())
+        with m.If(self.command.valid):
+            m.d.sync += taken.eq(Mux(takes.all(), 0, takes))
+        for index, generator in enumerate(generators):
+            m.submodules[f"{generator.field}_addresses"] = generator
+            m.d.comb += [
+                generator.command.valid.eq(self.command.valid & ~taken[index]),
+                generator.command.payload.eq(self.command.payload),
+            ]
+        return generators
+
+    def _connect_planes(self, m: Module, addresses: AddressGenerator) -> None:
+        """Plane addresses, activation buffer, array."""
+        m.submodules.activations = buffer = self._activations
+        wiring.connect(m, wiring.flipped(self.write_planes), buffer.write_planes)
+        wiring.connect(m, wiring.flipped(self.write_exponents), buffer.write_exponents)
+        m.d.comb += [
+            buffer.read.valid.eq(addresses.requests.valid),
+            addresses.requests.ready.eq(buffer.read.ready),
+            buffer.read.payload.plane.eq(addresses.requests.payload.address),
+            buffer.read.payload.exponents.eq(addresses.requests.payload.exponents),
+            buffer.read.payload.last.eq(addresses.requests.payload.last_row),
+        ]
+        wiring.connect(m, buffer.planes, self.unit.planes)
+
+    def _connect_weights(self, m: Module, addresses: AddressGenerator) -> None:
+        """Weight addresses, buffer, dispatcher, array."""
+        m.submodules.weights = buffer = self._weights
+        m.submodules.dispatcher = dispatcher = self._dispatcher
+        wiring.connect(m, wiring.flipped(self.write_weights), buffer.write)
+        _read(m, addresses, buffer, addresses.requests.payload.unsigned_codes)
+        m.d.comb += [
+            dispatcher.rows.valid.eq(buffer.answer.valid),
+            buffer.answer.ready.eq(dispatcher.rows.ready),
+            dispatcher.rows.payload.codes.eq(buffer.answer.payload.data),
+            dispatcher.rows.payload.unsigned_codes.eq(buffer.answer.payload.tag),
+        ]
+        wiring.connect(m, dispatcher.weights, self.unit.weights)
+
+    def _connect_factors(self, m: Module, addresses: AddressGenerator) -> None:
+        """Factor addresses, buffer, array."""
+        m.submodules.factors = buffer = self._factors
+        wiring.connect(m, wiring.flipped(self.write_factors), buffer.write)
+        _read(m, addresses, buffer, addresses.requests.payload.last_group)
+        factors = self.unit.factors
+        m.d.comb += [
+            factors.valid.eq(buffer.answer.valid),
+            buffer.answer.ready.eq(factors.ready),
+            # without offsets they are zero
+            Cat(Value.cast(factors.payload.scales), Value.cast(factors.payload.offsets)).eq(buffer.answer.payload.data),
+            factors.payload.last.eq(buffer.answer.payload.tag),
+        ]
+
+
+def _read(m: Module, addresses: AddressGenerator, buffer: RowBuffer, tag: Value) -> None:
+    """Let an address generator read a buffer."""
+    m.d.comb += [
+        buffer.read.valid.eq(addresses.requests.valid),
+        addresses.requests.ready.eq(buffer.read.ready),
+        buffer.read.payload.address.eq(addresses.requests.payload.address),
+        buffer.read.payload.tag.eq(tag),
+    ]
