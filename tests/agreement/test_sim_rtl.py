@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, Int4Weights
-from anda_codesign.rtl.testbench import run_matrix_unit
+from anda_codesign.rtl import run_matrix_unit
 from anda_codesign.sim import Architecture, load_architecture, load_technology, simulate
 from anda_codesign.sim.architecture import Array
 from anda_codesign.workloads import Gemm, Precision
