@@ -59,6 +59,16 @@ def require_scale(name: str, m: Integers, k: Integers) -> None:
         raise InputError(f"{name}: k lies outside -{MAX_EXPONENT}..{MAX_EXPONENT}; rescale the tensor")
 
 
+def require_broadcast(name: str, array: Integers, shape: tuple[int, ...], meaning: str) -> None:
+    """`InputError` unless `array` broadcasts to `shape` without widening it."""
+    try:
+        fits = np.broadcast_shapes(array.shape, shape) == shape
+    except ValueError:
+        fits = False
+    if not fits:
+        raise InputError(f"{name} has shape {list(array.shape)}; pass {meaning}, {list(shape)}, or one number")
+
+
 def top_bit(a: Integers) -> Integers:
     """Index of the highest set bit, ``floor(log2 a)``, for a >= 1; -1 for 0."""
     for distance in (1, 2, 4, 8, 16, 32):

@@ -11,6 +11,7 @@ from .arithmetic import (
     Integers,
     as_integers,
     divide_rounded,
+    require_broadcast,
     require_scale,
     require_width,
     shift_left,
@@ -92,6 +93,8 @@ def di_exp(x: IntegerLike, m: IntegerLike, k: IntegerLike, guard_bits: IntegerLi
 
 def _check(x: Integers, m: Integers, k: Integers, guard: Integers) -> None:
     require_scale("m, k", m, k)
+    for name, part in (("m", m), ("k", k), ("guard_bits", guard)):
+        require_broadcast(name, part, x.shape, "what broadcasts to x")
     if x.max() > 0:
         raise InputError(f"x holds {int(x.max())}; DI-Exp takes x <= 0: subtract the row maximum first")
     require_width("x with its guard bits", x, WORD_BITS - max(int(guard.max()), 0))

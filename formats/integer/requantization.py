@@ -15,6 +15,7 @@ from .arithmetic import (
     as_integers,
     divide_rounded,
     largest_magnitude,
+    require_broadcast,
     require_scale,
     require_width,
     shift_left,
@@ -123,6 +124,8 @@ def di_requantize(
     p, m1, k1, m2, k2 = (as_integers(*named) for named in zip(_NAMES, (p, m1, k1, m2, k2), strict=True))
     if p.ndim == 0:
         raise InputError("p is a single number; pass rows [..., channels]")
+    for name, scale in zip(_NAMES[1:], (m1, k1, m2, k2), strict=True):
+        require_broadcast(name, scale, p.shape[:-1], "one per row")
     low = p.min(axis=-1)
     spread = np.maximum(p.max(axis=-1) - low, 1)
     top = (1 << bits) - 1

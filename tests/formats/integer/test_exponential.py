@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,6 +98,8 @@ def test_far_below_zero_is_zero():
         ((-1, 0, 4), "m, k: m is 0, so the scale is not positive; pass m >= 1"),
         ((-1, 255, 7), "m, k: a step of the scale is above 1.39, so t is 0; pass guard_bits=exp_guard_bits(m, k)"),
         ((-1, 1, -2), "m, k: a step of the scale is above 1.39, so t is 0; pass guard_bits=exp_guard_bits(m, k)"),
+        ((-1, [1, 2], 4), "m has shape [2]; pass what broadcasts to x, [], or one number"),
+        (([-1, -2], 1, [4, 4, 4]), "k has shape [3]; pass what broadcasts to x, [2], or one number"),
         ((-1, 1, 60, 2), "k + guard_bits reaches 62 where 61 fit int64; pass guard_bits=exp_guard_bits(m, k)"),
         (
             (-(2**60), 1, 4, 3),
@@ -105,7 +108,7 @@ def test_far_below_zero_is_zero():
         ((-1.5, 1, 4), "x holds float64 values; pass integers of at most 64 bits"),
     ],
 )
-def test_refuses(arguments: tuple[int, ...], message: str):
+def test_refuses(arguments: tuple[Any, ...], message: str):
     with pytest.raises(InputError) as caught:
         di_exp(*arguments)
     assert str(caught.value) == message

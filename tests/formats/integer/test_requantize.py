@@ -72,6 +72,19 @@ def test_invariants(p: list[int], m1: int, k1: int, m2: int, k2: int, bits: int)
         assert abs(back - exact) <= step * (1 + Fraction(abs(code - zero_point), 256))
 
 
+@given(rows, multipliers, exponents, widths)
+def test_anchor_at_zero_halves_the_error(p: list[int], m: int, k: int, bits: int):
+    """Within the codes, rounding is the only error but the scale's; it may clip by half a step at either end."""
+    y, m_y, k_y, zero_point = di_requantize(p, m, k, 1, 0, bits, anchor="zero")
+    expected = di_requantize(p, m, k, 1, 0, bits)
+    assert (m_y, k_y, zero_point) == expected[1:]
+    top, spread = 2**bits - 1, max(max(p) - min(p), 1)
+    for code, value in zip(y.tolist(), p, strict=True):
+        assert 0 <= code <= top
+        error = abs(code - zero_point - Fraction(value * top, spread))
+        assert error <= Fraction(1, 2) or (code == top and error <= 1)
+
+
 def test_rows_are_independent():
     p = np.random.default_rng(0).integers(-(2**20), 2**20, (3, 4, 16))
     m = np.arange(1, 13).reshape(3, 4) * 20
@@ -127,6 +140,9 @@ def test_figure_form_has_the_range_as_its_scale():
         ((7, 1, 0, 1, 0, 8), "p is a single number; pass rows [..., channels]"),
         (([1.5, 2], 1, 0, 1, 0, 8), "p holds float64 values; pass integers of at most 64 bits"),
         (([1, 2**60], 1, 0, 1, 0, 8), "p needs 61 bits where 53 are left of int64; shift it right and lower its k"),
+        (([1, 2], [1, 2], 0, 1, 0, 8), "m1 has shape [2]; pass one per row, [], or one number"),
+        (([[1, 2]], 1, [1, 2, 3], 1, 0, 8), "k1 has shape [3]; pass one per row, [1], or one number"),
+        (([1, 2], 1, 0, 1, 0, 8, "mean"), "anchor is 'mean'; choose minimum or zero"),
         (
             ([0, 2**50], 255, 0, 255, 0, 8),
             "the range of p, m1 and m2 need 67 bits together where 62 are left of int64; shift p right and lower k1",
