@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= reports/$(shell date +%Y%m%d-%H%M%S)
 WORKERS ?= 2
+# One test process per core: threads inside each would only fight over them.
+SINGLE_THREADED := OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
 .PHONY: run test check lint types fetch figures test-lowest benchmark clean
 
@@ -12,7 +14,7 @@ run: fetch
 	$(BIN)/anda report --model smollm2-135m --out $(OUT)
 
 test: fetch
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal tests
+	$(SINGLE_THREADED) $(BIN)/pytest -n $(WORKERS) --dist worksteal tests
 
 check: lint types test
 
@@ -45,7 +47,7 @@ $(STAMP): pyproject.toml
 # The lower bounds of pyproject.toml, installed exactly and tested.
 test-lowest: .venv-lowest/.installed
 	.venv-lowest/bin/anda fetch
-	.venv-lowest/bin/pytest -n $(WORKERS) -m "not slow" tests
+	$(SINGLE_THREADED) .venv-lowest/bin/pytest -n $(WORKERS) --dist worksteal -m "not slow" tests
 
 .venv-lowest/.installed: pyproject.toml scripts/lowest_versions.py
 	$(PYTHON) -m venv .venv-lowest
