@@ -2,9 +2,9 @@
 
 Cycles are a lower bound, which perfect overlap of loading, work and storing reaches::
 
-    cycles = max(first group + array + tail + last results, all DRAM traffic)
+    cycles = max(first group + start + array + tail + last results, all DRAM traffic)
 
-With an infinitely fast memory that is ``array + tail``, and the event model gives exactly the same. With a finite one
+With an infinitely fast memory that is ``start + array + tail``, and the event model gives exactly the same. With a finite one
 the event model shows what does not overlap.
 """
 
@@ -89,7 +89,8 @@ def cycles(problem: Problem, dram_bits: int, dram_bits_per_cycle: float, exposed
         exposed_bits: what of it is loaded while the array waits, beside the first group and the last results.
     """
     exposed_bits += _first_group_bits(problem) + _last_result_bits(problem)
-    busy = problem.array_cycles + problem.tail_cycles + exposed_bits / dram_bits_per_cycle
+    work = problem.start_cycles + problem.array_cycles + problem.tail_cycles
+    busy = work + exposed_bits / dram_bits_per_cycle
     return math.ceil(max(busy, dram_bits / dram_bits_per_cycle))
 
 

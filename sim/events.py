@@ -155,11 +155,15 @@ class Machine:
     def _multiply(self) -> Process:
         """The array: wait for operands, work, free their places, hand results on."""
         environment, resident, stream = self.environment, self.resident, self.stream
+        start = self.problem.start_cycles
         for step in self.plan.steps():
             if step.takes_resident:
                 yield from self._wait(resident.strips, "resident")
             if step.takes_stream:
                 yield from self._wait(stream.strips, "stream")
+            if start:
+                yield environment.timeout(start)
+                start = 0
             began = int(environment.now)
             yield environment.timeout(step.cycles)
             if step.frees_resident:

@@ -83,10 +83,20 @@ class Problem:
         return self.drain_cycles - 1
 
     @cached_property
+    def start_cycles(self) -> int:
+        """Cycles from the command until the first group's weights are dispatched and its first plane enters."""
+        return latency.WEIGHT_START_CYCLES - 2 + self.architecture.weight_load_cycles
+
+    @cached_property
     def compress_cycles(self) -> int:
-        """Cycles from there until the groups of all rows are compressed; 0 where results stay FP16."""
+        """Cycles that the compressor adds for the groups of all rows; 0 where results stay FP16."""
         bits = self.result_mantissa_bits
-        return 0 if bits is None else 1 + latency.bpc_cycles(1, bits, self.architecture.array.rows)
+        return 0 if bits is None else latency.bpc_cycles(1, bits, self.architecture.array.rows) - self._sending
+
+    @property
+    def _sending(self) -> int:
+        """Cycles in which the collector sends a group of each row."""
+        return self.architecture.array.rows
 
     @cached_property
     def element_cycles(self) -> int:
@@ -96,8 +106,17 @@ class Problem:
 
     @cached_property
     def tail_cycles(self) -> int:
-        """Cycles from the last plane of the last tile until its results can be stored."""
-        return self.collect_cycles + self.compress_cycles
+        """Cycles from the end of the last tile until its results can be stored: outputs, collector, compressor.
+
+        The last group does not wait for further weights, so with very short mantissas it ends before its time.
+        """
+        element = self.architecture.processing_element
+        idle = 0
+        if element.timing == "bit-serial":
+            idle = self.group_cycles // self.architecture.weight_digits - latency.pe_cycles_per_group(
+                self.mantissa_bits
+            )
+        return self.collect_cycles - idle + 1 + self._sending + self.compress_cycles
 
 
 def problem(gemm: Gemm, architecture: Architecture, precision: Precision, cache_bits: int | None = None) -> Problem:

@@ -99,7 +99,7 @@ def test_a_deadlock_says_who_waits_for_whom():
     with pytest.raises(DeadlockError) as caught:
         run_events(shape, hoarder, FlatDram(math.inf))
     assert str(caught.value) == (
-        "deadlock in cycle 708: the loader of streamed weights waits for a free place for streamed weights; "
+        "deadlock in cycle 713: the loader of streamed weights waits for a free place for streamed weights; "
         "the array waits for a strip of streamed weights; the writer waits for a strip of results"
     )
 
