@@ -10,6 +10,9 @@ SIGN_LOAD_CYCLES = 1
 PE_RESULT_CYCLES = 1
 """Cycles from a processing element's last mantissa plane until its dot product is valid."""
 
+MIDPOINT_CYCLES = 1
+"""Cycles by which midpoint reconstruction delays a processing element's dot product; the rate stays."""
+
 UNIT_PIPELINE_CYCLES = 5
 """Cycles from a tile's last mantissa plane until its first outputs are valid: dot product, conversion, product,
 accumulation, and conversion to FP16 stand in a register each."""

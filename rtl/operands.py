@@ -11,8 +11,6 @@ from .packing import pack
 
 def segment_planes(tensor: AndaTensor, lanes: int) -> NDArray[np.uint8]:
     """Bits ``[..., segments, M + 1, lanes]`` of a tensor: its groups cut into segments of `lanes`, sign plane first."""
-    if tensor.format.reconstruct != "truncate":
-        raise InputError('activations: the circuit has no midpoint reconstruction; encode with reconstruct="truncate"')
     group_size, mantissa_bits = tensor.format.group_size, tensor.format.mantissa_bits
     signs = unpack_bits(tensor.signs, group_size)[..., None, :]
     planes = unpack_bits(tensor.planes, group_size)
@@ -31,7 +29,14 @@ def plane_rows_stream(tensor: AndaTensor, rows: int, lanes: int) -> list[int]:
     """Packed payloads of `interfaces.plane_rows_layout(rows, lanes)` of a tensor ``[tokens, channels]``.
 
     Blocks of `rows` tokens, the last one padded with zeros; of each block the segments; of each segment its planes.
+
+    Raises
+    ------
+    InputError
+        The tensor asks for midpoint reconstruction.
     """
+    if tensor.format.reconstruct != "truncate":
+        raise InputError('activations: the array has no midpoint reconstruction; encode with reconstruct="truncate"')
     bits, exponents = segment_planes(tensor, lanes), _segment_exponents(tensor, lanes)
     padding = -len(bits) % rows
     bits = np.pad(bits, ((0, padding), (0, 0), (0, 0), (0, 0)))

@@ -54,15 +54,17 @@ class DotProduct(wiring.Component):
 
     Parameters
     ----------
-    lanes, weight_bits, max_mantissa_bits : `int`
+    lanes, weight_bits, max_mantissa_bits, midpoint
         As of `AndaPE`.
 
     Members
     -------
     load : `In(1)`
-        `plane` is a group's sign plane: keep it.
+        `plane` is a group's sign plane: keep it, from the next cycle on.
     step, first : `In(1)`
         `plane` is a mantissa plane: accumulate it; `first` starts from zero.
+    add_half : `In(1)`
+        Accumulate, as one more plane, which mantissas were not zero. Only with `midpoint`.
     plane : `In(lanes)`
     weights : `In(ArrayLayout(signed(weight_bits), lanes))`
     partial_sum : `Out(signed(partial_sum_bits(...)))`
@@ -72,21 +74,24 @@ class DotProduct(wiring.Component):
     load: Signal
     step: Signal
     first: Signal
+    add_half: Signal
     plane: Signal
     weights: Any
     partial_sum: Signal
 
-    def __init__(self, *, lanes: int, weight_bits: int, max_mantissa_bits: int) -> None:
+    def __init__(self, *, lanes: int, weight_bits: int, max_mantissa_bits: int, midpoint: bool = False) -> None:
         self.lanes = lanes
         self.weight_bits = weight_bits
+        self.midpoint = midpoint
         super().__init__(
             {
                 "load": In(1),
                 "step": In(1),
                 "first": In(1),
+                "add_half": In(1),
                 "plane": In(lanes),
                 "weights": In(data.ArrayLayout(signed(weight_bits), lanes)),
-                "partial_sum": Out(signed(partial_sum_bits(lanes, weight_bits, max_mantissa_bits))),
+                "partial_sum": Out(signed(partial_sum_bits(lanes, weight_bits, max_mantissa_bits + midpoint))),
             }
         )
 
@@ -94,24 +99,30 @@ class DotProduct(wiring.Component):
         """Build the circuit."""
         m = Module()
         signs = Signal(self.lanes)
+        plane: Value = self.plane
+        accumulate: Value = self.step
+        if self.midpoint:
+            nonzero = Signal(self.lanes)
+            with m.If(self.step):
+                m.d.sync += nonzero.eq(Mux(self.first, 0, nonzero) | self.plane)
+            plane = Mux(self.add_half, nonzero, self.plane)
+            accumulate = self.step | self.add_half
         with m.If(self.load):
             m.d.sync += signs.eq(self.plane)
-        with m.If(self.step):
-            doubled = Mux(self.first, 0, self.partial_sum << 1)
-            m.d.sync += self.partial_sum.eq(doubled + self._plane_sum(signs))
+        with m.If(accumulate):
+            doubled = Mux(self.first & self.step, 0, self.partial_sum << 1)
+            m.d.sync += self.partial_sum.eq(doubled + self._plane_sum(plane, signs))
         return m
 
-    def _plane_sum(self, signs: Value) -> Value:
+    def _plane_sum(self, plane: Value, signs: Value) -> Value:
         """Sum over the lanes of the plane's bit times the signed weight."""
         weights = Value.cast(self.weights)
         negated = [
             weights.word_select(lane, self.weight_bits) ^ signs[lane].replicate(self.weight_bits)
             for lane in range(self.lanes)
         ]
-        terms = [
-            (weight & self.plane[lane].replicate(self.weight_bits)).as_signed() for lane, weight in enumerate(negated)
-        ]
-        carries = self.plane & signs
+        terms = [(weight & plane[lane].replicate(self.weight_bits)).as_signed() for lane, weight in enumerate(negated)]
+        carries = plane & signs
         return adder_tree(terms, self.weight_bits, [carries[lane] for lane in range(self.lanes)])
 
 
@@ -128,6 +139,11 @@ class AndaPE(wiring.Component):
     The element stores no weights. It reads them in every mantissa plane and takes them with the last one, so whoever
     sends them holds them for the length of a group, as the stream rule says; the array's double buffer does.
 
+    With `midpoint` a mantissa m > 0 counts as m + 1/2, as in ``AndaFormat(reconstruct="midpoint")``: the result is
+    ``2 * P + sum over m[i] > 0 of (-1)**sign[i] * weight[i]``, at one power of two less. The added sum goes through the
+    adder tree in the cycle in which the next group's sign plane is loaded, so a group still takes M + 1 cycles; weights
+    are taken, and the result is valid, `formats.latency.MIDPOINT_CYCLES` later.
+
     Parameters
     ----------
     lanes : `int`
@@ -136,6 +152,8 @@ class AndaPE(wiring.Component):
         Bits of a signed weight, 2 to 8. INT4 codes of -8 to 7 need 4; affine codes of 0 to 15 need 5.
     max_mantissa_bits : `int`
         Largest M, 1 to 16. Sizes the accumulator.
+    midpoint : `bool`
+        Whether mantissas stand for the middle of what truncation maps to them.
 
     Members
     -------
@@ -151,7 +169,15 @@ class AndaPE(wiring.Component):
     weights: Stream
     result: Stream
 
-    def __init__(self, *, lanes: int = 64, weight_bits: int = 4, max_mantissa_bits: int = MAX_MANTISSA_BITS) -> None:
+    def __init__(
+        self,
+        *,
+        lanes: int = 64,
+        weight_bits: int = 4,
+        max_mantissa_bits: int = MAX_MANTISSA_BITS,
+        midpoint: bool = False,
+    ) -> None:
+        self.midpoint = bool(midpoint)
         self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
         self.weight_bits = check_range("weight_bits", weight_bits, 2, 8)
         self.max_mantissa_bits = check_range("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
@@ -159,7 +185,9 @@ class AndaPE(wiring.Component):
             {
                 "activation": In(stream.Signature(plane_layout(lanes))),
                 "weights": In(stream.Signature(data.ArrayLayout(signed(weight_bits), lanes))),
-                "result": Out(stream.Signature(partial_sum_layout(lanes, weight_bits, max_mantissa_bits))),
+                "result": Out(
+                    stream.Signature(partial_sum_layout(lanes, weight_bits, max_mantissa_bits + self.midpoint))
+                ),
             }
         )
 
@@ -167,33 +195,42 @@ class AndaPE(wiring.Component):
         """Build the circuit."""
         m = Module()
         m.submodules.dot_product = dot_product = DotProduct(
-            lanes=self.lanes, weight_bits=self.weight_bits, max_mantissa_bits=self.max_mantissa_bits
+            lanes=self.lanes,
+            weight_bits=self.weight_bits,
+            max_mantissa_bits=self.max_mantissa_bits,
+            midpoint=self.midpoint,
         )
         exponent = Signal.like(self.result.payload.exponent)
-        loaded = Signal()
-        done = Signal()
+        loaded, done, group = Signal(), Signal(), Signal()
+        free = ~done | self.result.ready
         activation = self.activation.payload
         taken = self.activation.valid & self.activation.ready
         m.d.comb += [
-            self.activation.ready.eq(Mux(loaded, self.weights.valid, ~done | self.result.ready)),
-            self.weights.ready.eq(self.activation.valid & loaded & activation.last),
+            self.activation.ready.eq(
+                Mux(loaded, self.weights.valid & free, 1) if self.midpoint else Mux(loaded, self.weights.valid, free)
+            ),
             dot_product.load.eq(taken & ~loaded),
             dot_product.step.eq(taken & loaded),
             dot_product.plane.eq(activation.plane),
             dot_product.weights.eq(self.weights.payload),
+            group.eq(dot_product.step & activation.last),
             self.result.valid.eq(done),
             self.result.payload.partial_sum.eq(dot_product.partial_sum),
-            self.result.payload.exponent.eq(exponent),
         ]
         with m.If(self.result.ready):
             m.d.sync += done.eq(0)
         with m.If(dot_product.load):
             m.d.sync += [loaded.eq(1), dot_product.first.eq(1), exponent.eq(activation.exponent)]
         with m.If(dot_product.step):
-            m.d.sync += [
-                loaded.eq(~activation.last),
-                done.eq(activation.last),
-                dot_product.first.eq(0),
-                exponent.eq(exponent - 1),
-            ]
+            m.d.sync += [loaded.eq(~activation.last), dot_product.first.eq(0), exponent.eq(exponent - 1)]
+        if self.midpoint:
+            m.d.sync += dot_product.add_half.eq(group)
+            m.d.comb += self.weights.ready.eq(dot_product.add_half)
+            with m.If(dot_product.add_half):
+                # the next group's exponent may be coming
+                m.d.sync += [done.eq(1), self.result.payload.exponent.eq(exponent - 1)]
+        else:
+            m.d.comb += [self.weights.ready.eq(group), self.result.payload.exponent.eq(exponent)]
+            with m.If(group):
+                m.d.sync += done.eq(1)
         return m

@@ -27,7 +27,7 @@ class PeRun:
     partial_sums : int64 ``[segments]``
         The integer dot products.
     exponents : int64 ``[segments]``
-        Shared exponent less M: a sum's value is ``partial_sum * 2**(exponent - 14)``.
+        Shared exponent less M, and less one with midpoint reconstruction: a sum's value is ``partial_sum * 2**(exponent - 14)``.
     cycles : `int`
         Clock cycles from the first sign plane to the last mantissa plane, both included.
     """
@@ -124,12 +124,14 @@ def run_pe(
             f"codes: is {list(codes.shape)}; {activations.exponents.size} groups of {group_size} need "
             f"[lanes, segments] with lanes that divide {group_size}"
         )
-    return _run_segments(plane_stream(activations, lanes), codes.T, weight_bits, pauses, vcd)
+    midpoint = activations.format.reconstruct == "midpoint"
+    return _run_segments(plane_stream(activations, lanes), codes.T, midpoint, weight_bits, pauses, vcd)
 
 
 def _run_segments(
     planes: list[int],
     codes: NDArray[np.int8],
+    midpoint: bool,
     weight_bits: int | None = None,
     pauses: Pauses | None = None,
     vcd: Path | None = None,
@@ -138,10 +140,10 @@ def _run_segments(
     segments, lanes = codes.shape
     if weight_bits is None:
         weight_bits = max(4, int(np.abs(codes.astype(np.int64) * 2 + 1).max()).bit_length())
-    pe = AndaPE(lanes=lanes, weight_bits=weight_bits)
+    pe = AndaPE(lanes=lanes, weight_bits=weight_bits, midpoint=midpoint)
     inputs = {"activation": planes, "weights": pack(codes, weight_bits)}
     run = run_streams(pe, inputs, {"result": segments}, pauses=pauses, vcd=vcd).transfers
-    bits = partial_sum_bits(lanes, weight_bits, pe.max_mantissa_bits)
+    bits = partial_sum_bits(lanes, weight_bits, pe.max_mantissa_bits + midpoint)
     partial_sums = unpack(run["result"].payloads, bits, 1, signed=True)[:, 0]
     exponents = unpack(run["result"].payloads, 6, 1, start=bits, signed=True)[:, 0]
     taken = run["activation"].cycles
@@ -273,7 +275,8 @@ def compare_trace(activations: AndaTensor, weights: Int4Weights, *, vcd: Path | 
     integers = activations.signed_integers().reshape(1, tokens, segments, lanes).astype(np.int64)
     expected = (integers * codes).sum(axis=-1)
     planes = plane_stream(activations, lanes) * outputs
-    run = _run_segments(planes, np.repeat(codes, tokens, axis=1).reshape(-1, lanes), vcd=vcd)
+    midpoint = activations.format.reconstruct == "midpoint"
+    run = _run_segments(planes, np.repeat(codes, tokens, axis=1).reshape(-1, lanes), midpoint, vcd=vcd)
     partial_sums = run.partial_sums.reshape(expected.shape)
     predicted = expected.size * pe_cycles_per_group(activations.format.mantissa_bits)
     return TraceComparison(partial_sums.swapaxes(0, 1), expected.swapaxes(0, 1), run.cycles, predicted)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, AndaTensor, InputError
 from anda_codesign.formats.bitplanes import pack_bits, pack_planes
-from anda_codesign.formats.latency import PE_RESULT_CYCLES, pe_cycles_per_group
+from anda_codesign.formats.latency import MIDPOINT_CYCLES, PE_RESULT_CYCLES, pe_cycles_per_group
 from anda_codesign.rtl import AndaPE, StalledError, run_pe, run_streams
 from anda_codesign.rtl.interfaces import partial_sum_bits
-from anda_codesign.rtl.operands import plane_stream
+from anda_codesign.rtl.operands import plane_rows_stream
 from anda_codesign.rtl.packing import pack, unpack
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -188,10 +188,39 @@ def test_codes_that_do_not_fit_the_groups() -> None:
         )
 
 
-def test_midpoint_activations_are_refused() -> None:
+@pytest.mark.parametrize("mantissa_bits", [1, 2, 7, 16])
+def test_midpoint_reconstruction_at_no_extra_cycle(mantissa_bits: int) -> None:
+    rng = np.random.default_rng(mantissa_bits)
+    x = (rng.standard_normal((12, 8)) * rng.choice([1e-3, 1, 100], (12, 8))).astype(np.float16)
+    activations = AndaFormat(mantissa_bits, 8, reconstruct="midpoint").encode(x)
+    codes = rng.integers(-8, 8, (8, 12)).astype(np.int8)
+    expected = (activations.signed_integers().reshape(12, 8) * codes.T).sum(axis=1)
+    run = run_pe(activations, codes)
+    assert run.partial_sums.tolist() == expected.tolist()
+    assert (run.exponents - 14).tolist() == activations.unit_exponents().ravel().tolist()
+    assert run.cycles == 12 * pe_cycles_per_group(mantissa_bits)
+    for port in ("activation", "weights", "result"):
+        assert run_pe(activations, codes, pauses={port: random_pause(3)}).partial_sums.tolist() == expected.tolist()
+
+
+def test_midpoint_delays_the_result_by_its_stated_cycles() -> None:
+    planes = plane_payloads(np.array([3, -1]), 2)
+    run = run_streams(AndaPE(lanes=2, midpoint=True), {"activation": planes, "weights": [0x11]}, {"result": 1})
+    assert run.transfers["result"].cycles == [2 + PE_RESULT_CYCLES + MIDPOINT_CYCLES]
+
+
+def test_midpoint_extremes_fit_the_accumulator() -> None:
+    x = np.full((1, 64), -65504, np.float16)
+    activations = AndaFormat(16, reconstruct="midpoint").encode(x)
+    codes = np.full((64, 1), -8, np.int8)
+    expected = (activations.signed_integers().ravel().astype(np.int64) * -8).sum()
+    assert run_pe(activations, codes).partial_sums.tolist() == [expected]
+
+
+def test_the_array_refuses_midpoint_activations() -> None:
     activations = AndaFormat(3, 8, reconstruct="midpoint").encode(np.ones((1, 8), np.float16))
     with pytest.raises(InputError) as error:
-        plane_stream(activations, 8)
+        plane_rows_stream(activations, 1, 8)
     assert str(error.value) == (
-        'activations: the circuit has no midpoint reconstruction; encode with reconstruct="truncate"'
+        'activations: the array has no midpoint reconstruction; encode with reconstruct="truncate"'
     )
