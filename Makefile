@@ -5,16 +5,25 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= reports/$(shell date +%Y%m%d-%H%M%S)
 WORKERS ?= 2
+TORCH ?= torch==2.13.0
 # One test process per core: threads inside each would only fight over them.
 SINGLE_THREADED := OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
-.PHONY: run test check lint types fetch figures test-lowest benchmark clean
+.PHONY: run test test-hf check lint types fetch figures test-lowest benchmark clean
 
 run: fetch
 	$(BIN)/anda report --model smollm2-135m --out $(OUT)
 
 test: fetch
-	$(SINGLE_THREADED) $(BIN)/pytest -n $(WORKERS) --dist worksteal tests
+	$(SINGLE_THREADED) $(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not hf" tests
+
+# The tests that compare with torch. It is large, so it is installed for them alone.
+test-hf: $(VENV)/.installed-hf
+	$(SINGLE_THREADED) $(BIN)/pytest -m hf tests
+
+$(VENV)/.installed-hf: $(STAMP)
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	touch $@
 
 check: lint types test
 
@@ -47,7 +56,7 @@ $(STAMP): pyproject.toml
 # The lower bounds of pyproject.toml, installed exactly and tested.
 test-lowest: .venv-lowest/.installed
 	.venv-lowest/bin/anda fetch
-	$(SINGLE_THREADED) .venv-lowest/bin/pytest -n $(WORKERS) --dist worksteal -m "not slow" tests
+	$(SINGLE_THREADED) .venv-lowest/bin/pytest -n $(WORKERS) --dist worksteal -m "not slow and not hf" tests
 
 .venv-lowest/.installed: pyproject.toml scripts/lowest_versions.py
 	$(PYTHON) -m venv .venv-lowest

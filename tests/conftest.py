@@ -1,5 +1,6 @@
 """Shared fixtures and the rule for missing tools: skipped on a desk, a failure in CI."""
 
+import importlib.util
 import os
 import shutil
 
@@ -13,7 +14,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         name = marker.args[0]
         if shutil.which(name) is None:
             absent(f"the program {name!r} is not installed")
-    if next(item.iter_markers("model"), None) is not None:
+    if item.get_closest_marker("hf") is not None and importlib.util.find_spec("torch") is None:
+        absent("torch is not installed (`make test-hf` installs it)")
+    if item.get_closest_marker("model") is not None:
         from anda_codesign.workloads import missing_data
 
         if reason := missing_data():

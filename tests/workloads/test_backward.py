@@ -1,4 +1,4 @@
-"""The backward pass against finite differences and, where torch is installed, against its automatic one."""
+"""The backward pass against finite differences and against torch's automatic one."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -148,8 +148,10 @@ def test_gradients_of_the_real_model(smollm2: Decoder) -> None:
     assert (above - below) / 0.04 == pytest.approx(norm, rel=0.02)
 
 
+@pytest.mark.hf
 def test_torch_gives_the_same_gradients() -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     decoder = DECODERS["llama"]
     shape, model = decoder.shape, decoder.weights
     matrices = {

