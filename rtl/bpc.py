@@ -72,6 +72,9 @@ class BpcLane(wiring.Component):
         Elements per group, 1 to 128.
     max_mantissa_bits : `int`
         Largest M, 1 to 16.
+    nearest : `bool`
+        Round to nearest even, saturating at ``2**M - 1``, as ``AndaFormat(rounding="nearest")``; while the sign plane is
+        sent, so it costs an adder per element and no cycle.
 
     Members
     -------
@@ -87,7 +90,8 @@ class BpcLane(wiring.Component):
     planes: Stream
     saturated: Signal
 
-    def __init__(self, *, lanes: int = 64, max_mantissa_bits: int = MAX_MANTISSA_BITS) -> None:
+    def __init__(self, *, lanes: int = 64, max_mantissa_bits: int = MAX_MANTISSA_BITS, nearest: bool = False) -> None:
+        self.nearest = bool(nearest)
         self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
         self.max_mantissa_bits = check_range("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
         super().__init__(
@@ -125,6 +129,8 @@ class BpcLane(wiring.Component):
             m.d.sync += sign_phase.eq(0)
             with m.If(sign_phase):
                 m.d.sync += [exponent.eq(shared_exponent - exponent) for exponent in exponents]
+                for lane in range(self.lanes if self.nearest else 0):
+                    self._round(m, significands[lane], exponents[lane], shared_exponent, remaining)
             with m.Else():
                 m.d.sync += remaining.eq(remaining - 1)
                 for exponent, significand in zip(exponents, significands, strict=True):
@@ -136,6 +142,29 @@ class BpcLane(wiring.Component):
             m.d.sync += [sign_phase.eq(1), remaining.eq(self.group.payload.mantissa_bits)]
             self._load(m, signs, significands, exponents)
         return m
+
+    def _round(self, m: Module, significand: Signal, exponent: Signal, shared: Value, mantissa_bits: Value) -> None:
+        """Round a significand to the bits that its countdown will leave of it."""
+        distance = Signal.like(exponent, name=f"{exponent.name}_distance")
+        dropped = Signal(range(SIGNIFICAND_BITS + 2), name=f"{exponent.name}_dropped")
+        excess = distance + SIGNIFICAND_BITS - mantissa_bits
+        # from 12 bits dropped on, less than half a unit is left
+        limited = Mux(excess > SIGNIFICAND_BITS, SIGNIFICAND_BITS + 1, excess)
+        m.d.comb += [distance.eq(shared - exponent), dropped.eq(Mux(excess < 0, 0, limited))]
+        split = Signal(2 * SIGNIFICAND_BITS + 1, name=f"{significand.name}_split")
+        kept, guard, rest = split[SIGNIFICAND_BITS + 1 :], split[SIGNIFICAND_BITS], split[:SIGNIFICAND_BITS].any()
+        rounded = Signal(SIGNIFICAND_BITS + 1, name=f"{significand.name}_rounded")
+        m.d.comb += [
+            split.eq((significand << (SIGNIFICAND_BITS + 1)) >> dropped),
+            rounded.eq(significand + ((guard & (rest | kept[0])) << dropped)),
+        ]
+        with m.If(~rounded[-1]):
+            m.d.sync += significand.eq(rounded)
+        with m.Elif(distance == 0):
+            m.d.sync += significand.eq(2**SIGNIFICAND_BITS - 1)
+        with m.Else():
+            # it has reached the next power of two: one step less to count
+            m.d.sync += [significand.eq(rounded >> 1), exponent.eq(distance - 1)]
 
     def _load(self, m: Module, signs: Value, significands: Sequence[Signal], exponents: Sequence[Signal]) -> None:
         """Take the fields of the group's values apart."""
@@ -165,7 +194,7 @@ class BitPlaneCompressor(wiring.Component):
     ----------
     rows : `int`
         Lanes of the compressor, that is tokens of a buffer row, 1 to 64.
-    lanes, max_mantissa_bits : `int`
+    lanes, max_mantissa_bits, nearest
         As of `BpcLane`.
 
     Members
@@ -182,7 +211,10 @@ class BitPlaneCompressor(wiring.Component):
     planes: Stream
     saturated: Signal
 
-    def __init__(self, *, rows: int = 16, lanes: int = 64, max_mantissa_bits: int = MAX_MANTISSA_BITS) -> None:
+    def __init__(
+        self, *, rows: int = 16, lanes: int = 64, max_mantissa_bits: int = MAX_MANTISSA_BITS, nearest: bool = False
+    ) -> None:
+        self.nearest = bool(nearest)
         self.rows = check_range("rows", rows, 1, 64)
         self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
         self.max_mantissa_bits = check_range("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
@@ -198,8 +230,9 @@ class BitPlaneCompressor(wiring.Component):
         """Build the circuit."""
         m = Module()
         turn = Signal(range(self.rows))
-        lanes = [BpcLane(lanes=self.lanes, max_mantissa_bits=self.max_mantissa_bits) for _ in range(self.rows)]
-        key = f"bpc_lane_{self.lanes}_{self.max_mantissa_bits}"
+        parameters = {"lanes": self.lanes, "max_mantissa_bits": self.max_mantissa_bits, "nearest": self.nearest}
+        lanes = [BpcLane(**parameters) for _ in range(self.rows)]
+        key = f"bpc_lane_{self.lanes}_{self.max_mantissa_bits}" + "_nearest" * self.nearest
         queues = [self._queue(m, row, lane) for row, lane in enumerate(lanes)]
         for row, lane in enumerate(lanes):
             place(m, f"lane_{row}", key, lane, platform)

@@ -167,13 +167,8 @@ def run_bpc_lane(
         The channels are not whole groups, or the format is not one that the circuit makes.
     """
     lanes, mantissa_bits = format.group_size, format.mantissa_bits
-    if x.shape[-1] % lanes:
-        raise InputError(f"x: {x.shape[-1]} channels are not whole groups of {lanes}; pad them with zeros")
-    if (format.rounding, format.nonfinite) != ("truncate", "saturate"):
-        raise InputError(
-            'format: the circuit truncates and saturates; choose rounding="truncate", nonfinite="saturate"'
-        )
-    lane = BpcLane(lanes=lanes)
+    _check_compression(x, format)
+    lane = BpcLane(lanes=lanes, nearest=format.rounding == "nearest")
     halves = x.view(np.uint16).reshape(-1, lanes)
     groups = [word | mantissa_bits << 16 * lanes for word in pack(halves.astype(np.int64), 16)]
     inputs, outputs = {"group": groups}, {"planes": len(groups) * (mantissa_bits + 1)}
@@ -216,7 +211,7 @@ def run_compressor(
     _check_compression(x, format)
     if x.shape[0] % rows:
         raise InputError(f"x: {x.shape[0]} tokens are not whole blocks of {rows}; pad them with zeros")
-    compressor = BitPlaneCompressor(rows=rows, lanes=lanes)
+    compressor = BitPlaneCompressor(rows=rows, lanes=lanes, nearest=format.rounding == "nearest")
     blocks, segments = len(x) // rows, x.shape[1] // lanes
     halves = x.view(np.uint16).reshape(blocks, rows, segments, lanes).swapaxes(1, 2).reshape(-1, lanes)
     groups = [word | mantissa_bits << 16 * lanes for word in pack(halves.astype(np.int64), 16)]
@@ -247,10 +242,8 @@ def _check_compression(x: NDArray[np.float16], format: AndaFormat) -> None:
     """Raise `InputError` if a compressor cannot make `format` of `x`."""
     if x.shape[-1] % format.group_size:
         raise InputError(f"x: {x.shape[-1]} channels are not whole groups of {format.group_size}; pad them with zeros")
-    if (format.rounding, format.nonfinite) != ("truncate", "saturate"):
-        raise InputError(
-            'format: the circuit truncates and saturates; choose rounding="truncate", nonfinite="saturate"'
-        )
+    if format.nonfinite != "saturate":
+        raise InputError('format: the circuit saturates infinities and NaN; choose nonfinite="saturate"')
 
 
 def compare_trace(activations: AndaTensor, weights: Int4Weights, *, vcd: Path | None = None) -> TraceComparison:

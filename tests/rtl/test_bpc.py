@@ -151,9 +151,7 @@ def test_tensors_that_the_circuit_does_not_make() -> None:
     assert str(error.value) == "x: 12 channels are not whole groups of 8; pad them with zeros"
     with pytest.raises(InputError) as error:
         run_bpc_lane(np.ones((1, 8), np.float16), AndaFormat(2, 8))
-    assert str(error.value) == (
-        'format: the circuit truncates and saturates; choose rounding="truncate", nonfinite="saturate"'
-    )
+    assert str(error.value) == 'format: the circuit saturates infinities and NaN; choose nonfinite="saturate"'
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 16])
@@ -183,3 +181,21 @@ def test_compressor_inputs_that_are_not_whole_blocks() -> None:
     with pytest.raises(InputError) as error:
         BitPlaneCompressor(rows=65)
     assert str(error.value) == "rows: 65 is not valid; choose an integer from 1 to 64"
+
+
+@pytest.mark.parametrize("mantissa_bits", range(1, 17))
+def test_rounding_to_nearest_at_no_extra_cycle(mantissa_bits: int) -> None:
+    format = AndaFormat(mantissa_bits, 8, rounding="nearest", nonfinite="saturate")
+    rng = np.random.default_rng(mantissa_bits)
+    close = (rng.integers(2040, 2048, (24, 8)) * 2.0 ** rng.integers(-14, 2, (24, 8))).astype(np.float16)
+    ties = (rng.integers(0, 64, (24, 8)) * 32.0 * 2.0 ** rng.integers(-12, 1, (24, 8))).astype(np.float16)
+    x = np.concatenate([adversarial_groups(), random_halves(rng, (16, 8)), close, -ties])
+    run = run_bpc_lane(x, format)
+    assert_same(run.tensor, format.encode(x))
+    assert run.cycles == len(x) * bpc_cycles_per_group(mantissa_bits)
+
+
+def test_a_compressor_that_rounds_to_nearest() -> None:
+    format = AndaFormat(4, 8, rounding="nearest", nonfinite="saturate")
+    x = random_halves(np.random.default_rng(5), (4, 16))
+    assert_same(run_compressor(x, format, rows=2).tensor, format.encode(x))
