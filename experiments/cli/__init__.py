@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from . import catalog, formats, quantize, report, rtl, search, simulate, sweep, trace
+from . import catalog, formats, quantize, report, results, rtl, search, simulate, sweep, trace
 
 app = typer.Typer(name="anda", add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.command()(catalog.fetch)
@@ -19,6 +19,7 @@ app.command()(catalog.models)
 app.command()(catalog.archs)
 app.command()(simulate.simulate)
 app.command()(sweep.sweep)
+app.command()(results.results)
 app.command()(report.report)
 app.command()(quantize.quantize)
 app.command()(search.search)

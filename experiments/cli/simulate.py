@@ -35,7 +35,7 @@ def simulate(
     if (model is None) == (gemm is None):
         raise InputError("model: give either --model NAME or --gemm TxKxN")
     bits = _precision(precision, m)
-    machine = {"level": level, "technology": technology, "objective": objective, "tiling": tiling}
+    machine: dict[str, Any] = {"level": level, "technology": technology, "objective": objective, "tiling": tiling}
     if gemm is not None:
         record = simulate_gemm(gemm, arch, bits, **machine)
     else:

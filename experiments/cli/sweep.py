@@ -9,14 +9,36 @@ from .output import note, print_table
 
 
 def sweep(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The sweep, as YAML.")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new folder, or the sweep's own to go on.")],
+    file: Annotated[
+        str | None, typer.Argument(metavar="FILE", help="The sweep, as YAML, or the name of a built-in question.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="A new folder, or the sweep's own to go on.")
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", help="Processes.")] = 1,
+    dask: Annotated[
+        str | None, typer.Option("--dask", metavar="ADDRESS", help="A Dask scheduler instead of processes.")
+    ] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of sweep files and exit.")] = False,
+    questions: Annotated[bool, typer.Option("--questions", help="List the built-in questions and exit.")] = False,
 ) -> None:
-    """Simulate every point of a grid and write the results as Parquet and CSV."""
-    from ..sweep import run_sweep, summary_rows
+    """Simulate every point of a sweep and write the results as Parquet and CSV."""
+    from ...formats import InputError
+    from ..sweep import load_spec, question_names, run_sweep, summary_rows, sweep_schema
+    from ..sweep.executors import make_executor
 
-    frame = run_sweep(file, out, workers)
+    if schema:
+        print(sweep_schema())
+        return
+    if questions:
+        rows = [(name, str(len(spec.points())), spec.title) for name in question_names() for spec in [load_spec(name)]]
+        print_table("Questions", ("name", "points", "question"), rows)
+        return
+    if file is None:
+        raise InputError("file: is missing; name a sweep file, or a question of `anda sweep --questions`")
+    if out is None:
+        raise InputError("out: is missing; name a new folder with --out DIR")
+    frame = run_sweep(file, out, make_executor(workers, dask))
     columns, rows = summary_rows(frame)
-    print_table(f"{file.name}: {len(frame)} points, the ten of least energy", columns, rows)
+    print_table(f"{Path(file).name}: {len(frame)} points, the ten of least energy", columns, rows)
     note(f"results: {out / 'results.parquet'}")

@@ -1,6 +1,26 @@
-"""Sweeps: a grid of simulations from one YAML file, resumable, alike on any number of workers."""
+"""Sweeps: many simulations from one YAML file, resumable, alike on any number of workers."""
 
-from .run import run_sweep, summary_rows
-from .spec import Point, SweepSpec, load_spec
+from .executors import DaskExecutor, Executor, LocalExecutor
+from .points import Point
+from .results import load_results, pareto_figure, pareto_front, query_results
+from .run import run_sweep, summary_rows, table_rows, varying_columns
+from .spec import SweepSpec, load_spec, question_names, sweep_schema
 
-__all__ = ["Point", "SweepSpec", "load_spec", "run_sweep", "summary_rows"]
+__all__ = [
+    "DaskExecutor",
+    "Executor",
+    "LocalExecutor",
+    "Point",
+    "SweepSpec",
+    "load_results",
+    "load_spec",
+    "pareto_figure",
+    "pareto_front",
+    "query_results",
+    "question_names",
+    "run_sweep",
+    "summary_rows",
+    "sweep_schema",
+    "table_rows",
+    "varying_columns",
+]

@@ -7,6 +7,7 @@ points in flight and nothing else, and a rerun computes what is missing.
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 from collections.abc import Generator, Sequence
@@ -15,12 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...formats import InputError
-from ..folder import is_free, make_folder
+from ..folder import make_folder
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MANIFEST = "manifest.json"
+LOCK = ".lock"
+RESULTS = "results.parquet"
+PARTS_LIMIT = 64
+"""Parts that are merged into one when the folder is opened, so that a large sweep loads fast."""
 
 
 class SweepStore:
@@ -34,63 +39,107 @@ class SweepStore:
         """Claim the folder for a sweep, for as long as the context lasts.
 
         Raises:
-            InputError: the folder holds something else, or another run is at work in it.
+            InputError: the folder holds something else, cannot be made, or another run is at work in it.
         """
-        self._claim(sweep)
-        with (self.folder / ".lock").open("w") as lock:
+        self._require_free_or_sweep()
+        make_folder(self.folder)
+        with (self.folder / LOCK).open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise InputError(f"out: another run is at work in {self.folder}; wait for it or name another") from None
+            self._claim(sweep)
+            self._remove_remains()
             yield
 
-    def _claim(self, sweep: dict[str, Any]) -> None:
-        manifest = self.folder / MANIFEST
-        if manifest.is_file():
-            if _read_manifest(manifest) != sweep:
-                raise InputError(f"out: {self.folder} holds another sweep and is not overwritten; name another folder")
+    def _require_free_or_sweep(self) -> None:
+        if not self.folder.exists() or (self.folder / MANIFEST).is_file():
             return
-        if not is_free(self.folder):
+        if not self.folder.is_dir() or any(not _is_own_temporary(path) for path in self.folder.iterdir()):
             raise InputError(f"out: {self.folder} is not empty and holds no sweep; name another folder")
-        make_folder(self.folder)
-        write_atomically(manifest, json.dumps(sweep, indent=2).encode())
 
-    def finished(self) -> dict[str, dict[str, Any]]:
-        """Rows of all finished points by key, from the parts.
+    def _claim(self, sweep: dict[str, Any]) -> None:
+        """Write the manifest, or compare with it; under the lock, so that of two first runs one is refused."""
+        manifest = self.folder / MANIFEST
+        if not manifest.is_file():
+            write_atomically(manifest, json.dumps(sweep, indent=2).encode())
+        elif _read_manifest(manifest) != json.loads(json.dumps(sweep)):
+            raise InputError(f"out: {self.folder} holds another sweep and is not overwritten; name another folder")
+
+    def _remove_remains(self) -> None:
+        """What a killed run was writing."""
+        for path in self.folder.iterdir():
+            if _is_own_temporary(path) and path.name != LOCK:
+                path.unlink()
+
+    def finished(self) -> pd.DataFrame:
+        """Rows of all finished points, of any version of the program, by key.
 
         Raises:
             InputError: a part cannot be read.
         """
-        rows: dict[str, dict[str, Any]] = {}
-        for part in sorted(self.folder.glob("part-*.parquet")):
-            rows |= {row["key"]: row for row in _read_part(part)}
-        return rows
-
-    def append(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Keep finished points."""
-        import io
-
         import pandas as pd
 
-        buffer = io.BytesIO()
-        pd.DataFrame(rows).to_parquet(buffer, index=False)
-        write_atomically(self.folder / f"part-{rows[0]['key']}.parquet", buffer.getvalue())
+        parts = sorted(self.folder.glob("part-*.parquet"))
+        if not parts:
+            return pd.DataFrame({"key": []}).set_index("key")
+        frame = pd.concat([_read_part(part) for part in parts], ignore_index=True).drop_duplicates("key")
+        if len(parts) > PARTS_LIMIT:
+            self._merge(parts, frame)
+        return frame.set_index("key")
+
+    def _merge(self, parts: Sequence[Path], frame: pd.DataFrame) -> None:
+        """Replace parts by one; a run that is killed in between leaves both, whose rows count once."""
+        merged = self._write_part(frame)
+        for part in parts:
+            if part != merged:
+                part.unlink()
+
+    def append(self, rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+        """Keep finished points; they are returned by key."""
+        import pandas as pd
+
+        frame = pd.DataFrame(rows)
+        self._write_part(frame)
+        return frame.set_index("key")
+
+    def _write_part(self, frame: pd.DataFrame) -> Path:
+        path = self.folder / f"part-{frame['key'].iloc[0]}.parquet"
+        write_atomically(path, parquet_bytes(frame))
+        return path
 
     def publish(self, frame: pd.DataFrame) -> None:
         """Write the whole result, ``results.parquet`` and ``results.csv``."""
-        import io
-
-        buffer = io.BytesIO()
-        frame.to_parquet(buffer, index=False)
-        write_atomically(self.folder / "results.parquet", buffer.getvalue())
+        write_atomically(self.folder / RESULTS, parquet_bytes(frame))
         write_atomically(self.folder / "results.csv", frame.to_csv(index=False).encode())
 
 
+def parquet_bytes(frame: pd.DataFrame) -> bytes:
+    """A frame as a Parquet file, without its index."""
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that appears under its name only when it is complete."""
+    """Write a file that appears under its name only when it is complete.
+
+    Raises:
+        InputError: it cannot be written, as on a full disk; what was there stays.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_bytes(content)
-    part.replace(path)
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(f"out: {path} cannot be written ({error.strerror}); finished points are kept") from None
+
+
+def _is_own_temporary(path: Path) -> bool:
+    return path.name == LOCK or (
+        path.name.startswith((".part-", f".{MANIFEST}.", ".results.")) and path.suffix[1:].isdigit()
+    )
 
 
 def _read_manifest(path: Path) -> Any:
@@ -100,11 +149,13 @@ def _read_manifest(path: Path) -> Any:
         raise InputError(f"out: {path} is damaged; name another folder") from None
 
 
-def _read_part(path: Path) -> list[dict[str, Any]]:
+def _read_part(path: Path) -> pd.DataFrame:
     import pandas as pd
     import pyarrow as pa
 
     try:
-        return pd.read_parquet(path).to_dict("records")  # pyright: ignore[reportReturnType]
-    except (OSError, ValueError, pa.ArrowInvalid):
+        frame = pd.read_parquet(path)
+        frame["key"]
+    except (OSError, ValueError, KeyError, pa.ArrowException):
         raise InputError(f"out: {path} is damaged; remove it and run the sweep again") from None
+    return frame

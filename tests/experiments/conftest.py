@@ -37,7 +37,7 @@ def refused(anda: Callable[..., Answer]) -> Callable[..., str]:
         answer = anda(*arguments)
         assert answer.out == ""
         head, _, message = answer.err.partition("anda: error: ")
-        assert head == ""
+        assert head == "", answer.err
         assert message.count("\n") == 1
         assert message.endswith("\n")
         assert answer.status == 2

@@ -63,7 +63,7 @@ def trace_file(trace: Trace, tmp_path: Path) -> Path:
         ("--tiling all", "tiling: 'all' is unknown; write activations:TOKENS, weights:CHANNELS or nothing"),
         (
             "--technology 3nm",
-            "technology: '3nm' is unknown; choose one of paper-16nm or give a path to a YAML file",
+            "technology: '3nm' is unknown; choose one of cacti-16nm, paper-16nm or give a path to a YAML file",
         ),
     ],
 )
@@ -104,10 +104,16 @@ def test_a_gemm_that_is_none(refused: Refused):
             "see 'anda simulate --help'",
         ),
         ("report", "Missing option '--out'; see 'anda report --help'"),
-        ("sweep file.yaml", "Missing option '--out'; see 'anda sweep --help'"),
+        ("sweep", "file: is missing; name a sweep file, or a question of `anda sweep --questions`"),
+        ("sweep phases", "out: is missing; name a new folder with --out DIR"),
+        ("sweep phases --out x --workers 0", "workers: 0 is too few; use 1 or more"),
+        (
+            "sweep phases --out x --workers 2 --dask tcp://127.0.0.1:1",
+            "workers: a Dask cluster has its own; give either --workers or --dask",
+        ),
     ],
 )
-def test_command_lines_that_do_not_parse(refused: Refused, arguments: str, message: str):
+def test_command_lines_that_are_incomplete_or_contradictory(refused: Refused, arguments: str, message: str):
     assert refused(*arguments.split()) == message
 
 
@@ -324,10 +330,10 @@ def test_keys_that_do_not_exist_in_a_technology(refused: Refused, tmp_path: Path
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (SWEEP + "coffee: [black]\n", r"coffee: is not a key here; the keys are archs, "),
+        (SWEEP + "coffee: [black]\n", r"coffee: is not a key here; the keys are architecture, archs, "),
         ("models: [OPT-125M]\n", "archs: is missing; add it"),
         ("models: [OPT-125M]\narchs: []\n", "archs: is []; "),
-        ("", "holds no keys; give archs, "),
+        ("", "holds no keys; give architecture, archs, "),
         ("models: [", "is not YAML ("),
     ],
 )
@@ -340,8 +346,20 @@ def test_sweep_files_that_are_wrong(refused: Refused, tmp_path: Path, text: str,
 
 
 def test_a_sweep_file_that_is_missing(refused: Refused, tmp_path: Path):
-    message = "sweep none.yaml: cannot be read (No such file or directory); give a readable YAML file"
-    assert refused("sweep", tmp_path / "none.yaml", "--out", tmp_path / "out") == message
+    path = tmp_path / "none.yaml"
+    names = "architectures, array-shape, bandwidth, buffer-sizes, mantissa-width, phases, precision, uncertainty"
+    message = f"sweep: there is no file '{path}'; give a readable YAML file or one of {names}"
+    assert refused("sweep", path, "--out", tmp_path / "out") == message
+    message = f"sweep: 'weather' is unknown; choose one of {names} or give a path to a YAML file"
+    assert refused("sweep", "weather", "--out", tmp_path / "out") == message
+
+
+def test_a_folder_without_results(refused: Refused, tmp_path: Path):
+    message = f"results: {tmp_path} holds no results.parquet; finish a sweep there with `anda sweep`"
+    assert refused("results", tmp_path) == message
+    (tmp_path / "results.parquet").write_bytes(b"PAR1")
+    message = f"results: {tmp_path / 'results.parquet'} is damaged; remove it and run the sweep again"
+    assert refused("results", tmp_path) == message
 
 
 @pytest.mark.parametrize(

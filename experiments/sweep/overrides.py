@@ -1,0 +1,96 @@
+"""Architectures and technologies with some fields set by a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+from ...formats import InputError
+from ...sim import Architecture, Technology, load_architecture, load_technology
+from ...sim.architecture import FOLDER as ARCHITECTURES
+from ...sim.config import check, find_config
+
+Settings: TypeAlias = tuple[tuple[str, int | float | str], ...]
+"""Pairs of a dotted field, such as ``activation_buffer.capacity`` or ``dram.bandwidth``, and its value."""
+
+
+@lru_cache(maxsize=4096)
+def architecture_with(name: str, settings: Settings) -> Architecture:
+    """An architecture with fields replaced, checked as if its file said so.
+
+    Raises:
+        InputError: it has no such field, or its values do not go together.
+    """
+    if not settings:
+        return load_architecture(name)
+    data: dict[str, Any] = yaml.safe_load(find_config(name, ARCHITECTURES, "architecture").read_text("utf-8"))
+    for field, value in settings:
+        _parent(data, field, f"architecture.{field}", name)[_last(field)] = value
+    text = ", ".join(f"{field} {value}" for field, value in settings)
+    return check(Architecture, data, f"architecture {name} with {text}")
+
+
+@lru_cache(maxsize=4096)
+def technology_with(name: str, settings: Settings) -> Technology:
+    """A technology with the values of some constants replaced.
+
+    Raises:
+        InputError: it has no such constant, or the value is out of its range.
+    """
+    if not settings:
+        return load_technology(name)
+    data = load_technology(name).model_dump(by_alias=True)
+    for field, value in settings:
+        constant = _parent(data, field, f"technology.{field}", name).get(_last(field))
+        if not isinstance(constant, dict) or "value" not in constant:
+            raise InputError(f"technology.{field}: is no constant of {name}; name one, such as dram.bandwidth")
+        constant |= {"value": value, "source": "set by the sweep"}
+    text = ", ".join(f"{field} {value}" for field, value in settings)
+    return check(Technology, data, f"technology {name} with {text}")
+
+
+def column(field: str) -> str:
+    """The column of a field: dots become underscores."""
+    return field.replace(".", "_")
+
+
+def architecture_columns(name: str, settings: Settings) -> dict[str, int | float | str]:
+    """The replaced fields as columns, amounts in bytes, bits or hertz."""
+    data = architecture_with(name, settings).model_dump(by_alias=True) if settings else {}
+    return {column(field): _at(data, field.split(".")) for field, _ in settings}
+
+
+def technology_columns(settings: Settings) -> dict[str, int | float | str]:
+    """The replaced constants as columns, in the units of the technology file."""
+    return {column(field): value for field, value in settings}
+
+
+def file_content(name: str) -> str | None:
+    """What a file of the user's own holds, which a key has to depend on; None for a built-in name."""
+    path = Path(name)
+    return path.read_text("utf-8") if path.suffix in (".yaml", ".yml") and path.is_file() else None
+
+
+def _parent(data: dict[str, Any], field: str, where: str, name: str) -> dict[str, Any]:
+    *groups, _ = field.split(".")
+    for group in groups:
+        inner = data.get(group)
+        if not isinstance(inner, dict):
+            raise InputError(f"{where}: {name} has no {group!r}; name a field that every architecture of the sweep has")
+        data = inner
+    return data
+
+
+def _last(field: str) -> str:
+    return field.rpartition(".")[2]
+
+
+def _at(data: Mapping[str, Any], path: Sequence[str]) -> Any:
+    value: Any = data
+    for key in path:
+        value = value[key]
+    return value

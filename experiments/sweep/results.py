@@ -1,0 +1,129 @@
+"""Looking into a sweep's results: SQL, and the points that no other beats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...formats import InputError
+from .store import RESULTS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+def load_results(folder: Path | str) -> pd.DataFrame:
+    """The rows of a finished sweep.
+
+    Raises:
+        InputError: the folder holds no results, or they cannot be read.
+    """
+    import pandas as pd
+    import pyarrow as pa
+
+    path = _results_file(folder)
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError, pa.ArrowException):
+        raise InputError(f"results: {path} is damaged; remove it and run the sweep again") from None
+
+
+def query_results(folder: Path | str, sql: str) -> pd.DataFrame:
+    """Ask the table ``results`` of a finished sweep with DuckDB; the query can read nothing else and change nothing.
+
+    Raises:
+        InputError: the folder holds no results, or the query is wrong.
+    """
+    import duckdb
+
+    frame = load_results(folder)
+    with duckdb.connect(config={"enable_external_access": "false"}) as connection:
+        connection.register("results", frame)
+        try:
+            answer: Any = connection.sql(sql)  # None for a statement without an answer
+            if answer is None:
+                raise InputError("sql: the query has no answer; write a SELECT over the table results")
+            return answer.df()
+        except duckdb.Error as error:
+            first = str(error).splitlines()[0]
+            raise InputError(f"sql: {first}; the table is results, its columns {', '.join(frame.columns)}") from None
+
+
+def pareto_front(frame: pd.DataFrame, minimise: Sequence[str]) -> pd.Series:
+    """Which rows are not dominated: none other is at least as good in every column and better in one.
+
+    Equal rows dominate neither each other. A row without a number in one of the columns is not on the front.
+
+    Args:
+        frame: results of a sweep.
+        minimise: columns of numbers, the smaller the better; ``-name`` means the larger the better.
+
+    Returns:
+        Booleans with the frame's index.
+
+    Raises:
+        InputError: a column does not exist or holds no numbers.
+    """
+    import pandas as pd
+
+    costs = np.column_stack([_cost(frame, name) for name in minimise])
+    unique, inverse = np.unique(costs, axis=0, return_inverse=True)
+    front = _unique_front(unique)
+    return pd.Series(front[inverse.reshape(-1)] & ~np.isnan(costs).any(axis=1), index=frame.index, name="pareto")
+
+
+def pareto_figure(frame: pd.DataFrame, x: str, y: str, minimise: Sequence[str] = ()) -> Figure:
+    """Two columns against each other: the front of `minimise` (or of both) drawn, dominated points in grey.
+
+    Raises:
+        InputError: as of `pareto_front`.
+    """
+    from matplotlib.figure import Figure
+
+    front = pareto_front(frame, minimise or (x, y))
+    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+    axes = figure.subplots()
+    x_values, y_values = _cost(frame, x), _cost(frame, y)
+    axes.plot(x_values[~front], y_values[~front], "x", color="#767676", markersize=4, label="dominated")
+    for index, (arch, rows) in enumerate(frame[front].sort_values(x).groupby("arch", sort=True)):
+        axes.plot(
+            rows[x], rows[y], "os^DvP*"[index % 7], color=f"C{index}", markersize=7, label=f"{arch}, on the front"
+        )
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.legend(frameon=False)
+    return figure
+
+
+def _cost(frame: pd.DataFrame, name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    sign, column = (-1.0, name[1:]) if name.startswith("-") else (1.0, name)
+    numbers = [str(c) for c in frame.columns if np.issubdtype(frame[c].to_numpy().dtype, np.number)]
+    if column not in numbers:
+        raise InputError(f"pareto: {column!r} is no column of numbers; use one of {', '.join(numbers)}")
+    return sign * frame[column].to_numpy(dtype=np.float64)
+
+
+def _unique_front(
+    costs: np.ndarray[tuple[int, int], np.dtype[np.float64]],
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """The front of distinct rows in lexicographic order, in which a row can be dominated by earlier ones alone."""
+    front = np.zeros(len(costs), dtype=bool)
+    kept = np.empty_like(costs)
+    count = 0
+    for index, cost in enumerate(costs):
+        if not (kept[:count] <= cost).all(axis=1).any():
+            kept[count] = cost
+            count += 1
+            front[index] = True
+    return front
+
+
+def _results_file(folder: Path | str) -> Path:
+    path = Path(folder) / RESULTS
+    if not path.is_file():
+        raise InputError(f"results: {folder} holds no {RESULTS}; finish a sweep there with `anda sweep`")
+    return path

@@ -1,0 +1,140 @@
+"""Questions to finished sweeps: SQL, fronts, and the command `anda results`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from anda_codesign.experiments.sweep import (
+    SweepSpec,
+    load_results,
+    pareto_figure,
+    pareto_front,
+    query_results,
+    run_sweep,
+)
+from anda_codesign.formats import InputError
+from hypothesis import given
+from hypothesis import strategies as st
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("sweep") / "out"
+    spec = SweepSpec(models=("OPT-125M",), archs=("fp-fp", "anda"), mantissa_bits=(4, 6, 8), tokens=(16, 64))
+    run_sweep(spec, out)
+    return out
+
+
+def test_sql(folder: Path):
+    answer = query_results(folder, "select arch, count(*) n, min(cycles) c from results group by arch order by arch")
+    frame = load_results(folder)
+    assert answer["arch"].tolist() == ["anda", "fp-fp"]
+    assert answer["n"].tolist() == [6, 2]
+    assert answer["c"].tolist() == [frame.loc[frame["arch"] == arch, "cycles"].min() for arch in ("anda", "fp-fp")]
+
+
+@pytest.mark.parametrize(
+    "sql", ["select watts from results", "selec 1", "select * from read_csv('/etc/hosts')", "copy results to 'x.csv'"]
+)
+def test_queries_that_are_refused(refused: Callable[..., str], folder: Path, sql: str):
+    before = sorted(path.name for path in folder.iterdir())
+    message = refused("results", folder, "--sql", sql)
+    assert message.startswith("sql: ")
+    assert "; the table is results, its columns key, model, arch, precision, " in message
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_an_empty_query(refused: Callable[..., str], folder: Path):
+    assert refused("results", folder, "--sql", "") == (
+        "sql: the query has no answer; write a SELECT over the table results"
+    )
+
+
+def slow_front(costs: np.ndarray) -> list[bool]:
+    """The definition: no row is at least as good everywhere and better somewhere."""
+    return [
+        not np.isnan(row).any()
+        and not any((other <= row).all() and (other < row).any() for other in costs if not np.isnan(other).any())
+        for row in costs
+    ]
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 5) | st.just(float("nan"))] * 3), min_size=1, max_size=25))
+def test_the_front_is_what_the_definition_says(rows: list[tuple[float, ...]]):
+    costs = np.array(rows, dtype=float)
+    frame = pd.DataFrame(costs, columns=["a", "b", "c"], index=range(5, 5 + len(costs)))
+    front = pareto_front(frame, ["a", "b", "c"])
+    assert front.tolist() == slow_front(costs)
+    assert front.index.tolist() == frame.index.tolist()
+    turned = pareto_front(frame.assign(b=-frame["b"]), ["a", "-b", "c"])
+    assert turned.tolist() == front.tolist()
+
+
+@pytest.mark.parametrize("column", ["watts", "arch"])
+def test_columns_without_numbers(folder: Path, column: str):
+    with pytest.raises(InputError) as error:
+        pareto_front(load_results(folder), ["cycles", column])
+    assert str(error.value).startswith(f"pareto: {column!r} is no column of numbers; use one of mantissa_bits_qkv, ")
+
+
+def test_the_figure_tells_the_front_from_the_dominated(folder: Path):
+    frame = load_results(folder)
+    front = pareto_front(frame, ["cycles", "-macs"])
+    (axes,) = pareto_figure(frame, "cycles", "macs", ["cycles", "-macs"]).axes
+    dominated, *others = axes.get_lines()
+    assert sorted(dominated.get_xdata()) == sorted(frame.loc[~front, "cycles"])
+    shown = [x for line in others for x in line.get_xdata()]
+    assert sorted(shown) == sorted(frame.loc[front, "cycles"])
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("cycles", "macs")
+
+
+def test_the_command(anda: Run, folder: Path, tmp_path: Path):
+    answer = anda("results", folder, "--json", "-")
+    frame = load_results(folder)
+    assert [row["key"] for row in json.loads(answer.out)] == frame["key"].tolist()
+    table = anda("results", folder).out
+    assert f"{folder}: 8 rows\n" in table
+    assert all(str(cycles) in table for cycles in frame["cycles"])
+
+    answer = anda("results", folder, "--sql", "select arch, cycles from results where tokens = 16", "--json", "-")
+    expected = frame[frame["tokens"] == 16][["arch", "cycles"]].to_dict("records")
+    assert json.loads(answer.out) == expected
+
+    plot = tmp_path / "front.svg"
+    answer = anda("results", folder, "--pareto", "cycles,area_mm2", "--plot", plot, "--json", "-")
+    front = frame[pareto_front(frame, ["cycles", "area_mm2"])]
+    assert {row["key"] for row in json.loads(answer.out)} == set(front["key"])
+    assert answer.err == f"anda: note: wrote {plot}\n"
+    assert plot.read_text().startswith("<?xml")
+
+
+def test_figures_that_cannot_be_drawn(refused: Callable[..., str], folder: Path, tmp_path: Path):
+    message = "plot: needs --pareto with two columns or more, and a file ending in .png, .svg or .pdf"
+    assert refused("results", folder, "--plot", tmp_path / "x.png") == message
+    assert refused("results", folder, "--pareto", "cycles,area_mm2", "--plot", tmp_path / "x.txt") == message
+
+
+def test_the_sweep_command(anda: Run, tmp_path: Path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("models: OPT-125M\narchs: anda\nmantissa_bits: {from: 4, to: 6}\ntokens: 16\n")
+    out = tmp_path / "out"
+    answer = anda("sweep", file, "--out", out)
+    assert (answer.status, answer.err) == (
+        0,
+        f"anda: simulating 3 of 3 points\nanda: note: results: {out / 'results.parquet'}\n",
+    )
+    assert "mine.yaml: 3 points, the ten of least energy\n" in answer.out
+    assert [f" {m},{m},{m},{m} " in answer.out for m in (4, 5, 6)] == [True] * 3
+
+
+def test_the_schema_and_the_questions(anda: Run):
+    assert json.loads(anda("sweep", "--schema").out)["title"] == "SweepSpec"
+    table = anda("sweep", "--questions").out
+    assert " uncertainty " in table
+    assert "Does Anda still win" in table

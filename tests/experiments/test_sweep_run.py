@@ -1,0 +1,296 @@
+"""Running sweeps: the same result however, nothing lost, nothing doubled, nothing overwritten."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from anda_codesign.experiments.simulation import simulate_model
+from anda_codesign.experiments.sweep import SweepSpec, executors, points, run, run_sweep, store
+from anda_codesign.experiments.sweep.store import write_atomically
+from anda_codesign.formats import InputError
+from anda_codesign.workloads import Precision
+
+FILE = """
+models: [OPT-125M, OPT-1.3B]
+archs: [fp-fp, anda]
+mantissa_bits: {from: 4, to: 8}
+tokens: [16, 64]
+technology:
+  dram.bandwidth: [64, 256]
+derived:
+  edp: energy_total_pj * seconds
+"""
+POINTS = 2 * 6 * 2 * 2
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(FILE)
+    return path
+
+
+def parts(folder: Path) -> pd.DataFrame:
+    return pd.concat([pd.read_parquet(path) for path in folder.glob("part-*.parquet")])
+
+
+def refusal(call: Callable[[], Any]) -> str:
+    with pytest.raises(InputError) as error:
+        call()
+    return str(error.value)
+
+
+def test_rows_are_what_a_simulation_says(file: Path, tmp_path: Path):
+    frame = run_sweep(file, tmp_path / "out")
+    assert len(frame) == POINTS
+    row = frame[(frame["arch"] == "anda") & (frame["model"] == "OPT-1.3B") & (frame["dram_bandwidth"] == 256)].iloc[-1]
+    record = simulate_model("OPT-1.3B", "anda", Precision.uniform(8), tokens=64)
+    assert row["precision"] == "8,8,8,8"
+    for name in ("cycles", "seconds", "macs", "dram_bytes", "sram_bytes", "bops_saving", "area_mm2"):
+        assert row[name] == record[name]
+    assert row["energy_total_pj"] == record["energy_pj"]["total"]
+    assert row["edp"] == row["energy_total_pj"] * row["seconds"]
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out" / "results.parquet"), frame)
+    assert pd.read_csv(tmp_path / "out" / "results.csv")["cycles"].tolist() == frame["cycles"].tolist()
+
+
+def test_one_worker_and_several_give_the_same_files(file: Path, tmp_path: Path):
+    one, two = run_sweep(file, tmp_path / "one"), run_sweep(file, tmp_path / "two", 2)
+    pd.testing.assert_frame_equal(one, two)
+    for name in ("results.parquet", "results.csv", "manifest.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_a_batch_of_sequences_shares_the_weights(tmp_path: Path):
+    spec = SweepSpec(models=("OPT-125M",), archs=("fp-fp",), phases=("decode",), tokens=(8,), batches=(1, 8))
+    one, eight = run_sweep(spec, tmp_path / "out").to_dict("records")
+    assert eight["macs"] == 8 * one["macs"]
+    assert one["dram_bytes"] < eight["dram_bytes"] < 1.1 * one["dram_bytes"]
+
+
+def test_a_second_run_computes_nothing(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    first = run_sweep(file, tmp_path / "out")
+    monkeypatch.setattr(points, "_row", None)
+    second = run_sweep(file, tmp_path / "out")
+    pd.testing.assert_frame_equal(first, second)
+    assert capsys.readouterr().err.splitlines()[-1] == f"anda: simulating 0 of {POINTS} points"
+
+
+CHILD = """
+    import sys, time
+    from anda_codesign.experiments.sweep import points, run_sweep
+
+    row = points._row
+
+    def slow(point):
+        time.sleep(0.05)
+        return row(point)
+
+    points._row = slow
+    run_sweep(sys.argv[1], sys.argv[2])
+"""
+
+
+def start(file: Path, out: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(CHILD), file, out], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_killed_run_goes_on_where_it_was(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "out"
+    for finished in (3, 7):
+        child = start(file, out)
+        wait_for(lambda n=finished: len(list(out.glob("part-*.parquet"))) >= n)
+        os.kill(child.pid, signal.SIGKILL)
+        assert child.wait() == -signal.SIGKILL
+    kept = parts(out)
+    assert 7 <= len(kept) < POINTS
+    (out / ".part-abc.parquet.123").write_bytes(b"PAR1")  # what a run killed while writing leaves
+    frame = run_sweep(file, out)
+    assert capsys.readouterr().err.splitlines()[-1] == f"anda: simulating {POINTS - len(kept)} of {POINTS} points"
+    assert sorted(parts(out)["key"]) == sorted(frame["key"])
+    assert frame["key"].is_unique
+    assert not list(out.glob(".part*"))
+    pd.testing.assert_frame_equal(frame, run_sweep(file, tmp_path / "undisturbed"))
+
+
+def test_two_runs_in_one_folder(file: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    child = start(file, out)
+    try:
+        wait_for(lambda: bool(list(out.glob("part-*.parquet"))))
+        message = f"out: another run is at work in {out}; wait for it or name another"
+        assert refusal(lambda: run_sweep(file, out)) == message
+    finally:
+        child.kill()
+        child.wait()
+    assert len(run_sweep(file, out)) == POINTS
+
+
+def test_two_runs_that_start_together(file: Path, tmp_path: Path):
+    children = [start(file, tmp_path / "out") for _ in range(2)]
+    assert sorted(child.wait() for child in children) == [0, 1]
+    assert sorted(parts(tmp_path / "out")["key"]) == sorted(run_sweep(file, tmp_path / "out")["key"])
+
+
+def test_a_folder_that_only_a_lock_was_made_in_is_free(file: Path, tmp_path: Path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".lock").touch()
+    assert len(run_sweep(file, tmp_path / "out")) == POINTS
+
+
+def test_foreign_folders_are_left_alone(file: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.txt").write_text("precious")
+    assert refusal(lambda: run_sweep(file, out)) == f"out: {out} is not empty and holds no sweep; name another folder"
+    assert [path.name for path in out.iterdir()] == ["thesis.txt"]
+
+
+def test_another_sweep_is_not_overwritten(file: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    run_sweep(file, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    file.write_text(FILE.replace("tokens: [16, 64]", "tokens: [16]"))
+    message = f"out: {out} holds another sweep and is not overwritten; name another folder"
+    assert refusal(lambda: run_sweep(file, out)) == message
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"nonsense"])
+def test_a_damaged_part_is_named_and_the_rest_stays(file: Path, tmp_path: Path, content: bytes):
+    out = tmp_path / "out"
+    frame = run_sweep(file, out)
+    damaged = sorted(out.glob("part-*.parquet"))[2]
+    damaged.write_bytes(content)
+    message = f"out: {damaged} is damaged; remove it and run the sweep again"
+    assert refusal(lambda: run_sweep(file, out)) == message
+    pd.testing.assert_frame_equal(pd.read_parquet(out / "results.parquet"), frame)
+    damaged.unlink()
+    pd.testing.assert_frame_equal(run_sweep(file, out), frame)
+
+
+def test_a_damaged_manifest(file: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    run_sweep(file, out)
+    (out / "manifest.json").write_text("{")
+    message = f"out: {out / 'manifest.json'} is damaged; name another folder"
+    assert refusal(lambda: run_sweep(file, out)) == message
+
+
+def test_points_of_another_version_are_computed_again(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    old = run_sweep(file, tmp_path / "out")
+    monkeypatch.setattr(points, "model_version", lambda: "another")
+    new = run_sweep(file, tmp_path / "out")
+    assert capsys.readouterr().err.splitlines()[-1] == f"anda: simulating {POINTS} of {POINTS} points"
+    assert set(new["key"]).isdisjoint(old["key"])
+    pd.testing.assert_frame_equal(new.drop(columns="key"), old.drop(columns="key"))
+
+
+def test_many_parts_become_one(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    first = run_sweep(file, tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("part-*.parquet"))) == POINTS
+    monkeypatch.setattr(store, "PARTS_LIMIT", 8)
+    second = run_sweep(file, tmp_path / "out")
+    (merged,) = (tmp_path / "out").glob("part-*.parquet")
+    assert len(pd.read_parquet(merged)) == POINTS
+    pd.testing.assert_frame_equal(first, second)
+    pd.testing.assert_frame_equal(first, run_sweep(file, tmp_path / "out"))
+
+
+def test_batches_hold_every_point_once():
+    for count in (0, 1, 63, 64, 1000, 100_000):
+        cut = run.batches(list(range(count)))  # pyright: ignore[reportArgumentType]
+        assert [point for batch in cut for point in batch] == list(range(count))
+        assert all(len(batch) <= run.BATCH_LIMIT for batch in cut)
+
+
+def test_constraints_on_results(tmp_path: Path):
+    fields: dict[str, Any] = {"models": ("OPT-125M",), "archs": ("anda",), "mantissa_bits": (4, 6, 8), "tokens": (64,)}
+    everything = run_sweep(SweepSpec(**fields), tmp_path / "all")
+    limit = int(everything["cycles"].iloc[1])
+    frame = run_sweep(SweepSpec(**fields, constraints=(f"cycles <= {limit}",)), tmp_path / "some")
+    assert frame["precision"].tolist() == ["4,4,4,4", "6,6,6,6"]
+    message = "constraints: no point meets 'cycles < 0'; loosen it or vary more"
+    assert refusal(lambda: run_sweep(SweepSpec(**fields, constraints=("cycles < 0",)), tmp_path / "none")) == message
+    assert len(parts(tmp_path / "none")) == 3
+
+
+def test_a_point_that_cannot_be_simulated_is_named(tmp_path: Path):
+    spec = SweepSpec(
+        models=("OPT-125M",), archs=("fp-fp",), architecture={"activation_buffer.capacity": ("1 MiB", "64 B")}
+    )
+    for workers in (1, 2):
+        message = refusal(lambda n=workers: run_sweep(spec, tmp_path / f"out{n}", n))
+        assert message.startswith("activation_buffer.capacity: 64 B is too small for any tiling; ")
+        assert "(at the point model OPT-125M, arch fp-fp, " in message
+        assert message.endswith("activation_buffer_capacity 64; a constraint can leave it out)")
+        assert "\n" not in message
+
+
+def test_a_killed_worker_is_reported(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(executors, "simulate_points", os._exit)  # the batches below are exit statuses
+    monkeypatch.setattr(run, "batches", lambda _: [1, 1])
+    message = "workers: a process was killed; run the sweep again, finished points are kept"
+    assert refusal(lambda: run_sweep(file, tmp_path / "out", 2)) == message
+
+
+def test_too_few_workers(file: Path, tmp_path: Path):
+    assert refusal(lambda: run_sweep(file, tmp_path / "out", 0)) == "workers: 0 is too few; use 1 or more"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_warnings_are_errors_in_workers_where_they_are_here(strict: bool):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error" if strict else "ignore")
+        asked = executors.error_on_warnings()
+        warnings.simplefilter("ignore")  # a new process
+        executors.same_warnings(asked)
+        if strict:
+            with pytest.raises(UserWarning):
+                warnings.warn("careful", stacklevel=1)
+        else:
+            warnings.warn("careful", stacklevel=1)
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "results.csv"
+    path.write_text("before")
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    message = f"out: {path} cannot be written (No space left on device); finished points are kept"
+    assert refusal(lambda: write_atomically(path, b"after")) == message
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("results.csv", "before")]
+
+
+def test_the_manifest_is_the_sweep(file: Path, tmp_path: Path):
+    run_sweep(file, tmp_path / "out")
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["mantissa_bits"] == [4, 5, 6, 7, 8]
+    assert manifest["derived"] == {"edp": "energy_total_pj * seconds"}
