@@ -230,8 +230,8 @@ class BitPlaneCompressor(wiring.Component):
         """Build the circuit."""
         m = Module()
         turn = Signal(range(self.rows))
-        parameters = {"lanes": self.lanes, "max_mantissa_bits": self.max_mantissa_bits, "nearest": self.nearest}
-        lanes = [BpcLane(**parameters) for _ in range(self.rows)]
+        parameters = {"lanes": self.lanes, "max_mantissa_bits": self.max_mantissa_bits}
+        lanes = [BpcLane(**parameters, nearest=self.nearest) for _ in range(self.rows)]
         key = f"bpc_lane_{self.lanes}_{self.max_mantissa_bits}" + "_nearest" * self.nearest
         queues = [self._queue(m, row, lane) for row, lane in enumerate(lanes)]
         for row, lane in enumerate(lanes):

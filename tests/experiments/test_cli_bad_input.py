@@ -181,7 +181,7 @@ def test_a_text_that_is_truncated(refused: Refused, monkeypatch: pytest.MonkeyPa
     (tmp_path / fetched.model.name).symlink_to(fetched.model)
     text = tmp_path / fetched.wiki.name
     text.write_bytes(b"BZh9")
-    message = f"text: {text} has 4 bytes instead of 1695871; run `anda fetch`"
+    message = f"text: {text} is damaged; remove it and run `anda fetch`"
     assert refused("report", "--out", tmp_path / "out") == message
     assert not (tmp_path / "out").exists()
 
@@ -285,7 +285,7 @@ def test_files_that_exist_are_kept(refused: Refused, tmp_path: Path, command: st
 
 
 def test_circuits_that_do_not_exist(refused: Refused):
-    assert refused("rtl", "verilog", "gpu").startswith("design: there is no 'gpu'; choose one of anda-pe, bpc-lane")
+    assert refused("rtl", "verilog", "gpu").startswith("design: there is no 'gpu'; choose one of anda-pe, anda-unit, ")
     message = "lanes: 0 is not valid; choose an integer from 1 to 128"
     assert refused("rtl", "verilog", "anda-pe", "--lanes", 0) == message
 

@@ -43,7 +43,9 @@ def test_unknown_names_and_parameters() -> None:
     assert str(error.value) == f"design: there is no 'pe'; choose one of {', '.join(design_names())}"
     with pytest.raises(InputError) as error:
         to_verilog("bpc-lane", weight_bits=4)
-    assert str(error.value) == "weight_bits: is no parameter of bpc-lane; choose one of lanes, max_mantissa_bits, nearest"
+    assert (
+        str(error.value) == "weight_bits: is no parameter of bpc-lane; choose one of lanes, max_mantissa_bits, nearest"
+    )
 
 
 def test_without_yosys(monkeypatch: pytest.MonkeyPatch) -> None:
