@@ -17,7 +17,7 @@ def rtl() -> None:
 
 @app.command()
 def verilog(
-    design: Annotated[str, typer.Argument(help="A circuit; an unknown name lists those that exist.")],
+    design: Annotated[str, typer.Argument(help="A circuit; an unknown name lists those that exist.")] = "anda-pe",
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="A new file instead of stdout.")] = None,
     lanes: Annotated[int | None, typer.Option("--lanes", help="Elements per group.")] = None,
     weight_bits: Annotated[int | None, typer.Option("--weight-bits", help="Bits of a signed weight.")] = None,

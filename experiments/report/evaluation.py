@@ -20,7 +20,7 @@ from ...workloads import (
     paired_loss,
 )
 from ..progress import stage
-from .plan import BLOCKS, PlannedPoint
+from .plan import PlannedPoint
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,9 @@ def evaluation_cache() -> Path:
 
 
 def measure_points(decoder: Decoder, blocks: TextBlocks, plan: Sequence[PlannedPoint]) -> list[MeasuredPoint]:
-    """Evaluate the reference and every planned point on `BLOCKS` blocks or a subset of them."""
-    work = BLOCKS + sum(point.blocks for point in plan)
+    """Evaluate the reference on all blocks, and every planned point on its share of them."""
+    count = len(blocks.tokens)
+    work = count + sum(point.blocks for point in plan)
     with stage(f"perplexity of {len(plan)} precisions and FP16 ({work} blocks)", work) as advance:
         cache = evaluation_cache()
 
@@ -48,13 +49,13 @@ def measure_points(decoder: Decoder, blocks: TextBlocks, plan: Sequence[PlannedP
         reference = evaluate(decoder, blocks, Fp16Activations(), cache, finished)
         measured: list[MeasuredPoint] = []
         for point in plan:
-            chosen = _spread(point.blocks)
+            chosen = _spread(point.blocks, count)
             part = TextBlocks(blocks.tokens[chosen])
             nll = evaluate(decoder, part, AndaActivations(point.precision), cache, finished)
             measured.append(MeasuredPoint(point, paired_loss(nll, reference[chosen])))
         return measured
 
 
-def _spread(count: int) -> NDArray[np.intp]:
+def _spread(count: int, blocks: int) -> NDArray[np.intp]:
     """`count` of the reference's blocks, evenly spaced."""
-    return np.arange(count) * BLOCKS // count
+    return np.arange(count) * blocks // count

@@ -29,41 +29,48 @@ CIRCUIT_LAYER = 11
 CIRCUIT_WIDTHS = (4, 7, 11)
 
 
-def run_report(model: str, out: Path | str) -> pd.DataFrame:
+def run_report(model: str, out: Path | str, blocks: int = BLOCKS) -> pd.DataFrame:
     """Answer the three questions for a real model, and write the report folder.
 
     Under `out`: ``report.md``, ``report.html`` (self-contained), ``figures/`` (PNG and SVG), ``table.csv``,
     ``table.parquet``, ``circuits.csv`` and ``trace.safetensors``. Perplexities are cached block by block, so a run that
     was stopped goes on where it was.
 
+    Args:
+        model: a fetched model.
+        out: a new or empty folder.
+        blocks: of text for the reference and the widths near a loss of 1 %; time and precision grow with it.
+
     Returns:
         The table: one row a measured precision or architecture (`points_frame`).
 
     Raises:
-        InputError: the model is unknown or not fetched, or `out` is not an empty folder.
+        InputError: the model is unknown or not fetched, there are too few blocks, or `out` is not an empty folder.
     """
     start = time.monotonic()
+    if blocks < 2:
+        raise InputError(f"blocks: {blocks} is too few for a standard error; use 2 or more")
     folder = Path(out)
     if not is_free(folder):
         raise InputError(f"out: {folder} is not an empty folder and is not overwritten; name another one")
-    plan = list(plan_points())
+    plan = list(plan_points(blocks))
     decoder = load_decoder(model)
-    blocks = load_blocks(decoder.tokenizer, "wiki", SPLIT, BLOCK_TOKENS, BLOCKS)
+    text = load_blocks(decoder.tokenizer, "wiki", SPLIT, BLOCK_TOKENS, blocks)
     make_folder(folder)
     with stage("capturing activations", 1) as advance:
-        trace = capture_trace(decoder, blocks, TRACE_LAYERS, TRACE_TOKENS)
+        trace = capture_trace(decoder, text, TRACE_LAYERS, TRACE_TOKENS)
         trace.save(folder / "trace.safetensors")
         advance(1)
     with stage("running the circuits on the trace", 1) as advance:
         checks = check_circuits(folder / "trace.safetensors", CIRCUIT_WIDTHS, layer=CIRCUIT_LAYER)
         advance(1)
-    measured = measure_points(decoder, blocks, plan)
+    measured = measure_points(decoder, text, plan)
     with stage("simulating the accelerators", 1) as advance:
         frame = points_frame(simulate_points(decoder.shape, measured))
         advance(1)
     with stage("writing the report", 1) as advance:
         save_figures(frame, folder / "figures")
-        facts = ReportFacts(decoder, blocks, trace, checks, measured[0].loss, SPLIT, start)
+        facts = ReportFacts(decoder, text, trace, checks, measured[0].loss, SPLIT, start)
         write_pages(frame, facts, folder)
         advance(1)
     return frame

@@ -12,7 +12,6 @@ from ...workloads import Decoder, PairedLoss, TextBlocks, Trace
 from ..circuit_check import CircuitCheck, check_records
 from .document import Block, Bullets, Heading, Picture, Table, to_html, to_markdown
 from .machine import TOKENS
-from .plan import BLOCK_TOKENS, BLOCKS
 from .provenance import LIMITS, constant_rows, provenance_items
 
 if TYPE_CHECKING:
@@ -166,7 +165,7 @@ def _number(value: Any, form: str) -> str:
 
 def _method(facts: ReportFacts) -> list[str]:
     return [
-        f"Text: the {facts.split} articles of the Wikipedia excerpt, {BLOCKS} blocks of {BLOCK_TOKENS} tokens spread "
+        f"Text: the {facts.split} articles of the Wikipedia excerpt, {len(facts.blocks.tokens)} blocks of {facts.blocks.tokens.shape[1]} tokens spread "
         "evenly; a point that takes fewer blocks takes evenly spaced ones of these.",
         f"Reference: the same 4-bit weights with FP16 activations, perplexity "
         f"{facts.first_loss.reference_perplexity:.2f} on the blocks of the first point.",

@@ -10,7 +10,8 @@ from ...workloads import MODULES, Precision
 from .points import Kind
 
 BLOCKS = 12
-"""Blocks of the reference. Every point takes an evenly spaced subset of them, so all comparisons are paired."""
+"""Blocks of the reference, unless a run asks for more. Every point takes an evenly spaced subset of them, so all
+comparisons are paired. The numbers of blocks below are shares of this one."""
 BLOCK_TOKENS = 512
 
 UNIFORM_BLOCKS: Mapping[int, int] = MappingProxyType(
@@ -33,13 +34,21 @@ class PlannedPoint:
     blocks: int
 
 
-def plan_points() -> Iterator[PlannedPoint]:
-    """The points of the main job: uniform widths, each module alone, and a few mixed tuples."""
-    for bits, blocks in UNIFORM_BLOCKS.items():
-        yield PlannedPoint("uniform", Precision.uniform(bits), blocks)
+def plan_points(blocks: int = BLOCKS) -> Iterator[PlannedPoint]:
+    """The points of the main job: uniform widths, each module alone, and a few mixed tuples.
+
+    Args:
+        blocks: of the reference; each point takes its share, and at least two for a standard error.
+    """
+
+    def share(count: int) -> int:
+        return max(2, round(count * blocks / BLOCKS))
+
+    for bits, count in UNIFORM_BLOCKS.items():
+        yield PlannedPoint("uniform", Precision.uniform(bits), share(count))
     for module in MODULES:
         for bits in MODULE_WIDTHS:
             precision = Precision(*(bits if name == module else WIDE for name in MODULES))
-            yield PlannedPoint("one module", precision, MODULE_BLOCKS)
+            yield PlannedPoint("one module", precision, share(MODULE_BLOCKS))
     for precision in MIXED:
-        yield PlannedPoint("mixed", precision, MIXED_BLOCKS)
+        yield PlannedPoint("mixed", precision, share(MIXED_BLOCKS))

@@ -19,11 +19,9 @@ PLAN = (
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    for module in (job, evaluation):
-        monkeypatch.setattr(module, "BLOCKS", 2)
     monkeypatch.setattr(job, "BLOCK_TOKENS", 64)
     monkeypatch.setattr(job, "CIRCUIT_WIDTHS", (3,))
-    monkeypatch.setattr(job, "plan_points", lambda: iter(PLAN))
+    monkeypatch.setattr(job, "plan_points", lambda _blocks: iter(PLAN))
     monkeypatch.setattr(evaluation, "evaluation_cache", lambda: tmp_path / "cache")
     return tmp_path
 
@@ -31,7 +29,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 @pytest.mark.model
 def test_the_report_folder(small: Path):
     out = small / "report"
-    frame = job.run_report("smollm2-135m", out)
+    frame = job.run_report("smollm2-135m", out, blocks=2)
     written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     figures = {
         f"figures/{name}.{kind}" for name in ("loss", "sensitivity", "tradeoff", "energy") for kind in ("png", "svg")
@@ -57,15 +55,20 @@ def test_the_report_folder(small: Path):
         assert number in markdown
 
     with pytest.raises(InputError, match=r"^out: .* is not an empty folder and is not overwritten; name another one$"):
-        job.run_report("smollm2-135m", out)
+        job.run_report("smollm2-135m", out, blocks=2)
 
 
 @pytest.mark.model
 def test_a_second_run_takes_finished_blocks_from_the_cache(small: Path, monkeypatch: pytest.MonkeyPatch):
-    first = job.run_report("smollm2-135m", small / "first")
+    first = job.run_report("smollm2-135m", small / "first", blocks=2)
     kept = sorted((small / "cache").iterdir())
     assert len(kept) == 2 + sum(point.blocks for point in PLAN)
     stamps = [path.stat().st_mtime_ns for path in kept]
-    second = job.run_report("smollm2-135m", small / "second")
+    second = job.run_report("smollm2-135m", small / "second", blocks=2)
     assert [path.stat().st_mtime_ns for path in sorted((small / "cache").iterdir())] == stamps
     assert json.loads(first.to_json()) == json.loads(second.to_json())
+
+
+def test_one_block_has_no_standard_error(tmp_path: Path):
+    with pytest.raises(InputError, match=r"^blocks: 1 is too few for a standard error; use 2 or more$"):
+        job.run_report("smollm2-135m", tmp_path, blocks=1)

@@ -54,6 +54,8 @@ def test_the_plan_covers_the_cliff_and_every_module():
     single = {point.precision for point in plan if point.kind == "one module"}
     assert {precision.index(min(precision)) for precision in single} == {0, 1, 2, 3}
     assert all(2 <= point.blocks <= BLOCKS for point in plan), "a standard error needs two blocks"
+    assert [point.blocks for point in plan_points(4 * BLOCKS)] == [4 * point.blocks for point in plan]
+    assert {point.blocks for point in plan_points(2)} == {2}
 
 
 def test_figures_are_written_as_png_and_svg_and_twice_alike(tmp_path):
