@@ -1,5 +1,5 @@
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -9,45 +9,58 @@ from anda_codesign.workloads.fake_quant import FakeQuantDecoder
 from anda_codesign.workloads.integer_weights import IntegerConfig
 from anda_codesign.workloads.reconstruction import Training, learned_blocks
 from anda_codesign.workloads.smoothed_blocks import float_blocks, smoothed_blocks
+from anda_codesign.workloads.weights import Linear
 
-CONFIG = IntegerConfig(weight_bits=4, activation_bits=4)
+CONFIG = IntegerConfig(weight_bits=8, activation_bits=4)
 CALIBRATION = np.random.default_rng(3).integers(0, 256, (4, 24)).astype(np.int32)
 
 
-def outlier_decoder() -> Decoder:
-    """A random model whose norm gains and up projections have outlier channels, which smoothing is for."""
-    decoder = synthetic_decoder()
+@dataclass(frozen=True)
+class FloatWeights:
+    """Weights that are floats already."""
+
+    w: np.ndarray
+
+    def dequantize(self) -> np.ndarray:
+        return self.w
+
+
+def outlier_decoder(seed: int = 0) -> Decoder:
+    """A random model with one outlier rotary pair in every key head, which analytic smoothing leaves as it is."""
+    decoder = synthetic_decoder(seed=seed)
+    shape, pair = decoder.shape, (3, 3 + decoder.shape.head_dim // 2)
     layers = []
     for layer in decoder.weights.layers:
-        gain = layer.ffn_norm.gain.copy()
-        gain[::17] *= 12
-        layers.append(replace(layer, ffn_norm=replace(layer.ffn_norm, gain=gain)))
+        q, k = (layer.linears[name].weights.dequantize().copy() for name in "qk")
+        q.reshape(shape.hidden, shape.heads, -1)[:, :, pair] /= 16
+        k.reshape(shape.hidden, shape.kv_heads, -1)[:, :, pair] *= 16
+        outlying = {"q": Linear(FloatWeights(q)), "k": Linear(FloatWeights(k))}  # pyright: ignore[reportArgumentType]
+        layers.append(replace(layer, linears={**layer.linears, **outlying}))
     return decoder.with_weights(replace(decoder.weights, layers=layers), "outliers")
 
 
 @pytest.mark.hf
-def test_learning_lowers_the_loss_and_keeps_the_function():
-    decoder = outlier_decoder()
+@pytest.mark.parametrize("seed", [0, 1])
+def test_learning_smooths_what_the_analytic_start_cannot(seed: int):
+    """The loss that is trained falls in every block, and with it the error of the whole model on the same tokens."""
+    decoder = outlier_decoder(seed)
     losses: list[list[float]] = []
-    blocks = learned_blocks(
-        decoder, CALIBRATION, CONFIG, Training(epochs=8), progress=lambda _, epochs: losses.append(epochs)
-    )
+    training = Training(epochs=6, learning_rate=0.02)
+    learned = learned_blocks(decoder, CALIBRATION, CONFIG, training, lambda _, epochs: losses.append(epochs))
     assert len(losses) == decoder.shape.layers
-    assert all(min(epochs[1:]) < epochs[0] for epochs in losses)
-    analytic = smoothed_blocks(decoder, CALIBRATION)
+    assert losses[0][-1] < 0.75 * losses[0][0]
+    assert losses[1][-1] < losses[1][0]
     reference = decoder.nll(CALIBRATION)
-    learned_error, analytic_error = (
-        np.abs(FakeQuantDecoder(decoder.weights, one, CONFIG).nll(CALIBRATION) - reference).mean()
-        for one in (blocks, analytic)
-    )
-    assert learned_error < 0.95 * analytic_error
-    assert all((block["gate_smooth"] > 0).all() for block in blocks)
+    errors = [
+        np.linalg.norm(FakeQuantDecoder(decoder.weights, blocks, CONFIG).nll(CALIBRATION) - reference)
+        for blocks in (learned, smoothed_blocks(decoder, CALIBRATION))
+    ]
+    assert errors[0] < 0.85 * errors[1]
 
 
 @pytest.mark.hf
 def test_torch_twin_is_the_fake_quantised_decoder():
     import torch
-
     from anda_codesign.formats.integer import HeadLayout, smooth_llama_block
     from anda_codesign.workloads.reconstruction import _block_factors, _Twin
 
