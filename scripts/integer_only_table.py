@@ -7,6 +7,8 @@ import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from math import isnan
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,21 +71,42 @@ def ablation_rows(study: Study) -> Iterator[tuple[str, list[PairedLoss]]]:
 
 
 def show(loss: PairedLoss) -> str:
-    return f"{loss.perplexity:.2f} ({100 * loss.loss:+.1f} % ± {100 * loss.standard_error:.1f})"
+    spread = "" if isnan(loss.standard_error) else f" ± {100 * loss.standard_error:.1f}"
+    return f"{loss.perplexity:.2f} ({100 * loss.loss:+.1f} %{spread})"
+
+
+def table(study: Study, ablations: bool, blocks: int) -> Iterator[str]:
+    """The lines of a table, each as soon as it is measured."""
+    perplexity = np.exp(study.reference.mean())
+    yield f"FP16 activations: perplexity {perplexity:.3f} on {blocks} held-out blocks of 512 tokens."
+    yield ""
+    yield "| | " + " | ".join(f"W{bits}A{bits}" for bits in WIDTHS) + " |"
+    yield "|---|---|---|---|"
+    for name, losses in ablation_rows(study) if ablations else main_rows(study):
+        yield f"| {name} | " + " | ".join(map(show, losses)) + " |"
+
+
+def replace_table(page: str, name: str, lines: list[str]) -> str:
+    """The page with the lines between its two markers ``<!-- name -->`` renewed."""
+    before, _, after = page.split(f"<!-- {name} -->\n")
+    marker = f"<!-- {name} -->\n"
+    return before + marker + "\n".join(lines) + "\n" + marker + after
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--blocks", type=int, default=16, help="held-out blocks of 512 tokens")
     parser.add_argument("--ablations", action="store_true", help="the paper-literal forms, one at a time")
+    parser.add_argument("--update", type=Path, metavar="FILE", help="renew the table in this page")
     arguments = parser.parse_args()
     study = Study(load_decoder(), arguments.blocks)
-    print(
-        f"FP16 activations: perplexity {np.exp(study.reference.mean()):.3f}, {arguments.blocks} blocks of 512 tokens\n"
-    )
-    print("| | " + " | ".join(f"W{bits}A{bits}" for bits in WIDTHS) + " |\n|---|---|---|---|")
-    for name, losses in ablation_rows(study) if arguments.ablations else main_rows(study):
-        print(f"| {name} | " + " | ".join(map(show, losses)) + " |", flush=True)
+    lines: list[str] = []
+    for line in table(study, arguments.ablations, arguments.blocks):
+        print(line, flush=True)
+        lines.append(line)
+    if arguments.update is not None:
+        name = "ablations" if arguments.ablations else "widths"
+        arguments.update.write_text(replace_table(arguments.update.read_text("utf-8"), name, lines), "utf-8")
     return 0
 
 
