@@ -17,7 +17,9 @@ def point(kind: Kind, architecture: str, precision: Precision | None, loss: floa
         precision=precision,
         loss=None
         if loss is None
-        else Loss(loss=loss / 100, standard_error=0.001 + abs(loss) / 5000, perplexity=20 * (1 + loss / 100), tokens=4088),
+        else Loss(
+            loss=loss / 100, standard_error=0.001 + abs(loss) / 5000, perplexity=20 * (1 + loss / 100), tokens=4088
+        ),
         bops_saving=1 / scale,
         cycles=int(1e8 * scale),
         seconds=0.3 * scale,
