@@ -105,6 +105,12 @@ def tradeoff_figure(frame: pd.DataFrame) -> Figure:
         _annotate(axes, measured[measured["kind"] != "one module"], column, baseline[column])
         axes.plot([100], [0], color=GREEN, marker="*", markersize=12, linestyle="", label="FP-FP")
         _loss_axis(axes)
+        axes.set_xscale("log")
+        ticks = (10, 15, 20, 30, 40, 60, 80, 100)
+        lowest = 100 * measured.loc[measured["kind"] != "one module", column].min() / baseline[column]
+        axes.set_xticks([tick for tick in ticks if tick > lowest * 0.8], minor=False)
+        axes.set_xticks([], minor=True)
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlabel(f"{title}, percent of FP-FP")
     right.set_ylabel("")
     left.legend(frameon=False)
@@ -196,7 +202,7 @@ def _annotate(axes: Axes, points: pd.DataFrame, column: str, baseline: float) ->
             row["label"].removeprefix("M = "),
             (100 * row[column] / baseline, row["loss_percent"]),
             textcoords="offset points",
-            xytext=(-6, -4) if mixed else (5, 5),
+            xytext=(-6, -4) if mixed else (4, 5),
             ha="right" if mixed else "left",
             fontsize=8,
         )

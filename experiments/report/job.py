@@ -70,7 +70,8 @@ def run_report(model: str, out: Path | str, blocks: int = BLOCKS) -> pd.DataFram
         advance(1)
     with stage("writing the report", 1) as advance:
         save_figures(frame, folder / "figures")
-        facts = ReportFacts(decoder, text, trace, checks, measured[0].loss, SPLIT, start)
+        widest = max((point.loss for point in measured), key=lambda loss: loss.tokens)
+        facts = ReportFacts(decoder, text, trace, checks, widest, SPLIT, start)
         write_pages(frame, facts, folder)
         advance(1)
     return frame

@@ -32,7 +32,8 @@ class ReportFacts:
     blocks: TextBlocks
     trace: Trace
     checks: Sequence[CircuitCheck]
-    first_loss: PairedLoss
+    widest_loss: PairedLoss
+    """Of a point that was measured on most blocks."""
     split: str
     start: float
     """`time.monotonic()` when the job began."""
@@ -168,7 +169,7 @@ def _method(facts: ReportFacts) -> list[str]:
         f"Text: the {facts.split} articles of the Wikipedia excerpt, {len(facts.blocks.tokens)} blocks of {facts.blocks.tokens.shape[1]} tokens spread "
         "evenly; a point that takes fewer blocks takes evenly spaced ones of these.",
         f"Reference: the same 4-bit weights with FP16 activations, perplexity "
-        f"{facts.first_loss.reference_perplexity:.2f} on the blocks of the first point.",
+        f"{facts.widest_loss.reference_perplexity:.2f} on {facts.widest_loss.tokens:,} tokens.",
         "Loss: exp(mean difference of the negative log-likelihood) - 1, signed, its standard error from the spread over "
         "blocks. It is not monotone in M: truncation shrinks activations, and a small shrinkage helps this model.",
         "Activations: rounded to FP16, then encoded and decoded in the Anda format (groups of 64, truncation); products "

@@ -19,8 +19,8 @@ UNIFORM_BLOCKS: Mapping[int, int] = MappingProxyType(
 )
 MODULE_WIDTHS = (4, 5, 6)
 MODULE_BLOCKS = 2
-MIXED = (Precision(8, 6, 8, 7), Precision(7, 5, 8, 6))
-MIXED_BLOCKS = 4
+MIXED = (Precision(8, 6, 8, 7), Precision(7, 5, 7, 6))
+MIXED_BLOCKS = 12
 WIDE = 16
 """Mantissa bits of the modules that are left alone: no value loses more than FP16 itself resolves in its group."""
 
