@@ -195,14 +195,17 @@ def _loss_axis(axes: Axes) -> None:
 
 
 def _annotate(axes: Axes, points: pd.DataFrame, column: str, baseline: float) -> None:
-    """Label uniform widths to the right of their point, mixed tuples to the left."""
+    """Label uniform widths to the right of their point or, where the curve is flat, below; mixed tuples to the left."""
     for row in points.to_dict("records"):
-        mixed = row["kind"] == "mixed"
+        if row["kind"] == "mixed":
+            place, anchor = (-6, -4), "right"
+        else:
+            place, anchor = ((4, 5), "left") if row["mantissa_bits_qkv"] < 10 else ((0, -13), "center")
         axes.annotate(
             row["label"].removeprefix("M = "),
             (100 * row[column] / baseline, row["loss_percent"]),
             textcoords="offset points",
-            xytext=(-6, -4) if mixed else (4, 5),
-            ha="right" if mixed else "left",
+            xytext=place,
+            ha=anchor,
             fontsize=8,
         )
