@@ -10,6 +10,7 @@ from typing import Any
 
 from . import weight_file
 from .errors import InputError
+from .gguf_blocks import Q4_1, Q8_0
 from .gptq import Gptq
 from .integer_groups import IntegerWeights, RoundToNearest
 from .spqr import SpQRWeights
@@ -19,7 +20,7 @@ from .weight_format import PackedWeights, WeightQuantizer
 
 _FORMATS = {packed.name: packed for packed in (IntegerWeights, SqueezeLLMWeights, SpQRWeights)}
 
-_METHODS = {method.name: method for method in (RoundToNearest, Gptq, KMeans, SqueezeLLM, SpQR)}
+_METHODS = {method.name: method for method in (RoundToNearest, Q4_1, Q8_0, Gptq, KMeans, SqueezeLLM, SpQR)}
 
 _MODES: dict[str, list[dict[str, Any]]] = {
     "rtn": [{"bits": 3}, {"bits": 4}, {"bits": 8}],
@@ -56,7 +57,7 @@ def weight_quantizer(name: str, **parameters: Any) -> WeightQuantizer:
     accepted = inspect.signature(_METHODS[name]).parameters
     for parameter in parameters:
         if parameter not in accepted:
-            raise InputError(f"{parameter}: {name} has no such parameter; it has {', '.join(accepted)}")
+            raise InputError(f"{parameter}: {name} has no such parameter; it has {', '.join(accepted) or 'none'}")
     return _METHODS[name](**parameters)
 
 

@@ -9,13 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..formats import InputError, Int4Weights
+from ..formats.gguf_blocks import from_blocks
 from .shapes import ModelShape
 from .tokenizer import Tokenizer
 from .weights import DecoderWeights, FloatArray, LayerWeights, Linear, Norm, linear_names
-
-Q4_1_GROUP = 32
-Q4_1_BLOCK_BYTES = 20
-"""A block of Q4_1: FP16 scale, FP16 minimum, 16 bytes with the codes 0..15 in the low and 16..31 in the high halves."""
 
 _TENSOR_NAMES = {
     "q": "attn_q",
@@ -96,29 +93,20 @@ class _Tensors:
             raise InputError(
                 f"model: {self._path}: {tensor_name} is {tensor.tensor_type.name}; give a file with Q4_1 linear layers"
             )
-        codes, scales, offsets = unpack_q4_1(tensor.data)
+        weights = from_blocks(tensor.data, "Q4_1").to_int4()
         heads = {"q": self._shape.heads, "k": self._shape.kv_heads}.get(name)
-        rows = slice(None) if heads is None else half_split_rows(heads, self._shape.head_dim)
+        if heads is None:
+            return weights
+        rows = half_split_rows(heads, self._shape.head_dim)
+        assert weights.offsets is not None  # Q4_1 has offsets
         return Int4Weights(
-            np.ascontiguousarray(codes[rows].T),
-            np.ascontiguousarray(scales[rows].T),
-            Q4_1_GROUP,
-            np.ascontiguousarray(offsets[rows].T),
+            weights.codes[:, rows], weights.scales[:, rows], weights.group_size, weights.offsets[:, rows]
         )
 
     def _take(self, name: str) -> Any:
         if name not in self._tensors:
             raise InputError(f"model: {self._path} holds no tensor {name!r}; give a complete GGUF file")
         return self._tensors.pop(name)
-
-
-def unpack_q4_1(data: NDArray[np.uint8]) -> tuple[NDArray[np.int8], NDArray[np.float16], NDArray[np.float16]]:
-    """Codes int8 ``[out, in]`` in 0..15, scales and offsets float16 ``[out, in / 32]`` of uint8 ``[out, bytes]``."""
-    blocks = data.reshape(len(data), -1, Q4_1_BLOCK_BYTES)
-    parameters = np.ascontiguousarray(blocks[..., :4]).view(np.float16)
-    packed = blocks[..., 4:]
-    codes = np.concatenate([packed & 15, packed >> 4], axis=-1).reshape(len(data), -1).view(np.int8)
-    return codes, parameters[..., 0], parameters[..., 1]
 
 
 def half_split_rows(heads: int, head_dim: int) -> NDArray[np.intp]:

@@ -14,7 +14,7 @@ def quantize(
         typer.Option(
             "--method",
             metavar="NAME[:PARAMETER=VALUE,…]",
-            help="rtn, gptq, kmeans, squeezellm, spqr or illm, as in spqr:group_size=8,threshold=0.5; may be repeated.",
+            help="rtn, q4_1, q8_0, gptq, kmeans, squeezellm, spqr or illm, as in spqr:group_size=8,threshold=0.5; may be repeated.",
         ),
     ],
     model: Annotated[str, typer.Option("--model", help="The model to quantise.")] = "smollm2-135m",

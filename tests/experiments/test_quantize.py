@@ -142,7 +142,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
     [
         (
             ["--method", "awq"],
-            "method: there is no method 'awq'; choose one of rtn, gptq, kmeans, squeezellm, spqr, illm",
+            "method: there is no method 'awq'; choose one of rtn, q4_1, q8_0, gptq, kmeans, squeezellm, spqr, illm",
         ),
         (["--method", "rtn:x"], "method: 'x' is no parameter; write for instance rtn:group_size=64"),
         (["--method", "rtn:bits="], "method: 'bits=' is no parameter; write for instance rtn:group_size=64"),

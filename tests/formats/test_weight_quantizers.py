@@ -17,11 +17,11 @@ from anda_codesign.formats.weight_quantizers import (
 
 
 def test_every_name_builds_with_its_defaults() -> None:
-    assert weight_quantizers() == ["rtn", "gptq", "kmeans", "squeezellm", "spqr"]
+    assert weight_quantizers() == ["rtn", "q4_1", "q8_0", "gptq", "kmeans", "squeezellm", "spqr"]
     for name in weight_quantizers():
         quantizer = weight_quantizer(name)
         assert quantizer.name == name
-        assert quantizer.parameters["bits"] in (3, 4)
+        assert quantizer.parameters.get("bits", 4) in (3, 4)
         assert weight_quantizer(name, **quantizer.parameters) == quantizer
 
 
@@ -29,11 +29,15 @@ def test_bad_names() -> None:
     with pytest.raises(InputError) as error:
         weight_quantizer("awq")
     assert (
-        str(error.value) == "method: there is no weight method 'awq'; choose one of rtn, gptq, kmeans, squeezellm, spqr"
+        str(error.value)
+        == "method: there is no weight method 'awq'; choose one of rtn, q4_1, q8_0, gptq, kmeans, squeezellm, spqr"
     )
     with pytest.raises(InputError) as error:
         weight_quantizer("rtn", damping=1)
     assert str(error.value) == "damping: rtn has no such parameter; it has bits, group_size, symmetric"
+    with pytest.raises(InputError) as error:
+        weight_quantizer("q8_0", bits=3)
+    assert str(error.value) == "bits: q8_0 has no such parameter; it has none"
 
 
 def test_import_does_not_load_the_compiler() -> None:

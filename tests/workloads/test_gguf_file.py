@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.workloads import ModelShape, load_decoder
-from anda_codesign.workloads.gguf_file import half_split_rows, read_gguf, unpack_q4_1
+from anda_codesign.workloads.gguf_file import half_split_rows, read_gguf
 from anda_codesign.workloads.weights import linear_names
 
 SHAPE = ModelShape(
@@ -105,15 +105,6 @@ def test_untied_head(tmp_path: Path, values: dict[str, np.ndarray]):
     weights, _ = read_gguf(write(tmp_path / "tiny.gguf", values), SHAPE)
     assert weights.head is not None
     np.testing.assert_array_equal(weights.head, values["output.weight"])
-
-
-def test_q4_1_block_by_hand():
-    block = np.zeros(20, np.uint8)
-    block[:4] = np.array([0.5, -3.0], np.float16).view(np.uint8)
-    block[4:] = np.arange(16) | (15 - np.arange(16)) << 4
-    codes, scales, offsets = unpack_q4_1(block[None])
-    assert codes.tolist() == [[*range(16), *range(15, -1, -1)]]
-    assert (scales.item(), offsets.item()) == (0.5, -3.0)
 
 
 def test_half_split_rows_of_two_heads_of_four():
