@@ -71,6 +71,23 @@ def weight_record(quantizer: WeightQuantizer) -> dict[str, Any]:
     }
 
 
+def integer_only_records() -> list[dict[str, Any]]:
+    """I-LLM's weights in its published widths, like `weight_record`: a scale and a zero point per output channel."""
+    from ..workloads.integer_weights import MULTIPLIER_BITS, ZERO_POINT_BITS
+
+    parameters = (MULTIPLIER_BITS + ZERO_POINT_BITS) / WEIGHT_CHANNELS
+    return [
+        {
+            "kind": "weight",
+            "name": "illm",
+            "parameters": {"bits": bits},
+            "bits_per_weight": bits + parameters,
+            "source": "I-LLM (arXiv 2405.17849), weights and activations of W8A8, W6A6 and W4A4",
+        }
+        for bits in (8, 6, 4)
+    ]
+
+
 def published_weight_methods() -> list[WeightQuantizer]:
     """Every registered weight method in every setting in which its source publishes it."""
     return [method for name in weight_quantizers() for method in weight_quantizer_modes(name)]

@@ -17,13 +17,14 @@ def formats(context: typer.Context, json: JsonOption = None) -> None:
     from ..format_comparison import (
         WEIGHT_CHANNELS,
         format_record,
+        integer_only_records,
         published_formats,
         published_weight_methods,
         weight_record,
     )
 
     activation = [format_record(fmt) for fmt in published_formats()]
-    weight = [weight_record(method) for method in published_weight_methods()]
+    weight = [*(weight_record(method) for method in published_weight_methods()), *integer_only_records()]
     if json is not None:
         write_json([*activation, *weight], json)
         return

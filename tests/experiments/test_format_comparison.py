@@ -152,8 +152,10 @@ def test_the_command_lists_every_format(capsys):
     assert fast[0]["parameters"] == {"mantissa_bits": 2, "group_size": 16, "rounding": "nearest"}
     spqr = [record for record in records if record["name"] == "spqr"]
     assert [record["bits_per_weight"] for record in spqr] == [3.625, 3.875, 4.625]
+    illm = [record for record in records if record["name"] == "illm"]
+    assert [record["bits_per_weight"] for record in illm] == [8 + 24 / 4096, 6 + 24 / 4096, 4 + 24 / 4096]
     assert all(record["source"] for record in records)
-    assert len(records) == len(activation) + len(published_weight_methods())
+    assert len(records) == len(activation) + len(published_weight_methods()) + len(illm)
     assert main(["formats"]) == 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in [*activation_formats(), *weight_quantizers()])
