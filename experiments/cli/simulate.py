@@ -18,7 +18,6 @@ def simulate(
         str | None, typer.Option("--gemm", metavar="TxKxN", help="A single GeMM instead of a model, 2048x4096x4096.")
     ] = None,
     tokens: Annotated[int, typer.Option("--tokens", help="Tokens to process.")] = 2048,
-    context: Annotated[int, typer.Option("--context", help="Tokens cached already.")] = 0,
     phase: Annotated[str, typer.Option("--phase", help="prefill (one pass) or decode (a step a token).")] = "prefill",
     level: Annotated[str, typer.Option("--level", help="closed (formulas) or events (SimPy processes).")] = "closed",
     technology: Annotated[str, typer.Option("--technology", help="Constants: a name or a YAML file.")] = "paper-16nm",
@@ -39,7 +38,7 @@ def simulate(
     if gemm is not None:
         record = simulate_gemm(gemm, arch, bits, **machine)
     else:
-        record = simulate_model(model or "", arch, bits, tokens=tokens, context=context, phase=phase, **machine)
+        record = simulate_model(model or "", arch, bits, tokens=tokens, phase=phase, **machine)
     if bits is not None and fixed_precision(arch):
         note(f"precision: {arch} has its own width; the one given does not apply")
     if json is not None:
