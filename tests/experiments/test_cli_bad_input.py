@@ -57,7 +57,6 @@ def trace_file(trace: Trace, tmp_path: Path) -> Path:
         ("--arch fp-fp --precision 99,1,1,1", "precision: qkv has 99 mantissa bits; use 1 to 16"),
         ("--gemm 1x2x3", "model: give either --model NAME or --gemm TxKxN"),
         ("--tokens 0", "tokens: 0 is too few; use 1 or more"),
-        ("--context -1", "context: -1 is negative; use 0 or more"),
         ("--phase train", "phase: 'train' is unknown; use prefill or decode"),
         ("--level rtl", "level: 'rtl' is unknown; use closed, events"),
         ("--objective speed", "objective: 'speed' is unknown; use energy, latency, edp"),

@@ -97,7 +97,6 @@ def test_choices_reach_the_simulator(record: Run):
     base = "--model LLaMA-7B --m 7 --tokens 512"
     plain = record(base)
     assert record(f"{base} --tiling model")["dram_bytes"] > plain["dram_bytes"]
-    assert record(f"{base} --context 512")["macs"] == plain["macs"]
     assert record("--model LLaMA-7B --m 7 --tokens 1024")["macs"] == 2 * plain["macs"]
 
 
