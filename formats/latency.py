@@ -11,7 +11,7 @@ PE_RESULT_CYCLES = 1
 """Cycles from a processing element's last mantissa plane until its dot product is valid."""
 
 MIDPOINT_CYCLES = 1
-"""Cycles by which midpoint reconstruction delays a processing element's dot product; the rate stays."""
+"""Cycles by which midpoint reconstruction delays a group's dot product; the rate stays."""
 
 UNIT_PIPELINE_CYCLES = 5
 """Cycles from a tile's last mantissa plane until its first outputs are valid: dot product, conversion, product,
@@ -45,18 +45,20 @@ def bpc_cycles_per_group(mantissa_bits: int) -> int:
     return SIGN_LOAD_CYCLES + mantissa_bits
 
 
-def unit_pipeline_cycles(affine: bool = False) -> int:
+def unit_pipeline_cycles(affine: bool = False, midpoint: bool = False) -> int:
     """Cycles from a tile's last mantissa plane until its first outputs are valid."""
-    return UNIT_PIPELINE_CYCLES + AFFINE_CYCLES * affine
+    return UNIT_PIPELINE_CYCLES + AFFINE_CYCLES * affine + MIDPOINT_CYCLES * midpoint
 
 
-def matrix_unit_cycles(tiles: int, groups: int, group_cycles: int, columns: int, affine: bool = False) -> int:
+def matrix_unit_cycles(
+    tiles: int, groups: int, group_cycles: int, columns: int, affine: bool = False, midpoint: bool = False
+) -> int:
     """Cycles of the array from the first sign plane to the last output of ``tiles`` tiles of ``groups`` groups each.
 
     Outputs leave column by column while the next tile is computed; only its last plane waits until the last column has
     left, which matters for tiles shorter than the pipeline and the columns together.
     """
-    drain = unit_pipeline_cycles(affine) + columns
+    drain = unit_pipeline_cycles(affine, midpoint) + columns
     return groups * group_cycles + (tiles - 1) * max(groups * group_cycles, drain) + drain - 1
 
 
@@ -76,7 +78,15 @@ WEIGHT_START_CYCLES = 3
 
 
 def matrix_engine_cycles(
-    tiles: int, groups: int, mantissa_bits: int, *, rows: int, columns: int, lanes: int, affine: bool = False
+    tiles: int,
+    groups: int,
+    mantissa_bits: int,
+    *,
+    rows: int,
+    columns: int,
+    lanes: int,
+    affine: bool = False,
+    midpoint: bool = False,
 ) -> int:
     """Cycles of the matrix engine from taking a command to the last group of outputs.
 
@@ -88,7 +98,7 @@ def matrix_engine_cycles(
         M.
     rows, columns, lanes
         The array, and the outputs that the collector gathers before it sends them, a token per cycle.
-    affine
+    affine, midpoint
         Whether the array is.
 
     Four rows of weights are gathered (`WEIGHT_LOAD_CYCLES`) while the group before is computed; a tile's last plane
@@ -99,12 +109,12 @@ def matrix_engine_cycles(
     collector_free = 0
     for tile in range(tiles):
         for group in range(groups):
-            swapped = max(gathered + 1, last_plane)
+            swapped = max(gathered + 1, last_plane + MIDPOINT_CYCLES * midpoint)
             gathered = swapped + WEIGHT_LOAD_CYCLES - 1
             last_plane = max(swapped + 1, last_plane + 1 + SIGN_LOAD_CYCLES) + mantissa_bits - 1
             if group == groups - 1:
                 last_plane = max(last_plane, drained + 1)
-        drained = max(last_plane + unit_pipeline_cycles(affine), collector_free) + columns - 1
+        drained = max(last_plane + unit_pipeline_cycles(affine, midpoint), collector_free) + columns - 1
         if (tile + 1) % (lanes // columns) == 0:
             collector_free = drained + rows + 1
     return collector_free

@@ -8,7 +8,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .floating import FP32, HalfMultiplier, IntToHalf, SingleAdder, SingleToHalf
-from .interfaces import FP16, MAX_LANES, MAX_MANTISSA_BITS, PARTIAL_EXPONENT, check_range, partial_sum_bits
+from .interfaces import FP16, MAX_LANES, MAX_MANTISSA_BITS, PARTIAL_EXPONENT, check_range
 from .library import place
 from .pe import DotProduct
 
@@ -20,6 +20,7 @@ UNIT_STROBES = data.StructLayout(
         "load": 1,
         "step": 1,
         "first": 1,
+        "add_half": 1,
         "convert": 1,
         "multiply": 1,
         "affine": 1,
@@ -32,7 +33,7 @@ UNIT_STROBES = data.StructLayout(
 
 Members
 -------
-load, step, first
+load, step, first, add_half
     As of `DotProduct`.
 convert
     Take the dot product as a half.
@@ -54,7 +55,7 @@ class AndaUnit(wiring.Component):
 
     Parameters
     ----------
-    lanes, weight_bits, max_mantissa_bits : `int`
+    lanes, weight_bits, max_mantissa_bits, midpoint
         As of `AndaPE`.
 
     Members
@@ -83,7 +84,15 @@ class AndaUnit(wiring.Component):
     partial_saturated: Signal
     result_saturated: Signal
 
-    def __init__(self, *, lanes: int = 64, weight_bits: int = 4, max_mantissa_bits: int = MAX_MANTISSA_BITS) -> None:
+    def __init__(
+        self,
+        *,
+        lanes: int = 64,
+        weight_bits: int = 4,
+        max_mantissa_bits: int = MAX_MANTISSA_BITS,
+        midpoint: bool = False,
+    ) -> None:
+        self.midpoint = bool(midpoint)
         self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
         self.weight_bits = check_range("weight_bits", weight_bits, 2, 8)
         self.max_mantissa_bits = check_range("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
@@ -105,9 +114,12 @@ class AndaUnit(wiring.Component):
         """Build the circuit."""
         m = Module()
         m.submodules.dot_product = dot_product = DotProduct(
-            lanes=self.lanes, weight_bits=self.weight_bits, max_mantissa_bits=self.max_mantissa_bits
+            lanes=self.lanes,
+            weight_bits=self.weight_bits,
+            max_mantissa_bits=self.max_mantissa_bits,
+            midpoint=self.midpoint,
         )
-        bits = partial_sum_bits(self.lanes, self.weight_bits, self.max_mantissa_bits)
+        bits = len(dot_product.partial_sum)
         m.submodules.to_half = to_half = IntToHalf(bits=bits)
         m.submodules.multiplier = multiplier = HalfMultiplier()
         m.submodules.adder = adder = SingleAdder()
@@ -120,6 +132,7 @@ class AndaUnit(wiring.Component):
             dot_product.load.eq(strobes.load),
             dot_product.step.eq(strobes.step),
             dot_product.first.eq(strobes.first),
+            dot_product.add_half.eq(strobes.add_half),
             dot_product.plane.eq(self.plane),
             dot_product.weights.eq(self.weights),
             to_half.value.eq(dot_product.partial_sum),
@@ -166,8 +179,9 @@ class ActivationSum(wiring.Component):
     total: Any
     saturated: Signal
 
-    def __init__(self, *, lanes: int, max_mantissa_bits: int) -> None:
+    def __init__(self, *, lanes: int, max_mantissa_bits: int, midpoint: bool = False) -> None:
         self.lanes = lanes
+        self.midpoint = midpoint
         self.max_mantissa_bits = max_mantissa_bits
         super().__init__(
             {
@@ -182,15 +196,18 @@ class ActivationSum(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Build the circuit."""
         m = Module()
-        bits = partial_sum_bits(self.lanes, _ONE_BITS, self.max_mantissa_bits)
         m.submodules.dot_product = dot_product = DotProduct(
-            lanes=self.lanes, weight_bits=_ONE_BITS, max_mantissa_bits=self.max_mantissa_bits
+            lanes=self.lanes,
+            weight_bits=_ONE_BITS,
+            max_mantissa_bits=self.max_mantissa_bits,
+            midpoint=self.midpoint,
         )
-        m.submodules.to_half = to_half = IntToHalf(bits=bits)
+        m.submodules.to_half = to_half = IntToHalf(bits=len(dot_product.partial_sum))
         m.d.comb += [
             dot_product.load.eq(self.strobes.load),
             dot_product.step.eq(self.strobes.step),
             dot_product.first.eq(self.strobes.first),
+            dot_product.add_half.eq(self.strobes.add_half),
             dot_product.plane.eq(self.plane),
             *[weight.eq(1) for weight in dot_product.weights],
             to_half.value.eq(dot_product.partial_sum),
@@ -226,9 +243,16 @@ class UnitColumn(wiring.Component):
     partial_saturated: Signal
     result_saturated: Signal
 
-    def __init__(self, *, rows: int, lanes: int, weight_bits: int, max_mantissa_bits: int) -> None:
+    def __init__(
+        self, *, rows: int, lanes: int, weight_bits: int, max_mantissa_bits: int, midpoint: bool = False
+    ) -> None:
         self.rows = rows
-        self.unit_parameters = {"lanes": lanes, "weight_bits": weight_bits, "max_mantissa_bits": max_mantissa_bits}
+        self.unit_parameters: dict[str, int] = {
+            "lanes": lanes,
+            "weight_bits": weight_bits,
+            "max_mantissa_bits": max_mantissa_bits,
+            "midpoint": midpoint,
+        }
         super().__init__(
             {
                 "strobes": In(UNIT_STROBES),

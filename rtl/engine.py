@@ -25,7 +25,7 @@ class MatrixEngine(wiring.Component):
 
     Parameters
     ----------
-    rows, columns, lanes, affine
+    rows, columns, lanes, affine, midpoint
         As of `MatrixUnit`; `columns` divides `lanes`.
     depth, exponent_depth, weight_depth, factor_depth : `int`
         Rows of the memories of planes, exponents, weights and factors.
@@ -65,9 +65,15 @@ class MatrixEngine(wiring.Component):
         factor_depth: int = 8192,
         max_mantissa_bits: int = MAX_MANTISSA_BITS,
         affine: bool = False,
+        midpoint: bool = False,
     ) -> None:
         self.unit = MatrixUnit(
-            rows=rows, columns=columns, lanes=lanes, max_mantissa_bits=max_mantissa_bits, affine=affine
+            rows=rows,
+            columns=columns,
+            lanes=lanes,
+            max_mantissa_bits=max_mantissa_bits,
+            affine=affine,
+            midpoint=midpoint,
         )
         if lanes % columns:
             raise InputError(f"columns: {columns} does not divide {lanes} lanes; choose a divisor")

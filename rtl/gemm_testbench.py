@@ -56,7 +56,8 @@ def run_matrix_unit(
     tokens, lanes = activations.shape[0], min(activations.format.group_size, weights.group_size)
     outputs = weights.codes.shape[1]
     affine = weights.offsets is not None
-    unit = MatrixUnit(rows=rows, columns=columns, lanes=lanes, affine=affine)
+    midpoint = activations.format.reconstruct == "midpoint"
+    unit = MatrixUnit(rows=rows, columns=columns, lanes=lanes, affine=affine, midpoint=midpoint)
     blocks, tiles = -(-tokens // rows), -(-outputs // columns)
 
     rows_of_planes = plane_rows_stream(activations, rows, lanes)
@@ -136,6 +137,7 @@ def run_matrix_engine(
         columns=columns,
         lanes=lanes,
         affine=affine,
+        midpoint=activations.format.reconstruct == "midpoint",
         **{name: max(2, len(contents[port])) for name, port in _DEPTHS.items()},
     )
     flags = ["partial_saturated", "result_saturated"]

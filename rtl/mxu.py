@@ -55,6 +55,9 @@ class MatrixUnit(wiring.Component):
         As of `AndaPE`.
     affine : `bool`
         Whether weights may have offsets and codes of 0 to 15.
+    midpoint : `bool`
+        As of `AndaPE`: the outputs are those of ``AndaFormat(reconstruct="midpoint")``. It costs no cycle per group; a
+        group's weights and factors are taken, and its tile's outputs valid, `formats.latency.MIDPOINT_CYCLES` later.
 
     Members
     -------
@@ -85,7 +88,9 @@ class MatrixUnit(wiring.Component):
         lanes: int = 64,
         max_mantissa_bits: int = MAX_MANTISSA_BITS,
         affine: bool = False,
+        midpoint: bool = False,
     ) -> None:
+        self.midpoint = bool(midpoint)
         self.rows = check_range("rows", rows, 1, 64)
         self.columns = check_range("columns", columns, 1, 64)
         self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
@@ -125,15 +130,17 @@ class MatrixUnit(wiring.Component):
         sequence = _Sequence(self.columns)
         strobes = sequence.strobes
         planes, factors = self.planes.payload, self.factors.payload
-        loaded, first_group, complete, group = Signal(), Signal(init=1), Signal(), Signal()
-        # bit n: n + 1 cycles ago was the last plane of a group; of a tile's first group; of a tile's last group
+        loaded, first_group, complete, last_plane = Signal(), Signal(init=1), Signal(), Signal()
+        # a group ends with its last plane, or with the half units that are added in the cycle after
+        group = strobes.add_half if self.midpoint else last_plane
+        # bit n: n + 1 cycles ago was the end of a group; of a tile's first group; of a tile's last group
         groups, clears, tiles = Signal(4), Signal(3), Signal(5)
         m.d.comb += [
             complete.eq(~planes.last | (self.factors.valid & ~(factors.last & sequence.tile_pending))),
             self.planes.ready.eq(~loaded | (self.weights.valid & complete)),
             strobes.load.eq(self.planes.valid & ~loaded),
             strobes.step.eq(self.planes.valid & self.planes.ready & loaded),
-            group.eq(strobes.step & planes.last),
+            last_plane.eq(strobes.step & planes.last),
             self.weights.ready.eq(group),
             self.factors.ready.eq(group),
             strobes.convert.eq(groups[0]),
@@ -152,6 +159,8 @@ class MatrixUnit(wiring.Component):
             m.d.sync += [loaded.eq(1), strobes.first.eq(1)]
         with m.If(strobes.step):
             m.d.sync += [loaded.eq(~planes.last), strobes.first.eq(0)]
+        if self.midpoint:
+            m.d.sync += strobes.add_half.eq(last_plane)
         with m.If(group):
             m.d.sync += [first_group.eq(factors.last), sequence.scales.eq(factors.scales)]
             with m.If(factors.last):
@@ -171,7 +180,13 @@ class MatrixUnit(wiring.Component):
             m.d.sync += [exponents[row].eq(self.planes.payload.exponents[row]) for row in range(self.rows)]
         with m.If(strobes.step):
             m.d.sync += [exponents[row].eq(exponents[row] - 1) for row in range(self.rows)]
-        return exponents
+        if not self.midpoint:
+            return exponents
+        # the next group's exponents are loaded in the cycle that adds the half units
+        halved: Any = Signal.like(exponents)
+        with m.If(strobes.add_half):
+            m.d.sync += [halved[row].eq(exponents[row] - 1) for row in range(self.rows)]
+        return halved
 
     def _activation_sums(self, m: Module, strobes: Any, exponents: Any) -> tuple[list[Value], list[Value]]:
         """Each row's activation sum, and whether its conversion overflows; none without `affine`."""
@@ -179,7 +194,7 @@ class MatrixUnit(wiring.Component):
         saturated: list[Value] = []
         for row in range(self.rows if self.affine else 0):
             m.submodules[f"sum_{row}"] = unit = ActivationSum(
-                lanes=self.lanes, max_mantissa_bits=self.max_mantissa_bits
+                lanes=self.lanes, max_mantissa_bits=self.max_mantissa_bits, midpoint=self.midpoint
             )
             m.d.comb += [
                 unit.strobes.eq(strobes),
@@ -199,6 +214,7 @@ class MatrixUnit(wiring.Component):
             "lanes": self.lanes,
             "weight_bits": self.weight_bits,
             "max_mantissa_bits": self.max_mantissa_bits,
+            "midpoint": self.midpoint,
         }
         columns = [UnitColumn(**parameters) for _ in range(self.columns)]
         key = "_".join(["unit_column", *map(str, parameters.values())])

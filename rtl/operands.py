@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ..formats import AndaTensor, InputError, Int4Weights
+from ..formats import AndaTensor, Int4Weights
 from ..formats.bitplanes import unpack_bits
 from .interfaces import EXPONENT_BITS
 from .packing import pack
@@ -29,14 +29,7 @@ def plane_rows_stream(tensor: AndaTensor, rows: int, lanes: int) -> list[int]:
     """Packed payloads of `interfaces.plane_rows_layout(rows, lanes)` of a tensor ``[tokens, channels]``.
 
     Blocks of `rows` tokens, the last one padded with zeros; of each block the segments; of each segment its planes.
-
-    Raises
-    ------
-    InputError
-        The tensor asks for midpoint reconstruction.
     """
-    if tensor.format.reconstruct != "truncate":
-        raise InputError('activations: the array has no midpoint reconstruction; encode with reconstruct="truncate"')
     bits, exponents = segment_planes(tensor, lanes), _segment_exponents(tensor, lanes)
     padding = -len(bits) % rows
     bits = np.pad(bits, ((0, padding), (0, 0), (0, 0), (0, 0)))

@@ -40,6 +40,19 @@ def test_every_mantissa_width_in_its_stated_cycles(mantissa_bits: int) -> None:
     assert run.cycles == matrix_engine_cycles(4, 4, mantissa_bits, rows=2, columns=2, lanes=8)
 
 
+@pytest.mark.parametrize("mantissa_bits", [1, 2, 3, 4, 7, 16])
+def test_midpoint_reconstruction_in_its_stated_cycles(mantissa_bits: int) -> None:
+    rng = np.random.default_rng(mantissa_bits)
+    a = activations(rng, 2, 32, AndaFormat(mantissa_bits, 8, reconstruct="midpoint"))
+    w = affine(rng, 32, 8, 8)
+    run = run_matrix_engine(a, w, rows=2, columns=2)
+    assert_equal(run, a, w)
+    size = {"rows": 2, "columns": 2, "lanes": 8, "affine": True}
+    assert run.cycles == matrix_engine_cycles(4, 4, mantissa_bits, **size, midpoint=True)
+    if mantissa_bits > 3:
+        assert run.cycles == matrix_engine_cycles(4, 4, mantissa_bits, **size) + 1
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(1, 8), (2, 4), (3, 1), (4, 8)])
 @pytest.mark.parametrize(("tokens", "channels", "outputs"), [(3, 16, 9), (5, 8, 16)])
 def test_affine_weights_tails_and_several_commands(

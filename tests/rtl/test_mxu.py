@@ -1,6 +1,8 @@
 # amaranth: UnusedElaboratable=no
 """The matrix unit against `fp_int_gemm`: outputs, flags, cycles."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, AndaTensor, GemmFlags, InputError, Int4Weights, fp_int_gemm
@@ -51,6 +53,19 @@ def test_affine_weights_in_their_stated_cycles(mantissa_bits: int) -> None:
     assert run.cycles == matrix_unit_cycles(2, 4, pe_cycles_per_group(mantissa_bits), columns=2, affine=True)
 
 
+@pytest.mark.parametrize("mantissa_bits", range(1, 17))
+def test_midpoint_reconstruction_at_no_extra_cycle_per_group(mantissa_bits: int) -> None:
+    rng = np.random.default_rng(mantissa_bits)
+    a = activations(rng, 2, 32, AndaFormat(mantissa_bits, 8, reconstruct="midpoint"))
+    is_affine = mantissa_bits % 2 == 0
+    w = (affine if is_affine else symmetric)(rng, 32, 4, 8)
+    run = run_matrix_unit(a, w, rows=2, columns=2)
+    assert_equal(run, a, w)
+    group_cycles = pe_cycles_per_group(mantissa_bits)
+    assert run.cycles == matrix_unit_cycles(2, 4, group_cycles, 2, is_affine, midpoint=True)
+    assert run.cycles == matrix_unit_cycles(2, 4, group_cycles, 2, is_affine) + 1
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 3), (3, 1), (2, 5)])
 @pytest.mark.parametrize("make_weights", [symmetric, affine])
 def test_array_sizes_and_tails(rows: int, columns: int, make_weights: type[Int4Weights]) -> None:
@@ -68,15 +83,16 @@ def test_groups_of_activations_and_weights(group_size: int, weight_group: int) -
     assert_equal(run_matrix_unit(a, w, rows=2, columns=2), a, w)
 
 
+@pytest.mark.parametrize("midpoint", [False, True])
 @pytest.mark.parametrize("affine_unit", [False, True])
-def test_tiles_shorter_than_the_pipeline_wait_for_the_drain(affine_unit: bool) -> None:
+def test_tiles_shorter_than_the_pipeline_wait_for_the_drain(affine_unit: bool, midpoint: bool) -> None:
     rng = np.random.default_rng(0)
-    a = activations(rng, 1, 8, AndaFormat(1, 8))
+    a = activations(rng, 1, 8, AndaFormat(1, 8, reconstruct="midpoint" if midpoint else "truncate"))
     w = affine(rng, 8, 20, 8) if affine_unit else symmetric(rng, 8, 20, 8)
     run = run_matrix_unit(a, w, rows=1, columns=4)
     assert_equal(run, a, w)
-    tile = unit_pipeline_cycles(affine_unit) + 4
-    assert run.cycles == 2 + 4 * tile + tile - 1 == matrix_unit_cycles(5, 1, 2, 4, affine_unit)
+    tile = unit_pipeline_cycles(affine_unit, midpoint) + 4
+    assert run.cycles == 2 + 4 * tile + tile - 1 == matrix_unit_cycles(5, 1, 2, 4, affine_unit, midpoint)
 
 
 @pytest.mark.parametrize("port", ["planes", "weights", "factors", "outputs"])
@@ -86,6 +102,8 @@ def test_pauses_on_one_port_change_nothing_but_time(port: str) -> None:
     pauses = {port: (rng.random(97) < 0.7).tolist()}
     run = run_matrix_unit(a, w, rows=2, columns=2, pauses=pauses)
     assert_equal(run, a, w)
+    midpoint = dataclasses.replace(a, format=AndaFormat(2, 8, reconstruct="midpoint"))
+    assert_equal(run_matrix_unit(midpoint, w, rows=2, columns=2, pauses=pauses), midpoint, w)
     assert run.cycles > matrix_unit_cycles(4, 3, 3, 2, affine=True)
 
 

@@ -10,7 +10,6 @@ from anda_codesign.formats.bitplanes import pack_bits, pack_planes
 from anda_codesign.formats.latency import MIDPOINT_CYCLES, PE_RESULT_CYCLES, pe_cycles_per_group
 from anda_codesign.rtl import AndaPE, StalledError, run_pe, run_streams
 from anda_codesign.rtl.interfaces import partial_sum_bits
-from anda_codesign.rtl.operands import plane_rows_stream
 from anda_codesign.rtl.packing import pack, unpack
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -215,12 +214,3 @@ def test_midpoint_extremes_fit_the_accumulator() -> None:
     codes = np.full((64, 1), -8, np.int8)
     expected = (activations.signed_integers().ravel().astype(np.int64) * -8).sum()
     assert run_pe(activations, codes).partial_sums.tolist() == [expected]
-
-
-def test_the_array_refuses_midpoint_activations() -> None:
-    activations = AndaFormat(3, 8, reconstruct="midpoint").encode(np.ones((1, 8), np.float16))
-    with pytest.raises(InputError) as error:
-        plane_rows_stream(activations, 1, 8)
-    assert str(error.value) == (
-        'activations: the array has no midpoint reconstruction; encode with reconstruct="truncate"'
-    )
