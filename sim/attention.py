@@ -57,6 +57,8 @@ class AttentionWork:
     """Query rows: tokens times heads."""
     scores: int
     """Scores that the mask leaves."""
+    groups: int
+    """Groups of the reductions of all tiles; with digits, each takes as many passes."""
     array_cycles: int
     element_cycles: int
     dram_bits: int
@@ -97,6 +99,7 @@ def attention_work(
         macs=heads * 2 * seen * shape.head_dim,
         rows=heads * head.rows,
         scores=heads * seen,
+        groups=heads * tiles,
         array_cycles=heads * tiles * array_cycles,
         element_cycles=heads * tiles * element_cycles,
         dram_bits=heads * (fetched + cached + output_bits),

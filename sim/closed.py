@@ -20,10 +20,10 @@ from .tiling import Tiling
 class SramBits:
     """Bits read from and written to the two buffers."""
 
-    activation_reads: int
-    activation_writes: int
-    weight_reads: int
-    weight_writes: int
+    activation_reads: int = 0
+    activation_writes: int = 0
+    weight_reads: int = 0
+    weight_writes: int = 0
 
     @property
     def total(self) -> int:

@@ -4,12 +4,46 @@ The technology gives the mean power of each part of a reference machine in one r
 per cycle; divided by the bits that the run moves per cycle it is energy per bit.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from ..formats import latency
+from ..formats import InputError, latency
 from .architecture import Architecture, load_architecture
 from .closed import SramBits
 from .technology import Component, Technology
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """Picojoules by place."""
+
+    compute: float
+    """Array, compressor, vector unit and controller."""
+    sram: float
+    dram: float
+
+    @property
+    def total(self) -> float:
+        """The sum of the parts."""
+        return self.compute + self.sram + self.dram
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain numbers, the total among them."""
+        return {"compute": self.compute, "sram": self.sram, "dram": self.dram, "total": self.total}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a part of a run does; with unit costs, its energy."""
+
+    element_cycles: int = 0
+    """Cycles in which the elements work at their published power."""
+    array_cycles: int = 0
+    """Cycles in which the array runs."""
+    operations: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Operations of vector lanes and of the side unit of sparse weights, by kind."""
+    sram: SramBits = field(default_factory=SramBits)
+    dram_bits: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +54,34 @@ class UnitCosts:
     """All elements of the array, in a cycle in which they work."""
     support_pj_per_cycle: dict[str, float]
     """Compressor, vector unit and controller, in a cycle in which the array runs."""
-    vector_pj_per_operation: float
-    """One FP16 operation of a lane: taken as that of a multiply-accumulate of the FP16 array, which bounds it above."""
+    vector_pj: dict[str, float]
+    """One operation of a vector lane, by kind; FP16: a multiply-accumulate of the FP16 array, which bounds it above."""
     sram: "SramCosts"
     dram_pj_per_bit: float
     dram_bits_per_cycle: float
     area_mm2: dict[str, float]
 
-    def compute_pj(self, element_cycles: int, array_cycles: int) -> float:
-        """Energy of array, compressor, vector unit and controller in a run."""
+    def energy(self, work: Work, cycles: int) -> Energy:
+        """Energy of what is done in so many cycles.
+
+        Raises:
+            InputError: the technology does not know a kind of operation.
+        """
         support = sum(self.support_pj_per_cycle.values())
-        return element_cycles * self.array_pj_per_cycle + array_cycles * support
+        compute = work.element_cycles * self.array_pj_per_cycle + work.array_cycles * support
+        for kind, count in work.operations.items():
+            compute += count * self.operation_pj(kind)
+        return Energy(compute, self.sram_pj(work.sram, cycles), work.dram_bits * self.dram_pj_per_bit)
+
+    def operation_pj(self, kind: str) -> float:
+        """Energy of one operation of a vector lane.
+
+        Raises:
+            InputError: the technology does not know the kind.
+        """
+        if kind not in self.vector_pj:
+            raise InputError(f"vector_operations: the technology has no {kind!r}; add it with its source")
+        return self.vector_pj[kind]
 
     def sram_pj(self, bits: SramBits, cycles: int) -> float:
         """Energy of the buffers in a run."""
@@ -77,11 +128,12 @@ def unit_costs(architecture: Architecture, technology: Technology) -> UnitCosts:
     }
     array_pj = _pj_per_cycle(technology.array, reference) / published.power.value
     macs_per_cycle = reference.array.rows * reference.array.columns * reference.group_size / latency.FP16_GROUP_CYCLES
+    mac_pj = array_pj * technology.element("fp-fp").power.value / macs_per_cycle
     sram, buffer_area = _buffers(architecture, technology, reference, scale)
     return UnitCosts(
         array_pj_per_cycle=array_pj * element.power.value * scale["array"],
         support_pj_per_cycle={name: _pj_per_cycle(unit, reference) * scale[name] for name, unit in units.items()},
-        vector_pj_per_operation=array_pj * technology.element("fp-fp").power.value / macs_per_cycle,
+        vector_pj={kind: mac_pj * ratio.value for kind, ratio in technology.vector_operations.items()},
         sram=sram,
         dram_pj_per_bit=technology.dram.energy.value,
         dram_bits_per_cycle=technology.dram.bandwidth.value * 8e9 / architecture.clock_hz,

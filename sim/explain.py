@@ -1,12 +1,16 @@
 """Where every number of a result comes from: count x unit = total, row by row, with the source of the unit."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from .dram import Tensor
+from .energy import Work
+from .model import ModelResult, ModelRow
 from .result import GemmRun, SimulationResult
-from .technology import Component
+from .search import gemm_work
+from .technology import Component, Technology
 
 Quantity = Literal["cycles", "traffic", "energy", "area"]
 
@@ -17,7 +21,7 @@ class Explained:
 
     quantity: Quantity
     part: str
-    """``qkv`` and so on for cycles and traffic, ``compute``, ``sram`` and ``dram`` for energy."""
+    """The module or other part of the model for cycles and traffic, ``compute``, ``sram`` and ``dram`` for energy."""
     what: str
     count: int
     count_unit: str
@@ -36,16 +40,29 @@ class Explained:
         return self.unit_unit.partition("/")[0]
 
 
-def explain(result: SimulationResult) -> list[Explained]:
-    """All rows: cycles and traffic by GeMM, energy by kind of event, area by part."""
-    return [
-        *(row for run in result.runs for row in _cycles(run)),
-        *(row for run in result.runs for row in _traffic(run)),
-        *_compute(result),
-        *_sram(result),
-        *_dram(result),
-        *_area(result),
+def explain(result: SimulationResult | ModelResult) -> list[Explained]:
+    """All rows: cycles and traffic by GeMM and other part, energy by kind of event, area by part."""
+    fp_int = result.gemms if isinstance(result, ModelResult) else result
+    others = result.other_rows if isinstance(result, ModelResult) else ()
+    works = [
+        *((gemm_work(run.problem, run.traffic), run.gemm.repeat) for run in fp_int.runs),
+        *((row.work, 1) for row in others),
     ]
+    tensors = {name: sum(getattr(run.traffic, name) * run.gemm.repeat for run in fp_int.runs) for name in TENSORS}
+    tensors["keys, values, queries and outputs"] = sum(row.work.dram_bits for row in others)
+    return [
+        *(row for run in fp_int.runs for row in _cycles(run)),
+        *(row for other in others for row in _other_cycles(other, result.machine.vector_lanes)),
+        *(row for run in fp_int.runs for row in _traffic(run)),
+        *(_other_traffic(other) for other in others if other.work.dram_bits),
+        *_compute(fp_int, works),
+        *_sram(fp_int, works, result.cycles),
+        *_dram(fp_int.process, tensors),
+        *_area(fp_int),
+    ]
+
+
+TENSORS: tuple[Tensor, ...] = ("activations", "weights", "results")
 
 
 def _cycles(run: GemmRun) -> Iterator[Explained]:
@@ -76,6 +93,23 @@ def _cycles(run: GemmRun) -> Iterator[Explained]:
     )
 
 
+def _other_cycles(row: ModelRow, lanes: int) -> Iterator[Explained]:
+    """Attention and vector unit: the work itself, and what waiting adds or overlap saves."""
+    if row.kind == "attention":
+        group = row.work.array_cycles // row.groups
+        yield Explained(
+            "cycles", row.name, "groups of tiles", row.groups, "group", group, "cycle/group", "sim/attention.py"
+        )
+        done = row.groups * group
+    else:
+        source = f"{row.operations} operations on {lanes} lanes, sim/vector.py"
+        done = -(-row.operations // lanes)
+        yield Explained("cycles", row.name, "steps of all lanes", done, "step", 1, "cycle/step", source)
+    if row.cycles != done:
+        what = "waiting, less what overlaps"
+        yield Explained("cycles", row.name, what, 1, "run", row.cycles - done, "cycle/run", "sim/layer_events.py")
+
+
 def _traffic(run: GemmRun) -> Iterator[Explained]:
     problem, tiling, repeat = run.problem, run.tiling, run.gemm.repeat
     passes: dict[Tensor, int] = {
@@ -96,37 +130,48 @@ def _traffic(run: GemmRun) -> Iterator[Explained]:
         )
 
 
-def _compute(result: SimulationResult) -> Iterator[Explained]:
+def _other_traffic(row: ModelRow) -> Explained:
+    what, source = "queries, keys, values and outputs over DRAM", "sim/attention.py"
+    return Explained("traffic", row.name, what, 1, "pass", row.work.dram_bits / 8, "B/pass", source)
+
+
+def _compute(result: SimulationResult, works: list[tuple[Work, int]]) -> Iterator[Explained]:
     process, costs = result.process, result.costs
     element = process.element(result.machine.processing_element.kind)
     source = f"{process.array.power.source}; {element.power.source}"
-    cycles = sum(run.problem.element_cycles * run.gemm.repeat for run in result.runs)
+    cycles = sum(work.element_cycles * repeat for work, repeat in works)
     yield _energy("compute", "array", cycles, "cycle", costs.array_pj_per_cycle, source)
-    cycles = sum(run.array_cycles * run.gemm.repeat for run in result.runs)
-    if products := sum(run.problem.tiles * run.problem.sparse_products * run.gemm.repeat for run in result.runs):
-        yield _energy("compute", "sparse weights", products, "product", costs.vector_pj_per_operation, source)
+    counts: dict[tuple[str, str], int] = defaultdict(int)
+    for work, repeat in works:
+        for kind, count in work.operations.items():
+            counts["sparse weights" if work.array_cycles else f"vector unit, {kind}", kind] += count * repeat
+    for (what, kind), count in counts.items():
+        fp16 = f"{process.array.power.source}; {process.element('fp-fp').power.source}"
+        source = f"{process.vector_operations[kind].source}; {fp16}"
+        yield _energy("compute", what, count, "operation", costs.operation_pj(kind), source)
+    cycles = sum(work.array_cycles * repeat for work, repeat in works)
     for name, picojoules in costs.support_pj_per_cycle.items():
         part: Component = getattr(process, name)
         yield _energy("compute", name, cycles, "cycle", picojoules, part.power.source)
 
 
-def _sram(result: SimulationResult) -> Iterator[Explained]:
+def _sram(result: SimulationResult, works: Iterable[tuple[Work, int]], cycles: int) -> Iterator[Explained]:
     process, costs = result.process, result.costs.sram
     published = f"{process.activation_buffer.power.source}; {process.weight_buffer.power.source}"
     source = published if process.sram is None else f"{process.sram.table}, {process.sram.device}"
     for buffer in ("activation", "weight"):
         for action in ("read", "write"):
-            bits = sum(getattr(run.traffic.sram, f"{buffer}_{action}s") * run.gemm.repeat for run in result.runs)
+            bits = sum(getattr(work.sram, f"{buffer}_{action}s") * repeat for work, repeat in works)
             picojoules = getattr(costs, f"{buffer}_{action}_pj_per_bit")
             yield _energy("sram", f"{buffer} buffer, {action}", bits, "bit", picojoules, source)
-    yield _energy("sram", "leakage", result.cycles, "cycle", costs.leakage_pj_per_cycle, source)
+    yield _energy("sram", "leakage", cycles, "cycle", costs.leakage_pj_per_cycle, source)
 
 
-def _dram(result: SimulationResult) -> Iterator[Explained]:
-    energy = result.process.dram.energy
-    for tensor in ("activations", "weights", "results"):
-        bits = sum(getattr(run.traffic, tensor) * run.gemm.repeat for run in result.runs)
-        yield _energy("dram", tensor, bits, "bit", energy.value, energy.source)
+def _dram(process: Technology, tensors: dict[str, int]) -> Iterator[Explained]:
+    energy = process.dram.energy
+    for name, bits in tensors.items():
+        if bits:
+            yield _energy("dram", name, bits, "bit", energy.value, energy.source)
 
 
 def _energy(part: str, what: str, count: int, count_unit: str, picojoules: float, source: str) -> Explained:

@@ -6,8 +6,7 @@ Embedding and language-model head are left out.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,12 +14,14 @@ from ..formats import InputError
 from ..workloads import ModelShape, Precision, gemms
 from .architecture import Architecture
 from .attention import AttentionWork, KvCache, attention_work
-from .energy import UnitCosts
-from .result import Energy, Level, SimulationResult
-from .search import Objective
-from .simulate import make_setup, simulate
+from .closed import SramBits
+from .energy import Energy, UnitCosts, Work
+from .result import GemmRun, Level, SimulationResult
+from .search import Objective, gemm_work
+from .simulate import Setup, make_setup, simulate
 from .technology import Technology
-from .vector import layer_work
+from .timeline import Timeline
+from .vector import VectorWork, check_vector_unit, layer_work
 
 Kind = Literal["fp-int", "attention", "vector"]
 
@@ -35,7 +36,23 @@ class ModelRow:
     """Multiply-accumulates; lane operations of the vector unit."""
     cycles: int
     dram_bytes: int
+    sram_bytes: int
     energy_pj: Energy
+    work: Work
+    groups: int = 0
+    """Groups of the array's tiles, where it is attention."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python numbers, for JSON."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "operations": self.operations,
+            "cycles": self.cycles,
+            "dram_bytes": self.dram_bytes,
+            "sram_bytes": self.sram_bytes,
+            "energy_pj": self.energy_pj.to_dict(),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +60,45 @@ class ModelResult:
     """A model on a machine."""
 
     model: str
-    architecture: str
     level: Level
     rows: tuple[ModelRow, ...]
-    seconds: float
     gemms: SimulationResult
     """The FP-INT GeMMs in detail."""
+
+    @property
+    def machine(self) -> Architecture:
+        """The accelerator."""
+        return self.gemms.machine
+
+    @property
+    def architecture(self) -> str:
+        """Name of the machine."""
+        return self.gemms.architecture
+
+    @property
+    def seconds(self) -> float:
+        """Time of all parts."""
+        return self.cycles / self.machine.clock_hz
+
+    @property
+    def other_rows(self) -> tuple[ModelRow, ...]:
+        """What is not a FP-INT GeMM."""
+        return tuple(row for row in self.rows if row.kind != "fp-int")
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the FP-INT GeMMs and the attention."""
+        return sum(row.operations for row in self.rows if row.kind != "vector")
+
+    @property
+    def dram_bytes(self) -> int:
+        """Of all parts."""
+        return sum(row.dram_bytes for row in self.rows)
+
+    @property
+    def sram_bytes(self) -> int:
+        """Of all parts."""
+        return sum(row.sram_bytes for row in self.rows)
 
     @property
     def cycles(self) -> int:
@@ -66,8 +116,7 @@ class ModelResult:
     @property
     def fp_int_share(self) -> float:
         """Multiply-accumulates of the FP-INT GeMMs over those of the model (Fig. 2 of the Anda paper)."""
-        macs = [row for row in self.rows if row.kind != "vector"]
-        return sum(row.operations for row in macs if row.kind == "fp-int") / sum(row.operations for row in macs)
+        return self.gemms.macs / self.macs
 
     def cycle_share(self, kind: Kind) -> float:
         """Cycles of one kind of part over all."""
@@ -81,19 +130,13 @@ class ModelResult:
             "level": self.level,
             "cycles": self.cycles,
             "seconds": self.seconds,
+            "macs": self.macs,
             "fp_int_share": self.fp_int_share,
+            "dram_bytes": self.dram_bytes,
+            "sram_bytes": self.sram_bytes,
             "energy_pj": self.energy_pj.to_dict(),
-            "rows": [
-                {
-                    "name": row.name,
-                    "kind": row.kind,
-                    "operations": row.operations,
-                    "cycles": row.cycles,
-                    "dram_bytes": row.dram_bytes,
-                    "energy_pj": row.energy_pj.to_dict(),
-                }
-                for row in self.rows
-            ],
+            "area_mm2": self.gemms.area_mm2,
+            "rows": [row.to_dict() for row in self.rows],
         }
 
 
@@ -112,92 +155,98 @@ def simulate_model(
     tiling: str = "search",
     memory: str | Path = "flat",
     weights: str | Path | None = None,
+    vector_unit: str = "fp16",
+    timeline: Timeline | None = None,
 ) -> ModelResult:
     """Time a whole model.
 
     Args:
         shape: the model.
-        architecture, precision, level, technology, objective, tiling, memory, weights: as of `simulate`.
+        architecture, precision, level, technology, objective, tiling, memory, weights, timeline: as of `simulate`.
         phase: ``"prefill"`` is one pass over `tokens`; ``"decode"`` is `tokens` steps of one token.
         tokens: of each sequence.
         context: tokens of each sequence that are cached already.
         batch: sequences that run together.
         kv_cache: ``"fp16"``, or ``"anda:M"`` for keys, values and attention at M mantissa bits.
+        vector_unit: ``"fp16"``, or ``"integer"``: the operators of I-LLM, without floating point.
 
     Raises:
-        InputError: as of `simulate`; no sequence; an unknown cache format.
+        InputError: as of `simulate`; no sequence; an unknown cache format or vector unit; a technology without the
+            energies of that vector unit.
     """
     if batch < 1:
         raise InputError(f"batch: is {batch}; give at least 1")
+    unit = check_vector_unit(vector_unit)
     setup = make_setup(architecture, level, technology, objective, tiling, memory, weights)
     cache = KvCache.parse(kv_cache, setup.machine)
     work = [replace(gemm, tokens=gemm.tokens * batch) for gemm in gemms(shape, phase, tokens, context)]
-    cache_bits = cache.mantissa_bits if cache.format == "anda" else None
     fp_int = simulate(
-        work, setup.machine, precision, level, setup.process, objective, tiling, memory, cache_bits=cache_bits
+        work,
+        setup.machine,
+        precision,
+        level,
+        setup.process,
+        objective,
+        tiling,
+        memory,
+        cache_bits=cache.mantissa_bits if cache.format == "anda" else None,
+        timeline=timeline,
     )
     steps = [(tokens, context)] if phase == "prefill" else [(1, context + step) for step in range(tokens)]
     output_bits = setup.machine.precision(precision).o
     attention = [attention_work(shape, setup.machine, cache, new, old, batch, output_bits) for new, old in steps]
-    rows = (
-        *_fp_int_rows(fp_int),
-        _attention_row(shape, attention, setup.costs),
-        *_vector_rows(shape, attention, batch * tokens, setup.machine, setup.costs),
-    )
+    rows, scores = sum(work.rows for work in attention), sum(work.scores for work in attention)
+    vector = layer_work(shape, batch * tokens, rows, scores, unit)
     return ModelResult(
         model=shape.name,
-        architecture=setup.machine.name,
         level=level,
-        rows=rows,
-        seconds=sum(row.cycles for row in rows) / setup.machine.clock_hz,
+        rows=(
+            *map(_fp_int_row, fp_int.runs),
+            _attention_row(shape, attention, setup.costs),
+            *(_vector_row(work, shape.layers, setup) for work in vector),
+        ),
         gemms=fp_int,
     )
 
 
-def _fp_int_rows(result: SimulationResult) -> Iterator[ModelRow]:
-    for run in result.runs:
-        repeat, energy = run.gemm.repeat, run.energy_pj
-        yield ModelRow(
-            name=run.gemm.module,
-            kind="fp-int",
-            operations=run.gemm.total_macs,
-            cycles=run.cycles * repeat,
-            dram_bytes=-(-run.traffic.dram_bits // 8) * repeat,
-            energy_pj=Energy(energy.compute * repeat, energy.sram * repeat, energy.dram * repeat),
-        )
-
-
-def _attention_row(shape: ModelShape, steps: list[AttentionWork], costs: UnitCosts) -> ModelRow:
-    cycles = [math.ceil(max(w.array_cycles, w.dram_bits / costs.dram_bits_per_cycle)) for w in steps]
-    dram_bits = shape.layers * sum(work.dram_bits for work in steps)
-    compute = (costs.compute_pj(work.element_cycles, work.array_cycles) for work in steps)
-    sram = (costs.sram_pj(work.sram, taken) for work, taken in zip(steps, cycles, strict=True))
+def _fp_int_row(run: GemmRun) -> ModelRow:
+    repeat, energy = run.gemm.repeat, run.energy_pj
     return ModelRow(
-        name="attention",
-        kind="attention",
-        operations=shape.layers * sum(work.macs for work in steps),
-        cycles=shape.layers * sum(cycles),
-        dram_bytes=-(-dram_bits // 8),
-        energy_pj=Energy(
-            compute=shape.layers * math.fsum(compute),
-            sram=shape.layers * math.fsum(sram),
-            dram=dram_bits * costs.dram_pj_per_bit,
-        ),
+        name=run.gemm.module,
+        kind="fp-int",
+        operations=run.gemm.total_macs,
+        cycles=run.cycles * repeat,
+        dram_bytes=-(-run.traffic.dram_bits // 8) * repeat,
+        sram_bytes=-(-run.traffic.sram.total // 8) * repeat,
+        energy_pj=Energy(energy.compute * repeat, energy.sram * repeat, energy.dram * repeat),
+        work=gemm_work(run.problem, run.traffic),
     )
 
 
-def _vector_rows(
-    shape: ModelShape, steps: list[AttentionWork], tokens: int, machine: Architecture, costs: UnitCosts
-) -> Iterator[ModelRow]:
-    rows, scores = sum(work.rows for work in steps), sum(work.scores for work in steps)
-    for work in layer_work(shape, tokens, rows, scores):
-        operations = work.operations * shape.layers
-        cycles = -(-operations // machine.vector_lanes)
-        yield ModelRow(
-            name=work.name,
-            kind="vector",
-            operations=operations,
-            cycles=cycles,
-            dram_bytes=0,
-            energy_pj=Energy(operations * costs.vector_pj_per_operation, cycles * costs.sram.leakage_pj_per_cycle, 0.0),
-        )
+def _attention_row(shape: ModelShape, steps: list[AttentionWork], costs: UnitCosts) -> ModelRow:
+    cycles = sum(math.ceil(max(work.array_cycles, work.dram_bits / costs.dram_bits_per_cycle)) for work in steps)
+    layers = shape.layers
+    work = Work(
+        element_cycles=layers * sum(step.element_cycles for step in steps),
+        array_cycles=layers * sum(step.array_cycles for step in steps),
+        sram=SramBits(*(layers * sum(bits) for bits in zip(*(astuple(step.sram) for step in steps), strict=True))),
+        dram_bits=layers * sum(step.dram_bits for step in steps),
+    )
+    return ModelRow(
+        name="attention",
+        kind="attention",
+        operations=layers * sum(step.macs for step in steps),
+        cycles=layers * cycles,
+        dram_bytes=-(-work.dram_bits // 8),
+        sram_bytes=-(-work.sram.total // 8),
+        energy_pj=costs.energy(work, layers * cycles),
+        work=work,
+        groups=layers * sum(step.groups for step in steps),
+    )
+
+
+def _vector_row(part: VectorWork, layers: int, setup: Setup) -> ModelRow:
+    work = Work(operations={kind: count * layers for kind, count in part.operations.items()})
+    operations = part.total * layers
+    cycles = -(-operations // setup.machine.vector_lanes)
+    return ModelRow(part.name, "vector", operations, cycles, 0, 0, setup.costs.energy(work, cycles), work)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..workloads import Gemm, Precision
 from .architecture import Architecture
 from .closed import Traffic
-from .energy import UnitCosts
+from .energy import Energy, UnitCosts
 from .problem import Problem
 from .technology import Technology
 from .tiling import Tiling
@@ -15,25 +15,6 @@ if TYPE_CHECKING:
     from .events import EventReport
 
 Level = Literal["closed", "events"]
-
-
-@dataclass(frozen=True, slots=True)
-class Energy:
-    """Picojoules by place."""
-
-    compute: float
-    """Array, compressor, vector unit and controller."""
-    sram: float
-    dram: float
-
-    @property
-    def total(self) -> float:
-        """The sum of the parts."""
-        return self.compute + self.sram + self.dram
-
-    def to_dict(self) -> dict[str, float]:
-        """Plain numbers, the total among them."""
-        return {"compute": self.compute, "sram": self.sram, "dram": self.dram, "total": self.total}
 
 
 @dataclass(frozen=True, slots=True)

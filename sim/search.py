@@ -4,22 +4,23 @@ from typing import Literal
 
 from . import closed
 from .closed import Traffic
-from .energy import UnitCosts
+from .energy import UnitCosts, Work
 from .problem import Problem
-from .result import Energy
 from .tiling import Tiling, tilings
 
 Objective = Literal["energy", "latency", "edp"]
 """What the search minimises; ``edp`` is the product of energy and latency."""
 
 
-def energy(problem: Problem, traffic: Traffic, costs: UnitCosts, cycles: int) -> Energy:
-    """Energy of one GeMM of so many cycles: what its elements, buffers and DRAM do, at what that costs."""
-    return Energy(
-        compute=costs.compute_pj(problem.element_cycles, problem.array_cycles)
-        + problem.tiles * problem.sparse_products * costs.vector_pj_per_operation,
-        sram=costs.sram_pj(traffic.sram, cycles),
-        dram=traffic.dram_bits * costs.dram_pj_per_bit,
+def gemm_work(problem: Problem, traffic: Traffic) -> Work:
+    """What elements, side unit, buffers and DRAM do in one GeMM."""
+    products = problem.tiles * problem.sparse_products
+    return Work(
+        element_cycles=problem.element_cycles,
+        array_cycles=problem.array_cycles,
+        operations={"fp16": products} if products else {},
+        sram=traffic.sram,
+        dram_bits=traffic.dram_bits,
     )
 
 
@@ -34,7 +35,7 @@ def best_tiling(problem: Problem, costs: UnitCosts, objective: Objective) -> Til
         traffic = closed.traffic(problem, tiling)
         exposed = tiling.exposed_bits(problem)
         latency = closed.cycles(problem, traffic.dram_bits, costs.dram_bits_per_cycle, exposed)
-        picojoules = energy(problem, traffic, costs, latency).total
+        picojoules = costs.energy(gemm_work(problem, traffic), latency).total
         if objective == "edp":
             return picojoules * latency, latency
         return (picojoules, latency) if objective == "energy" else (latency, picojoules)

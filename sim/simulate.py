@@ -16,7 +16,7 @@ from .energy import UnitCosts, unit_costs
 from .plan import Plan
 from .problem import Problem, problem
 from .result import Energy, GemmRun, Level, SimulationResult
-from .search import Objective, best_tiling, energy
+from .search import Objective, best_tiling, gemm_work
 from .technology import Technology, load_technology
 from .tiling import Tiling, chosen_tiling, model_tilings
 from .timeline import Timeline
@@ -149,7 +149,7 @@ def _run(gemm: Gemm, shape: Problem, tiling: Tiling, setup: Setup, timeline: Tim
             timeline.finish(f"{gemm.module} {gemm.tokens}x{gemm.in_channels}x{gemm.out_channels}", cycles)
     else:
         cycles = closed.cycles(shape, moved.dram_bits, setup.costs.dram_bits_per_cycle)
-    used = energy(shape, moved, setup.costs, cycles)
+    used = setup.costs.energy(gemm_work(shape, moved), cycles)
     return GemmRun(gemm, shape, tiling, cycles, moved, used, report)
 
 

@@ -4,6 +4,8 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+from pydantic import Field
+
 from ..formats import InputError
 from .config import Config, check, config_names, find_config, read_yaml
 from .constants import Constant, unit
@@ -61,6 +63,8 @@ class Technology(Config):
     activation_buffer: Component
     weight_buffer: Component
     elements: dict[str, Element]
+    vector_operations: dict[str, Ratio] = Field(default_factory=dict[str, Constant])
+    """Energy of one operation of a vector lane over that of a FP16 multiply-accumulate, by kind."""
     dram: Dram
     sram: SramTable | None = None
     """Where buffer areas and energies come from, in place of the two published buffers."""

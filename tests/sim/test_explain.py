@@ -1,5 +1,5 @@
 import pytest
-from anda_codesign.sim import architecture_names, explain, simulate, technology_names
+from anda_codesign.sim import architecture_names, explain, simulate, simulate_model, technology_names
 from anda_codesign.workloads import Gemm, Precision, gemms, model_shape
 
 WORK = gemms(model_shape("LLaMA-7B"), tokens=200)
@@ -38,3 +38,31 @@ def test_what_bounds_a_tile_is_said():
     )
     assert long == "16 groups of 8 cycles: groups x cycles per group, formats/latency.py"
     assert short == "1 groups of 8 cycles: the outputs of the tile before leave one column a cycle"
+
+
+@pytest.mark.parametrize("vector_unit", ["fp16", "integer"])
+@pytest.mark.parametrize("level", ["closed", "events"])
+@pytest.mark.parametrize("phase", ["prefill", "decode"])
+def test_rows_of_a_whole_model_add_up(phase: str, level: str, vector_unit: str):
+    result = simulate_model(
+        model_shape("SmolLM2-135M"),
+        "anda",
+        Precision(7, 5, 6, 6),
+        phase,
+        20,
+        30,
+        2,
+        vector_unit=vector_unit,
+        level=level,
+    )  # type: ignore[arg-type]
+    rows = explain(result)
+
+    def total(quantity: str, part: str = "") -> float:
+        return sum(row.total for row in rows if row.quantity == quantity and part in ("", row.part))
+
+    assert total("cycles") == result.cycles
+    for row in result.rows:
+        assert total("cycles", row.name) == row.cycles
+    assert total("energy") == pytest.approx(result.energy_pj.total)
+    assert total("traffic") == pytest.approx(result.dram_bytes, rel=1e-4)
+    assert all(row.source for row in rows)

@@ -116,7 +116,7 @@ KV_FORMATS = ["fp16", "anda:11", "anda:7", "anda:5"]
 
 def test_vector_work_by_hand():
     """Three tokens of a gated model with 240 hidden and 500 FFN channels, 18 query rows, 100 scores."""
-    work = {w.name: w.operations for w in layer_work(small(), tokens=3, rows=18, scores=100)}
+    work = {w.name: w.total for w in layer_work(small(), tokens=3, rows=18, scores=100)}
     f = FUNCTION_OPERATIONS
     assert work == {
         "norms": 2 * 3 * (4 * 240 + f + 2),
@@ -125,7 +125,7 @@ def test_vector_work_by_hand():
         "residuals": 2 * 3 * 240,
         "rotation": 3 * 3 * (240 + 80),
     }
-    opt = {w.name: w.operations for w in layer_work(model_shape("OPT-125M"), tokens=1, rows=12, scores=12)}
+    opt = {w.name: w.total for w in layer_work(model_shape("OPT-125M"), tokens=1, rows=12, scores=12)}
     assert "rotation" not in opt
     assert opt["norms"] == 2 * (7 * 768 + f + 3)
     assert opt["activation"] == 3072
@@ -145,6 +145,49 @@ def test_parts_of_a_model_sum_to_its_totals(name: str, phase: str):
     assert result.seconds == pytest.approx(result.cycles / 285e6)
     assert result.energy_pj.total == pytest.approx(sum(row.energy_pj.total for row in result.rows))
     assert sum(result.cycle_share(kind) for kind in ("fp-int", "attention", "vector")) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("unit", ["fp16", "integer"])
+def test_integers_do_more_and_cheaper_operations(unit: str):
+    """Steps of one score of the integer softmax, written out: each of DI-ClippedSoftmax's lines."""
+    work = {w.name: w for w in layer_work(small(), 3, 18, 100, unit)}  # type: ignore[arg-type]
+    more = {w.name: w for w in layer_work(small(), 3, 18, 101, unit)}  # type: ignore[arg-type]
+    score = {kind: more["softmax"].operations[kind] - count for kind, count in work["softmax"].operations.items()}
+    clip, requantise, subtract, exponential, accumulate, quotient = 2, 7, 1, 6, 1, 3
+    add = clip + requantise + subtract + exponential + accumulate + quotient
+    assert score == {"fp16": {"fp16": 5 + FUNCTION_OPERATIONS}, "integer": {"add": add, "multiply": 4}}[unit]
+    extra = {"fp16": set(), "integer": {"dyadic products", "requantisation"}}[unit]
+    assert set(work) - {"norms", "softmax", "activation", "residuals", "rotation"} == extra
+
+
+def test_integer_vector_work_by_hand():
+    """Three tokens, 240 hidden, 80 key channels, 500 FFN channels, six heads of which two hold keys; 18 rows."""
+    work = {w.name: w.operations for w in layer_work(small(), 3, 18, 100, "integer")}
+    qkv, hidden, ffn, attended = 3 * 400, 3 * 240, 3 * 500, 18 * 40
+    division = 32
+    assert work["residuals"] == {"add": 2 * hidden * 9, "multiply": 2 * hidden}
+    assert work["rotation"] == {"add": 3 * (hidden + 240), "multiply": 2 * (hidden + 240)}
+    assert work["norms"] == {"add": 2 * (hidden * 5 + 3 * 3 * division), "multiply": 2 * hidden * 3}
+    assert work["activation"] == {"add": ffn * (1 + 6 + 5 + 16), "multiply": ffn * 5}
+    products = qkv + hidden + 2 * ffn + hidden + 100 + attended
+    assert work["dyadic products"] == {"add": products, "multiply": 2 * products}
+    values = 2 * hidden + qkv + 3 * ffn + attended
+    rows = 3 * (2 + 6 + 4 + 3 + 1)
+    assert work["requantisation"] == {"add": 7 * values + rows * (2 * division + 2), "multiply": values + 2 * rows}
+    opt = {w.name: w.operations for w in layer_work(model_shape("OPT-125M"), 1, 12, 12, "integer")}
+    assert opt["norms"] == {"add": 2 * (768 * 8 + 3 * division), "multiply": 2 * 768 * 3}
+    assert opt["activation"] == {"add": 3072, "multiply": 0}
+
+
+def test_integer_vector_unit_of_a_model():
+    """More lane cycles than in FP16, all else equal."""
+    shape = model_shape("LLaMA-7B")
+    half, integer = (simulate_model(shape, "anda", PRECISION, tokens=64, vector_unit=u) for u in ("fp16", "integer"))
+    assert integer.gemms == half.gemms
+    lanes = [sum(row.cycles for row in run.rows if row.kind == "vector") for run in (half, integer)]
+    assert lanes[1] > 2 * lanes[0]
+    costs = half.gemms.costs.vector_pj
+    assert costs["add"] < costs["fp16"] < costs["multiply"]
 
 
 def test_decode_steps_add_up():
@@ -193,7 +236,10 @@ LEVELS = ("closed", "events")
 def test_to_dict_is_plain_json():
     data = simulate_model(model_shape("SmolLM2-135M"), "anda", PRECISION, tokens=64).to_dict()
     assert json.loads(json.dumps(data)) == data
-    assert list(data) == ["model", "arch", "level", "cycles", "seconds", "fp_int_share", "energy_pj", "rows"]
+    assert list(data) == [
+        "model", "arch", "level", "cycles", "seconds", "macs", "fp_int_share", "dram_bytes", "sram_bytes", "energy_pj",
+        "area_mm2", "rows",
+    ]  # fmt: skip
     assert bops_saving(model_shape("SmolLM2-135M"), PRECISION) > 2
 
 
@@ -205,6 +251,7 @@ def test_to_dict_is_plain_json():
         ({"kv_cache": "anda:17"}, "kv_cache: 'anda:17' is unknown; write fp16 or anda:M with M from 1 to 16"),
         ({"kv_cache": "anda:7", "architecture": "fp-fp"}, "kv_cache: fp-fp has no compressor; use fp16"),
         ({"phase": "train"}, "phase: 'train' is unknown; use prefill or decode"),
+        ({"vector_unit": "bf16"}, "vector_unit: 'bf16' is unknown; use fp16, integer"),
     ],
 )
 def test_bad_input(arguments: dict[str, object], expected: str):

@@ -4,7 +4,7 @@ from anda_codesign.sim import closed, load_architecture, load_technology, parse_
 from anda_codesign.sim.architecture import Buffer
 from anda_codesign.sim.energy import unit_costs
 from anda_codesign.sim.problem import problem
-from anda_codesign.sim.search import best_tiling, energy
+from anda_codesign.sim.search import best_tiling, gemm_work
 from anda_codesign.sim.tiling import chosen_tiling, tilings
 from anda_codesign.workloads import Gemm, Precision
 from hypothesis import given
@@ -33,7 +33,7 @@ def test_each_objective_is_met(tokens: int, in_channels: int, out_channels: int,
         moved = closed.traffic(shape, tiling)
         exposed = tiling.exposed_bits(shape)
         latency = closed.cycles(shape, moved.dram_bits, costs.dram_bits_per_cycle, exposed)
-        picojoules = energy(shape, moved, costs, latency).total
+        picojoules = costs.energy(gemm_work(shape, moved), latency).total
         return {"energy": picojoules, "latency": latency, "edp": picojoules * latency}
 
     everything = [measures(tiling) for tiling in tilings(shape)]

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 from anda_codesign.formats import InputError
-from anda_codesign.sim import architecture_names, load_architecture, load_technology, technology_names
+from anda_codesign.sim import architecture_names, load_architecture, load_technology, simulate_model, technology_names
 from anda_codesign.sim.energy import sram_pj_per_bit, unit_costs
 from anda_codesign.workloads import Precision, gemms, model_shape
 
@@ -130,3 +130,10 @@ def test_unknown_names():
         "processing_element.kind: 'systolic' is not in technology paper-16nm; choose one of fp-fp, fp-int, ifpu, "
         "figna, figna-m11, figna-m8, anda"
     )
+
+
+def test_an_operation_without_an_energy():
+    technology = load_technology().model_copy(update={"vector_operations": {}})
+    with pytest.raises(InputError) as caught:
+        simulate_model(model_shape("OPT-125M"), "anda", Precision.uniform(7), tokens=2, technology=technology)
+    assert str(caught.value) == "vector_operations: the technology has no 'fp16'; add it with its source"
