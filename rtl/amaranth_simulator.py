@@ -5,11 +5,13 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from amaranth.hdl import Value
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
 from .interfaces import Stream
+from .packing import to_integers, to_words
 from .streams import STALL_LIMIT_CYCLES, Pauses, Payloads, StalledError, StreamRun, Transfers
 
 CLOCK_SECONDS = 1 / 285e6
@@ -27,7 +29,10 @@ def run_streams(
     vcd: Path | None = None,
 ) -> StreamRun:
     """See `simulate.run_streams`."""
-    sources = [_Source(getattr(design, name), payloads, pauses.get(name, _NEVER)) for name, payloads in inputs.items()]
+    sources = [
+        _Source(getattr(design, name), to_integers(payloads), pauses.get(name, _NEVER))
+        for name, payloads in inputs.items()
+    ]
     sinks = [_Sink(getattr(design, name), count, pauses.get(name, _NEVER)) for name, count in outputs.items()]
     ports: list[_Source | _Sink] = [*sources, *sinks]
     read: dict[str, int] = {}
@@ -55,7 +60,7 @@ def run_streams(
     simulator.add_testbench(testbench)
     with simulator.write_vcd(str(vcd)) if vcd else nullcontext():
         simulator.run()
-    transfers = {name: port.transfers for name, port in zip([*inputs, *outputs], ports, strict=True)}
+    transfers = {name: port.transfers() for name, port in zip([*inputs, *outputs], ports, strict=True)}
     return StreamRun(transfers, read)
 
 
@@ -89,15 +94,20 @@ class _Port:
         self.fires = port.valid & port.ready
         # the bits of the payload, unsigned whatever its layout
         self.payload = Value.cast(port.payload).as_unsigned()
-        self.transfers = Transfers()
+        self.moved_payloads: list[int] = []
+        self.cycles: list[int] = []
 
     def paused(self, cycle: int) -> bool:
         return self.pause[cycle % len(self.pause)]
 
     def moved(self, payload: int, cycle: int) -> None:
         """Note a transfer."""
-        self.transfers.payloads.append(payload)
-        self.transfers.cycles.append(cycle)
+        self.moved_payloads.append(payload)
+        self.cycles.append(cycle)
+
+    def transfers(self) -> Transfers:
+        """What has moved."""
+        return Transfers(to_words(self.moved_payloads, len(self.payload)), np.array(self.cycles, np.int64))
 
 
 class _Source(_Port):
@@ -108,12 +118,12 @@ class _Source(_Port):
 
     @property
     def finished(self) -> bool:
-        return len(self.transfers.payloads) == len(self.payloads)
+        return len(self.moved_payloads) == len(self.payloads)
 
     def drive(self, context: Any, cycle: int) -> None:
         """Offer the next payload unless paused; once offered it stays until it has moved."""
         if not self.offering and not self.finished and not self.paused(cycle):
-            context.set(Value.cast(self.port.payload), self.payloads[len(self.transfers.payloads)])
+            context.set(Value.cast(self.port.payload), self.payloads[len(self.moved_payloads)])
             self.offering = True
         context.set(self.port.valid, self.offering)
 
@@ -129,7 +139,7 @@ class _Sink(_Port):
 
     @property
     def finished(self) -> bool:
-        return len(self.transfers.payloads) == self.count
+        return len(self.moved_payloads) == self.count
 
     def drive(self, context: Any, cycle: int) -> None:
         """Be ready unless paused or satisfied."""

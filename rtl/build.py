@@ -39,9 +39,9 @@ def build(design: wiring.Component, ports: Sequence[Port], simulator: CompiledSi
     modules = to_rtlil(design, TOP)
     netlist = "\n".join(modules.values())
     adapter = _ADAPTERS[simulator](ports, clocked=r"\clk" in netlist)
-    _require(simulator)
+    require_simulator(simulator)
     tools = [f"{package} {version(package)}" for package in _PACKAGES[simulator]]
-    recipe = "\0".join([*tools, *_COMPILER, netlist, adapter, _HARNESS.read_text()])
+    recipe = "\0".join([*tools, Path(__file__).read_text(), _HARNESS.read_text(), netlist, adapter])
     path = cache_dir() / "circuits" / f"{simulator}-{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.so"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def build(design: wiring.Component, ports: Sequence[Port], simulator: CompiledSi
     return path
 
 
-def _require(simulator: CompiledSimulator) -> None:
+def require_simulator(simulator: CompiledSimulator) -> None:
     """Raise `InputError` unless the simulator and a compiler are installed."""
     for package in _PACKAGES[simulator]:
         if importlib.util.find_spec(package) is None:
@@ -64,7 +64,7 @@ def _require(simulator: CompiledSimulator) -> None:
         raise InputError(f"simulator: {simulator} needs the C++ compiler {_COMPILER[0]}; install it or choose amaranth")
 
 
-def _run(command: Sequence[str | Path], folder: Path, **environment: str) -> None:
+def run_tool(command: Sequence[str | Path], folder: Path, **environment: str) -> None:
     """Run a tool; its output is part of the exception if it fails."""
     arguments = [str(part) for part in command]
     variables = os.environ | environment
@@ -73,7 +73,8 @@ def _run(command: Sequence[str | Path], folder: Path, **environment: str) -> Non
         raise RuntimeError(f"{command[0]} failed in {folder}:\n{result.stdout[-2000:]}{result.stderr[-4000:]}")
 
 
-def _package(module: str) -> Path:
+def package_folder(module: str) -> Path:
+    """Where an installed package is."""
     spec = importlib.util.find_spec(module)
     assert spec is not None and spec.origin is not None
     return Path(spec.origin).parent
@@ -82,34 +83,42 @@ def _package(module: str) -> Path:
 def yosys(commands: Sequence[str], folder: Path) -> None:
     """Run Yosys commands, in a process of its own since it logs to the standard output of the one it is in."""
     script = "import sys; from pyosys import libyosys as y; d = y.Design(); [y.run_pass(c, d) for c in sys.argv[1:]]"
-    _run([sys.executable, "-c", script, *commands], folder)
+    run_tool([sys.executable, "-c", script, *commands], folder)
 
 
 def _build_cxxrtl(folder: Path, elements: Sequence[str]) -> None:
     # repeated elements stay modules, so that they are compiled once
     keep = [f"setattr -mod -set keep_hierarchy 1 {element}" for element in elements]
-    yosys(["read_rtlil netlist.il", *keep, f"prep -top {TOP} -flatten", "write_cxxrtl -g0 circuit.cpp"], folder)
-    runtime = _package("pyosys") / "share/include/backends/cxxrtl/runtime"
-    _run([*_COMPILER, "-o", "library.so", "adapter.cpp", f"-I{runtime}", "-I."], folder)
+    # a wire whose bits have several drivers looks like a loop, which is evaluated until it settles
+    split = ["splitnets -driver", "opt_clean -purge"]
+    yosys(["read_rtlil netlist.il", *keep, f"prep -top {TOP} -flatten", *split, "write_cxxrtl -g0 circuit.cpp"], folder)
+    runtime = package_folder("pyosys") / "share/include/backends/cxxrtl/runtime"
+    run_tool([*_COMPILER, "-o", "library.so", "adapter.cpp", f"-I{runtime}", "-I."], folder)
 
 
 def _build_verilator(folder: Path, elements: Sequence[str]) -> None:
     yosys(["read_rtlil netlist.il", f"prep -top {TOP}", "write_verilog -noattr circuit.v"], folder)
-    root = _package("verilator")
+    compile_verilator(folder)
+
+
+def compile_verilator(folder: Path, optimize: str = "-O3") -> None:
+    """Compile circuit.v and adapter.cpp of a folder with Verilator and the compiler into library.so."""
+    root = package_folder("verilator")
     options = ["--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "-Wno-lint", "--Mdir", "."]
     command = [root / "bin/verilator_bin", *options, "--top-module", TOP, "circuit.v"]
-    _run(command, folder, VERILATOR_ROOT=str(root))
+    run_tool(command, folder, VERILATOR_ROOT=str(root))
     generated = sorted(path.name for path in folder.glob("V*.cpp"))
     includes = ["-I.", f"-I{root / 'include'}", f"-I{root / 'include/vltstd'}"]
     runtime = [_verilator_runtime(folder, root / "include" / name, includes) for name in _VERILATOR_RUNTIME]
-    _run([*_COMPILER, "-o", "library.so", "adapter.cpp", *generated, *runtime, *includes, "-pthread"], folder)
+    sources = ["adapter.cpp", *generated, *runtime]
+    run_tool([*_COMPILER, optimize, "-o", "library.so", *sources, *includes, "-pthread"], folder)
 
 
 def _verilator_runtime(folder: Path, source: Path, includes: Sequence[str]) -> Path:
     """A compiled part of Verilator's runtime, kept beside the circuits: the same for all, and slow to compile."""
     compiled = folder.parent / f"{source.stem}-{version('verilator')}.o"
     if not compiled.exists():
-        _run([*_COMPILER, "-c", "-o", "runtime.o", source, *includes, "-pthread"], folder)
+        run_tool([*_COMPILER, "-c", "-o", "runtime.o", source, *includes, "-pthread"], folder)
         (folder / "runtime.o").replace(compiled)
     return compiled
 
@@ -150,7 +159,11 @@ template <size_t B> cxxrtl::value<B> &now(cxxrtl::wire<B> &w) { return w.curr; }
     return _adapter(header, members, setters, getters)
 
 
-def _verilator_adapter(ports: Sequence[Port], clocked: bool) -> str:
+def verilator_adapter(ports: Sequence[Port], clocked: bool, *, observer: str = "", members: str = "") -> str:
+    """What the harness drives a circuit of Verilator through.
+
+    `observer` is C++ that runs when the circuit has settled, once per cycle, and `members` what it needs in the class.
+    """
     header = f"""#include "V{TOP}.h"
 #include <algorithm>
 template <class T> void load(T &port, const uint32_t *words) {{
@@ -167,7 +180,8 @@ template <class T> void store(const T &port, uint32_t *words) {{
     members = f"""    VerilatedContext context;
     V{TOP} top{{&context}};
     ~Circuit() {{ top.final(); }}
-    void settle() {{ {clock.format(0)}top.eval(); }}
+{members}
+    void settle() {{ {clock.format(0)}top.eval(); {observer}}}
     void tick() {{ {clock.format(1)}top.eval(); }}"""
     # Verilator escapes the double underscore, which it uses itself
     names = [f"top.{port.name.replace('__', '___05F')}" for port in ports]
@@ -175,4 +189,4 @@ template <class T> void store(const T &port, uint32_t *words) {{
     return _adapter(header, members, setters, [f"store({name}, words)" for name in names])
 
 
-_ADAPTERS = {"cxxrtl": _cxxrtl_adapter, "verilator": _verilator_adapter}
+_ADAPTERS = {"cxxrtl": _cxxrtl_adapter, "verilator": verilator_adapter}

@@ -14,6 +14,7 @@ from amaranth.lib import wiring
 from numpy.typing import NDArray
 
 from .build import CompiledSimulator, build
+from .packing import to_integers, to_words
 from .ports import Port, ports
 from .streams import STALL_LIMIT_CYCLES, Pauses, Payloads, StalledError, StreamRun, Transfers
 
@@ -56,6 +57,7 @@ class CompiledCircuit:
     def __init__(self, path: Path, ports: Sequence[Port]) -> None:
         self._library = ctypes.CDLL(str(path))
         self._library.run_streams.restype = ctypes.c_int64
+        self._width = {port.name: port.width for port in ports}
         self._words = {port.name: port.words for port in ports}
         self._index = {port.name: index for index, port in enumerate(ports)}
 
@@ -65,8 +67,8 @@ class CompiledCircuit:
         """See `simulate.run_streams`."""
         sources = [self._buffers(name, len(payloads), pauses) for name, payloads in inputs.items()]
         sinks = [self._buffers(name, count, pauses) for name, count in outputs.items()]
-        for source, payloads in zip(sources, inputs.values(), strict=True):
-            source.payloads[:] = _to_words(payloads, source.payloads.shape[1])
+        for source, (name, payloads) in zip(sources, inputs.items(), strict=True):
+            source.payloads[:] = to_words(payloads, self._width[f"{name}__payload"])
         values = np.zeros(len(flags), np.uint32)
         cycles = self._library.run_streams(
             (_Stream * len(sources))(*[source.record for source in sources]),
@@ -81,7 +83,7 @@ class CompiledCircuit:
         if cycles < 0:
             raise StalledError(f"nothing moved since cycle {-1 - cycles}")
         buffers = dict(zip([*inputs, *outputs], [*sources, *sinks], strict=True))
-        transfers = {name: Transfers(_to_integers(b.payloads), b.cycles.tolist()) for name, b in buffers.items()}
+        transfers = {name: Transfers(buffer.payloads, buffer.cycles) for name, buffer in buffers.items()}
         return StreamRun(transfers, dict(zip(flags, values.tolist(), strict=True)))
 
     def _buffers(self, name: str, count: int, pauses: Pauses) -> "_Buffers":
@@ -105,7 +107,7 @@ class CompiledCircuit:
 
     def run_vectors(self, inputs: Mapping[str, Sequence[int]], outputs: Sequence[str]) -> dict[str, list[int]]:
         """See `simulate.run_vectors`."""
-        columns = [_to_words(values, self._words[name]) for name, values in inputs.items()]
+        columns = [to_words(values, self._width[name]) for name, values in inputs.items()]
         rows = np.ascontiguousarray(np.concatenate(columns, axis=1))
         widths = [self._words[name] for name in outputs]
         results = np.zeros((len(rows), sum(widths)), np.uint32)
@@ -121,7 +123,7 @@ class CompiledCircuit:
             ctypes.c_uint64(len(rows)),
         )
         parts = np.split(results, np.cumsum(widths)[:-1], axis=1)
-        return {name: _to_integers(part) for name, part in zip(outputs, parts, strict=True)}
+        return {name: to_integers(part) for name, part in zip(outputs, parts, strict=True)}
 
 
 class _Buffers(NamedTuple):
@@ -139,17 +141,3 @@ def _integers(values: Sequence[int]) -> Any:
 
 def _pointer(array: NDArray[np.uint32]) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)
-
-
-def _to_words(values: Sequence[int], words: int) -> NDArray[np.uint32]:
-    """uint32 ``[n, words]``, lowest word first; negative integers in two's complement."""
-    mask = (1 << 32 * words) - 1
-    data = b"".join((int(value) & mask).to_bytes(4 * words, "little") for value in values)
-    return np.frombuffer(data, "<u4").reshape(len(values), words)
-
-
-def _to_integers(words: NDArray[np.uint32]) -> list[int]:
-    """Inverse of `_to_words`, unsigned."""
-    if words.shape[1] == 1:
-        return words[:, 0].tolist()
-    return [int.from_bytes(row.astype("<u4", copy=False).tobytes(), "little") for row in words]

@@ -1,22 +1,66 @@
-"""Packs arrays into the integers that stream payloads are, and back. A payload's first field is its lowest bits."""
+"""Packs arrays into stream payloads, and back. A payload's first field is its lowest bits.
+
+A payload is an integer, or a row of words: unsigned, 32 bits each, the lowest first. Rows of words are what compiled
+circuits read and write; integers are easier to handle one by one.
+"""
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+Words: TypeAlias = NDArray[np.uint32]
+"""Payloads as uint32 ``[n, words]``; the bits above a payload's width are zero."""
+
 
 def pack(fields: NDArray[np.integer], bits: int) -> list[int]:
     """Integers of fields ``[n, count]``, each `bits` wide, two's complement if negative; field 0 is lowest."""
-    positions = np.arange(bits)
-    ones = (np.asarray(fields, np.int64)[..., None] >> positions) & 1
-    octets = np.packbits(ones.astype(np.uint8).reshape(len(fields), -1), axis=-1, bitorder="little")
-    return [int.from_bytes(row.tobytes(), "little") for row in octets]
+    return to_integers(pack_words(fields, bits))
 
 
-def unpack(words: Sequence[int], bits: int, count: int, *, start: int = 0, signed: bool = False) -> NDArray[np.int64]:
-    """Inverse of `pack`: int64 ``[n, count]``, from bit `start` of each word; `bits` is at most 62."""
-    mask = (1 << bits) - 1
-    values = [[word >> (start + bits * i) & mask for i in range(count)] for word in words]
-    result = np.array(values, np.int64).reshape(len(words), count)
+def pack_words(fields: NDArray[np.integer], bits: int) -> Words:
+    """Words of fields ``[n, count]``, each `bits` wide, two's complement if negative; field 0 is lowest."""
+    ones = (np.asarray(fields, np.int64)[..., None] >> np.arange(bits)).astype(np.uint8) & 1
+    octets = np.packbits(ones.reshape(len(fields), -1), axis=-1, bitorder="little")
+    return np.pad(octets, ((0, 0), (0, -octets.shape[1] % 4))).view("<u4").astype(np.uint32, copy=False)
+
+
+def unpack(
+    payloads: Sequence[int] | Words, bits: int, count: int, *, start: int = 0, signed: bool = False
+) -> NDArray[np.int64]:
+    """Inverse of `pack` and `pack_words`: int64 ``[n, count]``, from bit `start` of each; `bits` is at most 62."""
+    end = start + bits * count
+    words = payloads if isinstance(payloads, np.ndarray) else to_words(payloads, end)
+    octets = words.astype("<u4", copy=False).view(np.uint8)
+    ones = np.unpackbits(octets, axis=-1, bitorder="little")[:, start:end].reshape(len(words), count, bits)
+    result = ones @ (1 << np.arange(bits, dtype=np.int64))
     return np.where(result >> (bits - 1) == 1, result - (1 << bits), result) if signed else result
+
+
+def to_words(payloads: Sequence[int] | Words, bits: int) -> Words:
+    """Payloads of `bits` bits as words; of negative integers the two's complement.
+
+    Raises
+    ------
+    ValueError
+        Rows of words are too short, too long, or have a bit above the payload.
+    """
+    words = -(-bits // 32)
+    if isinstance(payloads, np.ndarray):
+        if payloads.shape[1:] != (words,) or np.any(payloads[:, -1] >> (bits - 1) % 32 > 1):
+            raise ValueError(f"payloads: are words {list(payloads.shape)}; the port takes [n, {words}] of {bits} bits")
+        return payloads
+    mask = (1 << bits) - 1
+    data = b"".join([(int(payload) & mask).to_bytes(4 * words, "little") for payload in payloads])
+    return np.frombuffer(data, "<u4").reshape(len(payloads), words).astype(np.uint32, copy=False)
+
+
+def to_integers(payloads: Sequence[int] | Words) -> list[int]:
+    """Payloads as integers."""
+    if not isinstance(payloads, np.ndarray):
+        return list(payloads)
+    if payloads.shape[1] == 1:
+        return payloads[:, 0].tolist()
+    size, data = 4 * payloads.shape[1], payloads.astype("<u4").tobytes()
+    return [int.from_bytes(data[start : start + size], "little") for start in range(0, len(data), size)]
