@@ -59,7 +59,7 @@ class Transfers:
             and np.array_equal(self.times, other.times)
         )
 
-    __hash__ = None
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
 
 
 @dataclass(frozen=True)
