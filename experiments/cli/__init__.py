@@ -11,16 +11,32 @@ from typing import Annotated
 
 import typer
 
-from . import catalog, formats, quantize, report, results, rtl, search, simulate, sweep, trace
+from . import (
+    catalog,
+    explain,
+    formats,
+    quantize,
+    report,
+    reproduce,
+    results,
+    rtl,
+    search,
+    simulate,
+    sweep,
+    trace,
+    train,
+)
 
 app = typer.Typer(name="anda", add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.command()(catalog.fetch)
 app.command()(catalog.models)
 app.command()(catalog.archs)
 app.command()(simulate.simulate)
+app.command()(explain.explain)
 app.command()(sweep.sweep)
 app.command()(results.results)
 app.command()(report.report)
+app.command()(reproduce.reproduce)
 app.command()(quantize.quantize)
 app.command()(search.search)
 app.add_typer(rtl.app, name="rtl")

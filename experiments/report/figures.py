@@ -152,7 +152,7 @@ def save_figures(frame: pd.DataFrame, folder: Path) -> list[Path]:
     """Draw every figure into `folder` as PNG and SVG; the same table gives the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
-    with _style():
+    with plot_style():
         for name, draw in FIGURES.items():
             figure = draw(frame)
             for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
@@ -162,7 +162,8 @@ def save_figures(frame: pd.DataFrame, folder: Path) -> list[Path]:
 
 
 @contextmanager
-def _style() -> Generator[None]:
+def plot_style() -> Generator[None]:
+    """The look of all figures; the same data give the same bytes."""
     import matplotlib as mpl
 
     with mpl.rc_context(

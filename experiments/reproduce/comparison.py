@@ -1,0 +1,107 @@
+"""A published value and this program's, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Kind: TypeAlias = Literal["measured", "derived", "unavailable"]
+"""How this program's value came about.
+
+``measured``: from models, circuits and counts that run here. ``derived``: computed here, with published constants among
+the inputs (areas, powers, precision tuples). ``unavailable``: it takes models or data that are not here; there is none.
+"""
+Value: TypeAlias = float | int | str
+"""A number, or a text such as a precision ``"7,5,6,6"``."""
+
+MEANINGS: dict[Kind, str] = {
+    "measured": "runs here: model evaluations, circuits, counts of operations",
+    "derived": "computed here with published constants among the inputs: areas, powers, precision tuples",
+    "unavailable": "takes the original models, data or synthesis, which are not here",
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One value of a figure. `ours` is None where there is none, `published` where the paper prints none."""
+
+    figure: str
+    panel: str
+    """What is counted, or the series: ``speedup``, ``OPT-1.3B``."""
+    label: str
+    """Of what: ``Anda 1%``, ``2048 tokens``."""
+    published: Value | None
+    ours: Value | None
+    kind: Kind
+    x: float | None = None
+    """Place on the horizontal axis, in figures that have one."""
+    error: float | None = None
+    """Standard error of `ours`, where it was measured on samples."""
+
+    def __post_init__(self) -> None:
+        if (self.ours is None) != (self.kind == "unavailable"):
+            raise AssertionError(f"{self.quantity}: a value of ours is measured or derived, and none is unavailable")
+
+    @property
+    def quantity(self) -> str:
+        """Panel and label in one."""
+        return f"{self.panel}, {self.label}" if self.label else self.panel
+
+    @property
+    def deviation(self) -> float | None:
+        """Ours over published, minus one; 0 for equal texts; None where the two cannot be compared."""
+        if isinstance(self.published, str) or isinstance(self.ours, str):
+            return 0.0 if self.published == self.ours else None
+        if self.published is None or self.ours is None or self.published == 0:
+            return None
+        return self.ours / self.published - 1
+
+    def record(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "figure": self.figure,
+            "quantity": self.quantity,
+            "published": self.published,
+            "ours": self.ours,
+            "deviation": self.deviation,
+            "kind": self.kind,
+        }
+
+
+@dataclass(frozen=True)
+class FigureResult:
+    """A figure or table, compared."""
+
+    name: str
+    title: str
+    comparisons: tuple[Comparison, ...]
+    notes: tuple[str, ...]
+    """What the reader has to know to judge the comparison."""
+    seconds: float = 0.0
+    """Time that the comparison took when it was computed."""
+    drawing: str = "bars"
+    """The kind of plot; a name of `drawing.DRAWINGS`."""
+    axis: str = ""
+    """Title of the axis of `Comparison.x`."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, for the cache."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> FigureResult:
+        """The inverse of `to_dict`."""
+        comparisons = tuple(Comparison(**comparison) for comparison in data["comparisons"])
+        fields: dict[str, Any] = {**data, "comparisons": comparisons, "notes": tuple(data["notes"])}
+        return cls(**fields)
+
+
+def comparison_frame(results: Iterable[FigureResult]) -> pd.DataFrame:
+    """One row a comparison: figure, quantity, published, ours, deviation, kind."""
+    import pandas as pd
+
+    return pd.DataFrame([comparison.record() for result in results for comparison in result.comparisons])

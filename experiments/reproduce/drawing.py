@@ -1,0 +1,205 @@
+"""Published and own values in one plot: hatched and light against solid, so that they differ without colour, too."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..report.figures import BLACK, GREEN, GREY, ORANGE, SKY, VERMILION, plot_style
+from .comparison import Comparison, FigureResult, Value
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LIGHT = "#f5f5f5"
+SUFFIXES = (".png", ".svg", ".pdf")
+SERIES = tuple(
+    zip((BLACK, ORANGE, SKY, GREEN, VERMILION, GREY), "os^Dv*", ("-", "--", "-.", ":", "-", "--"), strict=True)
+)
+PARTS = {"compute (%)": BLACK, "SRAM (%)": SKY, "DRAM (%)": LIGHT}
+HATCHES = {"compute (%)": "", "SRAM (%)": "///", "DRAM (%)": "..."}
+PANELS_LIMIT = 6
+"""Where there are more, those without a value of ours are left out."""
+
+
+def comparison_figure(result: FigureResult) -> Figure:
+    """The plot of a comparison."""
+    with plot_style():
+        return DRAWINGS[result.drawing](result)
+
+
+def save_comparison_figure(
+    result: FigureResult, folder: Path, suffixes: Sequence[str] = (".png", ".svg")
+) -> list[Path]:
+    """Draw a comparison into ``folder/NAME.png`` and ``folder/NAME.svg``."""
+    figure = comparison_figure(result)
+    paths = [folder / f"{result.name}{suffix}" for suffix in suffixes]
+    for path in paths:
+        date = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[path.suffix]
+        with plot_style():
+            figure.savefig(path, dpi=130, metadata=date)
+    return paths
+
+
+def height(value: Value | None) -> float | None:
+    """A value on a vertical axis: of a precision, the mean of its mantissa bits."""
+    if not isinstance(value, str):
+        return value
+    bits = [int(b) for b in (value.split(",") if "," in value else re.sub(r"\D", "", value))]
+    return sum(bits) / len(bits) if len(bits) == 4 else None
+
+
+def draw_bars(result: FigureResult) -> Figure:
+    """One row of bars for each panel: published and ours, the deviation above."""
+    panels = _panels(result.comparisons)
+    if len(panels) > PANELS_LIMIT:
+        panels = {title: values for title, values in panels.items() if any(c.ours is not None for c in values)}
+    figure = _figure(9.0, 2.5 * len(panels))
+    for axes, (title, values) in zip(figure.subplots(len(panels), 1, squeeze=False)[:, 0], panels.items(), strict=True):
+        _paired_bars(axes, values)
+        texts = any(isinstance(value, str) for c in values for value in (c.published, c.ours))
+        axes.set_title(f"{title}: mean mantissa bits" if texts else title, fontsize=10, loc="left")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def _paired_bars(axes: Axes, values: Sequence[Comparison]) -> None:
+    for shift, label, color, hatch, pick in (
+        (-0.2, "published", LIGHT, "///", lambda c: c.published),
+        (0.2, "ours", SKY, "", lambda c: c.ours),
+    ):  # fmt: skip
+        heights = [height(pick(c)) for c in values]
+        places = [i + shift for i, h in enumerate(heights) if h is not None]
+        drawn = [h for h in heights if h is not None]
+        axes.bar(places, drawn, 0.4, label=label, color=color, hatch=hatch, edgecolor=BLACK, linewidth=0.6)
+        for c, x, h in zip((c for c in values if height(pick(c)) is not None), places, drawn, strict=True):
+            if label == "ours" and c.error is not None:
+                axes.errorbar([x], [h], yerr=[c.error], color=BLACK, capsize=3, linewidth=0.9)
+    for index, c in enumerate(values):
+        tops = [h for h in (height(c.published), height(c.ours)) if h is not None]
+        if c.deviation is not None and tops:
+            axes.annotate(
+                f"{100 * c.deviation:+.1f} %", (index, max(tops)), ha="center", va="bottom", fontsize=7,
+                xytext=(0, 1), textcoords="offset points",
+            )  # fmt: skip
+    axes.margins(y=0.15)
+    axes.set_xticks(range(len(values)), [c.label for c in values], rotation=30, ha="right", fontsize=8)
+
+
+def draw_lines(result: FigureResult) -> Figure:
+    """One line for each panel over `Comparison.x`; published points are open."""
+    figure = _figure(8.0, 4.6)
+    axes = figure.subplots()
+    for index, (title, values) in enumerate(_panels([c for c in result.comparisons if c.x is not None]).items()):
+        color, marker, line = SERIES[index % len(SERIES)]
+        ours = [(c.x or 0.0, h, c.error or 0.0) for c in values if (h := height(c.ours)) is not None]
+        x, y, error = zip(*ours, strict=True)
+        axes.errorbar(
+            x, y, yerr=error if any(error) else None, color=color, marker=marker, linestyle=line, capsize=3,
+            markersize=4, linewidth=1.1, label=title,
+        )  # fmt: skip
+        printed = [(c.x or 0.0, h) for c in values if (h := height(c.published)) is not None]
+        if printed:
+            axes.plot(
+                *zip(*printed, strict=True),
+                "o",
+                markersize=11,
+                fillstyle="none",
+                color=GREY,
+                label=f"{title}, published",
+            )
+    _line_axes(axes, result)
+    return figure
+
+
+def _line_axes(axes: Axes, result: FigureResult) -> None:
+    losses = any("loss" in c.label for c in result.comparisons)
+    if losses:
+        axes.set_yscale("symlog", linthresh=1.0)
+        axes.axhline(0, color=GREY, linewidth=0.8)
+        axes.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (4, 4)))
+        axes.set_ylabel("perplexity loss against FP16 activations (%), dashed: 1 %")
+    elif result.axis == "tokens":
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.axhline(90, color=GREY, linewidth=0.8, linestyle=(0, (4, 4)))
+        axes.set_ylabel("share of multiply-accumulates (%), dashed: published bound below 4K")
+    else:
+        axes.set_ylabel("mean mantissa bits")
+    axes.set_xlabel(result.axis)
+    axes.legend(frameon=False, fontsize=8)
+
+
+def draw_stacks(result: FigureResult) -> Figure:
+    """Energy by place: a stack as published and one of ours for each design."""
+    figure = _figure(9.0, 4.6)
+    axes = figure.subplots()
+    designs = list(dict.fromkeys(c.label for c in result.comparisons))
+    found = {(c.panel, c.label): c for c in result.comparisons}
+    for shift, pick in ((-0.2, lambda c: c.published), (0.2, lambda c: c.ours)):
+        bottom = [0.0] * len(designs)
+        for part, color in PARTS.items():
+            values = [height(pick(found[part, design])) or 0.0 for design in designs]
+            places = [i + shift for i in range(len(designs))]
+            axes.bar(
+                places, values, 0.36, bottom, color=color, hatch=HATCHES[part], edgecolor=GREY, linewidth=0.6,
+                label=part.removesuffix(" (%)") if shift > 0 else None,
+            )  # fmt: skip
+            bottom = [b + v for b, v in zip(bottom, values, strict=True)]
+        for place, top in enumerate(bottom):
+            axes.text(place + shift, top + 1, f"{top:.0f}", ha="center", fontsize=8)
+    axes.set_xticks(range(len(designs)), [f"{design}\npublished | ours" for design in designs], fontsize=7)
+    axes.set_ylabel("energy, percent of FP-FP")
+    axes.legend(frameon=False)
+    return figure
+
+
+def draw_lengths(result: FigureResult) -> Figure:
+    """Mantissa lengths of formats: open circles as published, dots ours."""
+    figure = _figure(8.0, 4.2)
+    axes = figure.subplots()
+    for index, c in enumerate(result.comparisons):
+        for value, style, size in ((c.published, "o", 10), (c.ours, ".", 9)):
+            lengths = _lengths(value)
+            fill = "none" if style == "o" else "full"
+            label = ("published" if style == "o" else "ours") if index == 0 else None
+            axes.plot(lengths, [index] * len(lengths), style, markersize=size, fillstyle=fill, color=BLACK, label=label)
+    axes.set_yticks(range(len(result.comparisons)), [c.label for c in result.comparisons])
+    axes.invert_yaxis()
+    axes.set_xlabel("mantissa bits")
+    axes.legend(frameon=False)
+    return figure
+
+
+def _lengths(value: Value | None) -> list[int]:
+    if value is None:
+        return []
+    first, dots, last = str(value).partition("..")
+    return list(range(int(first), int(last) + 1)) if dots else [int(part) for part in first.split("/")]
+
+
+def _panels(comparisons: Sequence[Comparison]) -> dict[str, list[Comparison]]:
+    """Comparisons that have a number to draw, by panel; panels without one are left out."""
+    panels: dict[str, list[Comparison]] = {}
+    for c in comparisons:
+        if height(c.published) is not None or height(c.ours) is not None:
+            panels.setdefault(c.panel, []).append(c)
+    return panels
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+DRAWINGS: dict[str, Callable[[FigureResult], Figure]] = {
+    "bars": draw_bars,
+    "lines": draw_lines,
+    "stacks": draw_stacks,
+    "lengths": draw_lengths,
+}

@@ -1,0 +1,101 @@
+"""All figures and tables that can be compared, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...formats import InputError
+from .comparison import FigureResult
+from .published import PrecisionSets
+
+MODELS = ("smollm2-135m",)
+BLOCKS = 8
+
+
+@dataclass(frozen=True)
+class FigureOptions:
+    """What a comparison may depend on beside the program."""
+
+    precisions: PrecisionSets = field(default_factory=PrecisionSets)
+    models: tuple[str, ...] = MODELS
+    """Fetched models, or folders of checkpoints, that the accuracy figures evaluate."""
+    blocks: int = BLOCKS
+    """Blocks of 512 tokens, at most."""
+
+    def __post_init__(self) -> None:
+        if self.blocks < 2:
+            raise InputError(f"blocks: {self.blocks} is too few for a standard error; use 2 or more")
+
+    def key(self, names: frozenset[str]) -> list[Any]:
+        """The options that a figure depends on, for the cache."""
+        given = {"precisions": self.precisions.key(), "models": self.models, "blocks": self.blocks}
+        return [[name, given[name]] for name in sorted(names)]
+
+
+@dataclass(frozen=True)
+class _Figure:
+    compute: Callable[[FigureOptions], FigureResult]
+    depends: frozenset[str] = frozenset()
+    """Fields of `FigureOptions` that it reads."""
+
+
+def _machine(name: str, *depends: str) -> _Figure:
+    def compute(options: FigureOptions) -> FigureResult:
+        from . import machine_figures
+
+        arguments = [getattr(options, option) for option in depends]
+        return getattr(machine_figures, name)(*arguments)
+
+    return _Figure(compute, frozenset(depends))
+
+
+def _accuracy(name: str, *depends: str) -> _Figure:
+    def compute(options: FigureOptions) -> FigureResult:
+        from . import accuracy_figures
+
+        evaluation = accuracy_figures.Evaluation(options.models, options.blocks)
+        return getattr(accuracy_figures, name)(evaluation, *(getattr(options, option) for option in depends))
+
+    return _Figure(compute, frozenset((*depends, "models", "blocks")))
+
+
+def _table1(_: FigureOptions) -> FigureResult:
+    from .format_figures import table1
+
+    return table1()
+
+
+FIGURES = {
+    "fig2": _machine("fig2"),
+    "fig5": _accuracy("fig5"),
+    "fig6": _accuracy("fig6"),
+    "fig7": _accuracy("fig7"),
+    "fig9": _accuracy("fig9"),
+    "fig14": _accuracy("fig14", "precisions"),
+    "fig15": _machine("fig15"),
+    "fig16": _machine("fig16", "precisions"),
+    "fig17": _machine("fig17"),
+    "fig18": _machine("fig18", "precisions"),
+    "table1": _Figure(_table1),
+    "table2": _accuracy("table2", "precisions"),
+    "table3": _machine("table3"),
+}
+
+
+def figure_names() -> list[str]:
+    """Figures and tables that can be compared."""
+    return list(FIGURES)
+
+
+def find_figure(name: str) -> _Figure:
+    """A figure by name.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    try:
+        return FIGURES[name]
+    except KeyError:
+        raise InputError(f"figure: {name!r} is unknown; use {', '.join(FIGURES)} or all") from None

@@ -1,0 +1,48 @@
+"""The folder of a reproduction: plots and the scoreboard, which a later run replaces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...formats import InputError
+from ..folder import is_free, make_folder
+from .comparison import FigureResult
+from .drawing import save_comparison_figure
+from .scoreboard import scoreboard
+
+FIGURES = "figures"
+MARK = ".anda-reproduce"
+"""Says that a folder is this program's to write in."""
+
+
+def open_folder(folder: Path) -> None:
+    """Make the folder, before any work.
+
+    Raises:
+        InputError: it holds something else, or cannot be made.
+    """
+    if not is_free(folder) and not (folder / MARK).is_file():
+        raise InputError(f"out: {folder} is not empty and holds no reproduction; name another folder")
+    make_folder(folder / FIGURES)
+    (folder / MARK).touch()
+
+
+def write_plots(results: Sequence[FigureResult], folder: Path) -> None:
+    """Draw every comparison."""
+    for result in results:
+        save_comparison_figure(result, folder / FIGURES)
+
+
+def write_scoreboard(results: Sequence[FigureResult], folder: Path, page: Path | None = None) -> Path:
+    """Write the page, by default into the folder, beside its plots; its path.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    path = page or folder / "scoreboard.md"
+    try:
+        path.write_text(scoreboard(results, pictures=page is None), "utf-8")
+    except OSError as error:
+        raise InputError(f"scoreboard: {path} cannot be written ({error.strerror}); name another file") from None
+    return path

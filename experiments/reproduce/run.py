@@ -1,0 +1,94 @@
+"""Computes comparisons once: a figure that is done is taken from the cache, so that a run that was stopped goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+from ... import formats, sim, workloads
+from ...workloads import cache_dir
+from ..progress import stage
+from .comparison import FigureResult
+from .figures import FigureOptions, figure_names, find_figure
+
+OWN = Path(__file__).parent
+NEIGHBOURS = ("search.py", "precision_study.py", "study", "paper")
+"""What else of this room a figure is computed by."""
+
+
+def reproduce(name: str, options: FigureOptions | None = None, fresh: bool = False) -> FigureResult:
+    """Compare one figure or table with what is published.
+
+    Args:
+        name: one of `figure_names`.
+        options: precision tuples, models and text.
+        fresh: compute it even if it is kept.
+
+    Raises:
+        InputError: there is no such figure, or an option does not serve.
+    """
+    options = options or FigureOptions()
+    figure = find_figure(name)
+    text = json.dumps([name, options.key(figure.depends), program_version()])
+    path = cache_dir() / "reproduce" / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
+    kept = None if fresh else _read(path)
+    if kept is not None:
+        return kept
+    start = time.monotonic()
+    result = replace(figure.compute(options), seconds=time.monotonic() - start)
+    _write(path, result)
+    return result
+
+
+def reproduce_all(
+    options: FigureOptions | None = None, fresh: bool = False, on_result: Callable[[FigureResult], None] | None = None
+) -> list[FigureResult]:
+    """Compare all figures and tables, in the order of the paper.
+
+    Args:
+        options: as of `reproduce`.
+        fresh: as of `reproduce`.
+        on_result: called with each as it is done.
+    """
+
+    def results() -> Iterator[FigureResult]:
+        with stage(f"comparing {len(figure_names())} figures and tables", len(figure_names())) as advance:
+            for name in figure_names():
+                result = reproduce(name, options, fresh)
+                advance(1)
+                if on_result:
+                    on_result(result)
+                yield result
+
+    return list(results())
+
+
+def _read(path: Path) -> FigureResult | None:
+    """A kept result, or None if there is none or its file is damaged."""
+    try:
+        return FigureResult.from_dict(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _write(path: Path, result: FigureResult) -> None:
+    """Keep a result; its file appears under its name when it is complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(result.to_dict()), "utf-8")
+    part.replace(path)
+
+
+@cache
+def program_version() -> str:
+    """Hash of the code and data that a comparison can depend on."""
+    folders = [*(Path(room.__file__ or "").parent for room in (formats, workloads, sim)), OWN]
+    folders += [OWN.parent / name for name in NEIGHBOURS]
+    files = (path for folder in folders for path in ([folder] if folder.is_file() else sorted(folder.rglob("*"))))
+    kept = [path.read_bytes() for path in files if path.suffix in (".py", ".yaml", ".csv", ".json")]
+    return hashlib.sha256(b"".join(kept)).hexdigest()
