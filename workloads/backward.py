@@ -95,7 +95,7 @@ class _Block:
         turned, values = np.split(heads, [shape.heads + shape.kv_heads], axis=1)
         turn_back: Pullback = lambda gradient: gradient  # noqa: E731
         if self._model.rope_theta is not None:
-            table = operators.rope_table(len(qkv), shape.head_dim, self._model.rope_theta)
+            table = operators.rope_table(len(qkv), shape.head_dim, self._model.rope_theta, self._model.rope_scaling)
             turned, turn_back = pullbacks.rotate(turned, table)
         queries, keys = np.split(turned, [shape.heads], axis=1)
         context, pull = pullbacks.causal_attention(queries, keys, values)

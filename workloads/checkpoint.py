@@ -3,39 +3,52 @@
 from __future__ import annotations
 
 import json
+import math
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..formats import InputError, Int4Weights
-from .decoder import Decoder
+from .decoder import Decoder, require_length
+from .hf_tokenizer import HfTokenizer, read_tokenizer
+from .operators import RopeScaling
+from .packed_int4 import PackedLayout
 from .safetensors_folder import SafetensorsFolder
 from .shapes import ModelShape
-from .weights import DecoderWeights, LayerWeights, Linear, Norm, linear_names
+from .weights import DecoderWeights, FloatArray, FloatWeights, LayerWeights, Linear, Norm, linear_names
 
 OPT_POSITION_OFFSET = 2
 """OPT's table of positions has two rows before that of the first token."""
 
 
-def load_checkpoint(folder: Path | str, group_size: int = 128) -> Decoder:
-    """Load a local checkpoint, its linear layers rounded to INT4 as they are read (symmetric, `Int4Weights.quantize`).
+def load_checkpoint(folder: Path | str, group_size: int | None = 128) -> Decoder:
+    """Load a local checkpoint, its linear layers as INT4, and its tokenizer if the folder has one.
 
-    The whole model is kept: a byte per weight, and four more once it has run. Text needs token ids from elsewhere; the
-    decoder has no tokenizer.
+    The whole model is kept: a byte per weight, and four more once it has run.
 
     Args:
-        folder: holds ``config.json`` (model type llama, mistral or opt) and safetensors files of F32, F16 or BF16.
-        group_size: input channels that share a weight scale.
+        folder: holds ``config.json`` (model type llama, mistral or opt) and safetensors files: F32, F16 or BF16, or
+            linear layers packed by GPTQ or AWQ, which are taken as they are.
+        group_size: input channels that share a weight scale where floats are rounded (symmetric,
+            `Int4Weights.quantize`); None leaves floats as they are.
 
     Raises:
         InputError: a file is missing or damaged, or the model is one that the decoder does not compute.
     """
+    return open_checkpoint(folder, group_size).decoder()
+
+
+def open_checkpoint(folder: Path | str, group_size: int | None = 128) -> Checkpoint:
+    """A local checkpoint whose tensors are read when they are asked for; see `load_checkpoint`."""
     folder = Path(folder)
     config = _read_config(folder)
-    tensors = SafetensorsFolder(folder)
-    reader = _Opt if config["model_type"] == "opt" else _Llama
-    return Decoder(reader(folder, config, tensors, group_size).decoder(), None, tensors.sha256())
+    kind = _Opt if config["model_type"] == "opt" else _Llama
+    return kind(folder, config, group_size)
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -59,40 +72,96 @@ _PLAIN: dict[str, Any] = {
     "hidden_act": "silu",
     "activation_function": "relu",
     "do_layer_norm_before": True,
-    "sliding_window": None,
-    "rope_scaling": None,
-    "quantization_config": None,
+    "_remove_final_layer_norm": False,
 }
 """Options that would change the computation, with the value that it has."""
 
 
-class _Reader:
-    """What both architectures share."""
+class Checkpoint(ABC):
+    """A model in a folder, read piece by piece."""
 
     layer_prefix: ClassVar[str]
+    embedding_name: ClassVar[str]
     names: ClassVar[dict[str, str]]
     """Tensor names of the linear layers and norms, after the layer's prefix."""
 
-    def __init__(self, folder: Path, config: dict[str, Any], tensors: SafetensorsFolder, group_size: int) -> None:
-        self._path = folder / "config.json"
-        self._config, self._tensors, self._group_size = config, tensors, group_size
+    def __init__(self, folder: Path, config: dict[str, Any], group_size: int | None) -> None:
+        self._folder, self._path = folder, folder / "config.json"
+        self._config, self._group_size = config, group_size
         try:
-            self.shape = self._shape(folder.name)
+            self.shape = self._shape(folder.resolve().name)
         except KeyError as missing:
             raise InputError(f"checkpoint: {self._path} lacks {missing}; copy it again") from None
+        packed = config.get("quantization_config")
+        self._layout = PackedLayout.from_config(packed, self._path) if packed else None
+        self._tensors = SafetensorsFolder(folder)
         if config.get("head_dim") not in (None, self.shape.head_dim):
             raise InputError(
                 f"checkpoint: {self._path} has head_dim {config['head_dim']}; "
                 f"the decoder computes only hidden_size / num_attention_heads, {self.shape.head_dim}"
             )
 
-    def _shape(self, name: str) -> ModelShape:
-        raise NotImplementedError
+    @cached_property
+    def sha256(self) -> str:
+        """Of all weight files together."""
+        return self._tensors.sha256()
 
-    def _layers(self) -> list[LayerWeights]:
-        return [self._layer(f"{self.layer_prefix}.{layer}.") for layer in range(self.shape.layers)]
+    @property
+    def stored_dtype(self) -> str:
+        """How the file stores the embedding: ``"F32"``, ``"F16"`` or ``"BF16"``."""
+        return self._tensors.dtype(self.embedding_name)
 
-    def _layer(self, prefix: str) -> LayerWeights:
+    @property
+    def quantization(self) -> str:
+        """Where the INT4 weights come from."""
+        if self._layout is not None:
+            return self._layout.description
+        return "none" if self._group_size is None else f"round to nearest, symmetric, group {self._group_size}"
+
+    def tokenizer(self) -> HfTokenizer | None:
+        """The folder's tokenizer, or None if it has none."""
+        return read_tokenizer(self._folder)
+
+    def decoder(self) -> Decoder:
+        """The whole model."""
+        shape = self.shape
+        layers = [self.layer(layer) for layer in range(shape.layers)]
+        sha256 = f"{self.sha256} {self.quantization}"
+        return Decoder(self._weights(layers, self._embedding()), self.tokenizer(), sha256)
+
+    def one_layer(self, layer: int) -> Decoder:
+        """A decoder of this layer alone, for `Decoder.run` on what `embed` or the layer before gives."""
+        weights = self._weights([self.layer(layer)], np.empty((0, self.shape.hidden), np.float32))
+        return Decoder(replace(weights, shape=replace(self.shape, layers=1)), None, "")
+
+    def embed(self, tokens: NDArray[np.int32]) -> FloatArray:
+        """The residual stream of one sequence before the first layer: float32 ``[tokens, hidden]``.
+
+        Raises:
+            InputError: the sequence is longer than the model can read.
+        """
+        require_length(self.shape, len(tokens))
+        x = self._embedding(tokens)
+        positions = self._positions(np.arange(len(tokens)))
+        return x if positions is None else x + positions
+
+    @abstractmethod
+    def _shape(self, name: str) -> ModelShape: ...
+
+    @abstractmethod
+    def _weights(self, layers: list[LayerWeights], embedding: FloatArray) -> DecoderWeights:
+        """All parameters; without an embedding ``[0, hidden]`` also without what only whole models need."""
+
+    def _positions(self, rows: NDArray[np.intp]) -> FloatArray | None:
+        """Learned position embeddings of these positions, if the model has them."""
+        return None
+
+    def _embedding(self, rows: NDArray[np.int32] | None = None) -> FloatArray:
+        return self._tensors.floats(self.embedding_name, (self.shape.vocabulary, self.shape.hidden), rows)
+
+    def layer(self, layer: int) -> LayerWeights:
+        """The parameters of one layer."""
+        prefix = f"{self.layer_prefix}.{layer}."
         return LayerWeights(
             attention_norm=self._norm(prefix + self.names["attention_norm"]),
             ffn_norm=self._norm(prefix + self.names["ffn_norm"]),
@@ -105,12 +174,17 @@ class _Reader:
         wide = {"k": shape.kv_channels, "v": shape.kv_channels, "gate": shape.ffn, "up": shape.ffn}
         outputs = wide.get(name, shape.hidden)
         tensor = prefix + self.names[name]
-        matrix = self._tensors.floats(f"{tensor}.weight", (outputs, inputs))
         bias = f"{tensor}.bias"
         return Linear(
-            Int4Weights.quantize(np.ascontiguousarray(matrix.T), self._group_size),
+            self._matrix(tensor, (inputs, outputs)),
             self._tensors.floats(bias, (outputs,)) if bias in self._tensors else None,
         )
+
+    def _matrix(self, tensor: str, shape: tuple[int, int]) -> Int4Weights | FloatWeights:
+        if self._layout is not None and f"{tensor}.qweight" in self._tensors:
+            return self._layout.read(self._tensors, tensor, shape)
+        matrix = np.ascontiguousarray(self._tensors.floats(f"{tensor}.weight", shape[::-1]).T)
+        return FloatWeights(matrix) if self._group_size is None else Int4Weights.quantize(matrix, self._group_size)
 
     def _norm(self, name: str) -> Norm:
         size, bias = (self.shape.hidden,), f"{name}.bias"
@@ -118,8 +192,9 @@ class _Reader:
         return Norm(gain, self._tensors.floats(bias, size) if bias in self._tensors else None)
 
 
-class _Llama(_Reader):
+class _Llama(Checkpoint):
     layer_prefix: ClassVar[str] = "model.layers"
+    embedding_name: ClassVar[str] = "model.embed_tokens.weight"
     names: ClassVar[dict[str, str]] = {
         "q": "self_attn.q_proj",
         "k": "self_attn.k_proj",
@@ -144,33 +219,49 @@ class _Llama(_Reader):
             kv_heads=config.get("num_key_value_heads") or config["num_attention_heads"],
             vocabulary=config["vocab_size"],
             gated=True,
-            max_length=config["max_position_embeddings"],
+            # up to the window's length, attention to the window is attention to all
+            max_length=int(min(config["max_position_embeddings"], config.get("sliding_window") or math.inf)),
         )
 
-    def decoder(self) -> DecoderWeights:
+    def _weights(self, layers: list[LayerWeights], embedding: FloatArray) -> DecoderWeights:
+        tied = self._config.get("tie_word_embeddings", False) or not len(embedding)
         table = (self.shape.vocabulary, self.shape.hidden)
-        tied = self._config.get("tie_word_embeddings", False)
+        rope = self._rope()
         return DecoderWeights(
             shape=self.shape,
-            embedding=self._tensors.floats("model.embed_tokens.weight", table),
-            layers=self._layers(),
+            embedding=embedding,
+            layers=layers,
             final_norm=self._norm("model.norm"),
             norm_epsilon=self._config.get("rms_norm_eps", 1e-6),
-            rope_theta=self._rope_theta(),
+            rope_theta=float(rope.get("rope_theta") or self._config.get("rope_theta") or 10000.0),
+            rope_scaling=self._rope_scaling(rope),
             head=None if tied else self._tensors.floats("lm_head.weight", table),
         )
 
-    def _rope_theta(self) -> float:
-        """Of the configuration's own field, or of ``rope_parameters``, where newer ones have it."""
-        parameters: dict[str, Any] = self._config.get("rope_parameters") or {}
-        kind = parameters.get("rope_type", "default")
-        if kind != "default":
-            raise InputError(f"checkpoint: {self._path} has rope_type {kind!r}; the decoder computes only 'default'")
-        return float(parameters.get("rope_theta") or self._config.get("rope_theta") or 10000.0)
+    def _rope(self) -> dict[str, Any]:
+        """``rope_parameters`` of newer configurations, ``rope_scaling`` of older ones."""
+        return self._config.get("rope_parameters") or self._config.get("rope_scaling") or {}
+
+    def _rope_scaling(self, rope: dict[str, Any]) -> RopeScaling | None:
+        kind = rope.get("rope_type") or rope.get("type") or "default"
+        if kind == "default":
+            return None
+        if kind != "llama3":
+            raise InputError(f"checkpoint: {self._path} has rope_type {kind!r}; use a model with default or llama3")
+        try:
+            return RopeScaling(
+                factor=rope["factor"],
+                original_length=rope["original_max_position_embeddings"],
+                low_frequency_factor=rope["low_freq_factor"],
+                high_frequency_factor=rope["high_freq_factor"],
+            )
+        except KeyError as missing:
+            raise InputError(f"checkpoint: {self._path} lacks {missing} of rope_type 'llama3'; copy it again") from None
 
 
-class _Opt(_Reader):
+class _Opt(Checkpoint):
     layer_prefix: ClassVar[str] = "model.decoder.layers"
+    embedding_name: ClassVar[str] = "model.decoder.embed_tokens.weight"
     names: ClassVar[dict[str, str]] = {
         "q": "self_attn.q_proj",
         "k": "self_attn.k_proj",
@@ -184,6 +275,8 @@ class _Opt(_Reader):
 
     def _shape(self, name: str) -> ModelShape:
         config = self._config
+        if config.get("word_embed_proj_dim", config["hidden_size"]) != config["hidden_size"]:
+            raise InputError(f"checkpoint: {self._path} projects its embedding (word_embed_proj_dim); use another OPT")
         return ModelShape(
             name=name,
             family="opt",
@@ -197,14 +290,16 @@ class _Opt(_Reader):
             max_length=config["max_position_embeddings"],
         )
 
-    def decoder(self) -> DecoderWeights:
-        shape = self.shape
-        positions = (shape.max_length + OPT_POSITION_OFFSET, shape.hidden)
+    def _weights(self, layers: list[LayerWeights], embedding: FloatArray) -> DecoderWeights:
         return DecoderWeights(
-            shape=shape,
-            embedding=self._tensors.floats("model.decoder.embed_tokens.weight", (shape.vocabulary, shape.hidden)),
-            layers=self._layers(),
+            shape=self.shape,
+            embedding=embedding,
+            layers=layers,
             final_norm=self._norm("model.decoder.final_layer_norm"),
             norm_epsilon=1e-5,
-            positions=self._tensors.floats("model.decoder.embed_positions.weight", positions)[OPT_POSITION_OFFSET:],
+            positions=self._positions(np.arange(self.shape.max_length)),
         )
+
+    def _positions(self, rows: NDArray[np.intp]) -> FloatArray:
+        table = (self.shape.max_length + OPT_POSITION_OFFSET, self.shape.hidden)
+        return self._tensors.floats("model.decoder.embed_positions.weight", table, rows + OPT_POSITION_OFFSET)

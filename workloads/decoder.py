@@ -14,7 +14,7 @@ from ..formats import InputError, Int4Weights
 from . import operators
 from .precision import MODULES
 from .shapes import ModelShape
-from .tokenizer import Tokenizer
+from .tokenizer import TextTokenizer
 from .weights import DecoderWeights, FloatArray, Linear, Norm
 
 
@@ -50,7 +50,7 @@ class Decoder:
     gives does not depend on its neighbours.
     """
 
-    def __init__(self, weights: DecoderWeights, tokenizer: Tokenizer | None, sha256: str) -> None:
+    def __init__(self, weights: DecoderWeights, tokenizer: TextTokenizer | None, sha256: str) -> None:
         self.shape: ModelShape = weights.shape
         self.sha256 = sha256
         """Of the file the weights came from."""
@@ -60,7 +60,7 @@ class Decoder:
         self._blocks = [_Block(weights, layer) for layer in range(weights.shape.layers)]
 
     @property
-    def tokenizer(self) -> Tokenizer:
+    def tokenizer(self) -> TextTokenizer:
         """The model's tokenizer.
 
         Raises:
@@ -89,7 +89,11 @@ class Decoder:
             tokens: int32 ``[tokens]``, one sequence.
             hook: sees and replaces the inputs of the modules' GeMMs, or computes them.
             layers: blocks to run.
+
+        Raises:
+            InputError: the sequence is longer than the model can read.
         """
+        require_length(self.shape, len(tokens))
         x = self.weights.embedding[tokens]
         if self.weights.positions is not None:
             x += self.weights.positions[: len(tokens)]
@@ -131,6 +135,12 @@ class Decoder:
         return _normalise(x, self.weights.final_norm, self.weights.norm_epsilon)
 
 
+def require_length(shape: ModelShape, tokens: int) -> None:
+    """Raise `InputError` if a model cannot read a sequence of so many tokens."""
+    if tokens > shape.max_length:
+        raise InputError(f"tokens: {tokens} in a sequence; {shape.name} reads {shape.max_length} at most")
+
+
 class _Block:
     """One transformer block with its weights as float32 matrices ``[in, out]``, one per module."""
 
@@ -165,7 +175,7 @@ class _Block:
         heads = qkv.reshape(len(qkv), shape.heads + 2 * shape.kv_heads, shape.head_dim)
         rotated, values = np.split(heads, [shape.heads + shape.kv_heads], axis=1)
         if self._weights.rope_theta is not None:
-            table = operators.rope_table(len(qkv), shape.head_dim, self._weights.rope_theta)
+            table = operators.rope_table(len(qkv), shape.head_dim, self._weights.rope_theta, self._weights.rope_scaling)
             rotated = operators.rotate(rotated, table)
         queries, keys = np.split(rotated, [shape.heads], axis=1)
         return operators.causal_attention(queries, keys, values)

@@ -1,10 +1,11 @@
-"""Decoders with real weights."""
+"""Decoders with real weights, by name or from a checkpoint folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from ..formats import InputError
+from .checkpoint import load_checkpoint
 from .decoder import Decoder
 from .fetch import MODEL_SHA256, data_paths, file_sha256
 from .gguf_file import read_gguf
@@ -14,15 +15,17 @@ FETCHED_MODEL = "SmolLM2-135M"
 
 
 def load_decoder(name: str = "smollm2-135m", path: Path | str | None = None) -> Decoder:
-    """Load a LLaMA-architecture model with Q4_1 weights.
+    """Load a LLaMA-architecture model with Q4_1 weights, or a checkpoint folder (`load_checkpoint`).
 
     Args:
-        name: a model of `model_names`.
+        name: a model of `model_names`, or a Hugging Face checkpoint folder.
         path: a GGUF file of that model; None takes the file that `fetch` brought (SmolLM2-135M only).
 
     Raises:
         InputError: an unknown model, no such file, or a file that is damaged or of another model.
     """
+    if path is None and Path(name).is_dir():
+        return load_checkpoint(name)
     shape = model_shape(name)
     if path is None and shape.name != FETCHED_MODEL:
         raise InputError(

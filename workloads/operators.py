@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,9 +51,34 @@ def relu(x: FloatArray) -> FloatArray:
     return np.maximum(x, 0, out=x)
 
 
-def rope_table(tokens: int, head_dim: int, theta: float) -> tuple[FloatArray, FloatArray]:
+@dataclass(frozen=True, kw_only=True)
+class RopeScaling:
+    """How LLaMA 3.1 stretches its rotary embedding: slow frequencies are divided, fast ones stay, between lies a ramp."""
+
+    factor: float
+    """Of the longer context over the original one."""
+    original_length: int
+    """Tokens of the original context."""
+    low_frequency_factor: float
+    """Frequencies of fewer turns than this in the original context are divided by `factor`."""
+    high_frequency_factor: float
+    """Frequencies of more turns than this stay as they are."""
+
+    def scale(self, frequencies: FloatArray) -> FloatArray:
+        """The frequencies in radians per token, scaled."""
+        turns = self.original_length * frequencies / np.float32(2 * np.pi)
+        span = self.high_frequency_factor - self.low_frequency_factor
+        kept = np.clip((turns - self.low_frequency_factor) / span, 0, 1)
+        return np.multiply(frequencies, kept + (1 - kept) / self.factor, dtype=np.float32)
+
+
+def rope_table(
+    tokens: int, head_dim: int, theta: float, scaling: RopeScaling | None = None
+) -> tuple[FloatArray, FloatArray]:
     """Cosines and sines of the rotary position embedding, each ``[tokens, 1, head_dim / 2]``."""
     frequencies = 1 / theta ** (np.arange(0, head_dim, 2, dtype=np.float32) / head_dim)
+    if scaling is not None:
+        frequencies = scaling.scale(frequencies.astype(np.float32))
     angles = np.arange(tokens, dtype=np.float32)[:, None, None] * frequencies.astype(np.float32)
     return np.cos(angles), np.sin(angles)
 

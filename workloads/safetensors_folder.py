@@ -1,19 +1,28 @@
-"""Tensors of a folder of safetensors files, by name, read one at a time; BF16 included, which NumPy does not know."""
+"""Safetensors files without their library: tensors of a folder by name, one at a time, and files that appear whole.
+
+BF16, which NumPy does not know, is read too. A file is written tensor by tensor, so that a full disk is an error of the
+operating system and the sha256 costs no second reading.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..formats import InputError
 from .fetch import file_sha256
 from .weights import FloatArray
 
-_DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
+_FLOATS = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
+_INTEGERS = {"I32": np.dtype("<i4")}
+_WRITTEN = {"float32": "F32", "float16": "F16", "int8": "I8"}
 
 
 class SafetensorsFolder:
@@ -42,23 +51,84 @@ class SafetensorsFolder:
         """Of all files together."""
         return hashlib.sha256("".join(map(file_sha256, self._files)).encode()).hexdigest()
 
-    def floats(self, name: str, shape: tuple[int, ...]) -> FloatArray:
-        """A tensor as float32.
+    def dtype(self, name: str) -> str:
+        """How the file stores a tensor: ``"F32"``, ``"BF16"``, …
+
+        Raises:
+            InputError: it is missing.
+        """
+        return self._entry(name)[2]["dtype"]
+
+    def floats(self, name: str, shape: tuple[int, ...], rows: NDArray[np.integer] | None = None) -> FloatArray:
+        """A tensor, or some of its rows, as float32.
 
         Raises:
             InputError: it is missing, or of another shape or type.
         """
+        stored = self._map(name, shape, _FLOATS, "floats")
+        values = np.array(stored if rows is None else stored[rows])
+        if self.dtype(name) == "BF16":
+            return (values.astype(np.uint32) << 16).view(np.float32)
+        return values.astype(np.float32, copy=False)
+
+    def integers(self, name: str, shape: tuple[int, ...]) -> NDArray[np.int32]:
+        """A tensor of 32-bit words.
+
+        Raises:
+            InputError: it is missing, or of another shape or type.
+        """
+        return np.array(self._map(name, shape, _INTEGERS, "32-bit integers"))
+
+    def _map(self, name: str, shape: tuple[int, ...], dtypes: dict[str, np.dtype[Any]], kind: str) -> NDArray[Any]:
+        """A tensor where it lies in its file, which is read as far as it is used."""
+        path, start, entry = self._entry(name)
+        if tuple(entry["shape"]) != shape or entry["dtype"] not in dtypes:
+            found = f"{entry['dtype']} {entry['shape']}"
+            raise InputError(f"checkpoint: {self._folder}: {name} is {found}; its config needs {kind} {list(shape)}")
+        offset = start + entry["data_offsets"][0]
+        return np.memmap(path, dtypes[entry["dtype"]], mode="r", offset=offset, shape=shape)
+
+    def _entry(self, name: str) -> tuple[Path, int, dict[str, Any]]:
         if name not in self._entries:
             raise InputError(f"checkpoint: {self._folder} holds no tensor {name!r}; give a complete checkpoint")
-        path, start, entry = self._entries[name]
-        if tuple(entry["shape"]) != shape or entry["dtype"] not in _DTYPES:
-            found = f"{entry['dtype']} {entry['shape']}"
-            raise InputError(f"checkpoint: {self._folder}: {name} is {found}; its config needs floats {list(shape)}")
-        dtype = _DTYPES[entry["dtype"]]
-        values = np.fromfile(path, dtype, int(np.prod(shape)), offset=start + entry["data_offsets"][0]).reshape(shape)
-        if entry["dtype"] == "BF16":
-            return (values.astype(np.uint32) << 16).view(np.float32)
-        return values.astype(np.float32)
+        return self._entries[name]
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> str:
+    """Write float32, float16 and int8 arrays; the file appears under its name when it is complete. Returns its sha256.
+
+    Raises:
+        OSError: it cannot be written, for instance because the disk is full; what was begun is removed.
+    """
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    end = 0
+    for name, values in tensors.items():
+        start, end = end, end + values.nbytes
+        header[name] = {
+            "dtype": _WRITTEN[values.dtype.name],
+            "shape": list(values.shape),
+            "data_offsets": [start, end],
+        }
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    part = path.with_name(path.name + ".part")
+    digest = hashlib.sha256()
+    try:
+        with part.open("wb") as file:
+            for piece in (len(text).to_bytes(8, "little"), text, *map(_bytes, tensors.values())):
+                file.write(piece)
+                digest.update(piece)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+    part.replace(path)
+    return digest.hexdigest()
+
+
+def _bytes(values: NDArray[Any]) -> memoryview:
+    return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).data
 
 
 def _header(path: Path) -> dict[str, tuple[int, dict[str, Any]]]:

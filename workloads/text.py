@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from ..formats import InputError
 from . import brown, wiki
 from .fetch import data_paths
-from .tokenizer import Tokenizer
+from .tokenizer import TextTokenizer
 
 TEXTS = ("wiki", "brown")
-"""The fetched Wikipedia excerpt, and the Brown corpus (fetched where npm is installed)."""
+"""The fetched Wikipedia excerpt, and the Brown corpus (fetched where npm is installed). A path names any text file."""
 
 SPLITS = ("calibration", "heldout")
 """Even articles calibrate, odd ones are held out: blocks of one article are not independent of each other."""
@@ -36,13 +36,13 @@ class TextBlocks:
 
 
 def load_blocks(
-    tokenizer: Tokenizer, text: str = "wiki", split: str = "calibration", tokens: int = 512, blocks: int = 8
+    tokenizer: TextTokenizer, text: str = "wiki", split: str = "calibration", tokens: int = 512, blocks: int = 8
 ) -> TextBlocks:
     """Blocks spread evenly over one split of a text, without overlap.
 
     Args:
         tokenizer: of the model that will read them.
-        text: one of `TEXTS`.
+        text: one of `TEXTS`, or the path of a text file.
         split: ``"calibration"`` or ``"heldout"``.
         tokens: length of a block; the perplexity depends on it, so keep it fixed in a comparison.
         blocks: how many.
@@ -54,17 +54,29 @@ def load_blocks(
 
 
 def read_text(text: str = "wiki", split: str = "calibration") -> str:
-    """The articles of one split, separated by an empty line.
+    """The articles of one split, separated by an empty line; of a file, the first half calibrates, the second is held out.
 
     Raises:
-        InputError: an unknown text or split, or a text that was not fetched.
+        InputError: an unknown text or split, or a text that was not fetched or is not UTF-8.
     """
-    if text not in TEXTS:
-        raise InputError(f"text: {text!r} is unknown; use {' or '.join(TEXTS)}")
     if split not in SPLITS:
         raise InputError(f"split: {split!r} is unknown; use {' or '.join(SPLITS)}")
+    if text not in TEXTS:
+        return _half_of_file(Path(text), split)
     articles = _articles(text)
     return "\n\n".join(articles[SPLITS.index(split) :: len(SPLITS)])
+
+
+def _half_of_file(path: Path, split: str) -> str:
+    """Cut at the space that is nearest to the middle from below."""
+    if not path.is_file():
+        raise InputError(f"text: {str(path)!r} is unknown; use {', '.join(TEXTS)} or the path of a text file")
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"text: {path} is not UTF-8; convert it") from None
+    middle = max(text.rfind(" ", 0, len(text) // 2 + 1), 0)
+    return text[:middle] if split == SPLITS[0] else text[middle:]
 
 
 def _articles(text: str) -> list[str]:

@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cache, cached_property
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 _DIGIT = r"(\p{N})"
 _GPT2_WORD = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+
+
+class TextTokenizer(Protocol):
+    """What a model needs of its tokenizer."""
+
+    def encode(self, text: str) -> NDArray[np.int32]:
+        """Token ids of `text`, without a token of beginning or end: int32 ``[tokens]``."""
+        ...
+
+    def decode(self, ids: Sequence[int] | NDArray[np.integer]) -> str:
+        """The text of token ids."""
+        ...
 
 
 class Tokenizer:

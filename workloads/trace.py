@@ -1,9 +1,9 @@
-"""Captured activations and the weights they meet, in one safetensors file."""
+"""Captured activations and the weights they meet: one safetensors file, or a folder with a file for each layer."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,16 @@ from numpy.typing import NDArray
 
 from ..formats import InputError, Int4Weights
 from .decoder import Decoder
+from .fetch import file_sha256
 from .kernels import FloatArray, to_fp16
 from .precision import MODULES
+from .safetensors_folder import write_safetensors
 from .text import TextBlocks
 from .weights import linear_names
 
 CAPTURE_VERSION = 1
+FOLDER_FILE = "capture.json"
+"""Metadata of a trace that is a folder, and the sha256 of each layer's file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +30,8 @@ class Trace:
     """What entered the GeMMs of some layers, and those GeMMs' weights."""
 
     metadata: Mapping[str, Any]
-    """Keys: model, model_sha256, text_sha256, layers, tokens, linears, weight_group_size, dtype, capture_version."""
+    """Keys: model, model_sha256, text_sha256, layers, tokens, linears, weight_group_size, dtype, capture_version; of a
+    checkpoint also tokenizer_sha256, text, split, blocks, stored_dtype, quantization."""
     tensors: Mapping[str, NDArray[Any]]
 
     def activation(self, layer: int, module: str) -> NDArray[np.float16]:
@@ -63,30 +68,55 @@ class Trace:
         Raises:
             InputError: the file exists.
         """
-        from safetensors.numpy import save_file
-
         path = Path(path)
         if path.exists():
             raise InputError(f"trace: {path} exists and is not overwritten; give another path or remove it")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        save_file(dict(self.tensors), part, metadata={"anda_trace": json.dumps(dict(self.metadata))})
-        part.replace(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.write(path)
+        except OSError as error:
+            raise InputError(
+                f"trace: {path} cannot be written ({error.strerror}); free space or name another"
+            ) from None
+
+    def write(self, path: Path) -> str:
+        """Write or replace a file; its sha256. Raises `OSError` if it cannot be written."""
+        return write_safetensors(path, self.tensors, {"anda_trace": json.dumps(dict(self.metadata))})
 
     @classmethod
     def load(cls, path: Path | str) -> Trace:
-        """Read a file that `save` wrote, all of it, and check it.
+        """Read a file that `save` wrote, all of it, and check it; or open a folder that `capture_checkpoint` wrote.
+
+        Of a folder, a layer is read and checked against its sha256 when one of its tensors is asked for.
 
         Raises:
-            InputError: the file is missing, truncated, no trace, of another version, or holds infinities or NaN.
+            InputError: the file is missing, truncated, no trace, of another version, or holds infinities or NaN; or
+                the folder holds no finished capture.
         """
         path = Path(path)
+        if path.is_dir():
+            return cls._load_folder(path)
         if not path.is_file():
             raise InputError(f"trace: {path} does not exist; capture one with `anda trace capture`")
         metadata, tensors = _read(path)
         trace = cls(metadata, tensors)
         trace._validate(path)
         return trace
+
+    @classmethod
+    def _load_folder(cls, path: Path) -> Trace:
+        file = path / FOLDER_FILE
+        if not file.is_file():
+            raise InputError(f"trace: {path} holds no {FOLDER_FILE}; give a folder of `anda trace capture`")
+        try:
+            record = json.loads(file.read_text("utf-8"))
+            metadata, files = record["metadata"], {int(layer): sha256 for layer, sha256 in record["files"].items()}
+        except (ValueError, KeyError, AttributeError, TypeError):
+            raise InputError(f"trace: {file} is damaged; capture it again with `anda trace capture`") from None
+        if missing := set(metadata["layers"]) - set(files):
+            done = f"{len(files)} of {len(files) + len(missing)} layers"
+            raise InputError(f"trace: {path} holds {done}; run the same `anda trace capture` again to finish it")
+        return cls(metadata, _FolderTensors(path, files))
 
     def _require_layer(self, layer: int) -> None:
         if layer not in self.metadata["layers"]:
@@ -111,6 +141,39 @@ class Trace:
             self.weights(layer, name)
         except InputError as error:
             raise InputError(f"trace: {path}: weights.{layer}.{name}: {error}") from None
+
+
+def layer_file(layer: int) -> str:
+    """The file of a layer in a folder; it is a trace of its own."""
+    return f"layer-{layer:03d}.safetensors"
+
+
+class _FolderTensors(Mapping[str, NDArray[Any]]):
+    """The tensors of all layers, of which those of the layer last used are kept."""
+
+    def __init__(self, folder: Path, files: dict[int, str]) -> None:
+        self._folder, self._files = folder, files
+        self._layer: int | None = None
+        self._tensors: Mapping[str, NDArray[Any]] = {}
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        layer = int(name.split(".")[1])
+        if layer != self._layer:
+            self._tensors, self._layer = self._read(layer), layer
+        return self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for layer in sorted(self._files) for name in self._read(layer))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _read(self, layer: int) -> Mapping[str, NDArray[Any]]:
+        path = self._folder / layer_file(layer)
+        trace = Trace.load(path)
+        if file_sha256(path) != self._files[layer]:
+            raise InputError(f"trace: {path} is not the file that was captured; capture it again")
+        return trace.tensors
 
 
 def capture_trace(decoder: Decoder, blocks: TextBlocks, layers: Sequence[int] = (0, 11, 29), tokens: int = 64) -> Trace:
@@ -141,7 +204,7 @@ def capture_trace(decoder: Decoder, blocks: TextBlocks, layers: Sequence[int] = 
     names = linear_names(decoder.shape)
     weights = {(layer, name): decoder.linear(layer, name) for layer in layers for name in names}
     for (layer, name), weight in weights.items():
-        tensors |= _weight_tensors(f"weights.{layer}.{name}", weight)
+        tensors |= weight_tensors(layer, name, weight)
     metadata = {
         "model": decoder.shape.name,
         "model_sha256": decoder.sha256,
@@ -156,7 +219,9 @@ def capture_trace(decoder: Decoder, blocks: TextBlocks, layers: Sequence[int] = 
     return Trace(metadata, tensors)
 
 
-def _weight_tensors(prefix: str, weights: Int4Weights) -> dict[str, NDArray[Any]]:
+def weight_tensors(layer: int, name: str, weights: Int4Weights) -> dict[str, NDArray[Any]]:
+    """The tensors of a linear layer, under the names that `Trace.weights` looks for."""
+    prefix = f"weights.{layer}.{name}"
     tensors: dict[str, NDArray[Any]] = {f"{prefix}.codes": weights.codes, f"{prefix}.scales": weights.scales}
     if weights.offsets is not None:
         tensors[f"{prefix}.offsets"] = weights.offsets

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import ClassVar
 
 from ..formats import InputError, Int4Weights
 from ..formats.weight_format import PackedWeights
+from .operators import FloatArray, RopeScaling
 from .shapes import ModelShape
 
-FloatArray = NDArray[np.float32]
+__all__ = [
+    "MODULE_LINEARS",
+    "DecoderWeights",
+    "FloatArray",
+    "FloatWeights",
+    "LayerWeights",
+    "Linear",
+    "Norm",
+    "linear_names",
+]
 
 MODULE_LINEARS: dict[str, tuple[str, ...]] = {
     "qkv": ("q", "k", "v"),
@@ -37,11 +45,23 @@ class Norm:
     bias: FloatArray | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class FloatWeights:
+    """A weight matrix that is not quantised: float32 ``[in, out]``."""
+
+    values: FloatArray
+    name: ClassVar[str] = "floating point"
+
+    def dequantize(self) -> FloatArray:
+        """The matrix itself."""
+        return self.values
+
+
 @dataclass(frozen=True)
 class Linear:
     """A linear layer ``x @ weights + bias``; the bias is float32 ``[out]``."""
 
-    weights: Int4Weights | PackedWeights
+    weights: Int4Weights | PackedWeights | FloatWeights
     bias: FloatArray | None = None
 
 
@@ -71,6 +91,7 @@ class DecoderWeights:
     norm_epsilon: float
     rope_theta: float | None = None
     """Base of the rotary position embedding (half-split), or None without one."""
+    rope_scaling: RopeScaling | None = None
     positions: FloatArray | None = None
     """Learned position embeddings ``[positions, hidden]``, the first token's first, or None."""
     head: FloatArray | None = None

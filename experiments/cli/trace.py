@@ -17,27 +17,61 @@ def trace() -> None:
 
 @app.command()
 def capture(
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A new .safetensors file.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE|DIR", help="A new .safetensors file; with --hf a folder.")
+    ],
     model: Annotated[str, typer.Option("--model", help="The model to run.")] = "smollm2-135m",
-    layers: Annotated[str, typer.Option("--layers", metavar="I,J,…", help="Layers to keep.")] = "0,11,29",
-    tokens: Annotated[int, typer.Option("--tokens", help="Tokens to run.")] = 64,
-    text: Annotated[str, typer.Option("--text", help="The text to read.")] = "wiki",
+    hf: Annotated[
+        Path | None, typer.Option("--hf", metavar="DIR", help="A Hugging Face checkpoint instead: LLaMA, Mistral, OPT.")
+    ] = None,
+    layers: Annotated[
+        str | None, typer.Option("--layers", metavar="I,J,…", help="Layers to keep: 0,11,29, or all with --hf.")
+    ] = None,
+    tokens: Annotated[int, typer.Option("--tokens", help="Tokens to run; with --hf, of a block.")] = 64,
+    blocks: Annotated[int, typer.Option("--blocks", help="Blocks to run, with --hf.")] = 1,
+    group_size: Annotated[int, typer.Option("--group-size", help="Weights that share a scale, with --hf.")] = 128,
+    text: Annotated[str, typer.Option("--text", help="wiki, brown or a text file.")] = "wiki",
     split: Annotated[str, typer.Option("--split", help="calibration or heldout.")] = "calibration",
 ) -> None:
-    """Run a model on real text and save the FP16 activations that enter qkv, o, u and d, with the weights."""
+    """Run a model on real text and save the FP16 activations that enter qkv, o, u and d, with the INT4 weights.
+
+    With --hf, layer by layer into a folder: the model never lies in memory, and a capture that was interrupted goes on
+    when the same command runs again.
+    """
     from ...workloads import capture_trace, load_blocks, load_decoder
 
-    kept = _layers(layers)
+    kept = None if layers is None else _layers(layers)
+    if hf is not None:
+        _capture_checkpoint(hf, out, (text, split, tokens, blocks), kept, group_size)
+        return
     require_new_file("out", out)
     decoder = load_decoder(model)
-    blocks = load_blocks(decoder.tokenizer, text, split, tokens=max(tokens, 2), blocks=1)
-    capture_trace(decoder, blocks, layers=kept, tokens=tokens).save(out)
+    read = load_blocks(decoder.tokenizer, text, split, tokens=max(tokens, 2), blocks=1)
+    capture_trace(decoder, read, layers=kept or (0, 11, 29), tokens=tokens).save(out)
     note(f"wrote {out} ({out.stat().st_size / 2**20:.1f} MiB)")
+
+
+def _capture_checkpoint(
+    folder: Path, out: Path, read: tuple[str, str, int, int], layers: list[int] | None, group_size: int
+) -> None:
+    from ...workloads.capture import CaptureText, capture_checkpoint
+
+    text, split, tokens, blocks = read
+    capture_checkpoint(
+        folder,
+        out,
+        CaptureText(text=text, split=split, tokens=tokens, blocks=blocks),
+        layers=layers,
+        group_size=group_size,
+        progress=lambda done, last: note(f"layer {done} of {last}"),
+    )
+    size = sum(path.stat().st_size for path in out.iterdir())
+    note(f"wrote {out} ({size / 2**20:.1f} MiB)")
 
 
 @app.command()
 def info(
-    file: Annotated[Path, typer.Argument(help="A captured trace.")],
+    file: Annotated[Path, typer.Argument(help="A captured trace: a file or a folder.")],
     json: JsonOption = None,
 ) -> None:
     """Show what a trace holds: where it comes from, shapes, ranges, and how exponents spread inside groups."""

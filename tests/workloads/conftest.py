@@ -1,6 +1,13 @@
+"""Makes the helper modules of this folder importable; the real model."""
+
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from anda_codesign.workloads import Decoder, load_decoder
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture

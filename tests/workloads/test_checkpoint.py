@@ -164,8 +164,21 @@ def test_missing_weights(tmp_path: Path):
     [
         ({"model_type": "gemma"}, "has model type 'gemma'; use llama, mistral or opt"),
         ({"hidden_act": "gelu"}, "has hidden_act 'gelu'; the decoder computes only 'silu'"),
-        ({"sliding_window": 4096}, "has sliding_window 4096; the decoder computes only None"),
-        ({"rope_scaling": {"factor": 8}}, "has rope_scaling {'factor': 8}; the decoder computes only None"),
+        ({"rope_scaling": {"type": "yarn"}}, "has rope_type 'yarn'; use a model with default or llama3"),
+        ({"rope_scaling": {"rope_type": "llama3"}}, "lacks 'factor' of rope_type 'llama3'; copy it again"),
+        ({"quantization_config": {"quant_method": "hqq"}}, "is quantised by 'hqq'; use gptq or awq, or floats"),
+        (
+            {"quantization_config": {"quant_method": "gptq", "bits": 3}},
+            "has bits 3 of gptq; only 4 is read",
+        ),
+        (
+            {"quantization_config": {"quant_method": "awq", "version": "gemv"}},
+            "has version 'gemv' of awq; only 'gemm' is read",
+        ),
+        (
+            {"quantization_config": {"quant_method": "gptq", "checkpoint_format": "marlin"}},
+            "has checkpoint_format 'marlin'; use gptq or gptq_v2",
+        ),
         (
             {"head_dim": 64},
             "has head_dim 64; the decoder computes only hidden_size / num_attention_heads, 32",
@@ -178,9 +191,38 @@ def test_models_that_the_decoder_does_not_compute(changes: dict[str, Any], messa
 
 
 def test_scaled_rotary_embedding(tmp_path: Path):
-    folder = write(tmp_path, LLAMA_CONFIG | {"rope_parameters": {"rope_type": "llama3"}}, llama_tensors())
-    message = "has rope_type 'llama3'; the decoder computes only 'default'"
-    rejects(folder, f"checkpoint: {folder}/config.json {message}")
+    """The published formula of LLaMA 3.1, one frequency at a time."""
+    rope = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+    rope |= {"original_max_position_embeddings": 64, "rope_theta": 10000.0}
+    weights = load_checkpoint(write(tmp_path, LLAMA_CONFIG | {"rope_parameters": rope}, llama_tensors())).weights
+    plain = 10000.0 ** -(np.arange(0, 32, 2) / 32)
+    expected = []
+    for frequency in plain:
+        wavelength = 2 * np.pi / frequency
+        if wavelength < 64 / 4:
+            expected.append(frequency)
+        elif wavelength > 64 / 1:
+            expected.append(frequency / 8)
+        else:
+            smooth = (64 / wavelength - 1) / (4 - 1)
+            expected.append((1 - smooth) * frequency / 8 + smooth * frequency)
+    assert weights.rope_scaling is not None
+    np.testing.assert_allclose(weights.rope_scaling.scale(plain.astype(np.float32)), expected, rtol=1e-6)
+    assert len(set(np.array(expected) / plain)) > 2
+
+
+def test_a_window_limits_the_length(tmp_path: Path):
+    loaded = load_checkpoint(write(tmp_path, LLAMA_CONFIG | {"sliding_window": 16}, llama_tensors()))
+    assert loaded.logits(TOKENS[:16]).shape == (16, 256)
+    with pytest.raises(InputError, match=f"^tokens: 20 in a sequence; {tmp_path.name} reads 16 at most$"):
+        loaded.logits(TOKENS)
+
+
+def test_weights_as_they_are(tmp_path: Path):
+    loaded = load_checkpoint(write(tmp_path, LLAMA_CONFIG, llama_tensors()), group_size=None)
+    np.testing.assert_array_equal(loaded.logits(TOKENS), LLAMA.logits(TOKENS))
+    with pytest.raises(InputError, match=r"^weights: q of layer 0 is in floating point; this needs INT4 weights$"):
+        loaded.linear(0, "q")
 
 
 @pytest.mark.parametrize(("text", "message"), [("{", "is no model configuration"), ("[]", "is no model configuration")])

@@ -50,7 +50,7 @@ def test_bad_sizes(tokens: int, blocks: int, message: str):
 
 
 def test_unknown_text():
-    with pytest.raises(InputError, match=r"^text: 'wikitext2' is unknown; use wiki or brown$"):
+    with pytest.raises(InputError, match=r"^text: 'wikitext2' is unknown; use wiki, brown or the path of a text file$"):
         load_blocks(TOKENIZER, text="wikitext2")
 
 

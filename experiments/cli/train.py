@@ -1,0 +1,28 @@
+"""`anda train-opt`: a small model of the OPT architecture."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .output import note
+
+
+def train_opt(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")],
+    steps: Annotated[int, typer.Option("--steps", help="Training steps; 1000 take ten minutes on one core.")] = 1000,
+    seed: Annotated[int, typer.Option("--seed", help="Decides weights and batches.")] = 0,
+) -> None:
+    """Train a small OPT-architecture model on the calibration articles, since no package carries OPT weights.
+
+    The folder then serves as --model. Needs the extra hf (torch, transformers).
+    """
+    from ...workloads.opt_training import OptTraining, train_opt
+    from ..progress import stage
+
+    training = OptTraining(steps=steps, seed=seed)
+    with stage(f"train an OPT of {training.layers} layers for {steps} steps", steps) as advance:
+        record = train_opt(out, training, progress=lambda *_: advance(1))
+    for text, perplexity in record["heldout_perplexity"].items():
+        print(f"Perplexity {perplexity:.1f} on held-out {text} ({record['heldout_tokens']} tokens).")
+    note(f"wrote {out} ({record['parameters'] / 1e6:.2f} million parameters); use it as --model {out}")
