@@ -1,0 +1,1 @@
+"""Synthesis of the circuits: area, timing and power from a gate netlist."""

@@ -1,0 +1,127 @@
+"""From a circuit to a gate netlist: Yosys and ABC, in a process of their own."""
+
+import hashlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from amaranth.lib import wiring
+
+from ...formats import InputError
+from ...workloads.fetch import cache_dir
+from ..build import TOP, require_simulator, yosys
+from ..library import to_rtlil
+from .cells import Cell, CellLibrary
+from .netlist import Netlist, read_netlist
+
+Effort = Literal["area", "speed"]
+
+OUTPUT_LOAD_PINS = 4
+"""What an output drives: this many inputs of the library's smallest buffer."""
+
+_SCRIPTS: Mapping[Effort, str] = {
+    # Yosys' own script for a library with constraints
+    "area": "",
+    # the same preparation, mapped for delay
+    "speed": "-script +strash;ifraig;scorr;dc2;dch,-f;map,-B,0.9;topo;buffer,-c;upsize,{D};dnsize,{D};stime,-p",
+}
+
+
+def is_usable(cell: Cell, library: CellLibrary) -> bool:
+    """Whether mapping may use a cell: no latch, and none that the library's users leave out."""
+    return cell.kind != "latch" and not any(fnmatch(cell.name, pattern) for pattern in dont_use(library.name))
+
+
+def dont_use(library: str) -> Sequence[str]:
+    """Patterns of cells that mapping leaves out, by the library's name."""
+    return [pattern for name, patterns in _dont_use().items() if fnmatch(library, name) for pattern in patterns]
+
+
+@cache
+def _dont_use() -> dict[str, list[str]]:
+    data = yaml.safe_load(Path(__file__).with_name("dont_use.yaml").read_text("utf-8"))
+    return {name: entry["cells"] for name, entry in data.items()}
+
+
+def buffer_cell(library: CellLibrary) -> Cell:
+    """The smallest usable buffer, which stands for what drives inputs and loads outputs.
+
+    Raises
+    ------
+    InputError
+        The library lacks buffers, inverters, logic or flip-flops.
+    """
+    usable = [cell for cell in map(library.cell, library.cell_names) if is_usable(cell, library)]
+    kinds = {cell.kind for cell in usable}
+    for kind in ("flip-flop", "inverter or buffer", "logic"):
+        if kind not in kinds:
+            raise InputError(f"liberty: {library.name} has no usable {kind}; give all files of the library")
+    buffers = [c for c in usable if len(c.outputs) == 1 and (f := c.outputs[0].function) and f.table == (False, True)]
+    if not buffers:
+        raise InputError(f"liberty: {library.name} has no usable buffer; give all files of the library")
+    return min(buffers, key=lambda cell: (cell.area_um2, cell.name))
+
+
+def output_load_ff(library: CellLibrary) -> float:
+    """What each output of a netlist drives, in fF."""
+    inputs = [pin for pin in buffer_cell(library).pins.values() if pin.is_input]
+    return OUTPUT_LOAD_PINS * inputs[0].mean_capacitance
+
+
+def map_design(design: wiring.Component, library: CellLibrary, clock_ps: float, effort: Effort) -> Netlist:
+    """The circuit as a flat netlist of the library's cells, from the cache or made now.
+
+    Raises
+    ------
+    InputError
+        Yosys is missing, the library lacks a class of cells, or part of the circuit has no counterpart in it.
+    """
+    require_simulator("cxxrtl")
+    constraints = (
+        f"set_driving_cell {buffer_cell(library).name}\nset_load {output_load_ff(library):.6g} [all_outputs]\n"
+    )
+    commands = _commands(library, clock_ps, effort)
+    rtlil = "\n".join(to_rtlil(design, TOP).values())
+    recipe = "\0".join([version("pyosys"), *commands, constraints, rtlil, library_hash(library)])
+    path = cache_dir() / "netlists" / f"{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.json"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+            folder = Path(scratch)
+            (folder / "circuit.il").write_text(rtlil)
+            (folder / "constraints").write_text(constraints)
+            yosys(commands, folder)
+            (folder / "netlist.json").replace(path)
+    return read_netlist(path, TOP, library)
+
+
+def _commands(library: CellLibrary, clock_ps: float, effort: Effort) -> list[str]:
+    latches = [name for name in library.cell_names if library.cell(name).kind == "latch"]
+    files = " ".join(f"-liberty {file.absolute()}" for file in library.files)
+    excluded = " ".join(f"-dont_use {name}" for name in [*dont_use(library.name), *latches])
+    return [
+        "read_rtlil circuit.il",
+        f"synth -flatten -top {TOP}",
+        "opt -purge",
+        f"dfflibmap {files} {excluded}",
+        "opt",
+        f"abc -D {clock_ps:g} -constr constraints {_SCRIPTS[effort]} {files} {excluded}",
+        "opt_clean -purge",
+        "write_json netlist.json",
+    ]
+
+
+@cache
+def _file_hash(path: Path, modified_ns: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def library_hash(library: CellLibrary) -> str:
+    """SHA-256 of the hashes of the library's files."""
+    hashes = [_file_hash(path, path.stat().st_mtime_ns) for path in library.files]
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
