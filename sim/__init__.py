@@ -3,6 +3,7 @@
 from .architecture import Architecture, architecture_names, load_architecture
 from .explain import Explained, explain
 from .gemm_text import parse_gemm
+from .limits import not_modelled
 from .model import ModelResult, simulate_model
 from .result import Energy, GemmRun, SimulationResult
 from .simulate import simulate
@@ -24,6 +25,7 @@ __all__ = [
     "load_architecture",
     "load_technology",
     "load_weights",
+    "not_modelled",
     "parse_gemm",
     "simulate",
     "simulate_model",

@@ -1,43 +1,106 @@
-"""Pictures of results: where energy and cycles go, and the roofline. Matplotlib is imported when one is drawn."""
+"""Pictures of results: where energy and cycles go, and the roofline. Matplotlib is imported when one is drawn.
+
+Colours are those of Okabe and Ito; markers and hatches differ too, so that nothing is lost in greyscale.
+"""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .model import ModelResult
 from .result import GemmRun, SimulationResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PARTS = ("compute", "sram", "dram")
+Result = SimulationResult | ModelResult
+
+PARTS = {"compute": ("#000000", ""), "sram": ("#56b4e9", "///"), "dram": ("#f0e442", "...")}
+COLORS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442", "#999999", "#000000", "#777777")
+MARKERS = "os^Dv"
+LINES = ("-", "--", "-.", ":")
 
 
-def energy_figure(results: Sequence[SimulationResult]) -> "Figure":
+def overview_figure(results: Sequence[Result]) -> "Figure":
+    """Energy, cycles and roofline of one or several results, side by side."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(15, 4.6), layout="constrained")
+    energy, cycles, roofline = figure.subplots(1, 3)
+    draw_energy(energy, results)
+    draw_cycles(cycles, results)
+    draw_roofline(roofline, results)
+    return figure
+
+
+def energy_figure(results: Sequence[Result]) -> "Figure":
     """Stacked bars of compute, SRAM and DRAM energy in joules, one bar for each result."""
-    figure, axes = _figure("energy [J]")
+    figure, axes = _figure()
+    draw_energy(axes, results)
+    return figure
+
+
+def cycle_figure(results: Sequence[Result]) -> "Figure":
+    """Stacked bars of the cycles of each part, one bar for each result; hatched where the array waits."""
+    figure, axes = _figure()
+    draw_cycles(axes, results)
+    return figure
+
+
+def roofline_figure(result: Result) -> "Figure":
+    """The GeMMs of a result under the roof of its machine, both axes logarithmic."""
+    figure, axes = _figure()
+    draw_roofline(axes, [result])
+    return figure
+
+
+def draw_energy(axes: "Axes", results: Sequence[Result]) -> None:
+    """See `energy_figure`."""
     names = _labels(results)
     bottom = [0.0] * len(results)
-    for part in PARTS:
+    for part, (color, hatch) in PARTS.items():
         joules = [getattr(result.energy_pj, part) / 1e12 for result in results]
-        axes.bar(names, joules, bottom=bottom, label=part)
+        axes.bar(names, joules, bottom=bottom, label=part, color=color, hatch=hatch, edgecolor="white", width=0.6)
         bottom = [below + value for below, value in zip(bottom, joules, strict=True)]
-    axes.legend()
-    return figure
+    axes.set_ylabel("energy [J]")
+    _finish_bars(axes, len(results))
 
 
-def cycle_figure(results: Sequence[SimulationResult]) -> "Figure":
-    """Stacked bars of the cycles of each module, one bar for each result; hatched where the array does not work."""
-    figure, axes = _figure("cycles")
+def draw_cycles(axes: "Axes", results: Sequence[Result]) -> None:
+    """See `cycle_figure`."""
+    names = list(dict.fromkeys(part for result in results for part, _, _ in _cycle_parts(result)))
     for name, result in zip(_labels(results), results, strict=True):
         bottom = 0
-        for index, run in enumerate(result.runs):
-            working, waiting = (run.gemm.repeat * c for c in (run.array_cycles, run.cycles - run.array_cycles))
-            color, label = f"C{index}", run.gemm.module if result is results[0] else None
-            axes.bar(name, working, bottom=bottom, color=color, label=label)
-            axes.bar(name, waiting, bottom=bottom + working, color=color, hatch="//")
+        for part, working, waiting in _cycle_parts(result):
+            color = COLORS[names.index(part) % len(COLORS)]
+            label = part if result is results[0] else None
+            axes.bar(name, working, bottom=bottom, color=color, label=label, edgecolor="white", width=0.6)
+            axes.bar(name, waiting, bottom=bottom + working, color=color, hatch="//", edgecolor="white", width=0.6)
             bottom += working + waiting
-    axes.legend()
-    return figure
+    axes.set_ylabel("cycles (hatched: waiting)")
+    _finish_bars(axes, len(results))
+
+
+def draw_roofline(axes: "Axes", results: Sequence[Result]) -> None:
+    """See `roofline_figure`; with several results, each with its own roof."""
+    points = [[roofline_point(run, r.machine.clock_hz) for run in _gemms(r).runs] for r in results]
+    roofs = [roof(_gemms(result)) for result in results]
+    ridges = [peak / bandwidth for bandwidth, peak in roofs]
+    places = [*ridges, *(x for of_result in points for x, _ in of_result)]
+    span = [min(places) / 4, max(places) * 4]
+    for index, result in enumerate(results):
+        (bandwidth, peak), ridge, color = roofs[index], ridges[index], COLORS[index % len(COLORS)]
+        xs = sorted([*span, ridge])
+        label = result.architecture if len(results) > 1 else None
+        heights = [min(peak, x * bandwidth) for x in xs]
+        axes.loglog(xs, heights, color=color, linestyle=LINES[index % len(LINES)], label=label)
+        for marker, run, (intensity, rate) in zip(MARKERS * 4, _gemms(result).runs, points[index], strict=False):
+            label = run.gemm.module if index == 0 else None
+            axes.plot(intensity, rate, marker, color=color, markerfacecolor="white", label=label)
+    axes.set_xlabel("multiply-accumulates per DRAM byte")
+    axes.set_ylabel("multiply-accumulates per second")
+    axes.set_title(", ".join(dict.fromkeys(f"level {_gemms(result).level}" for result in results)))
+    axes.legend(frameon=False)
 
 
 def roofline_point(run: GemmRun, clock_hz: float) -> tuple[float, float]:
@@ -53,36 +116,40 @@ def roof(result: SimulationResult) -> tuple[float, float]:
     return result.costs.dram_bits_per_cycle / 8 * clock_hz, macs_per_cycle * clock_hz
 
 
-def roofline_figure(result: SimulationResult) -> "Figure":
-    """The GeMMs of a result under the roof of its machine, both axes logarithmic."""
-    figure, axes = _figure("multiply-accumulates per second")
-    bandwidth, peak = roof(result)
-    points = [roofline_point(run, result.machine.clock_hz) for run in result.runs]
-    ridge = peak / bandwidth
-    span = [min(ridge, *(x for x, _ in points)) / 4, max(ridge, *(x for x, _ in points)) * 4]
-    axes.loglog(sorted([*span, ridge]), [min(peak, x * bandwidth) for x in sorted([*span, ridge])], color="black")
-    for run, (intensity, rate) in zip(result.runs, points, strict=True):
-        axes.plot(intensity, rate, "o", label=run.gemm.module)
-    axes.set_xlabel("multiply-accumulates per DRAM byte")
-    axes.set_title(f"{result.architecture}, {result.level}")
-    axes.legend()
-    return figure
+def _gemms(result: Result) -> SimulationResult:
+    return result.gemms if isinstance(result, ModelResult) else result
 
 
-def _labels(results: Sequence[SimulationResult]) -> list[str]:
+def _cycle_parts(result: Result) -> list[tuple[str, int, int]]:
+    """Name, working and waiting cycles of each part, from the bottom up."""
+    runs = [
+        (run.gemm.module, run.array_cycles * run.gemm.repeat, (run.cycles - run.array_cycles) * run.gemm.repeat)
+        for run in _gemms(result).runs
+    ]
+    others = result.other_rows if isinstance(result, ModelResult) else ()
+    return [*runs, *((row.name, row.cycles, 0) for row in others)]
+
+
+def _labels(results: Sequence[Result]) -> list[str]:
     """A bar's name: the architecture, and the precision where it is not the machine's own."""
     return [
-        f"{r.architecture}\n{r.precision}"
+        f"{r.architecture}\n{_gemms(r).precision}"
         if r.machine.processing_element.mantissa_bits == "variable"
         else r.architecture
         for r in results
     ]
 
 
-def _figure(ylabel: str) -> "tuple[Figure, Axes]":
+def _finish_bars(axes: "Axes", bars: int) -> None:
+    """Room for the legend beside the bars, however few they are."""
+    axes.set_xlim(-0.6, bars - 0.4 + 0.45 * max(bars, 2))
+    axes.legend(frameon=False, loc="upper right", reverse=True)
+    if bars > 3:
+        axes.tick_params("x", labelsize=8)
+
+
+def _figure() -> "tuple[Figure, Axes]":
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_ylabel(ylabel)
-    return figure, axes
+    return figure, figure.add_subplot()

@@ -14,9 +14,13 @@ TYPES = {
     "model": str,
     "phase": str,
     "tokens": int,
+    "context": int,
+    "batch": int,
+    "memory": str,
     "arch": str,
     "precision": list,
     "technology": str,
+    "weights": str,
     "cycles": int,
     "seconds": float,
     "macs": int,
@@ -27,6 +31,7 @@ TYPES = {
     "area_mm2": float,
     "level": str,
     "gemms": list,
+    "not_modelled": list,
 }
 WIDTHS = {"figna": 13, "figna-m11": 11, "figna-m8": 8}
 """Mantissa bits of the architectures whose width is fixed below 16."""
@@ -115,3 +120,99 @@ def test_a_new_json_file(anda: Run, record: Run, tmp_path: Any):
     answer = anda("simulate", "--model", "OPT-125M", "--m", 7, "--json", path)
     assert answer == (0, "", "")
     assert json.loads(path.read_text()) == record("--model OPT-125M --m 7")
+
+
+WHOLE = "--model OPT-125M --m 7 --tokens 16 --whole"
+
+
+@pytest.mark.parametrize("level", ["closed", "events"])
+def test_a_whole_model(record: Run, level: str):
+    result = record(f"{WHOLE} --level {level}")
+    alone = record(f"--model OPT-125M --m 7 --tokens 16 --level {level}")
+    assert result["cycles"] == sum(part["cycles"] for part in result["parts"]) > alone["cycles"]
+    assert result["dram_bytes"] == sum(part["dram_bytes"] for part in result["parts"])
+    assert result["sram_bytes"] == sum(part["sram_bytes"] for part in result["parts"])
+    assert result["energy_pj"]["total"] == pytest.approx(sum(part["energy_pj"]["total"] for part in result["parts"]))
+    macs = {
+        kind: sum(p["operations"] for p in result["parts"] if p["kind"] == kind) for kind in ("fp-int", "attention")
+    }
+    assert result["fp_int_share"] == pytest.approx(macs["fp-int"] / sum(macs.values()))
+    assert macs["fp-int"] == alone["macs"]
+    assert result["macs"] == sum(macs.values())
+    assert result["gemms"] == alone["gemms"]
+    assert result["area_mm2"] == alone["area_mm2"]
+
+
+def test_options_of_a_whole_model(record: Run):
+    plain = record(WHOLE)
+    assert record(f"{WHOLE} --kv-cache anda:5")["dram_bytes"] < plain["dram_bytes"]
+    assert record(f"{WHOLE} --vector-unit integer")["cycles"] > plain["cycles"]
+    assert record(f"{WHOLE} --context 200")["macs"] > plain["macs"]
+    assert record(f"{WHOLE} --batch 3")["macs"] == 3 * plain["macs"]
+    assert record(f"{WHOLE} --weights spqr-3")["weights"] == "spqr-3"
+
+
+def test_a_memory_with_rows(record: Run):
+    flat, rows = (record(f"--gemm 64x512x512 --m 7 --level events --memory {memory}") for memory in ("flat", "hbm2"))
+    assert (flat["memory"], rows["memory"]) == ("flat", "hbm2")
+    assert rows["cycles"] > flat["cycles"]
+    assert flat["gemms"][0]["row_hit_rate"] is None
+    assert 0.5 < rows["gemms"][0]["row_hit_rate"] < 1
+    assert 0 < rows["gemms"][0]["dram_utilisation"] < 1
+
+
+def test_several_architectures(anda: Run, record: Run):
+    options = "--gemm 64x512x512 --m 7"
+    answer = anda("simulate", *options.split(), "--arch", "fp-fp, anda", "--json", "-")
+    assert answer.status == 0
+    both = json.loads(answer.out)
+    assert [r["arch"] for r in both] == ["fp-fp", "anda"]
+    assert both[1] == record(options)
+    table = anda("simulate", *options.split(), "--arch", "fp-fp,anda").out
+    assert f"{both[0]['cycles'] / both[1]['cycles']:.2f}" in table
+    assert "speedup and energy gain over fp-fp" in table
+
+
+def test_a_timeline_and_a_picture(anda: Run, tmp_path: Any):
+    trace, picture = tmp_path / "trace.json", tmp_path / "picture.png"
+    answer = anda(
+        "simulate", "--gemm", "64x512x512", "--m", 7, "--level", "events", "--timeline", trace, "--plot", picture
+    )
+    assert answer.status == 0
+    events = json.loads(trace.read_text())["traceEvents"]
+    assert {"X", "C", "M"} == {event["ph"] for event in events}
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_not_modelled_is_said(anda: Run, record: Run):
+    limits = record("--gemm 64x512x512 --m 7")["not_modelled"]
+    assert "Not modelled: " + "; ".join(limits) in anda("simulate", "--gemm", "64x512x512", "--m", 7).out
+    whole, rows = record(WHOLE), record("--gemm 64x512x512 --m 7 --level events --memory hbm2")
+    attention, dram = "attention and vector unit (whole models have them)", "DRAM rows"
+    assert attention in limits
+    assert attention not in whole["not_modelled"]
+    assert any(line.startswith(dram) for line in limits)
+    assert not any(line.startswith(dram) for line in rows["not_modelled"])
+
+
+@pytest.mark.parametrize("options", ["--gemm 64x512x512 --m 7", WHOLE, f"{WHOLE} --level events --phase decode"])
+def test_explain_adds_up(anda: Run, record: Run, options: str):
+    answer = anda("explain", *options.split(), "--json", "-")
+    assert (answer.status, answer.err) == (0, "")
+    document, result = json.loads(answer.out), record(options)
+    assert document["not_modelled"] == result["not_modelled"]
+    sums: dict[str, float] = {}
+    for row in document["rows"]:
+        assert row["total"] == pytest.approx(row["count"] * row["unit"])
+        assert row["source"]
+        sums[row["quantity"]] = sums.get(row["quantity"], 0) + row["total"]
+    assert sums["cycles"] == result["cycles"]
+    assert sums["energy"] == pytest.approx(result["energy_pj"]["total"])
+    assert sums["area"] == pytest.approx(result["area_mm2"])
+    assert sums["traffic"] == pytest.approx(result["dram_bytes"], rel=1e-3)
+
+
+def test_explain_for_a_person(anda: Run):
+    out = anda("explain", "--gemm", "64x512x512", "--m", 7).out
+    for text in ("cycles of 64x512x512 on anda", "tiles of the array", "pJ/bit", "Table III", "Not modelled: "):
+        assert text in out

@@ -1,0 +1,25 @@
+"""What a result leaves out, in one line each; reports print them."""
+
+from .model import ModelResult
+from .result import SimulationResult
+
+
+def not_modelled(result: SimulationResult | ModelResult) -> list[str]:
+    """What the machine that would really be built does besides, and this result does not count."""
+    whole = isinstance(result, ModelResult)
+    gemms = result.gemms if whole else result
+    limits = ["embedding, language-model head and sampling"]
+    if not whole:
+        limits.append("attention and vector unit (whole models have them)")
+    if gemms.level == "closed":
+        limits.append("waiting: loads, work and stores overlap perfectly beyond the first load and the last store")
+    else:
+        limits.append("overlap between one GeMM and the next")
+    if gemms.level == "closed" or all(run.report and run.report.dram.row_hits is None for run in gemms.runs):
+        limits.append("DRAM rows, banks, refresh and turnaround (memory hbm2 at level events has them)")
+    if gemms.process.sram is None:
+        limits.append("leakage apart from the published mean powers")
+    limits.append("energy of a waiting array; voltage, temperature and process corners other than the technology's")
+    if any(run.problem.sparse_products for run in gemms.runs):
+        limits.append("sparse weights that are spread unevenly over the output channels")
+    return limits
