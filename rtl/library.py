@@ -6,7 +6,6 @@ Amaranth writes a module per instance, so that an array of 256 equal elements is
 """
 
 import re
-from collections.abc import Callable
 
 from amaranth.back import rtlil
 from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
@@ -17,18 +16,17 @@ from amaranth.lib.wiring import Flow
 class Library:
     """The elements of a design, passed through elaboration as Amaranth's `platform`.
 
-    `modules` holds their text, written by `convert`: `amaranth.back.rtlil.convert`, or that of Verilog.
+    `modules` holds their text.
     """
 
-    def __init__(self, convert: Callable[..., str] = rtlil.convert) -> None:
+    def __init__(self) -> None:
         self.modules: dict[str, str] = {}
-        self.convert = convert
 
     def instance(self, key: str, component: wiring.Component) -> Instance:
         """An instance of the module `key`, which is written when it is first placed."""
         if key not in self.modules:
             self.modules[key] = ""  # taken, before elements within this one are written
-            self.modules[key] = self.convert(component, name=key, platform=self, emit_src=False)
+            self.modules[key] = rtlil.convert(component, name=key, platform=self, emit_src=False)
         ports: dict[str, Value] = {}
         for path, member, value in component.signature.flatten(component):
             direction = "i" if member.flow == Flow.In else "o"
@@ -48,11 +46,6 @@ def place(m: Module, name: str, key: str, component: wiring.Component, platform:
 
 def to_rtlil(design: wiring.Component, name: str) -> dict[str, str]:
     """RTLIL of a design, by module: the repeated elements, then the top module `name`."""
-    return write_modules(design, name, rtlil.convert)
-
-
-def write_modules(design: wiring.Component, name: str, convert: Callable[..., str]) -> dict[str, str]:
-    """A design in the language of `convert`, by module: the repeated elements, then the top module `name`."""
-    library = Library(convert)
-    top = convert(design, name=name, platform=library, emit_src=False)
+    library = Library()
+    top = rtlil.convert(design, name=name, platform=library, emit_src=False)
     return {**library.modules, name: top}

@@ -134,7 +134,7 @@ class MatrixUnit(wiring.Component):
         # a group ends with its last plane, or with the half units that are added in the cycle after
         group = strobes.add_half if self.midpoint else last_plane
         # bit n: n + 1 cycles ago was the end of a group; of a tile's first group; of a tile's last group
-        groups, clears, tiles = Signal(4), Signal(3), Signal(5)
+        groups, clears, tiles = Signal(4), Signal(3), Signal(4 + self.affine)
         m.d.comb += [
             complete.eq(~planes.last | (self.factors.valid & ~(factors.last & sequence.tile_pending))),
             self.planes.ready.eq(~loaded | (self.weights.valid & complete)),

