@@ -55,6 +55,11 @@ class DramReport:
 class Dram(Protocol):
     """A memory interface that serves one request after the other."""
 
+    @property
+    def infinite(self) -> bool:
+        """Whether nobody ever waits for it."""
+        ...
+
     def serve(self, now: int, request: Request) -> Served:
         """Serve the next request, asked for in cycle `now`, when those before it are done."""
         ...
@@ -71,6 +76,11 @@ class FlatDram:
         self.bits_per_cycle = bits_per_cycle
         self.free = 0.0
         self.bits = 0
+
+    @property
+    def infinite(self) -> bool:
+        """Whether its bandwidth is infinite."""
+        return math.isinf(self.bits_per_cycle)
 
     def serve(self, now: int, request: Request) -> Served:
         """Take ``bits / bits_per_cycle`` cycles from when the interface is free; fractions carry over."""

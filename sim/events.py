@@ -1,31 +1,29 @@
 """The event model of one GeMM: processes that hand strips to each other and wait for each other (SimPy).
 
-A loader per operand fetches strips over the shared DRAM interface, as far ahead as its buffer has room. The array takes
-strips when they are there and frees their room when they are used up. Results pass the output collector and the
-compressor, and a writer stores them. One event is a strip or a step of the array, never a bit or a cycle; time is in
-whole cycles. With an infinitely fast memory nobody waits, and the closed form comes out exactly.
+The controller starts a DMA channel for each operand, which fetches strips over the shared DRAM interface and through the
+port of its buffer, as far ahead as the buffer has room. The dispatcher takes strips when they are there and gives the
+array its steps; the array frees the room of what is used up. Results pass the output collector and the compressor into
+the activation buffer, and a third DMA channel stores them. One event is a strip or a step of the array, never a bit or a
+cycle; time is in whole cycles. With an infinitely fast memory nobody waits, and the closed form comes out exactly.
 """
 
+import math
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-
-import simpy
+from typing import NamedTuple
 
 from ..formats import latency
 from .dram import Dram, DramReport, Request
 from .plan import Block, Plan, Step
 from .problem import Problem
 from .timeline import Timeline
+from .units import Buffer, DeadlockError, Port, Process, Slots, Units
 
-Process = Generator[simpy.Event, None, None]
+__all__ = ["DeadlockError", "EventReport", "Machine", "Waiting", "run_events"]
 
 RESULT_PLACES = 4
 """Steps whose results are under way: one in the collector, one in the compressor, two on their way to DRAM."""
-
-
-class DeadlockError(RuntimeError):
-    """All processes wait for each other; the message says who waits for whom."""
 
 
 @dataclass(slots=True)
@@ -46,52 +44,31 @@ class EventReport:
     """From the first fetch to the last stored result."""
     waiting: Waiting
     dram: DramReport
-
-
-class Slots:
-    """Things that one process gives and another takes, such as free places or filled strips.
-
-    Taking what is there costs no event; only waiting does.
-    """
-
-    def __init__(self, environment: simpy.Environment, name: str, count: int = 0) -> None:
-        self.environment = environment
-        self.name = name
-        self.count = count
-        self.taker: str | None = None
-        self.wanted: simpy.Event | None = None
-
-    def take(self, taker: str) -> simpy.Event | None:
-        """Take one; an event to wait for if there is none yet. One process takes."""
-        if self.count:
-            self.count -= 1
-            return None
-        self.taker = taker
-        self.wanted = self.environment.event()
-        return self.wanted
-
-    def give(self, count: int = 1) -> None:
-        """Add some, and let the taker go on if it waits."""
-        self.count += count
-        if self.wanted is not None and self.count:
-            self.count -= 1
-            wanted, self.wanted = self.wanted, None
-            wanted.succeed()
+    ports: dict[str, float]
+    """Share of the cycles in which the filling port of each buffer was busy."""
 
 
 @dataclass(slots=True)
-class Buffer:
-    """Strips of one operand on chip: places to fill, and strips to use."""
+class Stage:
+    """A queue in front of a unit of the results' way."""
 
-    environment: simpy.Environment
-    name: str
-    size: int
-    places: Slots = field(init=False)
-    strips: Slots = field(init=False)
+    ready: Slots
+    items: deque["Result | None"] = field(default_factory=deque["Result | None"])
 
-    def __post_init__(self) -> None:
-        self.places = Slots(self.environment, f"a free place for {self.name}", self.size)
-        self.strips = Slots(self.environment, f"a strip of {self.name}")
+    def put(self, item: "Result | None") -> None:
+        """Hand over results; None is the end."""
+        self.items.append(item)
+        self.ready.give()
+
+
+class Result(NamedTuple):
+    """Results on their way to DRAM."""
+
+    cycle: int
+    """When the unit before was done with the last of them."""
+    requests: list[Request]
+    """Where in DRAM they go."""
+    bits: int
 
 
 def run_events(problem: Problem, plan: Plan, dram: Dram, timeline: Timeline | None = None) -> EventReport:
@@ -100,138 +77,208 @@ def run_events(problem: Problem, plan: Plan, dram: Dram, timeline: Timeline | No
     Raises:
         DeadlockError: nobody can go on; a plan that takes more than it frees.
     """
-    return Machine(problem, plan, dram, timeline).run()
+    return Machine(problem, plan, dram, timeline).run_gemm()
 
 
-class Machine:
+class Machine(Units):
     """The units of the accelerator and the room between them."""
 
     def __init__(self, problem: Problem, plan: Plan, dram: Dram, timeline: Timeline | None = None) -> None:
-        self.environment = simpy.Environment()
+        super().__init__()
         self.timeline = timeline
         self.problem = problem
         self.plan = plan
         self.dram = dram
-        self.resident = Buffer(self.environment, f"resident {plan.resident_tensor}", plan.resident_places)
-        self.stream = Buffer(self.environment, f"streamed {plan.stream_tensor}", plan.stream_places)
-        self.results = Buffer(self.environment, "results", RESULT_PLACES)
-        self.finished: deque[tuple[int, Block] | None] = deque()
+        machine = problem.architecture
+        # a memory that never makes anyone wait does so on neither side of the buffers
+        infinite = dram.infinite
+        ports = {"activations": machine.activation_buffer.port_bits, "weights": machine.weight_buffer.port_bits}
+        self.ports = {tensor: Port(math.inf if infinite else bits) for tensor, bits in ports.items()}
+        resident, stream = plan.resident_tensor, plan.stream_tensor
+        self.resident = self.buffer(f"resident {resident}", plan.resident_places, self.ports[resident])
+        self.stream = self.buffer(f"streamed {stream}", plan.stream_places, self.ports[stream])
+        self.commands = self.slots("a command")
+        self.steps = self.slots("a step")
+        self.array_ready = self.slots("the array")
+        self.step: Step | None = None
+        self.late = "stream"
+        """The operand that the dispatcher waited for last."""
+        self.result_places = self.slots("a place for results", RESULT_PLACES)
+        self.collector, self.compressor, self.writer = (
+            Stage(self.slots(f"results of the {unit}")) for unit in ("array", "collector", "compressor")
+        )
         self.waiting = Waiting()
 
-    def run(self) -> EventReport:
+    def run_gemm(self) -> EventReport:
         """Start all units and run until the last result is stored."""
-        environment = self.environment
-        environment.process(self._load(self.plan.resident_requests(), self.resident))
-        environment.process(self._load(self.plan.stream_requests(), self.stream))
-        environment.process(self._multiply())
-        done = environment.process(self._write())
-        environment.run()
-        if not done.triggered:
-            raise DeadlockError(self._who_waits())
-        return EventReport(int(environment.now), self.waiting, self.dram.report())
+        cycles = self.run(
+            self._control(),
+            self._load(self.plan.resident_requests(), self.resident),
+            self._load(self.plan.stream_requests(), self.stream),
+            self._dispatch(),
+            self._multiply(),
+            self._collect(),
+            self._compress(),
+            self._write(),
+        )
+        ports = {tensor: port.utilisation(cycles) for tensor, port in self.ports.items()}
+        return EventReport(cycles, self.waiting, self.dram.report(), ports)
 
-    def _who_waits(self) -> str:
-        slots = [
-            slot for buffer in (self.resident, self.stream, self.results) for slot in (buffer.places, buffer.strips)
-        ]
-        waits = [f"the {slot.taker} waits for {slot.name}" for slot in slots if slot.wanted is not None]
-        return f"deadlock in cycle {self.environment.now}: {'; '.join(waits)}"
+    def _control(self) -> Process:
+        """Give the dispatcher its command; loads need none, their addresses are known."""
+        self.commands.give()
+        yield from ()
 
     def _load(self, requests: Iterable[Request], buffer: Buffer) -> Process:
-        """Fetch strips in order, each as soon as its buffer has a place."""
-        environment, timeline, who = self.environment, self.timeline, f"loader of {buffer.name}"
+        """A DMA channel: fetch strips in order, each as soon as its buffer has a place."""
+        timeline, who = self.timeline, f"loader of {buffer.name}"
         for request in requests:
             if wait := buffer.places.take(who):
                 yield wait
-            now = int(environment.now)
+            now = self.now
             served = self.dram.serve(now, request)
-            if served.stop > now:
-                yield environment.timeout(served.stop - now)
+            stop = max(served.stop, buffer.port.serve(served.start, request.bits).stop)
+            if stop > now:
+                yield self.until(stop)
             buffer.strips.give()
             if timeline:
-                timeline.transfer(f"loader of {request.tensor}", "strip", *served, request.bits)
-                timeline.filled(request.tensor, request.bits, served.stop)
+                timeline.transfer(f"loader of {request.tensor}", "strip", served.start, stop, request.bits)
+                timeline.filled(request.tensor, request.bits, stop)
 
-    def _multiply(self) -> Process:
-        """The array: wait for operands, work, free their places, hand results on."""
-        environment, resident, stream = self.environment, self.resident, self.stream
+    def _dispatch(self) -> Process:
+        """Wait for the operands of each step, and give it to the array when that is ready."""
+        if wait := self.commands.take("dispatcher"):
+            yield wait
         start = self.problem.start_cycles
         for step in self.plan.steps():
-            if step.takes_resident:
-                yield from self._wait(resident.strips, "resident")
-            if step.takes_stream:
-                yield from self._wait(stream.strips, "stream")
+            if step.takes_resident and (wait := self.resident.strips.take("dispatcher")):
+                self.late = "resident"
+                yield wait
+            if step.takes_stream and (wait := self.stream.strips.take("dispatcher")):
+                self.late = "stream"
+                yield wait
             if start:
-                yield environment.timeout(start)
-                start = 0
-            began = int(environment.now)
+                began, start = self.now, 0
+                yield self.until(began + self.problem.start_cycles)
+                if self.timeline:
+                    self.timeline.span("dispatcher", "fill", began, self.now)
+            if wait := self.array_ready.take("dispatcher"):
+                yield wait
+            self.step = step
+            self.steps.give()
+        if wait := self.array_ready.take("dispatcher"):
+            yield wait
+        self.step = None
+        self.steps.give()
+
+    def _multiply(self) -> Process:
+        """The array: take a step, work, free what it used up, hand results on."""
+        environment, filling = self.environment, self.problem.start_cycles
+        while True:
+            self.array_ready.give()
+            if wait := self.steps.take("array"):
+                began = self.now
+                yield wait
+                self._note_wait(self.late, began, self.now - filling)
+            if (step := self.step) is None:
+                break
+            began, filling = self.now, 0
             yield environment.timeout(step.cycles)
             if step.frees_resident:
-                resident.places.give(step.frees_resident)
+                self.resident.places.give(step.frees_resident)
             if step.frees_stream:
-                stream.places.give()
+                self.stream.places.give()
             if self.timeline:
                 self._note_step(step, began, self.timeline)
             if step.block is not None:
-                yield from self._wait(self.results.places, "results")
-                self.finished.append((int(environment.now), step.block))
-                self.results.strips.give()
-        self.finished.append(None)
-        self.results.strips.give()
+                done = self.now
+                if wait := self.result_places.take("array"):
+                    yield wait
+                    self._note_wait("results", done, self.now)
+                self.collector.put(self._result(step.block))
+        self.collector.put(None)
 
-    def _wait(self, slots: Slots, what: str) -> Process:
-        """Let the array take one, and count the cycles if it has to wait."""
-        wait = slots.take("array")
-        if wait is None:
+    def _result(self, block: Block) -> Result:
+        requests = list(self.plan.result_requests(block))
+        return Result(self.now, requests, sum(request.bits for request in requests))
+
+    def _note_wait(self, what: str, began: int, stop: int) -> None:
+        if stop <= began:
             return
-        began = int(self.environment.now)
-        yield wait
-        waited = int(self.environment.now) - began
-        setattr(self.waiting, what, getattr(self.waiting, what) + waited)
+        setattr(self.waiting, what, getattr(self.waiting, what) + stop - began)
         if self.timeline:
-            self.timeline.span("array", f"wait for {slots.name}", began, began + waited)
+            buffers = {"resident": self.resident.name, "stream": self.stream.name, "results": "a place for results"}
+            self.timeline.span("array", f"wait for {buffers[what]}", began, stop)
 
     def _note_step(self, step: Step, began: int, timeline: Timeline) -> None:
-        now, details = int(self.environment.now), {}
+        now, details = self.now, {}
         if step.block is not None:
             tokens, channels = step.block
             details = {"tokens": f"{tokens.start}..{tokens.stop}", "channels": f"{channels.start}..{channels.stop}"}
+        timeline.span("dispatcher", "planes and weights", began, now)
         timeline.span("array", "multiply", began, now, **details)
         timeline.freed(self.plan.resident_tensor, step.frees_resident, now)
         timeline.freed(self.plan.stream_tensor, int(step.frees_stream), now)
 
-    def _write(self) -> Process:
-        """Store finished blocks in order, each when its last tile has passed the collector and the compressor.
+    def _collect(self) -> Process:
+        """The collector: gather a block's last columns and send them.
 
-        Both are as fast as the array, so the earlier tiles of a block have left when the last one comes.
+        It is as fast as the array, so the earlier tiles of a block have left when the last one comes.
         """
-        environment, results, problem = self.environment, self.results, self.problem
         while True:
-            if (block_wait := results.strips.take("writer")) is not None:
-                yield block_wait
-            if (finished := self.finished.popleft()) is None:
-                return
-            now, block = finished
-            if (wait := now + problem.tail_cycles - int(environment.now)) > 0:
-                yield environment.timeout(wait)
+            if wait := self.collector.ready.take("collector"):
+                yield wait
+            if (item := self.collector.items.popleft()) is None:
+                break
+            sent = item.cycle + self.problem.tail_cycles - self.problem.compress_cycles
+            if sent > self.now:
+                yield self.until(sent)
             if self.timeline:
-                collected = now + problem.collect_cycles
-                self.timeline.span("collector", "last tile", now, collected)
-                if problem.result_mantissa_bits is not None:
-                    busy = latency.bpc_cycles_per_block(problem.result_mantissa_bits, problem.architecture.array.rows)
-                    self.timeline.span("compressor", "last groups", collected, collected + busy)
-            yield from self._store(block)
-            results.places.give()
+                self.timeline.span("collector", "last tile", item.cycle, item.cycle + self.problem.collect_cycles)
+            self.compressor.put(item._replace(cycle=sent))
+        self.compressor.put(None)
 
-    def _store(self, block: Block) -> Process:
-        now = int(self.environment.now)
-        requests = list(self.plan.result_requests(block))
-        served = [self.dram.serve(now, request) for request in requests]
+    def _compress(self) -> Process:
+        """The compressor, which FP16 results pass at once; then the port of the activation buffer."""
+        bits = self.problem.result_mantissa_bits
+        while True:
+            if wait := self.compressor.ready.take("compressor"):
+                yield wait
+            if (item := self.compressor.items.popleft()) is None:
+                break
+            sent = item.cycle
+            done = sent + self.problem.compress_cycles
+            if done > self.now:
+                yield self.until(done)
+            if self.timeline and bits is not None:
+                rows = self.problem.architecture.array.rows
+                began = max(done - latency.bpc_cycles_per_block(bits, rows), sent - rows)
+                self.timeline.span("compressor", "last groups", began, done)
+            written = self.ports["activations"].serve(self.now, item.bits).stop
+            if written > self.now:
+                yield self.until(written)
+            self.writer.put(item)
+        self.writer.put(None)
+
+    def _write(self) -> Process:
+        """The DMA channel of the results: out of the activation buffer, into DRAM."""
+        while True:
+            if wait := self.writer.ready.take("writer"):
+                yield wait
+            if (item := self.writer.items.popleft()) is None:
+                return
+            yield from self._store(item)
+            self.result_places.give()
+
+    def _store(self, results: Result) -> Process:
+        now = self.now
+        served = [self.dram.serve(now, request) for request in results.requests]
         if not served:
             return
-        stop = max(each.stop for each in served)
+        read = self.ports["activations"].serve(now, results.bits)
+        stop = max(read.stop, *(each.stop for each in served))
         if stop > now:
-            yield self.environment.timeout(stop - now)
+            yield self.until(stop)
         if self.timeline:
-            bits = sum(request.bits for request in requests)
-            self.timeline.transfer("writer", "results", min(each.start for each in served), stop, bits)
+            start = min(each.start for each in served)
+            self.timeline.transfer("writer", "results", start, stop, results.bits)

@@ -166,6 +166,8 @@ class HbmDram:
         self.bits = self.hits = self.misses = 0
         self.busy_ns = 0.0
 
+    infinite = False
+
     def serve(self, now: int, request: Request) -> Served:
         """Cut the request into rows and serve each in its channel, when those before it are done there."""
         row_bytes, channels = self.memory.row_bytes, self.memory.channels

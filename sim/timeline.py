@@ -15,6 +15,7 @@ UNITS = (
     "controller",
     "loader of activations",
     "loader of weights",
+    "dispatcher",
     "array",
     "collector",
     "compressor",

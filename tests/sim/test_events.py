@@ -100,7 +100,8 @@ def test_a_deadlock_says_who_waits_for_whom():
         run_events(shape, hoarder, FlatDram(math.inf))
     assert str(caught.value) == (
         "deadlock in cycle 713: the loader of streamed weights waits for a free place for streamed weights; "
-        "the array waits for a strip of streamed weights; the writer waits for a strip of results"
+        "the dispatcher waits for a strip of streamed weights; the array waits for a step; the collector waits for results "
+        "of the array; the compressor waits for results of the collector; the writer waits for results of the compressor"
     )
 
 
@@ -116,3 +117,18 @@ def test_the_array_says_what_it_waited_for():
         assert report.dram.row_hit_rate is None
         assert shape.array_cycles + waited < report.cycles
         assert (waited == 0) == (bits_per_cycle == math.inf)
+
+
+def test_ports_of_the_buffers():
+    """What passes them is what is loaded, and results in and out; a narrow port slows the loads, and nothing else."""
+    machine = load_architecture("fp-fp")
+    work = [Gemm("u", 64, 2048, 512)]
+    run = simulate(work, machine, Precision.uniform(6), "events").runs[0]
+    assert run.report is not None
+    moved = run.traffic
+    passed = {"activations": moved.activations + 2 * moved.results, "weights": moved.weights}
+    assert run.report.ports == {name: pytest.approx(bits / 1024 / run.cycles) for name, bits in passed.items()}
+    buffer = machine.activation_buffer.model_copy(update={"port_bits": 64})
+    narrow = simulate(work, machine.model_copy(update={"activation_buffer": buffer}), Precision.uniform(6), "events")
+    assert narrow.cycles > run.cycles + moved.activations / 64 / 2
+    assert narrow.dram_bytes == -(-moved.dram_bits // 8)

@@ -1,0 +1,122 @@
+"""What the units of the event model share: things handed over, buffers with ports, and who waits for whom."""
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import simpy
+
+from .dram import Served
+
+Process = Generator[simpy.Event, None, None]
+
+
+class DeadlockError(RuntimeError):
+    """All processes wait for each other; the message says who waits for whom."""
+
+
+class Slots:
+    """Things that one process gives and another takes, such as free places or filled strips.
+
+    Taking what is there costs no event; only waiting does.
+    """
+
+    def __init__(self, environment: simpy.Environment, name: str, count: int = 0) -> None:
+        self.environment = environment
+        self.name = name
+        self.count = count
+        self.taker: str | None = None
+        self.wanted: simpy.Event | None = None
+
+    def take(self, taker: str) -> simpy.Event | None:
+        """Take one; an event to wait for if there is none yet. One process takes."""
+        if self.count:
+            self.count -= 1
+            return None
+        self.taker = taker
+        self.wanted = self.environment.event()
+        return self.wanted
+
+    def give(self, count: int = 1) -> None:
+        """Add some, and let the taker go on if it waits."""
+        self.count += count
+        if self.wanted is not None and self.count:
+            self.count -= 1
+            wanted, self.wanted = self.wanted, None
+            wanted.succeed()
+
+
+class Port:
+    """The port of the half of a buffer that fills: loads, results and what is read out again pass it in turn.
+
+    The other half, which the array reads, has its own; what the array takes from it is in the cycles of a group.
+    """
+
+    def __init__(self, bits_per_cycle: float) -> None:
+        self.bits_per_cycle = bits_per_cycle
+        self.free = 0.0
+        self.bits = 0
+
+    def serve(self, now: int, bits: int) -> Served:
+        """Pass `bits` from when the port is free; fractions of a cycle carry over."""
+        start = max(self.free, now)
+        self.free = start + bits / self.bits_per_cycle
+        self.bits += bits
+        return Served(math.ceil(start), math.ceil(self.free))
+
+    def utilisation(self, cycles: int) -> float:
+        """Share of `cycles` in which it was busy."""
+        return self.bits / self.bits_per_cycle / cycles
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """Strips of one operand on chip: places to fill, strips to use, and the port through which they come."""
+
+    name: str
+    places: Slots
+    strips: Slots
+    port: Port
+
+
+class Units:
+    """Processes of one run, and what they wait for."""
+
+    def __init__(self) -> None:
+        self.environment = simpy.Environment()
+        self._slots: list[Slots] = []
+
+    @property
+    def now(self) -> int:
+        """The present cycle."""
+        return int(self.environment.now)
+
+    def slots(self, name: str, count: int = 0) -> Slots:
+        """Things to hand over, `count` of them there already."""
+        slots = Slots(self.environment, name, count)
+        self._slots.append(slots)
+        return slots
+
+    def buffer(self, name: str, size: int, port: Port) -> Buffer:
+        """An empty buffer for `size` strips."""
+        return Buffer(name, self.slots(f"a free place for {name}", size), self.slots(f"a strip of {name}"), port)
+
+    def until(self, cycle: int) -> simpy.Event:
+        """The event of a cycle that has not passed."""
+        return self.environment.timeout(cycle - self.now)
+
+    def run(self, *processes: Process) -> int:
+        """Run all processes to their end: the cycle in which the last one is done.
+
+        Raises:
+            DeadlockError: they are not all done, and nobody can go on.
+        """
+        started = [self.environment.process(process) for process in processes]
+        self.environment.run()
+        if not all(process.triggered for process in started):
+            raise DeadlockError(self._who_waits())
+        return self.now
+
+    def _who_waits(self) -> str:
+        waits = [f"the {slot.taker} waits for {slot.name}" for slot in self._slots if slot.wanted is not None]
+        return f"deadlock in cycle {self.now}: {'; '.join(waits)}"
