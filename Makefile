@@ -6,6 +6,7 @@ STAMP := $(VENV)/.installed
 OUT ?= reports/$(shell date +%Y%m%d-%H%M%S)
 WORKERS ?= 2
 TORCH ?= torch==2.13.0
+TRANSFORMERS ?= "transformers>=5.0" "accelerate>=1.0"
 # One test process per core: threads inside each would only fight over them.
 SINGLE_THREADED := OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
@@ -17,12 +18,12 @@ run: fetch
 test: fetch
 	$(SINGLE_THREADED) $(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not hf" tests
 
-# The tests that compare with torch. It is large, so it is installed for them alone.
+# The tests that compare with torch and transformers. They are large, so they are installed for these tests alone.
 test-hf: $(VENV)/.installed-hf
 	$(SINGLE_THREADED) $(BIN)/pytest -m hf tests
 
 $(VENV)/.installed-hf: $(STAMP)
-	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet $(TORCH) $(TRANSFORMERS)
 	touch $@
 
 check: lint types test

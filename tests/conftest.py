@@ -14,8 +14,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         name = marker.args[0]
         if shutil.which(name) is None:
             absent(f"the program {name!r} is not installed")
-    if item.get_closest_marker("hf") is not None and importlib.util.find_spec("torch") is None:
-        absent("torch is not installed (`make test-hf` installs it)")
+    if item.get_closest_marker("hf") is not None:
+        for package in ("torch", "transformers"):
+            if importlib.util.find_spec(package) is None:
+                absent(f"{package} is not installed (`make test-hf` installs it)")
     if item.get_closest_marker("model") is not None:
         from anda_codesign.workloads import missing_data
 

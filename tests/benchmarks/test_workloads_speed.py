@@ -17,6 +17,7 @@ from anda_codesign.workloads import (
 )
 from anda_codesign.workloads.kernels import fake_quantize
 from anda_codesign.workloads.text import read_text
+from anda_codesign.workloads.torch_decoder import TorchDecoder
 from pytest_benchmark.fixture import BenchmarkFixture
 
 
@@ -54,6 +55,20 @@ def test_evaluation_of_16k_tokens(benchmark: BenchmarkFixture, decoder: Decoder,
     """32 blocks of 512 tokens; the aim is 60 s on two cores."""
     blocks = load_blocks(decoder.tokenizer, tokens=512, blocks=32)
     nll = benchmark.pedantic(decoder.nll, args=(blocks.tokens, hook), rounds=1)
+    benchmark.extra_info["ms per token"] = round(1e3 * benchmark.stats.stats.median / blocks.tokens.size, 2)
+    assert nll.shape == (32, 511)
+
+
+@pytest.mark.model
+@pytest.mark.hf
+@pytest.mark.parametrize(
+    "hook", [None, Fp16Activations(), AndaActivations(Precision(7, 5, 6, 6))], ids=["fp32", "fp16", "anda"]
+)
+def test_evaluation_of_16k_tokens_in_torch(benchmark: BenchmarkFixture, decoder: Decoder, hook: object):
+    """The same with torch; the aim is 30 s on two cores."""
+    blocks = load_blocks(decoder.tokenizer, tokens=512, blocks=32)
+    torch = TorchDecoder(decoder)
+    nll = benchmark.pedantic(torch.nll, args=(blocks.tokens, hook), rounds=1)
     benchmark.extra_info["ms per token"] = round(1e3 * benchmark.stats.stats.median / blocks.tokens.size, 2)
     assert nll.shape == (32, 511)
 
