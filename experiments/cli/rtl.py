@@ -1,18 +1,20 @@
-"""`anda rtl`: write circuits as Verilog, and run them on captured traces."""
+"""`anda rtl`: write circuits as Verilog, run them on captured traces, map them to gates."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from . import synth
 from .output import JsonOption, note, print_table, require_new_file, write_json, write_new_file
 
 app = typer.Typer()
+app.command()(synth.synth)
 
 
 @app.callback()
 def rtl() -> None:
-    """Write the circuits as Verilog, or run them on a captured trace and compare bit for bit."""
+    """Write the circuits as Verilog, run them on a captured trace and compare bit for bit, or map them to gates."""
 
 
 @app.command()
@@ -50,7 +52,7 @@ def check(
     from ..circuit_check import check_circuits, check_records
 
     require_new_file("vcd", vcd)
-    checks = check_circuits(trace, _widths(m), layer=layer, tokens=tokens, outputs=outputs, vcd=vcd)
+    checks = check_circuits(trace, mantissa_widths(m), layer=layer, tokens=tokens, outputs=outputs, vcd=vcd)
     records = check_records(checks)
     if json is not None:
         write_json(records, json)
@@ -62,7 +64,8 @@ def check(
         raise typer.Exit(1)
 
 
-def _widths(text: str) -> list[int]:
+def mantissa_widths(text: str) -> list[int]:
+    """The mantissa widths of a list such as ``4,7,11``."""
     from ...formats import InputError
 
     try:

@@ -1,1 +1,20 @@
-"""Synthesis of the circuits: area, timing and power from a gate netlist."""
+"""Synthesis of the circuits: area, timing and energy from gate netlists in a technology library."""
+
+from .allowance import with_allowances
+from .cells import CellLibrary
+from .measure import NetlistMismatchError
+from .operands import Operands, load_operands
+from .report import all_designs, find_library, records, synthesize, write_report
+
+__all__ = [
+    "CellLibrary",
+    "NetlistMismatchError",
+    "Operands",
+    "all_designs",
+    "find_library",
+    "load_operands",
+    "records",
+    "synthesize",
+    "with_allowances",
+    "write_report",
+]

@@ -1,0 +1,56 @@
+"""Published allowances for what synthesis does not see, on demand and named in the result."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ...formats import InputError
+
+_DYNAMIC = ("switching_pj_per_cycle", "internal_pj_per_cycle", "clock_pj_per_cycle")
+
+
+@cache
+def _allowances() -> dict[str, dict[str, Any]]:
+    return yaml.safe_load(Path(__file__).with_name("allowances.yaml").read_text("utf-8"))
+
+
+def with_allowances(document: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The document of a measurement with its dynamic energies times the factors of `names`; leakage stays.
+
+    Raises
+    ------
+    InputError
+        There is no such allowance.
+    """
+    known = _allowances()
+    for name in names:
+        if name not in known:
+            raise InputError(f"allowance: there is no {name!r}; choose one of {', '.join(known)}")
+    factor = 1.0
+    for name in names:
+        factor *= known[name]["factor"]
+    left = [part for part in ("wires", "clock tree", "glitches") if part not in names]
+    return {
+        **document,
+        "runs": [_scaled(run, factor) for run in document["runs"]],
+        "allowances": {name: known[name] for name in names},
+        "not_included": f"{_listed(left)} {'is' if len(left) == 1 else 'are'} not in it",
+    }
+
+
+def _scaled(run: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    """A run with its dynamic energy scaled, and what follows from it."""
+    dynamic = sum(run[part] for part in _DYNAMIC)
+    total = run["energy_pj_per_cycle"]
+    growth = (total + (factor - 1) * dynamic) / total
+    scaled = dict.fromkeys(_DYNAMIC, factor) | dict.fromkeys(
+        ("energy_pj_per_cycle", "energy_pj_per_operation", "power_mw"), growth
+    )
+    return {name: float(f"{value * scaled[name]:.6g}") if name in scaled else value for name, value in run.items()}
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
