@@ -27,6 +27,11 @@ class Steps:
     add: int
     multiply: int = 0
 
+    @property
+    def total(self) -> int:
+        """Of both kinds; a lane does one a cycle."""
+        return self.add + self.multiply
+
     def __add__(self, other: "Steps") -> "Steps":
         return Steps(self.add + other.add, self.multiply + other.multiply)
 

@@ -1,27 +1,29 @@
 """Whole models: the FP-INT GeMMs, the attention's products and the vector unit, layer by layer, in prefill or decode.
 
-The parts run one after the other: what the vector unit could do while the array works is not overlapped. The GeMMs are
-timed at the level that is asked for; attention and vector unit at closed form, as the larger of work and DRAM traffic.
-Embedding and language-model head are left out.
+The parts run one after the other. At closed form that is all: attention is the larger of work and DRAM traffic, and what
+the vector unit could do meanwhile is not overlapped. In events the softmax of one strip runs beside the array's work on
+the next (`layer_events`). Embedding and language-model head are left out.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ..formats import InputError
 from ..workloads import ModelShape, Precision, gemms
+from ..workloads.gemms import FP16_BITS
 from .architecture import Architecture
-from .attention import AttentionWork, KvCache, attention_work
+from .attention import AttentionWork, KvCache, attention_pieces, attention_work
 from .closed import SramBits
-from .energy import Energy, UnitCosts, Work
+from .energy import Energy, Work
 from .result import GemmRun, Level, SimulationResult
 from .search import Objective, gemm_work
 from .simulate import Setup, make_setup, simulate
 from .technology import Technology
 from .timeline import Timeline
-from .vector import VectorWork, check_vector_unit, layer_work
+from .vector import VectorUnit, VectorWork, check_vector_unit, layer_work, softmax_operations
 
 Kind = Literal["fp-int", "attention", "vector"]
 
@@ -192,21 +194,89 @@ def simulate_model(
         cache_bits=cache.mantissa_bits if cache.format == "anda" else None,
         timeline=timeline,
     )
-    steps = [(tokens, context)] if phase == "prefill" else [(1, context + step) for step in range(tokens)]
-    output_bits = setup.machine.precision(precision).o
-    attention = [attention_work(shape, setup.machine, cache, new, old, batch, output_bits) for new, old in steps]
-    rows, scores = sum(work.rows for work in attention), sum(work.scores for work in attention)
-    vector = layer_work(shape, batch * tokens, rows, scores, unit)
+    layer = Layer(shape, setup, cache, phase, tokens, context, batch, setup.machine.precision(precision).o, unit)
     return ModelResult(
         model=shape.name,
         level=level,
         rows=(
             *map(_fp_int_row, fp_int.runs),
-            _attention_row(shape, attention, setup.costs),
-            *(_vector_row(work, shape.layers, setup) for work in vector),
+            *(closed_rows(layer) if level == "closed" else event_rows(layer, timeline)),
         ),
         gemms=fp_int,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What attention and vector unit have to do in one layer, or in one step of it."""
+
+    shape: ModelShape
+    setup: Setup
+    cache: KvCache
+    phase: str
+    tokens: int
+    context: int
+    batch: int
+    output_mantissa_bits: int
+    unit: VectorUnit
+
+    @property
+    def passes(self) -> list[tuple[int, int]]:
+        """New and cached tokens of each pass through the layer."""
+        if self.phase == "prefill":
+            return [(self.tokens, self.context)]
+        return [(1, self.context + step) for step in range(self.tokens)]
+
+    def attention(self) -> list[AttentionWork]:
+        """Of each pass."""
+        machine = self.setup.machine
+        return [
+            attention_work(self.shape, machine, self.cache, new, old, self.batch, self.output_mantissa_bits)
+            for new, old in self.passes
+        ]
+
+    def vector(self, attention: list[AttentionWork]) -> tuple[VectorWork, ...]:
+        """Of all passes."""
+        rows, scores = sum(work.rows for work in attention), sum(work.scores for work in attention)
+        return layer_work(self.shape, self.batch * self.tokens, rows, scores, self.unit)
+
+
+def closed_rows(layer: Layer) -> Iterator[ModelRow]:
+    """Attention as the larger of work and DRAM traffic, the vector unit as its operations."""
+    costs, attention = layer.setup.costs, layer.attention()
+    layers, lanes = layer.shape.layers, layer.setup.machine.vector_lanes
+    cycles = sum(math.ceil(max(work.array_cycles, work.dram_bits / costs.dram_bits_per_cycle)) for work in attention)
+    yield _attention_row(layer, attention, layers * cycles)
+    for work in layer.vector(attention):
+        yield _vector_row(layer, work, -(-work.total * layers // lanes))
+
+
+def event_rows(layer: Layer, timeline: Timeline | None) -> Iterator[ModelRow]:
+    """Both in events: the softmax runs beside the array, and only what the array waits for it counts as its own."""
+    from .layer_events import run_attention, run_vector
+
+    machine, layers = layer.setup.machine, layer.shape.layers
+    cycles = softmax_cycles = 0
+    for new, old in layer.passes:
+        work = attention_pieces(layer.shape, machine, layer.cache, new, old, layer.batch, layer.output_mantissa_bits)
+        run = run_attention(work, machine, layer.setup.dram(work.tensor_bits), softmax_operations(layer.unit), timeline)
+        if timeline:
+            timeline.finish("attention", run.cycles)
+        cycles, softmax_cycles = cycles + run.cycles, softmax_cycles + run.softmax_cycles
+    attention = layer.attention()
+    yield _attention_row(layer, attention, layers * (cycles - softmax_cycles))
+    passes = len(layer.passes)
+    for work in layer.vector(attention):
+        if work.name == "softmax":
+            yield _vector_row(layer, work, layers * softmax_cycles)
+            continue
+        tokens = layer.batch * layer.tokens // passes
+        taken = run_vector(
+            work.name, work.total // passes, work.values * FP16_BITS // passes, tokens, machine, timeline
+        )
+        if timeline:
+            timeline.finish(work.name, taken)
+        yield _vector_row(layer, work, layers * passes * taken)
 
 
 def _fp_int_row(run: GemmRun) -> ModelRow:
@@ -223,9 +293,8 @@ def _fp_int_row(run: GemmRun) -> ModelRow:
     )
 
 
-def _attention_row(shape: ModelShape, steps: list[AttentionWork], costs: UnitCosts) -> ModelRow:
-    cycles = sum(math.ceil(max(work.array_cycles, work.dram_bits / costs.dram_bits_per_cycle)) for work in steps)
-    layers = shape.layers
+def _attention_row(layer: Layer, steps: list[AttentionWork], cycles: int) -> ModelRow:
+    layers = layer.shape.layers
     work = Work(
         element_cycles=layers * sum(step.element_cycles for step in steps),
         array_cycles=layers * sum(step.array_cycles for step in steps),
@@ -236,17 +305,16 @@ def _attention_row(shape: ModelShape, steps: list[AttentionWork], costs: UnitCos
         name="attention",
         kind="attention",
         operations=layers * sum(step.macs for step in steps),
-        cycles=layers * cycles,
+        cycles=cycles,
         dram_bytes=-(-work.dram_bits // 8),
         sram_bytes=-(-work.sram.total // 8),
-        energy_pj=costs.energy(work, layers * cycles),
+        energy_pj=layer.setup.costs.energy(work, cycles),
         work=work,
         groups=layers * sum(step.groups for step in steps),
     )
 
 
-def _vector_row(part: VectorWork, layers: int, setup: Setup) -> ModelRow:
-    work = Work(operations={kind: count * layers for kind, count in part.operations.items()})
-    operations = part.total * layers
-    cycles = -(-operations // setup.machine.vector_lanes)
-    return ModelRow(part.name, "vector", operations, cycles, 0, 0, setup.costs.energy(work, cycles), work)
+def _vector_row(layer: Layer, part: VectorWork, cycles: int) -> ModelRow:
+    work = Work(operations={kind: count * layer.shape.layers for kind, count in part.operations.items()})
+    operations = part.total * layer.shape.layers
+    return ModelRow(part.name, "vector", operations, cycles, 0, 0, layer.setup.costs.energy(work, cycles), work)

@@ -11,7 +11,7 @@ from ..workloads import Gemm, Precision
 from ..workloads.gemms import FP16_BITS
 from . import closed
 from .architecture import Architecture, load_architecture
-from .dram import Dram, FlatDram
+from .dram import Dram, FlatDram, Tensor
 from .energy import UnitCosts, unit_costs
 from .plan import Plan
 from .problem import Problem, problem
@@ -47,13 +47,13 @@ class Setup:
             return model_tilings(shapes)
         return [chosen_tiling(shape, self.tiling) for shape in shapes]
 
-    def dram(self, traffic: closed.Traffic) -> Dram:
-        """A fresh memory for one GeMM in events."""
+    def dram(self, tensor_bits: dict[Tensor, int]) -> Dram:
+        """A fresh memory for one part of a run in events, which holds tensors of these sizes."""
         if self.memory is None:
             return FlatDram(self.costs.dram_bits_per_cycle)
         from .hbm import HbmDram
 
-        return HbmDram(self.memory, self.machine.clock_hz, traffic.tensor_bits)
+        return HbmDram(self.memory, self.machine.clock_hz, tensor_bits)
 
 
 def simulate(
@@ -143,7 +143,7 @@ def _run(gemm: Gemm, shape: Problem, tiling: Tiling, setup: Setup, timeline: Tim
     if setup.level == "events":
         from .events import run_events
 
-        report = run_events(shape, Plan(shape, tiling), setup.dram(moved), timeline)
+        report = run_events(shape, Plan(shape, tiling), setup.dram(moved.tensor_bits), timeline)
         cycles = report.cycles
         if timeline is not None:
             timeline.finish(f"{gemm.module} {gemm.tokens}x{gemm.in_channels}x{gemm.out_channels}", cycles)

@@ -19,6 +19,7 @@ UNITS = (
     "array",
     "collector",
     "compressor",
+    "vector unit",
     "writer",
 )
 """Tracks, from top to bottom."""

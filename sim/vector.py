@@ -61,6 +61,15 @@ def softmax(rows: int, scores: int) -> int:
     return scores * (5 + FUNCTION_OPERATIONS) + rows * FUNCTION_OPERATIONS
 
 
+def softmax_operations(unit: VectorUnit) -> tuple[int, int]:
+    """Lane operations for one score and for one row."""
+    if unit == "integer":
+        from .integer_vector import SOFTMAX, SOFTMAX_ROW
+
+        return SOFTMAX.total, SOFTMAX_ROW.total
+    return softmax(0, 1), softmax(1, 0)
+
+
 def rotation(values: int) -> int:
     """Rotary embedding: two products and a sum for each value."""
     return 3 * values

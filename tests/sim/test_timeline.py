@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from anda_codesign.formats import InputError
-from anda_codesign.sim import SimulationResult, Timeline, load_technology, simulate
+from anda_codesign.sim import SimulationResult, Timeline, load_technology, simulate, simulate_model
 from anda_codesign.sim.timeline import UNITS
-from anda_codesign.workloads import Gemm, Precision
+from anda_codesign.workloads import Gemm, Precision, model_shape
 
 WORK = [Gemm("u", 300, 2048, 512, 4), Gemm("d", 40, 512, 2048)]
 CLOCK = 285e6
@@ -31,7 +31,7 @@ def cycles(microseconds: float) -> float:
 def test_every_unit_has_a_named_track():
     kinds, _ = trace()
     assert [e["args"]["name"] for e in kinds["M"]] == ["accelerator", *UNITS]
-    assert {e["tid"] for e in kinds["X"]} == set(range(len(UNITS)))
+    assert {e["tid"] for e in kinds["X"]} == {i for i, name in enumerate(UNITS) if name != "vector unit"}
 
 
 @pytest.mark.parametrize("gigabytes", [4, 256])
@@ -108,3 +108,22 @@ def test_a_timeline_needs_events():
 def test_a_timeline_changes_nothing():
     _, seen = trace()
     assert seen.runs == simulate(WORK, "anda", Precision.uniform(5), "events").runs
+
+
+def test_a_whole_model_uses_every_unit():
+    """One layer's GeMMs, then the attention, whose softmax runs beside the array, then the vector unit."""
+    timeline = Timeline(CLOCK)
+    simulate_model(
+        model_shape("SmolLM2-135M"), "anda", Precision.uniform(5), tokens=64, level="events", timeline=timeline
+    )
+    spans = [e for e in timeline.to_chrome()["traceEvents"] if e["ph"] == "X"]
+    assert {e["tid"] for e in spans} == set(range(len(UNITS)))
+    names = [e["name"] for e in spans if e["tid"] == UNITS.index("controller")]
+    assert names[4:] == ["attention", "norms", "activation", "residuals", "rotation"]
+    softmax = [e for e in spans if e["name"] == "softmax"]
+    array = [e for e in spans if e["name"] in ("scores", "values")]
+    beside = sum(a["ts"] < s["ts"] + s["dur"] and s["ts"] < a["ts"] + a["dur"] for s in softmax for a in array)
+    assert beside > len(softmax) / 2
+    for track in range(len(UNITS)):
+        times = sorted((e["ts"], e["ts"] + e["dur"]) for e in spans if e["tid"] == track)
+        assert all(second[0] >= first[1] - 1e-6 for first, second in pairwise(times))
