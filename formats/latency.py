@@ -118,3 +118,15 @@ def matrix_engine_cycles(
         if (tile + 1) % (lanes // columns) == 0:
             collector_free = drained + rows + 1
     return collector_free
+
+
+EXACT_ROUNDING_CYCLES = 1
+"""Cycles that an exact floating-point dot product takes to become a single when it is complete."""
+
+GROUP_SCALING_CYCLES = 3
+"""Cycles from a group's dot product until it is in the accumulator: conversion to FP16, product with the scale, sum."""
+
+
+def floating_dot_cycles(steps: int, stages: int, exact: bool = False) -> int:
+    """Cycles from the first step of floating-point dot products to the last result; a step is taken in every cycle."""
+    return steps + stages + EXACT_ROUNDING_CYCLES * exact

@@ -11,6 +11,7 @@ from amaranth.lib import wiring
 
 from ..formats import InputError
 from .apu import AndaUnit
+from .baselines import BASELINE_DESIGNS
 from .bpc import BitPlaneCompressor, BpcLane
 from .build import require_package, yosys
 from .engine import MatrixEngine
@@ -21,6 +22,7 @@ from .pe import AndaPE
 
 _DESIGNS: Mapping[str, Callable[..., wiring.Component]] = MappingProxyType(
     {
+        **BASELINE_DESIGNS,
         "anda-pe": AndaPE,
         "anda-unit": AndaUnit,
         "bpc-lane": BpcLane,

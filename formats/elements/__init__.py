@@ -1,0 +1,1 @@
+"""The arithmetic of processing elements and operator circuits, bit for bit as the circuits of `rtl` do it."""

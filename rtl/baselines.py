@@ -1,0 +1,19 @@
+"""The baselines and operators that the Anda circuits are compared with, by name."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+
+from amaranth.lib import wiring
+
+from .fp_pe import FpFpPE, FpIntPE
+from .scaling import GroupAccumulator
+
+BASELINE_DESIGNS: Mapping[str, Callable[..., wiring.Component]] = MappingProxyType(
+    {
+        "fp-fp-mac": partial(FpFpPE, ways=1),
+        "fp-fp-pe": FpFpPE,
+        "fp-int-pe": FpIntPE,
+        "group-accumulator": GroupAccumulator,
+    }
+)
