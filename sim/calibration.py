@@ -8,10 +8,12 @@ import argparse
 import json
 import math
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..workloads import Gemm, Precision, gemms, model_shape
 from .architecture import load_architecture
@@ -24,7 +26,15 @@ from .weights import weight_format_names
 PUBLISHED = Path("experiments/paper/anda_hpca2025.json")
 SPLIT_MODEL = "LLaMA-13B"
 
+FIG16 = "fig16_geomean_over_9_models_wikitext2"
+
 Row = Sequence[str]
+
+Averaging = Literal["time", "modules"]
+"""The speedup of a model: all its cycles over all its cycles, or the mean of its four modules' speedups, weighted by their
+multiply-accumulates. Both are the same where every module has the same mantissa length."""
+
+AVERAGINGS: dict[Averaging, str] = {"time": "time of all modules", "modules": "mean over the modules"}
 
 
 class Calibration:
@@ -38,10 +48,9 @@ class Calibration:
         """The tables in Markdown, by name."""
         return {
             "elements": self.elements(),
-            "speedup": self.systems("speedup", "search"),
-            "area": self.systems("area_efficiency", "search"),
-            "energy-model-tile": self.systems("energy_efficiency", "model"),
-            "energy-search": self.systems("energy_efficiency", "search"),
+            "speedup": self.averagings("speedup"),
+            "area": self.averagings("area_efficiency"),
+            "energy": self.tilings("energy_efficiency"),
             "split": self.split(),
             "tolerances": self.tolerances(),
             "levels": levels(),
@@ -69,43 +78,88 @@ class Calibration:
 
         return _table("element,area efficiency,published,deviation,energy efficiency,published,deviation", rows())
 
-    def systems(self, quantity: str, tiling: str) -> str:
-        """Fig. 16: geometric means over nine models, over FP-FP."""
-        figure = self.published["fig16_geomean_over_9_models_wikitext2"]
+    def averagings(self, quantity: str) -> str:
+        """Fig. 16 from all cycles of a model, and from the mean of its modules' speedups."""
+        means = [[self.mean(label, quantity, "search", a) for label in self.designs] for a in AVERAGINGS]
+        header = f"design,published,{','.join(f'{name},deviation' for name in AVERAGINGS.values())}"
+        return self._beside(header, quantity, means)
+
+    def tilings(self, quantity: str) -> str:
+        """Fig. 16 with one token tile for a model, and with a search for each GeMM."""
+        means = [[self.mean(label, quantity, tiling) for label in self.designs] for tiling in ("model", "search")]
+        return self._beside("design,published,one tile per model,deviation,search,deviation", quantity, means)
+
+    def _beside(self, header: str, quantity: str, means: Sequence[Sequence[float]]) -> str:
+        published = self.published[FIG16][quantity]
 
         def rows() -> Iterator[Row]:
-            for label, published in zip(figure["designs"], figure[quantity], strict=True):
-                ratios = [self.ratio(model, label, quantity, tiling) for model in self._combinations("1%")]
-                yield (label, *_compared(math.prod(ratios) ** (1 / len(ratios)), published))
+            for label, figure, *ours in zip(self.designs, published, *means, strict=True):
+                cells = [cell for value in ours for cell in (f"{value:.2f}", _deviation(value, figure))]
+                yield (label, f"{figure:.2f}", *cells)
 
-        return _table(f"design,{quantity.replace('_', ' ')},published,deviation", rows())
+        return _table(header, rows())
+
+    @property
+    def designs(self) -> list[str]:
+        """Labels of Fig. 16."""
+        return self.published[FIG16]["designs"]
+
+    def mean(self, label: str, quantity: str, tiling: str, averaging: Averaging = "time") -> float:
+        """Geometric mean over the nine models of a quantity over FP-FP's."""
+        ratios = [self.ratio(model, label, quantity, tiling, averaging) for model in self._combinations("1%")]
+        return math.prod(ratios) ** (1 / len(ratios))
 
     def split(self) -> str:
         """Fig. 17: compute, SRAM and DRAM energy of LLaMA-13B in percent of FP-FP's total."""
         figure = self.published["fig17_llama13b_energy_percent_of_fp_fp"]
 
         def rows() -> Iterator[Row]:
-            for label in self.published["fig16_geomean_over_9_models_wikitext2"]["designs"]:
+            for label in self.designs:
                 shares = [self._shares(label, tiling) for tiling in ("model", "search")]
                 yield (label, *shares, " / ".join(map(str, figure[label])))
 
         return _table("design,one tile per model,search,published", rows())
 
     def tolerances(self) -> str:
-        """Fig. 18: LLaMA-13B at 0.1 %; the combination at 5 % is not published."""
-        point = self.published["fig18_llama13b_over_fp_fp"]["0.1%"]
-        rows = [
-            (name.replace("_", " "), *_compared(self.ratio(SPLIT_MODEL, "Anda 0.1%", name, "model"), value))
-            for name, value in point.items()
-        ]
-        return _table("LLaMA-13B at 0.1 %,ours,published,deviation", rows)
+        """Fig. 18: LLaMA-13B at 0.1 %, and at 5 %, whose combination is not published.
 
-    def ratio(self, model: str, label: str, quantity: str, tiling: str) -> float:
-        """A quantity of Fig. 16 for one model."""
+        In its place: every combination that is nowhere longer than that of 1 % and whose speedup rounds to the published
+        one in either averaging, apart by the token tile that fits.
+        """
+        figure = self.published["fig18_llama13b_over_fp_fp"]
+
+        def rows() -> Iterator[Row]:
+            point = figure["0.1%"]
+            for averaging, name in AVERAGINGS.items():
+                speedup = self.ratio(SPLIT_MODEL, "Anda 0.1%", "speedup", "model", averaging)
+                yield (f"0.1 %, speedup, {name}", *_compared(speedup, point["speedup"]))
+            energy = self.ratio(SPLIT_MODEL, "Anda 0.1%", "energy_efficiency", "model")
+            yield ("0.1 %, energy efficiency", *_compared(energy, point["energy_efficiency"]))
+            for averaging in AVERAGINGS:
+                yield from self._unknown_combination(figure["5%"], averaging)
+
+        return _table("LLaMA-13B,ours,published,deviation", rows())
+
+    def _unknown_combination(self, point: dict[str, float], averaging: Averaging) -> Iterator[Row]:
+        limits = self._combinations("1%")[SPLIT_MODEL]
+        base, found = self.run(SPLIT_MODEL, "FP-FP", "model"), defaultdict[int, dict[str, float]](dict)
+        for bits in product(*(range(3, limit + 1) for limit in limits)):
+            ours = self._simulate(SPLIT_MODEL, "anda", Precision(*bits), "model")
+            if round(_speedup(base, ours, averaging), 2) == point["speedup"]:
+                found[ours.runs[0].tiling.tokens][str(ours.precision)] = base.energy_pj.total / ours.energy_pj.total
+        published = point["energy_efficiency"]
+        for tokens, ratios in sorted(found.items()):
+            what = f"5 %, energy efficiency at {point['speedup']} ({AVERAGINGS[averaging]}): {'; '.join(ratios)}"
+            ends = sorted({min(ratios.values()), max(ratios.values())})
+            ours, deviations = (f"{end:.2f}" for end in ends), (_deviation(end, published) for end in ends)
+            yield f"{what} (tiles of {tokens} tokens)", " to ".join(ours), f"{published:.2f}", " to ".join(deviations)
+
+    def ratio(self, model: str, label: str, quantity: str, tiling: str, averaging: Averaging = "time") -> float:
+        """A quantity of Fig. 16 for one model; see `Averaging` for speedup and area efficiency."""
         ours, base = self.run(model, label, tiling), self.run(model, "FP-FP", tiling)
         if quantity == "energy_efficiency":
             return base.energy_pj.total / ours.energy_pj.total
-        speedup = base.cycles / ours.cycles
+        speedup = _speedup(base, ours, averaging)
         return speedup if quantity == "speedup" else speedup * base.area_mm2 / ours.area_mm2
 
     def _shares(self, label: str, tiling: str) -> str:
@@ -118,8 +172,17 @@ class Calibration:
     def _run(self, model: str, label: str, tiling: str) -> SimulationResult:
         """One of the designs of Fig. 16, such as ``FIGNA`` or ``Anda 0.1%``, at 2048 tokens."""
         name, _, tolerance = label.partition(" ")
-        precision = Precision(*self._combinations(tolerance or "1%")[model])
-        return simulate(gemms(model_shape(model), tokens=2048), name.lower(), precision, tiling=tiling)
+        return self._simulate(model, name.lower(), Precision(*self._combinations(tolerance or "1%")[model]), tiling)
+
+    def _simulate(self, model: str, name: str, precision: Precision, tiling: str) -> SimulationResult:
+        return simulate(gemms(model_shape(model), tokens=2048), name, precision, tiling=tiling)
+
+
+def _speedup(base: SimulationResult, ours: SimulationResult, averaging: Averaging) -> float:
+    if averaging == "time":
+        return base.cycles / ours.cycles
+    pairs = zip(base.runs, ours.runs, strict=True)
+    return sum(run.gemm.total_macs * one.cycles / run.cycles for one, run in pairs) / ours.macs
 
 
 def levels() -> str:
@@ -249,7 +312,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _compared(ours: float, published: float) -> Row:
-    return f"{ours:.2f}", f"{published:.2f}", f"{100 * (ours / published - 1):+.1f} %"
+    return f"{ours:.2f}", f"{published:.2f}", _deviation(ours, published)
+
+
+def _deviation(ours: float, published: float) -> str:
+    return f"{100 * (ours / published - 1):+.1f} %"
 
 
 def _table(header: str, rows: Iterable[Row]) -> str:
