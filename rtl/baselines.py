@@ -6,11 +6,13 @@ from types import MappingProxyType
 
 from amaranth.lib import wiring
 
+from .anda_element import AndaElement
 from .fp_pe import FpFpPE, FpIntPE
 from .scaling import GroupAccumulator
 
 BASELINE_DESIGNS: Mapping[str, Callable[..., wiring.Component]] = MappingProxyType(
     {
+        "anda-element": AndaElement,
         "fp-fp-mac": partial(FpFpPE, ways=1),
         "fp-fp-pe": FpFpPE,
         "fp-int-pe": FpIntPE,

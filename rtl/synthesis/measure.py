@@ -141,7 +141,7 @@ def _simulate(stimulus: Stimulus, machine: CompiledCircuit) -> Mapping[str, Sequ
     """The payloads of each output, and under ``port@cycles`` when they came."""
     if not stimulus.is_clocked:
         return machine.run_vectors(stimulus.inputs, list(stimulus.outputs))
-    transfers = machine.run_streams(stimulus.inputs, stimulus.outputs, [], {}).transfers
+    transfers = machine.run_streams(stimulus.inputs, stimulus.outputs, [], stimulus.pauses).transfers
     found: dict[str, Sequence[Any]] = {port: transfers[port].payloads for port in stimulus.outputs}
     return found | {f"{port}@cycles": transfers[port].cycles for port in stimulus.outputs}
 

@@ -19,7 +19,7 @@ from .cells import CellLibrary
 from .flow import library_hash
 from .measure import NOT_INCLUDED, Measurement, Run, measure
 from .operands import Operands
-from .stimulus import stimuli
+from .stimuli import stimuli
 
 OSU018 = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")
 """The library of Debian's package qflow-tech-osu018: the default."""

@@ -4,7 +4,7 @@ Activations and weights are those of a captured trace; everything else that a ci
 of a last step) is as in the accelerator.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +20,7 @@ from ..mxu import MatrixUnit
 from ..operands import factor_stream, plane_rows_stream, plane_stream, segment_planes, weight_stream
 from ..packing import pack
 from ..pe import AndaPE
+from ..streams import Pauses
 from .operands import Operands
 
 
@@ -42,6 +43,8 @@ class Stimulus:
         before synthesis alone.
     masks : mapping
         Which bits of an output `expected` speaks of; all, where it is not named.
+    pauses : mapping
+        Cycles in which a stream waits, as of `streams.Pauses`.
     is_clocked : `bool`
     """
 
@@ -52,31 +55,14 @@ class Stimulus:
     operation: str
     expected: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
     masks: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
+    pauses: Pauses = field(default_factory=dict[str, Sequence[bool]])
     is_clocked: bool = True
 
 
-Maker = Callable[[Any, Operands, Sequence[int]], list[Stimulus]]
-"""Of a circuit, operands and mantissa lengths: the runs."""
-
-
-def stimuli(design: wiring.Component, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """The runs of a circuit; of one that has a mantissa length a run for each of `mantissa_bits`.
-
-    Raises
-    ------
-    LookupError
-        Nobody has said what this kind of circuit is fed.
-    """
-    for kind in type(design).__mro__:
-        if kind.__name__ in _MAKERS:
-            return _MAKERS[kind.__name__](design, operands, mantissa_bits)
-    raise LookupError(type(design).__name__)
-
-
-def _anda_pe(design: AndaPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+def anda_pe(design: AndaPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """Every group in turn, without a gap."""
-    x = _lanes(operands.activations, design.lanes)
-    codes = _lanes(operands.codes, design.lanes)
+    x = regroup(operands.activations, design.lanes)
+    codes = regroup(operands.codes, design.lanes)
     weights = pack(codes, design.weight_bits)
     runs: list[Stimulus] = []
     for m in (m for m in mantissa_bits if m <= design.max_mantissa_bits):
@@ -96,12 +82,12 @@ def _anda_pe(design: AndaPE, operands: Operands, mantissa_bits: Sequence[int]) -
     return runs
 
 
-def _matrix_unit(design: MatrixUnit, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+def matrix_unit(design: MatrixUnit, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """Tiles of whole rows and columns of the array; every column has weights of its own."""
     lanes, rows, columns = design.lanes, design.rows, design.columns
     groups = max(len(operands.activations) // rows // 8 * 8, 8)
-    x = np.resize(_lanes(operands.activations, lanes), (rows, groups * lanes))
-    codes = np.resize(_lanes(operands.codes, lanes), (columns, groups * lanes)).T
+    x = np.resize(regroup(operands.activations, lanes), (rows, groups * lanes))
+    codes = np.resize(regroup(operands.codes, lanes), (columns, groups * lanes)).T
     scales = np.resize(operands.scales, (groups, columns))
     weights = Int4Weights(np.ascontiguousarray(codes), np.ascontiguousarray(scales), group_size=lanes)
     runs: list[Stimulus] = []
@@ -118,7 +104,7 @@ def _matrix_unit(design: MatrixUnit, operands: Operands, mantissa_bits: Sequence
     return runs
 
 
-def _bpc_lane(design: BpcLane, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+def bpc_lane(design: BpcLane, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """Every group in turn. The exponent counts with the sign plane alone."""
     runs: list[Stimulus] = []
     for m, words, values, planes in _compressions(design, operands, mantissa_bits):
@@ -132,7 +118,7 @@ def _bpc_lane(design: BpcLane, operands: Operands, mantissa_bits: Sequence[int])
     return runs
 
 
-def _compressor(design: BitPlaneCompressor, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+def compressor(design: BitPlaneCompressor, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """Every group in turn, as many as are whole blocks."""
     return [
         Stimulus(f"M={m}", {"groups": words[:whole]}, {"planes": whole // design.rows * (m + 1)}, values, "value")
@@ -145,7 +131,7 @@ def _compressions(
     design: BpcLane | BitPlaneCompressor, operands: Operands, mantissa_bits: Sequence[int]
 ) -> list[tuple[int, list[int], int, list[int]]]:
     """Of each M: the groups to compress, their values, and the planes that one lane makes of them."""
-    x = np.ascontiguousarray(_lanes(operands.activations, design.lanes))
+    x = np.ascontiguousarray(regroup(operands.activations, design.lanes))
     halves = pack(x.view(np.uint16).astype(np.int64), 16)
     found: list[tuple[int, list[int], int, list[int]]] = []
     for m in (m for m in mantissa_bits if m <= design.max_mantissa_bits):
@@ -168,18 +154,19 @@ def _lane_planes(bits: NDArray[np.uint8], exponents: NDArray[np.uint8]) -> list[
     ]
 
 
-def _lanes(values: NDArray[Any], lanes: int) -> NDArray[Any]:
+def regroup(values: NDArray[Any], lanes: int) -> NDArray[Any]:
     """The same values in groups of another size."""
     whole = values.size // lanes * lanes
     return np.ascontiguousarray(values.reshape(-1)[:whole].reshape(-1, lanes))
 
 
-def _half_multiplier(design: wiring.Component, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    inputs = {"left": _bits(operands.activations), "right": _bits(operands.weights)}
+def half_multiplier(design: wiring.Component, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """Activations times weights."""
+    inputs = {"left": float_bits(operands.activations), "right": float_bits(operands.weights)}
     return [_vectors(inputs, ("product",), "product")]
 
 
-def _int_to_half(design: Any, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+def int_to_half(design: Any, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """Dot products at each M, with the group's exponent."""
     runs: list[Stimulus] = []
     for m in mantissa_bits:
@@ -191,20 +178,21 @@ def _int_to_half(design: Any, operands: Operands, mantissa_bits: Sequence[int]) 
     return runs
 
 
-def _single_adder(design: wiring.Component, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+def single_adder(design: wiring.Component, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """Running sums of products, as in an accumulator."""
     products = operands.activations.astype(np.float32) * operands.weights.astype(np.float32)
     sums = np.cumsum(products, axis=1, dtype=np.float32)
     left = np.concatenate([np.zeros((len(sums), 1), np.float32), sums[:, :-1]], axis=1)
-    expected = {"sum": _bits(left + products + np.float32(0))}
-    return [_vectors({"left": _bits(left), "right": _bits(products)}, ("sum",), "sum", expected=expected)]
+    expected = {"sum": float_bits(left + products + np.float32(0))}
+    return [_vectors({"left": float_bits(left), "right": float_bits(products)}, ("sum",), "sum", expected=expected)]
 
 
-def _single_to_half(design: wiring.Component, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+def single_to_half(design: wiring.Component, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """Running sums of products."""
     products = operands.activations.astype(np.float32) * operands.weights.astype(np.float32)
     sums = np.cumsum(products, axis=1, dtype=np.float32)
-    expected = {"half": _bits(sums.astype(np.float16))}
-    return [_vectors({"single": _bits(sums)}, ("half", "saturated"), "conversion", expected=expected)]
+    expected = {"half": float_bits(sums.astype(np.float16))}
+    return [_vectors({"single": float_bits(sums)}, ("half", "saturated"), "conversion", expected=expected)]
 
 
 def _vectors(
@@ -218,19 +206,7 @@ def _vectors(
     return Stimulus(name, inputs, dict.fromkeys(outputs, 0), count, operation, expected, is_clocked=False)
 
 
-def _bits(values: NDArray[np.floating[Any]]) -> list[int]:
+def float_bits(values: NDArray[np.floating[Any]]) -> list[int]:
     """The bits of halves or singles, in C order."""
     words = np.uint16 if values.dtype == np.float16 else np.uint32
     return np.ascontiguousarray(values).view(words).reshape(-1).tolist()
-
-
-_MAKERS: dict[str, Maker] = {
-    "AndaPE": _anda_pe,
-    "BitPlaneCompressor": _compressor,
-    "BpcLane": _bpc_lane,
-    "HalfMultiplier": _half_multiplier,
-    "IntToHalf": _int_to_half,
-    "MatrixUnit": _matrix_unit,
-    "SingleAdder": _single_adder,
-    "SingleToHalf": _single_to_half,
-}

@@ -1,0 +1,46 @@
+"""Which stimulus belongs to which circuit."""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from amaranth.lib import wiring
+
+from . import element_stimulus as element
+from . import stimulus as circuit
+from .operands import Operands
+from .stimulus import Stimulus
+
+Maker = Callable[[Any, Operands, Sequence[int]], list[Stimulus]]
+"""Of a circuit, operands and mantissa lengths: the runs."""
+
+_MAKERS: Mapping[str, Maker] = MappingProxyType(
+    {
+        "AndaElement": element.anda_element,
+        "AndaPE": circuit.anda_pe,
+        "BitPlaneCompressor": circuit.compressor,
+        "BpcLane": circuit.bpc_lane,
+        "FloatingDot": element.floating_dot,
+        "FpIntPE": element.fp_int_pe,
+        "GroupAccumulator": element.group_accumulator,
+        "HalfMultiplier": circuit.half_multiplier,
+        "IntToHalf": circuit.int_to_half,
+        "MatrixUnit": circuit.matrix_unit,
+        "SingleAdder": circuit.single_adder,
+        "SingleToHalf": circuit.single_to_half,
+    }
+)
+
+
+def stimuli(design: wiring.Component, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """The runs of a circuit; of one that has a mantissa length a run for each of `mantissa_bits`.
+
+    Raises
+    ------
+    LookupError
+        Nobody has said what this kind of circuit is fed.
+    """
+    for kind in type(design).__mro__:
+        if kind.__name__ in _MAKERS:
+            return _MAKERS[kind.__name__](design, operands, mantissa_bits)
+    raise LookupError(type(design).__name__)
