@@ -107,17 +107,20 @@ def _build_verilator(folder: Path, elements: Sequence[str]) -> None:
     compile_verilator(folder)
 
 
-def compile_verilator(folder: Path, optimize: str = "-O3") -> None:
-    """Compile circuit.v and adapter.cpp of a folder with Verilator and the compiler into library.so."""
+def compile_verilator(folder: Path, *options: str) -> None:
+    """Compile circuit.v and adapter.cpp of a folder with Verilator and the compiler into library.so.
+
+    `options` are for the compiler, after those that it always has.
+    """
     root = package_folder("verilator")
-    options = ["--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "-Wno-lint", "--Mdir", "."]
-    command = [root / "bin/verilator_bin", *options, "--top-module", TOP, "circuit.v"]
+    flags = ["--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "-Wno-lint", "--Mdir", "."]
+    command = [root / "bin/verilator_bin", *flags, "--top-module", TOP, "circuit.v"]
     run_tool(command, folder, VERILATOR_ROOT=str(root))
     generated = sorted(path.name for path in folder.glob("V*.cpp"))
     includes = ["-I.", f"-I{root / 'include'}", f"-I{root / 'include/vltstd'}"]
     runtime = [_verilator_runtime(folder, root / "include" / name, includes) for name in _VERILATOR_RUNTIME]
     sources = ["adapter.cpp", *generated, *runtime]
-    run_tool([*_COMPILER, optimize, "-o", "library.so", *sources, *includes, "-pthread"], folder)
+    run_tool([*_COMPILER, *options, "-o", "library.so", *sources, *includes, "-pthread"], folder)
 
 
 def _verilator_runtime(folder: Path, source: Path, includes: Sequence[str]) -> Path:

@@ -23,6 +23,9 @@ _PROBE_BITS = 32
 _CONSTANTS: dict[Net, str] = {"0": "1'b0", "1": "1'b1", "x": "1'b0"}
 CLOCK, RESET = "clk", "rst"
 
+_COMPILER_OPTIONS = ("-O0", "-fno-gnu-unique")
+"""A few thousand cycles take less than compiling for speed; and each library has counters of its own."""
+
 
 def watched_nets(netlist: Netlist) -> list[int]:
     """The nets whose toggles are counted: all but the clock."""
@@ -105,7 +108,7 @@ def _build(verilog: str, ports: list[Port], clocked: bool, nets: int) -> Path:
     """The shared library of a netlist, from the cache or built now."""
     require_simulator("verilator")
     adapter = _adapter(ports, clocked, nets)
-    recipe = "\0".join([version("verilator"), verilog, adapter])
+    recipe = "\0".join([version("verilator"), *_COMPILER_OPTIONS, verilog, adapter])
     path = cache_dir() / "circuits" / f"gates-{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.so"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +116,7 @@ def _build(verilog: str, ports: list[Port], clocked: bool, nets: int) -> Path:
             folder = Path(scratch)
             (folder / "circuit.v").write_text(verilog)
             (folder / "adapter.cpp").write_text(adapter)
-            compile_verilator(folder, "-O0")  # gates run a few thousand cycles: compiling costs more
+            compile_verilator(folder, *_COMPILER_OPTIONS)
             (folder / "library.so").replace(path)
     return path
 
