@@ -1,13 +1,17 @@
 """`anda results`: questions to a finished sweep."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .output import JsonOption, note, print_table, require_new_file, write_json
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 ROWS = 40
+DRIVERS = 6
 
 
 def results(
@@ -22,6 +26,10 @@ def results(
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE", help="Draw the front, dominated points in grey.")
     ] = None,
+    wins: Annotated[
+        str | None,
+        typer.Option("--wins", metavar="ARCH:COLUMN", help="How often ARCH has the least, at the same constants."),
+    ] = None,
     json: JsonOption = None,
 ) -> None:
     """Query the results of a sweep with SQL, or show the points that no other beats."""
@@ -30,6 +38,9 @@ def results(
 
     require_new_file("plot", plot)
     frame = load_results(folder) if sql is None else query_results(folder, sql)
+    if wins is not None:
+        _wins(frame, wins, json)
+        return
     names = [] if pareto is None else [name.strip() for name in pareto.split(",")]
     if plot is not None:
         if len(names) < 2 or plot.suffix not in (".png", ".svg", ".pdf"):
@@ -40,11 +51,34 @@ def results(
     if names:
         frame = frame[pareto_front(frame, names)].sort_values(names[0].removeprefix("-"))
     if json is not None:
-        import json as encoder
-
-        write_json(encoder.loads(frame.to_json(orient="records")), json)
+        write_json(_records(frame), json)
         return
     columns = [str(name) for name in frame.columns] if sql is not None else varying_columns(frame)
     print_table(f"{folder}: {len(frame)} rows", *table_rows(frame.head(ROWS), columns))
     if len(frame) > ROWS:
         note(f"the first {ROWS} rows of {len(frame)}; --json - or --sql show others")
+
+
+def _records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    import json
+
+    return json.loads(frame.to_json(orient="records"))
+
+
+def _wins(frame: "pd.DataFrame", question: str, json: str | None) -> None:
+    """Print how often an architecture wins, and which constants the narrowest ratio hangs on."""
+    from ...formats import InputError
+    from ..sweep import driver_frame, table_rows, win_frame
+
+    winner, colon, column = question.partition(":")
+    if not colon:
+        raise InputError(f"wins: {question!r} names no column; write ARCH:COLUMN, such as anda:energy_total_pj")
+    table = win_frame(frame, winner, column)
+    if json is not None:
+        write_json(_records(table), json)
+        return
+    print_table(f"{winner} has the least {column}", *table_rows(table, list(table.columns)))
+    rival = str(table.sort_values("ratio_median")["arch"].iloc[0])
+    drivers = driver_frame(frame, winner, rival, column).head(DRIVERS)
+    title = f"what the ratio of {rival} to {winner} hangs on (rank correlation)"
+    print_table(title, *table_rows(drivers, list(drivers.columns)))

@@ -31,7 +31,7 @@ def sweep(
         print(sweep_schema())
         return
     if questions:
-        rows = [(name, str(len(spec.points())), spec.title) for name in question_names() for spec in [load_spec(name)]]
+        rows = [(name, str(spec.size()), spec.title) for name in question_names() for spec in [load_spec(name)]]
         print_table("Questions", ("name", "points", "question"), rows)
         return
     if file is None:

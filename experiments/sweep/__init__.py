@@ -5,6 +5,7 @@ from .points import Point
 from .results import load_results, pareto_figure, pareto_front, query_results
 from .run import run_sweep, summary_rows, table_rows, varying_columns
 from .spec import SweepSpec, load_spec, question_names, sweep_schema
+from .uncertainty import driver_frame, win_frame
 
 __all__ = [
     "DaskExecutor",
@@ -12,6 +13,7 @@ __all__ = [
     "LocalExecutor",
     "Point",
     "SweepSpec",
+    "driver_frame",
     "load_results",
     "load_spec",
     "pareto_figure",
@@ -23,4 +25,5 @@ __all__ = [
     "sweep_schema",
     "table_rows",
     "varying_columns",
+    "win_frame",
 ]

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ... import formats, sim, workloads
 from ...formats import InputError
+from ...sim import load_weights
 from ...workloads import MODULES, Precision
 from .. import simulation
+from .evaluation import Evaluation, evaluate_point
 from .overrides import (
     Settings,
     architecture_columns,
@@ -23,10 +25,18 @@ from .overrides import (
     technology_with,
 )
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 MEASURES = ("cycles", "seconds", "macs", "bops_saving", "dram_bytes", "sram_bytes", "area_mm2")
 ENERGIES = ("compute", "sram", "dram", "total")
 RESULT_COLUMNS = ("key", *MEASURES, *(f"energy_{part}_pj" for part in ENERGIES))
-"""Columns of a row beside those of `Point.columns`."""
+"""Columns of a row beside those of `Point.columns`; `evaluation.LOSS_COLUMNS` join where perplexity is evaluated."""
+OWN_WEIGHTS = "own"
+"""In a sweep file: the weight format of the architecture."""
+LAST_INPUT = "reconstruct"
+"""The last of the input columns that every row has."""
+SCOPES = ("gemms", "model")
 
 
 @dataclass(frozen=True)
@@ -45,13 +55,28 @@ class Point:
     technology: str = "paper-16nm"
     objective: str = "energy"
     tiling: str = "search"
+    memory: str = "flat"
+    weights: str | None = None
+    """A weight format; None for the architecture's own."""
+    kv_cache: str = "fp16"
+    scope: str = "gemms"
+    """``gemms``, the FP-INT GeMMs, or ``model``: attention and vector unit too."""
+    rounding: str = "truncate"
+    reconstruct: str = "truncate"
+    evaluation: Evaluation | None = None
+    """Where perplexity is measured, if it is."""
     architecture_settings: Settings = ()
     technology_settings: Settings = ()
+
+    def __post_init__(self) -> None:
+        if self.scope not in SCOPES:
+            raise InputError(f"scopes: {self.scope!r} is unknown; use {' or '.join(SCOPES)}")
 
     @property
     def key(self) -> str:
         """Of this point as this version of the program computes it."""
-        files = [file_content(self.arch), file_content(self.technology)]
+        named = (self.arch, self.technology, self.memory, self.weights or "")
+        files = [file_content(name) for name in named]
         text = json.dumps([asdict(self), files, model_version()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
@@ -59,10 +84,13 @@ class Point:
         """The input as columns: known before the simulation, so that constraints on them save it.
 
         Raises:
-            InputError: the fields that the sweep sets do not fit the architecture or the technology.
+            InputError: the weight format is unknown, or the fields that the sweep sets do not fit the architecture or
+                the technology.
         """
         machine = architecture_with(self.arch, self.architecture_settings)
         technology_with(self.technology, self.technology_settings)
+        if self.weights is not None:
+            load_weights(self.weights)
         asked = Precision.uniform(16) if self.precision is None else Precision.parse(self.precision)
         bits = machine.precision(asked)
         return {
@@ -78,9 +106,23 @@ class Point:
             "technology": self.technology,
             "objective": self.objective,
             "tiling": self.tiling,
+            "memory": self.memory,
+            "weights": self.weights or OWN_WEIGHTS,
+            "kv_cache": self.kv_cache,
+            "scope": self.scope,
+            "rounding": self.rounding,
+            "reconstruct": self.reconstruct,
             **architecture_columns(self.arch, self.architecture_settings),
             **technology_columns(self.technology_settings),
         }
+
+
+def setting_columns(frame: pd.DataFrame) -> list[str]:
+    """The columns of architecture and technology fields that a sweep sets: between the other inputs and the results."""
+    names = [str(name) for name in frame.columns]
+    if "cycles" not in names or LAST_INPUT not in names:
+        return []
+    return names[names.index(LAST_INPUT) + 1 : names.index("cycles")]
 
 
 def simulate_points(points: Sequence[Point]) -> list[dict[str, Any]]:
@@ -107,7 +149,9 @@ def _row(point: Point) -> dict[str, Any]:
             technology=technology_with(point.technology, point.technology_settings),
             objective=point.objective,
             tiling=point.tiling,
+            **_machine_options(point),
         )
+        loss = _loss(point)
     except InputError as error:
         settings = ", ".join(f"{name} {value}" for name, value in inputs.items())
         raise InputError(f"{error} (at the point {settings}; a constraint can leave it out)") from None
@@ -117,7 +161,24 @@ def _row(point: Point) -> dict[str, Any]:
         **inputs,
         **{name: record[name] for name in MEASURES},
         **{f"energy_{part}_pj": energy[part] for part in ENERGIES},
+        **loss,
     }
+
+
+def _machine_options(point: Point) -> dict[str, Any]:
+    """Options of the machine that are not the simulator's defaults."""
+    given = {"memory": (point.memory, "flat"), "weights": (point.weights, None), "kv_cache": (point.kv_cache, "fp16")}
+    options: dict[str, Any] = {name: value for name, (value, default) in given.items() if value != default}
+    return options | ({"whole": True} if point.scope == "model" else {})
+
+
+def _loss(point: Point) -> dict[str, float]:
+    """The perplexity columns of a point; none where it is not evaluated."""
+    if point.evaluation is None:
+        return {}
+    machine = architecture_with(point.arch, point.architecture_settings)
+    asked = Precision.uniform(16) if point.precision is None else Precision.parse(point.precision)
+    return evaluate_point(point.evaluation, machine, machine.precision(asked), point.rounding, point.reconstruct)
 
 
 @cache
@@ -125,5 +186,5 @@ def model_version() -> str:
     """Hash of everything that a simulation's result depends on beside its point: code and data of three rooms."""
     folders = [Path(room.__file__ or "").parent for room in (formats, workloads, sim)]
     files = sorted(path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".yaml", ".csv"))
-    own = Path(simulation.__file__)
-    return hashlib.sha256(b"".join(path.read_bytes() for path in [*files, own])).hexdigest()[:24]
+    own = [Path(simulation.__file__), Path(__file__).with_name("evaluation.py")]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in [*files, *own])).hexdigest()[:24]

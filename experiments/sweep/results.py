@@ -70,7 +70,7 @@ def pareto_front(frame: pd.DataFrame, minimise: Sequence[str]) -> pd.Series:
     """
     import pandas as pd
 
-    costs = np.column_stack([_cost(frame, name) for name in minimise])
+    costs = np.column_stack([cost_column(frame, name) for name in minimise])
     unique, inverse = np.unique(costs, axis=0, return_inverse=True)
     front = _unique_front(unique)
     return pd.Series(front[inverse.reshape(-1)] & ~np.isnan(costs).any(axis=1), index=frame.index, name="pareto")
@@ -87,7 +87,7 @@ def pareto_figure(frame: pd.DataFrame, x: str, y: str, minimise: Sequence[str] =
     front = pareto_front(frame, minimise or (x, y))
     figure = Figure(figsize=(7.0, 4.2), layout="constrained")
     axes = figure.subplots()
-    x_values, y_values = _cost(frame, x), _cost(frame, y)
+    x_values, y_values = cost_column(frame, x), cost_column(frame, y)
     axes.plot(x_values[~front], y_values[~front], "x", color="#767676", markersize=4, label="dominated")
     for index, (arch, rows) in enumerate(frame[front].sort_values(x).groupby("arch", sort=True)):
         axes.plot(
@@ -99,11 +99,16 @@ def pareto_figure(frame: pd.DataFrame, x: str, y: str, minimise: Sequence[str] =
     return figure
 
 
-def _cost(frame: pd.DataFrame, name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def cost_column(frame: pd.DataFrame, name: str, field: str = "pareto") -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """A column to minimise; of ``-name``, the negative.
+
+    Raises:
+        InputError: it does not exist or holds no numbers; the message starts with `field`.
+    """
     sign, column = (-1.0, name[1:]) if name.startswith("-") else (1.0, name)
     numbers = [str(c) for c in frame.columns if np.issubdtype(frame[c].to_numpy().dtype, np.number)]
     if column not in numbers:
-        raise InputError(f"pareto: {column!r} is no column of numbers; use one of {', '.join(numbers)}")
+        raise InputError(f"{field}: {column!r} is no column of numbers; use one of {', '.join(numbers)}")
     return sign * frame[column].to_numpy(dtype=np.float64)
 
 

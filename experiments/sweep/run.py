@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from ...formats import InputError
 from ..progress import stage
 from .executors import Executor, LocalExecutor
-from .points import Point
+from .points import Point, setting_columns
+from .search import search_points
 from .spec import SweepSpec, load_spec
 from .store import SweepStore
 
@@ -20,6 +21,8 @@ BATCH_LIMIT = 256
 BATCHES = 64
 """Batches that a sweep is cut into, as far as they are not larger than `BATCH_LIMIT` points."""
 BEST = 10
+COLUMNS = 14
+"""Columns of a table for people; where more vary, the fields of architecture and technology are left out."""
 
 
 def run_sweep(sweep: SweepSpec | Path | str, out: Path | str, executor: Executor | int = 1) -> pd.DataFrame:
@@ -35,23 +38,40 @@ def run_sweep(sweep: SweepSpec | Path | str, out: Path | str, executor: Executor
     Raises:
         InputError: the file or a value in it is bad, the folder holds something else, or no row meets the constraints.
     """
-    import pandas as pd
-
     chosen = LocalExecutor(executor) if isinstance(executor, int) else executor
     spec = sweep if isinstance(sweep, SweepSpec) else load_spec(sweep)
-    points = {point.key: point for point in spec.points()}
+    searching = spec.sampling.method == "search"
+    points = [] if searching else spec.points()
     store = SweepStore(Path(out))
     with chosen, store.opened(spec.model_dump(mode="json", by_alias=True)):
-        frames = [store.finished()]
-        missing = [point for key, point in points.items() if key not in frames[0].index]
-        with stage(f"simulating {len(missing)} of {len(points)} points", len(missing)) as advance:
-            for rows in chosen.run(batches(missing)):
-                frames.append(store.append(rows))
-                advance(len(rows))
-        known = pd.concat([frame for frame in frames if len(frame)])
-        frame = with_derived(spec, known.loc[list(points)].reset_index())
+        work = _Work(store, chosen)
+        if searching:
+            points = search_points(spec, lambda asked: with_derived_columns(spec, work.rows(asked)))
+        frame = with_derived(spec, work.rows(points))
         store.publish(frame)
         return frame
+
+
+class _Work:
+    """What a store holds, and what an executor adds to it."""
+
+    def __init__(self, store: SweepStore, executor: Executor) -> None:
+        self._store, self._executor = store, executor
+        self._frames = [store.finished()]
+
+    def rows(self, points: Sequence[Point]) -> pd.DataFrame:
+        """The rows of points, in their order; what is missing is simulated."""
+        import pandas as pd
+
+        keyed = {point.key: point for point in points}
+        known = {key for frame in self._frames for key in frame.index}
+        missing = [point for key, point in keyed.items() if key not in known]
+        with stage(f"simulating {len(missing)} of {len(keyed)} points", len(missing)) as advance:
+            for rows in self._executor.run(batches(missing)):
+                self._frames.append(self._store.append(rows))
+                advance(len(rows))
+        self._frames = [pd.concat([frame for frame in self._frames if len(frame)])]
+        return self._frames[0].loc[list(keyed)].reset_index()
 
 
 def batches(points: Sequence[Point]) -> list[Sequence[Point]]:
@@ -66,15 +86,21 @@ def with_derived(spec: SweepSpec, frame: pd.DataFrame) -> pd.DataFrame:
     Raises:
         InputError: no row does.
     """
-    columns = {str(name): frame[name].to_numpy() for name in frame.columns}
-    for name, formula in spec.derived_formulas().items():
-        columns[name] = formula.evaluate(columns)
-        frame = frame.assign(**{name: columns[name]})
+    frame = with_derived_columns(spec, frame)
     for formula in spec.constraint_formulas():
         kept = formula.evaluate({str(name): frame[name].to_numpy() for name in frame.columns})
         frame = frame[kept].reset_index(drop=True)
         if frame.empty:
             raise InputError(f"constraints: no point meets {formula.text!r}; loosen it or vary more")
+    return frame
+
+
+def with_derived_columns(spec: SweepSpec, frame: pd.DataFrame) -> pd.DataFrame:
+    """A result with its derived columns."""
+    columns = {str(name): frame[name].to_numpy() for name in frame.columns}
+    for name, formula in spec.derived_formulas().items():
+        columns[name] = formula.evaluate(columns)
+        frame = frame.assign(**{name: columns[name]})
     return frame
 
 
@@ -87,8 +113,13 @@ def summary_rows(frame: pd.DataFrame) -> tuple[Sequence[str], list[tuple[str, ..
 def varying_columns(frame: pd.DataFrame) -> list[str]:
     """The columns that a person compares: those that vary, but for details of others."""
     details = ("key", "seconds", "macs", "mantissa_bits_", "energy_compute_pj", "energy_sram_pj", "energy_dram_pj")
+    details += ("loss_standard_error", "perplexity")
     names = [str(name) for name in frame.columns if not str(name).startswith(details)]
-    return [name for name in names if frame[name].nunique() > 1] or names
+    names = [name for name in names if frame[name].nunique() > 1] or names
+    if len(names) <= COLUMNS:
+        return names
+    fields = setting_columns(frame)
+    return [name for name in names if name not in fields]
 
 
 def table_rows(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[Sequence[str], list[tuple[str, ...]]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -14,9 +15,11 @@ from pydantic import Field
 from ...formats import InputError
 from ...sim import load_architecture
 from ...sim.config import Config, config_names, find_config, load_config
-from ...workloads import Precision, model_shape
+from ...workloads import MODULES, Precision, model_shape
+from .evaluation import LOSS_COLUMNS, Evaluation
 from .expressions import Expression
-from .points import RESULT_COLUMNS, Point
+from .points import OWN_WEIGHTS, RESULT_COLUMNS, Point
+from .uncertainty import Uncertainty
 from .values import Numbers, Scalars, Texts
 
 QUESTIONS = Path(__file__).with_name("questions")
@@ -31,10 +34,12 @@ Choice: TypeAlias = dict[str, Any]
 class Sampling(Config):
     """Which combinations to take."""
 
-    method: Literal["grid", "random", "latin-hypercube"] = "grid"
+    method: Literal["grid", "random", "latin-hypercube", "search"] = "grid"
     points: int | None = Field(default=None, ge=1)
-    """Samples; all combinations of the dimensions under `for_each` are taken at each."""
+    """Samples; all combinations of the dimensions under `for_each` are taken at each. Of a search: the budget."""
     seed: int = 0
+    minimise: tuple[str, ...] = ()
+    """Of a search: the columns to minimise together; ``-name`` where larger is better."""
     for_each: tuple[str, ...] = ()
     """Dimensions that are not sampled: ``archs``, ``technology.dram.energy``."""
 
@@ -53,6 +58,8 @@ class SweepSpec(Config):
     """Tuples such as ``"7,5,6,6"``."""
     mantissa_bits: Numbers | None = None
     """Widths that all four modules share."""
+    modules: dict[str, Numbers] = Field(default_factory=dict)
+    """Widths of ``qkv``, ``o``, ``u`` and ``d``, each a dimension of its own, in place of the two above."""
     phases: Texts = ("prefill",)
     tokens: Numbers = (2048,)
     contexts: Numbers = (0,)
@@ -61,10 +68,24 @@ class SweepSpec(Config):
     technologies: Texts = ("paper-16nm",)
     objectives: Texts = ("energy",)
     tilings: Texts = ("search",)
+    memories: Texts = ("flat",)
+    weights: Texts = (OWN_WEIGHTS,)
+    """Weight formats of `anda simulate`; ``own`` is the architecture's."""
+    kv_caches: Texts = ("fp16",)
+    scopes: Texts = ("gemms",)
+    """``gemms``, the FP-INT GeMMs, or ``model``: attention and vector unit too."""
+    roundings: Texts = ("truncate",)
+    """Of the Anda encoder, where perplexity is evaluated."""
+    reconstructions: Texts = ("truncate",)
+    """Of the Anda decoder, where perplexity is evaluated."""
+    evaluation: Evaluation | None = None
+    """Measure perplexity on this model and text."""
     architecture: dict[str, Scalars] = Field(default_factory=dict)
     """Dotted fields of an architecture file, set on every architecture: ``activation_buffer.capacity``."""
     technology: dict[str, Scalars] = Field(default_factory=dict)
     """Dotted constants of a technology file, whose value is set: ``dram.bandwidth``."""
+    uncertainty: Uncertainty | None = None
+    """Vary the constants of the one technology over their uncertainty, beside those under `technology`."""
     constraints: tuple[str, ...] = ()
     """Formulas that every row has to meet; those over inputs alone save the simulation."""
     derived: dict[str, str] = Field(default_factory=dict)
@@ -77,26 +98,37 @@ class SweepSpec(Config):
         Raises:
             InputError: something named does not exist, a formula is wrong, or there is no point at all.
         """
-        formulas = self.constraint_formulas()
-        points = [self._point(choice) for choice in self._choices(formulas)]
-        self._check_names(points[:1], formulas)
+        points = [self.point(choice) for choice in self._choices()]
+        self.check_names(points[:1])
         distinct = list(dict.fromkeys(points))
-        kept = [point for point in distinct if meets(formulas, point.columns())]
+        kept = [point for point in distinct if self.allows(point)]
         if not kept:
             raise InputError("constraints: no point meets them all; loosen one or vary more")
         return kept
 
     def constraint_formulas(self) -> list[Expression]:
         """The constraints, parsed."""
-        return [Expression(text, "constraints") for text in self.constraints]
+        return [_constraint(text) for text in self.constraints]
 
     def derived_formulas(self) -> dict[str, Expression]:
         """The derived metrics, parsed; each may use those before it."""
         return {name: Expression(text, f"derived.{name}") for name, text in self.derived.items()}
 
-    def _check_names(self, points: Iterable[Point], constraints: Iterable[Expression]) -> None:
-        """Refuse a formula over what is no column, before anything is simulated."""
-        columns = {name for point in points for name in point.columns()} | set(RESULT_COLUMNS)
+    def size(self) -> int:
+        """Points of the sweep; of a search, its budget."""
+        return self.sampling.points or 0 if self.sampling.method == "search" else len(self.points())
+
+    def allows(self, point: Point) -> bool:
+        """Whether a point meets the constraints on inputs."""
+        return meets(self.constraint_formulas(), point.columns())
+
+    def check_names(self, points: Iterable[Point]) -> None:
+        """Refuse a formula over what is no column, before anything is simulated.
+
+        Raises:
+            InputError: there is one, or a derived column's name is taken.
+        """
+        columns = {name for point in points for name in point.columns()} | set(self.result_columns())
         for name, formula in self.derived_formulas().items():
             if not name.isidentifier() or name in columns:
                 raise InputError(
@@ -104,27 +136,49 @@ class SweepSpec(Config):
                 )
             formula.require(columns)
             columns.add(name)
-        for formula in constraints:
+        for formula in self.constraint_formulas():
             formula.require(columns)
 
-    def dimensions(self) -> dict[str, tuple[Any, ...]]:
+    def result_columns(self) -> tuple[str, ...]:
+        """Columns that a simulation gives."""
+        return RESULT_COLUMNS if self.evaluation is None else (*RESULT_COLUMNS, *LOSS_COLUMNS)
+
+    def dimensions(self) -> dict[str, Sequence[Any]]:
         """The values of each dimension by its name in the file."""
+        if self.modules and (set(self.modules) != set(MODULES) or self.precisions or self.mantissa_bits):
+            raise InputError("modules: give widths of qkv, o, u and d, and neither precisions nor mantissa_bits")
         widths = [str(Precision.uniform(bits)) for bits in self.mantissa_bits or ()]
-        fields = {
+        fields: dict[str, Sequence[Any]] = {
             "models": tuple(model_shape(name).name for name in self.models),
             "archs": self.archs,
             "precisions": tuple(str(Precision.parse(text)) for text in [*self.precisions, *widths]) or (None,),
             **{name: getattr(self, name) for name in _PLAIN},
+            "weights": self.weights,
         }
         return fields | {
             f"{group}.{field}": values
-            for group in ("architecture", "technology")
-            for field, values in getattr(self, group).items()
+            for group in ("modules", "architecture", "technology")
+            for field, values in self.settings(group).items()
         }
 
-    def _choices(self, formulas: list[Expression]) -> Iterable[Choice]:
+    def settings(self, group: str) -> Mapping[str, Sequence[Any]]:
+        """The dotted fields of a group that vary, ``modules``, ``architecture`` or ``technology``, with their values.
+
+        Raises:
+            InputError: constants are uncertain, of several technologies.
+        """
+        given: dict[str, Sequence[Any]] = dict(getattr(self, group))
+        if group != "technology" or self.uncertainty is None:
+            return given
+        if len(self.technologies) > 1:
+            raise InputError("uncertainty: varies the constants of one technology; name one under technologies")
+        return _uncertain(self.uncertainty, next(iter(self.technologies))) | given
+
+    def _choices(self) -> Iterable[Choice]:
         dimensions = self.dimensions()
         sampling = self.sampling
+        if sampling.minimise:
+            raise InputError(f"sampling.minimise: a {sampling.method} sample minimises nothing; use method: search")
         if unknown := sorted(set(sampling.for_each) - set(dimensions)):
             raise InputError(f"sampling.for_each: {unknown[0]!r} is no dimension; use one of {', '.join(dimensions)}")
         if sampling.method == "grid":
@@ -138,31 +192,49 @@ class SweepSpec(Config):
         draw = _random if sampling.method == "random" else _latin_hypercube
 
         def wanted(choice: Choice) -> bool:
-            return any(meets(formulas, self._point(choice | other).columns()) for other in each)
+            return any(self.allows(self.point(choice | other)) for other in each)
 
         return [choice | other for choice in draw(sampled, sampling.points, sampling.seed, wanted) for other in each]
 
-    def _point(self, choice: Choice) -> Point:
+    def point(self, choice: Choice) -> Point:
+        """The point of a value for each dimension.
+
+        Raises:
+            InputError: a precision is missing, or an option has no effect without perplexity.
+        """
         arch: str = choice["archs"]
         fixed = load_architecture(arch).processing_element.mantissa_bits != "variable"
-        if not fixed and choice["precisions"] is None:
+        if not fixed and self._precision(choice) is None:
             raise InputError(
                 f"precisions: {arch} needs some; list tuples under precisions or widths under mantissa_bits"
             )
+        for name in _ANDA:
+            if choice[name] != "truncate" and self.evaluation is None:
+                raise InputError(f"{name}: {choice[name]} changes perplexity alone; add evaluation, or leave it out")
         settings = {
-            group: tuple((field, choice[f"{group}.{field}"]) for field in getattr(self, group))
+            group: tuple((field, choice[f"{group}.{field}"]) for field in self.settings(group))
             for group in ("architecture", "technology")
         }
         return Point(
             model=choice["models"],
             arch=arch,
-            precision=None if fixed else choice["precisions"],
-            **{field: choice[name] for name, field in _PLAIN.items()},
+            precision=None if fixed else self._precision(choice),
+            **{field: choice[name] for name, field in _PLAIN.items() if name not in _ANDA or not fixed},
+            weights=None if choice["weights"] == OWN_WEIGHTS else choice["weights"],
+            evaluation=self.evaluation,
             architecture_settings=settings["architecture"],
             technology_settings=settings["technology"],
         )
 
+    def _precision(self, choice: Choice) -> str | None:
+        """The mantissa bits of a choice: a tuple, or of each module on its own."""
+        if not self.modules:
+            return choice["precisions"]
+        return str(Precision(*(choice[f"modules.{module}"] for module in MODULES)))
 
+
+_ANDA = ("roundings", "reconstructions")
+"""Options of the Anda format, without effect elsewhere."""
 _PLAIN = {
     "phases": "phase",
     "tokens": "tokens",
@@ -172,6 +244,11 @@ _PLAIN = {
     "technologies": "technology",
     "objectives": "objective",
     "tilings": "tiling",
+    "memories": "memory",
+    "kv_caches": "kv_cache",
+    "scopes": "scope",
+    "roundings": "rounding",
+    "reconstructions": "reconstruct",
 }
 """Fields of a sweep file that are a field of `Point` as they are."""
 
@@ -195,12 +272,22 @@ def sweep_schema() -> str:
     return json.dumps(SweepSpec.model_json_schema(by_alias=True), indent=2)
 
 
+@lru_cache(maxsize=16)
+def _uncertain(uncertainty: Uncertainty, technology: str) -> dict[str, Sequence[Any]]:
+    return dict(uncertainty.constants(technology))
+
+
+@lru_cache(maxsize=256)
+def _constraint(text: str) -> Expression:
+    return Expression(text, "constraints")
+
+
 def meets(formulas: Iterable[Expression], columns: Mapping[str, Any]) -> bool:
     """Whether a row of input columns meets the formulas that speak of inputs alone."""
     return all(formula.evaluate(columns) for formula in formulas if formula.names <= set(columns))
 
 
-def _grid(dimensions: Mapping[str, tuple[Any, ...]]) -> Iterator[Choice]:
+def _grid(dimensions: Mapping[str, Sequence[Any]]) -> Iterator[Choice]:
     size = 1
     for values in dimensions.values():
         size *= len(values)
@@ -212,7 +299,7 @@ def _grid(dimensions: Mapping[str, tuple[Any, ...]]) -> Iterator[Choice]:
 
 
 def _random(
-    dimensions: Mapping[str, tuple[Any, ...]], count: int, seed: int, wanted: Callable[[Choice], bool]
+    dimensions: Mapping[str, Sequence[Any]], count: int, seed: int, wanted: Callable[[Choice], bool]
 ) -> list[Choice]:
     """Distinct combinations, each dimension drawn on its own."""
     rng = random.Random(seed)
@@ -228,7 +315,7 @@ def _random(
 
 
 def _latin_hypercube(
-    dimensions: Mapping[str, tuple[Any, ...]], count: int, seed: int, wanted: Callable[[Choice], bool]
+    dimensions: Mapping[str, Sequence[Any]], count: int, seed: int, wanted: Callable[[Choice], bool]
 ) -> list[Choice]:
     """`count` samples that take the values of each dimension equally often, as far as that divides."""
     rng = random.Random(seed)

@@ -167,7 +167,7 @@ def test_a_file_of_ones_own_is_part_of_the_key(tmp_path: Path):
 def test_the_built_in_questions(name: str):
     question = load_spec(name)
     assert question.title
-    assert 5 <= len(question.points()) <= 200
+    assert 5 <= question.size() <= 1400
 
 
 def test_the_schema_describes_the_file():

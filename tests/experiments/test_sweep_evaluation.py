@@ -1,0 +1,146 @@
+"""Perplexity and the machine's options as dimensions of a sweep."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from anda_codesign.experiments.simulation import simulate_model
+from anda_codesign.experiments.sweep import SweepSpec, evaluation, run_sweep
+from anda_codesign.experiments.sweep.evaluation import LOSS_COLUMNS, Evaluation, activation_hook
+from anda_codesign.formats import InputError
+from anda_codesign.sim import load_architecture
+from anda_codesign.workloads import (
+    AndaActivations,
+    Fp16Activations,
+    Precision,
+    TextBlocks,
+    evaluate,
+    paired_loss,
+    synthetic_decoder,
+)
+
+FIELDS: dict[str, Any] = {"models": "SmolLM2-135M", "tokens": 16}
+M8 = Precision.uniform(8)
+
+
+def refusal(call: Callable[[], Any]) -> str:
+    with pytest.raises(InputError) as error:
+        call()
+    return str(error.value)
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A small random model in place of the built-in one."""
+    monkeypatch.setenv("ANDA_CACHE", str(tmp_path / "cache"))
+    decoder = synthetic_decoder(seed=1)
+    tokens = np.random.default_rng(1).integers(0, decoder.shape.vocabulary, (3, 24), dtype=np.int32)
+    subject = decoder, TextBlocks(tokens)
+    monkeypatch.setattr(evaluation, "_subject", lambda _: subject)
+    return subject
+
+
+def test_losses_are_those_of_the_point_s_own_format(small: Any, tmp_path: Path):
+    spec = SweepSpec(
+        **FIELDS, archs=("fp-fp", "figna-m8", "anda"), mantissa_bits=(4, 8), reconstructions=("truncate", "midpoint"),
+        evaluation=Evaluation(blocks=3),
+    )  # fmt: skip
+    frame = run_sweep(spec, tmp_path / "out")
+    assert len(frame) == 2 + 2 * 2
+    decoder, blocks = small
+    reference = evaluate(decoder, blocks, Fp16Activations())
+    for row in frame.to_dict("records"):
+        options = {"reconstruct": row["reconstruct"]}
+        if row["arch"] == "anda":
+            nll = evaluate(decoder, blocks, AndaActivations(Precision.parse(row["precision"]), **options))
+            loss = paired_loss(nll, reference)
+            assert row["loss_percent"] == 100 * loss.loss
+            assert row["loss_standard_error_percent"] == 100 * loss.standard_error
+            assert row["perplexity"] == loss.perplexity
+    assert frame["loss_percent"][0] == 0
+    assert frame["loss_percent"][1] != 0
+    anda = frame[frame["arch"] == "anda"]
+    assert anda["loss_percent"].nunique() == 4
+    assert anda.groupby("precision")["cycles"].nunique().tolist() == [1, 1]
+
+
+def test_the_group_of_the_evaluation_is_that_of_the_machine():
+    machine = load_architecture("anda")
+    element = machine.processing_element.model_copy(update={"lanes": 32})
+    hook = activation_hook(machine.model_copy(update={"processing_element": element}), M8, "nearest", "midpoint")
+    assert (
+        hook.description == AndaActivations(M8, group_size=32, rounding="nearest", reconstruct="midpoint").description
+    )
+
+
+@pytest.mark.parametrize(
+    ("arch", "start"),
+    [("fp-fp", "fp16"), ("fp-int", "fp16"), ("ifpu", "ifpu"), ("figna-m11", "figna {'mantissa_bits': 11")],
+)
+def test_the_arithmetic_of_other_architectures(arch: str, start: str):
+    assert activation_hook(load_architecture(arch), M8, "truncate", "truncate").description.startswith(start)
+
+
+def test_losses_meet_constraints_and_derive(small: Any, tmp_path: Path):
+    assert small
+    spec = SweepSpec(
+        **FIELDS, archs=("anda",), mantissa_bits=(3, 5, 12), evaluation=Evaluation(blocks=3),
+        constraints=("loss_percent < 1000",), derived={"score": "perplexity * seconds"},
+    )  # fmt: skip
+    frame = run_sweep(spec, tmp_path / "out")
+    assert (frame["score"] == frame["perplexity"] * frame["seconds"]).all()
+    assert not (set(LOSS_COLUMNS) - set(frame.columns))
+
+
+def test_options_of_the_machine_reach_the_simulator(tmp_path: Path):
+    spec = SweepSpec(
+        **FIELDS, archs=("anda",), mantissa_bits=(7,), phases=("decode",), contexts=(64,), batches=(1, 2),
+        weights=("own", "squeezellm-3"), scopes=("gemms", "model"),
+    )  # fmt: skip
+    frame = run_sweep(spec, tmp_path / "out")
+    assert len(frame) == 8
+    for row in frame.to_dict("records"):
+        record = simulate_model(
+            row["model"], "anda", Precision.uniform(7), phase="decode", tokens=16, context=64, batch=row["batch"],
+            weights=None if row["weights"] == "own" else row["weights"], whole=row["scope"] == "model",
+        )  # fmt: skip
+        assert row["cycles"] == record["cycles"]
+        assert row["energy_total_pj"] == record["energy_pj"]["total"]
+    assert frame["energy_total_pj"].nunique() == 8
+
+
+def test_memory_and_cache_formats_reach_the_simulator(tmp_path: Path):
+    fields: dict[str, Any] = {**FIELDS, "tokens": 8, "archs": ("anda",), "mantissa_bits": (7,)}
+    memories = run_sweep(SweepSpec(**fields, levels=("events",), memories=("flat", "hbm2")), tmp_path / "memories")
+    assert memories["cycles"].nunique() == 2
+    long = {**fields, "phases": "decode", "contexts": 2048, "scopes": "model", "kv_caches": ("fp16", "anda:6")}
+    caches = run_sweep(SweepSpec(**long), tmp_path / "caches")
+    assert caches["dram_bytes"][1] < caches["dram_bytes"][0]
+
+
+def test_what_is_refused(tmp_path: Path):
+    def anda(**fields: Any) -> Callable[[], Any]:
+        return lambda: run_sweep(SweepSpec(**FIELDS, archs=("anda",), mantissa_bits=(7,), **fields), tmp_path / "out")
+
+    message = "roundings: nearest changes perplexity alone; add evaluation, or leave it out"
+    assert refusal(anda(roundings=("nearest",))) == message
+    assert refusal(anda(scopes=("universe",))) == "scopes: 'universe' is unknown; use gemms or model"
+    assert refusal(lambda: Evaluation(blocks=1)) == (
+        "evaluation.blocks: 1 is too few for a standard error; use 2 or more"
+    )
+    assert refusal(anda(weights=("int5",))).startswith("weight format: 'int5' is unknown; choose one of int4, ")
+    assert refusal(anda(kv_caches=("anda:6",))).startswith("kv_cache: 'anda:6' matters to whole models only")
+
+
+def test_evaluation_in_a_file(tmp_path: Path):
+    from anda_codesign.experiments.sweep import load_spec
+
+    file = tmp_path / "sweep.yaml"
+    file.write_text(
+        "models: SmolLM2-135M\narchs: anda\nmantissa_bits: 7\nevaluation: {blocks: 3, split: calibration}\n"
+    )
+    assert load_spec(file).evaluation == Evaluation(blocks=3, split="calibration")
+    file.write_text("models: SmolLM2-135M\narchs: anda\nmantissa_bits: 7\nevaluation: {block: 3}\n")
+    assert refusal(lambda: load_spec(file)).startswith("sweep sweep.yaml: evaluation.block: ")
