@@ -174,6 +174,7 @@ def record(result: SimulationResult | ModelResult, **inputs: Any) -> dict[str, A
         parts = totals.pop("rows")
         document |= {key: totals[key] for key in totals if key not in ("model", "arch")}
         document["parts"] = parts
+    document["notes"] = list(gemm_result.costs.notes)
     document["not_modelled"] = not_modelled(result)
     return document
 

@@ -60,6 +60,8 @@ class UnitCosts:
     dram_pj_per_bit: float
     dram_bits_per_cycle: float
     area_mm2: dict[str, float]
+    notes: tuple[str, ...] = ()
+    """What a reader should know about the buffers: interpolated, or too slow for the clock."""
 
     def energy(self, work: Work, cycles: int) -> Energy:
         """Energy of what is done in so many cycles.
@@ -129,7 +131,7 @@ def unit_costs(architecture: Architecture, technology: Technology) -> UnitCosts:
     array_pj = _pj_per_cycle(technology.array, reference) / published.power.value
     macs_per_cycle = reference.array.rows * reference.array.columns * reference.group_size / latency.FP16_GROUP_CYCLES
     mac_pj = array_pj * technology.element("fp-fp").power.value / macs_per_cycle
-    sram, buffer_area = _buffers(architecture, technology, reference, scale)
+    sram, buffer_area, notes = _buffers(architecture, technology, reference, scale)
     return UnitCosts(
         array_pj_per_cycle=array_pj * element.power.value * scale["array"],
         support_pj_per_cycle={name: _pj_per_cycle(unit, reference) * scale[name] for name, unit in units.items()},
@@ -142,20 +144,21 @@ def unit_costs(architecture: Architecture, technology: Technology) -> UnitCosts:
             **{name: unit.area.value * scale[name] for name, unit in units.items()},
             **buffer_area,
         },
+        notes=notes,
     )
 
 
 def _buffers(
     architecture: Architecture, technology: Technology, reference: Architecture, scale: dict[str, float]
-) -> tuple[SramCosts, dict[str, float]]:
-    """Energy and area of the buffers, from the technology's table or the published figures."""
+) -> tuple[SramCosts, dict[str, float], tuple[str, ...]]:
+    """Energy and area of the buffers, and notes on them, from the technology's table or the published figures."""
     if technology.sram is None:
         per_bit = sram_pj_per_bit(technology, reference)
         area = {
             "activation_buffer": technology.activation_buffer.area.value * scale["activation_buffer"],
             "weight_buffer": technology.weight_buffer.area.value * scale["weight_buffer"],
         }
-        return SramCosts(per_bit, per_bit, per_bit, per_bit), area
+        return SramCosts(per_bit, per_bit, per_bit, per_bit), area, ()
     macros = {
         field: technology.sram.macro(field, buffer.capacity_bytes, buffer.port_bits)
         for field, buffer in architecture.buffers.items()
@@ -169,7 +172,8 @@ def _buffers(
         weight_write_pj_per_bit=weight.write_pj / weight_port,
         leakage_pj_per_cycle=sum(macro.leakage_mw for macro in macros.values()) * 1e9 / architecture.clock_hz,
     )
-    return costs, {field: macro.area_mm2 for field, macro in macros.items()}
+    notes = (note for field, macro in macros.items() for note in macro.notes(field, architecture.clock_hz))
+    return costs, {field: macro.area_mm2 for field, macro in macros.items()}, tuple(notes)
 
 
 def sram_pj_per_bit(technology: Technology, reference: Architecture) -> float:

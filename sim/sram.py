@@ -25,6 +25,22 @@ class SramMacro:
     """Of a whole row of the port's width."""
     write_pj: float
     leakage_mw: float
+    cycle_ns: float
+    """At the table's own node, which a scaled memory does not exceed."""
+    between: tuple[int, int] | None
+    """Capacities in bytes of the rows that it was interpolated between; None for a row of the table."""
+
+    def notes(self, field: str, clock_hz: int) -> list[str]:
+        """What a reader of its figures should know: that they are interpolated, that it is too slow for the clock."""
+        lines: list[str] = []
+        if self.between is not None:
+            lines.append(f"{field}: interpolated between memories of {self.between[0]} and {self.between[1]} B")
+        if self.cycle_ns > 1e9 / clock_hz:
+            lines.append(
+                f"{field}: takes {self.cycle_ns:.2f} ns a cycle, more than the {1e9 / clock_hz:.2f} ns of the clock; "
+                f"lower the clock or the capacity"
+            )
+        return lines
 
 
 class SramTable(Config):
@@ -61,26 +77,33 @@ class SramTable(Config):
         high = next(capacity for capacity in capacities if capacity >= capacity_bytes)
         low = max(capacity for capacity in capacities if capacity <= capacity_bytes)
         share = 0.0 if high == low else math.log(capacity_bytes / low) / math.log(high / low)
-        area, read, write, leakage = (a ** (1 - share) * b**share for a, b in zip(rows[low], rows[high], strict=True))
+        area, read, write, leakage, cycle = (
+            a ** (1 - share) * b**share for a, b in zip(rows[low], rows[high], strict=True)
+        )
         energy_scale = self.energy_scale.value
         return SramMacro(
-            area * self.area_scale.value, read * energy_scale, write * energy_scale, leakage * self.leakage_scale.value
+            area_mm2=area * self.area_scale.value,
+            read_pj=read * energy_scale,
+            write_pj=write * energy_scale,
+            leakage_mw=leakage * self.leakage_scale.value,
+            cycle_ns=cycle,
+            between=None if high == low else (low, high),
         )
 
 
 @cache
-def _ports(table: str, device: str) -> dict[int, dict[int, tuple[float, float, float, float]]]:
-    """Area, read and write energy and leakage by port bits and capacity in bytes."""
+def _ports(table: str, device: str) -> dict[int, dict[int, tuple[float, ...]]]:
+    """Area, read and write energy, leakage and cycle time by port bits and capacity in bytes."""
     path = FOLDER / table
     if not path.is_file():
         raise InputError(f"sram.table: there is no {table!r}; choose one of {', '.join(_tables())}")
-    ports: dict[int, dict[int, tuple[float, float, float, float]]] = {}
+    ports: dict[int, dict[int, tuple[float, ...]]] = {}
     devices: list[str] = []
     for row in csv.DictReader(path.read_text("utf-8").splitlines()):
         devices.append(row["device"])
         if row["device"] == device:
-            values = (float(row[name]) for name in ("area_mm2", "read_pj", "write_pj", "leakage_mw"))
-            ports.setdefault(int(row["port_bits"]), {})[int(row["capacity_bytes"])] = tuple(values)  # type: ignore[assignment]
+            values = (float(row[name]) for name in ("area_mm2", "read_pj", "write_pj", "leakage_mw", "cycle_ns"))
+            ports.setdefault(int(row["port_bits"]), {})[int(row["capacity_bytes"])] = tuple(values)
     if not ports:
         raise InputError(
             f"sram.device: {device!r} is not in {table}; choose one of {', '.join(dict.fromkeys(devices))}"

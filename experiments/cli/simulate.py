@@ -175,5 +175,7 @@ def _print_parts(parts: list[dict[str, Any]], cycles: int) -> None:
 
 
 def _print_limits(records: list[dict[str, Any]]) -> None:
+    for line in dict.fromkeys(line for record in records for line in record["notes"]):
+        note(line)
     limits = dict.fromkeys(line for record in records for line in record["not_modelled"])
     print("Not modelled: " + "; ".join(limits) + ".")

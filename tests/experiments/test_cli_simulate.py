@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from anda_codesign.sim import architecture_names
+from anda_codesign.sim.architecture import FOLDER
 from anda_codesign.workloads import Precision, bops_saving, gemms, model_shape
 
 Run = Callable[..., Any]
@@ -31,6 +32,7 @@ TYPES = {
     "area_mm2": float,
     "level": str,
     "gemms": list,
+    "notes": list,
     "not_modelled": list,
 }
 WIDTHS = {"figna": 13, "figna-m11": 11, "figna-m8": 8}
@@ -216,3 +218,16 @@ def test_explain_for_a_person(anda: Run):
     out = anda("explain", "--gemm", "64x512x512", "--m", 7).out
     for text in ("cycles of 64x512x512 on anda", "tiles of the array", "pJ/bit", "Table III", "Not modelled: "):
         assert text in out
+
+
+def test_slow_memories_are_said_so(anda: Run, record: Run, tmp_path: Any):
+    mine = tmp_path / "mine.yaml"
+    text = (FOLDER / "anda.yaml").read_text()
+    mine.write_text(text.replace("weight_buffer: {capacity: 1 MiB", "weight_buffer: {capacity: 3 MiB"))
+    options = f"--gemm 64x512x512 --m 7 --arch {mine} --technology cacti-16nm"
+    notes = record(options)["notes"]
+    assert notes[0] == "weight_buffer: interpolated between memories of 2097152 and 4194304 B"
+    assert notes[1].startswith("weight_buffer: takes 5.38")
+    assert notes[1].endswith(" ns a cycle, more than the 3.51 ns of the clock; lower the clock or the capacity")
+    assert anda("simulate", *options.split()).err == "".join(f"anda: note: {line}\n" for line in notes)
+    assert record("--gemm 64x512x512 --m 7 --technology cacti-16nm")["notes"] == []

@@ -158,3 +158,19 @@ def test_the_script_needs_a_built_cacti(tmp_path: Path):
     with pytest.raises(InputError) as caught:
         main(["--cacti", str(tmp_path)])
     assert str(caught.value) == f"cacti: {str(tmp_path)!r} has no obj_opt/cacti; build it there with 'make opt'"
+
+
+def test_interpolation_and_slowness_are_noted():
+    """1 MiB is a row of the table and fast enough; 1.5 MiB is neither a row, nor fast enough at twice the clock."""
+    fast, between = table().macro("weight_buffer", 1 << 20, 1024), table().macro("weight_buffer", 3 << 19, 1024)
+    assert fast.notes("weight_buffer", 285_000_000) == []
+    assert between.between == (1 << 20, 1 << 21)
+    interpolated = "weight_buffer: interpolated between memories of 1048576 and 2097152 B"
+    row = {
+        int(r["capacity_bytes"]): float(r["cycle_ns"])
+        for r in rows()
+        if r["device"] == "itrs-lop" and r["port_bits"] == "1024"
+    }
+    assert row[1 << 20] < between.cycle_ns < row[1 << 21]
+    slow = f"weight_buffer: takes {between.cycle_ns:.2f} ns a cycle, more than the 1.00 ns of the clock; lower the clock or the capacity"
+    assert between.notes("weight_buffer", 10**9) == [interpolated, slow]
