@@ -41,3 +41,10 @@ def round_to_fp16(values: NDArray[np.floating]) -> tuple[NDArray[np.float16], bo
     """Round to nearest even to FP16; overflow saturates to +-65504. Also tells whether any value overflowed."""
     overflowed = bool((np.abs(values) >= OVERFLOW_FP16).any())
     return np.clip(values, -MAX_FP16, MAX_FP16).astype(np.float16), overflowed
+
+
+def ulp_errors(halves: NDArray[np.float16], exact: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distances of halves from exact values, in units of the last place that FP16 has at the exact value."""
+    _, exponents = np.frexp(exact)
+    units = np.ldexp(1.0, np.maximum(exponents - 11, -24))
+    return np.abs(halves.astype(np.float64) - exact) / units

@@ -120,6 +120,26 @@ def matrix_engine_cycles(
     return collector_free
 
 
+FETCH_CYCLES = 2
+"""Cycles from a program's start until its first instruction can be issued: address, instruction memory."""
+
+MEMORY_OUTSTANDING_ROWS = 64
+"""Requests that the memory of the accelerator's test bench has under way."""
+
+BUFFER_READ_CYCLES = 1
+"""Cycles from asking an on-chip buffer for a row until the row can be taken."""
+
+
+def store_cycles(rows: int) -> int:
+    """Cycles from issuing a store of `rows` rows of a buffer to its last row of memory: ask, come, leave."""
+    return 1 + BUFFER_READ_CYCLES + rows
+
+
+def compress_cycles(blocks: int, mantissa_bits: int, rows: int) -> int:
+    """Cycles from issuing a compress instruction to its last row of planes."""
+    return BUFFER_READ_CYCLES + bpc_cycles(blocks, mantissa_bits, rows)
+
+
 EXACT_ROUNDING_CYCLES = 1
 """Cycles that an exact floating-point dot product takes to become a single when it is complete."""
 
@@ -130,3 +150,33 @@ GROUP_SCALING_CYCLES = 3
 def floating_dot_cycles(steps: int, stages: int, exact: bool = False) -> int:
     """Cycles from the first step of floating-point dot products to the last result; a step is taken in every cycle."""
     return steps + stages + EXACT_ROUNDING_CYCLES * exact
+
+
+VECTOR_PIPELINE_CYCLES = 5
+"""Cycles from the vector unit's taking an operand vector until its results are valid; it takes one every cycle."""
+
+VECTOR_SCALAR_CYCLES = 5
+"""Cycles of a command of the vector unit that computes a scalar of scalars: the next one reads it."""
+
+VECTOR_LOAD_CYCLES = 1
+"""Cycles of a command that puts a constant into a scalar register."""
+
+
+def vector_reduction_cycles(lanes: int) -> int:
+    """Cycles that a reduction takes beyond one for each vector: the last product's way through the lane, the fold of
+    ``lanes`` accumulators, the scalar register."""
+    return lanes.bit_length() + 1
+
+
+FIGLUT_GROUP_CYCLES = 64
+"""Cycles of a look-up-table element for a group of 64: 16 tables of 4 activations, read for 4 bits of the weights."""
+
+
+def steps_per_group(lanes: int, group_size: int = 64) -> int:
+    """Cycles of an element that multiplies ``lanes`` pairs per cycle for one group."""
+    return -(-group_size // lanes)
+
+
+def figna_lanes(mantissa_bits: int) -> int:
+    """Multiplications per cycle of a FIGNA element at its published rate: a group in M cycles below M = 13, else in 16."""
+    return steps_per_group(mantissa_bits if mantissa_bits < 13 else FP16_GROUP_CYCLES)
