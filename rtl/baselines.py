@@ -8,14 +8,20 @@ from amaranth.lib import wiring
 
 from .anda_element import AndaElement
 from .fp_pe import FpFpPE, FpIntPE
+from .integer_pe import FiglutPE, FignaPE, IfpuPE
+from .scaled_pe import ScaledAndaPE
 from .scaling import GroupAccumulator
 
 BASELINE_DESIGNS: Mapping[str, Callable[..., wiring.Component]] = MappingProxyType(
     {
         "anda-element": AndaElement,
+        "anda-pe-scaled": ScaledAndaPE,
+        "figlut-pe": FiglutPE,
+        "figna-pe": FignaPE,
         "fp-fp-mac": partial(FpFpPE, ways=1),
         "fp-fp-pe": FpFpPE,
         "fp-int-pe": FpIntPE,
         "group-accumulator": GroupAccumulator,
+        "ifpu-pe": IfpuPE,
     }
 )

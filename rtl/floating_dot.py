@@ -244,7 +244,9 @@ class FloatingDot(wiring.Component):
         # exponents start at 1 per half
         least, span = (1, 29) if self.weight_bits else (2, 58)
         width = len(products[0].significand) + span
-        shifted = [(product.significand << (product.exponent - least)[:6])[:width] for product in products]
+        shifted = [
+            (Cat(product.significand, Const(0, span)) << (product.exponent - least)[:6])[:width] for product in products
+        ]
         signs = [product.sign for product in products]
         total: Value = _signed_sum(shifted, signs)
         flags = self._exact_flags(products) if self.specials else []

@@ -1,0 +1,66 @@
+# amaranth: UnusedElaboratable=no
+"""The Anda processing element with what the baselines have behind theirs: conversion, scale and FP32 accumulator."""
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .floating import FP32
+from .interfaces import MAX_MANTISSA_BITS, Stream, partial_sum_bits, plane_layout
+from .pe import AndaPE
+from .scaling import SCALE, GroupAccumulator
+
+
+class ScaledAndaPE(wiring.Component):
+    """An `AndaPE` and a `GroupAccumulator`: from bit-planes to an FP32 output, for comparison with the baselines.
+
+    Timing: M + 1 cycles a group; the result is valid ``formats.latency.PE_RESULT_CYCLES + GROUP_SCALING_CYCLES`` cycles
+    after the last plane of the last group.
+
+    Parameters
+    ----------
+    lanes, weight_bits, max_mantissa_bits
+        As of `AndaPE`.
+
+    Members
+    -------
+    activation, weights
+        As of `AndaPE`.
+    scales : `In(stream.Signature(SCALE))`
+        One per group.
+    result : `Out(stream.Signature(FP32))`
+    saturated : `Out(1)`
+        As of `GroupAccumulator`.
+    """
+
+    activation: Stream
+    weights: Stream
+    scales: Stream
+    result: Stream
+    saturated: Signal
+
+    def __init__(self, *, lanes: int = 64, weight_bits: int = 4, max_mantissa_bits: int = MAX_MANTISSA_BITS) -> None:
+        self.element = AndaPE(lanes=lanes, weight_bits=weight_bits, max_mantissa_bits=max_mantissa_bits)
+        self.bits = partial_sum_bits(lanes, weight_bits, max_mantissa_bits)
+        super().__init__(
+            {
+                "activation": In(stream.Signature(plane_layout(lanes))),
+                "weights": In(stream.Signature(data.ArrayLayout(signed(weight_bits), lanes))),
+                "scales": In(stream.Signature(SCALE)),
+                "result": Out(stream.Signature(FP32)),
+                "saturated": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the circuit."""
+        m = Module()
+        m.submodules.element = element = self.element
+        m.submodules.group_accumulator = accumulator = GroupAccumulator(bits=self.bits)
+        wiring.connect(m, wiring.flipped(self.activation), element.activation)
+        wiring.connect(m, wiring.flipped(self.weights), element.weights)
+        wiring.connect(m, element.result, accumulator.groups)
+        wiring.connect(m, wiring.flipped(self.scales), accumulator.scales)
+        wiring.connect(m, accumulator.result, wiring.flipped(self.result))
+        m.d.comb += self.saturated.eq(accumulator.saturated)
+        return m
