@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
 
 from ..formats import AndaFormat, InputError, Int4Weights, fp_int_gemm
+from ..formats.activation_protocol import ActivationFormat
 from ..formats.gemm import Partial
 from .decoder import ModuleArithmetic
 from .kernels import FloatArray, fake_quantize, to_fp16
+from .perplexity import DescribedActivations
 from .precision import MODULES, Precision
 
 
@@ -55,6 +57,53 @@ class AndaActivations:
             return fake_quantize(x, self.formats[module])
         except InputError as error:
             raise InputError(f"activations of {module} in layer {layer}: {error}") from None
+
+
+class FormatActivations:
+    """Activations in any activation format, alike in all modules."""
+
+    def __init__(self, fmt: ActivationFormat) -> None:
+        self.format = fmt
+
+    @property
+    def description(self) -> str:
+        """Identifies the activations' values, for the evaluation cache."""
+        return f"{self.format.name} {self.format.parameters}"
+
+    def __call__(self, module: str, layer: int, x: FloatArray) -> FloatArray:
+        """Return the format's values of `x` as float32.
+
+        Raises:
+            InputError: `x` overflows FP16.
+        """
+        with np.errstate(over="ignore"):
+            half = x.astype(np.float16)
+        try:
+            return self.format.encode(half).decode().astype(np.float32)
+        except InputError as error:
+            raise InputError(f"activations of {module} in layer {layer}: {error}") from None
+
+
+class ModuleActivations:
+    """One number format in some modules, another in the others.
+
+    Args:
+        base: the activations of all other modules.
+        modules: the activations of these modules.
+    """
+
+    def __init__(self, base: DescribedActivations, modules: Mapping[str, DescribedActivations]) -> None:
+        self._base, self._modules = base, dict(modules)
+
+    @property
+    def description(self) -> str:
+        """Identifies the activations' values, for the evaluation cache."""
+        modules = sorted((module, hook.description) for module, hook in self._modules.items())
+        return f"{self._base.description} but {modules}"
+
+    def __call__(self, module: str, layer: int, x: FloatArray) -> FloatArray:
+        """Apply the format of the module."""
+        return self._modules.get(module, self._base)(module, layer, x)
 
 
 class AndaArithmetic(ModuleArithmetic):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .decoder import Decoder
 from .perplexity import DescribedActivations, DescribedHook
+from .torch_decoder import TorchDecoder
 from .weights import FloatArray
 
 
@@ -52,7 +53,7 @@ class PrefixCache:
         blocks: how many blocks to keep; each takes 4 bytes x tokens x hidden x layers (512 tokens of SmolLM2-135M: 35 MB).
     """
 
-    def __init__(self, decoder: Decoder, base: DescribedActivations, blocks: int = 8) -> None:
+    def __init__(self, decoder: Decoder | TorchDecoder, base: DescribedActivations, blocks: int = 8) -> None:
         self.sha256 = decoder.sha256
         self._decoder, self._base, self._capacity = decoder, base, blocks
         self._streams: OrderedDict[bytes, list[FloatArray]] = OrderedDict()

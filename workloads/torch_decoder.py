@@ -5,6 +5,7 @@ Needs torch (extra ``hf``). Hooks stay what they are: torch's tensors lend them 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
@@ -45,8 +46,7 @@ class TorchDecoder:
         """Identifies the values: those of the decoder, computed by this version of torch."""
         model = decoder.weights
         self._weights = model
-        self._embedding = self._tensor(model.embedding)
-        self._head = self._embedding if model.head is None else self._tensor(model.head)
+        self._head = self._tensor(model.embedding if model.head is None else model.head)
         self._layers = [_Layer(self._torch, layer) for layer in model.layers]
         self._rope: tuple[Tensor, Tensor] | None = None
         if model.rope_theta is not None:
@@ -60,31 +60,39 @@ class TorchDecoder:
 
     def nll(self, blocks: NDArray[np.int32], hook: Hook | None = None) -> NDArray[np.float64]:
         """As `Decoder.nll`."""
-        with self._torch.inference_mode():
-            return np.stack([self._block_nll(tokens, hook) for tokens in blocks])
+        return np.stack([self.token_nll(self.hidden(tokens, hook), tokens) for tokens in blocks])
 
-    def _block_nll(self, tokens: NDArray[np.int32], hook: Hook | None) -> NDArray[np.float64]:
-        torch = self._torch
-        hidden = self._hidden(torch.from_numpy(tokens.astype(np.int64)), hook)
-        hidden = self._normalise(hidden, self._weights.final_norm)
-        targets = torch.from_numpy(tokens[1:].astype(np.int64))
-        nll = [
-            torch.nn.functional.cross_entropy(rows @ self._head.T, own, reduction="none")
-            for rows, own in zip(hidden[:-1].split(HEAD_TILE), targets.split(HEAD_TILE), strict=True)
-        ]
-        return torch.cat(nll).double().numpy()
-
-    def _hidden(self, tokens: Tensor, hook: Hook | None) -> Tensor:
+    def hidden(self, tokens: NDArray[np.int32], hook: Hook | None = None, layers: int | None = None) -> FloatArray:
+        """As `Decoder.hidden`."""
         require_length(self.shape, len(tokens))
-        x = self._embedding[tokens]
+        x = self._weights.embedding[tokens]
         if self._weights.positions is not None:
-            x = x + self._tensor(self._weights.positions[: len(tokens)])
-        for index, layer in enumerate(self._layers):
-            qkv = self._multiply("qkv", index, self._normalise(x, layer.weights.attention_norm), hook)
-            x = x + self._multiply("o", index, self._attention(qkv), hook)
-            up = self._multiply("u", index, self._normalise(x, layer.weights.ffn_norm), hook)
-            x = x + self._multiply("d", index, self._activate(up), hook)
+            x += self._weights.positions[: len(tokens)]
+        self.run(x, range(self.shape.layers)[:layers], hook)
         return x
+
+    def run(self, x: FloatArray, layers: Iterable[int], hook: Hook | None = None) -> None:
+        """As `Decoder.run`."""
+        with self._torch.inference_mode():
+            stream = self._torch.from_numpy(x)
+            for index in layers:
+                weights = self._layers[index].weights
+                qkv = self._multiply("qkv", index, self._normalise(stream, weights.attention_norm), hook)
+                stream += self._multiply("o", index, self._attention(qkv), hook)
+                up = self._multiply("u", index, self._normalise(stream, weights.ffn_norm), hook)
+                stream += self._multiply("d", index, self._activate(up), hook)
+
+    def token_nll(self, hidden: FloatArray, tokens: NDArray[np.int32]) -> NDArray[np.float64]:
+        """As `Decoder.token_nll`."""
+        torch = self._torch
+        with torch.inference_mode():
+            final = self._normalise(torch.from_numpy(hidden[:-1]), self._weights.final_norm)
+            targets = torch.from_numpy(tokens[1:].astype(np.int64))
+            nll = [
+                torch.nn.functional.cross_entropy(rows @ self._head.T, own, reduction="none")
+                for rows, own in zip(final.split(HEAD_TILE), targets.split(HEAD_TILE), strict=True)
+            ]
+            return torch.cat(nll).double().numpy()
 
     def _multiply(self, module: str, index: int, x: Tensor, hook: Hook | None) -> Tensor:
         layer = self._layers[index]

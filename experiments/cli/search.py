@@ -1,59 +1,215 @@
 """`anda search`: the fewest mantissa bits within a loss of perplexity."""
 
+import itertools
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .output import JsonOption, note, require_new_file, write_json
 
 if TYPE_CHECKING:
-    from ..precision_study import StudyStep
+    from ...workloads import TextTokenizer
+    from ..precision_study import LayerStudy, PrecisionSearch, PrecisionStudy, StudyStep, Texts
+    from ..search_space import Numerics
 
 _ROW = "{:>4}  {:<12} {:>10} {:>8} {:>7} {:>7}  {:<10} {}"
 
 
 def search(
-    model: Annotated[str, typer.Option("--model", help="A model with weights.")] = "smollm2-135m",
+    model: Annotated[
+        str, typer.Option("--model", help="A model with weights, or a checkpoint folder.")
+    ] = "smollm2-135m",
     tolerance: Annotated[float, typer.Option("--tolerance", help="Relative increase of the perplexity.")] = 0.01,
-    text: Annotated[str, typer.Option("--text", help="wiki or brown.")] = "wiki",
+    text: Annotated[str, typer.Option("--text", help="wiki, brown or a text file.")] = "wiki",
+    second_text: Annotated[
+        str | None, typer.Option("--second-text", help="Another text that must be within the tolerance too.")
+    ] = None,
     blocks: Annotated[int, typer.Option("--blocks", help="Blocks per split, at most; an easy decision takes 8.")] = 64,
     tokens: Annotated[int, typer.Option("--tokens", help="Length of a block.")] = 512,
     iterations: Annotated[int, typer.Option("--iterations", help="Precisions to evaluate, at most.")] = 32,
+    objective: Annotated[str, typer.Option("--objective", help="bops, energy or latency (simulated).")] = "bops",
+    reconstruct: Annotated[
+        str,
+        typer.Option(
+            "--reconstruct", metavar="R,…", help="truncate, midpoint, nearest; several are searched together."
+        ),
+    ] = "truncate",
+    group_size: Annotated[
+        str, typer.Option("--group-size", metavar="G,…", help="Values that share an exponent: 8 to 128.")
+    ] = "64",
+    partial: Annotated[
+        str, typer.Option("--partial", metavar="P,…", help="Group sums: float (fast), fp16 or fp32 (bit-exact).")
+    ] = "float",
+    exhaustive: Annotated[
+        str | None, typer.Option("--exhaustive", metavar="LO-HI", help="Also find the optimum among LO to HI bits.")
+    ] = None,
+    per_layer: Annotated[bool, typer.Option("--per-layer", help="Then give each layer its own precision.")] = False,
+    backend: Annotated[str, typer.Option("--backend", help="numpy or torch.")] = "numpy",
     plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="A new figure, PNG or SVG.")] = None,
     json: JsonOption = None,
 ) -> None:
     """Search the mantissa bits of qkv, o, u and d on calibration articles; check the best on held-out ones."""
-    from ...workloads import cache_dir, load_blocks, load_decoder
-    from ..precision_study import search_figure, study_precision
+    from ...workloads import cache_dir, evaluator, load_decoder
+    from ..precision_study import PrecisionSearch
 
     _check_plot(plot)
+    widths = _range(exhaustive)
+    numerics = _numerics(reconstruct, group_size, partial)
     decoder = load_decoder(model)
-    calibration, heldout = (
-        load_blocks(decoder.tokenizer, text, split, tokens, blocks) for split in ("calibration", "heldout")
+    searching = PrecisionSearch(
+        decoder=evaluator(decoder, backend),
+        texts=_texts(decoder.tokenizer, text, tokens, blocks),
+        tolerance=tolerance,
+        objective=objective,  # pyright: ignore[reportArgumentType]  # Cost checks it
+        numerics=numerics,
+        second=None if second_text is None else _texts(decoder.tokenizer, second_text, tokens, blocks),
+        cache_dir=cache_dir() / "evaluations",
+        on_step=_Rows(show_numerics=len(numerics) > 1) if json is None else None,
     )
-    rows = 0
+    record = _run(searching, iterations, plot, widths, per_layer, quiet=json is not None)
+    if json is not None:
+        write_json(record, json)
 
-    def show(step: "StudyStep") -> None:
-        nonlocal rows
-        rows += 1
-        if json is None:
-            print(_row(rows, step), flush=True)
 
-    if json is None:
-        print(_ROW.format("", "qkv,o,u,d", "BOPs saving", "loss %", "± %", "blocks", "decision", ""))
-    study = study_precision(decoder, calibration, heldout, tolerance, iterations, cache_dir() / "evaluations", show)
+def _run(
+    searching: "PrecisionSearch", iterations: int, plot: Path | None, widths: range | None, per_layer: bool, quiet: bool
+) -> dict[str, Any]:
+    from ..progress import stage
+    from ..search_figure import search_figure
+
+    study = searching.search(iterations)
     if plot is not None:
         search_figure(study).savefig(plot)
         note(f"wrote {plot}")
-    if json is not None:
-        write_json(study.record(), json)
+    if not quiet:
+        _print_result(study)
+    record = study.record()
+    if widths is not None:
+        record["exhaustive"] = _exhaustive(searching, study, widths, quiet)
+    if per_layer and study.best is not None:
+        with stage("sensitivity of each layer", 8 * searching.decoder.shape.layers) as advance:
+            layers = searching.by_layer(study.best, progress=lambda *_: advance(1))
+        record["per_layer"] = layers.record()
+        if not quiet:
+            _print_layers(layers, study.best)
+    return record
+
+
+def _texts(tokenizer: "TextTokenizer", text: str, tokens: int, blocks: int) -> "Texts":
+    from ...workloads import load_blocks
+    from ..precision_study import Texts
+
+    calibration, heldout = (load_blocks(tokenizer, text, split, tokens, blocks) for split in ("calibration", "heldout"))
+    return Texts(calibration, heldout)
+
+
+def _numerics(reconstruct: str, group_size: str, partial: str) -> "list[Numerics]":
+    from ...formats import InputError
+    from ..search_space import Numerics
+
+    try:
+        sizes = [int(size) for size in group_size.split(",")]
+    except ValueError:
+        raise InputError(f"group_size: {group_size!r} is not a list of numbers; write them as 32,64") from None
+    combinations = itertools.product(reconstruct.split(","), sizes, partial.split(","))
+    # Numerics checks the words
+    return [Numerics(*own) for own in combinations]  # pyright: ignore[reportArgumentType]
+
+
+def _range(text: str | None) -> range | None:
+    from ...formats import InputError
+
+    if text is None:
+        return None
+    low, dash, high = text.partition("-")
+    if not (dash and low.isdecimal() and high.isdecimal() and 1 <= int(low) <= int(high) <= 16):
+        raise InputError(f"exhaustive: {text!r} is no range of mantissa bits; write it as 4-8")
+    return range(int(low), int(high) + 1)
+
+
+class _Rows:
+    """The live table: prints a step when it is finished."""
+
+    def __init__(self, show_numerics: bool = False) -> None:
+        self._number, self._show_numerics = 0, show_numerics
+        print(_ROW.format("", "qkv,o,u,d", "BOPs saving", "loss %", "± %", "blocks", "decision", ""))
+
+    def __call__(self, step: "StudyStep") -> None:
+        self._number += 1
+        loss = step.verdict.loss
+        remarks = ["best"] if step.step.best else []
+        remarks += [str(step.numerics)] if self._show_numerics else []
+        row = _ROW.format(
+            self._number,
+            str(step.precision),
+            f"{step.bops_saving:.3f}",
+            f"{100 * loss.loss:+.2f}",
+            f"{100 * loss.standard_error:.2f}",
+            step.verdict.blocks,
+            step.verdict.decision,
+            "; ".join(remarks),
+        )
+        print(row, flush=True)
+
+
+def _print_result(study: "PrecisionStudy") -> None:
+    from ..search_space import PUBLISHED
+
+    best = study.best
+    if best is None or study.heldout is None:
+        print(f"No precision visited is within {100 * study.tolerance:g} %.")
         return
-    if study.best is None or study.heldout is None:
-        print(f"No precision visited is within {100 * tolerance:g} %.")
-        return
-    print(f"Best: {study.best.step.precision}, {study.best.bops_saving:.2f} times fewer bit operations than FP16.")
-    print(f"Held-out articles: {study.heldout.loss} after {study.heldout.blocks} blocks: {study.heldout.decision}.")
+    numerics = "" if best.numerics == PUBLISHED else f" ({best.numerics})"
+    print(f"Best: {best.precision}{numerics}, {best.bops_saving:.2f} times fewer bit operations than FP16.")
+    for place, heldout in (("Held-out articles", study.heldout), ("Second text", study.second_heldout)):
+        if heldout is not None:
+            print(f"{place}: {heldout.loss} after {heldout.blocks} blocks: {_decided(heldout.decision)}.")
+
+
+def _decided(decision: str) -> str:
+    return "undecided, more blocks needed" if decision == "undecided" else decision
+
+
+def _exhaustive(
+    searching: "PrecisionSearch", study: "PrecisionStudy", widths: Sequence[int], quiet: bool
+) -> dict[str, Any]:
+    """The optimum of the range, and how far above it the search ended."""
+    from ..progress import stage
+
+    with stage(f"all precisions of {widths[0]} to {widths[-1]} bits", len(widths) ** 4) as advance:
+        searching.on_step = lambda _: advance(1)
+        optimum = searching.exhaustive(widths)
+    best, found = optimum.best, study.best
+    excess = None if best is None or found is None else found.step.cost / best.step.cost - 1
+    if not quiet:
+        told = "nothing within the tolerance" if best is None else f"the optimum is {best.precision}"
+        gap = "" if excess is None else f"; the search ended {100 * excess:.1f} % above it"
+        print(
+            f"All precisions of {widths[0]} to {widths[-1]} bits, the cheapest first ({len(optimum.history)}): {told}{gap}."
+        )
+    whole = optimum.record()
+    kept = (
+        "best",
+        "numerics",
+        "cost",
+        "loss",
+        "loss_standard_error",
+        "decision",
+        "bops_saving",
+        "heldout",
+        "iterations",
+    )
+    return {"bits": [widths[0], widths[-1]], "excess_cost": excess} | {key: whole[key] for key in kept}
+
+
+def _print_layers(study: "LayerStudy", start: "StudyStep") -> None:
+    gain = 100 * (1 - study.cost / start.step.cost)
+    print(f"By layer: {study.bops_saving:.2f} times fewer bit operations, {gain:.1f} % less than {start.precision}.")
+    print(f"Calibration {study.verdict.loss}; held-out {study.heldout.loss}: {_decided(study.heldout.decision)}.")
+    for layer, precision in enumerate(study.layers):
+        print(f"  layer {layer:>2}: {precision}")
 
 
 def _check_plot(plot: Path | None) -> None:
@@ -63,17 +219,3 @@ def _check_plot(plot: Path | None) -> None:
     require_new_file("plot", plot)
     if plot is not None and plot.suffix not in (".png", ".svg"):
         raise InputError(f"plot: {plot} is neither PNG nor SVG; name a file that ends in .png or .svg")
-
-
-def _row(number: int, step: "StudyStep") -> str:
-    loss = step.verdict.loss
-    return _ROW.format(
-        number,
-        str(step.step.precision),
-        f"{step.bops_saving:.3f}",
-        f"{100 * loss.loss:+.2f}",
-        f"{100 * loss.standard_error:.2f}",
-        step.verdict.blocks,
-        step.verdict.decision,
-        "best" if step.step.best else "",
-    )

@@ -37,7 +37,7 @@ def test_best_is_within_tolerance_and_no_neighbour_is_better():
     best = result.best
     assert best is not None
     assert best.loss == losses(best.precision) <= 0.01
-    assert best.bops == opt_bops(best.precision) == min(step.bops for step in result.history if step.best)
+    assert best.cost == opt_bops(best.precision) == min(step.cost for step in result.history if step.best)
     for module in ("qkv", "o", "u", "d"):
         lower = best.precision._asdict() | {module: getattr(best.precision, module) - 1}
         assert losses(Precision(**lower)) > 0.01
@@ -48,7 +48,7 @@ def test_optimum_of_a_separable_loss():
     choices = (Precision(*bits) for bits in itertools.product(range(1, 14), repeat=4))
     optimum = min((p for p in choices if losses(p) <= 0.01), key=opt_bops)
     assert result.best is not None
-    assert result.best.bops == opt_bops(optimum)
+    assert result.best.cost == opt_bops(optimum)
 
 
 def test_no_precision_is_evaluated_twice():

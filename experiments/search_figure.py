@@ -1,0 +1,39 @@
+"""The search as a figure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..formats import InputError
+from .precision_study import PrecisionStudy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def search_figure(study: PrecisionStudy) -> Figure:
+    """Loss and BOPs saving of each iteration, like Fig. 9 of the paper (arXiv 2411.15982).
+
+    Raises:
+        InputError: nothing was visited.
+    """
+    from matplotlib.figure import Figure
+
+    if not study.history:
+        raise InputError("history: is empty; search with at least one iteration")
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    losses, savings = figure.subplots(2, 1, sharex=True)
+    numbers = list(range(1, len(study.history) + 1))
+    records = [step.record() for step in study.history]
+    colors = ["#d55e00" if record["best"] else "#767676" for record in records]
+    percent = [100 * record["loss"] for record in records]
+    errors = [100 * record["loss_standard_error"] for record in records]
+    losses.errorbar(numbers, percent, yerr=errors, color="#000000", marker="o", capsize=3, linewidth=1)
+    losses.axhline(100 * study.tolerance, color="#767676", linestyle="--")
+    losses.set_yscale("symlog", linthresh=1)
+    losses.set_ylabel("perplexity loss (%)")
+    savings.bar(numbers, [record["bops_saving"] for record in records], color=colors)
+    savings.set_ylabel("BOPs saving")
+    savings.set_xticks(numbers, [record["precision"] for record in records], rotation=60, fontsize="small")
+    savings.set_xlabel("mantissa bits of qkv, o, u, d in the order of visits; a new best in colour")
+    return figure
