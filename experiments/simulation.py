@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..formats import InputError
 from ..workloads import Precision, gemms, model_shape
 
 if TYPE_CHECKING:
-    from ..sim import Architecture, GemmRun, ModelResult, SimulationResult, Technology, Timeline
+    from ..sim import Architecture, GemmRun, ModelResult, SimulationResult
 
 
 def simulate_model(
@@ -40,8 +39,8 @@ def simulate_model(
         kv_cache: ``"fp16"`` or ``"anda:M"``; of whole models.
         vector_unit: ``"fp16"`` or ``"integer"``; of whole models.
         whole: the attention and the vector unit too, not the FP-INT GeMMs alone.
-        machine: ``level``, ``technology``, ``objective``, ``tiling``, ``memory``, ``weights`` and ``timeline`` as of
-            `sim.simulate`.
+        machine: ``level``, ``technology``, ``objective``, ``tiling``, ``memory``, ``weights``, ``group_cycles`` and
+            ``timeline`` as of `sim.simulate`; ``midpoint`` for an array with midpoint reconstruction.
 
     Raises:
         InputError: an argument is unknown or out of its range, or `precision` is missing.
@@ -85,13 +84,8 @@ def run_model(
     kv_cache: str = "fp16",
     vector_unit: str = "fp16",
     whole: bool = False,
-    level: str = "closed",
-    technology: str | Technology = "paper-16nm",
-    objective: str = "energy",
-    tiling: str = "search",
-    memory: str | Path = "flat",
-    weights: str | Path | None = None,
-    timeline: Timeline | None = None,
+    midpoint: bool = False,
+    **machine: Any,
 ) -> SimulationResult | ModelResult:
     """The simulation behind `simulate_model`, with all its parts."""
     from .. import sim
@@ -103,17 +97,8 @@ def run_model(
         for field, value in (("kv_cache", kv_cache), ("vector_unit", vector_unit)):
             if value != "fp16":
                 raise InputError(f"{field}: {value!r} matters to whole models only; simulate a whole one")
-    loaded = load_architecture(arch)
+    loaded = load_architecture(arch, midpoint)
     bits = _precision(loaded, precision)
-    machine: dict[str, Any] = {
-        "level": level,
-        "technology": technology,
-        "objective": objective,
-        "tiling": tiling,
-        "memory": memory,
-        "weights": weights,
-        "timeline": timeline,
-    }
     if whole:
         request = {"phase": phase, "tokens": tokens, "context": context, "batch": batch}
         return sim.simulate_model(shape, loaded, bits, kv_cache=kv_cache, vector_unit=vector_unit, **request, **machine)
@@ -123,21 +108,31 @@ def run_model(
 
 
 def run_gemm(
-    gemm: str, arch: str | Architecture, precision: Precision | None = None, **machine: Any
+    gemm: str, arch: str | Architecture, precision: Precision | None = None, midpoint: bool = False, **machine: Any
 ) -> SimulationResult:
     """The simulation behind `simulate_gemm`, with all its parts."""
     from .. import sim
 
     product = sim.parse_gemm(gemm)
-    loaded = load_architecture(arch)
+    loaded = load_architecture(arch, midpoint)
     return sim.simulate([product], loaded, _precision(loaded, precision), **machine)
 
 
-def load_architecture(arch: str | Architecture) -> Architecture:
-    """An architecture by name, by the path of its YAML file, or the object itself."""
+def load_architecture(arch: str | Architecture, midpoint: bool = False) -> Architecture:
+    """An architecture by name, by the path of its YAML file, or the object itself; with midpoint reconstruction if asked.
+
+    Raises:
+        InputError: it is unknown, or has no planes to reconstruct from.
+    """
     from .. import sim
 
-    return arch if isinstance(arch, sim.Architecture) else sim.load_architecture(arch)
+    machine = arch if isinstance(arch, sim.Architecture) else sim.load_architecture(arch)
+    if not midpoint:
+        return machine
+    element = machine.processing_element
+    if element.timing != "bit-serial":
+        raise InputError(f"midpoint: {machine.name} has no mantissa planes; leave it out")
+    return machine.model_copy(update={"processing_element": element.model_copy(update={"midpoint": True})})
 
 
 def fixed_precision(arch: str | Architecture) -> bool:

@@ -41,11 +41,15 @@ class ProcessingElement(Config):
     """What the other operand is: FP16, to which weights are converted, or an integer of `Weights.bits`."""
     mantissa_bits: int | Literal["variable"]
     """Significant bits of the activation operand; ``variable``: the precision that a run asks for."""
+    midpoint: bool = False
+    """Whether mantissas stand for the middle of their interval: one more pass in the cycle that loads the next signs."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.timing == "bit-serial") != (self.mantissa_bits == "variable"):
             raise ValueError("mantissa_bits: 'variable' goes with timing: bit-serial, a number with the other timings")
+        if self.midpoint and self.timing != "bit-serial":
+            raise ValueError("midpoint: goes with timing: bit-serial; leave it out")
         if self.mantissa_bits != "variable" and not 1 <= self.mantissa_bits <= FP16_BITS:
             raise ValueError(f"mantissa_bits: {self.mantissa_bits} is out of range; use 1 to 16 or 'variable'")
         return self

@@ -74,7 +74,7 @@ def traffic(problem: Problem, tiling: Tiling) -> Traffic:
         activations=activations * tiling.activation_passes(problem),
         weights=weights * tiling.weight_passes(problem),
         results=results,
-        activation_reads=activations * problem.column_tiles,
+        activation_reads=math.ceil(activations * problem.read_share) * problem.column_tiles,
         weight_reads=weights * problem.row_tiles,
     )
 

@@ -78,7 +78,7 @@ def _cycles(run: GemmRun) -> Iterator[Explained]:
         "tile",
         problem.tile_cycles,
         "cycle/tile",
-        f"{problem.groups} groups of {problem.group_cycles} cycles: {bound}",
+        f"{problem.groups} groups of {problem.group_cycles:g} cycles: {bound}",
     )
     what = "filling and draining" if run.report is None else "filling, draining and waiting"
     yield Explained(

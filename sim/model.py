@@ -6,7 +6,7 @@ the next (`layer_events`). Embedding and language-model head are left out.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -158,13 +158,15 @@ def simulate_model(
     memory: str | Path = "flat",
     weights: str | Path | None = None,
     vector_unit: str = "fp16",
+    group_cycles: Mapping[str, float] | None = None,
     timeline: Timeline | None = None,
 ) -> ModelResult:
     """Time a whole model.
 
     Args:
         shape: the model.
-        architecture, precision, level, technology, objective, tiling, memory, weights, timeline: as of `simulate`.
+        architecture, precision, level, technology, objective, tiling, memory, weights, group_cycles, timeline: as of
+            `simulate`.
         phase: ``"prefill"`` is one pass over `tokens`; ``"decode"`` is `tokens` steps of one token.
         tokens: of each sequence.
         context: tokens of each sequence that are cached already.
@@ -192,6 +194,7 @@ def simulate_model(
         tiling,
         memory,
         cache_bits=cache.mantissa_bits if cache.format == "anda" else None,
+        group_cycles=group_cycles,
         timeline=timeline,
     )
     layer = Layer(shape, setup, cache, phase, tokens, context, batch, setup.machine.precision(precision).o, unit)

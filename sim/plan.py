@@ -102,7 +102,8 @@ class Plan:
         """
         problem, rows = self.problem, self.problem.architecture.array.rows
         first, stop = self._completed(block.channels)
-        before, bits = self._stored_bits(first), self._stored_bits(stop) - self._stored_bits(first)
+        before = problem.stored_result_bits(first)
+        bits = problem.stored_result_bits(stop) - before
         if bits == 0:
             return
         if bits == problem.result_bits:
@@ -172,16 +173,12 @@ class Plan:
         whole = channels.stop == self.problem.out_channels
         return channels.start // group * group, channels.stop if whole else channels.stop // group * group
 
-    def _stored_bits(self, channels: int) -> int:
-        """Bits of the first `channels` results of one token."""
-        return self.problem.architecture.token_bits(channels, self.problem.result_mantissa_bits)
-
     def _chunk_steps(self) -> Iterator[Step]:
         problem = self.problem
         for tokens, channels, groups in self._chunks():
-            cycles, block = groups.length * problem.group_cycles, None
+            cycles, block = problem.dense_cycles(groups.stop) - problem.dense_cycles(groups.start), None
             if groups.stop == problem.groups:
-                cycles += problem.tile_cycles - problem.groups * problem.group_cycles
+                cycles += problem.tile_cycles - problem.dense_cycles(problem.groups)
                 block = Block(tokens, channels)
             yield Step(cycles, True, True, 1, True, block)
 

@@ -1,5 +1,7 @@
 """One GeMM as an architecture sees it: array tiles, cycles of a tile, bits of a token, a channel and a result row."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -33,7 +35,10 @@ class Problem:
     """Tiles of the array along the tokens."""
     column_tiles: int
     """Tiles of the array along the output channels."""
-    group_cycles: int
+    group_cycles: float
+    """Cycles of the array for one group; a mean where all-zero planes are skipped."""
+    skips: bool
+    """Whether all-zero planes are skipped."""
     token_bits: int
     """Stored bits of one token's activations."""
     channel_bits: int
@@ -49,7 +54,16 @@ class Problem:
     @cached_property
     def reduction_cycles(self) -> int:
         """Cycles of one tile: its groups in the array, or its sparse weights in the side unit."""
-        return max(self.groups * self.group_cycles, self.sparse_cycles)
+        return max(self.dense_cycles(self.groups), self.sparse_cycles)
+
+    def dense_cycles(self, groups: int) -> int:
+        """Cycles of the array for the first groups of a tile."""
+        return math.ceil(groups * self.group_cycles)
+
+    @cached_property
+    def read_share(self) -> float:
+        """Planes that are read and sent to the array, over those that are stored, signs included."""
+        return min(self.group_cycles / latency.pe_cycles_per_group(self.mantissa_bits), 1.0) if self.skips else 1.0
 
     @cached_property
     def sparse_products(self) -> int:
@@ -62,10 +76,18 @@ class Problem:
         """Cycles of the side unit for one tile."""
         return -(-self.sparse_products // self.architecture.weights.sparse_lanes)
 
+    def stored_result_bits(self, channels: int) -> int:
+        """Stored bits of the first `channels` results of one token, its share of the masks included."""
+        bits = self.architecture.token_bits(channels, self.result_mantissa_bits)
+        if not self.skips or self.result_mantissa_bits is None:
+            return bits
+        return bits + _mask_bits(channels, self.result_mantissa_bits, self.architecture)
+
     @cached_property
     def drain_cycles(self) -> int:
         """Cycles from a tile's last plane until its last column of outputs has left."""
-        return latency.unit_pipeline_cycles() + self.architecture.array.columns
+        midpoint = self.architecture.processing_element.midpoint
+        return latency.unit_pipeline_cycles(midpoint=midpoint) + self.architecture.array.columns
 
     @cached_property
     def tile_cycles(self) -> int:
@@ -102,7 +124,8 @@ class Problem:
     def element_cycles(self) -> int:
         """Cycles in which the elements work at their published power; waiting for weights or memory is not work."""
         per_group = self.architecture.processing_element.element_cycles(self.mantissa_bits)
-        return self.tiles * self.groups * per_group * self.architecture.weight_digits
+        per_tile = math.ceil(self.groups * per_group * self.read_share)
+        return self.tiles * per_tile * self.architecture.weight_digits
 
     @cached_property
     def tail_cycles(self) -> int:
@@ -112,14 +135,19 @@ class Problem:
         """
         element = self.architecture.processing_element
         idle = 0
-        if element.timing == "bit-serial":
-            idle = self.group_cycles // self.architecture.weight_digits - latency.pe_cycles_per_group(
-                self.mantissa_bits
-            )
+        if element.timing == "bit-serial" and not self.skips:
+            digits = self.architecture.weight_digits
+            idle = int(self.group_cycles) // digits - latency.pe_cycles_per_group(self.mantissa_bits)
         return self.collect_cycles - idle + 1 + self._sending + self.compress_cycles
 
 
-def problem(gemm: Gemm, architecture: Architecture, precision: Precision, cache_bits: int | None = None) -> Problem:
+def problem(
+    gemm: Gemm,
+    architecture: Architecture,
+    precision: Precision,
+    cache_bits: int | None = None,
+    group_cycles: Mapping[str, float] | None = None,
+) -> Problem:
     """Lay a GeMM out on an architecture.
 
     Args:
@@ -127,9 +155,12 @@ def problem(gemm: Gemm, architecture: Architecture, precision: Precision, cache_
         architecture: the machine.
         precision: the mantissa bits that the datapath uses (`Architecture.precision`).
         cache_bits: M to which the results of ``qkv`` are compressed; None where the attention takes them as FP16.
+        group_cycles: mean cycles of a group of each module where all-zero planes are skipped, from
+            `formats.plane_mask.mean_group_cycles`; None where they are not.
 
     Raises:
-        InputError: the module is not one of the four whose weights are INT4, or a size is not positive.
+        InputError: the module is not one of the four whose weights are INT4, a size is not positive, or cycles of a
+            group are given that the array cannot take.
     """
     if gemm.module not in MODULES:
         raise InputError(f"gemm.module: {gemm.module!r} has no INT4 weights; use {', '.join(MODULES)}")
@@ -141,6 +172,10 @@ def problem(gemm: Gemm, architecture: Architecture, precision: Precision, cache_
     result_bits = None
     if compressed:
         result_bits = cache_bits if gemm.module == "qkv" else int(getattr(precision, CONSUMER[gemm.module]))
+    full = architecture.array_cycles_per_group(mantissa_bits)
+    mean = full if group_cycles is None else _checked_cycles(gemm.module, group_cycles, architecture, full)
+    mask = 0 if group_cycles is None else _mask_bits(gemm.in_channels, mantissa_bits, architecture)
+    result_mask = 0 if None in (group_cycles, result_bits) else _mask_bits(gemm.out_channels, result_bits, architecture)
     return Problem(
         architecture=architecture,
         tokens=gemm.tokens,
@@ -151,8 +186,27 @@ def problem(gemm: Gemm, architecture: Architecture, precision: Precision, cache_
         groups=-(-gemm.in_channels // architecture.group_size),
         row_tiles=-(-gemm.tokens // array.rows),
         column_tiles=-(-gemm.out_channels // array.columns),
-        group_cycles=architecture.array_cycles_per_group(mantissa_bits) * architecture.weight_digits,
-        token_bits=architecture.token_bits(gemm.in_channels, mantissa_bits),
+        group_cycles=mean * architecture.weight_digits,
+        skips=group_cycles is not None,
+        token_bits=architecture.token_bits(gemm.in_channels, mantissa_bits) + mask,
         channel_bits=architecture.weights.channel_bits(gemm.in_channels),
-        result_bits=architecture.token_bits(gemm.out_channels, result_bits),
+        result_bits=architecture.token_bits(gemm.out_channels, result_bits) + result_mask,
     )
+
+
+def _checked_cycles(module: str, group_cycles: Mapping[str, float], architecture: Architecture, full: int) -> float:
+    """A module's mean cycles of a group, between those of one plane and those of all."""
+    if architecture.processing_element.timing != "bit-serial":
+        raise InputError(f"group_cycles: {architecture.name} has no planes to skip; leave them out")
+    if module not in group_cycles:
+        raise InputError(f"group_cycles: {module} is missing; give one for each module")
+    least = architecture.array_cycles_per_group(1)
+    if not least <= group_cycles[module] <= full:
+        raise InputError(f"group_cycles: {module} has {group_cycles[module]}; use {least} to {full} cycles")
+    return group_cycles[module]
+
+
+def _mask_bits(channels: int, mantissa_bits: int | None, architecture: Architecture) -> int:
+    """One token's share of the masks that say which planes of a block of tokens are sent; the first always is."""
+    groups = -(-channels // architecture.group_size)
+    return -(-groups * ((mantissa_bits or 1) - 1) // architecture.array.rows)

@@ -1,7 +1,7 @@
 """The entry: GeMMs on an architecture at a precision, timed at one of two levels."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -67,6 +67,7 @@ def simulate(
     memory: str | Path = "flat",
     weights: str | Path | None = None,
     cache_bits: int | None = None,
+    group_cycles: Mapping[str, float] | None = None,
     timeline: Timeline | None = None,
 ) -> SimulationResult:
     """Time GeMMs one after the other and count their energy.
@@ -88,6 +89,8 @@ def simulate(
         weights: a weight format by name or by the path of a YAML file (`weights.load_weights`), in place of the
             architecture's own.
         cache_bits: M to which the results of ``qkv`` are compressed on Anda; None leaves them FP16.
+        group_cycles: mean cycles of a group by module where all-zero planes are skipped, as
+            `formats.plane_mask.mean_group_cycles` measures them on the activations; the masks are stored with these.
         timeline: collects what the units do, at level ``"events"``; of a GeMM that repeats, the first one.
 
     Raises:
@@ -103,7 +106,7 @@ def simulate(
     work = list(gemms)
     if not work:
         raise InputError("gemms: there are none; give at least one GeMM")
-    shapes = [problem(gemm, setup.machine, used, cache_bits) for gemm in work]
+    shapes = [problem(gemm, setup.machine, used, cache_bits, group_cycles) for gemm in work]
     chosen = setup.tilings(shapes)
     runs = tuple(
         _run(gemm, shape, choice, setup, timeline) for gemm, shape, choice in zip(work, shapes, chosen, strict=True)

@@ -26,6 +26,8 @@ def explain(
     weights: options.WeightsOption = None,
     kv_cache: options.KvCacheOption = "fp16",
     vector_unit: options.VectorUnitOption = "fp16",
+    midpoint: options.MidpointOption = False,
+    group_cycles: options.GroupCyclesOption = None,
     json: JsonOption = None,
 ) -> None:
     """Show how a simulation's totals arise: count x unit = total, row by row, with the source of every unit."""
@@ -36,7 +38,7 @@ def explain(
     request = Request.of(
         model, gemm, arch, precision, m, whole=whole, tokens=tokens, context=context, batch=batch, phase=phase,
         level=level, technology=technology, objective=objective, tiling=tiling, memory=memory, weights=weights,
-        kv_cache=kv_cache, vector_unit=vector_unit,
+        kv_cache=kv_cache, vector_unit=vector_unit, midpoint=midpoint, group_cycles=group_cycles,
     )  # fmt: skip
     first, *others = request.archs
     if others:

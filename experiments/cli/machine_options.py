@@ -39,6 +39,13 @@ WeightsOption = Annotated[
 ]
 KvCacheOption = Annotated[str, typer.Option("--kv-cache", help="With --whole: fp16, or anda:M.")]
 VectorUnitOption = Annotated[str, typer.Option("--vector-unit", help="With --whole: fp16, or integer (I-LLM).")]
+MidpointOption = Annotated[bool, typer.Option("--midpoint", help="Mantissas stand for the middle of their interval.")]
+GroupCyclesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--group-cycles", metavar="QKV,O,U,D", help="Mean cycles of a group where all-zero planes are skipped."
+    ),
+]
 
 FIXED_TO_A_MODEL = {"whole": False, "tokens": 2048, "context": 0, "batch": 1, "phase": "prefill"}
 """Options of a model and what they are if nobody gives them."""
@@ -55,7 +62,7 @@ class Request:
     of_model: dict[str, Any]
     """tokens, context, batch, phase, whole, kv_cache, vector_unit."""
     machine: dict[str, Any]
-    """level, technology, objective, tiling, memory, weights."""
+    """level, technology, objective, tiling, memory, weights, midpoint, group_cycles."""
 
     @classmethod
     def of(
@@ -73,8 +80,9 @@ class Request:
         archs = tuple(name.strip() for name in arch.split(",") if name.strip())
         if not archs:
             raise InputError("arch: there is none; give one of `anda archs`, or several with commas")
-        names = ("level", "technology", "objective", "tiling", "memory", "weights")
+        names = ("level", "technology", "objective", "tiling", "memory", "weights", "midpoint")
         machine = {name: options.pop(name) for name in names}
+        machine["group_cycles"] = _group_cycles(options.pop("group_cycles"))
         request = cls(model, gemm, archs, _precision(precision, m), options, machine)
         if gemm is not None:
             request._refuse_model_options()
@@ -111,6 +119,20 @@ class Request:
             names = ("phase", "tokens", "context", "batch")
             inputs = {"model": model_shape(self.model or "").name, **{name: self.of_model[name] for name in names}}
         return record(result, **inputs, memory=self.machine["memory"])
+
+
+def _group_cycles(text: str | None) -> dict[str, float] | None:
+    from ...formats import InputError
+    from ...workloads import MODULES
+
+    if text is None:
+        return None
+    try:
+        return dict(zip(MODULES, map(float, text.split(",")), strict=True))
+    except ValueError:
+        raise InputError(
+            f"group_cycles: {text!r} is not four numbers; give the mean cycles of qkv, o, u and d, such as 7.2,5.9,6.4,6.1"
+        ) from None
 
 
 def _precision(text: str | None, mantissa_bits: int | None) -> Precision | None:

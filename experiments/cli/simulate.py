@@ -42,6 +42,8 @@ def simulate(
     weights: options.WeightsOption = None,
     kv_cache: options.KvCacheOption = "fp16",
     vector_unit: options.VectorUnitOption = "fp16",
+    midpoint: options.MidpointOption = False,
+    group_cycles: options.GroupCyclesOption = None,
     timeline: TimelineOption = None,
     plot: PlotOption = None,
     json: JsonOption = None,
@@ -50,7 +52,7 @@ def simulate(
     request = Request.of(
         model, gemm, arch, precision, m, whole=whole, tokens=tokens, context=context, batch=batch, phase=phase,
         level=level, technology=technology, objective=objective, tiling=tiling, memory=memory, weights=weights,
-        kv_cache=kv_cache, vector_unit=vector_unit,
+        kv_cache=kv_cache, vector_unit=vector_unit, midpoint=midpoint, group_cycles=group_cycles,
     )  # fmt: skip
     _check_files(request, timeline, plot)
     results = _run(request, timeline)

@@ -95,6 +95,12 @@ WEIGHTS = "int4, spqr-3, squeezellm-3, squeezellm-4"
         ("--whole --vector-unit bf16", "vector_unit: 'bf16' is unknown; use fp16, integer"),
         ("--context -1", "context: -1 is negative; use 0 or more"),
         ("--batch 0", "batch: 0 is too few; use 1 or more"),
+        ("--midpoint --arch figna", "midpoint: figna has no mantissa planes; leave it out"),
+        (
+            "--group-cycles 7,6",
+            "group_cycles: '7,6' is not four numbers; give the mean cycles of qkv, o, u and d, such as 7.2,5.9,6.4,6.1",
+        ),
+        ("--group-cycles 9,6,7,7", "group_cycles: qkv has 9.0; use 4 to 8 cycles"),
         ("--arch ,", "arch: there is none; give one of `anda archs`, or several with commas"),
     ],
 )

@@ -231,3 +231,9 @@ def test_slow_memories_are_said_so(anda: Run, record: Run, tmp_path: Any):
     assert notes[1].endswith(" ns a cycle, more than the 3.51 ns of the clock; lower the clock or the capacity")
     assert anda("simulate", *options.split()).err == "".join(f"anda: note: {line}\n" for line in notes)
     assert record("--gemm 64x512x512 --m 7 --technology cacti-16nm")["notes"] == []
+
+
+def test_options_of_the_array(record: Run):
+    plain = record("--gemm 64x512x512 --m 7")
+    assert record("--gemm 64x512x512 --m 7 --midpoint")["cycles"] == plain["cycles"] + 1
+    assert record("--gemm 64x512x512 --m 7 --group-cycles 8,8,6.5,8")["cycles"] < 0.85 * plain["cycles"]

@@ -1,0 +1,119 @@
+"""Midpoint reconstruction and the skipping of all-zero planes as the machine sees them."""
+
+import math
+
+import numpy as np
+import pytest
+from anda_codesign.formats import AndaFormat, InputError, latency
+from anda_codesign.formats.plane_mask import mean_group_cycles, plane_counts
+from anda_codesign.sim import load_architecture, load_technology, simulate, simulate_model
+from anda_codesign.sim.architecture import Architecture, ProcessingElement
+from anda_codesign.workloads import Gemm, Precision, gemms, model_shape
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+INFINITE = load_technology().with_bandwidth(math.inf)
+GEMM = Gemm("u", 64, 512, 256)
+
+
+def cycles(gemm: Gemm, mantissa_bits: int, mean: float | None, level: str = "closed", tiling: str = "search"):
+    given = None if mean is None else {gemm.module: mean}
+    precision = Precision.uniform(mantissa_bits)
+    return simulate([gemm], "anda", precision, level, INFINITE, group_cycles=given, tiling=tiling)  # type: ignore[arg-type]
+
+
+def test_measured_planes_of_sparse_activations():
+    """Activations whose low planes are often empty: the array takes what the tensor's plane counts say."""
+    draw = np.random.default_rng(1)
+    x = np.where(draw.random((64, 512)) < 0.02, 1.0, 2.0**-6).astype(np.float16)
+    tensor = AndaFormat(mantissa_bits=8).encode(x)
+    counts = plane_counts(tensor, 16)
+    mean = mean_group_cycles(tensor, 16)
+    assert mean < 9
+    run = cycles(GEMM, 8, mean).runs[0]
+    groups = 4 * (counts + 1).clip(4).sum() * (256 // 16) // 4
+    assert run.array_cycles == pytest.approx(groups, rel=1e-3)
+
+
+@given(st.integers(3, 16), st.floats(0, 1), st.sampled_from(["search", "nothing", "activations:16", "weights:16"]))
+def test_levels_agree_with_a_mean(mantissa_bits: int, share: float, tiling: str):
+    mean = 4 + share * (mantissa_bits + 1 - 4)
+    closed, events = (cycles(GEMM, mantissa_bits, mean, level, tiling) for level in ("closed", "events"))
+    assert closed.cycles == events.cycles
+    assert closed.dram_bytes == events.dram_bytes
+    report = events.runs[0].report
+    assert report is not None
+    assert report.dram.bits == events.runs[0].traffic.dram_bits
+
+
+@given(st.integers(3, 16), st.floats(0, 1), st.floats(0, 1))
+def test_fewer_planes_never_cost_more(mantissa_bits: int, one: float, other: float):
+    few, many = (cycles(GEMM, mantissa_bits, 4 + s * (mantissa_bits - 3)) for s in sorted((one, other)))
+    assert few.cycles <= many.cycles
+    assert few.energy_pj.total <= many.energy_pj.total
+    assert few.sram_bytes <= many.sram_bytes
+    assert few.dram_bytes == many.dram_bytes
+
+
+def test_masks_are_stored_and_all_planes_cost_as_before():
+    """M - 1 bits for 16 tokens and a group of 64; with no plane to skip nothing else changes."""
+    plain, skipping = cycles(GEMM, 8, None), cycles(GEMM, 8, 9.0)
+    assert skipping.cycles == plain.cycles
+    assert skipping.energy_pj.compute == plain.energy_pj.compute
+    bits = skipping.runs[0].traffic.tensor_bits["activations"] - plain.runs[0].traffic.tensor_bits["activations"]
+    assert bits == 64 * math.ceil(8 * 7 / 16)
+
+
+def test_skipping_of_a_whole_model():
+    shape = model_shape("SmolLM2-135M")
+    means = {"qkv": 7.5, "o": 6.0, "u": 6.5, "d": 5.0}
+    plain, skipping = (
+        simulate_model(shape, "anda", Precision(8, 7, 7, 7), tokens=64, group_cycles=given) for given in (None, means)
+    )
+    for run, before in zip(skipping.gemms.runs, plain.gemms.runs, strict=True):
+        full = latency.array_cycles_per_group(before.problem.mantissa_bits)
+        assert run.array_cycles == pytest.approx(before.array_cycles * means[run.gemm.module] / full, rel=0.02)
+
+
+def with_midpoint(machine: Architecture) -> Architecture:
+    element = machine.processing_element.model_copy(update={"midpoint": True})
+    return machine.model_copy(update={"processing_element": element})
+
+
+@pytest.mark.parametrize("level", ["closed", "events"])
+@given(st.integers(1, 40), st.integers(1, 4), st.integers(8, 30), st.integers(1, 16))
+def test_midpoint_keeps_the_stated_cycles(level: str, tokens: int, blocks: int, groups: int, mantissa_bits: int):
+    """A cycle later at the end of a GeMM, and at the same rate: what `formats.latency` states of the engine."""
+    machine = with_midpoint(load_architecture("anda"))
+    gemm = Gemm("qkv", tokens, 64 * groups, 64 * blocks)
+    run = simulate([gemm], machine, Precision.uniform(mantissa_bits), level, INFINITE)  # type: ignore[arg-type]
+    tiles = math.ceil(tokens / 16) * 4 * blocks
+    stated = latency.matrix_engine_cycles(tiles, groups, mantissa_bits, rows=16, columns=16, lanes=64, midpoint=True)
+    assert run.cycles == stated
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "expected"),
+    [
+        ({"u": 3.0}, "anda", "group_cycles: u has 3.0; use 4 to 9 cycles"),
+        ({"u": 9.5}, "anda", "group_cycles: u has 9.5; use 4 to 9 cycles"),
+        ({"d": 6.0}, "anda", "group_cycles: u is missing; give one for each module"),
+        ({"u": 6.0}, "figna", "group_cycles: figna has no planes to skip; leave them out"),
+    ],
+)
+def test_bad_input(given: dict[str, float], name: str, expected: str):
+    with pytest.raises(InputError) as caught:
+        simulate([GEMM], name, Precision.uniform(8), group_cycles=given)
+    assert str(caught.value) == expected
+
+
+def test_midpoint_needs_planes():
+    element = load_architecture("figna").processing_element.model_dump() | {"midpoint": True}
+    with pytest.raises(ValidationError, match="midpoint: goes with timing: bit-serial; leave it out"):
+        ProcessingElement(**element)
+
+
+def test_gemms_of_a_model_without_an_option_are_unchanged():
+    work = gemms(model_shape("OPT-125M"), tokens=64)
+    assert not any(run.problem.skips for run in simulate(work, "anda", Precision.uniform(6)).runs)
