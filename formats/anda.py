@@ -22,6 +22,7 @@ Reconstruct = Literal["truncate", "midpoint"]
 
 GROUP_SIZES = (8, 16, 32, 64, 128)
 EXPONENT_BITS = 5
+MAX_MASK_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ class AndaFormat:
         ``"truncate"`` takes a mantissa m for what it says; ``"midpoint"`` takes ``m + 1/2`` where m > 0 (the middle of
         the interval that truncation maps to m, so it is meant for ``rounding="truncate"``), in `AndaTensor.decode` and
         in the GeMM. It is this project's option, not the paper's.
+    mask_rows
+        Tokens whose planes share a plane mask, with which the array skips planes that are zero in all of them (see
+        `anda_codesign.formats.plane_mask`): the array's rows, at most 64. 0: no masks. Values do not depend on it. It is
+        this project's option, too.
 
     Raises
     ------
@@ -59,6 +64,7 @@ class AndaFormat:
     rounding: Rounding = "truncate"
     nonfinite: Nonfinite = "raise"
     reconstruct: Reconstruct = "truncate"
+    mask_rows: int = 0
 
     def __post_init__(self) -> None:
         _require_choice("mantissa_bits", self.mantissa_bits, range(1, MAX_MANTISSA_BITS + 1), "an integer from 1 to 16")
@@ -66,6 +72,7 @@ class AndaFormat:
         _require_choice("rounding", self.rounding, get_args(Rounding))
         _require_choice("nonfinite", self.nonfinite, get_args(Nonfinite))
         _require_choice("reconstruct", self.reconstruct, get_args(Reconstruct))
+        _require_choice("mask_rows", self.mask_rows, range(MAX_MASK_ROWS + 1), "an integer from 0 to 64")
 
     @property
     def parameters(self) -> dict[str, int | str]:
@@ -74,12 +81,13 @@ class AndaFormat:
 
     @property
     def bits_per_value(self) -> float:
-        """Storage of one value: sign, mantissa, and its share of the group's 5-bit exponent."""
-        return self.mantissa_bits + 1 + EXPONENT_BITS / self.group_size
+        """Storage of one value: sign, mantissa, its share of the group's 5-bit exponent, and of a plane mask if any."""
+        mask_bits = (self.mantissa_bits - 1) / self.mask_rows if self.mask_rows else 0
+        return self.mantissa_bits + 1 + (EXPONENT_BITS + mask_bits) / self.group_size
 
     @property
     def cycles_per_group(self) -> int:
-        """Cycles that a bit-serial processing element takes for one group."""
+        """Cycles that a bit-serial processing element takes for one group, at most if it skips planes."""
         return latency.pe_cycles_per_group(self.mantissa_bits)
 
     def groups(self, channels: int) -> int:
@@ -218,6 +226,7 @@ class AndaTensor:
             reconstruct=get_args(Reconstruct).index(self.format.reconstruct),
             saturated=int(self.saturated),
             shape=self.shape,
+            mask_rows=self.format.mask_rows,
         )
         return image.write(header, self.signs, self.planes, self.exponents)
 
@@ -238,6 +247,7 @@ class AndaTensor:
                 rounding=get_args(Rounding)[header.rounding],
                 nonfinite=get_args(Nonfinite)[header.nonfinite],
                 reconstruct=get_args(Reconstruct)[header.reconstruct],
+                mask_rows=header.mask_rows,
             )
         except IndexError:
             raise InputError("data: names an option that does not exist; it is damaged, write it again") from None

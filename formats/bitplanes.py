@@ -51,6 +51,18 @@ def unpack_planes(planes: NDArray[np.uint64], group_size: int) -> NDArray[np.uin
     return mantissas
 
 
+def sent_planes(planes: NDArray[np.uint64], group_size: int, rows: int) -> NDArray[np.bool_]:
+    """Which planes ``[tokens, groups, M, *word_axis]`` zero-plane skipping sends: bool ``[blocks, groups, M]``.
+
+    The first one, and those in which one of the block's ``rows`` tokens has a one; the last block may be shorter.
+    """
+    if word_axis(group_size):
+        planes = np.bitwise_or.reduce(planes, axis=-1)
+    sent = np.bitwise_or.reduceat(planes, np.arange(0, len(planes), rows), axis=0) != 0
+    sent[..., 0] = True
+    return sent
+
+
 def _unpack_octet(planes: NDArray[np.uint64], group_size: int) -> NDArray[np.uint8]:
     """Values of up to 8 planes ``[planes, ..., *word_axis]``, most significant first: uint8 ``[..., group_size]``."""
     leading = planes.shape[1 : planes.ndim - len(word_axis(group_size))]

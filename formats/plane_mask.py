@@ -4,7 +4,7 @@ The rows of the array run in step, so that what counts is a plane of a group of 
 compressor, which sees every plane pass, keeps a bit for each: the plane mask, stored beside the block's shared
 exponents. The first mantissa plane is always sent: the group's largest element has its leading bit there, unless it is
 subnormal. So a mask has M - 1 bits per block and group. Planes keep their places in memory; a plane that is not sent
-saves its cycle and its read, not its room.
+saves its cycle and its read, not its room. ``AndaFormat(mask_rows=16)`` is a format with masks for blocks of 16 tokens.
 
 This is an option of this project, not of the Anda paper (arXiv 2411.15982).
 """
@@ -28,13 +28,7 @@ def sent_planes(tensor: AndaTensor, rows: int) -> NDArray[np.bool_]:
     """
     if rows < 1:
         raise InputError(f"rows: {rows} is not valid; choose a positive number of tokens")
-    planes = tensor.as_matrix().planes
-    if bitplanes.word_axis(tensor.format.group_size):
-        planes = np.bitwise_or.reduce(planes, axis=-1)
-    starts = np.arange(0, len(planes), rows)
-    sent = np.bitwise_or.reduceat(planes, starts, axis=0) != 0
-    sent[..., 0] = True
-    return sent
+    return bitplanes.sent_planes(tensor.as_matrix().planes, tensor.format.group_size, rows)
 
 
 def plane_counts(tensor: AndaTensor, rows: int) -> NDArray[np.int64]:

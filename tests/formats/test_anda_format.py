@@ -37,6 +37,7 @@ def test_frozen_and_hashable() -> None:
         ({"rounding": "up"}, "rounding: 'up' is not valid; choose one of truncate, nearest"),
         ({"nonfinite": "drop"}, "nonfinite: 'drop' is not valid; choose one of raise, saturate"),
         ({"reconstruct": "mean"}, "reconstruct: 'mean' is not valid; choose one of truncate, midpoint"),
+        ({"mask_rows": 65}, "mask_rows: 65 is not valid; choose an integer from 0 to 64"),
     ],
 )
 def test_refuses_parameters(parameters: dict[str, Any], message: str) -> None:

@@ -46,11 +46,34 @@ def test_round_trip(shape: tuple[int, ...], mantissa_bits: int, group_size: int)
 
 @pytest.mark.parametrize(
     "options",
-    [{"rounding": "nearest"}, {"nonfinite": "saturate"}, {"reconstruct": "midpoint"}],
+    [{"rounding": "nearest"}, {"nonfinite": "saturate"}, {"reconstruct": "midpoint"}, {"mask_rows": 16}],
 )
 def test_keeps_the_options(options: dict[str, Any]) -> None:
     fmt = AndaFormat(7, **options)
     assert AndaTensor.from_bytes(fmt.encode(np.ones(3, np.float16)).to_bytes()).format == fmt
+
+
+@pytest.mark.parametrize("mantissa_bits", [1, 3, 16])
+@pytest.mark.parametrize("shape", [(5,), (2, 5, 200), (0, 64)])
+def test_plane_masks_are_stored(shape: tuple[int, ...], mantissa_bits: int) -> None:
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float16)
+    plain, masked = (AndaFormat(mantissa_bits, mask_rows=rows).encode(x) for rows in (0, 4))
+    blocks = -(-plain.exponents[..., 0].size // 4)
+    mask_bytes = -(-blocks * plain.exponents.shape[-1] * (mantissa_bits - 1) // 8)
+    assert len(masked.to_bytes()) == len(plain.to_bytes()) + 1 + mask_bytes
+    again = AndaTensor.from_bytes(masked.to_bytes())
+    assert again.format == masked.format
+    np.testing.assert_array_equal(again.planes, plain.planes)
+
+
+def test_plane_masks_by_hand() -> None:
+    tensor = AndaFormat(3, group_size=8, mask_rows=2).encode(example().decode())
+    assert tensor.to_bytes()[-6:-4] == bytes([16 >> 3, 0b11])
+    assert AndaFormat(3, group_size=8, mask_rows=2).bits_per_value == 4 + (5 + 2 / 2) / 8
+    damaged = sealed(tensor.to_bytes()[:-5] + b"\1")
+    with pytest.raises(InputError) as caught:
+        AndaTensor.from_bytes(damaged)
+    assert str(caught.value) == f"data: holds a plane mask that its planes do not have; {WRITE}"
 
 
 def test_keeps_the_sticky_flag() -> None:
@@ -74,6 +97,7 @@ def test_every_truncation_is_noticed() -> None:
             AndaTensor.from_bytes(data[:length])
 
 
+AGAIN = "write it again"
 WRITE = "it is damaged, write it again"
 OUT_OF_RANGE = "is not valid; choose an integer from 1 to 16"
 
@@ -85,7 +109,10 @@ OUT_OF_RANGE = "is not valid; choose an integer from 1 to 16"
         (lambda data: b"Q" + data, "data: starts with b'QAND', not b'ANDA'; give the bytes that to_bytes() wrote"),
         (lambda data: data[:9], "data: has 9 bytes, its header needs 16; it is truncated, write it again"),
         (lambda data: data[:20], "data: its header is truncated or damaged; write it again"),
-        (lambda data: data[:4] + b"\2" + data[5:], "data: has version 2, this program reads version 1; write it again"),
+        (
+            lambda data: data[:4] + b"\3" + data[5:],
+            f"data: has version 3, this program reads versions 1 and 2; {AGAIN}",
+        ),
         (lambda data: data[:-1], f"data: has 45 bytes, its header needs 46; {WRITE}"),
         (lambda data: data + b"\0", f"data: has 47 bytes, its header needs 46; {WRITE}"),
         (lambda data: data[:-5] + b"\xff" + data[-4:], f"data: does not match its checksum; {WRITE}"),
