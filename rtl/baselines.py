@@ -14,7 +14,6 @@ from .scaling import GroupAccumulator
 
 BASELINE_DESIGNS: Mapping[str, Callable[..., wiring.Component]] = MappingProxyType(
     {
-        "anda-element": AndaElement,
         "anda-pe-scaled": ScaledAndaPE,
         "figlut-pe": FiglutPE,
         "figna-pe": FignaPE,

@@ -4,12 +4,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from amaranth.hdl import Value
 from numpy.typing import NDArray
 
 from ...formats import AndaFormat
+from ...formats.activation_aligned import FignaFormat, IfpuFormat
+from ...formats.elements.aligned import WEIGHT_PLANES, aligned_dot, weight_planes
+from ...formats.elements.floating import floating_dot as floating_dot_twin
+from ...formats.elements.scaled import scale_and_accumulate
 from ..anda_element import AndaElement
 from ..floating_dot import FloatingDot
 from ..fp_pe import FpIntPE
+from ..integer_pe import TABLE_INPUTS, FiglutPE, FignaPE, IfpuPE
+from ..interfaces import partial_sum_bits
 from ..operands import plane_stream
 from ..packing import pack
 from ..scaling import GroupAccumulator
@@ -19,7 +26,7 @@ from .stimulus import Stimulus, float_bits, regroup
 GROUPS_PER_OUTPUT = 8
 """Groups that one output accumulates over: 512 channels of 64 lanes."""
 
-Sums = NDArray[np.float32]
+Integers = NDArray[np.int64]
 
 
 def floating_dot(design: FloatingDot, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
@@ -27,32 +34,83 @@ def floating_dot(design: FloatingDot, operands: Operands, mantissa_bits: Sequenc
 
     An addend is +0, the zeros above the other fields.
     """
-    codes = design.weight_bits
-    weights = operands.codes if codes else operands.weights
+    weights = operands.codes if design.weight_bits else operands.weights
     steps = operands.lanes * GROUPS_PER_OUTPUT // design.ways
-    inputs = {"operands": _steps(operands.activations, weights, design.ways, codes, steps)}
-    count = len(inputs["operands"]) // steps
-    expected: dict[str, list[int]] = {}
-    if design.summation == "chained" and design.rounding == "nearest" and not design.addend:
-        sums = _chained(operands.activations, weights, design.ways, steps)
-        expected = {"result": float_bits(sums)}
-    inputs["operands"] = inputs["operands"][: count * steps]
-    return [Stimulus("trace", inputs, {"result": count}, count * steps * design.ways, "MAC", expected)]
+    shape = (-1, steps, design.ways)
+    sums = floating_dot_twin(
+        operands.activations.reshape(shape),
+        weights.reshape(shape),
+        summation=design.summation,
+        rounding=design.rounding,
+        subnormals=design.subnormals,
+    )
+    words = _float_steps(operands, design.ways, design.weight_bits, steps)
+    expected = {"result": float_bits(sums)}
+    return [Stimulus("trace", {"operands": words}, {"result": len(sums)}, operands.codes.size, "MAC", expected)]
 
 
 def fp_int_pe(design: FpIntPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """Every group in turn, with its scale."""
     dot = design.dot
     steps = operands.lanes // dot.ways
-    expected: dict[str, list[int]] = {}
-    if dot.summation == "chained" and dot.rounding == "nearest":
-        sums = _chained(operands.activations, operands.codes, dot.ways, steps)
-        expected = {"result": float_bits(_scaled(sums.astype(np.float16), operands))}
-    inputs = {
-        "operands": _steps(operands.activations, operands.codes, dot.ways, dot.weight_bits, steps),
-        "scales": _scales(operands),
-    }
-    return [Stimulus("trace", inputs, _outputs(operands), operands.activations.size, "MAC", expected)]
+    shape = (-1, steps, dot.ways)
+    sums = floating_dot_twin(
+        operands.activations.reshape(shape),
+        operands.codes.reshape(shape),
+        summation=dot.summation,
+        rounding=dot.rounding,
+        subnormals=dot.subnormals,
+        weight_bits=dot.weight_bits,
+    )
+    totals, _ = scale_and_accumulate(_per_output(sums), _per_output(operands.scales))
+    inputs = {"operands": _float_steps(operands, dot.ways, dot.weight_bits, steps), "scales": _scale_words(operands)}
+    return [_scaled("trace", inputs, totals, operands)]
+
+
+def figna_pe(design: FignaPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """Every group in turn, aligned to the circuit's own length."""
+    bits = len(Value.cast(design.operands.payload.activations[0])) - 1
+    tensor = FignaFormat(mantissa_bits=bits, group_size=operands.lanes).encode(operands.activations)
+    integers, codes = (_chunks(values, design.lanes) for values in (tensor.integers, operands.codes))
+    groups, steps, lanes = integers.shape
+    fields = [
+        (integers.reshape(-1, lanes), bits + 1),
+        (codes.reshape(-1, lanes), 4),
+        (np.repeat(tensor.exponents.ravel().astype(np.int64) + 15 - bits, steps), 6),
+        (_closes(groups, steps), 1),
+    ]
+    totals, _ = aligned_dot(*_aligned(tensor, operands), bits)
+    inputs = {"operands": _join(fields), "scales": _scale_words(operands)}
+    return [_scaled("trace", inputs, totals, operands)]
+
+
+def ifpu_pe(design: IfpuPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """Every group in turn, each chunk of lanes with the binary planes of its weights."""
+    bits = design.mantissa_bits
+    tensor = IfpuFormat(mantissa_bits=bits, group_size=operands.lanes).encode(operands.activations)
+    chunks = _chunks(tensor.integers, design.lanes)
+    planes = _chunks(operands.codes, design.lanes)
+    words = _serial_words(chunks, weight_planes(planes.astype(np.int8)).swapaxes(-1, -2), tensor.exponents, bits)
+    totals, _ = aligned_dot(*_aligned(tensor, operands), bits)
+    return [_scaled("trace", {"operands": words, "scales": _scale_words(operands)}, totals, operands)]
+
+
+def figlut_pe(design: FiglutPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """Every group in turn; each output has the codes of another group."""
+    bits = design.mantissa_bits
+    tensor = FignaFormat(mantissa_bits=bits, group_size=operands.lanes).encode(operands.activations)
+    integers = tensor.integers.reshape(operands.codes.shape).astype(np.int64)
+    codes = np.stack([np.roll(operands.codes, shift, axis=0) for shift in range(design.outputs)], axis=1)
+    chunks = _chunks(integers, TABLE_INPUTS)
+    planes = weight_planes(codes).reshape(len(codes), design.outputs, -1, TABLE_INPUTS, WEIGHT_PLANES)
+    words = _serial_words(chunks, planes.transpose(0, 2, 4, 1, 3), tensor.exponents, bits)
+    sums = 2 * (integers[:, None] * codes).sum(axis=-1)
+    fields = pack(sums, design.bits)
+    mask = [(1 << design.bits * design.outputs) - 1] * len(sums)
+    run = Stimulus(
+        "trace", {"operands": words}, {"sums": len(sums)}, codes.size, "MAC", {"sums": fields}, {"sums": mask}
+    )
+    return [run]
 
 
 def group_accumulator(design: GroupAccumulator, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
@@ -60,90 +118,110 @@ def group_accumulator(design: GroupAccumulator, operands: Operands, mantissa_bit
     runs: list[Stimulus] = []
     for m in mantissa_bits:
         sums, exponents = _anda_sums(operands, m)
-        words = [
-            int(total) & (1 << design.bits) - 1 | (int(exponent) & 63) << design.bits
-            for total, exponent in zip(sums, exponents, strict=True)
-        ]
-        expected = {"result": float_bits(_scaled(_to_half(sums, exponents), operands))}
-        inputs = {"groups": words, "scales": _scales(operands)}
+        inputs = {"groups": _join([(sums, design.bits), (exponents, 6)]), "scales": _scale_words(operands)}
         waits = {"groups": [*[True] * m, False]}
-        runs.append(
-            Stimulus(f"M={m}", inputs, _outputs(operands), operands.activations.size, "MAC", expected, pauses=waits)
-        )
+        runs.append(_scaled(f"M={m}", inputs, _anda_totals(operands, m), operands, waits))
     return runs
 
 
 def anda_element(design: AndaElement, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """Every group in turn, with its scale."""
-    pe = design.pe
+    element = design.pe
     runs: list[Stimulus] = []
-    for m in (m for m in mantissa_bits if m <= pe.max_mantissa_bits):
-        tensor = AndaFormat(mantissa_bits=m, group_size=pe.lanes).encode(operands.activations)
+    for m in (m for m in mantissa_bits if m <= element.max_mantissa_bits):
+        tensor = AndaFormat(mantissa_bits=m, group_size=element.lanes).encode(operands.activations)
         inputs = {
-            "activation": plane_stream(tensor, pe.lanes),
-            "weights": pack(operands.codes, pe.weight_bits),
-            "scales": _scales(operands),
+            "activation": plane_stream(tensor, element.lanes),
+            "weights": pack(operands.codes, element.weight_bits),
+            "scales": _scale_words(operands),
         }
-        expected = {"result": float_bits(_scaled(_to_half(*_anda_sums(operands, m)), operands))}
-        runs.append(Stimulus(f"M={m}", inputs, _outputs(operands), operands.activations.size, "MAC", expected))
+        runs.append(_scaled(f"M={m}", inputs, _anda_totals(operands, m), operands))
     return runs
 
 
-def _anda_sums(operands: Operands, mantissa_bits: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _scaled(
+    name: str,
+    inputs: dict[str, list[int]],
+    totals: NDArray[np.float32],
+    operands: Operands,
+    pauses: dict[str, list[bool]] | None = None,
+) -> Stimulus:
+    """The run of an element whose output is the FP32 sum over groups."""
+    expected = {"result": float_bits(totals)}
+    work = operands.codes.size
+    return Stimulus(name, inputs, {"result": len(totals)}, work, "MAC", expected, pauses=pauses or {})
+
+
+def _anda_sums(operands: Operands, mantissa_bits: int) -> tuple[Integers, Integers]:
     """The groups' integer dot products, and their exponents less M."""
     tensor = AndaFormat(mantissa_bits=mantissa_bits, group_size=operands.lanes).encode(operands.activations)
     integers = tensor.signed_integers().reshape(operands.codes.shape).astype(np.int64)
     return (integers * operands.codes).sum(axis=1), tensor.exponents.reshape(-1).astype(np.int64) - mantissa_bits
 
 
-def _to_half(sums: NDArray[np.int64], exponents: NDArray[np.int64]) -> NDArray[np.float16]:
-    """Dot products as halves: a float64 holds them exactly."""
-    return np.ldexp(sums.astype(np.float64), exponents - 14).astype(np.float16)
+def _anda_totals(operands: Operands, mantissa_bits: int) -> NDArray[np.float32]:
+    sums, exponents = _anda_sums(operands, mantissa_bits)
+    partials = np.ldexp(sums.astype(np.float64), exponents - 14)
+    return scale_and_accumulate(_per_output(partials), _per_output(operands.scales))[0]
 
 
-def _scaled(halves: NDArray[np.float16], operands: Operands) -> Sums:
-    """Groups times their scales, summed in FP32 over the groups of each output."""
-    products = halves.astype(np.float32) * operands.scales.astype(np.float32)
-    whole = len(products) // GROUPS_PER_OUTPUT * GROUPS_PER_OUTPUT
-    return _running(products[:whole].reshape(-1, GROUPS_PER_OUTPUT))
+def _aligned(tensor: Any, operands: Operands) -> tuple[Any, Any, Any, Any]:
+    """Integers, exponents, codes and scales by output and group, as `aligned_dot` takes them."""
+    shape = (-1, GROUPS_PER_OUTPUT, operands.lanes)
+    exponents = _per_output(tensor.exponents.ravel())
+    return tensor.integers.reshape(shape), exponents, operands.codes.reshape(shape), _per_output(operands.scales)
 
 
-def _chained(activations: NDArray[np.float16], weights: NDArray[Any], ways: int, steps: int) -> Sums:
-    """Products added in pairs, then to the accumulator: float32 ``[outputs]`` of `steps` steps each."""
-    products = activations.astype(np.float32) * weights.astype(np.float32)
-    parts = regroup(products, ways)
-    while parts.shape[1] > 1:
-        parts = parts[:, 0::2] + parts[:, 1::2]
-    whole = len(parts) // steps * steps
-    return _running(parts[:whole].reshape(-1, steps))
+def _per_output(values: NDArray[Any]) -> NDArray[Any]:
+    return values.reshape(-1, GROUPS_PER_OUTPUT)
 
 
-def _running(rows: Sums) -> Sums:
-    """The sum of each row, one summand after the other."""
-    total = np.zeros(len(rows), np.float32)
-    for column in rows.T:
-        total = total + column
-    return total
+def _chunks(values: NDArray[Any], lanes: int) -> NDArray[Any]:
+    """Groups ``[groups, steps, lanes]``, the last step of each filled with zeros."""
+    groups = values.reshape(-1, 64)
+    padded = np.pad(groups, ((0, 0), (0, -groups.shape[1] % lanes)))
+    return padded.reshape(len(groups), -1, lanes)
 
 
-def _steps(
-    activations: NDArray[np.float16], weights: NDArray[Any], ways: int, weight_bits: int, steps: int
-) -> list[int]:
+def _closes(groups: int, steps: int) -> NDArray[np.int64]:
+    return np.tile(np.arange(steps) == steps - 1, groups).astype(np.int64)
+
+
+def _float_steps(operands: Operands, ways: int, weight_bits: int, steps: int) -> list[int]:
     """Payloads of `operands_layout`: `ways` halves, `ways` weights, and whether `steps` steps are complete."""
-    left = pack(regroup(activations, ways).view(np.uint16).astype(np.int64), 16)
-    right = pack(regroup(weights, ways) if weight_bits else regroup(weights, ways).view(np.uint16), weight_bits or 16)
-    width = ways * (16 + (weight_bits or 16))
-    return [
-        x | w << 16 * ways | (index % steps == steps - 1) << width
-        for index, (x, w) in enumerate(zip(left, right, strict=True))
+    halves = regroup(operands.activations, ways).view(np.uint16)
+    weights = regroup(operands.codes, ways) if weight_bits else regroup(operands.weights, ways).view(np.uint16)
+    last = _closes(len(halves) // steps, steps)
+    return _join([(halves, 16), (weights, weight_bits or 16), (last, 1)])
+
+
+def _serial_words(chunks: Integers, planes: NDArray[np.uint8], exponents: NDArray[Any], bits: int) -> list[int]:
+    """Chunks ``[groups, chunks, lanes]`` with the planes of their weights ``[groups, chunks, 4, ...]``, in turn."""
+    groups, count, lanes = chunks.shape
+    steps = count * WEIGHT_PLANES
+    start = np.repeat(-chunks.astype(np.int64).sum(axis=(1, 2)), steps)
+    fields = [
+        (np.repeat(chunks.reshape(-1, lanes), WEIGHT_PLANES, axis=0), bits + 1),
+        (planes.reshape(groups * steps, -1), 1),
+        (np.repeat(exponents.ravel().astype(np.int64) + 14 - bits, steps), 6),
+        (_closes(groups, steps), 1),
+        (np.tile(np.arange(WEIGHT_PLANES), groups * count), 2),
+        (start, partial_sum_bits(64, 1, bits)),
     ]
+    return _join(fields)
 
 
-def _scales(operands: Operands) -> list[int]:
+def _scale_words(operands: Operands) -> list[int]:
     """Payloads of `SCALE`, one per group."""
-    bits = operands.scales.view(np.uint16).tolist()
-    return [scale | (index % GROUPS_PER_OUTPUT == GROUPS_PER_OUTPUT - 1) << 16 for index, scale in enumerate(bits)]
+    scales = operands.scales.view(np.uint16)
+    return _join([(scales, 16), (_closes(len(scales) // GROUPS_PER_OUTPUT, GROUPS_PER_OUTPUT), 1)])
 
 
-def _outputs(operands: Operands) -> dict[str, int]:
-    return {"result": len(operands.scales) // GROUPS_PER_OUTPUT}
+def _join(fields: Sequence[tuple[NDArray[Any], int]]) -> list[int]:
+    """Payloads of fields ``[payloads]`` or ``[payloads, count]`` with their bits, the first one lowest."""
+    words, position = [0] * len(fields[0][0]), 0
+    for values, bits in fields:
+        columns = np.asarray(values).reshape(len(words), -1).astype(np.int64)
+        words = [word | value << position for word, value in zip(words, pack(columns, bits), strict=True)]
+        position += bits * columns.shape[1]
+    return words
