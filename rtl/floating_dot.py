@@ -24,8 +24,8 @@ from .ieee import (
     pack_magnitude,
 )
 from .interfaces import FP16, Stream, check_range
-from .pe import adder_tree
 from .pipeline import Pipeline
+from .summation import adder_tree
 
 Summation = Literal["chained", "aligned", "exact"]
 

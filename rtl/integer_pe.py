@@ -9,9 +9,9 @@ from amaranth.lib.wiring import In, Out
 
 from .floating import FP32
 from .interfaces import MAX_LANES, PARTIAL_EXPONENT, Stream, check_range, partial_sum_bits
-from .pe import adder_tree
 from .pipeline import Pipeline
 from .scaling import SCALE, GroupAccumulator
+from .summation import adder_tree
 
 MAX_ALIGNED_BITS = 28
 """Magnitude bits of an aligned activation that these circuits take."""

@@ -1,12 +1,12 @@
 """The bit-serial processing element: one group's integer dot product, a bit-plane per cycle."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..formats import InputError
 from .interfaces import (
     MAX_LANES,
     MAX_MANTISSA_BITS,
@@ -16,29 +16,7 @@ from .interfaces import (
     partial_sum_layout,
     plane_layout,
 )
-
-
-def adder_tree(terms: Sequence[Value], term_bits: int, carries: Sequence[Value]) -> Value:
-    """Balanced tree that sums signed `terms` of `term_bits` bits and as many single-bit `carries`.
-
-    A tree over n terms has n - 1 adders, and each takes one of the carries as its carry-in; only the n-th carry
-    costs anything: it rides on the result, for the adder that follows. Any n works; an odd one out moves up a level.
-    """
-    free = list(carries)
-    level = [(term, 1) for term in terms]
-    while len(level) > 1:
-        above = [
-            _add(left, right, free.pop(), term_bits) for left, right in zip(level[0::2], level[1::2], strict=False)
-        ]
-        level = above + level[len(above) * 2 :]
-    return level[0][0] + free.pop()
-
-
-def _add(left: tuple[Value, int], right: tuple[Value, int], carry: Value, term_bits: int) -> tuple[Value, int]:
-    """Sum of two subtrees, each with its number of terms; k terms and at most k - 1 carries never overflow."""
-    count = left[1] + right[1]
-    total = left[0] + right[0] + carry
-    return total[: term_bits + (count - 1).bit_length()].as_signed(), count
+from .summation import Tree, adder_tree, carry_save_tree, check_tree
 
 
 class DotProduct(wiring.Component):
@@ -54,7 +32,7 @@ class DotProduct(wiring.Component):
 
     Parameters
     ----------
-    lanes, weight_bits, max_mantissa_bits, midpoint
+    lanes, weight_bits, max_mantissa_bits, midpoint, tree, gated, stages
         As of `AndaPE`.
 
     Members
@@ -68,7 +46,7 @@ class DotProduct(wiring.Component):
     plane : `In(lanes)`
     weights : `In(ArrayLayout(signed(weight_bits), lanes))`
     partial_sum : `Out(signed(partial_sum_bits(...)))`
-        The accumulator, from the cycle after the last plane until the next first plane has passed.
+        The accumulator, from `stages` cycles after the last plane until the next first plane has passed.
     """
 
     load: Signal
@@ -79,10 +57,23 @@ class DotProduct(wiring.Component):
     weights: Any
     partial_sum: Signal
 
-    def __init__(self, *, lanes: int, weight_bits: int, max_mantissa_bits: int, midpoint: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        lanes: int,
+        weight_bits: int,
+        max_mantissa_bits: int,
+        midpoint: bool = False,
+        tree: Tree = "ripple",
+        gated: bool = False,
+        stages: int = 1,
+    ) -> None:
         self.lanes = lanes
         self.weight_bits = weight_bits
         self.midpoint = midpoint
+        self.tree: Tree = check_tree(tree)
+        self.gated = bool(gated)
+        self.stages = check_range("stages", stages, 1, 2)
         super().__init__(
             {
                 "load": In(1),
@@ -109,12 +100,20 @@ class DotProduct(wiring.Component):
             accumulate = self.step | self.add_half
         with m.If(self.load):
             m.d.sync += signs.eq(self.plane)
+        if self.gated:
+            plane = plane & accumulate.replicate(self.lanes)
+        plane_sum, first = self._plane_sum(m, plane, signs), self.first & self.step
+        if self.stages == 2:
+            held_sum, held_first, adding = Signal.like(plane_sum), Signal(), Signal()
+            m.d.sync += adding.eq(accumulate)
+            with m.If(accumulate):
+                m.d.sync += [held_sum.eq(plane_sum), held_first.eq(first)]
+            plane_sum, first, accumulate = held_sum, held_first, adding
         with m.If(accumulate):
-            doubled = Mux(self.first & self.step, 0, self.partial_sum << 1)
-            m.d.sync += self.partial_sum.eq(doubled + self._plane_sum(plane, signs))
+            m.d.sync += self.partial_sum.eq(Mux(first, 0, self.partial_sum << 1) + plane_sum)
         return m
 
-    def _plane_sum(self, plane: Value, signs: Value) -> Value:
+    def _plane_sum(self, m: Module, plane: Value, signs: Value) -> Value:
         """Sum over the lanes of the plane's bit times the signed weight."""
         weights = Value.cast(self.weights)
         negated = [
@@ -122,8 +121,10 @@ class DotProduct(wiring.Component):
             for lane in range(self.lanes)
         ]
         terms = [(weight & plane[lane].replicate(self.weight_bits)).as_signed() for lane, weight in enumerate(negated)]
-        carries = plane & signs
-        return adder_tree(terms, self.weight_bits, [carries[lane] for lane in range(self.lanes)])
+        carries = list(plane & signs)
+        if self.tree == "carry-save":
+            return carry_save_tree(m, terms, self.weight_bits, carries)
+        return adder_tree(terms, self.weight_bits, carries)
 
 
 class AndaPE(wiring.Component):
@@ -154,6 +155,13 @@ class AndaPE(wiring.Component):
         Largest M, 1 to 16. Sizes the accumulator.
     midpoint : `bool`
         Whether mantissas stand for the middle of what truncation maps to them.
+    tree : `str`
+        How a plane's terms are summed: ``"ripple"``, by `adder_tree`, or ``"carry-save"``, by `carry_save_tree`.
+    gated : `bool`
+        Hold the tree's inputs at zero in cycles that sum nothing, such as those of the sign planes.
+    stages : `int`
+        1, or 2 with a register between tree and accumulator: the result is valid a cycle later, at the same rate. Not
+        with `midpoint`.
 
     Members
     -------
@@ -176,8 +184,16 @@ class AndaPE(wiring.Component):
         weight_bits: int = 4,
         max_mantissa_bits: int = MAX_MANTISSA_BITS,
         midpoint: bool = False,
+        tree: Tree = "ripple",
+        gated: bool = False,
+        stages: int = 1,
     ) -> None:
         self.midpoint = bool(midpoint)
+        self.tree: Tree = check_tree(tree)
+        self.gated = bool(gated)
+        self.stages = check_range("stages", stages, 1, 2)
+        if midpoint and stages == 2:
+            raise InputError("stages: midpoint reconstruction needs 1")
         self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
         self.weight_bits = check_range("weight_bits", weight_bits, 2, 8)
         self.max_mantissa_bits = check_range("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
@@ -199,15 +215,19 @@ class AndaPE(wiring.Component):
             weight_bits=self.weight_bits,
             max_mantissa_bits=self.max_mantissa_bits,
             midpoint=self.midpoint,
+            tree=self.tree,
+            gated=self.gated,
+            stages=self.stages,
         )
         exponent = Signal.like(self.result.payload.exponent)
         loaded, done, group = Signal(), Signal(), Signal()
         free = ~done | self.result.ready
+        delayed = self.midpoint or self.stages == 2  # the next group's sign plane passes before the result is there
         activation = self.activation.payload
         taken = self.activation.valid & self.activation.ready
         m.d.comb += [
             self.activation.ready.eq(
-                Mux(loaded, self.weights.valid & free, 1) if self.midpoint else Mux(loaded, self.weights.valid, free)
+                Mux(loaded, self.weights.valid & free, 1) if delayed else Mux(loaded, self.weights.valid, free)
             ),
             dot_product.load.eq(taken & ~loaded),
             dot_product.step.eq(taken & loaded),
@@ -223,12 +243,15 @@ class AndaPE(wiring.Component):
             m.d.sync += [loaded.eq(1), dot_product.first.eq(1), exponent.eq(activation.exponent)]
         with m.If(dot_product.step):
             m.d.sync += [loaded.eq(~activation.last), dot_product.first.eq(0), exponent.eq(exponent - 1)]
-        if self.midpoint:
-            m.d.sync += dot_product.add_half.eq(group)
-            m.d.comb += self.weights.ready.eq(dot_product.add_half)
-            with m.If(dot_product.add_half):
+        if delayed:
+            summed = Signal()
+            m.d.sync += summed.eq(group)
+            m.d.comb += self.weights.ready.eq(summed if self.midpoint else group)
+            if self.midpoint:
+                m.d.comb += dot_product.add_half.eq(summed)
+            with m.If(summed):
                 # the next group's exponent may be coming
-                m.d.sync += [done.eq(1), self.result.payload.exponent.eq(exponent - 1)]
+                m.d.sync += [done.eq(1), self.result.payload.exponent.eq(exponent - self.midpoint)]
         else:
             m.d.comb += [self.weights.ready.eq(group), self.result.payload.exponent.eq(exponent)]
             with m.If(group):

@@ -9,17 +9,18 @@ from .floating import FP32
 from .interfaces import MAX_MANTISSA_BITS, Stream, partial_sum_bits, plane_layout
 from .pe import AndaPE
 from .scaling import SCALE, GroupAccumulator
+from .summation import Tree
 
 
 class ScaledAndaPE(wiring.Component):
     """An `AndaPE` and a `GroupAccumulator`: from bit-planes to an FP32 output, for comparison with the baselines.
 
     Timing: M + 1 cycles a group; the result is valid ``formats.latency.PE_RESULT_CYCLES + GROUP_SCALING_CYCLES`` cycles
-    after the last plane of the last group.
+    after the last plane of the last group, and with two stages one more.
 
     Parameters
     ----------
-    lanes, weight_bits, max_mantissa_bits
+    lanes, weight_bits, max_mantissa_bits, tree, gated, stages
         As of `AndaPE`.
 
     Members
@@ -39,8 +40,24 @@ class ScaledAndaPE(wiring.Component):
     result: Stream
     saturated: Signal
 
-    def __init__(self, *, lanes: int = 64, weight_bits: int = 4, max_mantissa_bits: int = MAX_MANTISSA_BITS) -> None:
-        self.element = AndaPE(lanes=lanes, weight_bits=weight_bits, max_mantissa_bits=max_mantissa_bits)
+    def __init__(
+        self,
+        *,
+        lanes: int = 64,
+        weight_bits: int = 4,
+        max_mantissa_bits: int = MAX_MANTISSA_BITS,
+        tree: Tree = "ripple",
+        gated: bool = False,
+        stages: int = 1,
+    ) -> None:
+        self.element = AndaPE(
+            lanes=lanes,
+            weight_bits=weight_bits,
+            max_mantissa_bits=max_mantissa_bits,
+            tree=tree,
+            gated=gated,
+            stages=stages,
+        )
         self.bits = partial_sum_bits(lanes, weight_bits, max_mantissa_bits)
         super().__init__(
             {

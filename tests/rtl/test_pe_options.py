@@ -1,0 +1,96 @@
+# amaranth: UnusedElaboratable=no
+"""The processing element's trees, gating and pipeline: the same integers as without them."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from anda_codesign.formats import InputError
+from anda_codesign.formats.latency import PE_RESULT_CYCLES, pe_cycles_per_group
+from anda_codesign.rtl import AndaPE, run_streams
+from anda_codesign.rtl.interfaces import partial_sum_bits
+from anda_codesign.rtl.packing import pack, unpack
+from numpy.typing import NDArray
+
+OPTIONS = [
+    {"tree": "carry-save"},
+    {"gated": True},
+    {"stages": 2},
+    {"tree": "carry-save", "gated": True, "stages": 2},
+]
+
+
+def plane_words(signed: NDArray[np.int64], mantissa_bits: int) -> list[int]:
+    """Payloads of groups ``[groups, lanes]``: sign plane, then mantissa planes."""
+    lanes = signed.shape[1]
+    places = np.arange(mantissa_bits)[::-1]
+    planes = np.abs(signed)[:, None] >> places[:, None] & 1
+    bits = np.concatenate([(signed < 0)[:, None].astype(np.int64), planes], axis=1)
+    exponents = np.full((*bits.shape[:2], 5), [1, 1, 1, 1, 0])
+    last = np.zeros((*bits.shape[:2], 1), np.int64)
+    last[:, -1] = 1
+    return pack(np.concatenate([bits, exponents, last], axis=2).reshape(-1, lanes + 6), 1)
+
+
+def random_pause(seed: int) -> list[bool]:
+    return (np.random.default_rng(seed).random(997) < 0.5).tolist()
+
+
+def run(signed: NDArray[np.int64], codes: NDArray[np.int64], mantissa_bits: int, pauses: Any = None, **options: Any):
+    groups, lanes = signed.shape
+    weight_bits = 4 if np.abs(codes).max() <= 8 else 8
+    inputs = {"activation": plane_words(signed, mantissa_bits), "weights": pack(codes, weight_bits)}
+    pe = AndaPE(lanes=lanes, weight_bits=weight_bits, **options)
+    result = run_streams(pe, inputs, {"result": groups}, pauses=pauses).transfers["result"]
+    bits = partial_sum_bits(lanes, weight_bits, 16)
+    sums = unpack(result.payloads, bits, 1, signed=True)[:, 0].tolist()
+    exponents = unpack(result.payloads, 6, 1, start=bits, signed=True)[:, 0].tolist()
+    assert exponents == [15 - mantissa_bits] * groups
+    return sums, result.cycles
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(map(str, options.values())))
+@pytest.mark.parametrize("mantissa_bits", [1, 2, 7, 16])
+def test_the_same_sums_in_the_same_cycles(mantissa_bits: int, options: dict[str, Any]) -> None:
+    rng = np.random.default_rng(mantissa_bits)
+    limit = 2**mantissa_bits
+    signed, codes = rng.integers(1 - limit, limit, (12, 16)), rng.integers(-8, 8, (12, 16))
+    signed[0], signed[1], codes[:2] = limit - 1, 1 - limit, -8
+    sums, cycles = run(signed, codes, mantissa_bits, **options)
+    assert sums == (signed * codes).sum(axis=1).tolist()
+    first = pe_cycles_per_group(mantissa_bits) - 1 + PE_RESULT_CYCLES + options.get("stages", 1) - 1
+    assert cycles == [first + group * pe_cycles_per_group(mantissa_bits) for group in range(12)]
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3, 5, 13, 64])
+@pytest.mark.parametrize(("low", "high"), [(-8, 7), (-128, 127)])
+def test_carry_save_at_any_number_of_lanes(lanes: int, low: int, high: int) -> None:
+    rng = np.random.default_rng(lanes)
+    signed, codes = rng.integers(-31, 32, (8, lanes)), rng.integers(low, high + 1, (8, lanes))
+    signed[:4] = np.array([31, -31, 31, -31])[:, None]
+    codes[:4] = np.array([low, low, high, high])[:, None]
+    assert run(signed, codes, 5, tree="carry-save")[0] == (signed * codes).sum(axis=1).tolist()
+
+
+@pytest.mark.parametrize("port", ["activation", "weights", "result"])
+@pytest.mark.parametrize("mantissa_bits", [1, 4])
+def test_two_stages_under_pauses(port: str, mantissa_bits: int) -> None:
+    rng = np.random.default_rng(5)
+    limit = 2**mantissa_bits
+    signed, codes = rng.integers(1 - limit, limit, (30, 8)), rng.integers(-8, 8, (30, 8))
+    sums, _ = run(signed, codes, mantissa_bits, pauses={port: random_pause(1)}, stages=2)
+    assert sums == (signed * codes).sum(axis=1).tolist()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"tree": "wallace"}, "tree: 'wallace' is not valid; choose one of ripple, carry-save"),
+        ({"stages": 3}, "stages: 3 is not valid; choose an integer from 1 to 2"),
+        ({"stages": 2, "midpoint": True}, "stages: midpoint reconstruction needs 1"),
+    ],
+)
+def test_illegal_options(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        AndaPE(**parameters)
+    assert str(error.value) == message
