@@ -6,7 +6,6 @@ from types import MappingProxyType
 
 from amaranth.lib import wiring
 
-from .anda_element import AndaElement
 from .fp_pe import FpFpPE, FpIntPE
 from .integer_pe import FiglutPE, FignaPE, IfpuPE
 from .scaled_pe import ScaledAndaPE

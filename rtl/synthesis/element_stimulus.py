@@ -12,13 +12,13 @@ from ...formats.activation_aligned import FignaFormat, IfpuFormat
 from ...formats.elements.aligned import WEIGHT_PLANES, aligned_dot, weight_planes
 from ...formats.elements.floating import floating_dot as floating_dot_twin
 from ...formats.elements.scaled import scale_and_accumulate
-from ..anda_element import AndaElement
 from ..floating_dot import FloatingDot
 from ..fp_pe import FpIntPE
 from ..integer_pe import TABLE_INPUTS, FiglutPE, FignaPE, IfpuPE
 from ..interfaces import partial_sum_bits
 from ..operands import plane_stream
 from ..packing import pack
+from ..scaled_pe import ScaledAndaPE
 from ..scaling import GroupAccumulator
 from .operands import Operands
 from .stimulus import Stimulus, float_bits, regroup
@@ -124,9 +124,9 @@ def group_accumulator(design: GroupAccumulator, operands: Operands, mantissa_bit
     return runs
 
 
-def anda_element(design: AndaElement, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+def scaled_anda_pe(design: ScaledAndaPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """Every group in turn, with its scale."""
-    element = design.pe
+    element = design.element
     runs: list[Stimulus] = []
     for m in (m for m in mantissa_bits if m <= element.max_mantissa_bits):
         tensor = AndaFormat(mantissa_bits=m, group_size=element.lanes).encode(operands.activations)

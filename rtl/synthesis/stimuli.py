@@ -16,7 +16,6 @@ Maker = Callable[[Any, Operands, Sequence[int]], list[Stimulus]]
 
 _MAKERS: Mapping[str, Maker] = MappingProxyType(
     {
-        "AndaElement": element.anda_element,
         "AndaPE": circuit.anda_pe,
         "BitPlaneCompressor": circuit.compressor,
         "BpcLane": circuit.bpc_lane,
@@ -29,6 +28,7 @@ _MAKERS: Mapping[str, Maker] = MappingProxyType(
         "IfpuPE": element.ifpu_pe,
         "IntToHalf": circuit.int_to_half,
         "MatrixUnit": circuit.matrix_unit,
+        "ScaledAndaPE": element.scaled_anda_pe,
         "SingleAdder": circuit.single_adder,
         "SingleToHalf": circuit.single_to_half,
     }
