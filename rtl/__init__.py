@@ -1,5 +1,7 @@
 """The circuits, in Amaranth, with testbenches and Verilog output."""
 
+from .accelerator import Accelerator
+from .accelerator_testbench import AcceleratorRun, run_program, run_schedule
 from .apu import AndaUnit
 from .bpc import BitPlaneCompressor, BpcLane
 from .engine import MatrixEngine
@@ -12,6 +14,8 @@ from .testbench import BpcRun, PeRun, TraceComparison, compare_trace, run_bpc_la
 from .verilog import create_design, design_names, to_verilog
 
 __all__ = [
+    "Accelerator",
+    "AcceleratorRun",
     "AndaPE",
     "AndaUnit",
     "BitPlaneCompressor",
@@ -33,6 +37,8 @@ __all__ = [
     "run_matrix_engine",
     "run_matrix_unit",
     "run_pe",
+    "run_program",
+    "run_schedule",
     "run_streams",
     "run_vectors",
     "to_verilog",

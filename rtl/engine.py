@@ -6,7 +6,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..formats import InputError
-from .buffers import ActivationBuffer, RowBuffer
+from .arbiter import share_reads
+from .buffers import PLANE_READ, ActivationBuffer, RowBuffer
 from .collector import OutputCollector
 from .dispatch import TILES, AddressGenerator, WeightDispatcher
 from .interfaces import FP16, MAX_MANTISSA_BITS, Stream
@@ -40,6 +41,11 @@ class MatrixEngine(wiring.Component):
         their offsets.
     groups : `Out(stream.Signature(ArrayLayout(FP16, lanes)))`
         `lanes` outputs of each token in turn.
+    read_planes : `In(stream.Signature(PLANE_READ))`
+    planes : `Out(stream.Signature(plane_rows_layout(rows, lanes)))`
+        Reads of the activation buffer for others than the array, which waits meanwhile.
+    group_done, tile_done : `Out(1)`
+        The array takes the last bit-plane of a group; the last column of a tile leaves it.
     partial_saturated, result_saturated : `Out(1)`
         As of `MatrixUnit`.
     """
@@ -50,6 +56,10 @@ class MatrixEngine(wiring.Component):
     write_weights: Stream
     write_factors: Stream
     groups: Stream
+    read_planes: Stream
+    planes: Stream
+    group_done: Signal
+    tile_done: Signal
     partial_saturated: Signal
     result_saturated: Signal
 
@@ -90,6 +100,10 @@ class MatrixEngine(wiring.Component):
                 "write_weights": self._weights.signature.members["write"],
                 "write_factors": self._factors.signature.members["write"],
                 "groups": Out(stream.Signature(data.ArrayLayout(FP16, lanes))),
+                "read_planes": self._activations.signature.members["read"],
+                "planes": self._activations.signature.members["planes"],
+                "group_done": Out(1),
+                "tile_done": Out(1),
                 "partial_saturated": Out(1),
                 "result_saturated": Out(1),
             }
@@ -109,6 +123,11 @@ class MatrixEngine(wiring.Component):
         self._connect_weights(m, weights)
         self._connect_factors(m, factors)
         wiring.connect(m, unit.outputs, self._collector.columns)
+        column = Signal(range(unit.columns))
+        moved, last = unit.outputs.valid & unit.outputs.ready, column == unit.columns - 1
+        m.d.comb += [self.group_done.eq(unit.weights.ready), self.tile_done.eq(moved & last)]
+        with m.If(moved):
+            m.d.sync += column.eq(Mux(last, 0, column + 1))
         wiring.connect(m, self._collector.groups, wiring.flipped(self.groups))
         return m
 
@@ -133,14 +152,16 @@ class MatrixEngine(wiring.Component):
         m.submodules.activations = buffer = self._activations
         wiring.connect(m, wiring.flipped(self.write_planes), buffer.write_planes)
         wiring.connect(m, wiring.flipped(self.write_exponents), buffer.write_exponents)
+        read: Stream = stream.Signature(PLANE_READ).create(path=("read_for_array",))
         m.d.comb += [
-            buffer.read.valid.eq(addresses.requests.valid),
-            addresses.requests.ready.eq(buffer.read.ready),
-            buffer.read.payload.plane.eq(addresses.requests.payload.address),
-            buffer.read.payload.exponents.eq(addresses.requests.payload.exponents),
-            buffer.read.payload.last.eq(addresses.requests.payload.last_row),
+            read.valid.eq(addresses.requests.valid),
+            addresses.requests.ready.eq(read.ready),
+            read.payload.plane.eq(addresses.requests.payload.address),
+            read.payload.exponents.eq(addresses.requests.payload.exponents),
+            read.payload.last.eq(addresses.requests.payload.last_row),
         ]
-        wiring.connect(m, buffer.planes, self.unit.planes)
+        users = [(self.read_planes, self.planes), (read, self.unit.planes)]
+        share_reads(m, users, buffer.read, buffer.planes, "planes")
 
     def _connect_weights(self, m: Module, addresses: AddressGenerator) -> None:
         """Weight addresses, buffer, dispatcher, array."""

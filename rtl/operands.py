@@ -4,25 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..formats import AndaTensor, Int4Weights
-from ..formats.bitplanes import unpack_bits
+from ..formats.accelerator.layout import segment_exponents, segment_planes, token_blocks
 from .interfaces import EXPONENT_BITS
 from .packing import pack
 
 
-def segment_planes(tensor: AndaTensor, lanes: int) -> NDArray[np.uint8]:
-    """Bits ``[..., segments, M + 1, lanes]`` of a tensor: its groups cut into segments of `lanes`, sign plane first."""
-    group_size, mantissa_bits = tensor.format.group_size, tensor.format.mantissa_bits
-    signs = unpack_bits(tensor.signs, group_size)[..., None, :]
-    planes = unpack_bits(tensor.planes, group_size)
-    bits = np.concatenate([signs, planes], axis=-2)
-    *leading, groups, _, _ = bits.shape
-    bits = bits.reshape(*leading, groups, mantissa_bits + 1, group_size // lanes, lanes)
-    return bits.swapaxes(-3, -2).reshape(*leading, -1, mantissa_bits + 1, lanes)
-
-
 def plane_stream(tensor: AndaTensor, lanes: int) -> list[int]:
     """Packed payloads of `interfaces.plane_layout(lanes)`: every segment of `tensor`, plane by plane."""
-    return _plane_words(segment_planes(tensor, lanes)[..., None, :], _segment_exponents(tensor, lanes)[..., None])
+    return _plane_words(segment_planes(tensor, lanes)[..., None, :], segment_exponents(tensor, lanes)[..., None])
 
 
 def plane_rows_stream(tensor: AndaTensor, rows: int, lanes: int) -> list[int]:
@@ -30,16 +19,8 @@ def plane_rows_stream(tensor: AndaTensor, rows: int, lanes: int) -> list[int]:
 
     Blocks of `rows` tokens, the last one padded with zeros; of each block the segments; of each segment its planes.
     """
-    bits, exponents = segment_planes(tensor, lanes), _segment_exponents(tensor, lanes)
-    padding = -len(bits) % rows
-    bits = np.pad(bits, ((0, padding), (0, 0), (0, 0), (0, 0)))
-    exponents = np.pad(exponents, ((0, padding), (0, 0)), constant_values=1)
-    bits = bits.reshape(-1, rows, *bits.shape[1:]).transpose(0, 2, 3, 1, 4)
-    return _plane_words(bits, exponents.reshape(-1, rows, exponents.shape[1]).swapaxes(1, 2))
-
-
-def _segment_exponents(tensor: AndaTensor, lanes: int) -> NDArray[np.uint8]:
-    return np.repeat(tensor.exponents, tensor.format.group_size // lanes, axis=-1)
+    blocks = token_blocks(segment_planes(tensor, lanes), segment_exponents(tensor, lanes), rows)
+    return _plane_words(*blocks)
 
 
 def _plane_words(bits: NDArray[np.uint8], exponents: NDArray[np.uint8]) -> list[int]:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from amaranth.lib import wiring
 
 from ..formats import InputError
+from .accelerator import Accelerator
 from .apu import AndaUnit
 from .baselines import BASELINE_DESIGNS
 from .bpc import BitPlaneCompressor, BpcLane
@@ -22,6 +23,7 @@ from .pe import AndaPE
 
 _DESIGNS: Mapping[str, Callable[..., wiring.Component]] = MappingProxyType(
     {
+        "accelerator": Accelerator,
         **BASELINE_DESIGNS,
         "anda-pe": AndaPE,
         "anda-unit": AndaUnit,

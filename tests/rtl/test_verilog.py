@@ -12,6 +12,17 @@ from anda_codesign.rtl.lint import lint, lint_text
 from anda_codesign.rtl.verilog import design_parameters
 
 SMALL = {
+    "accelerator": {
+        "rows": 2,
+        "columns": 2,
+        "memory_bits": 128,
+        "plane_depth": 16,
+        "exponent_depth": 16,
+        "weight_depth": 16,
+        "factor_depth": 16,
+        "result_depth": 16,
+        "instruction_depth": 16,
+    },
     "matrix-unit": {"rows": 2, "columns": 2},
     "matrix-engine": {
         "rows": 2,

@@ -1,0 +1,281 @@
+"""The accelerator's instruction set: one table for the assembler, the circuit that decodes it, its timing and its page.
+
+An instruction is a word of 128 bits: the opcode in bits 0 to 3, the fields of its kind above it in the order of
+`FIELDS`, zeros above those. Instructions are issued in order, at most one per cycle; units work beside each other. An
+instruction waits until its unit has fewer than `MAX_UNFINISHED` unfinished ones and the buffer ports that it needs are
+free (`ports`): a port belongs to the unit that uses it until that unit is idle. Nothing else is checked, so a program
+orders what depends on each other with ``barrier``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+from types import MappingProxyType
+
+from ..errors import InputError
+
+INSTRUCTION_BITS = 128
+OPCODE_BITS = 4
+ADDRESS_BITS = 14
+"""Bits of an address in an on-chip buffer."""
+MEMORY_ADDRESS_BITS = 32
+COUNT_BITS = 15
+GROUPS_BITS = 10
+BLOCKS_BITS = 10
+
+MAX_UNFINISHED = 4
+"""Instructions that a unit may have taken and not finished."""
+
+
+class Opcode(IntEnum):
+    """What an instruction does. Zero is none of them, so empty instruction memory is illegal."""
+
+    LOAD = 1
+    GEMM = 2
+    COMPRESS = 3
+    STORE = 5
+    BARRIER = 6
+    HALT = 7
+
+
+class Unit(IntEnum):
+    """What works on instructions, beside the controller."""
+
+    LOADER = 0
+    MATRIX = 1
+    COMPRESSOR = 2
+    STORER = 3
+
+
+class Buffer(IntEnum):
+    """The on-chip buffers."""
+
+    PLANES = 0
+    EXPONENTS = 1
+    WEIGHTS = 2
+    FACTORS = 3
+    RESULTS = 4
+
+
+class Port(IntFlag):
+    """The ports of buffers that several units use; every buffer has one to read and one to write."""
+
+    PLANES_READ = 1
+    PLANES_WRITE = 2
+    RESULTS_READ = 4
+    RESULTS_WRITE = 8
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of an instruction.
+
+    Parameters
+    ----------
+    name, bits, meaning
+        What it is called, its width, and what it says.
+    lowest, highest
+        What is legal; the highest is by default all that fits.
+    names
+        Words for its values, one for each from 0 on; with `flags`, one for each bit, joined by ``|``.
+    """
+
+    name: str
+    bits: int
+    meaning: str
+    lowest: int = 0
+    highest: int | None = None
+    names: tuple[str, ...] = ()
+    flags: bool = False
+
+    @property
+    def most(self) -> int:
+        """The highest legal value."""
+        return (1 << self.bits) - 1 if self.highest is None else self.highest
+
+    def text(self, value: int) -> str:
+        """A value in the assembler's words."""
+        if self.flags:
+            return "|".join(name for bit, name in enumerate(self.names) if value >> bit & 1)
+        return self.names[value] if self.names else str(value)
+
+    def value(self, text: str) -> int:
+        """What a word of the assembler stands for.
+
+        Raises:
+            InputError: it stands for nothing.
+        """
+        words = text.split("|") if self.flags else [text]
+        if self.names and all(word in self.names for word in words):
+            numbers = [self.names.index(word) for word in words]
+            return sum({1 << number for number in numbers}) if self.flags else numbers[0]
+        if self.names or not text.isdecimal():
+            choices = f"one of {', '.join(self.names)}" if self.names else "a number"
+            raise InputError(f"{self.name}: {text!r} is not valid; write {choices}")
+        return int(text)
+
+
+def _names(kind: type[IntEnum]) -> tuple[str, ...]:
+    return tuple(member.name.lower() for member in kind)
+
+
+def _address(name: str, meaning: str) -> Field:
+    return Field(name, ADDRESS_BITS, meaning)
+
+
+_MANTISSA_BITS = Field("mantissa_bits", 5, "M, 1 to 16", lowest=1, highest=16)
+_TRANSFER = (
+    Field("buffer", 3, "the buffer", highest=len(Buffer) - 1, names=_names(Buffer)),
+    _address("address", "its first row"),
+    Field("count", COUNT_BITS, "rows of the buffer", lowest=1),
+    Field("memory", MEMORY_ADDRESS_BITS, "first row of the memory; each holds as many rows of the buffer as fit"),
+)
+
+FIELDS: Mapping[Opcode, tuple[Field, ...]] = MappingProxyType(
+    {
+        Opcode.LOAD: _TRANSFER,
+        Opcode.GEMM: (
+            _address("planes", "first row of the activations' planes; blocks, of each groups of M + 1 rows"),
+            _address("exponents", "first row of their exponents; blocks, of each a row per group"),
+            _address("weights", "first row of weights; tiles, of each groups of four rows"),
+            _address("factors", "first row of scales and offsets; tiles, of each a row per weight group"),
+            _address("results", "first row of the results; blocks, of each output groups of a row per token"),
+            Field("groups", GROUPS_BITS, "groups of the reduction", lowest=1),
+            Field("output_groups", 10, "groups of output channels", lowest=1),
+            Field("blocks", BLOCKS_BITS, "blocks of tokens, one for each row of the array", lowest=1),
+            _MANTISSA_BITS,
+            Field("groups_per_factor", 6, "groups that share a row of factors", lowest=1),
+            Field("unsigned_codes", 1, "codes are 0 to 15, not -8 to 7"),
+        ),
+        Opcode.COMPRESS: (
+            _address("results", "first row of the results; blocks, of each a row per token"),
+            _address("planes", "first row of the planes; M + 1 rows a block"),
+            _address("exponents", "row of the first block's exponents"),
+            Field("blocks", BLOCKS_BITS, "blocks of tokens", lowest=1),
+            Field("stride", GROUPS_BITS, "groups from a block to the next in planes and exponents", lowest=1),
+            _MANTISSA_BITS,
+        ),
+        Opcode.STORE: _TRANSFER,
+        Opcode.BARRIER: (
+            Field("units", len(Unit), "the units to wait for", lowest=1, names=_names(Unit), flags=True),
+            Field("pending", 3, "instructions of each that may be unfinished", highest=MAX_UNFINISHED),
+        ),
+        Opcode.HALT: (),
+    }
+)
+"""The fields of each instruction, the lowest bits first."""
+
+UNITS: Mapping[Opcode, Unit] = MappingProxyType(
+    {
+        Opcode.LOAD: Unit.LOADER,
+        Opcode.GEMM: Unit.MATRIX,
+        Opcode.COMPRESS: Unit.COMPRESSOR,
+        Opcode.STORE: Unit.STORER,
+    }
+)
+"""The unit that does an instruction; the controller does the others itself."""
+
+STORED = (Buffer.PLANES, Buffer.EXPONENTS, Buffer.RESULTS)
+"""The buffers that can be stored; weights and factors are only loaded."""
+
+_LOAD_PORTS = {
+    Buffer.PLANES: Port.PLANES_WRITE,
+    Buffer.EXPONENTS: Port.PLANES_WRITE,
+    Buffer.RESULTS: Port.RESULTS_WRITE,
+}
+_STORE_PORTS = {
+    Buffer.PLANES: Port.PLANES_READ,
+    Buffer.EXPONENTS: Port.PLANES_READ,
+    Buffer.RESULTS: Port.RESULTS_READ,
+}
+
+
+def ports(opcode: Opcode, buffer: Buffer | None = None) -> Port:
+    """The shared ports that an instruction needs; those of load and store depend on the buffer.
+
+    Exponents are read and written together with planes.
+    """
+    if opcode == Opcode.LOAD and buffer is not None:
+        return _LOAD_PORTS.get(buffer, Port(0))
+    if opcode == Opcode.STORE and buffer is not None:
+        return _STORE_PORTS.get(buffer, Port(0))
+    if opcode == Opcode.GEMM:
+        return Port.PLANES_READ | Port.RESULTS_WRITE
+    return Port.RESULTS_READ | Port.PLANES_WRITE if opcode == Opcode.COMPRESS else Port(0)
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """An instruction: its opcode, and a value for each of its fields.
+
+    Raises
+    ------
+    InputError
+        A field is missing, unknown or out of its range, or the buffer cannot be stored.
+    """
+
+    opcode: Opcode
+    fields: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        name, fields = self.opcode.name.lower(), FIELDS[self.opcode]
+        known = [field.name for field in fields]
+        for given in self.fields:
+            if given not in known:
+                raise InputError(f"{given}: is no field of {name}; it has {', '.join(known) or 'none'}")
+        for field in fields:
+            if field.name not in self.fields:
+                raise InputError(f"{field.name}: is missing; {name} needs {', '.join(known)}")
+            if not field.lowest <= self.fields[field.name] <= field.most:
+                found = self.fields[field.name]
+                raise InputError(f"{field.name}: {found} is out of range in {name}; use {field.lowest} to {field.most}")
+        if self.opcode == Opcode.STORE and self.fields["buffer"] not in STORED:
+            choices = ", ".join(buffer.name.lower() for buffer in STORED)
+            found = Buffer(self.fields["buffer"]).name.lower()
+            raise InputError(f"buffer: {found} cannot be stored; use one of {choices}")
+
+    def __getitem__(self, field: str) -> int:
+        return self.fields[field]
+
+    @property
+    def ports(self) -> Port:
+        """The shared ports that it needs."""
+        return ports(self.opcode, Buffer(self.fields["buffer"]) if "buffer" in self.fields else None)
+
+    def encode(self) -> int:
+        """The word of 128 bits."""
+        word, position = int(self.opcode), OPCODE_BITS
+        for field in FIELDS[self.opcode]:
+            word |= self.fields[field.name] << position
+            position += field.bits
+        return word
+
+    @classmethod
+    def decode(cls, word: int) -> "Instruction":
+        """Inverse of `encode`.
+
+        Raises
+        ------
+        InputError
+            The opcode or a field is illegal, or a bit above the fields is set.
+        """
+        number, rest = word & (1 << OPCODE_BITS) - 1, word >> OPCODE_BITS
+        if number not in list(Opcode):
+            raise InputError(f"opcode: {number} is none; use {', '.join(f'{op.value} ({op.name})' for op in Opcode)}")
+        values: dict[str, int] = {}
+        for field in FIELDS[Opcode(number)]:
+            values[field.name] = rest & (1 << field.bits) - 1
+            rest >>= field.bits
+        if rest:
+            raise InputError(f"word: has bits above the fields of {Opcode(number).name.lower()}; leave them zero")
+        return cls(Opcode(number), values)
+
+
+def instruction(opcode: Opcode, **fields: int) -> Instruction:
+    """`Instruction` with its fields as keywords."""
+    return Instruction(opcode, fields)
+
+
+def barrier(*units: Unit, pending: int = 0) -> Instruction:
+    """Wait until each of `units` has at most `pending` unfinished instructions."""
+    return instruction(Opcode.BARRIER, units=sum(1 << unit for unit in set(units)), pending=pending)

@@ -1,0 +1,132 @@
+"""Rows of the accelerator's buffers and of its memory, as bits: the one statement of where what lies.
+
+Arrays of bits are uint8 ``[..., bits]`` of zeros and ones, the lowest bit first. Layout of planes and exponents: Anda
+(arXiv 2411.15982), section III-C, for as many tokens side by side as the array has rows.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..anda import EXPONENT_BITS, AndaFormat, AndaTensor
+from ..bitplanes import pack_bits, unpack_bits
+from ..int4 import BITS as CODE_BITS
+from ..int4 import Int4Weights
+from ..latency import WEIGHT_LOAD_CYCLES
+from .machine import Machine
+
+Bits = NDArray[np.uint8]
+
+
+def pack_rows(bits: Bits, memory_bits: int) -> NDArray[np.uint8]:
+    """Rows of memory, uint8 ``[memory rows, memory_bits / 8]``, of rows of a buffer ``[rows, bits]``.
+
+    Each holds as many whole rows as fit, the first one lowest, and zeros above them.
+    """
+    rows, width = bits.shape
+    packed = memory_bits // width
+    memory_rows = -(-rows // packed)
+    padded = np.zeros((memory_rows * packed, width), np.uint8)
+    padded[:rows] = bits
+    memory = np.zeros((memory_rows, memory_bits), np.uint8)
+    memory[:, : packed * width] = padded.reshape(memory_rows, packed * width)
+    return np.packbits(memory, axis=1, bitorder="little")
+
+
+def unpack_rows(memory: NDArray[np.uint8], width: int, rows: int) -> Bits:
+    """Inverse of `pack_rows`: the first `rows` rows of `width` bits."""
+    bits = np.unpackbits(memory, axis=1, bitorder="little")
+    packed = bits.shape[1] // width
+    return bits[:, : packed * width].reshape(-1, width)[:rows]
+
+
+def segment_planes(tensor: AndaTensor, lanes: int) -> Bits:
+    """Bits ``[..., segments, M + 1, lanes]`` of a tensor: its groups cut into segments of `lanes`, sign plane first."""
+    group_size, mantissa_bits = tensor.format.group_size, tensor.format.mantissa_bits
+    signs = unpack_bits(tensor.signs, group_size)[..., None, :]
+    planes = unpack_bits(tensor.planes, group_size)
+    bits = np.concatenate([signs, planes], axis=-2)
+    *leading, groups, _, _ = bits.shape
+    bits = bits.reshape(*leading, groups, mantissa_bits + 1, group_size // lanes, lanes)
+    return bits.swapaxes(-3, -2).reshape(*leading, -1, mantissa_bits + 1, lanes)
+
+
+def segment_exponents(tensor: AndaTensor, lanes: int) -> NDArray[np.uint8]:
+    """Shared exponents ``[..., segments]`` of a tensor."""
+    return np.repeat(tensor.exponents, tensor.format.group_size // lanes, axis=-1)
+
+
+def token_blocks(planes: Bits, exponents: NDArray[np.uint8], rows: int) -> tuple[Bits, NDArray[np.uint8]]:
+    """Blocks of `rows` tokens side by side, the last one padded with zeros.
+
+    Planes ``[tokens, segments, M + 1, lanes]`` become ``[blocks, segments, M + 1, rows, lanes]``, exponents
+    ``[tokens, segments]`` become ``[blocks, segments, rows]``.
+    """
+    missing = -len(planes) % rows
+    planes = np.pad(planes, ((0, missing), (0, 0), (0, 0), (0, 0)))
+    exponents = np.pad(exponents, ((0, missing), (0, 0)), constant_values=1)
+    planes = planes.reshape(-1, rows, *planes.shape[1:]).transpose(0, 2, 3, 1, 4)
+    return planes, exponents.reshape(-1, rows, exponents.shape[1]).swapaxes(1, 2)
+
+
+def activation_rows(tensor: AndaTensor, machine: Machine) -> tuple[Bits, Bits]:
+    """Rows of planes ``[blocks, segments, M + 1, bits]`` and of exponents ``[blocks, segments, bits]``."""
+    planes, exponents = token_blocks(
+        segment_planes(tensor, machine.lanes), segment_exponents(tensor, machine.lanes), machine.rows
+    )
+    return planes.reshape(*planes.shape[:3], -1), integer_bits(exponents, EXPONENT_BITS)
+
+
+def read_activation_rows(
+    planes: Bits, exponents: Bits, machine: Machine, shape: tuple[int, int], mantissa_bits: int
+) -> AndaTensor:
+    """The tensor ``[tokens, channels]``, in groups of `machine.lanes`, whose `activation_rows` these are."""
+    tokens, _ = shape
+    blocks, groups = planes.shape[:2]
+    bits = planes.reshape(blocks, groups, mantissa_bits + 1, machine.rows, machine.lanes)
+    words = pack_bits(np.ascontiguousarray(bits.transpose(0, 3, 1, 2, 4)))
+    words = words.reshape(blocks * machine.rows, *words.shape[2:])[:tokens]
+    fields = exponents.reshape(blocks, groups, machine.rows, EXPONENT_BITS)
+    shared = np.packbits(fields, axis=-1, bitorder="little")[..., 0].swapaxes(1, 2).reshape(-1, groups)[:tokens]
+    signs, mantissas = np.ascontiguousarray(words[:, :, 0]), np.ascontiguousarray(words[:, :, 1:])
+    return AndaTensor(AndaFormat(mantissa_bits, machine.lanes), shape, signs, mantissas, np.ascontiguousarray(shared))
+
+
+def weight_rows(weights: Int4Weights, machine: Machine) -> Bits:
+    """Rows of weights ``[output groups, rows, bits]``: tiles, of each the segments, of each four rows.
+
+    The rows of a segment hold the codes column by column, each column lane by lane, 4 bits each.
+    """
+    channels, outputs = weights.codes.shape
+    codes = np.pad(weights.codes, ((0, -channels % machine.lanes), (0, -outputs % machine.lanes)))
+    segments, tiles = codes.shape[0] // machine.lanes, codes.shape[1] // machine.columns
+    codes = codes.reshape(segments, machine.lanes, tiles, machine.columns).transpose(2, 0, 3, 1)
+    bits = integer_bits(codes.reshape(tiles, segments, -1), CODE_BITS)
+    return bits.reshape(tiles // machine.tiles, machine.tiles * segments * WEIGHT_LOAD_CYCLES, -1)
+
+
+def factor_rows(weights: Int4Weights, machine: Machine, groups_per_factor: int) -> Bits:
+    """Rows of factors ``[output groups, rows, bits]``: tiles, of each a row for `groups_per_factor` segments.
+
+    A row holds the columns' scales, and if the machine is affine their offsets.
+    """
+    channels, outputs = weights.codes.shape
+    first = np.arange(0, -(-channels // machine.lanes), groups_per_factor) * machine.lanes // weights.group_size
+    halves = [weights.scales[first]]
+    if machine.affine:
+        halves.append(np.zeros_like(halves[0]) if weights.offsets is None else weights.offsets[first])
+    factors = np.pad(np.stack(halves), ((0, 0), (0, 0), (0, -outputs % machine.lanes))).view(np.uint16)
+    tiles = factors.shape[2] // machine.columns
+    factors = factors.reshape(len(halves), len(first), tiles, machine.columns).transpose(2, 1, 0, 3)
+    bits = integer_bits(factors.reshape(tiles, len(first), -1), 16)
+    return bits.reshape(tiles // machine.tiles, machine.tiles * len(first), -1)
+
+
+def read_result_rows(bits: Bits) -> NDArray[np.float16]:
+    """Halves ``[..., lanes]`` of rows of results ``[..., 16 lanes]``."""
+    return np.packbits(bits, axis=-1, bitorder="little").view("<f2").astype(np.float16, copy=False)
+
+
+def integer_bits(values: NDArray[np.integer], bits: int) -> Bits:
+    """Bits ``[..., n * bits]`` of integers ``[..., n]``, two's complement."""
+    fields = (values.astype(np.int32)[..., None] >> np.arange(bits, dtype=np.int32) & 1).astype(np.uint8)
+    return fields.reshape(*values.shape[:-1], values.shape[-1] * bits)

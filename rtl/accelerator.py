@@ -1,0 +1,202 @@
+# amaranth: UnusedElaboratable=no
+"""The accelerator: controller, matrix engine, compressor, loader and storer around the on-chip buffers."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..formats.accelerator.instructions import ADDRESS_BITS, INSTRUCTION_BITS, MEMORY_ADDRESS_BITS, Buffer, Unit
+from ..formats.accelerator.machine import Machine
+from .arbiter import share_reads, share_stream
+from .buffers import RowBuffer, write_layout
+from .compression import Compression
+from .controller import Controller
+from .dma import Loader, Storer, memory_write_layout
+from .engine import MatrixEngine
+from .interfaces import MAX_MANTISSA_BITS, Stream
+from .isa import RETIRE, RETIRE_INDEX_BITS, RETIRED
+from .sequencer import GemmSequencer
+
+FLAGS = ("illegal", "partial_saturated", "result_saturated", "nonfinite")
+
+STATUS = data.StructLayout(dict.fromkeys(FLAGS, 1))
+"""The sticky flags at a program's end, see `Accelerator`."""
+
+
+class Accelerator(wiring.Component):
+    """Runs programs of `formats.accelerator`: whole GeMMs, and chains of them, from memory to memory.
+
+    The host writes a program, then starts it; the controller issues its instructions in order; loader, matrix engine,
+    compressor and storer work beside each other. On chip are the engine's four buffers and the result buffer, which
+    takes the engine's outputs as FP16 and feeds compressor and storer.
+
+    Timing: a group takes ``max(M + 1, 4)`` cycles in the array as long as weights come in time; a row of memory moves per
+    cycle each way. The cycles of a whole program are those of `sim.accelerator`, exactly.
+
+    Parameters
+    ----------
+    rows, columns, lanes, affine, max_mantissa_bits
+        As of `MatrixEngine`.
+    memory_bits : `int`
+        Width of the memory port, a multiple of 8 that holds the widest row of a buffer.
+    plane_depth, exponent_depth, weight_depth, factor_depth, result_depth : `int`
+        Rows of the buffers.
+    instruction_depth : `int`
+        Instructions of a program.
+
+    Members
+    -------
+    program : `In(stream.Signature(StructLayout({"address": 14, "data": 128})))`
+        Words of the instruction memory to write.
+    start : `In(stream.Signature(14))`
+        Runs the program from that instruction.
+    done : `Out(stream.Signature(STATUS))`
+        It has ended: ``halt``, or an illegal instruction.
+    memory_read : `Out(stream.Signature(32))`
+        Rows of memory to read.
+    memory_data : `In(stream.Signature(memory_bits))`
+        These rows, in order.
+    memory_write : `Out(stream.Signature(StructLayout({"address": 32, "data": memory_bits})))`
+        Rows of memory to write.
+    retire : `Out(RETIRE)`
+        What is finished in this cycle; nothing waits for it to be read.
+    illegal, partial_saturated, result_saturated, nonfinite : `Out(1)`
+        Sticky: an instruction was illegal; a group's conversion, an output overflowed FP16; the compressor replaced an
+        infinity or NaN.
+    """
+
+    program: Stream
+    start: Stream
+    done: Stream
+    memory_read: Stream
+    memory_data: Stream
+    memory_write: Stream
+    retire: Any
+    illegal: Signal
+    partial_saturated: Signal
+    result_saturated: Signal
+    nonfinite: Signal
+
+    def __init__(
+        self,
+        *,
+        rows: int = 16,
+        columns: int = 16,
+        lanes: int = 64,
+        affine: bool = False,
+        max_mantissa_bits: int = MAX_MANTISSA_BITS,
+        memory_bits: int = 1024,
+        plane_depth: int = 8192,
+        exponent_depth: int = 8192,
+        weight_depth: int = 8192,
+        factor_depth: int = 8192,
+        result_depth: int = 2048,
+        instruction_depth: int = 4096,
+    ) -> None:
+        self.machine = Machine(
+            rows=rows,
+            columns=columns,
+            lanes=lanes,
+            affine=affine,
+            max_mantissa_bits=max_mantissa_bits,
+            memory_bits=memory_bits,
+            plane_depth=plane_depth,
+            exponent_depth=exponent_depth,
+            weight_depth=weight_depth,
+            factor_depth=factor_depth,
+            result_depth=result_depth,
+            instruction_depth=instruction_depth,
+        )
+        self._engine = MatrixEngine(
+            rows=rows,
+            columns=columns,
+            lanes=lanes,
+            depth=plane_depth,
+            exponent_depth=exponent_depth,
+            weight_depth=weight_depth,
+            factor_depth=factor_depth,
+            max_mantissa_bits=max_mantissa_bits,
+            affine=affine,
+        )
+        super().__init__(
+            {
+                "program": In(stream.Signature(write_layout(INSTRUCTION_BITS))),
+                "start": In(stream.Signature(ADDRESS_BITS)),
+                "done": Out(stream.Signature(STATUS)),
+                "memory_read": Out(stream.Signature(MEMORY_ADDRESS_BITS)),
+                "memory_data": In(stream.Signature(memory_bits)),
+                "memory_write": Out(stream.Signature(memory_write_layout(memory_bits))),
+                "retire": Out(RETIRE),
+                **{flag: Out(1) for flag in FLAGS},
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the circuit."""
+        m = Module()
+        machine = self.machine
+        m.submodules.controller = controller = Controller(
+            depth=machine.instruction_depth, max_mantissa_bits=machine.max_mantissa_bits
+        )
+        m.submodules.engine = engine = self._engine
+        m.submodules.loader = loader = Loader(machine=machine)
+        m.submodules.storer = storer = Storer(machine=machine)
+        m.submodules.sequencer = sequencer = GemmSequencer(machine=machine)
+        m.submodules.compression = compression = Compression(machine=machine)
+        m.submodules.results = results = RowBuffer(width=machine.row_bits[Buffer.RESULTS], depth=machine.result_depth)
+        self._connect_host(m, controller, engine, compression)
+        self._connect_memory(m, loader, storer)
+        wiring.connect(m, controller.load, loader.command)
+        wiring.connect(m, controller.gemm, sequencer.command)
+        wiring.connect(m, controller.compress, compression.command)
+        wiring.connect(m, controller.store, storer.command)
+        wiring.connect(m, sequencer.tiles, engine.command)
+        wiring.connect(m, engine.groups, sequencer.groups)
+        wiring.connect(m, loader.write_weights, engine.write_weights)
+        wiring.connect(m, loader.write_factors, engine.write_factors)
+        share_stream(m, [loader.write_planes, compression.write_planes], engine.write_planes)
+        share_stream(m, [loader.write_exponents, compression.write_exponents], engine.write_exponents)
+        wiring.connect(m, storer.read_planes, engine.read_planes)
+        wiring.connect(m, engine.planes, storer.planes)
+        share_stream(m, [loader.write_results, sequencer.write], results.write)
+        readers = [(storer.read_results, storer.results), (compression.read, compression.results)]
+        share_reads(m, readers, results.read, results.answer, "results")
+        units = {
+            Unit.LOADER: loader,
+            Unit.MATRIX: sequencer,
+            Unit.COMPRESSOR: compression,
+            Unit.STORER: storer,
+        }
+        m.d.comb += [controller.finished[unit].eq(units[unit].finished) for unit in Unit]
+        finished = {unit.name.lower(): units[unit].finished for unit in Unit}
+        self._retire(m, {"group": engine.group_done, "tile": engine.tile_done, **finished})
+        return m
+
+    def _connect_host(self, m: Module, controller: Controller, engine: MatrixEngine, compression: Compression) -> None:
+        wiring.connect(m, wiring.flipped(self.program), controller.program)
+        wiring.connect(m, wiring.flipped(self.start), controller.start)
+        m.d.comb += [
+            self.illegal.eq(controller.illegal),
+            self.partial_saturated.eq(engine.partial_saturated),
+            self.result_saturated.eq(engine.result_saturated),
+            self.nonfinite.eq(compression.nonfinite),
+            self.done.valid.eq(controller.done.valid),
+            controller.done.ready.eq(self.done.ready),
+            *[self.done.payload[flag].eq(getattr(self, flag)) for flag in FLAGS],
+        ]
+
+    def _connect_memory(self, m: Module, loader: Loader, storer: Storer) -> None:
+        wiring.connect(m, loader.memory_read, wiring.flipped(self.memory_read))
+        wiring.connect(m, wiring.flipped(self.memory_data), loader.memory_data)
+        wiring.connect(m, storer.memory_write, wiring.flipped(self.memory_write))
+
+    def _retire(self, m: Module, strobes: dict[str, Value]) -> None:
+        """Number what is finished."""
+        assert tuple(strobes) == RETIRED
+        for name, strobe in strobes.items():
+            index = Signal(RETIRE_INDEX_BITS, name=f"{name}_index")
+            m.d.comb += [self.retire[name].valid.eq(strobe), self.retire[name].index.eq(index)]
+            with m.If(strobe):
+                m.d.sync += index.eq(index + 1)

@@ -1,0 +1,182 @@
+"""Runs programs on the accelerator, with a memory of chosen latency, in any of the simulators."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from itertools import takewhile
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..formats import InputError
+from ..formats.accelerator import Instruction, Machine, Opcode, Schedule
+from ..formats.accelerator.instructions import INSTRUCTION_BITS, MEMORY_ADDRESS_BITS, UNITS
+from .accelerator import FLAGS, Accelerator
+from .accelerator_bench import AcceleratorBench, HostAction
+from .buffers import ADDRESS_BITS
+from .compiled import CompiledCircuit, compile_design
+from .interfaces import check_range
+from .isa import RETIRED
+from .memory_model import LATENCY_BITS
+from .simulate import SimulatorName, check_simulator, run_streams
+from .streams import Payloads, StreamRun
+
+LEAST_LATENCY = 2
+
+
+@dataclass(frozen=True)
+class AcceleratorRun:
+    """What the accelerator made of a program.
+
+    Attributes
+    ----------
+    memory : uint8 ``[rows, memory_bits / 8]``
+        The memory before the run, with the rows that were read back.
+    cycles : `int`
+        From the cycle in which the start is taken to the one in which `done` is, both counted.
+    flags : mapping of flag to `bool`
+        The sticky flags: illegal, partial_saturated, result_saturated, nonfinite.
+    retired : mapping of kind to cycles
+        Of each kind of retire record, the cycles of its records, in order, counted from the start.
+    """
+
+    memory: NDArray[np.uint8]
+    cycles: int
+    flags: Mapping[str, bool]
+    retired: Mapping[str, tuple[int, ...]]
+
+
+def run_schedule(
+    plan: Schedule,
+    memory: NDArray[np.uint8],
+    *,
+    latency_cycles: int = 16,
+    pauses: int = 0,
+    simulator: SimulatorName = "amaranth",
+) -> AcceleratorRun:
+    """Run a compiled program and read its outputs back; parameters as of `run_program`."""
+    outputs = [region for chunk in plan.chunks for region in chunk.outputs]
+    rows = [
+        row
+        for region in outputs
+        for row in range(region.memory, region.memory + plan.machine.memory_rows(region.buffer, region.rows))
+    ]
+    return run_program(
+        plan.machine,
+        plan.instructions,
+        memory,
+        rows,
+        latency_cycles=latency_cycles,
+        pauses=pauses,
+        simulator=simulator,
+    )
+
+
+def run_program(
+    machine: Machine,
+    instructions: Sequence[Instruction],
+    memory: NDArray[np.uint8],
+    read_back: Sequence[int] = (),
+    *,
+    latency_cycles: int = 16,
+    pauses: int = 0,
+    simulator: SimulatorName = "amaranth",
+) -> AcceleratorRun:
+    """Run a program on an `Accelerator`.
+
+    Parameters
+    ----------
+    machine
+        Its size.
+    instructions
+        The program, which ends with ``halt``.
+    memory
+        What the memory holds, uint8 ``[rows, memory_bits / 8]``.
+    read_back
+        Rows of memory to read after the run.
+    latency_cycles
+        Of the memory: from a request to its row, 2 to 4095.
+    pauses
+        In how many of 256 cycles, pseudo-randomly, the memory's streams each pause.
+    simulator
+        As of `run_streams`.
+
+    Raises
+    ------
+    InputError
+        A parameter is out of its range, the memory is too large, or the simulator is unknown or not installed.
+    """
+    check_simulator(simulator)
+    check_range("latency_cycles", latency_cycles, LEAST_LATENCY, (1 << LATENCY_BITS) - 1)
+    check_range("pauses", pauses, 0, 200)
+    if len(memory) > 1 << ADDRESS_BITS:
+        raise InputError(
+            f"memory: has {len(memory)} rows, the test bench {1 << ADDRESS_BITS}; take fewer tokens or channels"
+        )
+    host = [_order(machine, HostAction.SET_TIMING, data=_timing(latency_cycles, pauses))]
+    host += [
+        _order(machine, HostAction.WRITE_MEMORY, address, int.from_bytes(row.tobytes(), "little"))
+        for address, row in enumerate(memory)
+    ]
+    host += [
+        _order(machine, HostAction.WRITE_PROGRAM, address, instruction.encode())
+        for address, instruction in enumerate(instructions)
+    ]
+    host.append(_order(machine, HostAction.RUN))
+    host += [_order(machine, HostAction.READ_MEMORY, row) for row in read_back]
+    kinds = retire_counts(machine, instructions)
+    depth = max(1024, 1 << (len(memory) - 1).bit_length())
+    outputs = {"started": 1, "done": 1, "rows": len(read_back), **kinds}
+    run = _run(machine, depth, {"host": host}, outputs, simulator)
+    start = run.transfers["started"].cycles[0]
+    after = memory.copy()
+    for address, row in zip(read_back, run.transfers["rows"].payloads, strict=True):
+        after[address] = np.frombuffer(row.to_bytes(after.shape[1], "little"), np.uint8)
+    status = run.transfers["done"].payloads[0]
+    flags = {name: bool(status >> index & 1) for index, name in enumerate(FLAGS)}
+    retired = {kind: tuple(cycle - start for cycle in run.transfers[kind].cycles) for kind in kinds}
+    for kind in kinds:
+        if run.transfers[kind].payloads != list(range(kinds[kind])):
+            raise RuntimeError(f"{kind}: a retire record was lost")
+    return AcceleratorRun(after, run.transfers["done"].cycles[0] - start + 1, flags, retired)
+
+
+def _bench(machine: Machine, memory_depth: int) -> AcceleratorBench:
+    return AcceleratorBench(accelerator=Accelerator(**asdict(machine)), memory_depth=memory_depth)
+
+
+def _run(
+    machine: Machine, memory_depth: int, inputs: Payloads, outputs: Mapping[str, int], simulator: SimulatorName
+) -> StreamRun:
+    if simulator == "amaranth":
+        return run_streams(_bench(machine, memory_depth), inputs, outputs)
+    return _compiled(machine, memory_depth, simulator).run_streams(inputs, outputs, [], {})
+
+
+@lru_cache(maxsize=16)
+def _compiled(machine: Machine, memory_depth: int, simulator: Literal["cxxrtl", "verilator"]) -> CompiledCircuit:
+    """The circuit, which takes longer to elaborate than to run a small program."""
+    return compile_design(_bench(machine, memory_depth), simulator)
+
+
+def retire_counts(machine: Machine, instructions: Sequence[Instruction]) -> dict[str, int]:
+    """How many records of each kind a program leaves, up to its first ``halt``."""
+    counts = dict.fromkeys(RETIRED, 0)
+    for each in takewhile(lambda instruction: instruction.opcode != Opcode.HALT, instructions):
+        if each.opcode in UNITS:
+            counts[UNITS[each.opcode].name.lower()] += 1
+        if each.opcode == Opcode.GEMM:
+            tiles = each["blocks"] * each["output_groups"] * machine.tiles
+            counts["tile"] += tiles
+            counts["group"] += tiles * each["groups"]
+    return counts
+
+
+def _order(machine: Machine, action: HostAction, address: int = 0, data: int = 0) -> int:
+    width = max(machine.memory_bits, INSTRUCTION_BITS)
+    return data | address << width | action.value << (width + MEMORY_ADDRESS_BITS)
+
+
+def _timing(latency_cycles: int, pauses: int) -> int:
+    return latency_cycles | pauses << LATENCY_BITS

@@ -1,0 +1,240 @@
+"""The cycles of the accelerator's programs, at the level of instructions, groups and rows of memory.
+
+It runs a program as the circuit's controller does: instructions are issued in order, wait for what they need, and the
+units work beside each other. Times are cycles in which something happens, counted from the start. Nothing is simulated
+cycle by cycle: each unit says when its next group, tile, or row of memory comes, from `formats.latency`. The circuit
+takes exactly these cycles, for every retire record.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..formats import latency
+from ..formats.accelerator import Buffer, Instruction, Layer, Machine, Opcode, Schedule, Unit, schedule
+from ..formats.accelerator.instructions import MAX_UNFINISHED, UNITS, Port
+
+NEVER = -1
+"""The cycle of what has not happened."""
+
+
+@dataclass(frozen=True)
+class AcceleratorRun:
+    """When what is finished.
+
+    Attributes:
+        cycles: from the cycle in which the start is taken to the one in which the end is told, both counted.
+        retired: of each kind of retire record (group, tile, and each unit's instructions) the cycles, in order.
+    """
+
+    cycles: int
+    retired: dict[str, list[int]]
+
+
+def gemm_cycles(
+    machine: Machine,
+    tokens: int,
+    layers: Sequence[Layer],
+    result_mantissa_bits: int | None = None,
+    memory_latency_cycles: int = 16,
+) -> int:
+    """Cycles of a GeMM, or of a chain of them, from its shapes alone.
+
+    Raises:
+        InputError: the shapes do not fit together or not into the machine.
+    """
+    plan = schedule(machine, tokens, layers, result_mantissa_bits)
+    return run_schedule(plan, memory_latency_cycles).cycles
+
+
+def run_schedule(plan: Schedule, memory_latency_cycles: int = 16) -> AcceleratorRun:
+    """When a compiled program finishes what."""
+    return run_program(plan.machine, plan.instructions, memory_latency_cycles)
+
+
+def run_program(
+    machine: Machine, instructions: Sequence[Instruction], memory_latency_cycles: int = 16
+) -> AcceleratorRun:
+    """When a program, which ends with ``halt``, finishes what.
+
+    Args:
+        machine: what it runs on.
+        instructions: the program.
+        memory_latency_cycles: from a request to its row, at least 2; a row per cycle, which never pauses.
+    """
+    return Controller(machine, memory_latency_cycles).run(instructions)
+
+
+class Controller:
+    """Issues instructions, and knows when they are finished."""
+
+    def __init__(self, machine: Machine, memory_latency_cycles: int) -> None:
+        self.matrix = Matrix(machine)
+        self.loader = Loader(machine, memory_latency_cycles)
+        self.machine = machine
+        self.finished: dict[Unit, list[int]] = {unit: [] for unit in Unit}
+        self.owners: dict[Port, Unit] = {}
+
+    def run(self, instructions: Sequence[Instruction]) -> AcceleratorRun:
+        """Issue them all, one per cycle at most."""
+        presented = latency.FETCH_CYCLES
+        for instruction in instructions:
+            if instruction.opcode in UNITS:
+                issued = self._issue(instruction, UNITS[instruction.opcode], presented)
+            elif instruction.opcode == Opcode.BARRIER:
+                units = [unit for unit in Unit if instruction["units"] >> unit & 1]
+                issued = max([presented, *(self._at_most(unit, instruction["pending"]) for unit in units)])
+            else:
+                issued = max([presented, *(self._at_most(unit, 0) for unit in Unit)])
+            presented = issued + 1
+        # `presented` is when the end is told
+        units = {unit.name.lower(): times for unit, times in self.finished.items()}
+        return AcceleratorRun(presented + 1, {"group": self.matrix.groups, "tile": self.matrix.tiles, **units})
+
+    def _issue(self, instruction: Instruction, unit: Unit, presented: int) -> int:
+        """Wait for room and for ports, hand the instruction over; in which cycle."""
+        may = max(presented, self._at_most(unit, MAX_UNFINISHED - 1))
+        for port in Port:
+            if port in instruction.ports:
+                owner = self.owners.get(port, unit)
+                if owner != unit:
+                    may = max(may, self._at_most(owner, 0))
+        issued, stop = self._hand_over(instruction, unit, may)
+        if self._at_most(unit, 0) <= issued:
+            # it was idle, so what it owned was free
+            self.owners = {port: owner for port, owner in self.owners.items() if owner != unit}
+        self.owners |= {port: unit for port in Port if port in instruction.ports}
+        self.finished[unit].append(stop)
+        return issued
+
+    def _hand_over(self, instruction: Instruction, unit: Unit, may: int) -> tuple[int, int]:
+        """When a unit takes an instruction, and when it finishes it."""
+        if unit == Unit.LOADER:
+            return self.loader.load(instruction, may)
+        if unit == Unit.MATRIX:
+            return self.matrix.gemm(instruction, may)
+        issued = max(may, self._at_most(unit, 0))
+        if unit == Unit.COMPRESSOR:
+            blocks, mantissa_bits = instruction["blocks"], instruction["mantissa_bits"]
+            return issued, issued + latency.compress_cycles(blocks, mantissa_bits, self.machine.rows)
+        return issued, issued + latency.store_cycles(instruction["count"])
+
+    def _at_most(self, unit: Unit, pending: int) -> int:
+        """The cycle from which on at most `pending` of a unit's instructions are seen to be unfinished."""
+        finished = self.finished[unit]
+        return finished[-1 - pending] + 1 if len(finished) > pending else 0
+
+
+@dataclass
+class Loader:
+    """Rows of memory: asked for one per cycle, written to the buffer as they come."""
+
+    machine: Machine
+    latency_cycles: int
+    asked: int = NEVER
+    """When the last row was asked for."""
+    read: list[int] = field(default_factory=list[int])
+    """When the memory began to read each row."""
+    taken: int = NEVER
+    """When the last row was taken."""
+    written: int = NEVER
+    """When the last row of a buffer was written."""
+
+    def load(self, instruction: Instruction, may: int) -> tuple[int, int]:
+        """When a load is issued, and when its last row is written.
+
+        It is issued with the last request of the load before at the earliest.
+        """
+        issued = max(may, self.asked)
+        packed, left = self.machine.packed(Buffer(instruction["buffer"])), instruction["count"]
+        self.asked = issued
+        while left > 0:
+            self._ask()
+            rows = min(packed, left)
+            # the next row is taken with the last write of this one
+            self.taken = max(self.read[-1] + 1, self.written)
+            self.written = self.taken + rows
+            left -= rows
+        return issued, self.written
+
+    def _ask(self) -> None:
+        """One request: it waits for room among those under way, the memory for the row before it."""
+        asked = self.asked + 1
+        if len(self.read) >= latency.MEMORY_OUTSTANDING_ROWS:
+            asked = max(asked, self.read[-latency.MEMORY_OUTSTANDING_ROWS] + 1)
+        self.asked = asked
+        before = self.read[-1] + 1 if self.read else 0
+        self.read.append(max(asked + self.latency_cycles - 1, before, self.taken))
+
+
+@dataclass
+class Matrix:
+    """Sequencer, address generators, array and collector."""
+
+    machine: Machine
+    groups: list[int] = field(default_factory=list[int])
+    """When the last plane of each group was taken."""
+    tiles: list[int] = field(default_factory=list[int])
+    """When the last column of each tile left the array."""
+    sequencer_free: int = NEVER
+    """When the sequencer gives the last command that it has."""
+    planes_free: int = NEVER
+    weights_free: int = NEVER
+    factors_free: int = NEVER
+    """When each address generator makes its last request, and can take the next command."""
+    gathered: int = NEVER
+    """When the last row of weights of the last group came to the dispatcher."""
+    swapped: int = NEVER
+    """When that dispatcher handed the weights of the last group on."""
+    collector_free: int = 0
+    """From when on the collector takes columns."""
+
+    def gemm(self, instruction: Instruction, may: int) -> tuple[int, int]:
+        """When an instruction is issued, and when its last results are written."""
+        issued = max(may, self.sequencer_free)
+        given = issued + 1
+        for _ in range(instruction["blocks"]):
+            self.sequencer_free = self._command(instruction, given)
+            given = self.sequencer_free + 1
+        return issued, self.collector_free - 1
+
+    def _command(self, instruction: Instruction, given: int) -> int:
+        """A block of tokens; when the last of the address generators takes its command."""
+        planes, weights, factors = (
+            max(given, free) for free in (self.planes_free, self.weights_free, self.factors_free)
+        )
+        taken = max(planes, weights, factors)
+        groups, mantissa_bits = instruction["groups"], instruction["mantissa_bits"]
+        count = instruction["output_groups"] * self.machine.tiles * groups
+        # the cycle after the request is in the buffer, its row can be taken in the next one
+        first = 1 + latency.BUFFER_READ_CYCLES
+        sign_plane, weight_row, factor = planes + first, weights + first, factors + first
+        for index in range(count):
+            last_of_tile = index % groups == groups - 1
+            self._group(mantissa_bits, last_of_tile, sign_plane, weight_row, factor)
+            sign_plane = weight_row = 0
+            factor = self.groups[-1] + 1
+        return taken
+
+    def _group(self, mantissa_bits: int, last_of_tile: bool, sign_plane: int, weight_row: int, factor: int) -> None:
+        """One group; the last three arguments are when its first rows come at the earliest."""
+        before = self.groups[-1] if self.groups else NEVER
+        self.gathered = max(weight_row, self.gathered + 1, self.swapped) + latency.WEIGHT_LOAD_CYCLES - 1
+        self.weights_free = self.gathered - 1
+        self.swapped = max(self.gathered + 1, before)
+        signs = max(sign_plane, before + 1)
+        first_plane = max(signs + latency.SIGN_LOAD_CYCLES, self.swapped + 1)
+        self.planes_free = first_plane + mantissa_bits - 2 if mantissa_bits > 1 else signs
+        self.factors_free = factor - latency.BUFFER_READ_CYCLES
+        last = max(first_plane + mantissa_bits - 1, factor)
+        if last_of_tile and self.tiles:
+            last = max(last, self.tiles[-1] + 1)
+        self.groups.append(last)
+        if last_of_tile:
+            self._drain(last)
+
+    def _drain(self, last_plane: int) -> None:
+        """A tile's columns leave; when they make a group of outputs of each token, the collector sends them."""
+        first_column = max(last_plane + latency.unit_pipeline_cycles(self.machine.affine), self.collector_free)
+        self.tiles.append(first_column + self.machine.columns - 1)
+        if len(self.tiles) % self.machine.tiles == 0:
+            self.collector_free = self.tiles[-1] + self.machine.rows + 1

@@ -1,0 +1,159 @@
+"""The accelerator's circuit against its timing model, record for record, and against `fp_int_gemm`, bit for bit."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from anda_codesign.formats import AndaFormat, Int4Weights, fp_int_gemm
+from anda_codesign.formats.accelerator import (
+    Instruction,
+    Layer,
+    Machine,
+    assemble,
+    compile_gemms,
+    read_outputs,
+    read_tensor,
+)
+from anda_codesign.rtl import run_program, run_schedule
+from anda_codesign.rtl.simulate import SimulatorName
+from anda_codesign.sim import accelerator as model
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+MACHINE = Machine(
+    rows=2,
+    columns=2,
+    lanes=8,
+    memory_bits=128,
+    plane_depth=64,
+    exponent_depth=16,
+    weight_depth=128,
+    factor_depth=64,
+    result_depth=16,
+    instruction_depth=1024,
+)
+MACHINES = [
+    MACHINE,
+    replace(MACHINE, rows=1, columns=8, memory_bits=136),
+    replace(MACHINE, rows=3, columns=4, affine=True, memory_bits=512),
+    replace(MACHINE, rows=4, columns=1, affine=True),
+    replace(MACHINE, weight_depth=64),
+]
+
+
+def compare(
+    machine: Machine,
+    shape: tuple[int, int, int],
+    mantissa_bits: int,
+    *,
+    weight_group: int = 8,
+    then: tuple[int, int] | None = None,
+    result_mantissa_bits: int | None = None,
+    latency_cycles: int = 16,
+    seed: int = 0,
+    simulator: SimulatorName = "amaranth",
+) -> None:
+    """Run ``[tokens, channels] @ [channels, outputs]``, perhaps one more with `then` (outputs, M), and compare."""
+    rng = np.random.default_rng(seed)
+    tokens, channels, outputs = shape
+    x = AndaFormat(mantissa_bits, machine.lanes).encode(rng.standard_normal((tokens, channels)).astype(np.float16))
+    weights = [random_weights(rng, channels, outputs, weight_group, machine.affine)]
+    expected = fp_int_gemm(x, weights[0])
+    between: list[int] = []
+    if then is not None:
+        weights.append(random_weights(rng, outputs, then[0], weight_group, machine.affine))
+        between = [then[1]]
+        fmt = AndaFormat(then[1], machine.lanes, nonfinite="saturate")
+        expected = fp_int_gemm(fmt.encode(expected), weights[1])
+    plan, memory = compile_gemms(machine, x, weights, mantissa_bits=between, result_mantissa_bits=result_mantissa_bits)
+    run = run_schedule(plan, memory, latency_cycles=latency_cycles, simulator=simulator)
+    if result_mantissa_bits is None:
+        np.testing.assert_array_equal(read_outputs(plan, run.memory).view(np.uint16), expected.view(np.uint16))
+    else:
+        encoded = AndaFormat(result_mantissa_bits, machine.lanes).encode(expected)
+        assert read_tensor(plan, run.memory).to_bytes() == encoded.to_bytes()
+    predicted = model.run_schedule(plan, latency_cycles)
+    assert {kind: list(cycles) for kind, cycles in run.retired.items()} == predicted.retired
+    assert run.cycles == predicted.cycles
+
+
+def random_weights(rng: np.random.Generator, channels: int, outputs: int, group_size: int, affine: bool) -> Int4Weights:
+    if not affine:
+        return Int4Weights.quantize(rng.standard_normal((channels, outputs)), group_size)
+    codes = rng.integers(0, 16, (channels, outputs)).astype(np.int8)
+    scales, offsets = (rng.standard_normal((2, -(-channels // group_size), outputs)) / 8).astype(np.float16)
+    return Int4Weights(codes, scales, group_size, offsets)
+
+
+@pytest.mark.parametrize("latency_cycles", [2, 30])
+@pytest.mark.parametrize("machine", MACHINES)
+def test_every_record_of_a_gemm(machine: Machine, latency_cycles: int) -> None:
+    compare(machine, (3, 20, 18), 5, weight_group=16, latency_cycles=latency_cycles)
+
+
+@pytest.mark.parametrize("result_mantissa_bits", [None, 3])
+def test_every_record_of_a_chain(result_mantissa_bits: int | None) -> None:
+    compare(MACHINE, (5, 12, 17), 2, then=(9, 9), result_mantissa_bits=result_mantissa_bits)
+
+
+@pytest.mark.tool("g++")
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_every_record_of_random_gemms(data: st.DataObject) -> None:
+    """Sizes that leave tails everywhere, short reductions that wait for outputs, memories near and far."""
+    compare(
+        data.draw(st.sampled_from(MACHINES)),
+        data.draw(st.tuples(st.integers(1, 9), st.integers(1, 30), st.integers(1, 30))),
+        data.draw(st.integers(1, 6)),
+        weight_group=data.draw(st.sampled_from([8, 16, 32])),
+        then=data.draw(st.none() | st.tuples(st.integers(1, 20), st.integers(1, 5))),
+        result_mantissa_bits=data.draw(st.none() | st.integers(1, 7)),
+        latency_cycles=data.draw(st.integers(2, 100)),
+        seed=data.draw(st.integers(0, 1000)),
+        simulator="cxxrtl",
+    )
+
+
+def random_program(rng: np.random.Generator) -> list[Instruction]:
+    """Instructions without barriers, which wait for their units and for each other's buffer ports."""
+    lines: list[str] = []
+    for _ in range(12):
+        match rng.integers(5):
+            case 0 | 1:
+                buffer = rng.choice(["planes", "exponents", "weights", "factors", "results"])
+                lines.append(f"load buffer={buffer} address=0 count={rng.integers(1, 14)} memory=0")
+            case 2:
+                lines.append(
+                    "gemm planes=0 exponents=0 weights=0 factors=0 results=0 unsigned_codes=0 "
+                    f"groups={rng.integers(1, 4)} output_groups={rng.integers(1, 3)} blocks={rng.integers(1, 4)} "
+                    f"mantissa_bits={rng.integers(1, 6)} groups_per_factor={rng.integers(1, 4)}"
+                )
+            case 3:
+                lines.append(
+                    f"compress results=0 planes=0 exponents=0 blocks={rng.integers(1, 4)} stride=1 "
+                    f"mantissa_bits={rng.integers(1, 6)}"
+                )
+            case _:
+                buffer = rng.choice(["planes", "exponents", "results"])
+                lines.append(f"store buffer={buffer} address=0 count={rng.integers(1, 14)} memory=20")
+    return assemble("\n".join([*lines, "halt"]))
+
+
+@pytest.mark.tool("g++")
+@pytest.mark.parametrize("seed", range(20))
+def test_every_record_of_programs_without_order(seed: int) -> None:
+    program = random_program(np.random.default_rng(seed))
+    latency_cycles = 2 + 3 * seed
+    memory = np.zeros((64, MACHINE.memory_bits // 8), np.uint8)
+    run = run_program(MACHINE, program, memory, latency_cycles=latency_cycles, simulator="cxxrtl")
+    predicted = model.run_program(MACHINE, program, latency_cycles)
+    assert {kind: list(cycles) for kind, cycles in run.retired.items()} == predicted.retired
+    assert run.cycles == predicted.cycles
+
+
+def test_shapes_alone_give_the_cycles() -> None:
+    rng = np.random.default_rng(0)
+    x = AndaFormat(4, 8).encode(rng.standard_normal((3, 20)).astype(np.float16))
+    plan, _ = compile_gemms(MACHINE, x, [random_weights(rng, 20, 12, 16, False)])
+    layer = Layer(20, 12, 4, groups_per_factor=2)
+    assert model.gemm_cycles(MACHINE, 3, [layer], memory_latency_cycles=9) == model.run_schedule(plan, 9).cycles

@@ -1,0 +1,208 @@
+"""The accelerator's instruction set as text and words, its memory layout, and the schedules of GeMMs."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from anda_codesign.formats import AndaFormat, InputError, Int4Weights
+from anda_codesign.formats.accelerator import (
+    Instruction,
+    Layer,
+    Machine,
+    Opcode,
+    assemble,
+    compile_gemms,
+    disassemble,
+    schedule,
+)
+from anda_codesign.formats.accelerator.instructions import FIELDS, INSTRUCTION_BITS, OPCODE_BITS
+from anda_codesign.formats.accelerator.layout import activation_rows, pack_rows, read_activation_rows, unpack_rows
+from hypothesis import given
+from hypothesis import strategies as st
+
+SMALL = Machine(
+    rows=2,
+    columns=2,
+    lanes=8,
+    memory_bits=128,
+    plane_depth=64,
+    exponent_depth=16,
+    weight_depth=128,
+    factor_depth=32,
+    result_depth=16,
+    instruction_depth=256,
+)
+
+
+@st.composite
+def instructions(draw: st.DrawFn) -> Instruction:
+    opcode = draw(st.sampled_from(list(Opcode)))
+    values = {field.name: draw(st.integers(field.lowest, field.most)) for field in FIELDS[opcode]}
+    if opcode == Opcode.STORE:
+        values["buffer"] = draw(st.sampled_from([0, 1, 4]))
+    return Instruction(opcode, values)
+
+
+@given(st.lists(instructions(), max_size=5))
+def test_text_and_words_say_the_same(program: list[Instruction]) -> None:
+    assert assemble(disassemble(program)) == program
+    words = [instruction.encode() for instruction in program]
+    assert all(word < 1 << INSTRUCTION_BITS for word in words)
+    assert [Instruction.decode(word) for word in words] == program
+
+
+def test_the_text_of_a_program() -> None:
+    text = """
+    # weights first
+    load buffer=weights address=0 count=16 memory=100
+    barrier units=loader|storer pending=1   # any order of fields
+    store memory=7 buffer=results address=3 count=2
+    halt
+    """
+    program = assemble(text)
+    assert [instruction.opcode for instruction in program] == [Opcode.LOAD, Opcode.BARRIER, Opcode.STORE, Opcode.HALT]
+    assert disassemble(program).splitlines() == [
+        "load buffer=weights address=0 count=16 memory=100",
+        "barrier units=loader|storer pending=1",
+        "store buffer=results address=3 count=2 memory=7",
+        "halt",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("\njump", "line 2: instruction: there is no 'jump'; use one of load, gemm, compress, store, barrier, halt"),
+        ("halt now", "line 1: field: 'now' is not valid; write name=value"),
+        ("halt now=1", "line 1: now: is no field of halt; it has none"),
+        ("barrier units=loader", "line 1: pending: is missing; barrier needs units, pending"),
+        ("barrier pending=0 pending=1", "line 1: pending: is given twice; remove one"),
+        ("barrier units=loader pending=5", "line 1: pending: 5 is out of range in barrier; use 0 to 4"),
+        ("barrier units=dma", "line 1: units: 'dma' is not valid; write one of loader, matrix, compressor, storer"),
+        ("barrier pending=-1", "line 1: pending: '-1' is not valid; write a number"),
+        (
+            "load buffer=planes address=0 count=0 memory=0",
+            "line 1: count: 0 is out of range in load; use 1 to 32767",
+        ),
+        (
+            "store buffer=weights address=0 count=1 memory=0",
+            "line 1: buffer: weights cannot be stored; use one of planes, exponents, results",
+        ),
+    ],
+)
+def test_illegal_text(text: str, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        assemble(text)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        (0, "opcode: 0 is none; use 1 (LOAD), 2 (GEMM), 3 (COMPRESS), 5 (STORE), 6 (BARRIER), 7 (HALT)"),
+        (Opcode.HALT | 1 << OPCODE_BITS, "word: has bits above the fields of halt; leave them zero"),
+        (Opcode.BARRIER, "units: 0 is out of range in barrier; use 1 to 15"),
+    ],
+)
+def test_illegal_words(word: int, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        Instruction.decode(word)
+    assert str(error.value) == message
+
+
+@given(st.integers(1, 40), st.integers(1, 20), st.sampled_from([64, 128]))
+def test_rows_pack_into_memory_and_back(width: int, rows: int, memory_bits: int) -> None:
+    bits = np.random.default_rng(rows).integers(0, 2, (rows, width)).astype(np.uint8)
+    memory = pack_rows(bits, memory_bits)
+    assert memory.shape == (-(-rows // (memory_bits // width)), memory_bits // 8)
+    np.testing.assert_array_equal(unpack_rows(memory, width, rows), bits)
+
+
+def test_activations_lie_plane_by_plane_with_tokens_side_by_side() -> None:
+    x = AndaFormat(3, 8).encode(np.random.default_rng(0).standard_normal((3, 20)).astype(np.float16))
+    planes, exponents = activation_rows(x, SMALL)
+    assert planes.shape == (2, 3, 4, 16)
+    token, group, element = 2, 1, 5
+    assert planes[1, group, 0, element] == int(x.signs[token, group]) >> element & 1
+    assert planes[1, group, 2, element] == int(x.planes[token, group, 1]) >> element & 1
+    assert exponents[1, group, :5] @ (1 << np.arange(5)) == x.exponents[token, group]
+    back = read_activation_rows(planes, exponents, SMALL, (3, 20), 3)
+    np.testing.assert_array_equal(back.decode(), x.decode())
+
+
+def test_weights_of_a_strip_are_loaded_while_the_one_before_is_used() -> None:
+    lines = disassemble(schedule(SMALL, 2, [Layer(16, 24, 3)]).instructions).splitlines()
+    second = next(index for index, line in enumerate(lines) if line.startswith("load buffer=weights address=64"))
+    assert lines[second - 1].startswith("gemm") and "weights=0 " in lines[second - 1]
+    assert not any(line.startswith("barrier units=matrix pending=0") for line in lines[: second + 1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"columns": 3}, "columns: 3 does not divide 8 lanes; choose a divisor"),
+        ({"rows": 0}, "rows: 0 is not valid; choose a positive integer"),
+        (
+            {"memory_bits": 120},
+            "memory_bits: is 120, a row of results has 128; choose a multiple of 8 that holds it",
+        ),
+        ({"result_depth": 1}, "result_depth: 1 is not valid; choose 2 to 16384"),
+    ],
+)
+def test_machines_that_cannot_be(change: dict[str, int], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        dataclasses.replace(SMALL, **change)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("layers", "tokens", "message"),
+    [
+        ([], 1, "layers: there are none; give at least one GeMM"),
+        ([Layer(8, 8, 3)], 0, "tokens: is 0; give at least 1"),
+        ([Layer(8, 0, 3)], 1, "outputs: is 0; give at least 1"),
+        ([Layer(8, 8, 3), Layer(16, 8, 3)], 1, "channels: are 16 after 8 outputs; give shapes that chain"),
+        ([Layer(8, 8, 17)], 1, "mantissa_bits: 17 is out of range; use 1 to 16"),
+        (
+            [Layer(96, 8, 5)],
+            1,
+            "planes: a block of tokens needs 72 rows of them, the machine has 64; split the GeMM",
+        ),
+        (
+            [Layer(72, 8, 1)],
+            1,
+            "weights: a strip of weights needs 144 rows of them, the machine has 128; split the GeMM",
+        ),
+        (
+            [Layer(8, 800, 1)],
+            1,
+            "instruction_depth: the program has 603 instructions, the machine has room for 256; "
+            "give fewer tokens or output channels at a time",
+        ),
+    ],
+)
+def test_gemms_that_do_not_fit(layers: list[Layer], tokens: int, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        schedule(SMALL, tokens, layers)
+    assert str(error.value) == message
+
+
+def test_operands_that_do_not_fit() -> None:
+    rng = np.random.default_rng(0)
+    a = AndaFormat(3, 8).encode(np.ones((2, 16), np.float16))
+    w = Int4Weights.quantize(rng.standard_normal((16, 8)), 8)
+    affine = Int4Weights(w.codes, w.scales, 8, w.scales)
+    wide = dataclasses.replace(SMALL, lanes=16, memory_bits=256)
+    cases = [
+        (SMALL, [affine], "weights: have offsets, the machine takes none; choose an affine machine"),
+        (wide, [w], "lanes: 16 do not divide groups of 8; choose a machine with 8 lanes"),
+        (SMALL, [w, w], "mantissa_bits: 0 given for 2 GeMMs; give one between two"),
+    ]
+    for machine, weights, message in cases:
+        with pytest.raises(InputError) as error:
+            compile_gemms(machine, a, weights)
+        assert str(error.value) == message
+    midpoint = AndaFormat(3, 8, reconstruct="midpoint").encode(np.ones((2, 16), np.float16))
+    with pytest.raises(InputError) as error:
+        compile_gemms(SMALL, midpoint, [w])
+    assert str(error.value) == ('activations: ask for midpoint reconstruction; encode with reconstruct="truncate"')
