@@ -22,6 +22,7 @@ from . import (
     rtl,
     search,
     simulate,
+    study,
     sweep,
     trace,
     train,
@@ -39,6 +40,7 @@ app.command()(report.report)
 app.command()(reproduce.reproduce)
 app.command()(quantize.quantize)
 app.command()(search.search)
+app.command()(study.study)
 app.command()(train.train_opt)
 app.add_typer(rtl.app, name="rtl")
 app.add_typer(trace.app, name="trace")

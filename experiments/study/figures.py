@@ -1,0 +1,122 @@
+"""The studies' figures, drawn from their frames alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from ...formats import InputError
+from ..report.figures import BLACK, GREEN, GREY, MODULE_STYLES, ORANGE, SKY, VERMILION, Style
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STYLES = [
+    Style(BLACK, "o", "-"),
+    Style(VERMILION, "^", "-."),
+    Style(SKY, "D", ":"),
+    Style(ORANGE, "s", "--"),
+    Style(GREEN, "v", "-"),
+    Style(GREY, "P", "--"),
+]
+"""Told apart in greyscale too, by marker and line."""
+TICKS = (-10, -1, 0, 1, 10, 100, 1000, 10000)
+
+
+def study_figure(name: str, frame: pd.DataFrame) -> Figure:
+    """The figure of a study's frame (`run_study`).
+
+    Raises:
+        InputError: an unknown study, or an empty frame.
+    """
+    if name not in _FIGURES:
+        raise InputError(f"study: {name!r} is unknown; use {', '.join(_FIGURES)}")
+    if frame.empty:
+        raise InputError("frame: is empty; run the study first")
+    return _FIGURES[name](frame)
+
+
+def _fig5(frame: pd.DataFrame) -> Figure:
+    figure = _figure(frame["model"].nunique())
+    for axes, part in _panels(figure, frame):
+        for style, (size, points) in zip(STYLES, part.groupby("group_size"), strict=False):
+            _line(axes, points, style, f"groups of {size}")
+    return _finish(figure, "mantissa bits of all modules")
+
+
+def _fig6(frame: pd.DataFrame) -> Figure:
+    figure = _figure(1)
+    axes = figure.subplots()
+    for style, (model, points) in zip(STYLES, frame.groupby("model", sort=False), strict=False):
+        _line(axes, points, style, str(model))
+    return _finish(figure, "mantissa bits of all modules")
+
+
+def _fig7(frame: pd.DataFrame) -> Figure:
+    figure = _figure(frame["model"].nunique())
+    for axes, part in _panels(figure, frame):
+        for module, points in part.groupby("module", sort=False):
+            _line(axes, points, MODULE_STYLES[str(module)], f"only {module}")
+    return _finish(figure, "mantissa bits of one module, the others FP16")
+
+
+def _table2(frame: pd.DataFrame) -> Figure:
+    figure = _figure(frame["model"].nunique())
+    for axes, part in _panels(figure, frame):
+        labels = [
+            f"{row['method']}\n{row['precision'] or ''} {row['bops_saving']:.2f}x" for row in part.to_dict("records")
+        ]
+        axes.errorbar(
+            range(len(part)), part["loss_percent"], yerr=part["standard_error_percent"],
+            color=BLACK, marker="o", linestyle="", capsize=4,
+        )  # fmt: skip
+        axes.set_xticks(range(len(part)), labels, rotation=45, ha="right", fontsize=8)
+    return _finish(figure, None)
+
+
+def _figure(panels: int) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(6.2 * panels, 4.6), layout="constrained")
+
+
+def _panels(figure: Figure, frame: pd.DataFrame) -> Iterator[tuple[Axes, pd.DataFrame]]:
+    """One panel a model, with its rows."""
+    models = list(frame["model"].unique())
+    panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
+    for axes, model in zip(panels, models, strict=True):
+        axes.set_title(model)
+        yield axes, frame[frame["model"] == model]
+
+
+def _line(axes: Axes, points: pd.DataFrame, style: Style, label: str) -> None:
+    axes.errorbar(
+        points["mantissa_bits"], points["loss_percent"], yerr=points["standard_error_percent"],
+        color=style.color, marker=style.marker, linestyle=style.line, markersize=4, linewidth=1.2, capsize=3, label=label,
+    )  # fmt: skip
+
+
+def _finish(figure: Figure, xlabel: str | None) -> Figure:
+    for axes in figure.axes:
+        axes.set_yscale("symlog", linthresh=1)
+        axes.set_yticks(TICKS, [f"{tick:g}" for tick in TICKS])
+        axes.minorticks_off()
+        axes.axhline(0, color=GREY, linewidth=0.8)
+        axes.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (4, 4)))
+        if xlabel:
+            axes.set_xlabel(xlabel)
+            axes.legend(frameon=False, fontsize=8)
+    low, high = figure.axes[0].get_ylim()
+    figure.axes[0].set_ylim(max(low, -10), high)
+    figure.axes[0].set_ylabel("perplexity loss against FP16 activations, percent")
+    return figure
+
+
+_FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
+    "fig5": _fig5,
+    "fig6": _fig6,
+    "fig7": _fig7,
+    "table2": _table2,
+}

@@ -1,0 +1,212 @@
+"""The measurements of the studies, as frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...formats import InputError
+from ...formats.activation_format import activation_format
+from ...workloads import (
+    MODULES,
+    AndaActivations,
+    Decoder,
+    FormatActivations,
+    Fp16Activations,
+    ModuleActivations,
+    PairedLoss,
+    Precision,
+    TextBlocks,
+    evaluate,
+    evaluator,
+    load_blocks,
+    load_checkpoint,
+    load_decoder,
+    paired_loss,
+)
+from ...workloads.perplexity import DescribedHook
+from ..precision_study import study_precision
+from ..progress import Advance, stage
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+GROUP_SIZES = (8, 16, 32, 64, 128)
+GROUP_MANTISSA_BITS = range(4, 10)
+MODEL_MANTISSA_BITS = range(4, 14)
+MODULE_MANTISSA_BITS = range(4, 9)
+TOLERANCES = {"Anda 0.1 %": 0.001, "Anda 1 %": 0.01}
+FORMATS = {"FIGNA": ("figna", {"mantissa_bits": 13}), "VS-Quant": ("vsquant", {})}
+FP16_CYCLES = 16
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySettings:
+    """What the models read, and what computes.
+
+    Raises:
+        InputError: there are fewer than two blocks, so no standard error.
+    """
+
+    text: str = "wiki"
+    tokens: int = 512
+    """Length of a block."""
+    blocks: int = 8
+    cache_dir: Path | None = None
+    """Keeps every finished block, so that a study resumes."""
+    backend: str = "numpy"
+
+    def __post_init__(self) -> None:
+        if self.blocks < 2:
+            raise InputError(f"blocks: {self.blocks} gives no standard error; use 2 or more")
+
+
+def study_names() -> list[str]:
+    """The studies."""
+    return list(_STUDIES)
+
+
+def run_study(
+    name: str,
+    models: Sequence[str] = ("smollm2-135m",),
+    *,
+    text: str = "wiki",
+    tokens: int = 512,
+    blocks: int = 8,
+    cache_dir: Path | None = None,
+    backend: str = "numpy",
+) -> pd.DataFrame:
+    """One row a measured point.
+
+    Columns: ``model``, what the study varies (``group_size``, ``module``, ``mantissa_bits`` or ``method`` and
+    ``precision``), ``loss_percent``, ``standard_error_percent``, ``perplexity``, ``tokens``; of ``table2`` also
+    ``bops_saving`` (16 over the mean mantissa bits) and ``decision``: whether the loss is within the tolerance.
+
+    Args:
+        name: one of `study_names`.
+        models: names or checkpoint folders, see `load_decoder`.
+        text, tokens, blocks, cache_dir, backend: see `StudySettings`.
+
+    Raises:
+        InputError: an unknown study, model, text or backend, or too few blocks.
+    """
+    import pandas as pd
+
+    if name not in _STUDIES:
+        raise InputError(f"study: {name!r} is unknown; use {', '.join(_STUDIES)}")
+    settings = StudySettings(text=text, tokens=tokens, blocks=blocks, cache_dir=cache_dir, backend=backend)
+    study, evaluations = _STUDIES[name]
+    if not models:
+        raise InputError("models: there are none; name at least one")
+    rows: list[Row] = []
+    with stage(f"{name} of {len(models)} models", len(models) * evaluations * blocks) as advance:
+        for model in models:
+            rows += study(_Model(model, settings, advance))
+    return pd.DataFrame(rows)
+
+
+class _Model:
+    """A model with the held-out blocks and their reference."""
+
+    def __init__(self, name: str, settings: StudySettings, advance: Advance) -> None:
+        self.settings, self._advance, self._folder = settings, advance, Path(name)
+        self.decoder: Decoder = load_decoder(name)
+        self.name = self.decoder.shape.name
+        self._evaluator = evaluator(self.decoder, settings.backend)
+        self.heldout = self.blocks("heldout")
+        self._reference = self._nll(Fp16Activations())
+
+    def blocks(self, split: str) -> TextBlocks:
+        settings = self.settings
+        return load_blocks(self.decoder.tokenizer, settings.text, split, settings.tokens, settings.blocks)
+
+    def row(self, hook: DescribedHook, **varied: Any) -> Row:
+        """The loss of some activations beside what was varied."""
+        return self.loss_row(paired_loss(self._nll(hook), self._reference), **varied)
+
+    def loss_row(self, loss: PairedLoss, **varied: Any) -> Row:
+        return {
+            "model": self.name,
+            **varied,
+            "loss_percent": 100 * loss.loss,
+            "standard_error_percent": 100 * loss.standard_error,
+            "perplexity": loss.perplexity,
+            "tokens": loss.tokens,
+        }
+
+    def float_weights(self) -> PairedLoss | None:
+        """The model before its weights were rounded, where the checkpoint has them."""
+        if not self._folder.is_dir():
+            return None
+        original = load_checkpoint(self._folder, group_size=None)
+        if original.sha256 == self.decoder.sha256:
+            return None
+        own = evaluator(original, self.settings.backend)
+        nll = evaluate(own, self.heldout, Fp16Activations(), self.settings.cache_dir)
+        return paired_loss(nll, self._reference)
+
+    def search(self, tolerance: float) -> tuple[Precision, float, PairedLoss, str] | None:
+        """The searched precision, its saving of bit operations, and its loss and decision on the held-out blocks."""
+        study = study_precision(
+            self._evaluator, self.blocks("calibration"), self.heldout, tolerance, cache_dir=self.settings.cache_dir
+        )
+        if study.best is None or study.heldout is None:
+            return None
+        return study.best.precision, study.best.bops_saving, study.heldout.loss, study.heldout.decision
+
+    def _nll(self, hook: DescribedHook) -> NDArray[np.float64]:
+        return evaluate(
+            self._evaluator, self.heldout, hook, self.settings.cache_dir, progress=lambda *_: self._advance(1)
+        )
+
+
+def _fig5(model: _Model) -> Iterator[Row]:
+    for group_size in GROUP_SIZES:
+        for bits in GROUP_MANTISSA_BITS:
+            hook = AndaActivations(Precision.uniform(bits), group_size=group_size)
+            yield model.row(hook, group_size=group_size, mantissa_bits=bits)
+
+
+def _fig6(model: _Model) -> Iterator[Row]:
+    for bits in MODEL_MANTISSA_BITS:
+        yield model.row(AndaActivations(Precision.uniform(bits)), mantissa_bits=bits)
+
+
+def _fig7(model: _Model) -> Iterator[Row]:
+    for module in MODULES:
+        for bits in MODULE_MANTISSA_BITS:
+            narrow = AndaActivations(Precision.uniform(bits))
+            hook = ModuleActivations(Fp16Activations(), {module: narrow})
+            yield model.row(hook, module=module, mantissa_bits=bits)
+
+
+def _table2(model: _Model) -> Iterator[Row]:
+    def varied(method: str, saving: float, precision: Precision | None = None, decision: str | None = None) -> Row:
+        text = None if precision is None else str(precision)
+        return {"method": method, "precision": text, "bops_saving": saving, "decision": decision}
+
+    if original := model.float_weights():
+        yield model.loss_row(original, **varied("FP16 weights", 1.0))
+    yield model.row(Fp16Activations(), **varied("INT4 weights only", 1.0))
+    for method, (name, parameters) in FORMATS.items():
+        fmt = activation_format(name, **parameters)
+        yield model.row(FormatActivations(fmt), **varied(method, FP16_CYCLES / fmt.cycles_per_group))
+    for method, tolerance in TOLERANCES.items():
+        if found := model.search(tolerance):
+            precision, saving, loss, decision = found
+            yield model.loss_row(loss, **varied(method, saving, precision, decision))
+
+
+_STUDIES: dict[str, tuple[Callable[[_Model], Iterator[Row]], int]] = {
+    "fig5": (_fig5, 1 + len(GROUP_SIZES) * len(GROUP_MANTISSA_BITS)),
+    "fig6": (_fig6, 1 + len(MODEL_MANTISSA_BITS)),
+    "fig7": (_fig7, 1 + len(MODULES) * len(MODULE_MANTISSA_BITS)),
+    "table2": (_table2, 2 + len(FORMATS)),
+}
+"""Each study with its evaluations of all blocks, the reference included; searches are not counted."""
