@@ -26,6 +26,10 @@ def results(
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE", help="Draw the front, dominated points in grey.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="DIR", help="Write a report into a new folder: HTML, Markdown, figures."),
+    ] = None,
     wins: Annotated[
         str | None,
         typer.Option("--wins", metavar="ARCH:COLUMN", help="How often ARCH has the least, at the same constants."),
@@ -37,6 +41,12 @@ def results(
     from ..sweep import load_results, pareto_figure, pareto_front, query_results, table_rows, varying_columns
 
     require_new_file("plot", plot)
+    if report is not None:
+        from ..report import write_sweep_report
+
+        page = write_sweep_report(folder, report, [] if pareto is None else [n.strip() for n in pareto.split(",")])
+        note(f"report: {page}")
+        return
     frame = load_results(folder) if sql is None else query_results(folder, sql)
     if wins is not None:
         _wins(frame, wins, json)

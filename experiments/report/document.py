@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,12 +52,44 @@ class Picture:
     description: str
 
 
-Block: TypeAlias = Heading | Paragraph | Bullets | Table | Picture
+@dataclass(frozen=True)
+class ScatterPoint:
+    """A point of a plot: what it is, the series that it belongs to, and a value for each column."""
+
+    label: str
+    series: str
+    values: Sequence[float | None]
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """An interactive Pareto plot in HTML; elsewhere the picture of its name takes its place."""
+
+    columns: Sequence[str]
+    larger_is_better: Sequence[bool]
+    points: Sequence[ScatterPoint]
+    axes: tuple[int, int]
+    """The columns shown first, horizontal and vertical."""
+    fallback: Picture
+    picture: bool = True
+    """Show the fallback's picture where there is no HTML; its caption and description are used in any case."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link to a file beside the report."""
+
+    text: str
+    file: str
+
+
+Block: TypeAlias = Heading | Paragraph | Bullets | Table | Picture | Scatter | Link
 
 
 def to_markdown(blocks: Sequence[Block]) -> str:
     """Render as GitHub-flavoured Markdown; pictures are linked relative to the report folder."""
-    return "\n\n".join(_markdown(block) for block in blocks) + "\n"
+    texts = (_markdown(block) for block in blocks)
+    return "\n\n".join(text for text in texts if text) + "\n"
 
 
 def to_html(blocks: Sequence[Block], folder: Path) -> str:
@@ -64,6 +97,8 @@ def to_html(blocks: Sequence[Block], folder: Path) -> str:
     title = next(block.text for block in blocks if isinstance(block, Heading))
     template = Path(__file__).with_name("page.html").read_text("utf-8")
     body = "\n".join(_html(block, folder) for block in blocks)
+    if any(isinstance(block, Scatter) for block in blocks):
+        body += f"\n<script>\n{Path(__file__).with_name('scatter.js').read_text('utf-8')}</script>"
     return template.replace("{{title}}", html.escape(title)).replace("{{body}}", body)
 
 
@@ -81,6 +116,10 @@ def _markdown(block: Block) -> str:
             return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n*{caption}*"
         case Picture(name, caption, description):
             return f"![{description}](figures/{name}.png)\n\n*{caption}*"
+        case Scatter(fallback=fallback, picture=picture):
+            return _markdown(fallback) if picture else ""
+        case Link(text, file):
+            return f"[{text}]({file})"
 
 
 def _html(block: Block, folder: Path) -> str:
@@ -99,6 +138,28 @@ def _html(block: Block, folder: Path) -> str:
                 f'<figure><img alt="{html.escape(description)}" src="data:image/svg+xml;base64,{image}">'
                 f"<figcaption>{html.escape(caption)}</figcaption></figure>"
             )
+        case Scatter():
+            return _html_scatter(block)
+        case Link(text, file):
+            return f'<p><a href="{html.escape(file)}">{html.escape(text)}</a></p>'
+
+
+def _html_scatter(scatter: Scatter) -> str:
+    data = {
+        "columns": list(scatter.columns),
+        "signs": [-1 if larger else 1 for larger in scatter.larger_is_better],
+        "axes": list(scatter.axes),
+        "points": [{"label": p.label, "series": p.series, "values": list(p.values)} for p in scatter.points],
+    }
+    encoded = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
+    return (
+        f'<figure class="scatter"><div class="controls">'
+        "<label>horizontal <select></select></label> <label><input type=checkbox> logarithmic</label> "
+        "<label>vertical <select></select></label> <label><input type=checkbox> logarithmic</label></div>"
+        f'<svg viewBox="0 0 900 420" role="img" aria-label="{html.escape(scatter.fallback.description)}"></svg>'
+        f"<output></output><figcaption>{html.escape(scatter.fallback.caption)}</figcaption>"
+        f'<script type="application/json">{encoded}</script></figure>'
+    )
 
 
 def _html_table(table: Table) -> str:

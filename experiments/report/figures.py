@@ -149,13 +149,17 @@ FIGURES: dict[str, Callable[[Any], Any]] = {
 
 
 def save_figures(frame: pd.DataFrame, folder: Path) -> list[Path]:
-    """Draw every figure into `folder` as PNG and SVG; the same table gives the same bytes."""
+    """Draw every figure into `folder` as PNG, SVG and PDF; the same table gives the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     with plot_style():
         for name, draw in FIGURES.items():
             figure = draw(frame)
-            for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+            for suffix, metadata in (
+                ("png", {"Software": None}),
+                ("svg", {"Date": None}),
+                ("pdf", {"CreationDate": None}),
+            ):
                 paths.append(folder / f"{name}.{suffix}")
                 figure.savefig(paths[-1], dpi=160, metadata=metadata)
     return paths

@@ -32,7 +32,7 @@ CIRCUIT_WIDTHS = (4, 7, 11)
 def run_report(model: str, out: Path | str, blocks: int = BLOCKS) -> pd.DataFrame:
     """Answer the three questions for a real model, and write the report folder.
 
-    Under `out`: ``report.md``, ``report.html`` (self-contained), ``figures/`` (PNG and SVG), ``table.csv``,
+    Under `out`: ``report.md``, ``report.html`` (self-contained), ``figures/`` (PNG, SVG, PDF), ``table.csv``,
     ``table.parquet``, ``circuits.csv`` and ``trace.safetensors``. Perplexities are cached block by block, so a run that
     was stopped goes on where it was.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...workloads import Decoder, PairedLoss, TextBlocks, Trace
 from ..circuit_check import CircuitCheck, check_records
-from .document import Block, Bullets, Heading, Picture, Table, to_html, to_markdown
+from .document import Block, Bullets, Heading, Picture, Scatter, ScatterPoint, Table, to_html, to_markdown
 from .machine import TOKENS
 from .provenance import LIMITS, constant_rows, provenance_items
 
@@ -21,6 +21,8 @@ TOLERANCE = 0.01
 DECISION_ERRORS = 3
 """A loss is called below or above the tolerance when it is this many standard errors away from it."""
 
+TRADEOFF = f"Loss against cycles and energy of a prefill of {TOKENS} tokens, relative to FP-FP."
+FRONT_COLUMNS = ("loss_percent", "energy_pj", "cycles", "dram_bytes", "bops_saving")
 TABLE_COLUMNS = ("point", "loss %", "± %", "tokens", "BOPs saving", "cycles", "speedup", "energy mJ", "energy saving", "mm²", "area")  # fmt: skip
 
 
@@ -59,7 +61,8 @@ def report_blocks(frame: pd.DataFrame, facts: ReportFacts) -> list[Block]:
         Bullets(summary(frame, facts.checks)),
         Picture("loss", "Perplexity loss when all four modules keep M mantissa bits; bars are one standard error.", "loss against mantissa bits"),
         Picture("sensitivity", "Perplexity loss when one module alone is narrow, the others at 16 bits.", "loss per module"),
-        Picture("tradeoff", f"Loss against cycles and energy of a prefill of {TOKENS} tokens, relative to FP-FP.", "loss against cost"),
+        Picture("tradeoff", TRADEOFF, "loss against cost"),
+        front_block(frame),
         Picture("energy", f"Energy of a prefill of {TOKENS} tokens, percent of FP-FP.", "energy breakdown"),
         Heading("All points"),
         table_block(frame),
@@ -135,6 +138,17 @@ def table_rows(frame: pd.DataFrame) -> list[tuple[str, ...]]:
         )
         for row in frame.to_dict("records")
     ]
+
+
+def front_block(frame: pd.DataFrame) -> Scatter:
+    """Every measured point, with axes to choose."""
+    points = [
+        ScatterPoint(f"anda {row['precision']}", str(row["kind"]), [float(row[column]) for column in FRONT_COLUMNS])
+        for row in frame[frame["loss_percent"].notna()].to_dict("records")
+    ]
+    caption = "The same points with axes to choose; those that another one beats in both are grey crosses."
+    larger = [column == "bops_saving" for column in FRONT_COLUMNS]
+    return Scatter(FRONT_COLUMNS, larger, points, (1, 0), Picture("tradeoff", caption, "Pareto plot"), picture=False)
 
 
 def table_block(frame: pd.DataFrame) -> Table:

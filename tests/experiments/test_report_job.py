@@ -32,7 +32,9 @@ def test_the_report_folder(small: Path):
     frame = job.run_report("smollm2-135m", out, blocks=2)
     written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     figures = {
-        f"figures/{name}.{kind}" for name in ("loss", "sensitivity", "tradeoff", "energy") for kind in ("png", "svg")
+        f"figures/{name}.{kind}"
+        for name in ("loss", "sensitivity", "tradeoff", "energy")
+        for kind in ("png", "svg", "pdf")
     }
     tables = {"table.csv", "table.parquet", "circuits.csv"}
     assert written == figures | tables | {"report.md", "report.html", "trace.safetensors"}

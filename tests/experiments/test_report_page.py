@@ -1,9 +1,6 @@
 """The HTML page in a real browser, offline: its table is there, sorts by a click, and paints something."""
 
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,21 +8,11 @@ from anda_codesign.experiments.report.document import Heading, Picture, Table, t
 from anda_codesign.experiments.report.figures import save_figures
 from anda_codesign.experiments.report.pages import table_block
 from anda_codesign.experiments.report.points import points_frame
+from browser import chromium
 from PIL import Image
 from synthetic import points
 
 SORT_BY_LOSS = "<script>document.querySelectorAll('th')[1].click()</script></body>"
-
-
-def chromium(page: Path, *options: str) -> str:
-    """Run headless Chromium on a page, without a network, and return what it prints."""
-    program = shutil.which("chromium") or ""
-    profile = page.parent / "profile"
-    offline = ("--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND")
-    sandbox = ("--no-sandbox",) if os.geteuid() == 0 else ()
-    command = [program, "--headless", "--disable-gpu", *sandbox, *offline, f"--user-data-dir={profile}", *options]
-    result = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
-    return result.stdout
 
 
 @pytest.fixture

@@ -58,14 +58,14 @@ def test_the_plan_covers_the_cliff_and_every_module():
     assert {point.blocks for point in plan_points(2)} == {2}
 
 
-def test_figures_are_written_as_png_and_svg_and_twice_alike(tmp_path):
+def test_figures_are_written_thrice_and_twice_alike(tmp_path):
     frame = points_frame(points())
     first = save_figures(frame, tmp_path / "a")
     second = save_figures(frame, tmp_path / "b")
     assert sorted(path.name for path in first) == sorted(
-        f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")
+        f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg", "pdf")
     )
     for path in first:
         content = path.read_bytes()
-        assert content.startswith(PNG_MAGIC if path.suffix == ".png" else b"<?xml")
+        assert content.startswith({".png": PNG_MAGIC, ".svg": b"<?xml", ".pdf": b"%PDF"}[path.suffix])
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
