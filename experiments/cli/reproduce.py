@@ -24,6 +24,7 @@ def reproduce(
         list[str] | None, typer.Option("--model", help="Evaluate this model; may be given several times.")
     ] = None,
     blocks: Annotated[int, typer.Option("--blocks", help="Blocks of 512 tokens an evaluation, at most.")] = 8,
+    backend: Annotated[str, typer.Option("--backend", help="What evaluates: numpy or torch.")] = "numpy",
     page: Annotated[
         Path | None,
         typer.Option("--scoreboard", metavar="FILE", help="Where `all` writes its page [DIR/scoreboard.md]."),
@@ -40,7 +41,7 @@ def reproduce(
     if figure != "all":
         find_figure(figure)
     sets = PrecisionSets() if precisions is None else PrecisionSets.load(precisions)
-    options = FigureOptions(sets, tuple(model or MODELS), blocks)
+    options = FigureOptions(sets, tuple(model or MODELS), blocks, backend)
     open_folder(out)
     show = _show if json is None else _state
     if figure == "all":

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ..precision_study import PrecisionStudy, study_precision
@@ -27,6 +26,7 @@ class Evaluation:
 
     models: Sequence[str]
     blocks: int
+    backend: str = "numpy"
 
     @property
     def note(self) -> str:
@@ -35,8 +35,9 @@ class Evaluation:
 
     def study(self, name: str) -> pd.DataFrame:
         """One of the sensitivity studies, its evaluations kept."""
-        study: Any = import_module("...study", __name__)
-        return study.run_study(name, self.models, blocks=self.blocks, cache_dir=evaluation_cache())
+        from ..study import run_study
+
+        return run_study(name, self.models, blocks=self.blocks, cache_dir=evaluation_cache(), backend=self.backend)
 
 
 def fig5(evaluation: Evaluation) -> FigureResult:
@@ -65,7 +66,7 @@ def fig7(evaluation: Evaluation) -> FigureResult:
 
 def fig9(evaluation: Evaluation) -> FigureResult:
     """The order in which the search visits precisions: as published, and on our models."""
-    comparisons = [*fig9_replay(), *(c for model in evaluation.models for c in _visits(model, evaluation.blocks))]
+    comparisons = [*fig9_replay(), *(c for model in evaluation.models for c in _visits(model, evaluation))]
     notes = (
         "OPT-125M: our search, told the published outcome of each evaluation, whose perplexities are not printed.",
         evaluation.note,
@@ -73,8 +74,8 @@ def fig9(evaluation: Evaluation) -> FigureResult:
     return FigureResult("fig9", "Precision search at 1 %", tuple(comparisons), notes, drawing="lines", axis="visit")
 
 
-def _visits(model: str, blocks: int) -> Iterator[Comparison]:
-    for number, step in enumerate(search(model, "1%", blocks).history, 1):
+def _visits(model: str, evaluation: Evaluation) -> Iterator[Comparison]:
+    for number, step in enumerate(search(model, "1%", evaluation.blocks, evaluation.backend).history, 1):
         text = "".join(map(str, step.step.precision)) + "*" * step.step.best
         yield Comparison("fig9", model, f"visit {number}", None, text, "measured", x=number)
 
@@ -84,7 +85,7 @@ def fig14(evaluation: Evaluation, precisions: PrecisionSets) -> FigureResult:
     comparisons = list(fig14_published(precisions))
     for tolerance in TOLERANCES:
         for model in evaluation.models:
-            best = search(model, tolerance, evaluation.blocks).best
+            best = search(model, tolerance, evaluation.blocks, evaluation.backend).best
             found = "none" if best is None else str(best.step.precision)
             comparisons.append(
                 Comparison("fig14", f"precision at {tolerance}, our models", model, None, found, "measured")
@@ -115,15 +116,16 @@ def table2(evaluation: Evaluation, precisions: PrecisionSets) -> FigureResult:
 
 
 @cache
-def search(model: str, tolerance: str, blocks: int) -> PrecisionStudy:
+def search(model: str, tolerance: str, blocks: int, backend: str) -> PrecisionStudy:
     """The precision search on a model; figures share it."""
-    from ...workloads import load_blocks, load_decoder
+    from ...workloads import evaluator, load_blocks, load_decoder
 
     decoder = load_decoder(model)
     calibration, heldout = (
         load_blocks(decoder.tokenizer, split=split, tokens=512, blocks=blocks) for split in ("calibration", "heldout")
     )
-    return study_precision(decoder, calibration, heldout, TOLERANCES[tolerance], cache_dir=evaluation_cache())
+    subject = evaluator(decoder, backend)
+    return study_precision(subject, calibration, heldout, TOLERANCES[tolerance], cache_dir=evaluation_cache())
 
 
 def _lines(name: str, title: str, comparisons: list[Comparison], evaluation: Evaluation) -> FigureResult:

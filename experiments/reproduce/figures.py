@@ -23,6 +23,8 @@ class FigureOptions:
     """Fetched models, or folders of checkpoints, that the accuracy figures evaluate."""
     blocks: int = BLOCKS
     """Blocks of 512 tokens, at most."""
+    backend: str = "numpy"
+    """What evaluates, ``numpy`` or ``torch``; the losses agree within rounding."""
 
     def __post_init__(self) -> None:
         if self.blocks < 2:
@@ -55,7 +57,7 @@ def _accuracy(name: str, *depends: str) -> _Figure:
     def compute(options: FigureOptions) -> FigureResult:
         from . import accuracy_figures
 
-        evaluation = accuracy_figures.Evaluation(options.models, options.blocks)
+        evaluation = accuracy_figures.Evaluation(options.models, options.blocks, options.backend)
         return getattr(accuracy_figures, name)(evaluation, *(getattr(options, option) for option in depends))
 
     return _Figure(compute, frozenset((*depends, "models", "blocks")))

@@ -74,7 +74,7 @@ def study_frame(name: str, models: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def made_up_search(model: str, tolerance: str, blocks: int) -> PrecisionStudy:
+def made_up_search(model: str, tolerance: str, blocks: int, _backend: str) -> PrecisionStudy:
     loss = PairedLoss(0.004, 0.001, 20.0, 19.9, 4088)
     steps = [
         StudyStep(
