@@ -61,6 +61,8 @@ class AttentionWork:
     """Query rows: tokens times heads."""
     scores: int
     """Scores that the mask leaves."""
+    score_vectors: int
+    """Vectors of the vector unit's lanes that they fill, each row anew."""
     groups: int
     """Groups of the reductions of all tiles; with digits, each takes as many passes."""
     array_cycles: int
@@ -101,6 +103,7 @@ def attention_work(
         macs=heads * 2 * seen * shape.head_dim,
         rows=heads * head.rows,
         scores=heads * seen,
+        score_vectors=heads * head.vectors(head.row_keys(np.arange(head.rows))),
         groups=heads * tiles,
         array_cycles=heads * tiles * array_cycles,
         element_cycles=heads * tiles * element_cycles,
@@ -130,6 +133,7 @@ class Piece(NamedTuple):
     score_cycles: int
     value_cycles: int
     scores: int
+    score_vectors: int
     finished_rows: int
     """Query rows whose last scores it has."""
     frees_queries: bool
@@ -195,10 +199,15 @@ class _Head:
     def keys_seen(self) -> NDArray[np.int64]:
         """Keys that the last row of each strip of query rows sees."""
         last_rows = np.minimum(np.arange(0, self.rows, self._strip_rows) + self._strip_rows, self.rows) - 1
-        return self._row_keys(last_rows)
+        return self.row_keys(last_rows)
 
-    def _row_keys(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def row_keys(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Keys that rows see."""
         return self.keys - self.rows // self.shared + rows // self.shared + 1
+
+    def vectors(self, scores: NDArray[np.int64]) -> int:
+        """Vectors of the vector unit's lanes that rows of so many scores fill."""
+        return int((-(-scores // self.architecture.vector_lanes)).sum())
 
     @property
     def _strip_rows(self) -> int:
@@ -212,7 +221,7 @@ class _Head:
         """
         tile = self._strip_rows if self.stays else self.resident_rows
         chunk = self.keys if self.stays else self._chunk_keys
-        keys = self._row_keys(np.arange(self.rows))
+        keys = self.row_keys(np.arange(self.rows))
         strips = self.keys_seen()
         cycles, _ = self.group_cycles()
         for start in range(0, self.rows, tile):
@@ -221,6 +230,7 @@ class _Head:
             for first in range(0, self.keys, chunk):
                 length = min(chunk, self.keys - first)
                 scores, values = self._group_tiles(np.clip(seen - first, 0, length))
+                rows = np.clip(keys[start:stop] - first, 0, length)
                 last = first + chunk >= self.keys
                 loads = not self.stays or start == 0
                 yield Piece(
@@ -232,7 +242,8 @@ class _Head:
                     output_bits=(stop - start) * output_bits if last else 0,
                     score_cycles=scores * cycles,
                     value_cycles=values * cycles,
-                    scores=int(np.clip(keys[start:stop] - first, 0, length).sum()),
+                    scores=int(rows.sum()),
+                    score_vectors=self.vectors(rows),
                     finished_rows=stop - start if last else 0,
                     frees_queries=last,
                     frees_cache=not self.stays or stop == self.rows,
@@ -265,8 +276,9 @@ class _Head:
 
     @property
     def _chunk_keys(self) -> int:
-        """Keys of a chunk: half the buffer, in whole tiles and groups."""
-        step = math.lcm(self.architecture.array.columns, self.architecture.group_size)
+        """Keys of a chunk: half the buffer, in whole tiles, groups and vectors."""
+        machine = self.architecture
+        step = math.lcm(machine.array.columns, machine.group_size, machine.vector_lanes)
         return max(self._cache_room // (4 * self.row_bits) // step, 1) * step
 
     def group_tiles(self, keys_seen: NDArray[np.int64]) -> int:

@@ -52,7 +52,7 @@ def explain(result: SimulationResult | ModelResult) -> list[Explained]:
     tensors["keys, values, queries and outputs"] = sum(row.work.dram_bits for row in others)
     return [
         *(row for run in fp_int.runs for row in _cycles(run)),
-        *(row for other in others for row in _other_cycles(other, result.machine.vector_lanes)),
+        *(row for other in others for row in _other_cycles(other)),
         *(row for run in fp_int.runs for row in _traffic(run)),
         *(_other_traffic(other) for other in others if other.work.dram_bits),
         *_compute(fp_int, works),
@@ -93,7 +93,7 @@ def _cycles(run: GemmRun) -> Iterator[Explained]:
     )
 
 
-def _other_cycles(row: ModelRow, lanes: int) -> Iterator[Explained]:
+def _other_cycles(row: ModelRow) -> Iterator[Explained]:
     """Attention and vector unit: the work itself, and what waiting adds or overlap saves."""
     if row.kind == "attention":
         group = row.work.array_cycles // row.groups
@@ -102,11 +102,11 @@ def _other_cycles(row: ModelRow, lanes: int) -> Iterator[Explained]:
         )
         done = row.groups * group
     else:
-        source = f"{row.operations} operations on {lanes} lanes, sim/vector.py"
-        done = -(-row.operations // lanes)
+        done = row.unit_cycles
+        source = f"{row.operations} operations: formats/vector_programs.py, sim/integer_vector.py"
         yield Explained("cycles", row.name, "steps of all lanes", done, "step", 1, "cycle/step", source)
     if row.cycles != done:
-        what = "waiting, less what overlaps"
+        what = "filling and waiting, less what overlaps"
         yield Explained("cycles", row.name, what, 1, "run", row.cycles - done, "cycle/run", "sim/layer_events.py")
 
 

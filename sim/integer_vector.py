@@ -8,10 +8,10 @@ what turns them into dyadic numbers and codes is counted here.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..workloads import ModelShape
-from .vector import VectorWork
+from .vector import Scores, VectorWork
 
 DIVISION_STEPS = 32
 """Of a serial divider, square root included: a bit of the result a step."""
@@ -74,19 +74,22 @@ ROTATION = Steps(3, 2)
 """Largest magnitude, shift, two products and a sum."""
 
 
-def integer_layer_work(shape: ModelShape, tokens: int, rows: int, scores: int) -> tuple[VectorWork, ...]:
-    """What the integer vector unit does in one block; arguments as of `vector.layer_work`."""
+def integer_layer_work(shape: ModelShape, tokens: int, scores: Scores, lanes: int) -> tuple[VectorWork, ...]:
+    """What the integer vector unit does in one block; arguments as of `vector.layer_work`.
+
+    Every lane does one operation a cycle; what is done once a row fills the lanes with several rows.
+    """
     hidden, ffn = tokens * shape.hidden, tokens * shape.ffn
     ups = 2 if shape.gated else 1
     qkv = hidden + 2 * tokens * shape.kv_channels
     norm = LAYER_NORM if shape.family == "opt" else RMS_NORM
-    attended = rows * shape.head_dim
-    products = qkv + hidden + ups * ffn + hidden + scores + attended
+    attended = scores.rows * shape.head_dim
+    products = qkv + hidden + ups * ffn + hidden + scores.scores + attended
     requantized = 2 * hidden + qkv + (ups + 1) * ffn + attended
     requantized_rows = tokens * (2 + shape.heads + 2 * shape.kv_heads + ups + 1 + 1)
     work = [
         _work("norms", [(norm, 2 * hidden), (NORM_ROW, 2 * tokens)], 2 * hidden),
-        _work("softmax", [(SOFTMAX, scores), (SOFTMAX_ROW, rows)], scores),
+        _work("softmax", [(SOFTMAX, scores.scores), (SOFTMAX_ROW, scores.rows)], scores.scores),
         _work("activation", [(SWIGLU if shape.gated else RELU, ffn)], ups * ffn),
         _work("residuals", [(RESIDUAL, 2 * hidden)], 2 * hidden),
         _work("dyadic products", [(PRODUCT, products)], products),
@@ -95,11 +98,11 @@ def integer_layer_work(shape: ModelShape, tokens: int, rows: int, scores: int) -
     if shape.family == "llama":
         rotated = hidden + tokens * shape.kv_channels
         work.append(_work("rotation", [(ROTATION, rotated)], rotated))
-    return tuple(work)
+    return tuple(replace(each, cycles=-(-each.total // lanes)) for each in work)
 
 
 def _work(name: str, parts: Iterable[tuple[Steps, int]], values: int) -> VectorWork:
     listed = list(parts)
     add = sum(steps.add * count for steps, count in listed)
     multiply = sum(steps.multiply * count for steps, count in listed)
-    return VectorWork(name, {"add": add, "multiply": multiply}, values)
+    return VectorWork(name, {"add": add, "multiply": multiply}, 0, values)

@@ -11,13 +11,16 @@ Vector operations: strips of tokens pass the port of the activation buffer and t
 
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..formats import latency
 from .architecture import Architecture
 from .attention import AttentionPieces, Piece
 from .dram import Dram, Request
 from .timeline import Timeline
 from .units import Port, Process, Slots, Units
+from .vector import Scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ def run_attention(
     work: AttentionPieces,
     machine: Architecture,
     dram: Dram,
-    softmax_operations: tuple[int, int],
+    softmax: Callable[[Scores], int],
     timeline: Timeline | None = None,
 ) -> AttentionRun:
     """Run the attention of one layer.
@@ -42,10 +45,10 @@ def run_attention(
         work: its pieces in order.
         machine: the accelerator.
         dram: a fresh memory; ``activations`` are queries, ``weights`` keys and values, ``results`` outputs.
-        softmax_operations: lane operations for one score and for one row.
+        softmax: cycles of the vector unit for some scores.
         timeline: notes what the units do.
     """
-    return _Attention(work, machine, dram, softmax_operations, timeline).run_layer()
+    return _Attention(work, machine, dram, softmax, timeline).run_layer()
 
 
 class _Attention(Units):
@@ -54,13 +57,13 @@ class _Attention(Units):
         work: AttentionPieces,
         machine: Architecture,
         dram: Dram,
-        softmax_operations: tuple[int, int],
+        softmax: Callable[[Scores], int],
         timeline: Timeline | None,
     ) -> None:
         super().__init__()
         self.pieces, self.cache_places = work
         self.machine, self.dram, self.timeline = machine, dram, timeline
-        self.softmax_operations = softmax_operations
+        self.softmax = softmax
         infinite = dram.infinite
         self.activation_port, self.weight_port = (
             Port(math.inf if infinite else buffer.port_bits)
@@ -142,12 +145,11 @@ class _Attention(Units):
 
     def _normalise(self) -> Process:
         """The vector unit: softmax of each piece."""
-        of_score, of_row = self.softmax_operations
         for piece in self.pieces:
             if wait := self.scores.take("vector unit"):
                 yield wait
             began = self.now
-            cycles = -(-(of_score * piece.scores + of_row * piece.finished_rows) // self.machine.vector_lanes)
+            cycles = self.softmax(Scores(piece.finished_rows, piece.scores, piece.score_vectors))
             if cycles:
                 yield self.environment.timeout(cycles)
                 if self.timeline:
@@ -173,7 +175,7 @@ class _Attention(Units):
 
 def run_vector(
     name: str,
-    operations: int,
+    cycles: int,
     value_bits: int,
     tokens: int,
     machine: Architecture,
@@ -183,7 +185,7 @@ def run_vector(
 
     Args:
         name: what a timeline calls it.
-        operations: of all tokens; a lane does one a cycle.
+        cycles: of the unit for all tokens.
         value_bits: read through the port of the activation buffer.
         tokens: of all sequences.
         machine: the accelerator.
@@ -210,9 +212,9 @@ def run_vector(
             if wait := strips.take("vector unit"):
                 yield wait
             began = units.now
-            yield units.environment.timeout(-(-share(operations, strip) // machine.vector_lanes))
+            yield units.environment.timeout(share(cycles, strip))
             if timeline:
                 timeline.span("vector unit", name, began, units.now)
             places.give()
 
-    return units.run(read(), compute())
+    return units.run(read(), compute()) + latency.VECTOR_PIPELINE_CYCLES

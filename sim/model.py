@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ..formats import InputError
+from ..formats import InputError, latency
 from ..workloads import ModelShape, Precision, gemms
 from ..workloads.gemms import FP16_BITS
 from .architecture import Architecture
@@ -23,7 +23,7 @@ from .search import Objective, gemm_work
 from .simulate import Setup, make_setup, simulate
 from .technology import Technology
 from .timeline import Timeline
-from .vector import VectorUnit, VectorWork, check_vector_unit, layer_work, softmax_operations
+from .vector import Scores, VectorUnit, VectorWork, check_vector_unit, layer_work, softmax_cycles
 
 Kind = Literal["fp-int", "attention", "vector"]
 
@@ -43,6 +43,8 @@ class ModelRow:
     work: Work
     groups: int = 0
     """Groups of the array's tiles, where it is attention."""
+    unit_cycles: int = 0
+    """Cycles that the vector unit works, where it is its work."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python numbers, for JSON."""
@@ -240,18 +242,21 @@ class Layer:
 
     def vector(self, attention: list[AttentionWork]) -> tuple[VectorWork, ...]:
         """Of all passes."""
-        rows, scores = sum(work.rows for work in attention), sum(work.scores for work in attention)
-        return layer_work(self.shape, self.batch * self.tokens, rows, scores, self.unit)
+        scores = Scores(
+            sum(work.rows for work in attention),
+            sum(work.scores for work in attention),
+            sum(work.score_vectors for work in attention),
+        )
+        return layer_work(self.shape, self.batch * self.tokens, scores, self.setup.machine.vector_lanes, self.unit)
 
 
 def closed_rows(layer: Layer) -> Iterator[ModelRow]:
-    """Attention as the larger of work and DRAM traffic, the vector unit as its operations."""
-    costs, attention = layer.setup.costs, layer.attention()
-    layers, lanes = layer.shape.layers, layer.setup.machine.vector_lanes
+    """Attention as the larger of work and DRAM traffic, the vector unit as its programs' cycles."""
+    costs, attention, layers = layer.setup.costs, layer.attention(), layer.shape.layers
     cycles = sum(math.ceil(max(work.array_cycles, work.dram_bits / costs.dram_bits_per_cycle)) for work in attention)
     yield _attention_row(layer, attention, layers * cycles)
     for work in layer.vector(attention):
-        yield _vector_row(layer, work, -(-work.total * layers // lanes))
+        yield _vector_row(layer, work, layers * (work.cycles + len(layer.passes) * latency.VECTOR_PIPELINE_CYCLES))
 
 
 def event_rows(layer: Layer, timeline: Timeline | None) -> Iterator[ModelRow]:
@@ -259,23 +264,24 @@ def event_rows(layer: Layer, timeline: Timeline | None) -> Iterator[ModelRow]:
     from .layer_events import run_attention, run_vector
 
     machine, layers = layer.setup.machine, layer.shape.layers
-    cycles = softmax_cycles = 0
+    softmax = softmax_cycles(layer.unit, machine.vector_lanes)
+    cycles = waited = 0
     for new, old in layer.passes:
         work = attention_pieces(layer.shape, machine, layer.cache, new, old, layer.batch, layer.output_mantissa_bits)
-        run = run_attention(work, machine, layer.setup.dram(work.tensor_bits), softmax_operations(layer.unit), timeline)
+        run = run_attention(work, machine, layer.setup.dram(work.tensor_bits), softmax, timeline)
         if timeline:
             timeline.finish("attention", run.cycles)
-        cycles, softmax_cycles = cycles + run.cycles, softmax_cycles + run.softmax_cycles
+        cycles, waited = cycles + run.cycles, waited + run.softmax_cycles
     attention = layer.attention()
-    yield _attention_row(layer, attention, layers * (cycles - softmax_cycles))
+    yield _attention_row(layer, attention, layers * (cycles - waited))
     passes = len(layer.passes)
     for work in layer.vector(attention):
         if work.name == "softmax":
-            yield _vector_row(layer, work, layers * softmax_cycles)
+            yield _vector_row(layer, work, layers * waited)
             continue
         tokens = layer.batch * layer.tokens // passes
         taken = run_vector(
-            work.name, work.total // passes, work.values * FP16_BITS // passes, tokens, machine, timeline
+            work.name, work.cycles // passes, work.values * FP16_BITS // passes, tokens, machine, timeline
         )
         if timeline:
             timeline.finish(work.name, taken)
@@ -320,4 +326,6 @@ def _attention_row(layer: Layer, steps: list[AttentionWork], cycles: int) -> Mod
 def _vector_row(layer: Layer, part: VectorWork, cycles: int) -> ModelRow:
     work = Work(operations={kind: count * layer.shape.layers for kind, count in part.operations.items()})
     operations = part.total * layer.shape.layers
-    return ModelRow(part.name, "vector", operations, cycles, 0, 0, layer.setup.costs.energy(work, cycles), work)
+    energy = layer.setup.costs.energy(work, cycles)
+    busy = layer.shape.layers * part.cycles
+    return ModelRow(part.name, "vector", operations, cycles, 0, 0, energy, work, unit_cycles=busy)
