@@ -1,15 +1,14 @@
 # amaranth: UnusedElaboratable=no
 """The bit-plane compressor: FP16 groups in, Anda bit-planes out."""
 
-from collections.abc import Sequence
-
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
+from .alignment import FieldExtractor, MantissaAligner, MaximumExponent
+from .alignment import maximum as maximum
 from .interfaces import (
-    EXPONENT_BITS,
     FP16,
     MAX_LANES,
     MAX_MANTISSA_BITS,
@@ -19,8 +18,6 @@ from .interfaces import (
     plane_rows_layout,
 )
 from .library import place
-
-SIGNIFICAND_BITS = 11
 
 
 def compressor_layout(lanes: int, max_mantissa_bits: int) -> data.StructLayout:
@@ -34,22 +31,6 @@ def compressor_layout(lanes: int, max_mantissa_bits: int) -> data.StructLayout:
         M of this group, 1 to `max_mantissa_bits`.
     """
     return data.StructLayout({"values": data.ArrayLayout(FP16, lanes), "mantissa_bits": max_mantissa_bits.bit_length()})
-
-
-def maximum(m: Module, values: Sequence[Value], bits: int) -> Value:
-    """Largest of unsigned `values` of `bits` bits.
-
-    Bit by bit from the top, those that lack a bit that another candidate has drop out: an OR tree per bit, about half
-    the gates of a tree of comparators.
-    """
-    candidates: Value = Const(2 ** len(values) - 1)
-    result: list[Value] = []
-    for bit in reversed(range(bits)):
-        hits = Signal(len(values), name=f"hits_{bit}")
-        m.d.comb += hits.eq(candidates & Cat(value[bit] for value in values))
-        candidates = Mux(hits.any(), hits, candidates)
-        result.insert(0, hits.any())
-    return Cat(result)
 
 
 class BpcLane(wiring.Component):
@@ -106,79 +87,59 @@ class BpcLane(wiring.Component):
         """Build the circuit."""
         m = Module()
         signs = Signal(self.lanes)
-        significands = [Signal(SIGNIFICAND_BITS, name=f"significand_{lane}") for lane in range(self.lanes)]
-        # the effective exponents until the sign plane is sent, from then on the countdowns
-        exponents = [Signal(EXPONENT_BITS, name=f"exponent_{lane}") for lane in range(self.lanes)]
         sign_phase = Signal()
         remaining = Signal.like(self.group.payload.mantissa_bits)
-
+        load, moved = Signal(), Signal()
+        m.submodules.maximum = maximum = MaximumExponent(lanes=self.lanes)
+        bits: list[Value] = []
+        nonfinite: list[Value] = []
+        for lane in range(self.lanes):
+            extractor, aligner = self._element(m, lane, platform)
+            m.d.comb += [
+                aligner.load.eq(load),
+                aligner.align.eq(moved & sign_phase),
+                aligner.shift.eq(moved & ~sign_phase),
+                aligner.shared_exponent.eq(maximum.largest),
+                maximum.exponents[lane].eq(aligner.own_exponent),
+            ]
+            if self.nearest:
+                m.d.comb += aligner.mantissa_bits.eq(remaining)
+            with m.If(load):
+                m.d.sync += signs[lane].eq(extractor.sign)
+            bits.append(aligner.bit)
+            nonfinite.append(extractor.nonfinite)
         planes = self.planes.payload
-        bits = [
-            (exponent == 0) & significand[-1] for exponent, significand in zip(exponents, significands, strict=True)
-        ]
-        shared_exponent = Signal(EXPONENT_BITS)
         m.d.comb += [
-            shared_exponent.eq(maximum(m, exponents, EXPONENT_BITS)),
             planes.plane.eq(Mux(sign_phase, signs, Cat(bits))),
-            planes.exponent.eq(shared_exponent),
+            planes.exponent.eq(maximum.largest),
             planes.last.eq(~sign_phase & (remaining == 1)),
             self.planes.valid.eq(sign_phase | remaining.any()),
             self.group.ready.eq(~self.planes.valid | (planes.last & self.planes.ready)),
+            moved.eq(self.planes.valid & self.planes.ready),
+            load.eq(self.group.valid & self.group.ready),
         ]
-        with m.If(self.planes.valid & self.planes.ready):
+        with m.If(moved):
             m.d.sync += sign_phase.eq(0)
-            with m.If(sign_phase):
-                m.d.sync += [exponent.eq(shared_exponent - exponent) for exponent in exponents]
-                for lane in range(self.lanes if self.nearest else 0):
-                    self._round(m, significands[lane], exponents[lane], shared_exponent, remaining)
-            with m.Else():
+            with m.If(~sign_phase):
                 m.d.sync += remaining.eq(remaining - 1)
-                for exponent, significand in zip(exponents, significands, strict=True):
-                    with m.If(exponent == 0):
-                        m.d.sync += significand.eq(significand << 1)
-                    with m.Else():
-                        m.d.sync += exponent.eq(exponent - 1)
-        with m.If(self.group.valid & self.group.ready):
+        with m.If(load):
             m.d.sync += [sign_phase.eq(1), remaining.eq(self.group.payload.mantissa_bits)]
-            self._load(m, signs, significands, exponents)
+            m.d.sync += self.saturated.eq(self.saturated | Cat(nonfinite).any())
         return m
 
-    def _round(self, m: Module, significand: Signal, exponent: Signal, shared: Value, mantissa_bits: Value) -> None:
-        """Round a significand to the bits that its countdown will leave of it."""
-        distance = Signal.like(exponent, name=f"{exponent.name}_distance")
-        dropped = Signal(range(SIGNIFICAND_BITS + 2), name=f"{exponent.name}_dropped")
-        excess = distance + SIGNIFICAND_BITS - mantissa_bits
-        # from 12 bits dropped on, less than half a unit is left
-        limited = Mux(excess > SIGNIFICAND_BITS, SIGNIFICAND_BITS + 1, excess)
-        m.d.comb += [distance.eq(shared - exponent), dropped.eq(Mux(excess < 0, 0, limited))]
-        split = Signal(2 * SIGNIFICAND_BITS + 1, name=f"{significand.name}_split")
-        kept, guard, rest = split[SIGNIFICAND_BITS + 1 :], split[SIGNIFICAND_BITS], split[:SIGNIFICAND_BITS].any()
-        rounded = Signal(SIGNIFICAND_BITS + 1, name=f"{significand.name}_rounded")
+    def _element(self, m: Module, lane: int, platform: object) -> tuple[FieldExtractor, MantissaAligner]:
+        """Extractor and aligner of an element, joined."""
+        extractor = FieldExtractor()
+        aligner = MantissaAligner(max_mantissa_bits=self.max_mantissa_bits, nearest=self.nearest)
+        place(m, f"extractor_{lane}", "field_extractor", extractor, platform)
+        key = f"mantissa_aligner_{self.max_mantissa_bits}" + "_nearest" * self.nearest
+        place(m, f"aligner_{lane}", key, aligner, platform)
         m.d.comb += [
-            split.eq((significand << (SIGNIFICAND_BITS + 1)) >> dropped),
-            rounded.eq(significand + ((guard & (rest | kept[0])) << dropped)),
+            extractor.value.eq(self.group.payload.values[lane]),
+            aligner.significand.eq(extractor.significand),
+            aligner.exponent.eq(extractor.exponent),
         ]
-        with m.If(~rounded[-1]):
-            m.d.sync += significand.eq(rounded)
-        with m.Elif(distance == 0):
-            m.d.sync += significand.eq(2**SIGNIFICAND_BITS - 1)
-        with m.Else():
-            # it has reached the next power of two: one step less to count
-            m.d.sync += [significand.eq(rounded >> 1), exponent.eq(distance - 1)]
-
-    def _load(self, m: Module, signs: Value, significands: Sequence[Signal], exponents: Sequence[Signal]) -> None:
-        """Take the fields of the group's values apart."""
-        for lane in range(self.lanes):
-            value = self.group.payload.values[lane]
-            nonfinite = value.exponent.all()
-            normal = value.exponent.any()
-            m.d.sync += [
-                signs[lane].eq(value.sign),
-                significands[lane].eq(Cat(value.fraction | nonfinite.replicate(10), normal)),
-                exponents[lane].eq(Cat((value.exponent[0] | ~normal) & ~nonfinite, value.exponent[1:])),
-            ]
-            with m.If(nonfinite):
-                m.d.sync += self.saturated.eq(1)
+        return extractor, aligner
 
 
 class BitPlaneCompressor(wiring.Component):

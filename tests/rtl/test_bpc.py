@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, AndaTensor, InputError
 from anda_codesign.formats.latency import BPC_LATENCY_CYCLES, bpc_cycles, bpc_cycles_per_group
-from anda_codesign.rtl import BpcLane, run_bpc_lane, run_streams
+from anda_codesign.rtl import BpcLane, run_bpc_lane, run_streams, to_verilog
 from anda_codesign.rtl.bpc import BitPlaneCompressor
 from anda_codesign.rtl.packing import pack, unpack
 from anda_codesign.rtl.testbench import run_compressor
@@ -195,7 +195,17 @@ def test_rounding_to_nearest_at_no_extra_cycle(mantissa_bits: int) -> None:
     assert run.cycles == len(x) * bpc_cycles_per_group(mantissa_bits)
 
 
-def test_a_compressor_that_rounds_to_nearest() -> None:
-    format = AndaFormat(4, 8, rounding="nearest", nonfinite="saturate")
-    x = random_halves(np.random.default_rng(5), (4, 16))
-    assert_same(run_compressor(x, format, rows=2).tensor, format.encode(x))
+@pytest.mark.parametrize("mantissa_bits", range(1, 17))
+def test_a_compressor_that_rounds_to_nearest_at_every_width(mantissa_bits: int) -> None:
+    format = AndaFormat(mantissa_bits, 8, rounding="nearest", nonfinite="saturate")
+    x = np.resize(adversarial_groups(), (3, 24))
+    assert_same(run_compressor(x, format, rows=3).tensor, format.encode(x))
+
+
+@pytest.mark.parametrize("name", ["bpc-lane", "compressor"])
+def test_verilog_of_a_compressor_that_rounds_to_nearest(name: str) -> None:
+    rows = {"rows": 2} if name == "compressor" else {}
+    text, plain = (to_verilog(name, lanes=8, nearest=nearest, **rows) for nearest in (1, 0))
+    assert "mantissa_aligner_16_nearest" in text
+    assert "nearest" not in plain
+    assert text.count("module mantissa_aligner") == text.count("module field_extractor") == 1
