@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ...formats import InputError
 from ..report.figures import BLACK, GREEN, GREY, MODULE_STYLES, ORANGE, SKY, VERMILION, Style
@@ -22,7 +22,7 @@ STYLES = [
     Style(GREY, "P", "--"),
 ]
 """Told apart in greyscale too, by marker and line."""
-TICKS = (-10, -1, 0, 1, 10, 100, 1000, 10000)
+TICKS = (-10, -1, -0.5, 0, 0.5, 1, 10, 100, 1000, 10000)
 
 
 def study_figure(name: str, frame: pd.DataFrame) -> Figure:
@@ -65,15 +65,19 @@ def _fig7(frame: pd.DataFrame) -> Figure:
 def _table2(frame: pd.DataFrame) -> Figure:
     figure = _figure(frame["model"].nunique())
     for axes, part in _panels(figure, frame):
-        labels = [
-            f"{row['method']}\n{row['precision'] or ''} {row['bops_saving']:.2f}x" for row in part.to_dict("records")
-        ]
+        labels = [_method_label(row) for row in part.to_dict("records")]
         axes.errorbar(
             range(len(part)), part["loss_percent"], yerr=part["standard_error_percent"],
             color=BLACK, marker="o", linestyle="", capsize=4,
         )  # fmt: skip
         axes.set_xticks(range(len(part)), labels, rotation=45, ha="right", fontsize=8)
     return _finish(figure, None)
+
+
+def _method_label(row: Mapping[Hashable, Any]) -> str:
+    precision = row["precision"]
+    bits = precision if isinstance(precision, str) else ""
+    return f"{row['method']} {bits}\n{row['bops_saving']:.2f} times fewer BOPs"
 
 
 def _figure(panels: int) -> Figure:
@@ -99,17 +103,21 @@ def _line(axes: Axes, points: pd.DataFrame, style: Style, label: str) -> None:
 
 
 def _finish(figure: Figure, xlabel: str | None) -> Figure:
+    from matplotlib.ticker import MaxNLocator
+
     for axes in figure.axes:
         axes.set_yscale("symlog", linthresh=1)
+        low, high = axes.get_ylim()
+        low, high = max(min(low, -0.2), -10), max(high, 2)
         axes.set_yticks(TICKS, [f"{tick:g}" for tick in TICKS])
         axes.minorticks_off()
+        axes.set_ylim(low, high)
         axes.axhline(0, color=GREY, linewidth=0.8)
         axes.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (4, 4)))
         if xlabel:
             axes.set_xlabel(xlabel)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.legend(frameon=False, fontsize=8)
-    low, high = figure.axes[0].get_ylim()
-    figure.axes[0].set_ylim(max(low, -10), high)
     figure.axes[0].set_ylabel("perplexity loss against FP16 activations, percent")
     return figure
 

@@ -40,8 +40,9 @@ GROUP_MANTISSA_BITS = range(4, 10)
 MODEL_MANTISSA_BITS = range(4, 14)
 MODULE_MANTISSA_BITS = range(4, 9)
 TOLERANCES = {"Anda 0.1 %": 0.001, "Anda 1 %": 0.01}
-FORMATS = {"FIGNA": ("figna", {"mantissa_bits": 13}), "VS-Quant": ("vsquant", {})}
-FP16_CYCLES = 16
+FORMATS = {"FIGNA": ("figna", {"mantissa_bits": 13}, 13), "VS-Quant": ("vs-quant", {}, 4)}
+"""Name and parameters in the registry, and the bits of what is multiplied."""
+FP16_BITS = 16
 
 Row = dict[str, Any]
 
@@ -194,9 +195,9 @@ def _table2(model: _Model) -> Iterator[Row]:
     if original := model.float_weights():
         yield model.loss_row(original, **varied("FP16 weights", 1.0))
     yield model.row(Fp16Activations(), **varied("INT4 weights only", 1.0))
-    for method, (name, parameters) in FORMATS.items():
-        fmt = activation_format(name, **parameters)
-        yield model.row(FormatActivations(fmt), **varied(method, FP16_CYCLES / fmt.cycles_per_group))
+    for method, (name, parameters, bits) in FORMATS.items():
+        hook = FormatActivations(activation_format(name, **parameters))
+        yield model.row(hook, **varied(method, FP16_BITS / bits))
     for method, tolerance in TOLERANCES.items():
         if found := model.search(tolerance):
             precision, saving, loss, decision = found
