@@ -43,7 +43,7 @@ def prove(
     cycles
         Clock cycles to look at; 1 for a combinational circuit.
     any_state
-        Start from every state of the registers, not from reset.
+        Start from every state of the submodules' registers, not from reset.
     mutate
         Changes the netlist (RTLIL) first: to see that a broken circuit is refuted.
 
@@ -58,10 +58,10 @@ def prove(
     netlist = rtlil.convert(claim, name=_TOP, emit_src=False)
     if mutate:
         netlist = mutate(netlist)
-    steps = ["read_rtlil claim.il", f"prep -top {_TOP} -flatten", "memory_map", "chformal -lower", "async2sync"]
-    steps += ["dffunmap", "opt -full", "clean"]
+    steps = ["read_rtlil claim.il", f"prep -top {_TOP} -flatten"]
     if any_state:
-        steps.append("setattr -unset init w:*")
+        steps.append("setattr -unset init w:*.*")
+    steps += ["memory_map", "chformal -lower", "async2sync", "dffunmap", "opt -full", "clean"]
     sequence = f"-set rst 0 -seq {cycles}" if cycles > 1 else ""
     steps.append(f"sat -verify -prove-asserts -set-assumes {sequence} {_TOP}")
     with tempfile.TemporaryDirectory() as folder:
