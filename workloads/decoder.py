@@ -67,7 +67,9 @@ class Decoder:
             InputError: the model came without one.
         """
         if self._tokenizer is None:
-            raise InputError(f"tokenizer: {self.shape.name} came without one; give token ids instead of text")
+            raise InputError(
+                f"tokenizer: {self.shape.name} came without one; copy its tokenizer.json into the folder, or give token ids"
+            )
         return self._tokenizer
 
     def linear(self, layer: int, name: str) -> Int4Weights:

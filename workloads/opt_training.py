@@ -104,6 +104,12 @@ def train_opt(
     return record
 
 
+def read_training(folder: Path) -> dict[str, Any] | None:
+    """What `train_opt` says of a model; None of a model from elsewhere."""
+    path = folder / TRAINING_FILE
+    return json.loads(path.read_text("utf-8")) if path.is_file() else None
+
+
 def _library(name: str) -> Any:
     try:
         return import_module(name)

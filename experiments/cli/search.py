@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .output import JsonOption, note, require_new_file, write_json
+from .train import note_limits
 
 if TYPE_CHECKING:
     from ...workloads import TextTokenizer
@@ -58,6 +59,7 @@ def search(
     widths = _range(exhaustive)
     numerics = _numerics(reconstruct, group_size, partial)
     decoder = load_decoder(model)
+    note_limits(model)
     searching = PrecisionSearch(
         decoder=evaluator(decoder, backend),
         texts=_texts(decoder.tokenizer, text, tokens, blocks),

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from .output import JsonOption, note, print_table, require_new_file, write_json
+from .train import note_limits
 
 
 def study(
@@ -28,15 +29,18 @@ def study(
     require_new_file("plot", plot)
     if plot is not None and plot.suffix not in (".png", ".svg"):
         raise InputError(f"plot: {plot} is neither PNG nor SVG; name a file that ends in .png or .svg")
+    models = model or ["smollm2-135m"]
     frame = run_study(
         name,
-        model or ["smollm2-135m"],
+        models,
         text=text,
         tokens=tokens,
         blocks=blocks,
         cache_dir=cache_dir() / "evaluations",
         backend=backend,
     )
+    for own in models:
+        note_limits(own)
     if plot is not None:
         study_figure(name, frame).savefig(plot, dpi=120)
         note(f"wrote {plot}")

@@ -8,6 +8,18 @@ import typer
 from .output import note
 
 
+def note_limits(model: str) -> None:
+    """Say what a model that was trained here is not evidence for."""
+    from ...workloads.opt_training import read_training
+
+    if record := read_training(Path(model)):
+        perplexity = ", ".join(f"{value:.0f} on {text}" for text, value in record["heldout_perplexity"].items())
+        note(
+            f"{model} is a small model of the OPT architecture, trained by anda train-opt (perplexity {perplexity}); "
+            "it says nothing about the published OPT models"
+        )
+
+
 def train_opt(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")],
     steps: Annotated[int, typer.Option("--steps", help="Training steps; 1000 take ten minutes on one core.")] = 1000,

@@ -171,7 +171,7 @@ def test_with_weights_keeps_the_tokenizer():
 
 def test_missing_tokenizer():
     decoder = Decoder(DECODER.weights, None, "")
-    message = "tokenizer: synthetic came without one; give token ids instead of text"
+    message = "tokenizer: synthetic came without one; copy its tokenizer.json into the folder, or give token ids"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         _ = decoder.tokenizer
 

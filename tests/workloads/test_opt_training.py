@@ -47,6 +47,18 @@ def test_the_seed_decides(trained: Path, tmp_path: Path):
         assert (tmp_path / "again" / name).read_bytes() == (trained / name).read_bytes()
 
 
+def test_its_limits_are_named_where_it_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    from anda_codesign.experiments.cli.train import note_limits
+
+    note_limits(str(tmp_path))
+    assert capsys.readouterr().err == ""
+    (tmp_path / "training.json").write_text('{"heldout_perplexity": {"wiki": 304.4, "brown": 277.0}}')
+    note_limits(str(tmp_path))
+    head = f"anda: note: {tmp_path} is a small model of the OPT architecture, trained by anda train-opt "
+    limits = "(perplexity 304 on wiki, 277 on brown); it says nothing about the published OPT models"
+    assert capsys.readouterr().err == f"{head}{limits}\n"
+
+
 def rejects(message: str, out: Path, **changes: int) -> None:
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         train_opt(out, OptTraining(**changes))  # type: ignore[arg-type]
