@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...formats import InputError
-from ...formats.activation_format import activation_format
+from ...formats import AndaFormat, InputError
+from ...formats.activation_format import ActivationFormat, activation_format
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ...formats import AndaTensor
     from ...sim import Architecture
     from ...workloads import Precision, TextBlocks
     from ...workloads.decoder import Decoder
 
 LOSS_COLUMNS = ("loss_percent", "loss_standard_error_percent", "perplexity")
 """Columns of a row where perplexity is evaluated: the relative increase over FP16 activations, paired, and its error."""
+
+
+TRACE_TOKENS = 64
+"""Tokens on which zero planes are counted."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +47,81 @@ class Evaluation:
             raise InputError(f"evaluation.blocks: {self.blocks} is too few for a standard error; use 2 or more")
 
 
-def activation_hook(machine: Architecture, precision: Precision, rounding: str, reconstruct: str) -> Any:
-    """What an architecture's arithmetic leaves of activations.
+OWN_FORMAT = "own"
+"""In a sweep file: the activation format that the architecture computes with."""
+
+
+@lru_cache(maxsize=256)
+def named_format(text: str) -> ActivationFormat:
+    """An activation format from its name in the registry or ``module:Class``, and its parameters.
+
+    >>> named_format("fast mantissa_bits=2").bits_per_value
+    3.3125
+
+    Raises:
+        InputError: there is no such format or class, or a parameter is wrong.
+    """
+    name, *assignments = text.split()
+    parameters: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not (key and equals and value):
+            raise InputError(f"formats: {assignment!r} is no parameter; write for instance {EXAMPLE!r}")
+        parameters[key] = int(value) if value.lstrip("-").isdigit() else value
+    if ":" not in name:
+        return activation_format(name, **parameters)
+    try:
+        return _own_class(name)(**parameters)
+    except TypeError as error:
+        raise InputError(f"formats: {text!r} cannot be built ({error}); see the parameters of the class") from None
+
+
+EXAMPLE = "fast mantissa_bits=2"
+
+
+def _own_class(name: str) -> Any:
+    """A class of the user's own, ``module:Class``, from the working folder or what is installed."""
+    module, _, attribute = name.partition(":")
+    try:
+        if "" not in sys.path and str(Path.cwd()) not in sys.path:
+            sys.path.insert(0, str(Path.cwd()))
+        return getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"formats: {name!r} cannot be imported ({error}); write module:Class") from None
+
+
+def format_source(text: str) -> str | None:
+    """The file that a class of the user's own is defined in, which a key has to depend on."""
+    if ":" not in text:
+        return None
+    return Path(inspect.getsourcefile(type(named_format(text))) or "").read_text("utf-8")
+
+
+def format_bits(name: str, machine: Architecture, precision: Precision) -> float:
+    """Bits of a stored activation: of a named format, or of what the architecture's memory holds.
+
+    Of Anda with several widths, the mean over the four modules.
+    """
+    if name != OWN_FORMAT:
+        return named_format(name).bits_per_value
+    if machine.activation_memory == "fp16":
+        return 16.0
+    lanes = machine.processing_element.lanes
+    return sum(AndaFormat(mantissa_bits=m, group_size=lanes).bits_per_value for m in precision) / len(precision)
+
+
+def activation_hook(
+    machine: Architecture, precision: Precision, rounding: str, reconstruct: str, name: str = OWN_FORMAT
+) -> Any:
+    """What an architecture's arithmetic, or the named format in its place, leaves of activations.
 
     Anda: its format, in groups of the element's lanes. FP-FP and FP-INT: FP16. iFPU and FIGNA: their alignment to the
     largest exponent of 64 channels.
     """
     from ...workloads import AndaActivations, FormatActivations, Fp16Activations
 
+    if name != OWN_FORMAT:
+        return FormatActivations(named_format(name))
     element = machine.processing_element
     if element.mantissa_bits == "variable":
         return AndaActivations(precision, group_size=element.lanes, rounding=rounding, reconstruct=reconstruct)
@@ -53,10 +132,8 @@ def activation_hook(machine: Architecture, precision: Precision, rounding: str, 
     return Fp16Activations()
 
 
-def evaluate_point(
-    evaluation: Evaluation, machine: Architecture, precision: Precision, rounding: str, reconstruct: str
-) -> dict[str, float]:
-    """The columns `LOSS_COLUMNS` of a point; blocks that were evaluated before are taken from the cache.
+def evaluate_hook(evaluation: Evaluation, hook: Any) -> dict[str, float]:
+    """The columns `LOSS_COLUMNS` of activations; blocks that were evaluated before are taken from the cache.
 
     Raises:
         InputError: the model or the text is not there.
@@ -66,9 +143,49 @@ def evaluate_point(
 
     decoder, blocks = _subject(evaluation)
     kept = evaluation_cache()
-    nll = evaluate(decoder, blocks, activation_hook(machine, precision, rounding, reconstruct), kept)
+    nll = evaluate(decoder, blocks, hook, kept)
     loss = paired_loss(nll, evaluate(decoder, blocks, Fp16Activations(), kept))
     return dict(zip(LOSS_COLUMNS, (100 * loss.loss, 100 * loss.standard_error, loss.perplexity), strict=True))
+
+
+def group_cycles(
+    evaluation: Evaluation, machine: Architecture, precision: Precision, rounding: str
+) -> dict[str, float]:
+    """Mean cycles of a group of each module where all-zero planes are skipped, over all layers of the model.
+
+    Measured on the activations that enter the GeMMs while the model reads the first `TRACE_TOKENS` tokens.
+    """
+    from ...formats.plane_mask import mean_group_cycles
+    from ...workloads import MODULES
+
+    def count(tensor: AndaTensor) -> float:
+        return mean_group_cycles(tensor, machine.array.rows, machine.weight_load_cycles)
+
+    cycles: dict[str, float] = {}
+    for module, bits in zip(MODULES, precision, strict=True):
+        options: Any = {"group_size": machine.processing_element.lanes, "rounding": rounding}
+        fmt = AndaFormat(mantissa_bits=bits, **options)
+        means = [count(fmt.encode(x)) for x in _activations(evaluation)[module]]
+        cycles[module] = sum(means) / len(means)
+    return cycles
+
+
+@cache
+def _activations(evaluation: Evaluation) -> dict[str, list[NDArray[np.float16]]]:
+    """What enters the GeMMs of each module, one array ``[tokens, channels]`` a layer."""
+    from ...workloads import MODULES, Fp16Activations
+
+    decoder, blocks = _subject(evaluation)
+    kept: dict[str, list[NDArray[np.float16]]] = {module: [] for module in MODULES}
+    fp16 = Fp16Activations()
+
+    def hook(module: str, layer: int, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        values = fp16(module, layer, x)
+        kept[module].append(values.astype("float16"))
+        return values
+
+    decoder.hidden(blocks.tokens[0, :TRACE_TOKENS], hook)
+    return kept
 
 
 @cache

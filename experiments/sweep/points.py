@@ -15,7 +15,7 @@ from ...formats import InputError
 from ...sim import load_weights
 from ...workloads import MODULES, Precision
 from .. import simulation
-from .evaluation import Evaluation, evaluate_point
+from .evaluation import OWN_FORMAT, Evaluation, activation_hook, evaluate_hook, format_bits, format_source, group_cycles
 from .overrides import (
     Settings,
     architecture_columns,
@@ -28,12 +28,15 @@ from .overrides import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ...sim import Architecture
+
 MEASURES = ("cycles", "seconds", "macs", "bops_saving", "dram_bytes", "sram_bytes", "area_mm2")
 ENERGIES = ("compute", "sram", "dram", "total")
 RESULT_COLUMNS = ("key", *MEASURES, *(f"energy_{part}_pj" for part in ENERGIES))
 """Columns of a row beside those of `Point.columns`; `evaluation.LOSS_COLUMNS` join where perplexity is evaluated."""
 OWN_WEIGHTS = "own"
 """In a sweep file: the weight format of the architecture."""
+ZERO_PLANES = ("sent", "skipped")
 LAST_INPUT = "reconstruct"
 """The last of the input columns that every row has."""
 SCOPES = ("gemms", "model")
@@ -63,20 +66,26 @@ class Point:
     """``gemms``, the FP-INT GeMMs, or ``model``: attention and vector unit too."""
     rounding: str = "truncate"
     reconstruct: str = "truncate"
+    zero_planes: str = "sent"
+    """``sent``, or ``skipped``: an all-zero plane costs no cycle, as counted on the evaluated model."""
+    format: str = OWN_FORMAT
+    """The activation format that perplexity is measured with; by default what the architecture computes with."""
     evaluation: Evaluation | None = None
     """Where perplexity is measured, if it is."""
     architecture_settings: Settings = ()
     technology_settings: Settings = ()
 
     def __post_init__(self) -> None:
-        if self.scope not in SCOPES:
-            raise InputError(f"scopes: {self.scope!r} is unknown; use {' or '.join(SCOPES)}")
+        choices = (("scopes", self.scope, SCOPES), ("zero_planes", self.zero_planes, ZERO_PLANES))
+        for field, value, known in choices:
+            if value not in known:
+                raise InputError(f"{field}: {value!r} is unknown; use {' or '.join(known)}")
 
     @property
     def key(self) -> str:
         """Of this point as this version of the program computes it."""
         named = (self.arch, self.technology, self.memory, self.weights or "")
-        files = [file_content(name) for name in named]
+        files = [*(file_content(name) for name in named), format_source(self.format)]
         text = json.dumps([asdict(self), files, model_version()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
@@ -110,6 +119,9 @@ class Point:
             "weights": self.weights or OWN_WEIGHTS,
             "kv_cache": self.kv_cache,
             "scope": self.scope,
+            "format": self.format,
+            "format_bits": format_bits(self.format, machine, bits),
+            "zero_planes": self.zero_planes,
             "rounding": self.rounding,
             "reconstruct": self.reconstruct,
             **architecture_columns(self.arch, self.architecture_settings),
@@ -169,16 +181,29 @@ def _machine_options(point: Point) -> dict[str, Any]:
     """Options of the machine that are not the simulator's defaults."""
     given = {"memory": (point.memory, "flat"), "weights": (point.weights, None), "kv_cache": (point.kv_cache, "fp16")}
     options: dict[str, Any] = {name: value for name, (value, default) in given.items() if value != default}
-    return options | ({"whole": True} if point.scope == "model" else {})
+    if point.scope == "model":
+        options["whole"] = True
+    if point.reconstruct == "midpoint":
+        options["midpoint"] = True
+    if point.zero_planes == "skipped" and point.evaluation is not None:
+        options["group_cycles"] = group_cycles(point.evaluation, *_machine(point), point.rounding)
+    return options
+
+
+def _machine(point: Point) -> tuple[Architecture, Precision]:
+    """The architecture of a point and the widths that it computes with."""
+    machine = architecture_with(point.arch, point.architecture_settings)
+    asked = Precision.uniform(16) if point.precision is None else Precision.parse(point.precision)
+    return machine, machine.precision(asked)
 
 
 def _loss(point: Point) -> dict[str, float]:
     """The perplexity columns of a point; none where it is not evaluated."""
     if point.evaluation is None:
         return {}
-    machine = architecture_with(point.arch, point.architecture_settings)
-    asked = Precision.uniform(16) if point.precision is None else Precision.parse(point.precision)
-    return evaluate_point(point.evaluation, machine, machine.precision(asked), point.rounding, point.reconstruct)
+    machine, precision = _machine(point)
+    hook = activation_hook(machine, precision, point.rounding, point.reconstruct, point.format)
+    return evaluate_hook(point.evaluation, hook)
 
 
 @cache

@@ -113,7 +113,7 @@ def summary_rows(frame: pd.DataFrame) -> tuple[Sequence[str], list[tuple[str, ..
 def varying_columns(frame: pd.DataFrame) -> list[str]:
     """The columns that a person compares: those that vary, but for details of others."""
     details = ("key", "seconds", "macs", "mantissa_bits_", "energy_compute_pj", "energy_sram_pj", "energy_dram_pj")
-    details += ("loss_standard_error", "perplexity")
+    details += ("loss_standard_error", "perplexity", "format_bits")
     names = [str(name) for name in frame.columns if not str(name).startswith(details)]
     names = [name for name in names if frame[name].nunique() > 1] or names
     if len(names) <= COLUMNS:

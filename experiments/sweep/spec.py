@@ -16,7 +16,7 @@ from ...formats import InputError
 from ...sim import load_architecture
 from ...sim.config import Config, config_names, find_config, load_config
 from ...workloads import MODULES, Precision, model_shape
-from .evaluation import LOSS_COLUMNS, Evaluation
+from .evaluation import LOSS_COLUMNS, OWN_FORMAT, Evaluation
 from .expressions import Expression
 from .points import OWN_WEIGHTS, RESULT_COLUMNS, Point
 from .uncertainty import Uncertainty
@@ -74,10 +74,15 @@ class SweepSpec(Config):
     kv_caches: Texts = ("fp16",)
     scopes: Texts = ("gemms",)
     """``gemms``, the FP-INT GeMMs, or ``model``: attention and vector unit too."""
+    formats: Texts = (OWN_FORMAT,)
+    """Activation formats in whose place perplexity is measured: ``fast mantissa_bits=2``, ``module:Class``; ``own`` is
+    what the architecture computes with. Time and energy stay those of the architecture."""
     roundings: Texts = ("truncate",)
     """Of the Anda encoder, where perplexity is evaluated."""
     reconstructions: Texts = ("truncate",)
     """Of the Anda decoder, where perplexity is evaluated."""
+    zero_planes: Texts = ("sent",)
+    """``sent``, or ``skipped``: an all-zero plane costs no cycle, as counted on the model of `evaluation`."""
     evaluation: Evaluation | None = None
     """Measure perplexity on this model and text."""
     architecture: dict[str, Scalars] = Field(default_factory=dict)
@@ -172,7 +177,7 @@ class SweepSpec(Config):
             return given
         if len(self.technologies) > 1:
             raise InputError("uncertainty: varies the constants of one technology; name one under technologies")
-        return _uncertain(self.uncertainty, next(iter(self.technologies))) | given
+        return _uncertain(self.uncertainty.model_dump_json(), next(iter(self.technologies))) | given
 
     def _choices(self) -> Iterable[Choice]:
         dimensions = self.dimensions()
@@ -208,9 +213,9 @@ class SweepSpec(Config):
             raise InputError(
                 f"precisions: {arch} needs some; list tuples under precisions or widths under mantissa_bits"
             )
-        for name in _ANDA:
-            if choice[name] != "truncate" and self.evaluation is None:
-                raise InputError(f"{name}: {choice[name]} changes perplexity alone; add evaluation, or leave it out")
+        for name in (*_ANDA, "formats"):
+            if choice[name] not in ("truncate", "sent", OWN_FORMAT) and self.evaluation is None:
+                raise InputError(f"{name}: {choice[name]} is measured on a model; add evaluation, or leave it out")
         settings = {
             group: tuple((field, choice[f"{group}.{field}"]) for field in self.settings(group))
             for group in ("architecture", "technology")
@@ -233,7 +238,7 @@ class SweepSpec(Config):
         return str(Precision(*(choice[f"modules.{module}"] for module in MODULES)))
 
 
-_ANDA = ("roundings", "reconstructions")
+_ANDA = ("roundings", "reconstructions", "zero_planes")
 """Options of the Anda format, without effect elsewhere."""
 _PLAIN = {
     "phases": "phase",
@@ -247,8 +252,10 @@ _PLAIN = {
     "memories": "memory",
     "kv_caches": "kv_cache",
     "scopes": "scope",
+    "formats": "format",
     "roundings": "rounding",
     "reconstructions": "reconstruct",
+    "zero_planes": "zero_planes",
 }
 """Fields of a sweep file that are a field of `Point` as they are."""
 
@@ -273,8 +280,8 @@ def sweep_schema() -> str:
 
 
 @lru_cache(maxsize=16)
-def _uncertain(uncertainty: Uncertainty, technology: str) -> dict[str, Sequence[Any]]:
-    return dict(uncertainty.constants(technology))
+def _uncertain(uncertainty: str, technology: str) -> dict[str, Sequence[Any]]:
+    return dict(Uncertainty.model_validate_json(uncertainty).constants(technology))
 
 
 @lru_cache(maxsize=256)
