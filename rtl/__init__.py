@@ -11,6 +11,8 @@ from .pe import AndaPE
 from .simulate import run_streams, run_vectors
 from .streams import StalledError, StreamRun, Transfers
 from .testbench import BpcRun, PeRun, TraceComparison, compare_trace, run_bpc_lane, run_compressor, run_pe
+from .vector import VectorUnit
+from .vector_testbench import VectorRun, program_streams, run_vector_commands
 from .verilog import create_design, design_names, to_verilog
 
 __all__ = [
@@ -29,9 +31,12 @@ __all__ = [
     "StreamRun",
     "TraceComparison",
     "Transfers",
+    "VectorRun",
+    "VectorUnit",
     "compare_trace",
     "create_design",
     "design_names",
+    "program_streams",
     "run_bpc_lane",
     "run_compressor",
     "run_matrix_engine",
@@ -40,6 +45,7 @@ __all__ = [
     "run_program",
     "run_schedule",
     "run_streams",
+    "run_vector_commands",
     "run_vectors",
     "to_verilog",
 ]

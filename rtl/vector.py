@@ -4,18 +4,18 @@
 from itertools import pairwise
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..formats import InputError
 from ..formats.latency import VECTOR_PIPELINE_CYCLES, VECTOR_SCALAR_CYCLES, vector_reduction_cycles
-from ..formats.vector_command import COMMAND_FIELDS, SCALARS, Addend, Factor, VectorOperation
+from ..formats.vector_command import COMMAND_FIELDS, REDUCTIONS, SCALARS, Addend, Factor, VectorOperation
 from ..formats.vector_functions import VectorFunction
 from .floating import SingleToHalf
 from .interfaces import FP16, MAX_LANES, Stream, check_range
 from .library import place
-from .vector_lane import COMBINE, VectorLane
+from .vector_lane import VectorLane
 
 VECTOR_COMMAND = data.StructLayout(dict(COMMAND_FIELDS))
 """A packed `formats.vector_command.VectorCommand`."""
@@ -97,9 +97,7 @@ class VectorUnit(wiring.Component):
         m.d.comb += [
             walk.advance.eq(~self.results.valid | self.results.ready),
             walk.loads.eq(command.operation == VectorOperation.LOAD),
-            walk.reduces.eq(
-                (command.operation == VectorOperation.DOT) | (command.operation == VectorOperation.LARGEST)
-            ),
+            walk.reduces.eq(command.operation.matches(*REDUCTIONS)),
             walk.taken.eq(self.command.valid & ~walk.loads & ~walk.waiting & there & walk.advance),
             walk.first.eq(index == 0),
             walk.last.eq(index == command.vectors - 1),
@@ -120,24 +118,26 @@ class VectorUnit(wiring.Component):
     def _control(self, m: Module, lanes: list[VectorLane], walk: "_Walk") -> None:
         """The lanes' controls, of each stage when its operands are there."""
         command = self.command.payload
-        combine: Any = Signal(COMBINE)
+        accumulate, first, larger = Signal(), Signal(), Signal()
         function = [Signal(2, name=f"function_{stage}") for stage in range(3)]
-        larger = (command.operation == VectorOperation.MAXIMUM) | (command.operation == VectorOperation.LARGEST)
         with m.Switch(command.operation):
             for each in list(VectorFunction)[1:]:
                 with m.Case(VectorOperation[each.name]):
                     m.d.comb += function[0].eq(each)
-        m.d.comb += combine.fold.eq(walk.waiting & walk.reduces & walk.count.any())
         with m.If(walk.advance):
             m.d.sync += [later.eq(earlier) for earlier, later in pairwise(function)]
-            m.d.sync += combine.accumulate.eq(walk.taken & walk.reduces)
+            m.d.sync += accumulate.eq(walk.taken & walk.reduces)
             with m.If(walk.taken):
-                m.d.sync += [combine.first.eq(walk.first), combine.larger.eq(larger)]
+                compares = VectorOperation.MAXIMUM, VectorOperation.LARGEST
+                m.d.sync += [first.eq(walk.first), larger.eq(command.operation.matches(*compares))]
         for lane in lanes:
             m.d.comb += [
                 lane.advance.eq(walk.advance),
                 *[lane.select[name].eq(command[name]) for name in ("modifier", "factor", "addend", "subtract")],
-                lane.combine.eq(combine),
+                lane.combine.larger.eq(larger),
+                lane.combine.accumulate.eq(accumulate),
+                lane.combine.first.eq(first),
+                lane.combine.fold.eq(walk.waiting & walk.reduces & walk.count.any()),
                 lane.function.eq(function[2]),
             ]
 
@@ -160,7 +160,7 @@ class VectorUnit(wiring.Component):
             Value.cast(factor_rounder.single).eq(scalars[command.factor_scalar]),
         ]
         for index, lane in enumerate(lanes):
-            beyond = walk.last & command.active.any() & (index >= command.active)
+            beyond = walk.last & command.active.any() & (command.active <= index) if index else Const(0)
             m.d.comb += [
                 lane.operands.left.eq(Mux(command.left_is_scalar, left_rounder.half, self.left.payload[index])),
                 lane.operands.right.eq(self.right.payload[index]),

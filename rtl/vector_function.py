@@ -105,13 +105,13 @@ class FunctionEvaluator(wiring.Component):
 
     def _power(self, m: Module) -> Value:
         """The value times log2(e), with `STEP_BITS` more fraction bits than choose a segment."""
-        shifted = Signal(ARGUMENT_BITS + LIMIT_EXPONENT)
-        distance = Signal(5)
-        # from 24 on nothing is left
-        nearest = BIAS + 23 - ARGUMENT_BITS
+        bits = ARGUMENT_BITS + LIMIT_EXPONENT
+        shifted = Signal(bits)
+        distance = Signal(range(bits + 1))
+        largest = BIAS + LIMIT_EXPONENT - 1
         m.d.comb += [
-            distance.eq(Mux(self.value.exponent < nearest - 24, 24, (nearest - self.value.exponent)[:5])),
-            shifted.eq(significand(self.value) >> distance),
+            distance.eq(Mux(self.value.exponent < largest - bits, bits, (largest - self.value.exponent)[:5])),
+            shifted.eq(significand(self.value)[-bits:] >> distance),
         ]
         magnitude = (shifted * log2_e())[ARGUMENT_BITS + LOG2_E_BITS - _POWER_BITS :]
         power = Signal(signed(_POWER_BITS + LIMIT_EXPONENT + 2))
@@ -133,14 +133,9 @@ class FunctionEvaluator(wiring.Component):
                     m.d.comb += [start.eq(start_read), slope.eq(slope_read)]
         value = Signal(TABLE_BITS + 1)
         m.d.comb += value.eq(Mux(limited, 1 << TABLE_BITS, start + ((slope * step) >> STEP_BITS)))
-        result: Any = Signal(FP32)
         top = value[-1]
-        m.d.comb += [
-            result.sign.eq(sign),
-            result.exponent.eq(exponent + BIAS - ~top),
-            result.fraction.eq(Mux(top, value[:-1], value[:-1] << 1)[:TABLE_BITS] << 23 - TABLE_BITS),
-        ]
-        return result
+        fraction = Mux(top, value[:-1], value[:-1] << 1)[:TABLE_BITS]
+        return Cat(Const(0, 23 - TABLE_BITS), fraction, (exponent + BIAS - ~top)[:8], sign)
 
 
 def _read(values: list[int], index: Value) -> Value:

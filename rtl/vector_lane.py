@@ -124,15 +124,17 @@ class VectorLane(wiring.Component):
         """The first stage: operands chosen, product and addend."""
         m.submodules.multiplier = multiplier = HalfMultiplier()
         operands, select = self.operands, self.select
-        left: Any = Signal(FP16)
         factor: Any = Signal(FP16)
         addend: Any = Signal(FP32)
-        m.d.comb += left.eq(operands.left)
-        with m.Switch(select.modifier):
-            with m.Case(Modifier.NEGATIVE_MAGNITUDE):
-                m.d.comb += left.sign.eq(1)
-            with m.Case(Modifier.NEGATIVE_PART), m.If(~operands.left.sign):
-                m.d.comb += left.eq(0)
+        negative = operands.left.sign
+        cleared = (select.modifier == Modifier.NEGATIVE_PART) & ~negative
+        sign, magnitude = Signal(), Signal(15)
+        left = Cat(magnitude, sign)
+        m.d.comb += [
+            sign.eq(negative | (select.modifier == Modifier.NEGATIVE_MAGNITUDE)),
+            magnitude.eq(Mux(cleared, 0, Cat(operands.left.fraction, operands.left.exponent))),
+            multiplier.left.eq(left),
+        ]
         with m.Switch(select.factor):
             with m.Case(Factor.ONE):
                 m.d.comb += factor.eq(ONE)
@@ -147,7 +149,7 @@ class VectorLane(wiring.Component):
                 m.d.comb += addend.eq(_to_single(m, operands.right))
             with m.Case(Addend.SCALAR):
                 m.d.comb += addend.eq(operands.addend_scalar)
-        m.d.comb += [multiplier.left.eq(left), multiplier.right.eq(factor)]
+        m.d.comb += multiplier.right.eq(factor)
         negated = Cat(addend.fraction, addend.exponent, addend.sign ^ select.subtract)
         return Value.cast(multiplier.product), negated
 

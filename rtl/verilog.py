@@ -11,6 +11,7 @@ from amaranth.lib import wiring
 
 from ..formats import InputError
 from .accelerator import Accelerator
+from .alignment import FieldExtractor, MantissaAligner, MaximumExponent
 from .apu import AndaUnit
 from .baselines import BASELINE_DESIGNS
 from .bpc import BitPlaneCompressor, BpcLane
@@ -20,6 +21,9 @@ from .floating import HalfMultiplier, IntToHalf, SingleAdder, SingleToHalf
 from .library import to_rtlil
 from .mxu import MatrixUnit
 from .pe import AndaPE
+from .vector import VectorUnit
+from .vector_function import FunctionEvaluator
+from .vector_lane import VectorLane
 
 _DESIGNS: Mapping[str, Callable[..., wiring.Component]] = MappingProxyType(
     {
@@ -29,12 +33,18 @@ _DESIGNS: Mapping[str, Callable[..., wiring.Component]] = MappingProxyType(
         "anda-unit": AndaUnit,
         "bpc-lane": BpcLane,
         "compressor": BitPlaneCompressor,
+        "field-extractor": FieldExtractor,
         "half-multiplier": HalfMultiplier,
         "int-to-half": IntToHalf,
+        "mantissa-aligner": MantissaAligner,
         "matrix-engine": MatrixEngine,
         "matrix-unit": MatrixUnit,
+        "maximum-exponent": MaximumExponent,
         "single-adder": SingleAdder,
         "single-to-half": SingleToHalf,
+        "vector-function": FunctionEvaluator,
+        "vector-lane": VectorLane,
+        "vector-unit": VectorUnit,
     }
 )
 

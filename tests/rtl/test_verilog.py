@@ -34,7 +34,14 @@ SMALL = {
     },
     "compressor": {"rows": 3},
 }
-COMBINATIONAL = ("half-multiplier", "int-to-half", "single-adder", "single-to-half")
+COMBINATIONAL = (
+    "field-extractor",
+    "maximum-exponent",
+    "half-multiplier",
+    "int-to-half",
+    "single-adder",
+    "single-to-half",
+)
 
 
 def small(name: str) -> dict[str, int]:
