@@ -10,7 +10,7 @@ from .train import note_limits
 
 
 def study(
-    name: Annotated[str, typer.Argument(help="fig5, fig6, fig7 or table2.")],
+    name: Annotated[str, typer.Argument(help="fig5, fig6, fig7, table2 or arithmetic.")],
     model: Annotated[
         list[str] | None, typer.Option("--model", help="A model or a checkpoint folder; may be given several times.")
     ] = None,
@@ -21,7 +21,8 @@ def study(
     plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="A new figure, PNG or SVG.")] = None,
     json: JsonOption = None,
 ) -> None:
-    """Measure what group sizes (fig5), mantissa bits (fig6), single modules (fig7) or formats (table2) cost in perplexity."""
+    """Measure what group sizes (fig5), mantissa bits (fig6), single modules (fig7), formats (table2) or
+    the circuit's sums (arithmetic) cost in perplexity."""
     from ...formats import InputError
     from ...workloads import cache_dir
     from ..study import run_study, study_figure

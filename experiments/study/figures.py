@@ -74,6 +74,14 @@ def _table2(frame: pd.DataFrame) -> Figure:
     return _finish(figure, None)
 
 
+def _arithmetic(frame: pd.DataFrame) -> Figure:
+    figure = _figure(frame["model"].nunique())
+    for axes, part in _panels(figure, frame):
+        for style, (sums, points) in zip(STYLES, part.groupby("sums", sort=False), strict=False):
+            _line(axes, points, style, f"{sums} sums")
+    return _finish(figure, "mantissa bits of all modules")
+
+
 def _method_label(row: Mapping[Hashable, Any]) -> str:
     precision = row["precision"]
     bits = precision if isinstance(precision, str) else ""
@@ -127,4 +135,5 @@ _FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "fig6": _fig6,
     "fig7": _fig7,
     "table2": _table2,
+    "arithmetic": _arithmetic,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from ...formats import InputError
 from ...formats.activation_format import activation_format
@@ -29,6 +29,7 @@ from ...workloads import (
 from ...workloads.perplexity import DescribedHook
 from ..precision_study import study_precision
 from ..progress import Advance, stage
+from ..search_space import Numerics, Partial
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,6 +40,7 @@ GROUP_SIZES = (8, 16, 32, 64, 128)
 GROUP_MANTISSA_BITS = range(4, 10)
 MODEL_MANTISSA_BITS = range(4, 14)
 MODULE_MANTISSA_BITS = range(4, 9)
+ARITHMETIC_MANTISSA_BITS = (5, 7, 9)
 TOLERANCES = {"Anda 0.1 %": 0.001, "Anda 1 %": 0.01}
 FORMATS = {"FIGNA": ("figna", {"mantissa_bits": 13}, 13), "VS-Quant": ("vs-quant", {}, 4)}
 """Name and parameters in the registry, and the bits of what is multiplied."""
@@ -87,7 +89,8 @@ def run_study(
 
     Columns: ``model``, what the study varies (``group_size``, ``module``, ``mantissa_bits`` or ``method`` and
     ``precision``), ``loss_percent``, ``standard_error_percent``, ``perplexity``, ``tokens``; of ``table2`` also
-    ``bops_saving`` (16 over the mean mantissa bits) and ``decision``: whether the loss is within the tolerance.
+    ``bops_saving`` (16 over the mean mantissa bits) and ``decision``: whether the loss is within the tolerance; of
+    ``arithmetic`` also ``difference_percent`` over float sums, paired, and its standard error.
 
     Args:
         name: one of `study_names`.
@@ -121,7 +124,7 @@ class _Model:
         self.name = self.decoder.shape.name
         self._evaluator = evaluator(self.decoder, settings.backend)
         self.heldout = self.blocks("heldout")
-        self._reference = self._nll(Fp16Activations())
+        self._reference = self.nll(Fp16Activations())
 
     def blocks(self, split: str) -> TextBlocks:
         settings = self.settings
@@ -129,7 +132,7 @@ class _Model:
 
     def row(self, hook: DescribedHook, **varied: Any) -> Row:
         """The loss of some activations beside what was varied."""
-        return self.loss_row(paired_loss(self._nll(hook), self._reference), **varied)
+        return self.loss_row(paired_loss(self.nll(hook), self._reference), **varied)
 
     def loss_row(self, loss: PairedLoss, **varied: Any) -> Row:
         return {
@@ -161,7 +164,7 @@ class _Model:
             return None
         return study.best.precision, study.best.bops_saving, study.heldout.loss, study.heldout.decision
 
-    def _nll(self, hook: DescribedHook) -> NDArray[np.float64]:
+    def nll(self, hook: DescribedHook) -> NDArray[np.float64]:
         return evaluate(
             self._evaluator, self.heldout, hook, self.settings.cache_dir, progress=lambda *_: self._advance(1)
         )
@@ -187,6 +190,19 @@ def _fig7(model: _Model) -> Iterator[Row]:
             yield model.row(hook, module=module, mantissa_bits=bits)
 
 
+def _arithmetic(model: _Model) -> Iterator[Row]:
+    for bits in ARITHMETIC_MANTISSA_BITS:
+        precision = Precision.uniform(bits)
+        fast = model.nll(AndaActivations(precision))
+        for sums in get_args(Partial):
+            hook = Numerics(partial=sums).activations(precision)
+            change = paired_loss(model.nll(hook), fast)
+            yield model.row(hook, sums=sums, mantissa_bits=bits) | {
+                "difference_percent": 100 * change.loss,
+                "difference_standard_error_percent": 100 * change.standard_error,
+            }
+
+
 def _table2(model: _Model) -> Iterator[Row]:
     def varied(method: str, saving: float, precision: Precision | None = None, decision: str | None = None) -> Row:
         text = None if precision is None else str(precision)
@@ -209,5 +225,6 @@ _STUDIES: dict[str, tuple[Callable[[_Model], Iterator[Row]], int]] = {
     "fig6": (_fig6, 1 + len(MODEL_MANTISSA_BITS)),
     "fig7": (_fig7, 1 + len(MODULES) * len(MODULE_MANTISSA_BITS)),
     "table2": (_table2, 2 + len(FORMATS)),
+    "arithmetic": (_arithmetic, 1 + len(ARITHMETIC_MANTISSA_BITS) * (1 + 2 * len(get_args(Partial)))),
 }
 """Each study with its evaluations of all blocks, the reference included; searches are not counted."""

@@ -15,6 +15,7 @@ from anda_codesign.formats import InputError
 from anda_codesign.formats.activation_format import activation_format
 from anda_codesign.workloads import (
     AndaActivations,
+    AndaArithmetic,
     FormatActivations,
     Fp16Activations,
     Precision,
@@ -36,7 +37,7 @@ LOSS_COLUMNS = ["loss_percent", "standard_error_percent", "perplexity", "tokens"
 def random_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ANDA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(study_measure, "GROUP_SIZES", (16, 64))
-    for name in ("GROUP_MANTISSA_BITS", "MODEL_MANTISSA_BITS", "MODULE_MANTISSA_BITS"):
+    for name in ("ARITHMETIC_MANTISSA_BITS", "GROUP_MANTISSA_BITS", "MODEL_MANTISSA_BITS", "MODULE_MANTISSA_BITS"):
         monkeypatch.setattr(study_measure, name, (4, 5))
     monkeypatch.setattr(study_measure, "load_decoder", MODELS.__getitem__)
     monkeypatch.setattr(
@@ -92,6 +93,18 @@ def test_formats():
     assert anda["decision"] in ("within", "beyond", "undecided")
 
 
+def test_arithmetic():
+    frame = run_study("arithmetic", ["llama"], blocks=4)
+    precision, tokens = Precision.uniform(5), TOKENS["heldout"]
+    fast, faithful = (
+        MODELS["llama"].nll(tokens, hook) for hook in (AndaActivations(precision), AndaArithmetic(precision))
+    )
+    row = frame[(frame["sums"] == "fp16") & (frame["mantissa_bits"] == 5)].iloc[0]
+    assert row["loss_percent"] == expected(AndaArithmetic(precision))
+    assert row["difference_percent"] == 100 * paired_loss(faithful, fast).loss
+    assert (frame.loc[frame["sums"] == "float", "difference_percent"] == 0).all()
+
+
 def test_weights_before_rounding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """A folder that holds floats; here, the model as another random one gives it."""
     original = synthetic_decoder(seed=1)
@@ -102,7 +115,7 @@ def test_weights_before_rounding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert frame.loc["FP16 weights", "loss_percent"] == 100 * paired_loss(*nll).loss
 
 
-@pytest.mark.parametrize("name", ["fig5", "fig6", "fig7", "table2"])
+@pytest.mark.parametrize("name", ["fig5", "fig6", "fig7", "table2", "arithmetic"])
 def test_commands(name: str, anda: Callable[..., Any], tmp_path: Path):
     arguments = ["study", name, "--model", "llama", "--model", "opt", "--blocks", 2, "--tokens", 12]
     answer = anda(*arguments, "--json", "-", "--plot", tmp_path / "a.png")
@@ -120,16 +133,19 @@ def test_commands(name: str, anda: Callable[..., Any], tmp_path: Path):
 
 
 def test_bad_input(refused: Callable[..., str], tmp_path: Path):
-    assert refused("study", "fig8") == "study: 'fig8' is unknown; use fig5, fig6, fig7, table2"
+    assert refused("study", "fig8") == "study: 'fig8' is unknown; use fig5, fig6, fig7, table2, arithmetic"
     assert refused("study", "fig6", "--blocks", 1) == "blocks: 1 gives no standard error; use 2 or more"
     plot = tmp_path / "a.gif"
     message = f"plot: {plot} is neither PNG nor SVG; name a file that ends in .png or .svg"
     assert refused("study", "fig6", "--plot", plot) == message
     for call, message in (
         (lambda: run_study("fig6", []), "models: there are none; name at least one"),
-        (lambda: study_figure("fig8", pd.DataFrame()), "study: 'fig8' is unknown; use fig5, fig6, fig7, table2"),
+        (
+            lambda: study_figure("fig8", pd.DataFrame()),
+            "study: 'fig8' is unknown; use fig5, fig6, fig7, table2, arithmetic",
+        ),
         (lambda: study_figure("fig6", pd.DataFrame()), "frame: is empty; run the study first"),
     ):
         with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
             call()
-    assert study_names() == ["fig5", "fig6", "fig7", "table2"]
+    assert study_names() == ["fig5", "fig6", "fig7", "table2", "arithmetic"]
