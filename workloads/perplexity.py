@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -98,6 +97,9 @@ def evaluate(
         cache_dir: folder that keeps every finished block by the hash of model, tokens, format and program; a later
             call takes them from there. None keeps nothing.
         progress: called with the number of finished blocks and of all blocks.
+
+    Raises:
+        InputError: the folder cannot be written.
     """
     nll: list[NDArray[np.float64]] = []
     for tokens in blocks.tokens:
@@ -138,7 +140,17 @@ def _read(path: Path, length: int) -> NDArray[np.float64] | None:
 
 def _write(path: Path, values: NDArray[np.float64]) -> None:
     """Save under the final name in one step, so that a killed run leaves no half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-        np.save(file, values)
-    os.replace(file.name, path)  # noqa: PTH105
+    part: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+            part = Path(file.name)
+            np.save(file, values)
+        part.replace(path)
+    except OSError as error:
+        if part:
+            part.unlink(missing_ok=True)
+        raise InputError(
+            f"cache: {path.parent} cannot be written ({error.strerror or error}); free space and run again, "
+            "finished blocks are kept"
+        ) from None

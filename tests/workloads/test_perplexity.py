@@ -1,4 +1,6 @@
+import errno
 import math
+import os
 import re
 from pathlib import Path
 
@@ -157,3 +159,33 @@ def test_progress(tmp_path: Path):
     seen: list[tuple[int, int]] = []
     evaluate(DECODER, BLOCKS, Fp16Activations(), progress=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_full_disk_keeps_the_finished_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    save, saved = np.save, 0
+
+    def save_two(file: object, values: np.ndarray) -> None:
+        nonlocal saved
+        if saved == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        saved += 1
+        save(file, values)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(np, "save", save_two)
+    message = f"cache: {tmp_path} cannot be written (No space left on device); free space and run again, "
+    with pytest.raises(InputError, match=f"^{re.escape(message)}finished blocks are kept$"):
+        evaluate(DECODER, BLOCKS, Fp16Activations(), tmp_path)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".npy", ".npy"]
+    monkeypatch.setattr(np, "save", save)
+    np.testing.assert_array_equal(
+        evaluate(DECODER, BLOCKS, Fp16Activations(), tmp_path), DECODER.nll(BLOCKS.tokens, Fp16Activations())
+    )
+
+
+def test_a_cache_folder_that_cannot_be_made(tmp_path: Path):
+    (tmp_path / "file").write_text("mine")
+    message = (
+        rf"^cache: {re.escape(str(tmp_path / 'file'))} cannot be written \(File exists\); free space and run again, "
+    )
+    with pytest.raises(InputError, match=message):
+        evaluate(DECODER, BLOCKS, Fp16Activations(), tmp_path / "file")
