@@ -180,3 +180,10 @@ def steps_per_group(lanes: int, group_size: int = 64) -> int:
 def figna_lanes(mantissa_bits: int) -> int:
     """Multiplications per cycle of a FIGNA element at its published rate: a group in M cycles below M = 13, else in 16."""
     return steps_per_group(mantissa_bits if mantissa_bits < 13 else FP16_GROUP_CYCLES)
+
+
+LOOK_UP_CYCLES = 1
+"""Cycles from codes of SqueezeLLM to their weights."""
+
+BILEVEL_CYCLES = 4
+"""Cycles from a group's codes of SpQR to its weights: difference and product of the statistics, then of the weights."""

@@ -10,6 +10,7 @@ from .fp_pe import FpFpPE, FpIntPE
 from .integer_pe import FiglutPE, FignaPE, IfpuPE
 from .scaled_pe import ScaledAndaPE
 from .scaling import GroupAccumulator
+from .weight_decoders import SpQRDecoder, SqueezeLLMDecoder
 
 BASELINE_DESIGNS: Mapping[str, Callable[..., wiring.Component]] = MappingProxyType(
     {
@@ -21,5 +22,7 @@ BASELINE_DESIGNS: Mapping[str, Callable[..., wiring.Component]] = MappingProxyTy
         "fp-int-pe": FpIntPE,
         "group-accumulator": GroupAccumulator,
         "ifpu-pe": IfpuPE,
+        "spqr-decoder": SpQRDecoder,
+        "squeezellm-decoder": SqueezeLLMDecoder,
     }
 )
