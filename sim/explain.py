@@ -8,7 +8,7 @@ from typing import Literal
 from .dram import Tensor
 from .energy import Work
 from .model import ModelResult, ModelRow
-from .result import GemmRun, SimulationResult
+from .result import GemmRun, Level, SimulationResult
 from .search import gemm_work
 from .technology import Component, Technology
 
@@ -51,7 +51,7 @@ def explain(result: SimulationResult | ModelResult) -> list[Explained]:
     tensors = {name: sum(getattr(run.traffic, name) * run.gemm.repeat for run in fp_int.runs) for name in TENSORS}
     tensors["keys, values, queries and outputs"] = sum(row.work.dram_bits for row in others)
     return [
-        *(row for run in fp_int.runs for row in _cycles(run)),
+        *(row for run in fp_int.runs for row in _cycles(run, fp_int.level)),
         *(row for other in others for row in _other_cycles(other)),
         *(row for run in fp_int.runs for row in _traffic(run)),
         *(_other_traffic(other) for other in others if other.work.dram_bits),
@@ -65,7 +65,7 @@ def explain(result: SimulationResult | ModelResult) -> list[Explained]:
 TENSORS: tuple[Tensor, ...] = ("activations", "weights", "results")
 
 
-def _cycles(run: GemmRun) -> Iterator[Explained]:
+def _cycles(run: GemmRun, level: Level) -> Iterator[Explained]:
     problem, repeat = run.problem, run.gemm.repeat
     bound = "groups x cycles per group, formats/latency.py"
     if problem.tile_cycles > problem.reduction_cycles:
@@ -80,7 +80,8 @@ def _cycles(run: GemmRun) -> Iterator[Explained]:
         "cycle/tile",
         f"{problem.groups} groups of {problem.group_cycles:g} cycles: {bound}",
     )
-    what = "filling and draining" if run.report is None else "filling, draining and waiting"
+    what = "filling and draining" if level == "closed" else "filling, draining and waiting"
+    sources = {"closed": "sim/closed.py", "events": "sim/events.py", "instructions": "sim/accelerator.py"}
     yield Explained(
         "cycles",
         run.gemm.module,
@@ -89,7 +90,7 @@ def _cycles(run: GemmRun) -> Iterator[Explained]:
         "GeMM",
         run.cycles - problem.array_cycles,
         "cycle/GeMM",
-        "sim/closed.py" if run.report is None else "sim/events.py",
+        sources[level],
     )
 
 

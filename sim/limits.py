@@ -15,7 +15,9 @@ def not_modelled(result: SimulationResult | ModelResult) -> list[str]:
         limits.append("waiting: loads, work and stores overlap perfectly beyond the first load and the last store")
     else:
         limits.append("overlap between one GeMM and the next")
-    if gemms.level == "closed" or all(run.report and run.report.dram.row_hits is None for run in gemms.runs):
+    if gemms.level == "instructions":
+        limits.append("a memory that pauses: it answers a row of the port a cycle, 16 cycles after it is asked")
+    if all(run.report is None or run.report.dram.row_hits is None for run in gemms.runs):
         limits.append("DRAM rows, banks, refresh and turnaround (memory hbm2 at level events has them)")
     if gemms.process.sram is None:
         limits.append("leakage apart from the published mean powers")

@@ -14,7 +14,8 @@ from .tiling import Tiling
 if TYPE_CHECKING:
     from .events import EventReport
 
-Level = Literal["closed", "events"]
+Level = Literal["closed", "events", "instructions"]
+"""Formulas; processes that wait for each other; the program of Anda's circuit, in its cycles."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,8 @@ def simulate(
         gemms: from `workloads.gemms`, the four modules with INT4 weights.
         architecture: a name, the path of a YAML file, or an object.
         precision: mantissa bits of the modules; used where the architecture's are variable.
-        level: ``"closed"``, formulas that assume perfect overlap, or ``"events"``, processes that wait for each other.
+        level: ``"closed"``, formulas that assume perfect overlap; ``"events"``, processes that wait for each other;
+            ``"instructions"``, the program of Anda's circuit in its cycles, with the circuit's own tiling and memory.
         technology: a name, the path of a YAML file, or an object.
         objective: what the search for each GeMM's tiling minimises.
         tiling: ``"search"`` for each GeMM, ``"model"`` for one token tile of all GeMMs (`tiling.model_tilings`), or the
@@ -131,6 +132,8 @@ def make_setup(
     for field, value, choices in (("level", level, get_args(Level)), ("objective", objective, get_args(Objective))):
         if value not in choices:
             raise InputError(f"{field}: {value!r} is unknown; use {', '.join(choices)}")
+    if level == "instructions" and tiling != "search":
+        raise InputError(f"tiling: level instructions has the circuit's own; leave {tiling!r} out or use level events")
     rows = None
     if memory != "flat":
         if level != "events":
@@ -142,15 +145,22 @@ def make_setup(
 
 
 def _run(gemm: Gemm, shape: Problem, tiling: Tiling, setup: Setup, timeline: Timeline | None) -> GemmRun:
-    moved, report = closed.traffic(shape, tiling), None
-    if setup.level == "events":
+    report = None
+    if setup.level == "instructions":
+        from .instructions import run_instructions
+
+        cycles, tiling = run_instructions(shape)
+        moved = closed.traffic(shape, tiling)
+    elif setup.level == "events":
         from .events import run_events
 
+        moved = closed.traffic(shape, tiling)
         report = run_events(shape, Plan(shape, tiling), setup.dram(moved.tensor_bits), timeline)
         cycles = report.cycles
         if timeline is not None:
             timeline.finish(f"{gemm.module} {gemm.tokens}x{gemm.in_channels}x{gemm.out_channels}", cycles)
     else:
+        moved = closed.traffic(shape, tiling)
         cycles = closed.cycles(shape, moved.dram_bits, setup.costs.dram_bits_per_cycle)
     used = setup.costs.energy(gemm_work(shape, moved), cycles)
     return GemmRun(gemm, shape, tiling, cycles, moved, used, report)

@@ -27,7 +27,9 @@ TokensOption = Annotated[int, typer.Option("--tokens", help="Tokens to process."
 ContextOption = Annotated[int, typer.Option("--context", help="Tokens that are cached already.")]
 BatchOption = Annotated[int, typer.Option("--batch", help="Sequences that run together.")]
 PhaseOption = Annotated[str, typer.Option("--phase", help="prefill (one pass) or decode (a step a token).")]
-LevelOption = Annotated[str, typer.Option("--level", help="closed (formulas) or events (SimPy processes).")]
+LevelOption = Annotated[
+    str, typer.Option("--level", help="closed (formulas), events (SimPy processes) or instructions.")
+]
 TechnologyOption = Annotated[str, typer.Option("--technology", help="Constants: a name or a YAML file.")]
 ObjectiveOption = Annotated[str, typer.Option("--objective", help="What tiling minimises: energy, latency or edp.")]
 TilingOption = Annotated[str, typer.Option("--tiling", help="search, model, or a tiling such as activations:32.")]

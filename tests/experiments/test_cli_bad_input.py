@@ -58,7 +58,7 @@ def trace_file(trace: Trace, tmp_path: Path) -> Path:
         ("--gemm 1x2x3", "model: give either --model NAME or --gemm TxKxN"),
         ("--tokens 0", "tokens: 0 is too few; use 1 or more"),
         ("--phase train", "phase: 'train' is unknown; use prefill or decode"),
-        ("--level rtl", "level: 'rtl' is unknown; use closed, events"),
+        ("--level rtl", "level: 'rtl' is unknown; use closed, events, instructions"),
         ("--objective speed", "objective: 'speed' is unknown; use energy, latency, edp"),
         ("--tiling all", "tiling: 'all' is unknown; write activations:TOKENS, weights:CHANNELS or nothing"),
         (

@@ -1,0 +1,131 @@
+"""The simulator's level `instructions` against the accelerator's circuit, and against the other levels."""
+
+import math
+
+import numpy as np
+import pytest
+from anda_codesign.formats import AndaFormat, InputError, Int4Weights
+from anda_codesign.formats.accelerator import compile_gemms
+from anda_codesign.rtl import run_schedule
+from anda_codesign.sim import Architecture, load_architecture, load_technology, simulate
+from anda_codesign.sim.architecture import Array, Buffer
+from anda_codesign.sim.instructions import MEMORY_LATENCY_CYCLES, accelerator_machine
+from anda_codesign.sim.tiling import tilings
+from anda_codesign.workloads import Gemm, Precision
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+
+def small(rows: int, columns: int, lanes: int, kib: int = 1) -> Architecture:
+    """Anda with a small array, and buffers as wide as its circuit has them."""
+    anda = load_architecture("anda")
+    element = anda.processing_element.model_copy(update={"lanes": lanes})
+    port = max(rows * lanes, columns * lanes, 16 * lanes)
+    weights = anda.weights.model_copy(update={"group_size": lanes})
+    return anda.model_copy(
+        update={
+            "array": Array(rows=rows, columns=columns),
+            "processing_element": element,
+            "activation_buffer": Buffer(capacity=f"{kib} KiB", port=f"{port} bit"),
+            "weight_buffer": Buffer(capacity=f"{kib} KiB", port=f"{columns * lanes} bit"),
+            "weights": weights,
+        }
+    )
+
+
+def circuit_cycles(machine: Architecture, gemm: Gemm, mantissa_bits: int, result_bits: int | None) -> int:
+    draw, lanes = np.random.default_rng(7), machine.group_size
+    x = draw.normal(size=(gemm.tokens, gemm.in_channels)).astype(np.float16)
+    w = draw.normal(size=(gemm.in_channels, gemm.out_channels)).astype(np.float32)
+    tensor = AndaFormat(mantissa_bits, lanes).encode(x)
+    plan, memory = compile_gemms(
+        accelerator_machine(machine), tensor, [Int4Weights.quantize(w, group_size=lanes)], mantissa_bits=[],
+        result_mantissa_bits=result_bits,
+    )  # fmt: skip
+    return run_schedule(plan, memory, latency_cycles=MEMORY_LATENCY_CYCLES).cycles
+
+
+@settings(max_examples=5, deadline=None, phases=[Phase.generate])
+@given(
+    st.sampled_from([(2, 2, 8), (1, 2, 8), (3, 4, 8), (2, 1, 8)]),
+    st.integers(1, 9),
+    st.integers(1, 40),
+    st.integers(1, 20),
+    st.integers(1, 16),
+    st.integers(1, 16),
+    st.sampled_from(["qkv", "u"]),
+)
+def test_equal_to_the_circuit_cycle_for_cycle(
+    array: tuple[int, int, int], tokens: int, channels: int, outputs: int, m: int, m_out: int, module: str
+):
+    """Loads, array, compressor and stores of a whole program; results of ``qkv`` stay FP16."""
+    machine, gemm = small(*array), Gemm(module, tokens, channels, outputs)
+    precision = Precision(m, 1, m, m_out)
+    result = simulate([gemm], machine, precision, "instructions")
+    assert result.cycles == circuit_cycles(machine, gemm, m, None if module == "qkv" else m_out)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(["qkv", "u"]),
+    st.integers(1, 300),
+    st.integers(1, 1500),
+    st.integers(1, 500),
+    st.integers(1, 16),
+)
+def test_never_below_the_closed_form(module: str, tokens: int, channels: int, outputs: int, m: int):
+    """The circuit does not begin before its loads are done, and stores only whole strips."""
+    gemm = Gemm(module, tokens, channels, outputs)
+    infinite = load_technology().with_bandwidth(math.inf)
+    instructions = simulate([gemm], "anda", Precision.uniform(m), "instructions")
+    assert instructions.level == "instructions"
+    assert instructions.cycles > simulate([gemm], "anda", Precision.uniform(m), technology=infinite).cycles
+
+
+@pytest.mark.parametrize(
+    ("gemm", "more"), [((256, 1024, 1024), 0.04), ((512, 2048, 1024), 0.03), ((1, 4096, 2048), 0.02)]
+)
+def test_levels_agree_on_large_gemms(gemm: tuple[int, int, int], more: float):
+    """The circuit loads a chunk of tokens before it works on it; what else it takes is hidden."""
+    closed, events, instructions = (
+        simulate([Gemm("o", *gemm)], "anda", Precision.uniform(8), level)  # type: ignore[arg-type]
+        for level in ("closed", "events", "instructions")
+    )
+    assert closed.cycles <= events.cycles < instructions.cycles < (1 + more) * events.cycles
+
+
+def test_the_circuit_fills_the_buffer_once():
+    """4096 channels at M = 8: what the tiling keeps twice, to load the next tile meanwhile, the schedule keeps once."""
+    gemm = Gemm("o", 2048, 4096, 64)
+    run = simulate([gemm], "anda", Precision.uniform(8), "instructions").runs[0]
+    (candidate,) = [tiling for tiling in tilings(run.problem) if tiling.resident == "activations"]
+    assert (candidate.tokens, candidate.copies) == (112, 2)
+    assert run.tiling.tokens == 224
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"architecture": "figna"}, "level: instructions is the circuit of Anda; use closed or events with figna"),
+        ({"weights": "spqr-3"}, "level: instructions knows INT4 weights; use closed or events with spqr-3"),
+        (
+            {"tiling": "nothing"},
+            "tiling: level instructions has the circuit's own; leave 'nothing' out or use level events",
+        ),
+        ({"memory": "hbm2"}, "memory: 'hbm2' needs level events; use flat with level instructions"),
+    ],
+)
+def test_bad_input(arguments: dict[str, str], expected: str):
+    given = {"architecture": "anda", "precision": Precision.uniform(7), "level": "instructions", **arguments}
+    with pytest.raises(InputError) as caught:
+        simulate([Gemm("u", 16, 64, 64)], **given)  # type: ignore[arg-type]
+    assert str(caught.value) == expected
+
+
+def test_another_port_of_the_weights():
+    machine = load_architecture("anda").model_copy(update={"weight_buffer": Buffer(capacity="1 MiB", port="512 bit")})
+    with pytest.raises(InputError) as caught:
+        simulate([Gemm("u", 16, 64, 64)], machine, Precision.uniform(7), "instructions")
+    assert str(caught.value) == (
+        "weight_buffer.port: the circuit's is 1024 bit for 16 columns of 64 lanes; use that, or another level"
+    )
