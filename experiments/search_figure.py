@@ -31,9 +31,12 @@ def search_figure(study: PrecisionStudy) -> Figure:
     losses.errorbar(numbers, percent, yerr=errors, color="#000000", marker="o", capsize=3, linewidth=1)
     losses.axhline(100 * study.tolerance, color="#767676", linestyle="--")
     losses.set_yscale("symlog", linthresh=1)
+    losses.yaxis.set_major_formatter("{x:g}")
     losses.set_ylabel("perplexity loss (%)")
     savings.bar(numbers, [record["bops_saving"] for record in records], color=colors)
     savings.set_ylabel("BOPs saving")
-    savings.set_xticks(numbers, [record["precision"] for record in records], rotation=60, fontsize="small")
+    several = len({step.numerics for step in study.history}) > 1
+    labels = [f"{step.precision}\n{step.numerics}" if several else str(step.precision) for step in study.history]
+    savings.set_xticks(numbers, labels, rotation=60, fontsize="small")
     savings.set_xlabel("mantissa bits of qkv, o, u, d in the order of visits; a new best in colour")
     return figure
