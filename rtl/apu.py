@@ -8,7 +8,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .floating import FP32, HalfMultiplier, IntToHalf, SingleAdder, SingleToHalf
-from .interfaces import FP16, MAX_LANES, MAX_MANTISSA_BITS, PARTIAL_EXPONENT, check_range
+from .interfaces import FP16, MAX_LANES, MAX_MANTISSA_BITS, PARTIAL_EXPONENT, SKIPPED_BITS, check_range
 from .library import place
 from .pe import DotProduct
 
@@ -21,6 +21,7 @@ UNIT_STROBES = data.StructLayout(
         "step": 1,
         "first": 1,
         "add_half": 1,
+        "skipped": SKIPPED_BITS,
         "convert": 1,
         "multiply": 1,
         "affine": 1,
@@ -33,7 +34,7 @@ UNIT_STROBES = data.StructLayout(
 
 Members
 -------
-load, step, first, add_half
+load, step, first, add_half, skipped
     As of `DotProduct`.
 convert
     Take the dot product as a half.
@@ -55,7 +56,7 @@ class AndaUnit(wiring.Component):
 
     Parameters
     ----------
-    lanes, weight_bits, max_mantissa_bits, midpoint
+    lanes, weight_bits, max_mantissa_bits, midpoint, skipping
         As of `AndaPE`.
 
     Members
@@ -91,8 +92,10 @@ class AndaUnit(wiring.Component):
         weight_bits: int = 4,
         max_mantissa_bits: int = MAX_MANTISSA_BITS,
         midpoint: bool = False,
+        skipping: bool = False,
     ) -> None:
         self.midpoint = bool(midpoint)
+        self.skipping = bool(skipping)
         self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
         self.weight_bits = check_range("weight_bits", weight_bits, 2, 8)
         self.max_mantissa_bits = check_range("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
@@ -118,6 +121,7 @@ class AndaUnit(wiring.Component):
             weight_bits=self.weight_bits,
             max_mantissa_bits=self.max_mantissa_bits,
             midpoint=self.midpoint,
+            skipping=self.skipping,
         )
         bits = len(dot_product.partial_sum)
         m.submodules.to_half = to_half = IntToHalf(bits=bits)
@@ -133,6 +137,7 @@ class AndaUnit(wiring.Component):
             dot_product.step.eq(strobes.step),
             dot_product.first.eq(strobes.first),
             dot_product.add_half.eq(strobes.add_half),
+            dot_product.skipped.eq(strobes.skipped),
             dot_product.plane.eq(self.plane),
             dot_product.weights.eq(self.weights),
             to_half.value.eq(dot_product.partial_sum),
@@ -179,7 +184,8 @@ class ActivationSum(wiring.Component):
     total: Any
     saturated: Signal
 
-    def __init__(self, *, lanes: int, max_mantissa_bits: int, midpoint: bool = False) -> None:
+    def __init__(self, *, lanes: int, max_mantissa_bits: int, midpoint: bool = False, skipping: bool = False) -> None:
+        self.skipping = skipping
         self.lanes = lanes
         self.midpoint = midpoint
         self.max_mantissa_bits = max_mantissa_bits
@@ -201,6 +207,7 @@ class ActivationSum(wiring.Component):
             weight_bits=_ONE_BITS,
             max_mantissa_bits=self.max_mantissa_bits,
             midpoint=self.midpoint,
+            skipping=self.skipping,
         )
         m.submodules.to_half = to_half = IntToHalf(bits=len(dot_product.partial_sum))
         m.d.comb += [
@@ -208,6 +215,7 @@ class ActivationSum(wiring.Component):
             dot_product.step.eq(self.strobes.step),
             dot_product.first.eq(self.strobes.first),
             dot_product.add_half.eq(self.strobes.add_half),
+            dot_product.skipped.eq(self.strobes.skipped),
             dot_product.plane.eq(self.plane),
             *[weight.eq(1) for weight in dot_product.weights],
             to_half.value.eq(dot_product.partial_sum),
@@ -244,7 +252,14 @@ class UnitColumn(wiring.Component):
     result_saturated: Signal
 
     def __init__(
-        self, *, rows: int, lanes: int, weight_bits: int, max_mantissa_bits: int, midpoint: bool = False
+        self,
+        *,
+        rows: int,
+        lanes: int,
+        weight_bits: int,
+        max_mantissa_bits: int,
+        midpoint: bool = False,
+        skipping: bool = False,
     ) -> None:
         self.rows = rows
         self.unit_parameters: dict[str, int] = {
@@ -252,6 +267,7 @@ class UnitColumn(wiring.Component):
             "weight_bits": weight_bits,
             "max_mantissa_bits": max_mantissa_bits,
             "midpoint": midpoint,
+            "skipping": skipping,
         }
         super().__init__(
             {

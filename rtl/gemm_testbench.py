@@ -50,23 +50,23 @@ def run_matrix_unit(
     """Run a GeMM on a `MatrixUnit`, tile by tile: blocks of `rows` tokens, of each all blocks of `columns` outputs.
 
     Activations ``[tokens, channels]``, weights ``[channels, out]``; a segment is ``min(group sizes)`` channels, and the
-    circuit has as many lanes. `pauses` may name ``planes``, ``weights``, ``factors`` and ``outputs``.
+    circuit has as many lanes. `pauses` may name ``planes``, ``weights``, ``factors`` and ``outputs``. Planes are skipped if
+    the activations' format has masks, for `rows` tokens.
     """
     check_operands(activations, weights, "fp16")
     tokens, lanes = activations.shape[0], min(activations.format.group_size, weights.group_size)
     outputs = weights.codes.shape[1]
     affine = weights.offsets is not None
     midpoint = activations.format.reconstruct == "midpoint"
-    unit = MatrixUnit(rows=rows, columns=columns, lanes=lanes, affine=affine, midpoint=midpoint)
+    skipping = activations.format.mask_rows > 0
+    unit = MatrixUnit(rows=rows, columns=columns, lanes=lanes, affine=affine, midpoint=midpoint, skipping=skipping)
     blocks, tiles = -(-tokens // rows), -(-outputs // columns)
 
-    rows_of_planes = plane_rows_stream(activations, rows, lanes)
-    block = len(rows_of_planes) // blocks
-    planes = [
-        word for start in range(0, len(rows_of_planes), block) for word in rows_of_planes[start : start + block] * tiles
+    of_blocks = [
+        plane_rows_stream(activations.take(slice(start, start + rows)), rows, lanes) for start in range(0, tokens, rows)
     ]
     inputs = {
-        "planes": planes,
+        "planes": [word for planes in of_blocks for word in planes * tiles],
         "weights": weight_stream(weights, columns, lanes, unit.weight_bits) * blocks,
         "factors": factor_stream(weights, columns, lanes) * blocks,
     }

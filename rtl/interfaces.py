@@ -6,7 +6,7 @@ both high. A producer that has raised `valid` holds it and the payload until the
 
 from typing import Any, Protocol
 
-from amaranth.hdl import Value, signed, unsigned
+from amaranth.hdl import Shape, Value, signed, unsigned
 from amaranth.lib import data
 
 from ..formats import InputError
@@ -14,6 +14,9 @@ from ..formats import InputError
 MAX_LANES = 128
 MAX_MANTISSA_BITS = 16
 EXPONENT_BITS = 5
+
+SKIPPED_BITS = 4
+"""Bits of the number of zero planes between two that are sent."""
 
 PARTIAL_EXPONENT = signed(6)
 """Shared exponent less M, -15 to 29: a dot product's least significant bit weighs 2**(exponent - 14)."""
@@ -31,8 +34,10 @@ FP16 = data.StructLayout({"fraction": 10, "exponent": EXPONENT_BITS, "sign": 1})
 """A half, as IEEE 754 lays it out: `fraction` in bits 0 to 9, `exponent` in bits 10 to 14, `sign` in bit 15."""
 
 
-def plane_layout(lanes: int) -> data.StructLayout:
+def plane_layout(lanes: int, skipping: bool = False) -> data.StructLayout:
     """One bit-plane of a group. A group is its sign plane, then M mantissa planes, the most significant first.
+
+    With `skipping`, planes without a one need not be sent, except for the first (`formats.plane_mask`).
 
     Members
     -------
@@ -42,11 +47,18 @@ def plane_layout(lanes: int) -> data.StructLayout:
         The group's shared exponent, 1 to 30. Only read with the sign plane.
     last : `unsigned(1)`
         Set with the last mantissa plane of the group, and only then: the stream itself says what M is.
+    skipped : `unsigned(4)`
+        Planes after this mantissa plane that are not sent; with `last`, down to the M-th. Only with `skipping`.
     """
-    return data.StructLayout({"plane": unsigned(lanes), "exponent": unsigned(EXPONENT_BITS), "last": 1})
+    fields = {"plane": unsigned(lanes), "exponent": unsigned(EXPONENT_BITS), "last": unsigned(1)}
+    return data.StructLayout(fields | _skipped(skipping))
 
 
-def plane_rows_layout(rows: int, lanes: int) -> data.StructLayout:
+def _skipped(skipping: bool) -> dict[str, Shape]:
+    return {"skipped": unsigned(SKIPPED_BITS)} if skipping else {}
+
+
+def plane_rows_layout(rows: int, lanes: int, skipping: bool = False) -> data.StructLayout:
     """The same bit-plane of the groups of `rows` tokens: a row of the activation buffer.
 
     Members
@@ -54,15 +66,15 @@ def plane_rows_layout(rows: int, lanes: int) -> data.StructLayout:
     planes : `ArrayLayout(unsigned(lanes), rows)`
     exponents : `ArrayLayout(unsigned(5), rows)`
     last : `unsigned(1)`
-        As of `plane_layout`; all rows share M.
+    skipped : `unsigned(4)`
+        As of `plane_layout`; all rows share M, and a plane is skipped if it has a one in none of them.
     """
-    return data.StructLayout(
-        {
-            "planes": data.ArrayLayout(unsigned(lanes), rows),
-            "exponents": data.ArrayLayout(unsigned(EXPONENT_BITS), rows),
-            "last": 1,
-        }
-    )
+    fields = {
+        "planes": data.ArrayLayout(unsigned(lanes), rows),
+        "exponents": data.ArrayLayout(unsigned(EXPONENT_BITS), rows),
+        "last": unsigned(1),
+    }
+    return data.StructLayout(fields | _skipped(skipping))
 
 
 def partial_sum_bits(lanes: int, weight_bits: int, max_mantissa_bits: int) -> int:

@@ -58,10 +58,12 @@ class MatrixUnit(wiring.Component):
     midpoint : `bool`
         As of `AndaPE`: the outputs are those of ``AndaFormat(reconstruct="midpoint")``. It costs no cycle per group; a
         group's weights and factors are taken, and its tile's outputs valid, `formats.latency.MIDPOINT_CYCLES` later.
+    skipping : `bool`
+        As of `AndaPE`: planes that have a one in no row may be left out, and a group takes as many cycles less.
 
     Members
     -------
-    planes : `In(stream.Signature(plane_rows_layout(rows, lanes)))`
+    planes : `In(stream.Signature(plane_rows_layout(rows, lanes, skipping)))`
         The same plane of every token's group.
     weights : `In(stream.Signature(ArrayLayout(ArrayLayout(signed(weight_bits), lanes), columns)))`
         A group's weights, once per group, held while its planes pass; `weight_bits` is 4, or 5 with `affine`.
@@ -89,8 +91,10 @@ class MatrixUnit(wiring.Component):
         max_mantissa_bits: int = MAX_MANTISSA_BITS,
         affine: bool = False,
         midpoint: bool = False,
+        skipping: bool = False,
     ) -> None:
         self.midpoint = bool(midpoint)
+        self.skipping = bool(skipping)
         self.rows = check_range("rows", rows, 1, 64)
         self.columns = check_range("columns", columns, 1, 64)
         self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
@@ -100,7 +104,7 @@ class MatrixUnit(wiring.Component):
         weights = data.ArrayLayout(data.ArrayLayout(signed(self.weight_bits), lanes), columns)
         super().__init__(
             {
-                "planes": In(stream.Signature(plane_rows_layout(rows, lanes))),
+                "planes": In(stream.Signature(plane_rows_layout(rows, lanes, self.skipping))),
                 "weights": In(stream.Signature(weights)),
                 "factors": In(stream.Signature(factors_layout(columns))),
                 "outputs": Out(stream.Signature(data.ArrayLayout(FP16, rows))),
@@ -161,6 +165,9 @@ class MatrixUnit(wiring.Component):
             m.d.sync += [loaded.eq(~planes.last), strobes.first.eq(0)]
         if self.midpoint:
             m.d.sync += strobes.add_half.eq(last_plane)
+        if self.skipping:
+            with m.If(strobes.load | strobes.step):
+                m.d.sync += strobes.skipped.eq(Mux(loaded, planes.skipped, 0))
         with m.If(group):
             m.d.sync += [first_group.eq(factors.last), sequence.scales.eq(factors.scales)]
             with m.If(factors.last):
@@ -178,14 +185,15 @@ class MatrixUnit(wiring.Component):
         exponents: Any = Signal(data.ArrayLayout(PARTIAL_EXPONENT, self.rows))
         with m.If(strobes.load):
             m.d.sync += [exponents[row].eq(self.planes.payload.exponents[row]) for row in range(self.rows)]
+        passed = 1 + strobes.skipped if self.skipping else 1
         with m.If(strobes.step):
-            m.d.sync += [exponents[row].eq(exponents[row] - 1) for row in range(self.rows)]
+            m.d.sync += [exponents[row].eq(exponents[row] - passed) for row in range(self.rows)]
         if not self.midpoint:
             return exponents
         # the next group's exponents are loaded in the cycle that adds the half units
         halved: Any = Signal.like(exponents)
         with m.If(strobes.add_half):
-            m.d.sync += [halved[row].eq(exponents[row] - 1) for row in range(self.rows)]
+            m.d.sync += [halved[row].eq(exponents[row] - passed) for row in range(self.rows)]
         return halved
 
     def _activation_sums(self, m: Module, strobes: Any, exponents: Any) -> tuple[list[Value], list[Value]]:
@@ -194,7 +202,10 @@ class MatrixUnit(wiring.Component):
         saturated: list[Value] = []
         for row in range(self.rows if self.affine else 0):
             m.submodules[f"sum_{row}"] = unit = ActivationSum(
-                lanes=self.lanes, max_mantissa_bits=self.max_mantissa_bits, midpoint=self.midpoint
+                lanes=self.lanes,
+                max_mantissa_bits=self.max_mantissa_bits,
+                midpoint=self.midpoint,
+                skipping=self.skipping,
             )
             m.d.comb += [
                 unit.strobes.eq(strobes),
@@ -209,12 +220,13 @@ class MatrixUnit(wiring.Component):
         self, m: Module, sequence: "_Sequence", exponents: Any, totals: list[Value], platform: object
     ) -> list[UnitColumn]:
         """The array: planes go along the rows, weights and factors along the columns."""
-        parameters = {
+        parameters: dict[str, Any] = {
             "rows": self.rows,
             "lanes": self.lanes,
             "weight_bits": self.weight_bits,
             "max_mantissa_bits": self.max_mantissa_bits,
             "midpoint": self.midpoint,
+            "skipping": self.skipping,
         }
         columns = [UnitColumn(**parameters) for _ in range(self.columns)]
         key = "_".join(["unit_column", *map(str, parameters.values())])

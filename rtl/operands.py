@@ -3,35 +3,80 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ..formats import AndaTensor, Int4Weights
+from ..formats import AndaTensor, InputError, Int4Weights
 from ..formats.accelerator.layout import segment_exponents, segment_planes, token_blocks
-from .interfaces import EXPONENT_BITS
+from .interfaces import EXPONENT_BITS, SKIPPED_BITS
 from .packing import pack
 
 
 def plane_stream(tensor: AndaTensor, lanes: int) -> list[int]:
-    """Packed payloads of `interfaces.plane_layout(lanes)`: every segment of `tensor`, plane by plane."""
-    return _plane_words(segment_planes(tensor, lanes)[..., None, :], segment_exponents(tensor, lanes)[..., None])
+    """Packed payloads of `interfaces.plane_layout(lanes, skipping)`: every segment of `tensor`, plane by plane.
+
+    Planes are skipped if the tensor's format has masks.
+
+    Raises
+    ------
+    InputError
+        The masks are those of several tokens.
+    """
+    _check_mask(tensor, 1)
+    bits, exponents = segment_planes(tensor, lanes)[..., None, :], segment_exponents(tensor, lanes)[..., None]
+    return _plane_words(bits, exponents, tensor.format.mask_rows > 0)
 
 
 def plane_rows_stream(tensor: AndaTensor, rows: int, lanes: int) -> list[int]:
-    """Packed payloads of `interfaces.plane_rows_layout(rows, lanes)` of a tensor ``[tokens, channels]``.
+    """Packed payloads of `interfaces.plane_rows_layout(rows, lanes, skipping)` of a tensor ``[tokens, channels]``.
 
-    Blocks of `rows` tokens, the last one padded with zeros; of each block the segments; of each segment its planes.
+    Blocks of `rows` tokens, the last one padded with zeros; of each block the segments; of each segment its planes,
+    without those that are skipped if the tensor's format has masks.
+
+    Raises
+    ------
+    InputError
+        The masks are those of another number of tokens.
     """
+    _check_mask(tensor, rows)
     blocks = token_blocks(segment_planes(tensor, lanes), segment_exponents(tensor, lanes), rows)
-    return _plane_words(*blocks)
+    return _plane_words(*blocks, tensor.format.mask_rows > 0)
 
 
-def _plane_words(bits: NDArray[np.uint8], exponents: NDArray[np.uint8]) -> list[int]:
+def plane_masks(tensor: AndaTensor, rows: int, lanes: int) -> NDArray[np.bool_]:
+    """Plane masks of the segments: bool ``[blocks, segments, M - 1]``, of the second plane first."""
+    planes, _ = token_blocks(segment_planes(tensor, lanes), segment_exponents(tensor, lanes), rows)
+    return _sent(planes)[..., 2:]
+
+
+def _check_mask(tensor: AndaTensor, rows: int) -> None:
+    """Raise `InputError` if the tensor's masks are of blocks of another size."""
+    if tensor.format.mask_rows not in (0, rows):
+        raise InputError(
+            f"mask_rows: is {tensor.format.mask_rows}, the circuit takes {rows} tokens at a time; choose that"
+        )
+
+
+def _sent(bits: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which of the planes ``[..., M + 1, rows, lanes]`` are sent: bool ``[..., M + 1]``."""
+    sent: NDArray[np.bool_] = np.asarray(bits.any(axis=(-1, -2)))
+    sent[..., :2] = True
+    return sent
+
+
+def _plane_words(bits: NDArray[np.uint8], exponents: NDArray[np.uint8], skipping: bool) -> list[int]:
     """Payloads of bits ``[..., M + 1, rows, lanes]`` and exponents ``[..., rows]``."""
     *leading, planes, rows, lanes = bits.shape
-    fields = rows * EXPONENT_BITS
-    words = np.zeros((*leading, planes, rows * lanes + fields + 1), np.uint8)
-    words[..., : rows * lanes] = bits.reshape(*leading, planes, -1)
-    words[..., rows * lanes : -1] = (exponents[..., None] >> np.arange(EXPONENT_BITS) & 1).reshape(*leading, 1, fields)
-    words[..., -1, -1] = 1
-    return pack(words.reshape(-1, words.shape[-1]), 1)
+    sent = _sent(bits) if skipping else np.ones((*leading, planes), np.bool_)
+    last, exponents_start = rows * (lanes + EXPONENT_BITS), rows * lanes
+    words = np.zeros((*leading, planes, last + 1 + SKIPPED_BITS * skipping), np.uint8)
+    words[..., :exponents_start] = bits.reshape(*leading, planes, -1)
+    fields = exponents[..., None] >> np.arange(EXPONENT_BITS) & 1
+    words[..., exponents_start:last] = fields.reshape(*leading, 1, -1)
+    following = np.full(leading, planes)  # the next plane that is sent
+    for plane in reversed(range(planes)):
+        words[..., plane, last] = following == planes
+        skipped = following - plane - 1
+        words[..., plane, last + 1 :] = skipped[..., None] >> np.arange(words.shape[-1] - last - 1) & 1
+        following = np.where(sent[..., plane], plane, following)
+    return pack(words[sent], 1)
 
 
 def weight_stream(weights: Int4Weights, columns: int, lanes: int, bits: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,6 +10,7 @@ from ..formats import InputError
 from .interfaces import (
     MAX_LANES,
     MAX_MANTISSA_BITS,
+    SKIPPED_BITS,
     Stream,
     check_range,
     partial_sum_bits,
@@ -32,7 +33,7 @@ class DotProduct(wiring.Component):
 
     Parameters
     ----------
-    lanes, weight_bits, max_mantissa_bits, midpoint, tree, gated, stages
+    lanes, weight_bits, max_mantissa_bits, midpoint, tree, gated, stages, skipping
         As of `AndaPE`.
 
     Members
@@ -43,6 +44,8 @@ class DotProduct(wiring.Component):
         `plane` is a mantissa plane: accumulate it; `first` starts from zero.
     add_half : `In(1)`
         Accumulate, as one more plane, which mantissas were not zero. Only with `midpoint`.
+    skipped : `In(4)`
+        Planes between this one and the one before that were not sent. Only with `skipping`.
     plane : `In(lanes)`
     weights : `In(ArrayLayout(signed(weight_bits), lanes))`
     partial_sum : `Out(signed(partial_sum_bits(...)))`
@@ -53,6 +56,7 @@ class DotProduct(wiring.Component):
     step: Signal
     first: Signal
     add_half: Signal
+    skipped: Signal
     plane: Signal
     weights: Any
     partial_sum: Signal
@@ -67,7 +71,9 @@ class DotProduct(wiring.Component):
         tree: Tree = "ripple",
         gated: bool = False,
         stages: int = 1,
+        skipping: bool = False,
     ) -> None:
+        self.skipping = skipping
         self.lanes = lanes
         self.weight_bits = weight_bits
         self.midpoint = midpoint
@@ -80,6 +86,7 @@ class DotProduct(wiring.Component):
                 "step": In(1),
                 "first": In(1),
                 "add_half": In(1),
+                "skipped": In(SKIPPED_BITS),
                 "plane": In(lanes),
                 "weights": In(data.ArrayLayout(signed(weight_bits), lanes)),
                 "partial_sum": Out(signed(partial_sum_bits(lanes, weight_bits, max_mantissa_bits + midpoint))),
@@ -103,14 +110,17 @@ class DotProduct(wiring.Component):
         if self.gated:
             plane = plane & accumulate.replicate(self.lanes)
         plane_sum, first = self._plane_sum(m, plane, signs), self.first & self.step
+        skipped: Value = self.skipped if self.skipping else Const(0)
         if self.stages == 2:
             held_sum, held_first, adding = Signal.like(plane_sum), Signal(), Signal()
+            held_skipped = Signal.like(skipped)
             m.d.sync += adding.eq(accumulate)
             with m.If(accumulate):
-                m.d.sync += [held_sum.eq(plane_sum), held_first.eq(first)]
-            plane_sum, first, accumulate = held_sum, held_first, adding
+                m.d.sync += [held_sum.eq(plane_sum), held_first.eq(first), held_skipped.eq(skipped)]
+            plane_sum, first, skipped, accumulate = held_sum, held_first, held_skipped, adding
         with m.If(accumulate):
-            m.d.sync += self.partial_sum.eq(Mux(first, 0, self.partial_sum << 1) + plane_sum)
+            shifted = (self.partial_sum << 1) << skipped if self.skipping else self.partial_sum << 1
+            m.d.sync += self.partial_sum.eq(Mux(first, 0, shifted) + plane_sum)
         return m
 
     def _plane_sum(self, m: Module, plane: Value, signs: Value) -> Value:
@@ -162,10 +172,13 @@ class AndaPE(wiring.Component):
     stages : `int`
         1, or 2 with a register between tree and accumulator: the result is valid a cycle later, at the same rate. Not
         with `midpoint`.
+    skipping : `bool`
+        Whether planes without a one may be left out: a group then takes a cycle for each plane that is sent, and the
+        result is the same, but for planes left out at its end without `midpoint`: those are zeros less to the right.
 
     Members
     -------
-    activation : `In(stream.Signature(plane_layout(lanes)))`
+    activation : `In(stream.Signature(plane_layout(lanes, skipping)))`
         Planes of the groups: sign, then mantissa from the most significant bit down; `last` closes the group.
     weights : `In(stream.Signature(ArrayLayout(signed(weight_bits), lanes)))`
         One weight per lane, once per group.
@@ -187,8 +200,10 @@ class AndaPE(wiring.Component):
         tree: Tree = "ripple",
         gated: bool = False,
         stages: int = 1,
+        skipping: bool = False,
     ) -> None:
         self.midpoint = bool(midpoint)
+        self.skipping = bool(skipping)
         self.tree: Tree = check_tree(tree)
         self.gated = bool(gated)
         self.stages = check_range("stages", stages, 1, 2)
@@ -199,7 +214,7 @@ class AndaPE(wiring.Component):
         self.max_mantissa_bits = check_range("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
         super().__init__(
             {
-                "activation": In(stream.Signature(plane_layout(lanes))),
+                "activation": In(stream.Signature(plane_layout(lanes, self.skipping))),
                 "weights": In(stream.Signature(data.ArrayLayout(signed(weight_bits), lanes))),
                 "result": Out(
                     stream.Signature(partial_sum_layout(lanes, weight_bits, max_mantissa_bits + self.midpoint))
@@ -218,7 +233,9 @@ class AndaPE(wiring.Component):
             tree=self.tree,
             gated=self.gated,
             stages=self.stages,
+            skipping=self.skipping,
         )
+        skipped: Value = Const(0)
         exponent = Signal.like(self.result.payload.exponent)
         loaded, done, group = Signal(), Signal(), Signal()
         free = ~done | self.result.ready
@@ -239,19 +256,24 @@ class AndaPE(wiring.Component):
         ]
         with m.If(self.result.ready):
             m.d.sync += done.eq(0)
+        if self.skipping:
+            m.d.comb += dot_product.skipped.eq(skipped := Signal(SKIPPED_BITS))
+            with m.If(taken):
+                m.d.sync += skipped.eq(Mux(loaded, activation.skipped, 0))
         with m.If(dot_product.load):
             m.d.sync += [loaded.eq(1), dot_product.first.eq(1), exponent.eq(activation.exponent)]
         with m.If(dot_product.step):
-            m.d.sync += [loaded.eq(~activation.last), dot_product.first.eq(0), exponent.eq(exponent - 1)]
+            m.d.sync += [loaded.eq(~activation.last), dot_product.first.eq(0), exponent.eq(exponent - 1 - skipped)]
         if delayed:
             summed = Signal()
             m.d.sync += summed.eq(group)
             m.d.comb += self.weights.ready.eq(summed if self.midpoint else group)
             if self.midpoint:
                 m.d.comb += dot_product.add_half.eq(summed)
+            half = 1 + skipped if self.midpoint else 0
             with m.If(summed):
                 # the next group's exponent may be coming
-                m.d.sync += [done.eq(1), self.result.payload.exponent.eq(exponent - self.midpoint)]
+                m.d.sync += [done.eq(1), self.result.payload.exponent.eq(exponent - half)]
         else:
             m.d.comb += [self.weights.ready.eq(group), self.result.payload.exponent.eq(exponent)]
             with m.If(group):

@@ -28,6 +28,7 @@ class PeRun:
         The integer dot products.
     exponents : int64 ``[segments]``
         Shared exponent less M, and less one with midpoint reconstruction: a sum's value is ``partial_sum * 2**(exponent - 14)``.
+        Without it, planes that are skipped at the end are not counted.
     cycles : `int`
         Clock cycles from the first sign plane to the last mantissa plane, both included.
     """
@@ -125,7 +126,8 @@ def run_pe(
             f"[lanes, segments] with lanes that divide {group_size}"
         )
     midpoint = activations.format.reconstruct == "midpoint"
-    return _run_segments(plane_stream(activations, lanes), codes.T, midpoint, weight_bits, pauses, vcd)
+    planes, skipping = plane_stream(activations, lanes), activations.format.mask_rows > 0
+    return _run_segments(planes, codes.T, midpoint, weight_bits, pauses, vcd, skipping)
 
 
 def _run_segments(
@@ -135,12 +137,13 @@ def _run_segments(
     weight_bits: int | None = None,
     pauses: Pauses | None = None,
     vcd: Path | None = None,
+    skipping: bool = False,
 ) -> PeRun:
     """Run an `AndaPE` over packed planes and codes ``[segments, lanes]``."""
     segments, lanes = codes.shape
     if weight_bits is None:
         weight_bits = max(4, int(np.abs(codes.astype(np.int64) * 2 + 1).max()).bit_length())
-    pe = AndaPE(lanes=lanes, weight_bits=weight_bits, midpoint=midpoint)
+    pe = AndaPE(lanes=lanes, weight_bits=weight_bits, midpoint=midpoint, skipping=skipping)
     inputs = {"activation": planes, "weights": pack(codes, weight_bits)}
     run = run_streams(pe, inputs, {"result": segments}, pauses=pauses, vcd=vcd).transfers
     bits = partial_sum_bits(lanes, weight_bits, pe.max_mantissa_bits + midpoint)

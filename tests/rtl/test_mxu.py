@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, AndaTensor, GemmFlags, InputError, Int4Weights, fp_int_gemm
 from anda_codesign.formats.latency import matrix_unit_cycles, pe_cycles_per_group, unit_pipeline_cycles
+from anda_codesign.formats.plane_mask import plane_counts
 from anda_codesign.rtl.gemm_testbench import GemmRun, run_matrix_unit
 from anda_codesign.rtl.mxu import MatrixUnit
 from numpy.typing import NDArray
@@ -64,6 +65,23 @@ def test_midpoint_reconstruction_at_no_extra_cycle_per_group(mantissa_bits: int)
     group_cycles = pe_cycles_per_group(mantissa_bits)
     assert run.cycles == matrix_unit_cycles(2, 4, group_cycles, 2, is_affine, midpoint=True)
     assert run.cycles == matrix_unit_cycles(2, 4, group_cycles, 2, is_affine) + 1
+
+
+@pytest.mark.parametrize("mantissa_bits", range(1, 17))
+def test_planes_without_a_one_in_any_row_cost_no_cycle(mantissa_bits: int) -> None:
+    """Under midpoint reconstruction and affine weights, too."""
+    rng = np.random.default_rng(mantissa_bits)
+    x = 2.0 ** rng.integers(-8, 3, (2, 32)) * rng.choice([-1, 1, 1.25], (2, 32))
+    x[rng.random(x.shape) < 0.7] = 0
+    reconstruct = "midpoint" if mantissa_bits % 2 else "truncate"
+    a = AndaFormat(mantissa_bits, 8, reconstruct=reconstruct, mask_rows=2).encode(x.astype(np.float16))
+    is_affine = mantissa_bits % 4 < 2
+    w = (affine if is_affine else symmetric)(rng, 32, 4, 8)
+    run = run_matrix_unit(a, w, rows=2, columns=2)
+    assert_equal(run, a, w)
+    cycles = sum(pe_cycles_per_group(int(count)) for count in plane_counts(a, 2).ravel())
+    assert run.cycles == matrix_unit_cycles(2, 1, cycles, 2, is_affine, reconstruct == "midpoint")
+    assert mantissa_bits < 3 or cycles < 4 * pe_cycles_per_group(mantissa_bits)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 3), (3, 1), (2, 5)])

@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """The bit-serial processing element against integer arithmetic."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 from anda_codesign.formats import AndaFormat, AndaTensor, InputError
 from anda_codesign.formats.bitplanes import pack_bits, pack_planes
 from anda_codesign.formats.latency import MIDPOINT_CYCLES, PE_RESULT_CYCLES, pe_cycles_per_group
+from anda_codesign.formats.plane_mask import plane_counts
 from anda_codesign.rtl import AndaPE, StalledError, run_pe, run_streams
 from anda_codesign.rtl.interfaces import partial_sum_bits
+from anda_codesign.rtl.operands import plane_stream
 from anda_codesign.rtl.packing import pack, unpack
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -206,6 +209,49 @@ def test_midpoint_delays_the_result_by_its_stated_cycles() -> None:
     planes = plane_payloads(np.array([3, -1]), 2)
     run = run_streams(AndaPE(lanes=2, midpoint=True), {"activation": planes, "weights": [0x11]}, {"result": 1})
     assert run.transfers["result"].cycles == [2 + PE_RESULT_CYCLES + MIDPOINT_CYCLES]
+
+
+def sparse(rng: np.random.Generator, *shape: int) -> NDArray[np.float16]:
+    """Few one-bits: many bit-planes are zero, inside a mantissa and at its end."""
+    x = 2.0 ** rng.integers(-8, 3, shape) * rng.choice([-1, 1, 1.25], shape)
+    x[rng.random(shape) < 0.7] = 0
+    return x.astype(np.float16)
+
+
+@pytest.mark.parametrize("reconstruct", ["truncate", "midpoint"])
+@pytest.mark.parametrize("mantissa_bits", range(1, 17))
+def test_planes_without_a_one_cost_no_cycle(mantissa_bits: int, reconstruct: str) -> None:
+    rng = np.random.default_rng(mantissa_bits)
+    masked = AndaFormat(mantissa_bits, 8, reconstruct=reconstruct, mask_rows=1).encode(sparse(rng, 20, 8))
+    codes = rng.integers(-8, 8, (8, 20)).astype(np.int8)
+    run = run_pe(masked, codes)
+    plain = run_pe(dataclasses.replace(masked, format=AndaFormat(mantissa_bits, 8, reconstruct=reconstruct)), codes)
+    # planes that are left out at a group's end are zeros that the sum does not have
+    np.testing.assert_array_equal(run.partial_sums << (run.exponents - plain.exponents), plain.partial_sums)
+    if reconstruct == "midpoint":
+        np.testing.assert_array_equal(run.exponents, plain.exponents)
+    counts = plane_counts(masked, 1)
+    assert run.cycles == sum(pe_cycles_per_group(int(count)) for count in counts.ravel())
+    assert mantissa_bits < 3 or run.cycles < plain.cycles
+
+
+def test_planes_are_skipped_in_two_stages() -> None:
+    rng = np.random.default_rng(0)
+    masked = AndaFormat(9, 8, mask_rows=1).encode(sparse(rng, 20, 8))
+    codes = rng.integers(-8, 8, (20, 8))
+    inputs = {"activation": plane_stream(masked, 8), "weights": pack(codes, 4)}
+    one, two = (
+        run_streams(AndaPE(lanes=8, stages=stages, skipping=True), inputs, {"result": 20}).transfers["result"]
+        for stages in (1, 2)
+    )
+    assert one.payloads == two.payloads
+
+
+def test_masks_of_other_blocks_are_refused() -> None:
+    masked = AndaFormat(3, 8, mask_rows=2).encode(np.ones((1, 8), np.float16))
+    with pytest.raises(InputError) as error:
+        plane_stream(masked, 8)
+    assert str(error.value) == "mask_rows: is 2, the circuit takes 1 tokens at a time; choose that"
 
 
 def test_midpoint_extremes_fit_the_accumulator() -> None:
