@@ -7,12 +7,19 @@ import typer
 
 from .output import JsonOption, note, print_table, write_json
 
+DEFAULT_DESIGN = "anda-pe"
+
 
 def synth(
-    design: Annotated[str, typer.Argument(help="A circuit; an unknown name lists those that exist.")] = "anda-pe",
+    design: Annotated[str, typer.Argument(help="A circuit; an unknown name lists those that exist.")] = DEFAULT_DESIGN,
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="FILE", help="Further files of --liberty, as a shell's * gives.")
+    ] = None,
     liberty: Annotated[
         list[Path] | None,
-        typer.Option("--liberty", metavar="FILE|FOLDER", help="Repeat for all files; OSU 0.18 um without it."),
+        typer.Option(
+            "--liberty", metavar="FILE|FOLDER", help="Liberty files or a folder of them; OSU 0.18 um without."
+        ),
     ] = None,
     clock_ps: Annotated[str, typer.Option("--clock-ps", metavar="PS,…", help="Clock periods to aim at.")] = "3508",
     m: Annotated[str, typer.Option("--m", metavar="M,M,…", help="Mantissa widths to run.")] = "4,5,6,7,8,9,10,11,12,13",
@@ -39,7 +46,7 @@ def synth(
     job = Job(
         design=None if all_designs else design,
         parameters=_parameters(parameter or []),
-        liberty=liberty or [],
+        liberty=_liberty(design, files or [], liberty or [], all_designs),
         clocks_ps=_numbers("clock-ps", clock_ps),
         mantissa_bits=_widths(m),
         trace=trace,
@@ -54,6 +61,19 @@ def synth(
         write_json(documents, json)
     else:
         _print(documents)
+
+
+def _liberty(design: str, files: list[Path], liberty: list[Path], all_designs: bool) -> list[Path]:
+    """The files after `--liberty`: the option takes the first, and the others arrive as arguments."""
+    from ...formats import InputError
+
+    if all_designs and design != DEFAULT_DESIGN:
+        files = [Path(design), *files]
+    if files and not liberty:
+        raise InputError(f"liberty: {files[0]} follows no --liberty; write --liberty {files[0]}")
+    if not all_designs and design.endswith((".lib", ".lib.gz")):
+        raise InputError(f"design: {design} is a Liberty file; name the circuit before --liberty")
+    return [*liberty, *files]
 
 
 def _print(documents: list[dict[str, Any]]) -> None:
@@ -101,7 +121,8 @@ def _parameters(texts: list[str]) -> dict[str, Any]:
         name, separator, value = text.partition("=")
         if not separator:
             raise InputError(f"parameter: {text!r} has no value; write it as lanes=64")
-        found[name] = int(value) if value.lstrip("-").isdigit() else value
+        plain: dict[str, Any] = {"true": True, "false": False}
+        found[name] = int(value) if value.lstrip("-").isdigit() else plain.get(value, value)
     return found
 
 

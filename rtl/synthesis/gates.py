@@ -1,4 +1,6 @@
-"""Writes a netlist as Verilog whose cells are the functions that their library states, and compiles it to count toggles.
+"""Writes a netlist as Verilog whose cells are the functions that their library states, and compiles it with Verilator.
+
+An independent witness of `gate_kernel`, which tests hold equal to it in every payload, cycle and toggle.
 
 Zero delay: a net changes at most once per cycle, so glitches are not seen. Nets are read when inputs and state of a cycle
 have settled.
@@ -24,7 +26,7 @@ _CONSTANTS: dict[Net, str] = {"0": "1'b0", "1": "1'b1", "x": "1'b0"}
 CLOCK, RESET = "clk", "rst"
 
 _COMPILER_OPTIONS = ("-O0", "-fno-gnu-unique")
-"""A few thousand cycles take less than compiling for speed; and each library has counters of its own."""
+"""Compiling for speed takes longer than a few thousand cycles; and each library has counters of its own."""
 
 
 def watched_nets(netlist: Netlist) -> list[int]:

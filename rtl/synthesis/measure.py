@@ -11,7 +11,7 @@ from ...formats import InputError
 from ..compiled import CompiledCircuit, compile_design
 from .cells import CellLibrary
 from .flow import Effort, map_design, output_load_ff
-from .gates import GateSimulator
+from .gate_kernel import GateKernel
 from .netlist import Netlist
 from .power import Activity, CycleEnergy, cycle_energy
 from .stimulus import Stimulus
@@ -101,7 +101,7 @@ def measure(
         The library lacks cells, or a tool is missing.
     """
     effort, netlist, timing = map_for_clock(design, library, clock_ps)
-    simulator = GateSimulator(netlist)
+    simulator = GateKernel(netlist)
     reference = compile_design(design, "cxxrtl")
     runs = [_run(stimulus, simulator, reference, netlist, timing) for stimulus in stimuli]
     return Measurement(clock_ps, effort, netlist, timing, runs)
@@ -120,7 +120,7 @@ def map_for_clock(design: wiring.Component, library: CellLibrary, clock_ps: floa
 
 
 def _run(
-    stimulus: Stimulus, simulator: GateSimulator, reference: CompiledCircuit, netlist: Netlist, timing: Timing
+    stimulus: Stimulus, simulator: GateKernel, reference: CompiledCircuit, netlist: Netlist, timing: Timing
 ) -> Run:
     """Simulate the netlist, compare it, and take its energy."""
     gates, circuit = (_simulate(stimulus, machine) for machine in (simulator, reference))
@@ -137,7 +137,7 @@ def _run(
     return Run(stimulus.name, activity.cycles, stimulus.operations, stimulus.operation, energy, rate, compared)
 
 
-def _simulate(stimulus: Stimulus, machine: CompiledCircuit) -> Mapping[str, Sequence[Any]]:
+def _simulate(stimulus: Stimulus, machine: GateKernel | CompiledCircuit) -> Mapping[str, Sequence[Any]]:
     """The payloads of each output, and under ``port@cycles`` when they came."""
     if not stimulus.is_clocked:
         return machine.run_vectors(stimulus.inputs, list(stimulus.outputs))
