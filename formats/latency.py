@@ -187,3 +187,16 @@ LOOK_UP_CYCLES = 1
 
 BILEVEL_CYCLES = 4
 """Cycles from a group's codes of SpQR to its weights: difference and product of the statistics, then of the weights."""
+
+
+def serial_cycles(bits: int) -> int:
+    """Cycles of an operator that finds its result bit by bit, from taking the operands until the result is valid."""
+    return bits + 1
+
+
+def softmax_lane_cycles(scores: int, halving_bits: int, probability_bits: int) -> int:
+    """Cycles of a softmax lane for one row, from its first score to its last probability.
+
+    Exponentials follow each other without a gap, and so do quotients; between the two the sum is stored.
+    """
+    return scores * (serial_cycles(halving_bits) + serial_cycles(probability_bits)) + 2

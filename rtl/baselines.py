@@ -7,6 +7,7 @@ from types import MappingProxyType
 from amaranth.lib import wiring
 
 from .fp_pe import FpFpPE, FpIntPE
+from .integer_operators import DiExp, IntegerSqrt, SoftmaxLane
 from .integer_pe import FiglutPE, FignaPE, IfpuPE
 from .scaled_pe import ScaledAndaPE
 from .scaling import GroupAccumulator
@@ -15,6 +16,7 @@ from .weight_decoders import SpQRDecoder, SqueezeLLMDecoder
 BASELINE_DESIGNS: Mapping[str, Callable[..., wiring.Component]] = MappingProxyType(
     {
         "anda-pe-scaled": ScaledAndaPE,
+        "di-exp": DiExp,
         "figlut-pe": FiglutPE,
         "figna-pe": FignaPE,
         "fp-fp-mac": partial(FpFpPE, ways=1),
@@ -22,6 +24,8 @@ BASELINE_DESIGNS: Mapping[str, Callable[..., wiring.Component]] = MappingProxyTy
         "fp-int-pe": FpIntPE,
         "group-accumulator": GroupAccumulator,
         "ifpu-pe": IfpuPE,
+        "integer-sqrt": IntegerSqrt,
+        "softmax-lane": SoftmaxLane,
         "spqr-decoder": SpQRDecoder,
         "squeezellm-decoder": SqueezeLLMDecoder,
     }
