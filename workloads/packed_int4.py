@@ -11,7 +11,8 @@ zeros     one too small ("gptq"), true ("gptq_v2")    true
 
 Codes and scales are taken as they are. Zero points become the offset ``scale * (8 - zero_point)`` of codes from -8 to 7,
 which is exact for symmetric checkpoints (zero point 8, no offset); otherwise it is rounded to FP16, by at most 2^-11
-of its value.
+of its value. Groups by activation order (``desc_act``) are no groups of the accelerator's: such a matrix serves evaluations
+in float32, as the floats that it stands for.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from numpy.typing import NDArray
 
 from ..formats import InputError, Int4Weights
 from .safetensors_folder import SafetensorsFolder
+from .weights import FloatWeights
 
 CODES_PER_WORD = 8
 AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 """The output channel, of eight, in each nibble of a word, the least significant first."""
+ACTIVATION_ORDER = "GPTQ's groups by activation order"
 MIDDLE = 8
 """Zero point of a symmetric checkpoint."""
 
@@ -67,11 +70,11 @@ class PackedLayout:
         """For the metadata of a trace."""
         return f"{self.method} group {self.group_size}"
 
-    def read(self, tensors: SafetensorsFolder, name: str, shape: tuple[int, int]) -> Int4Weights:
-        """A linear layer ``[in, out]``.
+    def read(self, tensors: SafetensorsFolder, name: str, shape: tuple[int, int]) -> Int4Weights | FloatWeights:
+        """A linear layer ``[in, out]``; floats if its groups are not of consecutive channels.
 
         Raises:
-            InputError: a tensor is missing or of another shape, or the groups are not of consecutive channels.
+            InputError: a tensor is missing or of another shape, or a channel's group does not exist.
         """
         inputs, outputs = shape
         group = inputs if self.group_size == -1 else self.group_size
@@ -80,20 +83,17 @@ class PackedLayout:
         words = tensors.integers(f"{name}.qweight", packed)
         zero_words = tensors.integers(f"{name}.qzeros", (groups, outputs // CODES_PER_WORD))
         scales = tensors.floats(f"{name}.scales", (groups, outputs)).astype(np.float16)
-        if f"{name}.g_idx" in tensors:
-            self._require_consecutive(tensors.integers(f"{name}.g_idx", (inputs,)), group, name)
         if self.method == "gptq":
             codes, zeros = unpack_words(words.T).T, unpack_words(zero_words)
         else:
             codes, zeros = (unpack_words(part, AWQ_ORDER) for part in (words, zero_words))
-        return _int4(codes, scales, zeros + self.zero_shift, group)
-
-    def _require_consecutive(self, group_index: NDArray[np.int32], group: int, name: str) -> None:
-        if not np.array_equal(group_index, np.arange(len(group_index)) // group):
-            raise InputError(
-                f"checkpoint: {name} groups channels by activation order (desc_act); "
-                "use a checkpoint whose groups are of consecutive channels"
-            )
+        zeros = zeros + self.zero_shift
+        index = tensors.integers(f"{name}.g_idx", (inputs,)) if f"{name}.g_idx" in tensors else None
+        if index is None or np.array_equal(index, np.arange(inputs) // group):
+            return _int4(codes, scales, zeros, group)
+        if not 0 <= index.min() <= index.max() < groups:
+            raise InputError(f"checkpoint: {name}.g_idx names group {index.max()} of {groups}; copy the file again")
+        return FloatWeights((codes - zeros[index]) * scales.astype(np.float32)[index], ACTIVATION_ORDER)
 
 
 def unpack_words(words: NDArray[np.int32], order: tuple[int, ...] = tuple(range(CODES_PER_WORD))) -> NDArray[np.int16]:

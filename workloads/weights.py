@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from ..formats import InputError, Int4Weights
 from ..formats.weight_format import PackedWeights
@@ -47,10 +46,11 @@ class Norm:
 
 @dataclass(frozen=True, eq=False)
 class FloatWeights:
-    """A weight matrix that is not quantised: float32 ``[in, out]``."""
+    """A weight matrix that is computed with as floats: float32 ``[in, out]``."""
 
     values: FloatArray
-    name: ClassVar[str] = "floating point"
+    name: str = "floating point"
+    """Where it came from."""
 
     def dequantize(self) -> FloatArray:
         """The matrix itself."""

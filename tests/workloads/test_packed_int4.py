@@ -1,7 +1,6 @@
 """Packed checkpoints against a packer that is written here, a nibble at a time."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -87,14 +86,25 @@ def test_one_group_for_all_channels(tmp_path: Path, rng: np.random.Generator):
     np.testing.assert_array_equal(weights.dequantize(), (codes - 8) * scales.astype(np.float32))
 
 
-def test_activation_order_is_refused(tmp_path: Path, rng: np.random.Generator):
+def test_groups_by_activation_order_are_floats(tmp_path: Path, rng: np.random.Generator):
     config, shift = LAYOUTS["gptq"]
-    scales = np.ones((IN // GROUP, OUT), np.float16)
-    tensors = pack("gptq", rng.integers(0, 16, (IN, OUT)), np.full(scales.shape, 8), scales, shift)
+    codes = rng.integers(0, 16, (IN, OUT))
+    scales, zeros = rng.uniform(0.01, 0.1, (3, OUT)).astype(np.float16), rng.integers(1, 16, (3, OUT))
+    tensors = pack("gptq", codes, zeros, scales, shift)
     tensors["g_idx"] = tensors["g_idx"][rng.permutation(IN)]
-    message = "checkpoint: w groups channels by activation order (desc_act); "
-    message += "use a checkpoint whose groups are of consecutive channels"
-    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+    weights = read(tmp_path, config, tensors)
+    for channel, group in enumerate(tensors["g_idx"]):
+        expected = (codes[channel] - zeros[group]) * scales[group].astype(np.float32)
+        np.testing.assert_array_equal(weights.dequantize()[channel], expected)
+    assert weights.name == "GPTQ's groups by activation order"
+
+
+def test_a_group_that_does_not_exist(tmp_path: Path, rng: np.random.Generator):
+    config, shift = LAYOUTS["gptq"]
+    scales = np.ones((3, OUT), np.float16)
+    tensors = pack("gptq", rng.integers(0, 16, (IN, OUT)), np.full(scales.shape, 8), scales, shift)
+    tensors["g_idx"] = tensors["g_idx"] + 1
+    with pytest.raises(InputError, match=r"^checkpoint: w\.g_idx names group 3 of 3; copy the file again$"):
         read(tmp_path, config, tensors)
 
 
