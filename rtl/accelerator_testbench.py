@@ -15,6 +15,7 @@ from ..formats.accelerator.instructions import INSTRUCTION_BITS, MEMORY_ADDRESS_
 from .accelerator import FLAGS, Accelerator
 from .accelerator_bench import AcceleratorBench, HostAction
 from .buffers import ADDRESS_BITS
+from .build import require_simulator
 from .compiled import CompiledCircuit, compile_design
 from .interfaces import check_range
 from .isa import RETIRED
@@ -108,6 +109,8 @@ def run_program(
         A parameter is out of its range, the memory is too large, or the simulator is unknown or not installed.
     """
     check_simulator(simulator)
+    if simulator != "amaranth":
+        require_simulator(simulator)
     check_range("latency_cycles", latency_cycles, LEAST_LATENCY, (1 << LATENCY_BITS) - 1)
     check_range("pauses", pauses, 0, 200)
     if len(memory) > 1 << ADDRESS_BITS:

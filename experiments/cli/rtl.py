@@ -5,11 +5,15 @@ from typing import Annotated
 
 import typer
 
-from . import synth
+from . import accelerator, circuit_views, synth
 from .output import JsonOption, note, print_table, require_new_file, write_json, write_new_file
 
 app = typer.Typer()
 app.command()(synth.synth)
+app.command()(accelerator.run)
+app.command()(accelerator.cycles)
+app.command()(circuit_views.waveform)
+app.command()(circuit_views.lint)
 
 
 @app.callback()
@@ -53,6 +57,10 @@ def check(
 
     require_new_file("vcd", vcd)
     checks = check_circuits(trace, mantissa_widths(m), layer=layer, tokens=tokens, outputs=outputs, vcd=vcd)
+    if vcd is not None:
+        from ...rtl.waves import write_views
+
+        note(f"wrote {', '.join(map(str, (vcd, *write_views(vcd))))}")
     records = check_records(checks)
     if json is not None:
         write_json(records, json)

@@ -1,0 +1,117 @@
+"""`anda rtl run` and `anda rtl cycles`."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from anda_codesign.experiments import accelerator_run
+from anda_codesign.workloads import TextBlocks, capture_trace, synthetic_decoder
+
+Run = Callable[..., Any]
+SMALL = ["--tokens", "2", "--k", "32", "--n", "32", "--rows", "2", "--columns", "2", "--simulator", "amaranth"]
+
+
+@pytest.fixture(scope="module")
+def trace_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    blocks = TextBlocks(np.arange(16, dtype=np.int32)[None])
+    path = tmp_path_factory.mktemp("trace") / "trace.safetensors"
+    capture_trace(synthetic_decoder(), blocks, layers=(1,), tokens=4).save(path)
+    return path
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_gemm_of_a_trace(anda: Run, trace_file: Path, folder: bool) -> None:
+    trace = trace_file.parent if folder else trace_file
+    answer = anda("rtl", "run", "--m", 3, *SMALL, "--trace", trace, "--json", "-")
+    assert (answer.status, answer.err) == (0, "")
+    record = json.loads(answer.out)
+    assert record["mismatches"] == record["differing_records"] == 0
+    assert record["cycles"] == record["predicted_cycles"] > 0
+    assert record["simulator"] == "amaranth"
+    assert (record["compared"], record["m"], record["tokens"], record["k"], record["n"]) == (64, 3, 2, 32, 32)
+
+
+def test_a_random_gemm_with_compressed_outputs(anda: Run) -> None:
+    answer = anda(
+        "rtl",
+        "run",
+        "--m",
+        2,
+        "--result-m",
+        4,
+        *["--tokens", "1", "--k", "9", "--n", "3", "--rows", "1", "--columns", "2"],
+        "--simulator",
+        "amaranth",
+    )
+    assert answer.status == 0
+    assert "A GeMM on the accelerator's circuit (random data, seed 0; amaranth)\n" in answer.out
+    assert "1 9 3 2 1 2 64 16 6 0 " in " ".join(answer.out.split())
+
+
+@pytest.mark.parametrize("field", ["mismatches", "differing_records", "predicted_cycles"])
+def test_it_fails_where_anything_differs(anda: Run, monkeypatch: pytest.MonkeyPatch, field: str) -> None:
+    record = dict.fromkeys(accelerator_run.AcceleratorCheck.__dataclass_fields__, 0) | {"simulator": "amaranth"}
+    for status, changed in ((0, {}), (1, {field: 1})):
+        check = accelerator_run.AcceleratorCheck(**(record | changed))
+        monkeypatch.setattr(accelerator_run, "run_gemm", lambda *_, check=check, **__: check)
+        assert anda("rtl", "run", "--simulator", "amaranth", "--rows", 1, "--columns", 1).status == status
+        assert anda("rtl", "cycles", "--simulator", "amaranth").status == status
+
+
+def test_large_arrays_take_long(anda: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(accelerator_run, "run_gemm", stop)
+    notes = {
+        "amaranth": "Amaranth's simulator takes minutes for an array of 16 x 16; cxxrtl takes seconds",
+        "verilator": "Verilator takes minutes to build an array of 16 x 16, the first time; cxxrtl takes less",
+    }
+    for simulator, note in notes.items():
+        assert anda("rtl", "run", "--simulator", simulator).err.startswith(f"anda: note: {note}\n")
+
+
+def test_the_default_simulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert accelerator_run.default_simulator() == "amaranth"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--tokens 4 --k 999", "k: 999 of 128 that the trace holds; use 1 to 128"),
+        ("--tokens 5 --k 64 --n 8", "tokens: 5 of 4 that the trace holds; use 1 to 4"),
+        ("--tokens 4 --k 64 --n 999", "n: 999 of 128 that the trace holds; use 1 to 128"),
+        ("--n 0", "n: is 0; give at least 1"),
+        ("--m 17", "m: 17 is out of range; use 1 to 16"),
+        ("--result-m 0", "result_m: 0 is out of range; use 1 to 16"),
+        ("--module v", "module: 'v' is unknown; use qkv, o, u, d"),
+        ("--layer 0 --tokens 4 --k 64 --n 8", "layer: 0 was not captured; the trace holds 1"),
+        ("--simulator icarus", "simulator: there is no 'icarus'; choose one of amaranth, cxxrtl, verilator"),
+        ("--trace nothing", "trace: nothing does not exist; capture one with `anda trace capture`"),
+        (
+            "--tokens 2 --k 32 --n 8 --rows 1 --columns 7 --simulator amaranth",
+            "columns: 7 does not divide 64 lanes; choose a divisor",
+        ),
+        (
+            "--tokens 2 --k 32 --n 8 --rows 1 --columns 4 --latency 1 --simulator amaranth",
+            "latency_cycles: 1 is not valid; choose an integer from 2 to 4095",
+        ),
+    ],
+)
+def test_bad_input(refused: Run, trace_file: Path, options: str, message: str) -> None:
+    given = options if "--trace" in options else f"--trace {trace_file} {options}"
+    given = given if "--simulator" in given else f"{given} --simulator cxxrtl"
+    assert refused("rtl", "run", *given.split()) == message
+
+
+@pytest.mark.parametrize("simulator", ["cxxrtl", "verilator"])
+def test_a_missing_tool(refused: Run, monkeypatch: pytest.MonkeyPatch, simulator: str) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    message = f"simulator: {simulator} needs the C++ compiler g++; install it or choose amaranth"
+    small = ["--tokens", "1", "--k", "8", "--n", "8", "--rows", "1", "--columns", "1"]
+    assert refused("rtl", "run", *small, "--simulator", simulator) == message
