@@ -4,6 +4,8 @@
 (arXiv 2411.15982) sections III and IV; the published PE efficiencies equal area ratio times 16 / (M + 1).
 """
 
+from collections.abc import Sequence
+
 SIGN_LOAD_CYCLES = 1
 """Cycles to load a group's sign plane and exponent into a processing element, before the first mantissa plane."""
 
@@ -80,7 +82,7 @@ WEIGHT_START_CYCLES = 3
 def matrix_engine_cycles(
     tiles: int,
     groups: int,
-    mantissa_bits: int,
+    mantissa_bits: int | Sequence[int],
     *,
     rows: int,
     columns: int,
@@ -95,7 +97,7 @@ def matrix_engine_cycles(
     tiles, groups
         Tiles, of one command or of several that follow without a gap, and groups of each.
     mantissa_bits
-        M.
+        M; with zero-plane skipping the mantissa planes that each group sends, tile by tile.
     rows, columns, lanes
         The array, and the outputs that the collector gathers before it sends them, a token per cycle.
     affine, midpoint
@@ -107,11 +109,12 @@ def matrix_engine_cycles(
     gathered = WEIGHT_START_CYCLES - 2 + WEIGHT_LOAD_CYCLES  # the cycle in which the last row of weights comes
     last_plane = swapped = drained = -1
     collector_free = 0
+    planes = [mantissa_bits] * tiles * groups if isinstance(mantissa_bits, int) else mantissa_bits
     for tile in range(tiles):
         for group in range(groups):
             swapped = max(gathered + 1, last_plane + MIDPOINT_CYCLES * midpoint)
             gathered = swapped + WEIGHT_LOAD_CYCLES - 1
-            last_plane = max(swapped + 1, last_plane + 1 + SIGN_LOAD_CYCLES) + mantissa_bits - 1
+            last_plane = max(swapped + 1, last_plane + 1 + SIGN_LOAD_CYCLES) + planes[tile * groups + group] - 1
             if group == groups - 1:
                 last_plane = max(last_plane, drained + 1)
         drained = max(last_plane + unit_pipeline_cycles(affine, midpoint), collector_free) + columns - 1

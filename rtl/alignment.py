@@ -189,13 +189,15 @@ class MantissaAligner(wiring.Component):
         excess = distance + SIGNIFICAND_BITS - self.mantissa_bits
         # from 12 bits dropped on, less than half a unit is left
         limited = Mux(excess > SIGNIFICAND_BITS, SIGNIFICAND_BITS + 1, excess)
-        split = Signal(2 * SIGNIFICAND_BITS + 1)
+        split: Value = Cat(Const(0, SIGNIFICAND_BITS + 1), significand)
+        for stage, selected in enumerate(dropped):
+            split = Mux(selected, split[1 << stage :], split)
         kept, guard, rest = split[SIGNIFICAND_BITS + 1 :], split[SIGNIFICAND_BITS], split[:SIGNIFICAND_BITS].any()
+        up = guard & (rest | kept[0])
         rounded = Signal(SIGNIFICAND_BITS + 1)
         m.d.comb += [
             dropped.eq(Mux(excess < 0, 0, limited)),
-            split.eq((significand << (SIGNIFICAND_BITS + 1)) >> dropped),
-            rounded.eq(significand + ((guard & (rest | kept[0])) << dropped)),
+            rounded.eq(significand + Cat((dropped == bit) & up for bit in range(SIGNIFICAND_BITS + 1))),
         ]
         with m.If(~rounded[-1]):
             m.d.sync += significand.eq(rounded)

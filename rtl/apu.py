@@ -262,7 +262,7 @@ class UnitColumn(wiring.Component):
         skipping: bool = False,
     ) -> None:
         self.rows = rows
-        self.unit_parameters: dict[str, int] = {
+        self.unit_parameters: dict[str, Any] = {
             "lanes": lanes,
             "weight_bits": weight_bits,
             "max_mantissa_bits": max_mantissa_bits,

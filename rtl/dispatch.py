@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..formats.latency import WEIGHT_LOAD_CYCLES
 from .buffers import ADDRESS_BITS
-from .interfaces import Stream
+from .interfaces import MASK_BITS, SKIPPED_BITS, Stream
 
 CODE_BITS = 4
 GROUPS_BITS = 10
@@ -44,7 +44,14 @@ unsigned_codes
 """
 
 ROW_REQUEST = data.StructLayout(
-    {"address": ADDRESS_BITS, "exponents": ADDRESS_BITS, "last_row": 1, "last_group": 1, "unsigned_codes": 1}
+    {
+        "address": ADDRESS_BITS,
+        "exponents": ADDRESS_BITS,
+        "last_row": 1,
+        "last_group": 1,
+        "unsigned_codes": 1,
+        "skipped": SKIPPED_BITS,
+    }
 )
 """A row to read.
 
@@ -58,6 +65,8 @@ last_row, last_group
     Whether it is the last row of its group; whether its group is the last of the tile.
 unsigned_codes
     As of `TILES`.
+skipped
+    Rows between this one and the next that are not read.
 """
 
 
@@ -65,7 +74,7 @@ class AddressGenerator(wiring.Component):
     """Walks through the rows of some tiles: tile by tile, group by group, row by row.
 
     A group has M + 1 rows of planes, which every tile reads again; four rows of weights; and one row of factors, which
-    it may share with the groups beside it.
+    it may share with the groups beside it. With `skipping`, planes whose bit in the group's mask is zero are passed over.
 
     Timing: the first request is valid in the cycle after the command is taken; one request per cycle; the next command
     is taken with the last request.
@@ -74,19 +83,26 @@ class AddressGenerator(wiring.Component):
     ----------
     field : `str`
         ``"planes"``, ``"weights"`` or ``"factors"``.
+    skipping : `bool`
+        Only of planes.
 
     Members
     -------
     command : `In(stream.Signature(TILES))`
     requests : `Out(stream.Signature(ROW_REQUEST))`
+    mask : `In(15)`
+        The plane mask of the group of the last request, from the cycle after. Only with `skipping`.
     """
 
     command: Stream
     requests: Stream
+    mask: Signal
 
-    def __init__(self, *, field: Literal["planes", "weights", "factors"]) -> None:
+    def __init__(self, *, field: Literal["planes", "weights", "factors"], skipping: bool = False) -> None:
         self.field = field
-        super().__init__({"command": In(stream.Signature(TILES)), "requests": Out(stream.Signature(ROW_REQUEST))})
+        self.skipping = skipping
+        members = {"command": In(stream.Signature(TILES)), "requests": Out(stream.Signature(ROW_REQUEST))}
+        super().__init__(members | ({"mask": In(MASK_BITS)} if skipping else {}))
 
     def elaborate(self, platform: object) -> Module:
         """Build the circuit."""
@@ -97,8 +113,11 @@ class AddressGenerator(wiring.Component):
         last_rows = {"planes": command.mantissa_bits, "weights": WEIGHT_LOAD_CYCLES - 1, "factors": 0}
         last_tile = tile == command.tiles - 1
         last_sharing = (sharing == command.groups_per_factor - 1) | request.last_group
+        if self.skipping:
+            m.d.comb += request.skipped.eq(Mux(row == 0, 0, self._zero_planes(m, row, command.mantissa_bits)))
+        last_row = row + request.skipped if self.skipping else row
         m.d.comb += [
-            request.last_row.eq(row == last_rows[self.field]),
+            request.last_row.eq(last_row == last_rows[self.field]),
             request.last_group.eq(group == command.groups - 1),
             request.exponents.eq(command.exponents + group),
             request.unsigned_codes.eq(command.unsigned_codes),
@@ -108,7 +127,12 @@ class AddressGenerator(wiring.Component):
         ]
         with m.If(self.requests.valid & self.requests.ready):
             advance = last_sharing if self.field == "factors" else Const(1)
-            m.d.sync += [row.eq(row + 1), request.address.eq(request.address + advance)]
+            if self.skipping:
+                advance = 1 + request.skipped
+            m.d.sync += [
+                row.eq(row + (advance if self.skipping else 1)),
+                request.address.eq(request.address + advance),
+            ]
             with m.If(request.last_row):
                 m.d.sync += [
                     row.eq(0),
@@ -127,6 +151,19 @@ class AddressGenerator(wiring.Component):
                 Cat(row, group, tile, sharing).eq(0),
             ]
         return m
+
+    def _zero_planes(self, m: Module, row: Value, mantissa_bits: Value) -> Value:
+        """How many of the planes after that of `row` have no one; after the last that has, those down to the M-th."""
+        # bit i: plane row + i has a one; where the planes end there is a one, too
+        following = Signal(MASK_BITS + 1)
+        m.d.comb += following.eq(
+            (self.mask | (Const(1) << (mantissa_bits - 1)[:SKIPPED_BITS])) >> (row - 1)[:SKIPPED_BITS]
+        )
+        count = Signal(SKIPPED_BITS)
+        for position in reversed(range(MASK_BITS + 1)):
+            with m.If(following[position]):
+                m.d.comb += count.eq(position)
+        return count
 
 
 def weight_row_layout(columns: int, lanes: int) -> data.StructLayout:

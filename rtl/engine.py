@@ -10,7 +10,7 @@ from .arbiter import share_reads
 from .buffers import PLANE_READ, ActivationBuffer, RowBuffer
 from .collector import OutputCollector
 from .dispatch import TILES, AddressGenerator, WeightDispatcher
-from .interfaces import FP16, MAX_MANTISSA_BITS, Stream
+from .interfaces import FP16, MASK_BITS, MAX_MANTISSA_BITS, SKIPPED_BITS, Stream
 from .mxu import MatrixUnit
 
 
@@ -26,7 +26,7 @@ class MatrixEngine(wiring.Component):
 
     Parameters
     ----------
-    rows, columns, lanes, affine, midpoint
+    rows, columns, lanes, affine, midpoint, skipping
         As of `MatrixUnit`; `columns` divides `lanes`.
     depth, exponent_depth, weight_depth, factor_depth : `int`
         Rows of the memories of planes, exponents, weights and factors.
@@ -39,6 +39,8 @@ class MatrixEngine(wiring.Component):
     write_weights, write_factors : `In(stream.Signature(write_layout(...)))`
         Rows of ``lanes * columns`` bits, see `WeightDispatcher`; and of the columns' scales, with `affine` followed by
         their offsets.
+    write_masks : `In(stream.Signature(write_layout(15)))`
+        Plane masks, at the addresses of the exponents. Only with `skipping`.
     groups : `Out(stream.Signature(ArrayLayout(FP16, lanes)))`
         `lanes` outputs of each token in turn.
     read_planes : `In(stream.Signature(PLANE_READ))`
@@ -55,6 +57,7 @@ class MatrixEngine(wiring.Component):
     write_exponents: Stream
     write_weights: Stream
     write_factors: Stream
+    write_masks: Stream
     groups: Stream
     read_planes: Stream
     planes: Stream
@@ -76,7 +79,9 @@ class MatrixEngine(wiring.Component):
         max_mantissa_bits: int = MAX_MANTISSA_BITS,
         affine: bool = False,
         midpoint: bool = False,
+        skipping: bool = False,
     ) -> None:
+        self.skipping = bool(skipping)
         self.unit = MatrixUnit(
             rows=rows,
             columns=columns,
@@ -84,12 +89,14 @@ class MatrixEngine(wiring.Component):
             max_mantissa_bits=max_mantissa_bits,
             affine=affine,
             midpoint=midpoint,
+            skipping=skipping,
         )
         if lanes % columns:
             raise InputError(f"columns: {columns} does not divide {lanes} lanes; choose a divisor")
         self._activations = ActivationBuffer(rows=rows, lanes=lanes, depth=depth, exponent_depth=exponent_depth)
         self._weights = RowBuffer(width=lanes * columns, depth=weight_depth)
         self._factors = RowBuffer(width=16 * columns * (1 + affine), depth=factor_depth)
+        self._masks = RowBuffer(width=MASK_BITS, depth=exponent_depth)
         self._dispatcher = WeightDispatcher(columns=columns, lanes=lanes, affine=affine)
         self._collector = OutputCollector(rows=rows, lanes=lanes)
         super().__init__(
@@ -107,6 +114,7 @@ class MatrixEngine(wiring.Component):
                 "partial_saturated": Out(1),
                 "result_saturated": Out(1),
             }
+            | ({"write_masks": self._masks.signature.members["write"]} if skipping else {})
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -133,7 +141,11 @@ class MatrixEngine(wiring.Component):
 
     def _address_generators(self, m: Module) -> list[AddressGenerator]:
         """One for each kind of row; each takes the command as soon as it can, the last one finishes it."""
-        generators = [AddressGenerator(field=field) for field in ("planes", "weights", "factors")]
+        generators = [
+            AddressGenerator(field="planes", skipping=self.skipping),
+            AddressGenerator(field="weights"),
+            AddressGenerator(field="factors"),
+        ]
         taken = Signal(len(generators))
         takes = Cat(generator.command.ready for generator in generators) | taken
         m.d.comb += self.command.ready.eq(takes.all())
@@ -162,6 +174,25 @@ class MatrixEngine(wiring.Component):
         ]
         users = [(self.read_planes, self.planes), (read, self.unit.planes)]
         share_reads(m, users, buffer.read, buffer.planes, "planes")
+        if self.skipping:
+            self._connect_masks(m, addresses)
+
+    def _connect_masks(self, m: Module, addresses: AddressGenerator) -> None:
+        """A group's mask is read with each of its planes, and stands at the memory's output until the next group's."""
+        m.submodules.masks = buffer = self._masks
+        wiring.connect(m, wiring.flipped(self.write_masks), buffer.write)
+        request, skipped = addresses.requests.payload, Signal(SKIPPED_BITS)
+        taken = addresses.requests.valid & addresses.requests.ready
+        m.d.comb += [
+            buffer.read.valid.eq(taken),
+            buffer.read.payload.address.eq(request.exponents),
+            buffer.answer.ready.eq(1),
+            addresses.mask.eq(buffer.answer.payload.data),
+            # a plane comes before the next one is asked for
+            self.unit.planes.payload.skipped.eq(skipped),
+        ]
+        with m.If(taken):
+            m.d.sync += skipped.eq(request.skipped)
 
     def _connect_weights(self, m: Module, addresses: AddressGenerator) -> None:
         """Weight addresses, buffer, dispatcher, array."""

@@ -1,5 +1,6 @@
 """Runs whole GeMMs on the matrix unit and on the matrix engine."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from .dispatch import CODE_BITS, GROUPS_BITS, TILES_BITS
 from .engine import MatrixEngine
 from .interfaces import EXPONENT_BITS
 from .mxu import MatrixUnit
-from .operands import factor_stream, plane_rows_stream, weight_stream
+from .operands import factor_stream, plane_masks, plane_rows_stream, weight_stream
 from .packing import pack, unpack
 from .simulate import SimulatorName, run_streams
 from .streams import Pauses
@@ -92,7 +93,8 @@ def run_matrix_engine(
     """Run a GeMM on a `MatrixEngine`: fill its buffers, then one command for each block of `rows` tokens.
 
     Activations ``[tokens, channels]``, weights ``[channels, out]``; a segment is ``min(group sizes)`` channels, and the
-    circuit has as many lanes. `pauses` may name ``groups``. The cycles do not count the filling of the buffers.
+    circuit has as many lanes. `pauses` may name ``groups``. The cycles do not count the filling of the buffers. Planes are
+    skipped if the activations' format has masks, for `rows` tokens.
     """
     check_operands(activations, weights, "fp16")
     tokens, lanes = activations.shape[0], min(activations.format.group_size, weights.group_size)
@@ -101,7 +103,9 @@ def run_matrix_engine(
     padded = np.pad(weights.codes, ((0, 0), (0, -outputs % lanes)))
     blocks, tiles = -(-tokens // rows), padded.shape[1] // columns
     wide = _widened(weights, padded)
-    plane_rows = plane_rows_stream(activations, rows, lanes)
+    skipping = activations.format.mask_rows > 0
+    every_plane = dataclasses.replace(activations, format=dataclasses.replace(activations.format, mask_rows=0))
+    plane_rows = plane_rows_stream(every_plane, rows, lanes)
     segments = len(plane_rows) // blocks // (mantissa_bits + 1)
     plane_bits = rows * lanes
     codes = weight_stream(wide, columns, lanes, CODE_BITS)
@@ -121,6 +125,9 @@ def run_matrix_engine(
         ],
         "write_factors": factors,
     }
+    if skipping:
+        masks = plane_masks(activations, rows, lanes).reshape(len(exponents), -1)
+        contents["write_masks"] = pack(np.pad(masks, ((0, 0), (0, 1))).astype(np.int64), 1)
     inputs = {
         name: [index | row << ADDRESS_BITS for index, row in enumerate(rows_)] for name, rows_ in contents.items()
     }
@@ -138,6 +145,7 @@ def run_matrix_engine(
         lanes=lanes,
         affine=affine,
         midpoint=activations.format.reconstruct == "midpoint",
+        skipping=skipping,
         **{name: max(2, len(contents[port])) for name, port in _DEPTHS.items()},
     )
     flags = ["partial_saturated", "result_saturated"]

@@ -41,7 +41,14 @@ def plane_rows_stream(tensor: AndaTensor, rows: int, lanes: int) -> list[int]:
 
 
 def plane_masks(tensor: AndaTensor, rows: int, lanes: int) -> NDArray[np.bool_]:
-    """Plane masks of the segments: bool ``[blocks, segments, M - 1]``, of the second plane first."""
+    """Plane masks of the segments: bool ``[blocks, segments, M - 1]``, of the second plane first.
+
+    Raises
+    ------
+    InputError
+        The tensor's masks are those of another number of tokens.
+    """
+    _check_mask(tensor, rows)
     planes, _ = token_blocks(segment_planes(tensor, lanes), segment_exponents(tensor, lanes), rows)
     return _sent(planes)[..., 2:]
 

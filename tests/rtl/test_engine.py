@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, AndaTensor, GemmFlags, InputError, Int4Weights, fp_int_gemm
 from anda_codesign.formats.latency import matrix_engine_cycles
+from anda_codesign.formats.plane_mask import plane_counts
 from anda_codesign.rtl import run_streams
 from anda_codesign.rtl.buffers import ADDRESS_BITS, RowBuffer
 from anda_codesign.rtl.collector import OutputCollector
@@ -51,6 +52,22 @@ def test_midpoint_reconstruction_in_its_stated_cycles(mantissa_bits: int) -> Non
     assert run.cycles == matrix_engine_cycles(4, 4, mantissa_bits, **size, midpoint=True)
     if mantissa_bits > 3:
         assert run.cycles == matrix_engine_cycles(4, 4, mantissa_bits, **size) + 1
+
+
+@pytest.mark.parametrize("mantissa_bits", [1, 2, 5, 8, 16])
+@pytest.mark.parametrize("reconstruct", ["truncate", "midpoint"])
+def test_planes_without_a_one_are_not_read(mantissa_bits: int, reconstruct: str) -> None:
+    rng = np.random.default_rng(mantissa_bits)
+    x = 2.0 ** rng.integers(-12, 3, (4, 32)) * rng.choice([-1, 1, 1.25], (4, 32))
+    x[rng.random(x.shape) < 0.8] = 0
+    a = AndaFormat(mantissa_bits, 8, reconstruct=reconstruct, mask_rows=2).encode(x.astype(np.float16))
+    w = affine(rng, 32, 8, 8)
+    run = run_matrix_engine(a, w, rows=2, columns=2)
+    assert_equal(run, a, w)
+    size = {"rows": 2, "columns": 2, "lanes": 8, "affine": True, "midpoint": reconstruct == "midpoint"}
+    sent = np.repeat(plane_counts(a, 2), 4, axis=0).ravel().tolist()
+    assert run.cycles == matrix_engine_cycles(8, 4, sent, **size)
+    assert mantissa_bits < 5 or run.cycles < matrix_engine_cycles(8, 4, mantissa_bits, **size)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(1, 8), (2, 4), (3, 1), (4, 8)])
