@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from abc import ABC, abstractmethod
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from ..formats import InputError, Int4Weights
 from .decoder import Decoder, require_length
+from .fetch import file_sha256
 from .hf_tokenizer import HfTokenizer, read_tokenizer
 from .operators import RopeScaling
 from .packed_int4 import PackedLayout
@@ -103,8 +105,8 @@ class Checkpoint(ABC):
 
     @cached_property
     def sha256(self) -> str:
-        """Of all weight files together."""
-        return self._tensors.sha256()
+        """Of the configuration and all weight files together."""
+        return hashlib.sha256((file_sha256(self._path) + self._tensors.sha256()).encode()).hexdigest()
 
     @property
     def stored_dtype(self) -> str:

@@ -218,6 +218,16 @@ def test_a_window_limits_the_length(tmp_path: Path):
         loaded.logits(TOKENS)
 
 
+def test_the_hash_is_that_of_configuration_weights_and_rounding(tmp_path: Path):
+    folders = [write(tmp_path / name, LLAMA_CONFIG, llama_tensors()) for name in ("one", "same", "epsilon", "gain")]
+    write(folders[2], LLAMA_CONFIG | {"rms_norm_eps": 1e-6}, llama_tensors())
+    write(folders[3], LLAMA_CONFIG, llama_tensors() | {"model.norm.weight": np.ones(128, np.float32)})
+    hashes = [load_checkpoint(folder).sha256 for folder in folders]
+    hashes += [load_checkpoint(folders[0], group_size).sha256 for group_size in (64, None)]
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 5
+
+
 def test_weights_as_they_are(tmp_path: Path):
     loaded = load_checkpoint(write(tmp_path, LLAMA_CONFIG, llama_tensors()), group_size=None)
     np.testing.assert_array_equal(loaded.logits(TOKENS), LLAMA.logits(TOKENS))
