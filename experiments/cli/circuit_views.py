@@ -1,0 +1,45 @@
+"""`anda rtl waveform` and `anda rtl lint`: circuits to look at, and what Verilator says about them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .output import note, require_new_file
+
+
+def waveform(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A new .svg, .png or .pdf file.")],
+) -> None:
+    """Draw a group on its way through a compressor lane and a processing element, cycle by cycle, from a simulation."""
+    from ...formats import InputError
+    from ...rtl.waveform_figure import draw_group
+
+    if out.suffix not in (".svg", ".png", ".pdf"):
+        raise InputError(f"out: {out.suffix or out.name!r} is no kind of picture; name a .svg, .png or .pdf file")
+    require_new_file("out", out)
+    import matplotlib as mpl
+
+    # the same simulation gives the same file
+    with mpl.rc_context({"svg.hashsalt": "anda", "svg.fonttype": "none"}):
+        metadata = {} if out.suffix == ".png" else {"Date": None} if out.suffix == ".svg" else {"CreationDate": None}
+        draw_group().savefig(out, dpi=160, metadata=metadata)
+    note(f"wrote {out}")
+
+
+def lint(
+    design: Annotated[str | None, typer.Argument(help="A circuit; all of them by default.")] = None,
+) -> None:
+    """Check the circuits' Verilog with Verilator (-Wall); warnings that are waived have their reasons in rtl/lint.vlt."""
+    from ...rtl import design_names
+    from ...rtl.lint import lint as warnings_of
+
+    found = 0
+    for name in [design] if design else design_names():
+        warnings = warnings_of(name)
+        found += len(warnings)
+        print(f"{name}: {len(warnings) or 'no'} warnings")
+        for warning in warnings:
+            print(f"  {warning}")
+    if found:
+        raise typer.Exit(1)
