@@ -102,7 +102,9 @@ def measure(
     """
     effort, netlist, timing = map_for_clock(design, library, clock_ps)
     simulator = GateKernel(netlist)
-    reference = compile_design(design, "cxxrtl")
+    # formats speaks for a whole output, or else the circuit before synthesis does
+    told = all(stimulus.expected.keys() == stimulus.outputs.keys() and not stimulus.masks for stimulus in stimuli)
+    reference = None if told else compile_design(design, "cxxrtl")
     runs = [_run(stimulus, simulator, reference, netlist, timing) for stimulus in stimuli]
     return Measurement(clock_ps, effort, netlist, timing, runs)
 
@@ -120,10 +122,11 @@ def map_for_clock(design: wiring.Component, library: CellLibrary, clock_ps: floa
 
 
 def _run(
-    stimulus: Stimulus, simulator: GateKernel, reference: CompiledCircuit, netlist: Netlist, timing: Timing
+    stimulus: Stimulus, simulator: GateKernel, reference: CompiledCircuit | None, netlist: Netlist, timing: Timing
 ) -> Run:
     """Simulate the netlist, compare it, and take its energy."""
-    gates, circuit = (_simulate(stimulus, machine) for machine in (simulator, reference))
+    gates = _simulate(stimulus, simulator)
+    circuit = _simulate(stimulus, reference) if reference else {}
     for port, values in circuit.items():
         _compare(stimulus, port, gates[port], values, "the circuit before synthesis")
     for port, values in stimulus.expected.items():

@@ -19,7 +19,7 @@ from .cells import CellLibrary
 from .flow import library_hash
 from .measure import NOT_INCLUDED, Measurement, Run, measure
 from .operands import Operands
-from .stimuli import stimuli
+from .stimuli import has_stimulus, stimuli
 
 OSU018 = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")
 """The library of Debian's package qflow-tech-osu018: the default."""
@@ -56,7 +56,8 @@ def default_parameters(design: str) -> list[dict[str, Any]]:
 
 def all_designs() -> list[tuple[str, dict[str, Any]]]:
     """Every circuit that can be measured, with the parameters of its instances."""
-    return [(name, parameters) for name in design_names() for parameters in default_parameters(name)]
+    found = [(name, parameters) for name in design_names() for parameters in default_parameters(name)]
+    return [(name, parameters) for name, parameters in found if has_stimulus(create_design(name, **parameters))]
 
 
 def synthesize(

@@ -35,6 +35,11 @@ _MAKERS: Mapping[str, Maker] = MappingProxyType(
 )
 
 
+def has_stimulus(design: wiring.Component) -> bool:
+    """Whether a circuit can be measured."""
+    return _maker(design) is not None
+
+
 def stimuli(design: wiring.Component, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """The runs of a circuit; of one that has a mantissa length a run for each of `mantissa_bits`.
 
@@ -43,7 +48,11 @@ def stimuli(design: wiring.Component, operands: Operands, mantissa_bits: Sequenc
     LookupError
         Nobody has said what this kind of circuit is fed.
     """
-    for kind in type(design).__mro__:
-        if kind.__name__ in _MAKERS:
-            return _MAKERS[kind.__name__](design, operands, mantissa_bits)
-    raise LookupError(type(design).__name__)
+    maker = _maker(design)
+    if maker is None:
+        raise LookupError(type(design).__name__)
+    return maker(design, operands, mantissa_bits)
+
+
+def _maker(design: wiring.Component) -> Maker | None:
+    return next((_MAKERS[kind.__name__] for kind in type(design).__mro__ if kind.__name__ in _MAKERS), None)

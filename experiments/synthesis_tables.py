@@ -1,0 +1,243 @@
+"""Tables of the synthesis results: processing elements beside the published ones, the baseline's features, circuits' options.
+
+``python -m anda_codesign.experiments.synthesis_tables --update docs/synthesis.md`` renews those of that page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..formats.latency import FP16_GROUP_CYCLES
+from ..rtl.synthesis.results import Result, find_result, library_names, load_results
+
+PAPER = Path(__file__).parent / "paper" / "anda_hpca2025.json"
+
+GROUP = 64
+MANTISSA_BITS = range(13, 3, -1)
+
+FP_FP = ("fp-fp-pe", {"stages": 3})
+ANDA: tuple[str, dict[str, Any]] = ("anda-pe-scaled", {"tree": "carry-save"})
+ELEMENTS: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "FP-FP": FP_FP,
+    "FP-INT": ("fp-int-pe", {"stages": 3}),
+    "iFPU": ("ifpu-pe", {"stages": 2}),
+    "FIGNA": ("figna-pe", {"mantissa_bits": 13}),
+    "FIGNA-M11": ("figna-pe", {"mantissa_bits": 11}),
+    "FIGNA-M8": ("figna-pe", {"mantissa_bits": 8}),
+}
+"""The published elements, and the circuits that stand for them: each ends in an FP32 accumulator."""
+
+
+@dataclass(frozen=True)
+class ElementRow:
+    """A processing element over FP-FP's, ours and published."""
+
+    library: str
+    element: str
+    area: float
+    power: float
+    area_efficiency: float
+    energy_efficiency: float
+    published: Mapping[str, float]
+    """Of the same fields; of single lengths of Anda the published efficiencies alone."""
+
+
+def element_rows(library: str) -> list[ElementRow]:
+    """Fig. 15 in a library: at equal throughput at 16 bits and equal clock, on the same dot products.
+
+    Area efficiency is products per cycle and area; energy efficiency is products per energy, whose leakage is that of the
+    clock each keeps. Power is that of a working cycle.
+    """
+    published = json.loads(PAPER.read_text("utf-8"))["fig15_pe_level_normalised_to_fp_fp"]
+    names = published["designs"]
+    base = find_result(library, FP_FP[0], "trace", **FP_FP[1])
+    rows = [
+        _row(library, name, find_result(library, design, "trace", **parameters), base, published, names.index(name))
+        for name, (design, parameters) in ELEMENTS.items()
+    ]
+    for m in MANTISSA_BITS:
+        result = find_result(library, ANDA[0], f"M={m}", **ANDA[1])
+        rows.append(_row(library, f"Anda-M{m}", result, base, published, names.index("Anda")))
+    return rows
+
+
+def _row(library: str, name: str, result: Result, base: Result, published: Mapping[str, Any], index: int) -> ElementRow:
+    area = result.area_um2 / base.area_um2
+    rate = _products_per_cycle(name, result) / (GROUP / FP16_GROUP_CYCLES)
+    return ElementRow(
+        library,
+        name,
+        area,
+        result.energy_pj_per_cycle / base.energy_pj_per_cycle,
+        rate / area,
+        base.energy_pj_per_operation / result.energy_pj_per_operation,
+        {
+            "area": published["area"][index],
+            "power": published["power"][index],
+            "area_efficiency": published["area_efficiency"][name],
+            "energy_efficiency": published["energy_efficiency"][name],
+        },
+    )
+
+
+def _products_per_cycle(name: str, result: Result) -> float:
+    """Without the cycles in which a pipeline fills."""
+    if name.startswith("Anda-M"):
+        return GROUP / (int(name.removeprefix("Anda-M")) + 1)
+    return float(round(result.operations_per_cycle))
+
+
+LADDER: Sequence[tuple[str, str, dict[str, Any]]] = (
+    ("IEEE 754: every rounding, subnormals, infinities, NaN", "fp-fp-pe", {"stages": 3}),
+    ("no infinities, no NaN", "fp-fp-pe", {"stages": 3, "specials": False}),
+    ("and no subnormals", "fp-fp-pe", {"stages": 3, "specials": False, "subnormals": False}),
+    (
+        "and sums are truncated",
+        "fp-fp-pe",
+        {"stages": 3, "specials": False, "subnormals": False, "rounding": "truncate"},
+    ),
+    ("one aligned sum per step instead, as in tensor cores", "fp-fp-pe", {"stages": 3, "summation": "aligned"}),
+    (
+        "aligned, without specials and subnormals, truncated",
+        "fp-fp-pe",
+        {"stages": 3, "summation": "aligned", "specials": False, "subnormals": False, "rounding": "truncate"},
+    ),
+    ("fixed-point accumulator of all magnitudes, rounded once", "fp-fp-pe", {"stages": 3, "summation": "exact"}),
+    ("four single IEEE multiply-accumulate units", "fp-fp-mac", {"stages": 2}),
+    (
+        "four truncating ones without specials and subnormals",
+        "fp-fp-mac",
+        {"stages": 2, "specials": False, "subnormals": False, "rounding": "truncate"},
+    ),
+)
+
+OPTIONS: Sequence[tuple[str, dict[str, Any]]] = (
+    ("ripple adders, carries of the signs in the tree", {}),
+    ("carry-save tree", {"tree": "carry-save"}),
+    ("operands of idle cycles gated", {"gated": True}),
+    ("carry-save tree, gated", {"tree": "carry-save", "gated": True}),
+)
+
+
+def elements_table(library: str) -> str:
+    """Fig. 15 in a library, beside the published figures."""
+    lines = [
+        "| element | area | published | power | published | area efficiency | published | energy efficiency | published |",
+        "|---|" + "---:|" * 8,
+    ]
+    for row in element_rows(library):
+        cells = [
+            f"{getattr(row, field):.2f} | {row.published[field]:.2f} ({getattr(row, field) / row.published[field] - 1:+.0%})"
+            for field in ("area", "power", "area_efficiency", "energy_efficiency")
+        ]
+        lines.append(f"| {row.element} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def absolute_table(library: str) -> str:
+    """The same circuits in square micrometres, picoseconds and picojoules."""
+    lines = ["| element | cells | area µm² | flip-flops µm² | needs ps | pJ a product |", "|---|" + "---:|" * 5]
+    for name, (design, parameters) in ELEMENTS.items():
+        lines.append(_absolute(name, find_result(library, design, "trace", **parameters)))
+    for m in (13, 11, 8, 7, 6, 5, 4):
+        lines.append(_absolute(f"Anda-M{m}", find_result(library, ANDA[0], f"M={m}", **ANDA[1])))
+    return "\n".join(lines)
+
+
+def _absolute(name: str, result: Result) -> str:
+    energy = result.energy_pj_per_operation
+    return (
+        f"| {name} | {result.cells} | {result.area_um2:.4g} | {result.flip_flop_area_um2:.3g} | "
+        f"{result.critical_ps:.0f} | {energy:.3g} |"
+    )
+
+
+def ladder_table(library: str) -> str:
+    """What the baseline's features cost: area and energy over those of Anda's element at M = 7."""
+    anda = find_result(library, ANDA[0], "M=7", **ANDA[1])
+    lines = [
+        "| FP-FP | area µm² | needs ps | pJ a product | area over Anda's | energy over Anda-M7's |",
+        "|---|" + "---:|" * 5,
+    ]
+    for label, design, parameters in LADDER:
+        result = find_result(library, design, "trace", **parameters)
+        units = 4 if design == "fp-fp-mac" else 1
+        area, energy = units * result.area_um2, result.energy_pj_per_operation
+        lines.append(
+            f"| {label} | {area:.4g} | {result.critical_ps:.0f} | {energy:.3g} | {area / anda.area_um2:.2f} | "
+            f"{energy / anda.energy_pj_per_operation:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def options_table(library: str) -> str:
+    """Before and after: the options of Anda's element."""
+    lines = ["| Anda element | area µm² | needs ps | pJ a product, M = 4 | M = 7 | M = 13 |", "|---|" + "---:|" * 5]
+    for label, parameters in OPTIONS:
+        runs = [find_result(library, ANDA[0], f"M={m}", **parameters) for m in (4, 7, 13)]
+        energies = " | ".join(f"{run.energy_pj_per_operation:.4f}" for run in runs)
+        lines.append(f"| {label} | {runs[0].area_um2:.4g} | {runs[0].critical_ps:.0f} | {energies} |")
+    return "\n".join(lines)
+
+
+def circuits_table() -> str:
+    """Every circuit in every library, at the run with M = 7 where it has one."""
+    found: dict[tuple[str, str], dict[str, Result]] = {}
+    for library in library_names():
+        for result in load_results(library):
+            if result.run in ("trace", "M=7"):
+                key = result.design, " ".join(f"{name}={value}" for name, value in result.parameters.items())
+                found.setdefault(key, {})[library] = result
+    libraries = library_names()
+    head = "".join(f" {library}: area µm² | needs ps | pJ |" for library in libraries)
+    lines = [f"| circuit | energy per |{head}", "|---|---|" + "---:|" * (3 * len(libraries))]
+    for (design, parameters), results in sorted(found.items()):
+        cells = "".join(_cells(results.get(library)) for library in libraries)
+        operation = next(iter(results.values())).operation
+        lines.append(f"| {design} {parameters} | {operation} |{cells}".replace("  ", " "))
+    return "\n".join(lines)
+
+
+def _cells(result: Result | None) -> str:
+    if result is None:
+        return " | | |"
+    return f" {result.area_um2:.4g} | {result.critical_ps:.0f} | {result.energy_pj_per_operation:.3g} |"
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    **{f"elements-{name}": lambda name=name: elements_table(name) for name in library_names()},
+    **{f"absolute-{name}": lambda name=name: absolute_table(name) for name in library_names()},
+    "ladder": lambda: ladder_table("asap7"),
+    "options": lambda: options_table("asap7"),
+    "circuits": circuits_table,
+}
+
+
+def updated(page: str) -> str:
+    """A page with its tables renewed: what stands between ``<!-- table: NAME -->`` and ``<!-- end -->``."""
+
+    def renew(match: re.Match[str]) -> str:
+        return f"<!-- table: {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
+
+    return re.sub(r"<!-- table: ([\w-]+) -->\n.*?<!-- end -->", renew, page, flags=re.DOTALL)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print every table, or renew those of a page."""
+    parser = argparse.ArgumentParser(description="Print the tables of synthesis.")
+    parser.add_argument("--update", type=Path, metavar="PAGE", help="renew the tables of this page")
+    options = parser.parse_args(arguments)
+    if options.update is None:
+        print("\n\n".join(f"{name}\n{table()}" for name, table in TABLES.items()))
+        return
+    options.update.write_text(updated(options.update.read_text("utf-8")), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Results of synthesis that come with the package: a row for each circuit and run in each library.
+
+``scripts/synthesis_results.py`` writes the tables; ``provenance.yaml`` says from which libraries, tools and operands.
+"""
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ....formats import InputError
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Result:
+    """A circuit's run in a library.
+
+    Attributes
+    ----------
+    design, parameters, run : `str`, mapping, `str`
+        The circuit and what it ran on; a run such as ``M=7`` or ``trace``.
+    area_um2, flip_flop_area_um2 : `float`
+    cells : `int`
+    critical_ps, period_ps : `float`
+        Least period of the netlist, and the one that energies with leakage are stated at.
+    dynamic_pj_per_cycle, leakage_mw : `float`
+    energy_pj_per_cycle, energy_pj_per_operation : `float`
+        At `period_ps`.
+    operations, cycles : `int`
+        Work and length of the run.
+    """
+
+    design: str
+    parameters: Mapping[str, Any]
+    run: str
+    area_um2: float
+    flip_flop_area_um2: float
+    cells: int
+    critical_ps: float
+    period_ps: float
+    clock_met: bool
+    effort: str
+    dynamic_pj_per_cycle: float
+    leakage_mw: float
+    energy_pj_per_cycle: float
+    energy_pj_per_operation: float
+    operation: str
+    operations: int
+    cycles: int
+
+    @property
+    def operations_per_cycle(self) -> float:
+        """Throughput."""
+        return self.operations / self.cycles
+
+
+def library_names() -> list[str]:
+    """The libraries that there are results for."""
+    return sorted(path.stem for path in FOLDER.glob("*.csv"))
+
+
+@cache
+def load_results(library: str) -> tuple[Result, ...]:
+    """The results in a library.
+
+    Raises
+    ------
+    InputError
+        There are none for it.
+    """
+    if library not in library_names():
+        raise InputError(f"library: there is no {library!r}; choose one of {', '.join(library_names())}")
+    with (FOLDER / f"{library}.csv").open(encoding="utf-8", newline="") as file:
+        return tuple(_result(row) for row in csv.DictReader(file))
+
+
+def find_result(library: str, design: str, run: str, **parameters: Any) -> Result:
+    """The one run of a circuit with these parameters.
+
+    Raises
+    ------
+    InputError
+        It is not among the results.
+    """
+    for result in load_results(library):
+        if (result.design, result.run, dict(result.parameters)) == (design, run, parameters):
+            return result
+    raise InputError(f"results: {library} has no {run} of {design} {parameters}; measure it with anda rtl synth")
+
+
+@cache
+def provenance() -> dict[str, Any]:
+    """Libraries, tools and operands behind the tables."""
+    return yaml.safe_load((FOLDER / "provenance.yaml").read_text("utf-8"))
+
+
+_READERS = {
+    "int": int,
+    "float": float,
+    "str": str,
+    "bool": lambda text: text == "True",
+}
+
+
+def _result(row: Mapping[str, str]) -> Result:
+    values: dict[str, Any] = {"parameters": json.loads(row["parameters"])}
+    for name, field in Result.__dataclass_fields__.items():
+        if name != "parameters":
+            kind = field.type if isinstance(field.type, str) else field.type.__name__
+            values[name] = _READERS[kind](row[name])
+    return Result(**values)

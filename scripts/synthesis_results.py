@@ -1,0 +1,79 @@
+"""Measure every circuit in one library and write its table of results: python scripts/synthesis_results.py --help."""
+
+import argparse
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from anda_codesign.experiments.progress import stage
+from anda_codesign.rtl.synthesis import CellLibrary, Operands, all_designs, find_library, load_operands, synthesize
+from anda_codesign.rtl.synthesis.operands import DEFAULT_LAYERS, DEFAULT_TOKENS
+from anda_codesign.rtl.synthesis.results import FOLDER, Result
+
+CLOCK_PS = 3508.0
+MANTISSA_BITS = range(4, 14)
+PROVENANCE = FOLDER / "provenance.yaml"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description="Measure every circuit in a library; what was measured before is kept."
+    )
+    parser.add_argument("name", help="of the table, such as asap7")
+    parser.add_argument("--liberty", type=Path, nargs="*", default=[], help="files or a folder; OSU 0.18 um without")
+    parser.add_argument("--origin", required=True, help="where a reader gets the library")
+    parser.add_argument("--only", nargs="*", help="circuits; all without")
+    options = parser.parse_args()
+    library, operands = find_library(options.liberty), load_operands()
+    designs = [(name, p) for name, p in all_designs() if not options.only or name in options.only]
+    documents: list[dict[str, Any]] = []
+    with stage(f"synthesis in {library.name}", len(designs)) as advance:
+        for design, parameters in designs:
+            documents.append(synthesize(design, parameters, library, CLOCK_PS, operands, list(MANTISSA_BITS)))
+            advance(1)
+    write_table(FOLDER / f"{options.name}.csv", documents)
+    write_provenance(options.name, library, options.origin, operands, documents[0])
+
+
+def write_table(path: Path, documents: list[dict[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(Result.__dataclass_fields__), lineterminator="\n")
+        writer.writeheader()
+        for document in documents:
+            for run in document["runs"]:
+                writer.writerow(row(document, run))
+
+
+def row(document: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
+    dynamic = sum(run[f"{part}_pj_per_cycle"] for part in ("switching", "internal", "clock"))
+    derived = {
+        "parameters": json.dumps(document["parameters"]),
+        "flip_flop_area_um2": document["area_by_class"].get("flip-flop", {"area_um2": 0.0})["area_um2"],
+        "dynamic_pj_per_cycle": f"{dynamic:.6g}",
+    }
+    return {name: (document | run | derived)[name] for name in Result.__dataclass_fields__}
+
+
+def write_provenance(
+    name: str, library: CellLibrary, origin: str, operands: Operands, document: dict[str, Any]
+) -> None:
+    """Add a library to the provenance of the tables."""
+    found = yaml.safe_load(PROVENANCE.read_text("utf-8")) if PROVENANCE.exists() else {"libraries": {}}
+    found["clock_ps"] = CLOCK_PS
+    found["not_included"] = document["not_included"]
+    found["tools"] = document["tools"]
+    found["operands"] = {
+        "sha256": operands.sha256,
+        "groups": len(operands.codes),
+        "lanes": operands.lanes,
+        "source": f"SmolLM2-135M-Instruct Q4_1, built-in text, calibration split, {DEFAULT_TOKENS} tokens, layers "
+        f"{', '.join(map(str, DEFAULT_LAYERS))}, modules qkv, o, u, d alike",
+    }
+    found["libraries"][name] = document["library"] | {"origin": origin, "temperature_c": library.temperature}
+    PROVENANCE.write_text(yaml.safe_dump(found, sort_keys=False, width=120), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
