@@ -9,6 +9,7 @@ from amaranth.lib import wiring
 from .fp_pe import FpFpPE, FpIntPE
 from .integer_operators import DiExp, IntegerSqrt, SoftmaxLane
 from .integer_pe import FiglutPE, FignaPE, IfpuPE
+from .negatives import NegativeCounter
 from .scaled_pe import ScaledAndaPE
 from .scaling import GroupAccumulator
 from .weight_decoders import SpQRDecoder, SqueezeLLMDecoder
@@ -25,6 +26,7 @@ BASELINE_DESIGNS: Mapping[str, Callable[..., wiring.Component]] = MappingProxyTy
         "group-accumulator": GroupAccumulator,
         "ifpu-pe": IfpuPE,
         "integer-sqrt": IntegerSqrt,
+        "negative-counter": NegativeCounter,
         "softmax-lane": SoftmaxLane,
         "spqr-decoder": SpQRDecoder,
         "squeezellm-decoder": SqueezeLLMDecoder,

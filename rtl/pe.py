@@ -1,12 +1,13 @@
 """The bit-serial processing element: one group's integer dot product, a bit-plane per cycle."""
 
-from typing import Any
+from typing import Any, Literal, get_args
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..formats import InputError
+from .ieee import check_choice
 from .interfaces import (
     MAX_LANES,
     MAX_MANTISSA_BITS,
@@ -17,7 +18,10 @@ from .interfaces import (
     partial_sum_layout,
     plane_layout,
 )
+from .negatives import counted_plane_layout
 from .summation import Tree, adder_tree, carry_save_tree, check_tree
+
+Signs = Literal["own", "shared"]
 
 
 class DotProduct(wiring.Component):
@@ -33,7 +37,7 @@ class DotProduct(wiring.Component):
 
     Parameters
     ----------
-    lanes, weight_bits, max_mantissa_bits, midpoint, tree, gated, stages, skipping
+    lanes, weight_bits, max_mantissa_bits, midpoint, tree, gated, stages, skipping, signs
         As of `AndaPE`.
 
     Members
@@ -47,6 +51,8 @@ class DotProduct(wiring.Component):
     skipped : `In(4)`
         Planes between this one and the one before that were not sent. Only with `skipping`.
     plane : `In(lanes)`
+    negatives : `In(range(lanes + 1))`
+        Ones of the mantissa plane that belong to negative elements. Only with ``signs="shared"``.
     weights : `In(ArrayLayout(signed(weight_bits), lanes))`
     partial_sum : `Out(signed(partial_sum_bits(...)))`
         The accumulator, from `stages` cycles after the last plane until the next first plane has passed.
@@ -58,6 +64,7 @@ class DotProduct(wiring.Component):
     add_half: Signal
     skipped: Signal
     plane: Signal
+    negatives: Signal
     weights: Any
     partial_sum: Signal
 
@@ -72,8 +79,10 @@ class DotProduct(wiring.Component):
         gated: bool = False,
         stages: int = 1,
         skipping: bool = False,
+        signs: Signs = "own",
     ) -> None:
         self.skipping = skipping
+        self.signs: Signs = signs
         self.lanes = lanes
         self.weight_bits = weight_bits
         self.midpoint = midpoint
@@ -88,6 +97,7 @@ class DotProduct(wiring.Component):
                 "add_half": In(1),
                 "skipped": In(SKIPPED_BITS),
                 "plane": In(lanes),
+                "negatives": In(lanes.bit_length()),
                 "weights": In(data.ArrayLayout(signed(weight_bits), lanes)),
                 "partial_sum": Out(signed(partial_sum_bits(lanes, weight_bits, max_mantissa_bits + midpoint))),
             }
@@ -119,8 +129,8 @@ class DotProduct(wiring.Component):
                 m.d.sync += [held_sum.eq(plane_sum), held_first.eq(first), held_skipped.eq(skipped)]
             plane_sum, first, skipped, accumulate = held_sum, held_first, held_skipped, adding
         with m.If(accumulate):
-            shifted = (self.partial_sum << 1) << skipped if self.skipping else self.partial_sum << 1
-            m.d.sync += self.partial_sum.eq(Mux(first, 0, shifted) + plane_sum)
+            before = _shift_left(self.partial_sum, skipped) if self.skipping else self.partial_sum
+            m.d.sync += self.partial_sum.eq(Mux(first, 0, before << 1) + plane_sum)
         return m
 
     def _plane_sum(self, m: Module, plane: Value, signs: Value) -> Value:
@@ -131,10 +141,19 @@ class DotProduct(wiring.Component):
             for lane in range(self.lanes)
         ]
         terms = [(weight & plane[lane].replicate(self.weight_bits)).as_signed() for lane, weight in enumerate(negated)]
-        carries = list(plane & signs)
         if self.tree == "carry-save":
-            return carry_save_tree(m, terms, self.weight_bits, carries)
-        return adder_tree(terms, self.weight_bits, carries)
+            ones = [self.negatives] if self.signs == "shared" else list(plane & signs)
+            return carry_save_tree(m, terms, self.weight_bits, ones)
+        if self.signs == "shared":
+            return adder_tree(terms, self.weight_bits, [Const(0, 1)] * self.lanes) + self.negatives
+        return adder_tree(terms, self.weight_bits, list(plane & signs))
+
+
+def _shift_left(value: Value, distance: Value) -> Value:
+    """A signed value shifted left; bits that leave it are lost."""
+    for stage, selected in enumerate(distance):
+        value = Mux(selected, Cat(Const(0, 1 << stage), value)[: len(value)], value).as_signed()
+    return value
 
 
 class AndaPE(wiring.Component):
@@ -175,10 +194,13 @@ class AndaPE(wiring.Component):
     skipping : `bool`
         Whether planes without a one may be left out: a group then takes a cycle for each plane that is sent, and the
         result is the same, but for planes left out at its end without `midpoint`: those are zeros less to the right.
+    signs : `str`
+        Who counts the ones that complete the negative elements' complements: ``"own"``, this element's adder tree, or
+        ``"shared"``, a `NegativeCounter` for all elements that share a plane. Not with `midpoint` or `skipping`.
 
     Members
     -------
-    activation : `In(stream.Signature(plane_layout(lanes, skipping)))`
+    activation : `In(stream.Signature(plane_layout(lanes, skipping)))`, or with shared signs `counted_plane_layout(lanes)`
         Planes of the groups: sign, then mantissa from the most significant bit down; `last` closes the group.
     weights : `In(stream.Signature(ArrayLayout(signed(weight_bits), lanes)))`
         One weight per lane, once per group.
@@ -201,6 +223,7 @@ class AndaPE(wiring.Component):
         gated: bool = False,
         stages: int = 1,
         skipping: bool = False,
+        signs: Signs = "own",
     ) -> None:
         self.midpoint = bool(midpoint)
         self.skipping = bool(skipping)
@@ -209,12 +232,16 @@ class AndaPE(wiring.Component):
         self.stages = check_range("stages", stages, 1, 2)
         if midpoint and stages == 2:
             raise InputError("stages: midpoint reconstruction needs 1")
+        self.signs: Signs = check_choice("signs", signs, get_args(Signs))
+        if signs == "shared" and (midpoint or skipping):
+            raise InputError("signs: midpoint reconstruction and skipping need own")
         self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
         self.weight_bits = check_range("weight_bits", weight_bits, 2, 8)
         self.max_mantissa_bits = check_range("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
+        planes = counted_plane_layout(lanes) if signs == "shared" else plane_layout(lanes, self.skipping)
         super().__init__(
             {
-                "activation": In(stream.Signature(plane_layout(lanes, self.skipping))),
+                "activation": In(stream.Signature(planes)),
                 "weights": In(stream.Signature(data.ArrayLayout(signed(weight_bits), lanes))),
                 "result": Out(
                     stream.Signature(partial_sum_layout(lanes, weight_bits, max_mantissa_bits + self.midpoint))
@@ -234,6 +261,7 @@ class AndaPE(wiring.Component):
             gated=self.gated,
             stages=self.stages,
             skipping=self.skipping,
+            signs=self.signs,
         )
         skipped: Value = Const(0)
         exponent = Signal.like(self.result.payload.exponent)
@@ -254,6 +282,8 @@ class AndaPE(wiring.Component):
             self.result.valid.eq(done),
             self.result.payload.partial_sum.eq(dot_product.partial_sum),
         ]
+        if self.signs == "shared":
+            m.d.comb += dot_product.negatives.eq(activation.negatives)
         with m.If(self.result.ready):
             m.d.sync += done.eq(0)
         if self.skipping:

@@ -1,13 +1,13 @@
 # amaranth: UnusedElaboratable=no
 """The Anda processing element with what the baselines have behind theirs: conversion, scale and FP32 accumulator."""
 
-from amaranth.hdl import Module, Signal, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .floating import FP32
-from .interfaces import MAX_MANTISSA_BITS, Stream, partial_sum_bits, plane_layout
-from .pe import AndaPE
+from .interfaces import MAX_MANTISSA_BITS, Stream, partial_sum_bits
+from .pe import AndaPE, Signs
 from .scaling import SCALE, GroupAccumulator
 from .summation import Tree
 
@@ -20,7 +20,7 @@ class ScaledAndaPE(wiring.Component):
 
     Parameters
     ----------
-    lanes, weight_bits, max_mantissa_bits, tree, gated, stages
+    lanes, weight_bits, max_mantissa_bits, tree, gated, stages, signs
         As of `AndaPE`.
 
     Members
@@ -49,6 +49,7 @@ class ScaledAndaPE(wiring.Component):
         tree: Tree = "ripple",
         gated: bool = False,
         stages: int = 1,
+        signs: Signs = "own",
     ) -> None:
         self.element = AndaPE(
             lanes=lanes,
@@ -57,12 +58,13 @@ class ScaledAndaPE(wiring.Component):
             tree=tree,
             gated=gated,
             stages=stages,
+            signs=signs,
         )
         self.bits = partial_sum_bits(lanes, weight_bits, max_mantissa_bits)
         super().__init__(
             {
-                "activation": In(stream.Signature(plane_layout(lanes))),
-                "weights": In(stream.Signature(data.ArrayLayout(signed(weight_bits), lanes))),
+                "activation": self.element.signature.members["activation"],
+                "weights": self.element.signature.members["weights"],
                 "scales": In(stream.Signature(SCALE)),
                 "result": Out(stream.Signature(FP32)),
                 "saturated": Out(1),

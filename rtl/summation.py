@@ -38,19 +38,21 @@ def _add(left: tuple[Value, int], right: tuple[Value, int], carry: Value, term_b
     return total[: term_bits + (count - 1).bit_length()].as_signed(), count
 
 
-def carry_save_tree(m: Module, terms: Sequence[Value], term_bits: int, carries: Sequence[Value]) -> Value:
-    """The sum of signed `terms` of `term_bits` bits and single-bit `carries`, as `adder_tree` gives it.
+def carry_save_tree(m: Module, terms: Sequence[Value], term_bits: int, addends: Sequence[Value]) -> Value:
+    """The sum of signed `terms` of `term_bits` bits and unsigned `addends`, which sum to no more than there are terms.
 
     Dadda's scheme: full adders reduce the bits of each place to two, as late as possible; one adder follows. A sign bit
     counts as its complement, ``-b = (1 - b) - 1``, and what that adds is taken away once, by a constant.
     """
-    width = term_bits + (len(terms) + len(carries) - 1).bit_length()
+    width = term_bits + (2 * len(terms) - 1).bit_length()
     columns: list[list[Value]] = [[] for _ in range(width)]
     for term in terms:
         bits = term.as_unsigned()
         for place in range(term_bits):
             columns[place].append(~bits[place] if place == term_bits - 1 else bits[place])
-    columns[0] += carries
+    for addend in addends:
+        for place, bit in enumerate(addend):
+            columns[place].append(bit)
     offset = -len(terms) << term_bits - 1
     for place in range(width):
         if offset >> place & 1:

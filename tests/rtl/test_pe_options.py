@@ -9,6 +9,7 @@ from anda_codesign.formats import InputError
 from anda_codesign.formats.latency import PE_RESULT_CYCLES, pe_cycles_per_group
 from anda_codesign.rtl import AndaPE, run_streams
 from anda_codesign.rtl.interfaces import partial_sum_bits
+from anda_codesign.rtl.negatives import NegativeCounter, count_negatives
 from anda_codesign.rtl.packing import pack, unpack
 from numpy.typing import NDArray
 
@@ -17,6 +18,8 @@ OPTIONS = [
     {"gated": True},
     {"stages": 2},
     {"tree": "carry-save", "gated": True, "stages": 2},
+    {"signs": "shared"},
+    {"signs": "shared", "tree": "carry-save", "gated": True},
 ]
 
 
@@ -32,6 +35,13 @@ def plane_words(signed: NDArray[np.int64], mantissa_bits: int) -> list[int]:
     return pack(np.concatenate([bits, exponents, last], axis=2).reshape(-1, lanes + 6), 1)
 
 
+def counted_words(words: list[int], lanes: int) -> list[int]:
+    """The planes as a `NegativeCounter` sends them on."""
+    run = run_streams(NegativeCounter(lanes=lanes), {"planes": words}, {"counted": len(words)}).transfers
+    assert run["counted"].cycles == list(range(1, len(words) + 1))
+    return run["counted"].payloads
+
+
 def random_pause(seed: int) -> list[bool]:
     return (np.random.default_rng(seed).random(997) < 0.5).tolist()
 
@@ -39,7 +49,10 @@ def random_pause(seed: int) -> list[bool]:
 def run(signed: NDArray[np.int64], codes: NDArray[np.int64], mantissa_bits: int, pauses: Any = None, **options: Any):
     groups, lanes = signed.shape
     weight_bits = 4 if np.abs(codes).max() <= 8 else 8
-    inputs = {"activation": plane_words(signed, mantissa_bits), "weights": pack(codes, weight_bits)}
+    planes = plane_words(signed, mantissa_bits)
+    if options.get("signs") == "shared":
+        planes = counted_words(planes, lanes)
+    inputs = {"activation": planes, "weights": pack(codes, weight_bits)}
     pe = AndaPE(lanes=lanes, weight_bits=weight_bits, **options)
     result = run_streams(pe, inputs, {"result": groups}, pauses=pauses).transfers["result"]
     bits = partial_sum_bits(lanes, weight_bits, 16)
@@ -62,14 +75,32 @@ def test_the_same_sums_in_the_same_cycles(mantissa_bits: int, options: dict[str,
     assert cycles == [first + group * pe_cycles_per_group(mantissa_bits) for group in range(12)]
 
 
-@pytest.mark.parametrize("lanes", [1, 2, 3, 5, 13, 64])
-@pytest.mark.parametrize(("low", "high"), [(-8, 7), (-128, 127)])
+@pytest.mark.parametrize(
+    ("lanes", "low", "high"), [*((lanes, -8, 7) for lanes in (1, 2, 3, 5, 13, 64)), (13, -128, 127)]
+)
 def test_carry_save_at_any_number_of_lanes(lanes: int, low: int, high: int) -> None:
     rng = np.random.default_rng(lanes)
     signed, codes = rng.integers(-31, 32, (8, lanes)), rng.integers(low, high + 1, (8, lanes))
     signed[:4] = np.array([31, -31, 31, -31])[:, None]
     codes[:4] = np.array([low, low, high, high])[:, None]
     assert run(signed, codes, 5, tree="carry-save")[0] == (signed * codes).sum(axis=1).tolist()
+
+
+@pytest.mark.parametrize("lanes", [1, 3, 7, 64])
+def test_counted_negatives(lanes: int) -> None:
+    rng = np.random.default_rng(lanes)
+    signed = rng.integers(-31, 32, (6, lanes))
+    signed[0], signed[1] = -31, 31
+    words = plane_words(signed, 5)
+    planes = np.abs(signed)[:, None] >> np.arange(5)[::-1, None] & 1
+    counts = np.pad((planes & (signed < 0)[:, None]).sum(axis=-1), ((0, 0), (1, 0))).ravel()
+    expected = [word | int(count) << lanes + 6 for word, count in zip(words, counts, strict=True)]
+    assert counted_words(words, lanes) == expected
+    assert count_negatives(words, lanes) == expected
+    for port in ("planes", "counted"):
+        pauses = {port: random_pause(2)}
+        run = run_streams(NegativeCounter(lanes=lanes), {"planes": words}, {"counted": len(words)}, pauses=pauses)
+        assert run.transfers["counted"].payloads == expected
 
 
 @pytest.mark.parametrize("port", ["activation", "weights", "result"])
@@ -87,6 +118,8 @@ def test_two_stages_under_pauses(port: str, mantissa_bits: int) -> None:
     [
         ({"tree": "wallace"}, "tree: 'wallace' is not valid; choose one of ripple, carry-save"),
         ({"stages": 3}, "stages: 3 is not valid; choose an integer from 1 to 2"),
+        ({"signs": "none"}, "signs: 'none' is not valid; choose one of own, shared"),
+        ({"signs": "shared", "skipping": True}, "signs: midpoint reconstruction and skipping need own"),
         ({"stages": 2, "midpoint": True}, "stages: midpoint reconstruction needs 1"),
     ],
 )
