@@ -163,17 +163,20 @@ class PrecisionSearch:
         self.cost = Cost(self.objective, self.decoder.shape)
 
     def search(self, iterations: int = 32) -> PrecisionStudy:
-        """Algorithm 1, from the uniform precisions with each of the numerics."""
-        start = start_choices(self.numerics)
-        return self._study(
-            best_first_search(start, Choice.neighbours, self._loss, self.cost, self.tolerance, iterations, self._report)
-        )
+        """Algorithm 1, from the uniform precisions with each of the numerics.
+
+        Args:
+            iterations: the most evaluations for each of the numerics, in sum.
+        """
+        start, most = start_choices(self.numerics), iterations * len(self.numerics)
+        result = best_first_search(start, Choice.neighbours, self._loss, self.cost, self.tolerance, most, self._report)
+        return self._study(result)
 
     def exhaustive(self, bits: Iterable[int]) -> PrecisionStudy:
         """The optimum among all precisions of these mantissa bits: every cheaper one is evaluated."""
         widths = list(bits)
         choices = [
-            Choice(Precision(*widths_), own) for own in self.numerics for widths_ in itertools.product(widths, repeat=4)
+            Choice(Precision(*modules), own) for own in self.numerics for modules in itertools.product(widths, repeat=4)
         ]
         return self._study(exhaustive_search(choices, self._loss, self.cost, self.tolerance, self._report))
 

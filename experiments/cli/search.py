@@ -29,7 +29,9 @@ def search(
     ] = None,
     blocks: Annotated[int, typer.Option("--blocks", help="Blocks per split, at most; an easy decision takes 8.")] = 64,
     tokens: Annotated[int, typer.Option("--tokens", help="Length of a block.")] = 512,
-    iterations: Annotated[int, typer.Option("--iterations", help="Precisions to evaluate, at most.")] = 32,
+    iterations: Annotated[
+        int, typer.Option("--iterations", help="Precisions to evaluate, at most, for each of the numerics.")
+    ] = 32,
     objective: Annotated[str, typer.Option("--objective", help="bops, energy or latency (simulated).")] = "bops",
     reconstruct: Annotated[
         str,

@@ -191,7 +191,7 @@ def test_no_numerics():
 
 @pytest.mark.usefixtures("made_up")
 def test_command_with_every_option(capsys: pytest.CaptureFixture[str]):
-    options = ["--iterations", "100", "--reconstruct", "truncate,nearest", "--group-size", "32,64"]
+    options = ["--iterations", "25", "--reconstruct", "truncate,nearest", "--group-size", "32,64"]
     assert main(["search", *options, "--second-text", "brown", "--exhaustive", "6-8", "--json", "-"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["objective"] == "bops"
