@@ -10,6 +10,7 @@ from .alignment import FieldExtractor, MantissaAligner, MaximumExponent
 from .alignment import maximum as maximum
 from .interfaces import (
     FP16,
+    MASK_BITS,
     MAX_LANES,
     MAX_MANTISSA_BITS,
     Stream,
@@ -157,13 +158,17 @@ class BitPlaneCompressor(wiring.Component):
         Lanes of the compressor, that is tokens of a buffer row, 1 to 64.
     lanes, max_mantissa_bits, nearest
         As of `BpcLane`.
+    masks : `bool`
+        Whether a block's last plane comes with its plane mask, for zero-plane skipping (`formats.plane_mask`): an OR over
+        the planes as they leave, and a flip-flop per plane.
 
     Members
     -------
     groups : `In(stream.Signature(compressor_layout(lanes, max_mantissa_bits)))`
         A group of each token in turn; all `rows` tokens of a block with the same M.
     planes : `Out(stream.Signature(plane_rows_layout(rows, lanes)))`
-        Sign planes with the shared exponents, then M mantissa planes.
+        Sign planes with the shared exponents, then M mantissa planes. With `masks` a field `mask` of 15 bits follows, to
+        be read with the last plane: bit i tells whether mantissa plane i + 1 has a one.
     saturated : `Out(1)`
         Sticky: an infinity or NaN was replaced.
     """
@@ -173,16 +178,23 @@ class BitPlaneCompressor(wiring.Component):
     saturated: Signal
 
     def __init__(
-        self, *, rows: int = 16, lanes: int = 64, max_mantissa_bits: int = MAX_MANTISSA_BITS, nearest: bool = False
+        self,
+        *,
+        rows: int = 16,
+        lanes: int = 64,
+        max_mantissa_bits: int = MAX_MANTISSA_BITS,
+        nearest: bool = False,
+        masks: bool = False,
     ) -> None:
         self.nearest = bool(nearest)
+        self.masks = bool(masks)
         self.rows = check_range("rows", rows, 1, 64)
         self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
         self.max_mantissa_bits = check_range("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
         super().__init__(
             {
                 "groups": In(stream.Signature(compressor_layout(lanes, max_mantissa_bits))),
-                "planes": Out(stream.Signature(plane_rows_layout(rows, lanes))),
+                "planes": Out(stream.Signature(plane_rows_layout(rows, lanes, masked=self.masks))),
                 "saturated": Out(1),
             }
         )
@@ -215,7 +227,20 @@ class BitPlaneCompressor(wiring.Component):
             ]
         with m.If(self.groups.valid & self.groups.ready):
             m.d.sync += turn.eq(Mux(turn == self.rows - 1, 0, turn + 1))
+        if self.masks:
+            self._collect_mask(m)
         return m
+
+    def _collect_mask(self, m: Module) -> None:
+        """Note which of a block's planes have a one. Row 0 is the sign plane, row 1 the first mantissa plane."""
+        payload = self.planes.payload
+        row, noted = Signal(range(self.max_mantissa_bits + 1)), Signal(MASK_BITS)
+        has_one = Value.cast(payload.planes).any()
+        m.d.comb += payload.mask.eq(
+            noted | Cat((row == bit + 2) & has_one for bit in range(self.max_mantissa_bits - 1))
+        )
+        with m.If(self.planes.valid & self.planes.ready):
+            m.d.sync += [row.eq(Mux(payload.last, 0, row + 1)), noted.eq(Mux(payload.last, 0, payload.mask))]
 
     def _queue(self, m: Module, row: int, lane: BpcLane) -> Stream:
         """A lane's planes, after a queue as deep as the lane's head start; one more, or it could not flow."""

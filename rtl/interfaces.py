@@ -61,7 +61,7 @@ def _skipped(skipping: bool) -> dict[str, Shape]:
     return {"skipped": unsigned(SKIPPED_BITS)} if skipping else {}
 
 
-def plane_rows_layout(rows: int, lanes: int, skipping: bool = False) -> data.StructLayout:
+def plane_rows_layout(rows: int, lanes: int, skipping: bool = False, *, masked: bool = False) -> data.StructLayout:
     """The same bit-plane of the groups of `rows` tokens: a row of the activation buffer.
 
     Members
@@ -71,13 +71,16 @@ def plane_rows_layout(rows: int, lanes: int, skipping: bool = False) -> data.Str
     last : `unsigned(1)`
     skipped : `unsigned(4)`
         As of `plane_layout`; all rows share M, and a plane is skipped if it has a one in none of them.
+    mask : `unsigned(15)`
+        The group's plane mask, with the last plane. Only if `masked`.
     """
     fields = {
         "planes": data.ArrayLayout(unsigned(lanes), rows),
         "exponents": data.ArrayLayout(unsigned(EXPONENT_BITS), rows),
         "last": unsigned(1),
     }
-    return data.StructLayout(fields | _skipped(skipping))
+    mask = {"mask": unsigned(MASK_BITS)} if masked else {}
+    return data.StructLayout(fields | _skipped(skipping) | mask)
 
 
 def partial_sum_bits(lanes: int, weight_bits: int, max_mantissa_bits: int) -> int:

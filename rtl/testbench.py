@@ -10,7 +10,7 @@ from ..formats import AndaFormat, AndaTensor, InputError, Int4Weights
 from ..formats.bitplanes import pack_bits
 from ..formats.latency import pe_cycles_per_group
 from .bpc import BitPlaneCompressor, BpcLane
-from .interfaces import EXPONENT_BITS, partial_sum_bits
+from .interfaces import EXPONENT_BITS, MASK_BITS, partial_sum_bits
 from .operands import plane_stream
 from .packing import pack, unpack
 from .pe import AndaPE
@@ -50,11 +50,14 @@ class BpcRun:
         Clock cycles from the first sign plane to the last mantissa plane, both included.
     latency_cycles : `int`
         Clock cycles from taking the first group to its sign plane.
+    masks : bool ``[blocks, groups, M - 1]``
+        The plane masks of a compressor that makes them.
     """
 
     tensor: AndaTensor
     cycles: int
     latency_cycles: int
+    masks: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -208,13 +211,17 @@ def run_compressor(
     Raises
     ------
     InputError
-        Tokens or channels are not whole blocks or groups, or the format is not one that the circuit makes.
+        Tokens or channels are not whole blocks or groups, or the format is not one that the circuit makes; its masks are
+        none, or those of `rows` tokens.
     """
     lanes, mantissa_bits = format.group_size, format.mantissa_bits
     _check_compression(x, format)
     if x.shape[0] % rows:
         raise InputError(f"x: {x.shape[0]} tokens are not whole blocks of {rows}; pad them with zeros")
-    compressor = BitPlaneCompressor(rows=rows, lanes=lanes, nearest=format.rounding == "nearest")
+    masked = format.mask_rows > 0
+    if format.mask_rows not in (0, rows):
+        raise InputError(f"mask_rows: is {format.mask_rows}, the circuit makes masks of {rows} tokens; choose that")
+    compressor = BitPlaneCompressor(rows=rows, lanes=lanes, nearest=format.rounding == "nearest", masks=masked)
     blocks, segments = len(x) // rows, x.shape[1] // lanes
     halves = x.view(np.uint16).reshape(blocks, rows, segments, lanes).swapaxes(1, 2).reshape(-1, lanes)
     groups = [word | mantissa_bits << 16 * lanes for word in pack(halves.astype(np.int64), 16)]
@@ -238,7 +245,13 @@ def run_compressor(
         bool(run.flags["saturated"]),
     )
     taken = run.transfers["groups"].cycles
-    return BpcRun(tensor, planes.cycles[-1] - taken[0] + 1, planes.cycles[0] - taken[0])
+    latency = planes.cycles[0] - taken[0]
+    masks = None
+    if masked:
+        last_planes = planes.payloads[mantissa_bits :: mantissa_bits + 1]
+        masks = unpack(last_planes, 1, MASK_BITS, start=width + 1).astype(np.bool_)
+        masks = masks.reshape(blocks, segments, MASK_BITS)[..., : mantissa_bits - 1]
+    return BpcRun(tensor, planes.cycles[-1] - taken[0] + 1, latency, masks)
 
 
 def _check_compression(x: NDArray[np.float16], format: AndaFormat) -> None:

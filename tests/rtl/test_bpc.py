@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, AndaTensor, InputError
 from anda_codesign.formats.latency import BPC_LATENCY_CYCLES, bpc_cycles, bpc_cycles_per_group
+from anda_codesign.formats.plane_mask import sent_planes
 from anda_codesign.rtl import BpcLane, run_bpc_lane, run_streams, to_verilog
 from anda_codesign.rtl.bpc import BitPlaneCompressor
 from anda_codesign.rtl.packing import pack, unpack
@@ -200,6 +201,21 @@ def test_a_compressor_that_rounds_to_nearest_at_every_width(mantissa_bits: int) 
     format = AndaFormat(mantissa_bits, 8, rounding="nearest", nonfinite="saturate")
     x = np.resize(adversarial_groups(), (3, 24))
     assert_same(run_compressor(x, format, rows=3).tensor, format.encode(x))
+
+
+@pytest.mark.parametrize("mantissa_bits", [1, 2, 7, 16])
+def test_a_compressor_makes_the_plane_masks(mantissa_bits: int) -> None:
+    format = AndaFormat(mantissa_bits, 8, nonfinite="saturate", mask_rows=2)
+    rng = np.random.default_rng(mantissa_bits)
+    x = (2.0 ** rng.integers(-9, 3, (4, 24))).astype(np.float16)
+    x[rng.random(x.shape) < 0.7] = 0
+    run = run_compressor(x, format, rows=2, pauses={"planes": random_pause(0)})
+    assert_same(run.tensor, format.encode(x))
+    assert run.masks is not None
+    np.testing.assert_array_equal(run.masks, sent_planes(run.tensor, 2)[..., 1:])
+    with pytest.raises(InputError) as error:
+        run_compressor(x, format, rows=4)
+    assert str(error.value) == "mask_rows: is 2, the circuit makes masks of 4 tokens; choose that"
 
 
 @pytest.mark.parametrize("name", ["bpc-lane", "compressor"])
