@@ -130,6 +130,8 @@ def _line_axes(axes: Axes, result: FigureResult) -> None:
         axes.set_ylabel("share of multiply-accumulates (%), dashed: published bound below 4K")
     else:
         axes.set_ylabel("mean mantissa bits")
+    if result.axis != "tokens":
+        axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel(result.axis)
     axes.legend(frameon=False, fontsize=8)
 

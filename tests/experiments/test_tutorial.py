@@ -1,0 +1,80 @@
+"""docs/tutorial.md does what it says: its files are written, its commands and its Python run, in order, in one folder."""
+
+import re
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from anda_codesign.experiments.frames import command_frame
+from anda_codesign.formats import InputError
+
+PAGE = (Path(__file__).parents[2] / "docs" / "tutorial.md").read_text()
+BLOCK = re.compile(r"(?:^`(?P<file>[\w.]+)`:\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def words(line: str) -> list[str]:
+    return line.split()
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_the_tutorial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, anda: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    namespace: dict[str, Any] = {}
+    for block in BLOCK.finditer(PAGE):
+        if block["file"]:
+            (tmp_path / block["file"]).write_text(block["text"])
+        elif block["kind"] == "python":
+            exec(compile(block["text"], "tutorial", "exec"), namespace)
+        elif block["kind"] == "console":
+            run_console(block["text"], anda)
+    sys.modules.pop("my_format")
+    assert "my-chip" not in capsys.readouterr().err
+    text = (tmp_path / "report" / "report.html").read_text()
+    assert "Is the shared scale worth a chip?" in text
+    assert isinstance(namespace["front"], pd.DataFrame)
+    assert len((tmp_path / "my_format.py").read_text().splitlines()) <= 50
+
+
+def run_console(text: str, anda: Callable[..., Any]) -> None:
+    """Run each command; every line under it is a line of its output, spaces aside."""
+    for command in re.split(r"^\$ anda ", text, flags=re.MULTILINE)[1:]:
+        first, *expected = command.rstrip("\n").split("\n")
+        answer = anda(*shlex.split(first))
+        assert answer.status == 0, answer.err
+        printed = [words(line) for line in answer.out.splitlines()]
+        for line in expected:
+            assert words(line) in printed, answer.out
+
+
+def test_the_page_has_all_kinds_of_blocks():
+    kinds = [(block["kind"], bool(block["file"])) for block in BLOCK.finditer(PAGE)]
+    assert kinds.count(("python", True)) == 1
+    assert kinds.count(("yaml", True)) == 3
+    assert kinds.count(("python", False)) == 2
+    assert kinds.count(("console", False)) == 5
+
+
+def test_every_command_with_json_is_a_frame():
+    models = command_frame("models")
+    assert "SmolLM2-135M" in set(models["name"])
+    row = command_frame("simulate", "--gemm", "16x64x64", "--m", 7).iloc[0]
+    assert row["energy_pj.total"] > 0
+    parts = command_frame("explain", "--gemm", "16x64x64", "--m", 7, rows="rows")
+    assert {"quantity", "count", "unit", "total"} <= set(parts.columns)
+
+
+def test_frames_of_bad_commands():
+    with pytest.raises(InputError, match=r"^model: 'GPT-5' is unknown"):
+        command_frame("simulate", "--model", "GPT-5", "--m", 7)
+    with pytest.raises(InputError, match=r"^command: No such command"):
+        command_frame("nonsense")
+    with pytest.raises(InputError, match=r"^rows: the document has no list 'rows'; its fields are none: it is a list$"):
+        command_frame("models", rows="rows")
