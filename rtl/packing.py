@@ -21,8 +21,13 @@ def pack(fields: NDArray[np.integer], bits: int) -> list[int]:
 
 def pack_words(fields: NDArray[np.integer], bits: int) -> Words:
     """Words of fields ``[n, count]``, each `bits` wide, two's complement if negative; field 0 is lowest."""
-    ones = (np.asarray(fields, np.int64)[..., None] >> np.arange(bits)).astype(np.uint8) & 1
-    octets = np.packbits(ones.reshape(len(fields), -1), axis=-1, bitorder="little")
+    holder = next(size for size in (8, 16, 32, 64) if size >= bits)
+    fields = np.asarray(fields)
+    octets = np.ascontiguousarray(fields, f"<i{holder // 8}" if fields.dtype.kind == "i" else f"<u{holder // 8}")
+    octets = octets.reshape(len(fields), -1).view(np.uint8)
+    if bits < holder:
+        ones = np.unpackbits(octets, axis=-1, bitorder="little").reshape(len(fields), -1, holder)[..., :bits]
+        octets = np.packbits(ones.reshape(len(fields), -1), axis=-1, bitorder="little")
     return np.pad(octets, ((0, 0), (0, -octets.shape[1] % 4))).view("<u4").astype(np.uint32, copy=False)
 
 

@@ -55,12 +55,13 @@ def check(
     """Run the PE and a compressor lane on a slice of a trace, and compare with the format bit for bit."""
     from ..circuit_check import check_circuits, check_records
 
-    require_new_file("vcd", vcd)
+    for file in (vcd, vcd.with_suffix(".gtkw"), vcd.with_suffix(".sucl")) if vcd else ():
+        require_new_file("vcd", file)
     checks = check_circuits(trace, mantissa_widths(m), layer=layer, tokens=tokens, outputs=outputs, vcd=vcd)
     if vcd is not None:
         from ...rtl.waves import write_views
 
-        note(f"wrote {', '.join(map(str, (vcd, *write_views(vcd))))}")
+        write_views(vcd)
     records = check_records(checks)
     if json is not None:
         write_json(records, json)

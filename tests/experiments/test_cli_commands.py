@@ -106,6 +106,8 @@ def test_rtl_check(document: Run, trace_file: Path, tmp_path: Path):
         assert record["compared"] > 0
         assert record["cycles"] == record["predicted_cycles"] > 0
     assert "$enddefinitions" in waveform.read_text()
+    assert "bench.top.activation__valid" in waveform.with_suffix(".gtkw").read_text()
+    assert "variable_add bench.top.activation__valid" in waveform.with_suffix(".sucl").read_text()
 
 
 @pytest.mark.parametrize("mismatches", [0, 1])
