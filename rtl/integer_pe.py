@@ -11,7 +11,7 @@ from .floating import FP32
 from .interfaces import MAX_LANES, PARTIAL_EXPONENT, Stream, check_range, partial_sum_bits
 from .pipeline import Pipeline
 from .scaling import SCALE, GroupAccumulator
-from .summation import adder_tree
+from .summation import Tree, adder_tree, carry_save_tree, check_tree
 
 MAX_ALIGNED_BITS = 28
 """Magnitude bits of an aligned activation that these circuits take."""
@@ -187,6 +187,8 @@ class IfpuPE(_ScaledGroups):
         Activations per cycle, 1 to 128.
     mantissa_bits, group_size, stages
         As of `FignaPE`.
+    tree : `str`
+        How a step's terms are summed, as of `AndaPE`.
 
     Members
     -------
@@ -196,7 +198,16 @@ class IfpuPE(_ScaledGroups):
         As of `FignaPE`.
     """
 
-    def __init__(self, *, lanes: int = 16, mantissa_bits: int = 24, group_size: int = 64, stages: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        lanes: int = 16,
+        mantissa_bits: int = 24,
+        group_size: int = 64,
+        stages: int = 1,
+        tree: Tree = "ripple",
+    ) -> None:
+        self.tree: Tree = check_tree(tree)
         self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
         self.mantissa_bits = check_range("mantissa_bits", mantissa_bits, 1, MAX_ALIGNED_BITS)
         check_range("group_size", group_size, 1, MAX_LANES)
@@ -212,7 +223,10 @@ class IfpuPE(_ScaledGroups):
             (activation ^ sign.replicate(self.mantissa_bits + 1)).as_signed()
             for activation, sign in zip(activations, minus, strict=True)
         ]
-        total = adder_tree(terms, self.mantissa_bits + 1, minus)
+        if self.tree == "carry-save":
+            total = carry_save_tree(m, terms, self.mantissa_bits + 1, minus)
+        else:
+            total = adder_tree(terms, self.mantissa_bits + 1, minus)
         values = {"place": payload.place, "start": payload.start, "exponent": payload.exponent, "last": payload.last}
         place, start, exponent, last = values.values()
         if self.stages == 2:

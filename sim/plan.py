@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 from .dram import Request, Tensor
@@ -23,6 +24,12 @@ class Span(NamedTuple):
     def split(self, size: int) -> "list[Span]":
         """Pieces of at most `size`, in order."""
         return [Span(start, min(start + size, self.stop)) for start in range(self.start, self.stop, size)]
+
+    def share(self, size: int) -> "list[Span]":
+        """As few pieces of at most `size` as possible, all about equal, so that loads and work take turns evenly."""
+        count = -(-self.length // size)
+        ends = [self.start + self.length * index // count for index in range(count + 1)]
+        return [Span(start, stop) for start, stop in pairwise(ends)]
 
 
 class Block(NamedTuple):
@@ -185,7 +192,7 @@ class Plan:
     def _chunks(self) -> Iterator[tuple[Span, Span, Span]]:
         """Tokens, output channels and groups of the reduction of each fetch where nothing is resident."""
         problem, array = self.problem, self.problem.architecture.array
-        reduction = Span(0, problem.groups).split(self._chunk_groups())
+        reduction = Span(0, problem.groups).share(self._chunk_groups())
         channels = Span(0, problem.out_channels).split(array.columns)
         for token_strip in Span(0, problem.tokens).split(array.rows):
             for channel_strip in channels:

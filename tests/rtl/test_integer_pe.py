@@ -119,9 +119,11 @@ def test_figna_at_the_published_rates() -> None:
     assert {bits: steps_per_group(figna_lanes(bits)) for bits in rates} == rates == {13: 16, 11: 11, 8: 8}
 
 
-@pytest.mark.parametrize("stages", [1, 2])
-@pytest.mark.parametrize("bits", [24, 13, 8, 28])
-def test_ifpu_in_its_stated_cycles(bits: int, stages: int) -> None:
+@pytest.mark.parametrize(
+    ("bits", "stages", "tree"),
+    [(24, 1, "ripple"), (13, 2, "ripple"), (8, 1, "ripple"), (28, 2, "ripple"), (4, 1, "carry-save")],
+)
+def test_ifpu_in_its_stated_cycles(bits: int, stages: int, tree: Any) -> None:
     rng = np.random.default_rng(bits)
     a = IfpuFormat(mantissa_bits=bits).encode(activations(rng))
     codes, scales = codes_and_scales(rng)
@@ -129,7 +131,7 @@ def test_ifpu_in_its_stated_cycles(bits: int, stages: int) -> None:
     planes = weight_planes(codes).reshape(OUTPUTS * GROUPS, 4, 16, 4).swapaxes(-1, -2)
     words = serial_words(chunks, a.exponents, planes, 1, bits)
     inputs = {"operands": words, "scales": scale_words(scales)}
-    pe = IfpuPE(mantissa_bits=bits, stages=stages)
+    pe = IfpuPE(mantissa_bits=bits, stages=stages, tree=tree)
     run = run_streams(pe, inputs, {"result": OUTPUTS}, flags=["saturated"])
     assert_singles(run, aligned_dot(a.integers, a.exponents, codes, scales, bits))
     count = OUTPUTS * GROUPS * FP16_GROUP_CYCLES

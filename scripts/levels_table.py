@@ -1,0 +1,93 @@
+"""The table of docs/simulator.md: cycles of random small GeMMs in the circuit and at the simulator's three levels.
+
+    python scripts/levels_table.py --update docs/simulator.md
+
+The machine is Anda with a small array. The circuit runs in Amaranth's simulator; memory answers a row of the port a cycle,
+16 cycles after it is asked. At the other levels the memory has the same bandwidth.
+"""
+
+import argparse
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from anda_codesign.formats import AndaFormat, Int4Weights
+from anda_codesign.formats.accelerator import compile_gemms
+from anda_codesign.rtl import run_schedule
+from anda_codesign.sim import Architecture, load_architecture, load_technology, simulate
+from anda_codesign.sim.architecture import Array, Buffer
+from anda_codesign.sim.instructions import MEMORY_LATENCY_CYCLES, accelerator_machine
+from anda_codesign.workloads import Gemm, Precision
+
+ROWS, COLUMNS, LANES = 2, 2, 8
+GEMMS = 6
+HEADER = "GeMM,M in,M out,circuit,instructions,events,closed"
+
+
+def machine() -> Architecture:
+    """Anda with a small array and small buffers."""
+    anda = load_architecture("anda")
+    return anda.model_copy(
+        update={
+            "array": Array(rows=ROWS, columns=COLUMNS),
+            "processing_element": anda.processing_element.model_copy(update={"lanes": LANES}),
+            "activation_buffer": Buffer(capacity="1 KiB", port=f"{16 * LANES} bit"),
+            "weight_buffer": Buffer(capacity="1 KiB", port=f"{COLUMNS * LANES} bit"),
+            "weights": anda.weights.model_copy(update={"group_size": LANES}),
+        }
+    )
+
+
+def circuit_cycles(small: Architecture, gemm: Gemm, mantissa_bits: int, result_bits: int) -> int:
+    """Build the program and its memory, and run the circuit."""
+    draw = np.random.default_rng(gemm.tokens)
+    x = draw.normal(size=(gemm.tokens, gemm.in_channels)).astype(np.float16)
+    w = draw.normal(size=(gemm.in_channels, gemm.out_channels)).astype(np.float32)
+    plan, memory = compile_gemms(
+        accelerator_machine(small),
+        AndaFormat(mantissa_bits, LANES).encode(x),
+        [Int4Weights.quantize(w, group_size=LANES)],
+        mantissa_bits=[],
+        result_mantissa_bits=result_bits,
+    )
+    return run_schedule(plan, memory, latency_cycles=MEMORY_LATENCY_CYCLES).cycles
+
+
+def rows() -> Iterator[list[str]]:
+    """One random GeMM a row."""
+    small, draw = machine(), random.Random(1)
+    bandwidth = small.activation_buffer.port_bits * small.clock_hz / 8e9
+    technology = load_technology().with_bandwidth(bandwidth)
+    for _ in range(GEMMS):
+        gemm = Gemm("u", draw.randint(1, 12), draw.randint(8, 60), draw.randint(8, 30))
+        m_in, m_out = draw.randint(3, 11), draw.randint(3, 11)
+        precision = Precision(1, 1, m_in, m_out)
+        levels = [
+            simulate([gemm], small, precision, level, technology).cycles
+            for level in ("instructions", "events", "closed")
+        ]
+        cycles = [circuit_cycles(small, gemm, m_in, m_out), *levels]
+        size = f"{gemm.tokens}x{gemm.in_channels}x{gemm.out_channels}"
+        yield [size, str(m_in), str(m_out), *map("{:,}".format, cycles)]
+
+
+def main() -> None:
+    """Print the table, or renew it in a document."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--update", type=Path, help="document whose table to renew")
+    options = parser.parse_args()
+    names = HEADER.split(",")
+    lines = [names, ["---"] + ["---:"] * (len(names) - 1), *rows()]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    if options.update is None:
+        print(table)
+        return
+    text = options.update.read_text("utf-8")
+    renewed = re.sub(r"(<!-- circuit -->\n).*?(\n<!-- circuit -->)", rf"\1{table}\2", text, flags=re.DOTALL)
+    options.update.write_text(renewed, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
