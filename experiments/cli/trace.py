@@ -101,10 +101,51 @@ def info(
     )
 
 
-def _layers(text: str) -> list[int]:
+@app.command()
+def planes(
+    file: Annotated[Path, typer.Argument(help="A captured trace.")],
+    mantissa_bits: Annotated[str, typer.Option("--m", metavar="A-B", help="Mantissa lengths.")] = "4-13",
+    rows: Annotated[str, typer.Option("--rows", metavar="I,J,…", help="Tokens of a block.")] = "1,16",
+    json: JsonOption = None,
+) -> None:
+    """Count the bit-planes that are zero in all tokens of a block: what zero-plane skipping would save."""
+    from dataclasses import asdict
+
+    from ..plane_statistics import plane_statistics
+
+    records = plane_statistics(file, _mantissa_bits(mantissa_bits), _numbers("rows", rows, "1,16"))
+    if json is not None:
+        write_json([asdict(record) for record in records], json)
+        return
+    modules = list(dict.fromkeys(record.module for record in records))
+    rows_of_table: dict[tuple[int, int], list[str]] = {}
+    for record in records:
+        cells = rows_of_table.setdefault((record.rows, record.mantissa_bits), [])
+        cells.append(f"{record.zero_planes:.3f} ({100 * record.saving:.2f} %)")
+    print_table(
+        "Zero planes per group (cycles saved)",
+        ("tokens of a block", "M", *modules),
+        [(*key, *cells) for key, cells in rows_of_table.items()],
+    )
+
+
+def _mantissa_bits(text: str) -> range:
+    from ...formats import InputError
+
+    first, _, last = text.partition("-")
+    if not (first.isdigit() and (last or first).isdigit()):
+        raise InputError(f"m: {text!r} is no range; write it as 4-13")
+    return range(int(first), int(last or first) + 1)
+
+
+def _numbers(name: str, text: str, example: str) -> list[int]:
     from ...formats import InputError
 
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise InputError(f"layers: {text!r} is not a list of numbers; write them as 0,11,29") from None
+        raise InputError(f"{name}: {text!r} is not a list of numbers; write them as {example}") from None
+
+
+def _layers(text: str) -> list[int]:
+    return _numbers("layers", text, "0,11,29")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from anda_codesign.formats import AndaFormat
 from anda_codesign.rtl import design_names
 from anda_codesign.sim import architecture_names
 from anda_codesign.workloads import MODULES, TextBlocks, Trace, capture_trace, model_names, synthetic_decoder
@@ -136,6 +137,34 @@ def test_trace_info(anda: Run, document: Run, trace_file: Path):
     assert last["largest"] == float(np.abs(x).max())
     assert 0 < last["mean_exponent_gap"] < 30
     assert "Activations entering the GeMMs" in anda("trace", "info", trace_file).out
+
+
+def test_trace_planes(anda: Run, document: Run, trace_file: Path):
+    records = document("trace", "planes", trace_file, "--m", "4-5", "--rows", "1,2")
+    assert [(r["rows"], r["mantissa_bits"], r["module"]) for r in records] == [
+        (rows, bits, module) for rows in (1, 2) for bits in (4, 5) for module in MODULES
+    ]
+    for record in records:
+        format = AndaFormat(record["mantissa_bits"])
+        bits = []
+        for layer in (0, 1):
+            x = Trace.load(trace_file).activation(layer, record["module"])
+            mantissas = format.encode(x).mantissas()
+            union = np.bitwise_or.reduce(mantissas.reshape(-1, record["rows"], *mantissas.shape[1:]), axis=(1, 3))
+            bits.append(
+                np.mean([sum(not word >> i & 1 for i in range(format.mantissa_bits - 1)) for word in union.flat])
+            )
+        assert record["zero_planes"] == pytest.approx(np.mean(bits))
+        assert record["saving"] == pytest.approx(1 - record["group_cycles"] / (record["mantissa_bits"] + 1))
+    assert "Zero planes per group (cycles saved)" in anda("trace", "planes", trace_file).out
+    for options, message in (
+        (("--m", "x"), "m: 'x' is no range; write it as 4-13"),
+        (("--rows", "x"), "rows: 'x' is not a list of numbers; write them as 1,16"),
+        (("--rows", "0"), "rows: 0 is not valid; choose a positive number of tokens"),
+        (("--m", "17"), "mantissa_bits: 17 is not valid; choose an integer from 1 to 16"),
+    ):
+        answer = anda("trace", "planes", trace_file, *options)
+        assert (answer.status, message in answer.err) == (2, True)
 
 
 @pytest.mark.model
