@@ -37,7 +37,10 @@ class SafetensorsFolder:
         index = folder / "model.safetensors.index.json"
         names = {"model.safetensors"}
         if index.is_file():
-            names = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+            try:
+                names = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+            except (ValueError, KeyError, TypeError, AttributeError):
+                raise InputError(f"checkpoint: {index} is damaged; copy it again") from None
         self._files = [folder / name for name in sorted(names)]
         self._entries: dict[str, tuple[Path, int, dict[str, Any]]] = {}
         for path in self._files:

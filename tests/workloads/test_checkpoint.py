@@ -247,6 +247,13 @@ def test_incomplete_configuration(tmp_path: Path):
     rejects(folder, f"checkpoint: {folder}/config.json lacks 'hidden_size'; copy it again")
 
 
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"weight_map": 3}'])
+def test_damaged_index(text: str, tmp_path: Path):
+    index = write(tmp_path, LLAMA_CONFIG, llama_tensors()) / "model.safetensors.index.json"
+    index.write_text(text)
+    rejects(tmp_path, f"checkpoint: {index} is damaged; copy it again")
+
+
 def test_missing_tensor(tmp_path: Path):
     tensors = llama_tensors()
     del tensors["model.layers.1.mlp.up_proj.weight"]
