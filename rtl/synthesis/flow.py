@@ -61,7 +61,8 @@ def buffer_cell(library: CellLibrary) -> Cell:
     for kind in ("flip-flop", "inverter or buffer", "logic"):
         if kind not in kinds:
             raise InputError(f"liberty: {library.name} has no usable {kind}; give all files of the library")
-    buffers = [c for c in usable if len(c.outputs) == 1 and (f := c.outputs[0].function) and f.table == (False, True)]
+    simple = [cell for cell in usable if cell.kind == "inverter or buffer" and len(cell.outputs) == 1]
+    buffers = [cell for cell in simple if (f := cell.outputs[0].function) and f.table == (False, True)]
     if not buffers:
         raise InputError(f"liberty: {library.name} has no usable buffer; give all files of the library")
     return min(buffers, key=lambda cell: (cell.area_um2, cell.name))
