@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...formats import InputError
-from ..folder import is_free, make_folder
+from ..folder import is_free, make_folder, writing
 from .document import Block, Bullets, Heading, Link, Picture, Scatter, ScatterPoint, Table, to_html, to_markdown
 from .figures import BLACK, ENERGY_PARTS, GREY, plot_style
 from .provenance import PACKAGES, SIMULATION_LIMITS, constant_rows
@@ -42,7 +42,7 @@ def write_sweep_report(sweep: Path | str, out: Path | str, pareto: Sequence[str]
         The path of the page.
 
     Raises:
-        InputError: there are no results, a column does not exist, or `out` is not an empty folder.
+        InputError: there are no results, a column does not exist, `out` is not an empty folder or cannot be written.
     """
     from ..sweep import load_results, pareto_front
 
@@ -53,16 +53,18 @@ def write_sweep_report(sweep: Path | str, out: Path | str, pareto: Sequence[str]
     costs = list(pareto) or list(next(pair for pair in DEFAULT_FRONTS if pair[0] in frame))
     front = frame.assign(front=pareto_front(frame, costs)).sort_values("energy_total_pj", kind="stable")
     make_folder(folder / "figures")
-    _save(folder, "pareto", _front_figure(frame, costs))
-    _save(folder, "energy", energy_figure(front[front["front"]].head(BARS)))
-    blocks = list(_blocks(front, costs, Path(sweep)))
-    if timeline:
-        _write_timeline(front[front["front"]].iloc[0].to_dict(), folder / "timeline.json")
-        blocks.insert(
-            -2, Link("Timeline of one layer of the front's point of least energy (open in Perfetto)", "timeline.json")
-        )
-    (folder / "report.md").write_text(to_markdown(blocks), "utf-8")
-    (folder / "report.html").write_text(to_html(blocks, folder), "utf-8")
+    with writing(folder):
+        _save(folder, "pareto", _front_figure(frame, costs))
+        _save(folder, "energy", energy_figure(front[front["front"]].head(BARS)))
+        blocks = list(_blocks(front, costs, Path(sweep)))
+        if timeline:
+            _write_timeline(front[front["front"]].iloc[0].to_dict(), folder / "timeline.json")
+            blocks.insert(
+                -2,
+                Link("Timeline of one layer of the front's point of least energy (open in Perfetto)", "timeline.json"),
+            )
+        (folder / "report.md").write_text(to_markdown(blocks), "utf-8")
+        (folder / "report.html").write_text(to_html(blocks, folder), "utf-8")
     return folder / "report.html"
 
 

@@ -117,6 +117,8 @@ def draw_lines(result: FigureResult) -> Figure:
 
 
 def _line_axes(axes: Axes, result: FigureResult) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     losses = any("loss" in c.label for c in result.comparisons)
     if losses:
         axes.set_yscale("symlog", linthresh=1.0)
@@ -131,7 +133,7 @@ def _line_axes(axes: Axes, result: FigureResult) -> None:
     else:
         axes.set_ylabel("mean mantissa bits")
     if result.axis != "tokens":
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel(result.axis)
     axes.legend(frameon=False, fontsize=8)
 

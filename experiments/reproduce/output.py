@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...formats import InputError
-from ..folder import is_free, make_folder
+from ..folder import is_free, make_folder, writing
 from .comparison import FigureResult
 from .drawing import save_comparison_figure
 from .scoreboard import scoreboard
@@ -29,9 +29,14 @@ def open_folder(folder: Path) -> None:
 
 
 def write_plots(results: Sequence[FigureResult], folder: Path) -> None:
-    """Draw every comparison."""
-    for result in results:
-        save_comparison_figure(result, folder / FIGURES)
+    """Draw every comparison.
+
+    Raises:
+        InputError: a plot cannot be written.
+    """
+    with writing(folder):
+        for result in results:
+            save_comparison_figure(result, folder / FIGURES)
 
 
 def write_scoreboard(results: Sequence[FigureResult], folder: Path, page: Path | None = None) -> Path:

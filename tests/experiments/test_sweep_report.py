@@ -133,6 +133,18 @@ def test_the_command(anda: Callable[..., Any], refused: Callable[..., str], swee
     assert not (tmp_path / "x").exists()
 
 
+def test_a_full_disk(sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(InputError) as error:
+        write_sweep_report(sweep, tmp_path / "out", COSTS, timeline=False)
+    assert str(error.value) == (
+        f"out: {tmp_path / 'out'} cannot be written (No space left on device); make room or name another folder"
+    )
+
+
 def test_a_folder_without_results(tmp_path: Path):
     with pytest.raises(InputError, match=r"^results: .* holds no results.parquet; finish a sweep there"):
         write_sweep_report(tmp_path, tmp_path / "out")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -287,6 +288,31 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     message = f"out: {path} cannot be written (No space left on device); finished points are kept"
     assert refusal(lambda: write_atomically(path, b"after")) == message
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("results.csv", "before")]
+
+
+def test_a_disk_that_fills_up_during_a_run(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    out, real, writes = tmp_path / "out", Path.write_bytes, 0
+
+    def filling(path: Path, content: bytes) -> int:
+        nonlocal writes
+        writes += 1
+        if writes > 6:
+            real(path, content[:10])
+            raise OSError(28, "No space left on device")
+        return real(path, content)
+
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_bytes", filling)
+        message = refusal(lambda: run_sweep(file, out))
+    assert re.fullmatch(
+        rf"out: {out}/part-\w+\.parquet cannot be written \(No space left on device\); finished points are kept",
+        message,
+    )
+    kept = parts(out)
+    assert len(kept) == 5
+    frame = run_sweep(file, out)
+    assert len(frame) == POINTS
+    assert set(kept["key"]) <= set(frame["key"])
 
 
 def test_the_manifest_is_the_sweep(file: Path, tmp_path: Path):
