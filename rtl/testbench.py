@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..formats import AndaFormat, AndaTensor, InputError, Int4Weights
+from ..formats.accelerator.layout import segment_exponents
 from ..formats.bitplanes import pack_bits
 from ..formats.latency import pe_cycles_per_group
 from .bpc import BitPlaneCompressor, BpcLane
 from .interfaces import EXPONENT_BITS, MASK_BITS, partial_sum_bits
-from .operands import plane_stream
+from .operands import plane_masks, plane_stream
 from .packing import pack, unpack
 from .pe import AndaPE
 from .simulate import SimulatorName, run_streams
@@ -284,8 +285,14 @@ def compare_trace(activations: AndaTensor, weights: Int4Weights, *, vcd: Path | 
     integers = activations.signed_integers().reshape(1, tokens, segments, lanes).astype(np.int64)
     expected = (integers * codes).sum(axis=-1)
     planes = plane_stream(activations, lanes) * outputs
-    midpoint = activations.format.reconstruct == "midpoint"
-    run = _run_segments(planes, np.repeat(codes, tokens, axis=1).reshape(-1, lanes), midpoint, vcd=vcd)
-    partial_sums = run.partial_sums.reshape(expected.shape)
-    predicted = expected.size * pe_cycles_per_group(activations.format.mantissa_bits)
+    midpoint, skipping = activations.format.reconstruct == "midpoint", activations.format.mask_rows > 0
+    every_codes = np.repeat(codes, tokens, axis=1).reshape(-1, lanes)
+    run = _run_segments(planes, every_codes, midpoint, vcd=vcd, skipping=skipping)
+    units = segment_exponents(activations, lanes).astype(np.int64) - activations.format.mantissa_bits - midpoint
+    # planes that are skipped at a segment's end are zeros that its sum does not have
+    partial_sums = run.partial_sums.reshape(expected.shape) << run.exponents.reshape(expected.shape) - units
+    planes_sent = np.full(expected.shape[1:], activations.format.mantissa_bits)
+    if skipping:
+        planes_sent = 1 + plane_masks(activations, 1, lanes).sum(axis=-1)
+    predicted = outputs * sum(pe_cycles_per_group(int(count)) for count in planes_sent.flat)
     return TraceComparison(partial_sums.swapaxes(0, 1), expected.swapaxes(0, 1), run.cycles, predicted)

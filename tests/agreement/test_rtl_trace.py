@@ -1,5 +1,7 @@
 """The circuit's dot products are the integers of `fp_int_gemm`, on slices of a GeMM."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, Int4Weights
@@ -22,6 +24,20 @@ def test_symmetric_weights_in_groups_of_128(mantissa_bits: int) -> None:
     assert comparison.partial_sums.shape == (2, 2, 3)
     assert comparison.mismatches == 0
     assert comparison.cycles == comparison.predicted_cycles == 12 * pe_cycles_per_group(mantissa_bits)
+
+
+@pytest.mark.parametrize("options", [{"reconstruct": "midpoint"}, {"mask_rows": 1}])
+def test_options_of_the_format(options: dict[str, Any]) -> None:
+    rng = np.random.default_rng(3)
+    x = activations(rng, 2, 128)
+    x[0, :64] = 0
+    x[0, 5] = 1.5
+    tensor = AndaFormat(7, 64, **options).encode(x)
+    comparison = compare_trace(tensor, Int4Weights.quantize(rng.standard_normal((128, 2)), 32))
+    assert comparison.mismatches == 0
+    full = comparison.expected.size * pe_cycles_per_group(7)
+    assert comparison.cycles == comparison.predicted_cycles
+    assert (comparison.cycles < full) == ("mask_rows" in options)
 
 
 def test_affine_codes_in_groups_of_32() -> None:
