@@ -19,8 +19,10 @@ TABLE = Path(__file__).parent / "technology" / "sram-cacti-22nm.csv"
 FIELDS = ("device", "port_bits", "capacity_bytes", "area_mm2", "read_pj", "write_pj", "leakage_mw", "cycle_ns")
 
 DEVICES = ("itrs-lop", "itrs-lstp")
-CAPACITIES = {1024: range(16, 24), 80: range(13, 20)}
-"""Base-two logarithms of the capacities in bytes, by the port's bits: data buffers and exponent memories."""
+CAPACITIES = {1024: range(14, 24), 512: range(14, 23), 256: range(14, 23), 128: range(14, 23), 64: range(14, 23)} | {
+    80: range(13, 20)
+}
+"""Base-two logarithms of the capacities in bytes, by the port's bits: data buffers, and exponent memories of 80 bits."""
 
 
 def configurations() -> Iterator[tuple[str, int, int]]:
