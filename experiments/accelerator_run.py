@@ -220,7 +220,8 @@ def _compare(plan: Schedule, run: AcceleratorRun, activations: AndaTensor, weigh
 def _machine(rows: int, columns: int, lanes: int, affine: bool) -> Machine:
     """A machine of that array, with a memory port as wide as the widest row that it has to carry.
 
-    Its buffers are a quarter of the accelerator's, or less: simulators take longer to build large memories.
+    Its buffers are a quarter of the accelerator's, or less, and it has no vector unit: simulators take longer to build
+    what a GeMM does not use.
     """
     widest = max(rows * lanes, lanes * columns, 16 * lanes, 16 * columns * (1 + affine), 5 * rows)
     return Machine(
@@ -235,6 +236,7 @@ def _machine(rows: int, columns: int, lanes: int, affine: bool) -> Machine:
         factor_depth=512,
         result_depth=512,
         instruction_depth=1024,
+        vector_unit=False,
     )
 
 

@@ -203,3 +203,25 @@ def softmax_lane_cycles(scores: int, halving_bits: int, probability_bits: int) -
     Exponentials follow each other without a gap, and so do quotients; between the two the sum is stored.
     """
     return scores * (serial_cycles(halving_bits) + serial_cycles(probability_bits)) + 2
+
+
+def vector_instruction_cycles(vectors: int, lanes: int, *, operands: int, only_right: bool, scalar: str | None) -> int:
+    """Cycles from issuing a vector instruction to its end.
+
+    Parameters
+    ----------
+    vectors, lanes
+        Vectors that it walks over, and lanes of the unit.
+    operands
+        0, 1 or 2 rows of results that it reads of each vector, one per cycle.
+    only_right
+        The one operand is the right one, which passes a register of its own.
+    scalar
+        What it leaves: None is vectors; ``"constant"``, ``"function"`` or ``"reduction"``.
+    """
+    if scalar == "constant":
+        return VECTOR_LOAD_CYCLES
+    last_taken = vectors * max(operands, 1) + BUFFER_READ_CYCLES * min(operands, 1) + only_right
+    if scalar == "reduction":
+        return last_taken + vector_reduction_cycles(lanes)
+    return last_taken + (VECTOR_PIPELINE_CYCLES if scalar is None else VECTOR_SCALAR_CYCLES - 1)

@@ -1,9 +1,9 @@
 # amaranth: UnusedElaboratable=no
-"""The accelerator: controller, matrix engine, compressor, loader and storer around the on-chip buffers."""
+"""The accelerator: controller, matrix engine, compressor, vector unit, loader and storer around the on-chip buffers."""
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Const, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -18,8 +18,9 @@ from .engine import MatrixEngine
 from .interfaces import MAX_MANTISSA_BITS, Stream
 from .isa import RETIRE, RETIRE_INDEX_BITS, RETIRED
 from .sequencer import GemmSequencer
+from .vector_sequencer import VectorSequencer
 
-FLAGS = ("illegal", "partial_saturated", "result_saturated", "nonfinite")
+FLAGS = ("illegal", "partial_saturated", "result_saturated", "nonfinite", "vector_saturated")
 
 STATUS = data.StructLayout(dict.fromkeys(FLAGS, 1))
 """The sticky flags at a program's end, see `Accelerator`."""
@@ -29,8 +30,8 @@ class Accelerator(wiring.Component):
     """Runs programs of `formats.accelerator`: whole GeMMs, and chains of them, from memory to memory.
 
     The host writes a program, then starts it; the controller issues its instructions in order; loader, matrix engine,
-    compressor and storer work beside each other. On chip are the engine's four buffers and the result buffer, which
-    takes the engine's outputs as FP16 and feeds compressor and storer.
+    compressor, vector unit and storer work beside each other. On chip are the engine's four buffers and the result buffer, which
+    takes the engine's outputs as FP16 and feeds compressor, vector unit and storer.
 
     Timing: a group takes ``max(M + 1, 4)`` cycles in the array as long as weights come in time; a row of memory moves per
     cycle each way. The cycles of a whole program are those of `sim.accelerator`, exactly.
@@ -45,6 +46,8 @@ class Accelerator(wiring.Component):
         Rows of the buffers.
     instruction_depth : `int`
         Instructions of a program.
+    vector_unit : `bool`
+        Whether there is one.
 
     Members
     -------
@@ -62,9 +65,9 @@ class Accelerator(wiring.Component):
         Rows of memory to write.
     retire : `Out(RETIRE)`
         What is finished in this cycle; nothing waits for it to be read.
-    illegal, partial_saturated, result_saturated, nonfinite : `Out(1)`
+    illegal, partial_saturated, result_saturated, nonfinite, vector_saturated : `Out(1)`
         Sticky: an instruction was illegal; a group's conversion, an output overflowed FP16; the compressor replaced an
-        infinity or NaN.
+        infinity or NaN; a result of the vector unit overflowed FP16.
     """
 
     program: Stream
@@ -78,6 +81,7 @@ class Accelerator(wiring.Component):
     partial_saturated: Signal
     result_saturated: Signal
     nonfinite: Signal
+    vector_saturated: Signal
 
     def __init__(
         self,
@@ -94,6 +98,7 @@ class Accelerator(wiring.Component):
         factor_depth: int = 8192,
         result_depth: int = 2048,
         instruction_depth: int = 4096,
+        vector_unit: bool = True,
     ) -> None:
         self.machine = Machine(
             rows=rows,
@@ -108,6 +113,7 @@ class Accelerator(wiring.Component):
             factor_depth=factor_depth,
             result_depth=result_depth,
             instruction_depth=instruction_depth,
+            vector_unit=bool(vector_unit),
         )
         self._engine = MatrixEngine(
             rows=rows,
@@ -138,7 +144,9 @@ class Accelerator(wiring.Component):
         m = Module()
         machine = self.machine
         m.submodules.controller = controller = Controller(
-            depth=machine.instruction_depth, max_mantissa_bits=machine.max_mantissa_bits
+            depth=machine.instruction_depth,
+            max_mantissa_bits=machine.max_mantissa_bits,
+            vector_unit=machine.vector_unit,
         )
         m.submodules.engine = engine = self._engine
         m.submodules.loader = loader = Loader(machine=machine)
@@ -160,18 +168,27 @@ class Accelerator(wiring.Component):
         share_stream(m, [loader.write_exponents, compression.write_exponents], engine.write_exponents)
         wiring.connect(m, storer.read_planes, engine.read_planes)
         wiring.connect(m, engine.planes, storer.planes)
-        share_stream(m, [loader.write_results, sequencer.write], results.write)
+        writers = [loader.write_results, sequencer.write]
         readers = [(storer.read_results, storer.results), (compression.read, compression.results)]
-        share_reads(m, readers, results.read, results.answer, "results")
-        units = {
-            Unit.LOADER: loader,
-            Unit.MATRIX: sequencer,
-            Unit.COMPRESSOR: compression,
-            Unit.STORER: storer,
+        finished: dict[Unit, Value] = {
+            Unit.LOADER: loader.finished,
+            Unit.MATRIX: sequencer.finished,
+            Unit.COMPRESSOR: compression.finished,
+            Unit.VECTOR: Const(0),
+            Unit.STORER: storer.finished,
         }
-        m.d.comb += [controller.finished[unit].eq(units[unit].finished) for unit in Unit]
-        finished = {unit.name.lower(): units[unit].finished for unit in Unit}
-        self._retire(m, {"group": engine.group_done, "tile": engine.tile_done, **finished})
+        if machine.vector_unit:
+            m.submodules.vector = vector = VectorSequencer(machine=machine)
+            wiring.connect(m, controller.vector, vector.command)
+            writers.append(vector.write)
+            readers.append((vector.read, vector.answer))
+            finished[Unit.VECTOR] = vector.finished
+            m.d.comb += self.vector_saturated.eq(vector.saturated)
+        share_stream(m, writers, results.write)
+        share_reads(m, readers, results.read, results.answer, "results")
+        m.d.comb += [controller.finished[unit].eq(finished[unit]) for unit in Unit]
+        records = {unit.name.lower(): finished[unit] for unit in Unit}
+        self._retire(m, {"group": engine.group_done, "tile": engine.tile_done, **records})
         return m
 
     def _connect_host(self, m: Module, controller: Controller, engine: MatrixEngine, compression: Compression) -> None:

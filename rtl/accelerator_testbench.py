@@ -37,7 +37,7 @@ class AcceleratorRun:
     cycles : `int`
         From the cycle in which the start is taken to the one in which `done` is, both counted.
     flags : mapping of flag to `bool`
-        The sticky flags: illegal, partial_saturated, result_saturated, nonfinite.
+        The sticky flags: those of `accelerator.FLAGS`.
     retired : mapping of kind to cycles
         Of each kind of retire record, the cycles of its records, in order, counted from the start.
     """
@@ -164,9 +164,10 @@ def _compiled(machine: Machine, memory_depth: int, simulator: Literal["cxxrtl", 
 
 
 def retire_counts(machine: Machine, instructions: Sequence[Instruction]) -> dict[str, int]:
-    """How many records of each kind a program leaves, up to its first ``halt``."""
+    """How many records of each kind a program leaves, up to ``halt`` or to what the machine does not have."""
     counts = dict.fromkeys(RETIRED, 0)
-    for each in takewhile(lambda instruction: instruction.opcode != Opcode.HALT, instructions):
+    ends = {Opcode.HALT} if machine.vector_unit else {Opcode.HALT, Opcode.VECTOR}
+    for each in takewhile(lambda instruction: instruction.opcode not in ends, instructions):
         if each.opcode in UNITS:
             counts[UNITS[each.opcode].name.lower()] += 1
         if each.opcode == Opcode.GEMM:

@@ -35,6 +35,8 @@ class Controller(wiring.Component):
         Instructions of the memory.
     max_mantissa_bits : `int`
         A larger M is illegal.
+    vector_unit : `bool`
+        Whether its instructions are legal.
 
     Members
     -------
@@ -42,7 +44,7 @@ class Controller(wiring.Component):
         Words of the instruction memory to write, before the start. Always ready.
     start : `In(stream.Signature(14))`
         Runs the program at that address.
-    load, gemm, compress, store : `Out(stream.Signature(operands_layout(...)))`
+    load, gemm, compress, vector, store : `Out(stream.Signature(operands_layout(...)))`
         To the units.
     finished : `In(len(Unit))`
         Of each `Unit`, whether it finishes an instruction in this cycle.
@@ -57,12 +59,14 @@ class Controller(wiring.Component):
     load: Stream
     gemm: Stream
     compress: Stream
+    vector: Stream
     store: Stream
     finished: Signal
     done: Stream
     illegal: Signal
 
-    def __init__(self, *, depth: int, max_mantissa_bits: int) -> None:
+    def __init__(self, *, depth: int, max_mantissa_bits: int, vector_unit: bool = True) -> None:
+        self.vector_unit = vector_unit
         self.max_mantissa_bits = max_mantissa_bits
         self._memory = RowBuffer(width=INSTRUCTION_BITS, depth=depth)
         super().__init__(
@@ -86,7 +90,7 @@ class Controller(wiring.Component):
         idle = Signal(len(Unit))
         m.d.comb += idle.eq(Cat(count == 0 for count in unfinished))
         legal = Signal()
-        m.d.comb += legal.eq(is_legal(word, self.max_mantissa_bits))
+        m.d.comb += legal.eq(is_legal(word, self.max_mantissa_bits, self.vector_unit))
         free = self._own_ports(m, word, issued, idle)
         with m.If(present & legal):
             for opcode, unit in UNITS.items():

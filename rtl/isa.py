@@ -12,6 +12,7 @@ from ..formats.accelerator.instructions import (
     FIELDS,
     INSTRUCTION_BITS,
     OPCODE_BITS,
+    SCALAR_OPERATIONS,
     STORED,
     Buffer,
     Opcode,
@@ -19,6 +20,7 @@ from ..formats.accelerator.instructions import (
     Unit,
     ports,
 )
+from ..formats.vector_command import REDUCTIONS
 
 INSTRUCTION = unsigned(INSTRUCTION_BITS)
 
@@ -39,9 +41,13 @@ def is_opcode(word: Value, opcode: Opcode) -> Value:
     return word[:OPCODE_BITS] == opcode
 
 
-def is_legal(word: Value, max_mantissa_bits: int) -> Value:
-    """Whether a word is an instruction that `Instruction.decode` takes, with M of at most `max_mantissa_bits`."""
-    return _any(is_opcode(word, opcode) & _fields_legal(word, opcode, max_mantissa_bits) for opcode in Opcode)
+def is_legal(word: Value, max_mantissa_bits: int, vector_unit: bool) -> Value:
+    """Whether a word is an instruction that `Instruction.decode` takes.
+
+    M is at most `max_mantissa_bits`, and without a vector unit there is no such instruction.
+    """
+    opcodes = [opcode for opcode in Opcode if vector_unit or opcode != Opcode.VECTOR]
+    return _any(is_opcode(word, opcode) & _fields_legal(word, opcode, max_mantissa_bits) for opcode in opcodes)
 
 
 def _fields_legal(word: Value, opcode: Opcode, max_mantissa_bits: int) -> Value:
@@ -56,6 +62,9 @@ def _fields_legal(word: Value, opcode: Opcode, max_mantissa_bits: int) -> Value:
             legal = legal & (value <= most)
     if opcode == Opcode.STORE:
         legal = legal & _any(view.buffer == buffer for buffer in STORED)
+    if opcode == Opcode.VECTOR:
+        scalar, reduction = (view.operation.matches(*each) for each in (SCALAR_OPERATIONS, REDUCTIONS))
+        legal = legal & (view.to_scalar | ~scalar) & (~view.to_scalar | reduction | (view.vectors == 1))
     return legal
 
 
@@ -87,7 +96,7 @@ Members
 -------
 group, tile
     The array has taken the last bit-plane of a group; the last column of a tile has left it.
-loader, matrix, compressor, storer
+loader, matrix, compressor, vector, storer
     The unit has done an instruction.
 
 Of each, `valid`, and `index`: how many of them there were before, since reset.

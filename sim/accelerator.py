@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from ..formats import latency
 from ..formats.accelerator import Buffer, Instruction, Layer, Machine, Opcode, Schedule, Unit, schedule
-from ..formats.accelerator.instructions import MAX_UNFINISHED, UNITS, Port
+from ..formats.accelerator.instructions import MAX_UNFINISHED, UNITS, Port, reads
+from ..formats.vector_command import REDUCTIONS, VectorOperation
 
 NEVER = -1
 """The cycle of what has not happened."""
@@ -116,7 +117,19 @@ class Controller:
         if unit == Unit.COMPRESSOR:
             blocks, mantissa_bits = instruction["blocks"], instruction["mantissa_bits"]
             return issued, issued + latency.compress_cycles(blocks, mantissa_bits, self.machine.rows)
+        if unit == Unit.VECTOR:
+            return issued, issued + self._vector_cycles(instruction)
         return issued, issued + latency.store_cycles(instruction["count"])
+
+    def _vector_cycles(self, instruction: Instruction) -> int:
+        left, right = reads(instruction)
+        scalar = None
+        if instruction["to_scalar"]:
+            kinds = {VectorOperation.LOAD: "constant"} | dict.fromkeys(REDUCTIONS, "reduction")
+            scalar = kinds.get(VectorOperation(instruction["operation"]), "function")
+        return latency.vector_instruction_cycles(
+            instruction["vectors"], self.machine.lanes, operands=left + right, only_right=right > left, scalar=scalar
+        )
 
     def _at_most(self, unit: Unit, pending: int) -> int:
         """The cycle from which on at most `pending` of a unit's instructions are seen to be unfinished."""

@@ -13,6 +13,15 @@ from enum import IntEnum, IntFlag
 from types import MappingProxyType
 
 from ..errors import InputError
+from ..vector_command import (
+    COMMAND_FIELDS,
+    REDUCTIONS,
+    Addend,
+    Factor,
+    Modifier,
+    VectorCommand,
+    VectorOperation,
+)
 
 INSTRUCTION_BITS = 128
 OPCODE_BITS = 4
@@ -33,6 +42,7 @@ class Opcode(IntEnum):
     LOAD = 1
     GEMM = 2
     COMPRESS = 3
+    VECTOR = 4
     STORE = 5
     BARRIER = 6
     HALT = 7
@@ -44,7 +54,8 @@ class Unit(IntEnum):
     LOADER = 0
     MATRIX = 1
     COMPRESSOR = 2
-    STORER = 3
+    VECTOR = 3
+    STORER = 4
 
 
 class Buffer(IntEnum):
@@ -123,6 +134,19 @@ def _address(name: str, meaning: str) -> Field:
     return Field(name, ADDRESS_BITS, meaning)
 
 
+_VECTOR_WORDS: Mapping[str, type[IntEnum]] = {
+    "operation": VectorOperation,
+    "modifier": Modifier,
+    "factor": Factor,
+    "addend": Addend,
+}
+_VECTOR_COMMAND = tuple(
+    Field(name, bits, "as of `VectorCommand`", highest=len(_VECTOR_WORDS[name]) - 1, names=_names(_VECTOR_WORDS[name]))
+    if name in _VECTOR_WORDS
+    else Field(name, bits, "as of `VectorCommand`, packed")
+    for name, bits in COMMAND_FIELDS
+    if name != "vectors"
+)
 _MANTISSA_BITS = Field("mantissa_bits", 5, "M, 1 to 16", lowest=1, highest=16)
 _TRANSFER = (
     Field("buffer", 3, "the buffer", highest=len(Buffer) - 1, names=_names(Buffer)),
@@ -155,6 +179,14 @@ FIELDS: Mapping[Opcode, tuple[Field, ...]] = MappingProxyType(
             Field("stride", GROUPS_BITS, "groups from a block to the next in planes and exponents", lowest=1),
             _MANTISSA_BITS,
         ),
+        Opcode.VECTOR: (
+            _address("left", "first row of results that feeds the left operands, if the command reads them"),
+            _address("right", "first row of the right operands"),
+            _address("result", "first row of results to write, unless the command leaves a scalar"),
+            Field("stride", 10, "rows from a vector to the next, of all three", lowest=1),
+            Field("vectors", 9, "vectors to walk over", lowest=1),
+            *_VECTOR_COMMAND,
+        ),
         Opcode.STORE: _TRANSFER,
         Opcode.BARRIER: (
             Field("units", len(Unit), "the units to wait for", lowest=1, names=_names(Unit), flags=True),
@@ -170,10 +202,14 @@ UNITS: Mapping[Opcode, Unit] = MappingProxyType(
         Opcode.LOAD: Unit.LOADER,
         Opcode.GEMM: Unit.MATRIX,
         Opcode.COMPRESS: Unit.COMPRESSOR,
+        Opcode.VECTOR: Unit.VECTOR,
         Opcode.STORE: Unit.STORER,
     }
 )
 """The unit that does an instruction; the controller does the others itself."""
+
+SCALAR_OPERATIONS = (*REDUCTIONS, VectorOperation.LOAD)
+"""The operations of the vector unit that leave a scalar."""
 
 STORED = (Buffer.PLANES, Buffer.EXPONENTS, Buffer.RESULTS)
 """The buffers that can be stored; weights and factors are only loaded."""
@@ -201,6 +237,8 @@ def ports(opcode: Opcode, buffer: Buffer | None = None) -> Port:
         return _STORE_PORTS.get(buffer, Port(0))
     if opcode == Opcode.GEMM:
         return Port.PLANES_READ | Port.RESULTS_WRITE
+    if opcode == Opcode.VECTOR:
+        return Port.RESULTS_READ | Port.RESULTS_WRITE
     return Port.RESULTS_READ | Port.PLANES_WRITE if opcode == Opcode.COMPRESS else Port(0)
 
 
@@ -233,6 +271,15 @@ class Instruction:
             choices = ", ".join(buffer.name.lower() for buffer in STORED)
             found = Buffer(self.fields["buffer"]).name.lower()
             raise InputError(f"buffer: {found} cannot be stored; use one of {choices}")
+        if self.opcode == Opcode.VECTOR:
+            self._check_vector()
+
+    def _check_vector(self) -> None:
+        operation, to_scalar = VectorOperation(self.fields["operation"]), self.fields["to_scalar"]
+        if not to_scalar and operation in SCALAR_OPERATIONS:
+            raise InputError(f"to_scalar: is 0, {operation.name.lower()} leaves a scalar; set it to 1")
+        if to_scalar and operation not in REDUCTIONS and self.fields["vectors"] != 1:
+            raise InputError(f"vectors: {self.fields['vectors']} do not fit a scalar; use 1, or set to_scalar to 0")
 
     def __getitem__(self, field: str) -> int:
         return self.fields[field]
@@ -279,3 +326,22 @@ def instruction(opcode: Opcode, **fields: int) -> Instruction:
 def barrier(*units: Unit, pending: int = 0) -> Instruction:
     """Wait until each of `units` has at most `pending` unfinished instructions."""
     return instruction(Opcode.BARRIER, units=sum(1 << unit for unit in set(units)), pending=pending)
+
+
+def vector(command: VectorCommand, *, left: int = 0, right: int = 0, result: int = 0, stride: int = 1) -> Instruction:
+    """An instruction for the vector unit: its command, and the rows that its streams walk over."""
+    packed = command.pack()
+    fields: dict[str, int] = {}
+    for name, bits in COMMAND_FIELDS:
+        fields[name] = packed & (1 << bits) - 1
+        packed >>= bits
+    return Instruction(Opcode.VECTOR, {**fields, "left": left, "right": right, "result": result, "stride": stride})
+
+
+def reads(instruction: Instruction) -> tuple[bool, bool]:
+    """Whether a vector instruction reads left, and right operands."""
+    operation = VectorOperation(instruction["operation"])
+    if operation == VectorOperation.LOAD:
+        return False, False
+    added = instruction["addend"] == Addend.RIGHT and operation not in REDUCTIONS
+    return not instruction["left_is_scalar"], instruction["factor"] == Factor.RIGHT or added

@@ -31,6 +31,8 @@ class Machine:
         Rows of the buffers, 2 to 16,384.
     instruction_depth
         Instructions of a program, 2 to 16,384.
+    vector_unit
+        Whether there is one; it has as many lanes, a power of two.
 
     Raises
     ------
@@ -50,6 +52,7 @@ class Machine:
     factor_depth: int = 8192
     result_depth: int = 2048
     instruction_depth: int = 4096
+    vector_unit: bool = True
 
     def __post_init__(self) -> None:
         for name in ("rows", "columns", "lanes", "max_mantissa_bits", "memory_bits"):

@@ -31,6 +31,7 @@ MACHINE = Machine(
     factor_depth=64,
     result_depth=16,
     instruction_depth=1024,
+    vector_unit=False,
 )
 MACHINES = [
     MACHINE,

@@ -15,8 +15,15 @@ from anda_codesign.formats.accelerator import (
     disassemble,
     schedule,
 )
-from anda_codesign.formats.accelerator.instructions import FIELDS, INSTRUCTION_BITS, OPCODE_BITS
+from anda_codesign.formats.accelerator.instructions import (
+    FIELDS,
+    INSTRUCTION_BITS,
+    OPCODE_BITS,
+    SCALAR_OPERATIONS,
+    vector,
+)
 from anda_codesign.formats.accelerator.layout import activation_rows, pack_rows, read_activation_rows, unpack_rows
+from anda_codesign.formats.vector_command import Factor, VectorCommand, VectorOperation
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +38,7 @@ SMALL = Machine(
     factor_depth=32,
     result_depth=16,
     instruction_depth=256,
+    vector_unit=False,
 )
 
 
@@ -40,6 +48,9 @@ def instructions(draw: st.DrawFn) -> Instruction:
     values = {field.name: draw(st.integers(field.lowest, field.most)) for field in FIELDS[opcode]}
     if opcode == Opcode.STORE:
         values["buffer"] = draw(st.sampled_from([0, 1, 4]))
+    if opcode == Opcode.VECTOR:
+        values["to_scalar"] = int(values["operation"] in SCALAR_OPERATIONS)
+        values["vectors"] = 1 if values["operation"] == VectorOperation.LOAD else values["vectors"]
     return Instruction(opcode, values)
 
 
@@ -72,13 +83,19 @@ def test_the_text_of_a_program() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("\njump", "line 2: instruction: there is no 'jump'; use one of load, gemm, compress, store, barrier, halt"),
+        (
+            "\njump",
+            "line 2: instruction: there is no 'jump'; use one of load, gemm, compress, vector, store, barrier, halt",
+        ),
         ("halt now", "line 1: field: 'now' is not valid; write name=value"),
         ("halt now=1", "line 1: now: is no field of halt; it has none"),
         ("barrier units=loader", "line 1: pending: is missing; barrier needs units, pending"),
         ("barrier pending=0 pending=1", "line 1: pending: is given twice; remove one"),
         ("barrier units=loader pending=5", "line 1: pending: 5 is out of range in barrier; use 0 to 4"),
-        ("barrier units=dma", "line 1: units: 'dma' is not valid; write one of loader, matrix, compressor, storer"),
+        (
+            "barrier units=dma",
+            "line 1: units: 'dma' is not valid; write one of loader, matrix, compressor, vector, storer",
+        ),
         ("barrier pending=-1", "line 1: pending: '-1' is not valid; write a number"),
         (
             "load buffer=planes address=0 count=0 memory=0",
@@ -99,15 +116,30 @@ def test_illegal_text(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        (0, "opcode: 0 is none; use 1 (LOAD), 2 (GEMM), 3 (COMPRESS), 5 (STORE), 6 (BARRIER), 7 (HALT)"),
+        (0, "opcode: 0 is none; use 1 (LOAD), 2 (GEMM), 3 (COMPRESS), 4 (VECTOR), 5 (STORE), 6 (BARRIER), 7 (HALT)"),
         (Opcode.HALT | 1 << OPCODE_BITS, "word: has bits above the fields of halt; leave them zero"),
-        (Opcode.BARRIER, "units: 0 is out of range in barrier; use 1 to 15"),
+        (Opcode.BARRIER, "units: 0 is out of range in barrier; use 1 to 31"),
     ],
 )
 def test_illegal_words(word: int, message: str) -> None:
     with pytest.raises(InputError) as error:
         Instruction.decode(word)
     assert str(error.value) == message
+
+
+def test_vector_instructions_carry_commands_of_the_vector_unit() -> None:
+    command = VectorCommand(operation=VectorOperation.DOT, factor=Factor.LEFT, destination=2, vectors=9, active=3)
+    instruction = vector(command, left=7, stride=16)
+    assert instruction["vectors"] == 9 and instruction["destination"] == 2 and instruction["to_scalar"] == 1
+    assert (instruction["left"], instruction["right"], instruction["result"], instruction["stride"]) == (7, 0, 0, 16)
+    assert "operation=dot modifier=plain factor=left " in disassemble([instruction])
+    for change, message in [
+        ({"to_scalar": 0}, "to_scalar: is 0, dot leaves a scalar; set it to 1"),
+        ({"operation": 2}, "vectors: 9 do not fit a scalar; use 1, or set to_scalar to 0"),
+    ]:
+        with pytest.raises(InputError) as error:
+            Instruction(Opcode.VECTOR, {**instruction.fields, **change})
+        assert str(error.value) == message
 
 
 @given(st.integers(1, 40), st.integers(1, 20), st.sampled_from([64, 128]))

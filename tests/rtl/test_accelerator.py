@@ -33,6 +33,7 @@ MACHINE = Machine(
     factor_depth=32,
     result_depth=16,
     instruction_depth=256,
+    vector_unit=False,
 )
 AFFINE = replace(MACHINE, affine=True)
 
@@ -68,6 +69,7 @@ def assert_gemm(machine: Machine, a: AndaTensor, w: Int4Weights, pauses: int = 0
         "partial_saturated": flags.partial_saturated,
         "result_saturated": flags.result_saturated,
         "nonfinite": False,
+        "vector_saturated": False,
     }
     return run.cycles
 
@@ -213,7 +215,7 @@ class Legality(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.d.comb += self.legal.eq(is_legal(self.word, 16))
+        m.d.comb += self.legal.eq(is_legal(self.word, 16, True))
         return m
 
 
