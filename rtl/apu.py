@@ -11,6 +11,7 @@ from .floating import FP32, HalfMultiplier, IntToHalf, SingleAdder, SingleToHalf
 from .interfaces import FP16, MAX_LANES, MAX_MANTISSA_BITS, PARTIAL_EXPONENT, SKIPPED_BITS, check_range
 from .library import place
 from .pe import DotProduct
+from .summation import Tree, check_tree
 
 _ONE_BITS = 2
 """Bits of the weight one, which is signed as all weights are."""
@@ -56,7 +57,7 @@ class AndaUnit(wiring.Component):
 
     Parameters
     ----------
-    lanes, weight_bits, max_mantissa_bits, midpoint, skipping
+    lanes, weight_bits, max_mantissa_bits, midpoint, skipping, tree, gated
         As of `AndaPE`.
 
     Members
@@ -93,7 +94,11 @@ class AndaUnit(wiring.Component):
         max_mantissa_bits: int = MAX_MANTISSA_BITS,
         midpoint: bool = False,
         skipping: bool = False,
+        tree: Tree = "ripple",
+        gated: bool = False,
     ) -> None:
+        self.tree: Tree = check_tree(tree)
+        self.gated = bool(gated)
         self.midpoint = bool(midpoint)
         self.skipping = bool(skipping)
         self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
@@ -122,6 +127,8 @@ class AndaUnit(wiring.Component):
             max_mantissa_bits=self.max_mantissa_bits,
             midpoint=self.midpoint,
             skipping=self.skipping,
+            tree=self.tree,
+            gated=self.gated,
         )
         bits = len(dot_product.partial_sum)
         m.submodules.to_half = to_half = IntToHalf(bits=bits)
@@ -260,6 +267,8 @@ class UnitColumn(wiring.Component):
         max_mantissa_bits: int,
         midpoint: bool = False,
         skipping: bool = False,
+        tree: Tree = "ripple",
+        gated: bool = False,
     ) -> None:
         self.rows = rows
         self.unit_parameters: dict[str, Any] = {
@@ -268,6 +277,8 @@ class UnitColumn(wiring.Component):
             "max_mantissa_bits": max_mantissa_bits,
             "midpoint": midpoint,
             "skipping": skipping,
+            "tree": tree,
+            "gated": gated,
         }
         super().__init__(
             {
@@ -287,7 +298,7 @@ class UnitColumn(wiring.Component):
         """Build the circuit."""
         m = Module()
         units = [AndaUnit(**self.unit_parameters) for _ in range(self.rows)]
-        key = "_".join(["anda_unit", *map(str, self.unit_parameters.values())])
+        key = "_".join(["anda_unit", *map(str, self.unit_parameters.values())]).replace("-", "_")
         for row, unit in enumerate(units):
             place(m, f"unit_{row}", key, unit, platform)
             m.d.comb += [

@@ -18,6 +18,7 @@ from .operands import factor_stream, plane_masks, plane_rows_stream, weight_stre
 from .packing import pack, unpack
 from .simulate import SimulatorName, run_streams
 from .streams import Pauses
+from .summation import Tree
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,14 @@ def run_matrix_unit(
     pauses: Pauses | None = None,
     simulator: SimulatorName = "amaranth",
     vcd: Path | None = None,
+    tree: Tree = "ripple",
+    gated: bool = False,
 ) -> GemmRun:
     """Run a GeMM on a `MatrixUnit`, tile by tile: blocks of `rows` tokens, of each all blocks of `columns` outputs.
 
     Activations ``[tokens, channels]``, weights ``[channels, out]``; a segment is ``min(group sizes)`` channels, and the
     circuit has as many lanes. `pauses` may name ``planes``, ``weights``, ``factors`` and ``outputs``. Planes are skipped if
-    the activations' format has masks, for `rows` tokens.
+    the activations' format has masks, for `rows` tokens. `tree` and `gated` are the circuit's.
     """
     check_operands(activations, weights, "fp16")
     tokens, lanes = activations.shape[0], min(activations.format.group_size, weights.group_size)
@@ -60,7 +63,16 @@ def run_matrix_unit(
     affine = weights.offsets is not None
     midpoint = activations.format.reconstruct == "midpoint"
     skipping = activations.format.mask_rows > 0
-    unit = MatrixUnit(rows=rows, columns=columns, lanes=lanes, affine=affine, midpoint=midpoint, skipping=skipping)
+    unit = MatrixUnit(
+        rows=rows,
+        columns=columns,
+        lanes=lanes,
+        affine=affine,
+        midpoint=midpoint,
+        skipping=skipping,
+        tree=tree,
+        gated=gated,
+    )
     blocks, tiles = -(-tokens // rows), -(-outputs // columns)
 
     of_blocks = [

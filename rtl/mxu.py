@@ -18,6 +18,7 @@ from .interfaces import (
     plane_rows_layout,
 )
 from .library import place
+from .summation import Tree, check_tree
 
 
 def factors_layout(columns: int) -> data.StructLayout:
@@ -60,6 +61,8 @@ class MatrixUnit(wiring.Component):
         group's weights and factors are taken, and its tile's outputs valid, `formats.latency.MIDPOINT_CYCLES` later.
     skipping : `bool`
         As of `AndaPE`: planes that have a one in no row may be left out, and a group takes as many cycles less.
+    tree, gated
+        As of `AndaPE`.
 
     Members
     -------
@@ -92,7 +95,11 @@ class MatrixUnit(wiring.Component):
         affine: bool = False,
         midpoint: bool = False,
         skipping: bool = False,
+        tree: Tree = "ripple",
+        gated: bool = False,
     ) -> None:
+        self.tree: Tree = check_tree(tree)
+        self.gated = bool(gated)
         self.midpoint = bool(midpoint)
         self.skipping = bool(skipping)
         self.rows = check_range("rows", rows, 1, 64)
@@ -227,9 +234,11 @@ class MatrixUnit(wiring.Component):
             "max_mantissa_bits": self.max_mantissa_bits,
             "midpoint": self.midpoint,
             "skipping": self.skipping,
+            "tree": self.tree,
+            "gated": self.gated,
         }
         columns = [UnitColumn(**parameters) for _ in range(self.columns)]
-        key = "_".join(["unit_column", *map(str, parameters.values())])
+        key = "_".join(["unit_column", *map(str, parameters.values())]).replace("-", "_")
         for index, column in enumerate(columns):
             place(m, f"column_{index}", key, column, platform)
             factor = sequence.scales[index]

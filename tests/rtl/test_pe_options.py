@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from anda_codesign.formats import InputError
+from anda_codesign.formats import AndaFormat, InputError, Int4Weights, fp_int_gemm
 from anda_codesign.formats.latency import PE_RESULT_CYCLES, pe_cycles_per_group
-from anda_codesign.rtl import AndaPE, run_streams
+from anda_codesign.rtl import AndaPE, run_matrix_unit, run_streams
 from anda_codesign.rtl.interfaces import partial_sum_bits
 from anda_codesign.rtl.negatives import NegativeCounter, count_negatives
 from anda_codesign.rtl.packing import pack, unpack
@@ -111,6 +111,20 @@ def test_two_stages_under_pauses(port: str, mantissa_bits: int) -> None:
     signed, codes = rng.integers(1 - limit, limit, (30, 8)), rng.integers(-8, 8, (30, 8))
     sums, _ = run(signed, codes, mantissa_bits, pauses={port: random_pause(1)}, stages=2)
     assert sums == (signed * codes).sum(axis=1).tolist()
+
+
+@pytest.mark.parametrize(("affine", "reconstruct"), [(False, "truncate"), (True, "midpoint")])
+def test_the_array_with_another_tree(affine: bool, reconstruct: Any) -> None:
+    rng = np.random.default_rng(11)
+    a = AndaFormat(4, 8, reconstruct=reconstruct).encode(rng.standard_normal((2, 16)).astype(np.float16))
+    w = Int4Weights.quantize(rng.standard_normal((16, 3)), group_size=8)
+    if affine:
+        offsets = rng.standard_normal(w.scales.shape).astype(np.float16)
+        w = Int4Weights((w.codes + 8).astype(np.int8), w.scales, 8, offsets)
+    plain = run_matrix_unit(a, w, rows=2, columns=2)
+    other = run_matrix_unit(a, w, rows=2, columns=2, tree="carry-save", gated=True)
+    assert other.outputs.view(np.uint16).tolist() == fp_int_gemm(a, w).view(np.uint16).tolist()
+    assert other.cycles == plain.cycles
 
 
 @pytest.mark.parametrize(
