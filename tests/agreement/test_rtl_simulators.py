@@ -3,8 +3,7 @@
 
 import numpy as np
 import pytest
-from anda_codesign.formats import AndaFormat, InputError, Int4Weights, fp_int_gemm
-from anda_codesign.formats.latency import matrix_unit_cycles, pe_cycles_per_group
+from anda_codesign.formats import AndaFormat, InputError, Int4Weights
 from anda_codesign.rtl import AndaPE, StalledError, run_streams, run_vectors
 from anda_codesign.rtl.bpc import BpcLane
 from anda_codesign.rtl.floating import SingleToHalf
@@ -52,17 +51,6 @@ def test_a_matrix_unit() -> None:
     plain = run_matrix_unit(a, w, rows=2, columns=2, pauses=pauses)
     np.testing.assert_array_equal(compiled.outputs, plain.outputs)
     assert (compiled.cycles, compiled.flags) == (plain.cycles, plain.flags)
-
-
-@pytest.mark.slow
-def test_a_16_by_16_array_on_a_layer() -> None:
-    """A slice of a layer of 576 channels, in its stated cycles."""
-    rng = np.random.default_rng(3)
-    a = AndaFormat(5).encode(rng.standard_normal((128, 576)).astype(np.float16))
-    w = Int4Weights.quantize(rng.standard_normal((576, 576)))
-    run = run_matrix_unit(a, w, simulator="cxxrtl")
-    np.testing.assert_array_equal(run.outputs.view(np.uint16), fp_int_gemm(a, w).view(np.uint16))
-    assert run.cycles == matrix_unit_cycles(8 * 36, 9, pe_cycles_per_group(5), columns=16)
 
 
 def test_unknown_simulators_and_waveforms(tmp_path: object) -> None:
