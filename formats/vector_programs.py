@@ -243,6 +243,14 @@ def silu(channels: int, *, lanes: int = 64, gated: bool = False) -> VectorProgra
     return build.program("x", "gate") if gated else build.program("x")
 
 
+def square_root(channels: int, *, lanes: int = 64) -> VectorProgram:
+    """``sqrt(x)`` of the row ``x``, not negative: x times its reciprocal root."""
+    build = _Builder(channels, lanes)
+    build.walk(VectorCommand(operation=VectorOperation.RECIPROCAL_ROOT), "x", result=RESULT)
+    build.walk(_TIMES_RIGHT, RESULT, "x", RESULT)
+    return build.program("x")
+
+
 def relu(channels: int, *, lanes: int = 64) -> VectorProgram:
     """``max(x, 0)`` of the row ``x``."""
     build = _Builder(channels, lanes)

@@ -7,7 +7,6 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from .alignment import FieldExtractor, MantissaAligner, MaximumExponent
-from .alignment import maximum as maximum
 from .interfaces import (
     FP16,
     MASK_BITS,

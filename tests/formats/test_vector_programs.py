@@ -14,6 +14,7 @@ from anda_codesign.formats.vector_programs import (
     rotation,
     silu,
     softmax,
+    square_root,
 )
 from numpy.typing import NDArray
 
@@ -124,6 +125,13 @@ def test_silu_of_every_half() -> None:
     np.testing.assert_array_equal(gated, y * np.float16(0.5))
 
 
+def test_square_root_of_every_half() -> None:
+    x = np.arange(0x7C00, dtype=np.uint16).view(np.float16)
+    y = square_root(len(x)).run({"x": x[None]})[0]
+    assert ulp_errors(y, np.sqrt(x.astype(np.float64))).max() < 1.37
+    assert y[0] == 0
+
+
 def test_elementwise_programs() -> None:
     x, skip = halves(5, 2, 70), halves(6, 2, 70)
     np.testing.assert_array_equal(relu(70).run({"x": x}), np.maximum(x, 0))
@@ -142,6 +150,7 @@ def test_elementwise_programs() -> None:
         (silu(4096), 5, 5 * 64 + 1),
         (silu(4096, gated=True), 6, 6 * 64 + 1),
         (relu(4096), 1, 64),
+        (square_root(4096), 2, 128),
         (residual(4096), 1, 64),
         (rotation(4096), 3, 3 * 64),
     ],

@@ -23,6 +23,7 @@ from anda_codesign.formats.vector_programs import (
     rotation,
     silu,
     softmax,
+    square_root,
 )
 from anda_codesign.rtl.vector import VectorUnit
 from anda_codesign.rtl.vector_testbench import program_streams, run_vector_commands
@@ -100,6 +101,7 @@ PROGRAMS = [
     layer_norm(12, lanes=4),
     silu(9, lanes=4, gated=True),
     relu(5, lanes=4),
+    square_root(5, lanes=4),
     residual(5, lanes=4),
     rotation(5, lanes=4),
 ]
