@@ -63,7 +63,7 @@ def run(signed: NDArray[np.int64], codes: NDArray[np.int64], mantissa_bits: int,
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(map(str, options.values())))
-@pytest.mark.parametrize("mantissa_bits", [1, 2, 7, 16])
+@pytest.mark.parametrize("mantissa_bits", [1, 5])
 def test_the_same_sums_in_the_same_cycles(mantissa_bits: int, options: dict[str, Any]) -> None:
     rng = np.random.default_rng(mantissa_bits)
     limit = 2**mantissa_bits
@@ -116,13 +116,13 @@ def test_two_stages_under_pauses(port: str, mantissa_bits: int) -> None:
 @pytest.mark.parametrize(("affine", "reconstruct"), [(False, "truncate"), (True, "midpoint")])
 def test_the_array_with_another_tree(affine: bool, reconstruct: Any) -> None:
     rng = np.random.default_rng(11)
-    a = AndaFormat(4, 8, reconstruct=reconstruct).encode(rng.standard_normal((2, 16)).astype(np.float16))
+    a = AndaFormat(3, 8, reconstruct=reconstruct).encode(rng.standard_normal((2, 16)).astype(np.float16))
     w = Int4Weights.quantize(rng.standard_normal((16, 3)), group_size=8)
     if affine:
         offsets = rng.standard_normal(w.scales.shape).astype(np.float16)
         w = Int4Weights((w.codes + 8).astype(np.int8), w.scales, 8, offsets)
-    plain = run_matrix_unit(a, w, rows=2, columns=2)
-    other = run_matrix_unit(a, w, rows=2, columns=2, tree="carry-save", gated=True)
+    plain = run_matrix_unit(a, w, rows=1, columns=2)
+    other = run_matrix_unit(a, w, rows=1, columns=2, tree="carry-save", gated=True)
     assert other.outputs.view(np.uint16).tolist() == fp_int_gemm(a, w).view(np.uint16).tolist()
     assert other.cycles == plain.cycles
 
