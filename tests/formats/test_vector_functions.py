@@ -89,3 +89,24 @@ def test_the_exponential_in_exact_arithmetic() -> None:
             Fraction(chords.starts[segment] + (chords.slopes[segment] * step >> 10), 2**17) * Fraction(2) ** whole
         )
         assert Fraction(float(evaluate(VectorFunction.EXPONENTIAL, value.reshape(1))[0])) == expected
+
+
+@pytest.mark.parametrize("function", [VectorFunction.RECIPROCAL, VectorFunction.RECIPROCAL_ROOT])
+def test_reciprocals_in_exact_arithmetic(function: VectorFunction) -> None:
+    chords = table(function)
+    rng = np.random.default_rng(2)
+    for value in (rng.uniform(1, 2, 300) * 2.0 ** rng.integers(-40, 40, 300)).astype(np.float32):
+        mantissa, exponent = Fraction(float(value)), 0
+        wide = function == VectorFunction.RECIPROCAL_ROOT
+        while mantissa >= (4 if wide else 2):
+            mantissa, exponent = mantissa / (4 if wide else 2), exponent + 1
+        while mantissa < 1:
+            mantissa, exponent = mantissa * (4 if wide else 2), exponent - 1
+        upper = mantissa >= 2
+        position = int(((mantissa / 2 if upper else mantissa) - 1) * 2**16)
+        segment, step = divmod(position, 2**10)
+        segment += 64 * upper
+        expected = (
+            Fraction(chords.starts[segment] + (chords.slopes[segment] * step >> 10), 2**17) / Fraction(2) ** exponent
+        )
+        assert Fraction(float(evaluate(function, value.reshape(1))[0])) == expected
