@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 
 def reproduce(
-    figure: Annotated[str, typer.Argument(metavar="FIGURE|all", help="fig2, fig5, …, table3, or all.")],
+    figure: Annotated[
+        str, typer.Argument(metavar="FIGURE|all", help="fig2, …, table3; machine (no model needed); all.")
+    ],
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Folder for the plots; those of an earlier run are replaced.")
     ] = Path("reproduced"),
@@ -27,7 +29,9 @@ def reproduce(
     backend: Annotated[str, typer.Option("--backend", help="What evaluates: numpy or torch.")] = "numpy",
     page: Annotated[
         Path | None,
-        typer.Option("--scoreboard", metavar="FILE", help="Where `all` writes its page [DIR/scoreboard.md]."),
+        typer.Option(
+            "--scoreboard", metavar="FILE", help="Where `all` and `machine` write their page [DIR/scoreboard.md]."
+        ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Compute again what is kept.")] = False,
     json: JsonOption = None,
@@ -35,23 +39,24 @@ def reproduce(
     """Compare a figure or table of the Anda paper with what this program computes, and plot both."""
     from ..reproduce import FigureOptions, PrecisionSets, reproduce_all
     from ..reproduce import reproduce as reproduce_one
-    from ..reproduce.figures import MODELS, find_figure
+    from ..reproduce.figures import MODELS, find_figure, group
     from ..reproduce.output import open_folder, write_plots, write_scoreboard
 
-    if figure != "all":
+    names = group(figure)
+    if names is None:
         find_figure(figure)
     sets = PrecisionSets() if precisions is None else PrecisionSets.load(precisions)
     options = FigureOptions(sets, tuple(model or MODELS), blocks, backend)
     open_folder(out)
     show = _show if json is None else _state
-    if figure == "all":
-        results = reproduce_all(options, fresh, show)
+    if names is not None:
+        results = reproduce_all(options, fresh, show, names)
     else:
         results = [reproduce_one(figure, options, fresh)]
         show(results[0])
     write_plots(results, out)
     note(f"plots: {out / 'figures'}")
-    if figure == "all":
+    if names is not None:
         note(f"scoreboard: {write_scoreboard(results, out, page)}")
     if json is not None:
         write_json([c.record() for result in results for c in result.comparisons], json)

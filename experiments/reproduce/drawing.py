@@ -100,7 +100,7 @@ def draw_lines(result: FigureResult) -> Figure:
         x, y, error = zip(*ours, strict=True)
         axes.errorbar(
             x, y, yerr=error if any(error) else None, color=color, marker=marker, linestyle=line, capsize=3,
-            markersize=4, linewidth=1.1, label=title,
+            markersize=5, linewidth=1.1, label=title, fillstyle="full" if index < len(SERIES) else "none",
         )  # fmt: skip
         printed = [(c.x or 0.0, h) for c in values if (h := height(c.published)) is not None]
         if printed:
@@ -124,12 +124,12 @@ def _line_axes(axes: Axes, result: FigureResult) -> None:
         axes.set_yscale("symlog", linthresh=1.0)
         axes.axhline(0, color=GREY, linewidth=0.8)
         axes.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (4, 4)))
-        axes.set_ylabel("perplexity loss against FP16 activations (%), dashed: 1 %")
+        axes.set_ylabel("perplexity loss (%), dashed: 1 %")
     elif result.axis == "tokens":
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter("{x:g}")
         axes.axhline(90, color=GREY, linewidth=0.8, linestyle=(0, (4, 4)))
-        axes.set_ylabel("share of multiply-accumulates (%), dashed: published bound below 4K")
+        axes.set_ylabel("share of MACs (%), dashed: published bound below 4K")
     else:
         axes.set_ylabel("mean mantissa bits")
     if result.axis != "tokens":

@@ -91,6 +91,12 @@ def figure_names() -> list[str]:
     return list(FIGURES)
 
 
+def group(name: str) -> list[str] | None:
+    """The figures of ``all`` or, of ``machine``, those that evaluate no model; None for another name."""
+    machine = [figure for figure, entry in FIGURES.items() if "models" not in entry.depends]
+    return {"all": figure_names(), "machine": machine}.get(name)
+
+
 def find_figure(name: str) -> _Figure:
     """A figure by name.
 
@@ -100,4 +106,4 @@ def find_figure(name: str) -> _Figure:
     try:
         return FIGURES[name]
     except KeyError:
-        raise InputError(f"figure: {name!r} is unknown; use {', '.join(FIGURES)} or all") from None
+        raise InputError(f"figure: {name!r} is unknown; use {', '.join(FIGURES)}, machine or all") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -46,7 +46,10 @@ def reproduce(name: str, options: FigureOptions | None = None, fresh: bool = Fal
 
 
 def reproduce_all(
-    options: FigureOptions | None = None, fresh: bool = False, on_result: Callable[[FigureResult], None] | None = None
+    options: FigureOptions | None = None,
+    fresh: bool = False,
+    on_result: Callable[[FigureResult], None] | None = None,
+    names: Sequence[str] | None = None,
 ) -> list[FigureResult]:
     """Compare all figures and tables, in the order of the paper.
 
@@ -54,11 +57,13 @@ def reproduce_all(
         options: as of `reproduce`.
         fresh: as of `reproduce`.
         on_result: called with each as it is done.
+        names: only these.
     """
+    chosen = figure_names() if names is None else list(names)
 
     def results() -> Iterator[FigureResult]:
-        with stage(f"comparing {len(figure_names())} figures and tables", len(figure_names())) as advance:
-            for name in figure_names():
+        with stage(f"comparing {len(chosen)} figures and tables", len(chosen)) as advance:
+            for name in chosen:
                 result = reproduce(name, options, fresh)
                 advance(1)
                 if on_result:
@@ -89,6 +94,7 @@ def program_version() -> str:
     """Hash of the code and data that a comparison can depend on."""
     folders = [*(Path(room.__file__ or "").parent for room in (formats, workloads, sim)), OWN]
     folders += [OWN.parent / name for name in NEIGHBOURS]
+    folders.append(OWN.parents[1] / "rtl" / "synthesis" / "results")
     files = (path for folder in folders for path in ([folder] if folder.is_file() else sorted(folder.rglob("*"))))
     kept = [path.read_bytes() for path in files if path.suffix in (".py", ".yaml", ".csv", ".json")]
     return hashlib.sha256(b"".join(kept)).hexdigest()

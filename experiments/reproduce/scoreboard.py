@@ -8,6 +8,7 @@ from typing import get_args
 
 from ..report.document import Block, Bullets, Heading, Paragraph, Picture, Table, to_markdown
 from .comparison import MEANINGS, Comparison, FigureResult, Kind, Value
+from .figures import figure_names
 
 INTRODUCTION = (
     "Published values of the Anda paper (arXiv 2411.15982) beside this program's. `anda reproduce all --out DIR "
@@ -25,6 +26,10 @@ def _blocks(results: Sequence[FigureResult], pictures: bool) -> Iterator[Block]:
     yield Heading("Scoreboard: the paper's figures and tables", 1)
     yield Paragraph(INTRODUCTION)
     yield Bullets([f"{kind}: {meaning}." for kind, meaning in MEANINGS.items()])
+    if missing := sorted(set(figure_names()) - {result.name for result in results}):
+        yield Paragraph(
+            f"Not on this page: {', '.join(missing)}, which evaluate a model and were left out of this run."
+        )
     yield Table(
         ("figure", "what", *get_args(Kind), "deviation, median", "deviation, largest", "time (s)"),
         [_summary_row(result) for result in results],
