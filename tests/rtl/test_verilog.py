@@ -102,6 +102,18 @@ def test_affine_arrays_lint_clean(name: str) -> None:
     assert lint(name, **small(name), affine=True) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("anda-pe", {"midpoint": 1, "skipping": 1}),
+        ("matrix-engine", {"midpoint": 1, "skipping": 1}),
+        ("compressor", {"nearest": 1, "masks": 1}),
+    ],
+)
+def test_options_lint_clean(name: str, options: dict[str, int]) -> None:
+    assert lint(name, **small(name), **options) == []
+
+
 def test_lint_finds_what_is_wrong() -> None:
     text = "module top(input [3:0] a, output [4:0] b); wire spare; assign b = a; endmodule\n"
     warnings = lint_text(text, "top")
