@@ -22,7 +22,7 @@ test: fetch
 test-hf: $(VENV)/.installed-hf
 	$(SINGLE_THREADED) $(BIN)/pytest -m hf tests
 
-$(VENV)/.installed-hf: $(STAMP)
+$(VENV)/.installed-hf: $(STAMP) Makefile
 	$(BIN)/python -m pip install --quiet $(TORCH) $(TRANSFORMERS)
 	touch $@
 
