@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """On-chip memories behind streams."""
 
 from amaranth.hdl import Module, Signal, Value

@@ -86,10 +86,9 @@ def random_weights(rng: np.random.Generator, channels: int, outputs: int, group_
     return Int4Weights(codes, scales, group_size, offsets)
 
 
-@pytest.mark.parametrize("latency_cycles", [2, 30])
 @pytest.mark.parametrize("machine", MACHINES)
-def test_every_record_of_a_gemm(machine: Machine, latency_cycles: int) -> None:
-    compare(machine, (3, 20, 18), 5, weight_group=16, latency_cycles=latency_cycles)
+def test_every_record_of_a_gemm(machine: Machine) -> None:
+    compare(machine, (3, 20, 18), 3, weight_group=16, latency_cycles=30)
 
 
 @pytest.mark.parametrize("result_mantissa_bits", [None, 3])
@@ -103,7 +102,7 @@ def test_every_record_of_a_chain(result_mantissa_bits: int | None) -> None:
 def test_every_record_of_random_gemms(data: st.DataObject) -> None:
     """Sizes that leave tails everywhere, short reductions that wait for outputs, memories near and far."""
     compare(
-        data.draw(st.sampled_from(MACHINES)),
+        data.draw(st.sampled_from(MACHINES[::2])),
         data.draw(st.tuples(st.integers(1, 9), st.integers(1, 30), st.integers(1, 30))),
         data.draw(st.integers(1, 6)),
         weight_group=data.draw(st.sampled_from([8, 16, 32])),
