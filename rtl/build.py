@@ -22,6 +22,9 @@ from .ports import Port
 CompiledSimulator = Literal["cxxrtl", "verilator"]
 
 TOP = "circuit"
+_SMALL = 20_000
+"""Characters of RTLIL up to which a repeated element is not worth the border of a module of its own."""
+
 _HARNESS = Path(__file__).with_name("harness.cpp")
 _PACKAGES = {"cxxrtl": ["pyosys"], "verilator": ["pyosys", "verilator"]}
 _VERILATOR_RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
@@ -49,7 +52,7 @@ def build(design: wiring.Component, ports: Sequence[Port], simulator: CompiledSi
             folder = Path(scratch)
             (folder / "netlist.il").write_text(netlist)
             (folder / "adapter.cpp").write_text(adapter)
-            _BUILDERS[simulator](folder, [name for name in modules if name != TOP])
+            _BUILDERS[simulator](folder, [name for name, text in modules.items() if name != TOP and len(text) > _SMALL])
             # another process may have built the same; either file is right
             (folder / "library.so").replace(path)
     return path
@@ -93,7 +96,7 @@ def yosys(commands: Sequence[str], folder: Path) -> None:
 
 
 def _build_cxxrtl(folder: Path, elements: Sequence[str]) -> None:
-    # repeated elements stay modules, so that they are compiled once
+    # large repeated elements stay modules, so that they are compiled once
     keep = [f"setattr -mod -set keep_hierarchy 1 {element}" for element in elements]
     # a wire whose bits have several drivers looks like a loop, which is evaluated until it settles
     split = ["splitnets -driver", "opt_clean -purge"]
