@@ -1,4 +1,4 @@
-"""Writes the tables of docs/performance.md from a file that pytest-benchmark wrote (``--benchmark-json``).
+"""Writes the tables of docs/performance.md and docs/simulator.md from a file that pytest-benchmark wrote (``--benchmark-json``).
 
 A benchmark states in its ``extra_info`` the ``work`` of one round and the ``unit`` of work per second; the one marked
 ``baseline`` is what the others of its group are compared with.
@@ -23,6 +23,8 @@ def table(benchmarks: list[dict[str, Any]]) -> str:
         median, info = each["stats"]["median"], each["extra_info"]
         relative = f"{median / baseline['stats']['median']:.2f}" if baseline else ""
         name = each["name"].removeprefix("test_").replace("_", " ")
+        if "peak MiB" in info:
+            name += f", {info['peak MiB']} MiB at most"
         lines.append(f"| {name} | {1e3 * median:.1f} ms | {info['work'] / median:.2f} {info['unit']} | {relative} |")
     return "\n".join(lines)
 
