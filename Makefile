@@ -45,8 +45,12 @@ figures: fetch
 	mkdir -p docs/figures
 	cp build/figures/figures/*.png docs/figures
 
+# Measures, and writes the tables of docs/performance.md. On a machine that does nothing else.
 benchmark: $(STAMP)
-	$(BIN)/pytest tests/benchmarks --benchmark-only --override-ini addopts="--import-mode=importlib"
+	mkdir -p build
+	$(BIN)/pytest tests/benchmarks --benchmark-only --override-ini addopts="--import-mode=importlib" \
+		--benchmark-json build/benchmark.json
+	$(BIN)/python tests/benchmarks/table.py build/benchmark.json docs/performance.md
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
