@@ -2,20 +2,19 @@
 """Dot products in floating point, with the features of a floating-point unit as options."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..formats import InputError
+from ..formats.elements.floating import ALIGNED_BITS, QUIET_NAN, Rounding, Summation
 from .floating import FP32
 from .ieee import (
-    QUIET_NAN,
     Half,
     IeeeAdder,
     Product,
-    Rounding,
     check_choice,
     check_rounding,
     effective_parts,
@@ -26,11 +25,6 @@ from .ieee import (
 from .interfaces import FP16, Stream, check_range
 from .pipeline import Pipeline
 from .summation import adder_tree
-
-Summation = Literal["chained", "aligned", "exact"]
-
-ALIGNED_BITS = 25
-"""Bits that an aligned summand keeps: those of a single, and one more."""
 
 EXACT_HEADROOM_BITS = 16
 """An exact accumulator holds 2**16 products of the largest magnitude."""

@@ -7,9 +7,9 @@ from amaranth.hdl import Module, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..formats.elements.floating import Rounding, Summation
 from .floating import FP32, SingleToHalf
-from .floating_dot import FloatingDot, Summation, operands_layout
-from .ieee import Rounding
+from .floating_dot import FloatingDot, operands_layout
 from .interfaces import FP16, Stream
 from .pipeline import Pipeline
 from .scaling import SCALE, ScaleAccumulator

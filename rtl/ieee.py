@@ -6,19 +6,15 @@ occur. A conventional floating-point unit has to take them; these circuits do, o
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..formats import InputError
+from ..formats.elements.floating import QUIET_NAN, TRUNCATED_BITS, Rounding
 from .floating import FP32, normalize, shift_right_sticky
-
-Rounding = Literal["nearest", "truncate"]
-
-QUIET_NAN = 0x7FC00000
-"""The pattern of every NaN that leaves these circuits."""
 
 INFINITE_FIELD, LARGEST_SINGLE = 255 << 23, (255 << 23) - 1
 
@@ -26,9 +22,6 @@ HALF_BIAS = 25
 """A half is its significand, an integer, times ``2**(exponent - 25)``."""
 
 HALVES_BIAS = 2 * HALF_BIAS
-
-TRUNCATED_GUARD_BITS = 1
-"""Bits below the larger summand's last one that a truncating adder keeps."""
 
 
 def check_choice(field: str, value: object, choices: Sequence[str]) -> Any:
@@ -193,7 +186,7 @@ def multiply_halves(left: Half, right: Half) -> Product:
 
 
 def multiply_integer(half: Half, integer: Value) -> Product:
-    """The product of a half and a signed integer, which may be subnormal in its top bits whatever the half is."""
+    """The product of a half and a signed integer: 11 bits more than the integer has, under the half's exponent."""
     magnitude = Mux(integer < 0, -integer, integer)[: len(integer)]
     zero = half.zero | ~integer.any()
     return Product(
@@ -270,7 +263,7 @@ class IeeeAdder(wiring.Component):
             guard_bits = 3  # guard, round and sticky make the rounded result exact
             aligned = shift_right_sticky(m, small_significand << 3, distance, "small")
         else:
-            guard_bits = TRUNCATED_GUARD_BITS
+            guard_bits = TRUNCATED_BITS - 24
             near = small_significand << guard_bits >> distance[:5]
             aligned = Mux(distance[5:].any(), 0, near)
         total = Signal(25 + guard_bits)

@@ -7,6 +7,7 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..formats.elements.aligned import TABLE_INPUTS, WEIGHT_PLANES
 from .floating import FP32
 from .interfaces import MAX_LANES, PARTIAL_EXPONENT, Stream, check_range, partial_sum_bits
 from .pipeline import Pipeline
@@ -15,12 +16,6 @@ from .summation import Tree, adder_tree, carry_save_tree, check_tree
 
 MAX_ALIGNED_BITS = 28
 """Magnitude bits of an aligned activation that these circuits take."""
-
-WEIGHT_PLANES = 4
-"""Bits of a weight that is computed plane by plane."""
-
-TABLE_INPUTS = 4
-"""Activations behind a look-up table, the paper's mu."""
 
 
 def aligned_layout(lanes: int, mantissa_bits: int, weights: Any, **extra: Any) -> data.StructLayout:

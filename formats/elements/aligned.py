@@ -7,7 +7,10 @@ from ..errors import InputError
 from .scaled import scale_and_accumulate
 
 WEIGHT_PLANES = 4
+"""Bits of a weight that is computed plane by plane."""
+
 TABLE_INPUTS = 4
+"""Activations behind a look-up table, FIGLUT's mu."""
 
 
 def aligned_dot(

@@ -11,7 +11,7 @@ from ..fp16 import split_fp16
 Rounding = Literal["nearest", "truncate"]
 Summation = Literal["chained", "aligned", "exact"]
 
-QUIET_NAN = np.uint32(0x7FC00000)
+QUIET_NAN = 0x7FC00000
 """The pattern of every NaN that a processing element gives."""
 
 ALIGNED_BITS = 25
@@ -50,7 +50,7 @@ def flush_subnormals(singles: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _canonical(singles: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.where(np.isnan(singles), QUIET_NAN.view(np.float32), singles)
+    return np.where(np.isnan(singles), np.uint32(QUIET_NAN).view(np.float32), singles)
 
 
 def _add_truncated(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
