@@ -45,12 +45,15 @@ figures: fetch
 	mkdir -p docs/figures
 	cp build/figures/figures/*.png docs/figures
 
-# Measures, and writes the tables of docs/performance.md. On a machine that does nothing else.
+# Measures, and writes the tables of docs/performance.md and docs/simulator.md. On a machine that does nothing else.
+MEASURE := $(BIN)/pytest --benchmark-only --override-ini addopts="--import-mode=importlib"
 benchmark: $(STAMP)
 	mkdir -p build
-	$(BIN)/pytest tests/benchmarks --benchmark-only --override-ini addopts="--import-mode=importlib" \
-		--benchmark-json build/benchmark.json
-	$(BIN)/python tests/benchmarks/table.py build/benchmark.json docs/performance.md
+	$(MEASURE) tests/benchmarks/test_formats_speed.py tests/benchmarks/test_rtl_speed.py --benchmark-json build/performance.json
+	$(BIN)/python tests/benchmarks/table.py build/performance.json docs/performance.md
+	$(MEASURE) tests/benchmarks/test_sim_speed.py --benchmark-json build/simulator.json
+	$(BIN)/python tests/benchmarks/table.py build/simulator.json docs/simulator.md
+	$(MEASURE) tests/benchmarks/test_sweep_speed.py tests/benchmarks/test_workloads_speed.py
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -21,12 +21,18 @@ def table(benchmarks: list[dict[str, Any]]) -> str:
     lines = ["| benchmark | median | rate | time / baseline |", "|---|---:|---:|---:|"]
     for each in benchmarks:
         median, info = each["stats"]["median"], each["extra_info"]
-        relative = f"{median / baseline['stats']['median']:.2f}" if baseline else ""
+        relative = ratio(each, baseline) if baseline else ""
         name = each["name"].removeprefix("test_").replace("_", " ")
         if "peak MiB" in info:
             name += f", {info['peak MiB']} MiB at most"
         lines.append(f"| {name} | {1e3 * median:.1f} ms | {info['work'] / median:.2f} {info['unit']} | {relative} |")
     return "\n".join(lines)
+
+
+def ratio(benchmark: dict[str, Any], baseline: dict[str, Any]) -> str:
+    """Time for the same work, in times of the baseline."""
+    seconds, reference = (each["stats"]["median"] / each["extra_info"]["work"] for each in (benchmark, baseline))
+    return f"{seconds / reference:.2f}" if seconds > 0.1 * reference else f"1 / {reference / seconds:.0f}"
 
 
 def tables(report: dict[str, Any]) -> str:
