@@ -10,7 +10,9 @@ from anda_codesign.workloads import (
     AndaArithmetic,
     Decoder,
     Fp16Activations,
+    LayeredActivations,
     Precision,
+    PrefixCache,
     TextBlocks,
     evaluate,
     load_blocks,
@@ -60,6 +62,17 @@ def test_evaluations_are_cached_apart():
     assert torch.sha256 != decoder.sha256
     assert torch.sha256.startswith(f"{decoder.sha256} torch ")
     np.testing.assert_array_equal(evaluate(torch, blocks, Fp16Activations()), torch.nll(BLOCKS, Fp16Activations()))
+
+
+@pytest.mark.hf
+@pytest.mark.parametrize("name", DECODERS)
+def test_prefixes_are_kept_for_torch_too(name: str):
+    decoder = TorchDecoder(DECODERS[name])
+    base = Fp16Activations()
+    hook = LayeredActivations(base, {1: AndaActivations(Precision.uniform(4))})
+    cache = PrefixCache(decoder, base)
+    np.testing.assert_array_equal(cache.nll(BLOCKS, hook), decoder.nll(BLOCKS, hook))
+    assert np.abs(cache.nll(BLOCKS, hook) - decoder.nll(BLOCKS, base)).max() > 1e-3
 
 
 @pytest.mark.hf
