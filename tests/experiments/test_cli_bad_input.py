@@ -477,7 +477,8 @@ def test_sweep_files_that_are_wrong(refused: Refused, tmp_path: Path, text: str,
 
 def test_a_sweep_file_that_is_missing(refused: Refused, tmp_path: Path):
     path = tmp_path / "none.yaml"
-    names = "architectures, array-shape, bandwidth, buffer-sizes, mantissa-width, phases, precision, uncertainty"
+    names = ", ".join(question_names())
+    assert names.startswith("ablation, architectures, ")
     message = f"sweep: there is no file '{path}'; give a readable YAML file or one of {names}"
     assert refused("sweep", path, "--out", tmp_path / "out") == message
     message = f"sweep: 'weather' is unknown; choose one of {names} or give a path to a YAML file"
