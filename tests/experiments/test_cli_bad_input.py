@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from anda_codesign.experiments.sweep import question_names
 from anda_codesign.rtl import design_names
 from anda_codesign.sim.architecture import FOLDER as ARCHITECTURES
 from anda_codesign.sim.technology import FOLDER as TECHNOLOGIES
