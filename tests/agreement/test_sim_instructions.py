@@ -48,11 +48,11 @@ def circuit_cycles(machine: Architecture, gemm: Gemm, mantissa_bits: int, result
 @settings(max_examples=5, deadline=None, phases=[Phase.generate])
 @given(
     st.sampled_from([(2, 2, 8), (1, 2, 8), (3, 4, 8), (2, 1, 8)]),
-    st.integers(1, 9),
-    st.integers(1, 40),
-    st.integers(1, 20),
-    st.integers(1, 16),
-    st.integers(1, 16),
+    st.integers(1, 6),
+    st.integers(1, 24),
+    st.integers(1, 12),
+    st.integers(1, 12),
+    st.integers(1, 12),
     st.sampled_from(["qkv", "u"]),
 )
 def test_equal_to_the_circuit_cycle_for_cycle(
