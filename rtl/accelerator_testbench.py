@@ -117,17 +117,7 @@ def run_program(
         raise InputError(
             f"memory: has {len(memory)} rows, the test bench {1 << ADDRESS_BITS}; take fewer tokens or channels"
         )
-    host = [_order(machine, HostAction.SET_TIMING, data=_timing(latency_cycles, pauses))]
-    host += [
-        _order(machine, HostAction.WRITE_MEMORY, address, int.from_bytes(row.tobytes(), "little"))
-        for address, row in enumerate(memory)
-    ]
-    host += [
-        _order(machine, HostAction.WRITE_PROGRAM, address, instruction.encode())
-        for address, instruction in enumerate(instructions)
-    ]
-    host.append(_order(machine, HostAction.RUN))
-    host += [_order(machine, HostAction.READ_MEMORY, row) for row in read_back]
+    host = _orders(machine, instructions, memory, read_back, _timing(latency_cycles, pauses))
     kinds = retire_counts(machine, instructions)
     depth = max(1024, 1 << (len(memory) - 1).bit_length())
     outputs = {"started": 1, "done": 1, "rows": len(read_back), **kinds}
@@ -175,6 +165,28 @@ def retire_counts(machine: Machine, instructions: Sequence[Instruction]) -> dict
             counts["tile"] += tiles
             counts["group"] += tiles * each["groups"]
     return counts
+
+
+def _orders(
+    machine: Machine,
+    instructions: Sequence[Instruction],
+    memory: NDArray[np.uint8],
+    read_back: Sequence[int],
+    timing: int,
+) -> list[int]:
+    """What the host does: fill the memories, run, read back."""
+    host = [_order(machine, HostAction.SET_TIMING, data=timing)]
+    host += [
+        _order(machine, HostAction.WRITE_MEMORY, address, int.from_bytes(row.tobytes(), "little"))
+        for address, row in enumerate(memory)
+    ]
+    host += [
+        _order(machine, HostAction.WRITE_PROGRAM, address, instruction.encode())
+        for address, instruction in enumerate(instructions)
+    ]
+    host.append(_order(machine, HostAction.RUN))
+    host += [_order(machine, HostAction.READ_MEMORY, row) for row in read_back]
+    return host
 
 
 def _order(machine: Machine, action: HostAction, address: int = 0, data: int = 0) -> int:
