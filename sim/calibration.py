@@ -57,6 +57,7 @@ class Calibration:
             "memories": memories(),
             "buffers": buffers(),
             "shares": shares(),
+            "vector-units": vector_units(),
             "weights": weight_formats(),
         }
 
@@ -266,6 +267,26 @@ def shares() -> str:
 
     header = "model," + ",".join(f"{t} tokens" for t in tokens) + ",cycles of FP-FP at 2048,cycles of Anda at 2048"
     return _table(header, rows())
+
+
+def vector_units() -> str:
+    """LLaMA-7B on Anda at M = 7, prefill of 2048 tokens: the vector unit in FP16 and in I-LLM's integers."""
+
+    def rows() -> Iterator[Row]:
+        for unit in ("fp16", "integer"):
+            run = simulate_model(model_shape("LLaMA-7B"), "anda", Precision.uniform(7), vector_unit=unit)
+            parts = [row for row in run.rows if row.kind == "vector"]
+            energy = math.fsum(row.energy_pj.total for row in parts)
+            yield (
+                unit,
+                f"{sum(row.operations for row in parts) / 1e9:.1f}",
+                f"{1e3 * sum(row.cycles for row in parts) / run.machine.clock_hz:,.0f}",
+                f"{100 * run.cycle_share('vector'):.1f} %",
+                f"{energy / 1e9:.1f}",
+                f"{100 * energy / run.energy_pj.total:.1f} %",
+            )
+
+    return _table("vector unit,G operations,ms,share of time,mJ,share of energy", rows())
 
 
 def weight_formats() -> str:
