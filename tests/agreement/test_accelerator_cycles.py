@@ -102,7 +102,7 @@ def test_every_record_of_a_chain(result_mantissa_bits: int | None) -> None:
 def test_every_record_of_random_gemms(data: st.DataObject) -> None:
     """Sizes that leave tails everywhere, short reductions that wait for outputs, memories near and far."""
     compare(
-        data.draw(st.sampled_from(MACHINES[::2])),
+        data.draw(st.sampled_from([MACHINES[0], MACHINES[2]])),
         data.draw(st.tuples(st.integers(1, 9), st.integers(1, 30), st.integers(1, 30))),
         data.draw(st.integers(1, 6)),
         weight_group=data.draw(st.sampled_from([8, 16, 32])),
