@@ -87,9 +87,7 @@ def fig14(evaluation: Evaluation, precisions: PrecisionSets) -> FigureResult:
         for model in evaluation.models:
             best = search(model, tolerance, evaluation.blocks, evaluation.backend).best
             found = "none" if best is None else str(best.step.precision)
-            comparisons.append(
-                Comparison("fig14", f"precision at {tolerance}, our models", model, None, found, "measured")
-            )
+            comparisons.append(Comparison("fig14", f"precision at {tolerance}", model, None, found, "measured"))
     return FigureResult("fig14", "Precision by model and tolerance", tuple(comparisons), (evaluation.note,))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..report.figures import BLACK, GREEN, GREY, ORANGE, SKY, VERMILION, plot_style
 from .comparison import Comparison, FigureResult, Value
@@ -21,6 +21,16 @@ SERIES = tuple(
 )
 PARTS = {"compute (%)": BLACK, "SRAM (%)": SKY, "DRAM (%)": LIGHT}
 HATCHES = {"compute (%)": "", "SRAM (%)": "///", "DRAM (%)": "..."}
+BAR_STYLES: dict[str, dict[str, Any]] = {
+    "published": {"facecolor": LIGHT, "hatch": "///"},
+    "ours": {"facecolor": SKY, "hatch": ""},
+}
+SIDES: dict[str, Callable[[Comparison], Value | None]] = {
+    "published": lambda c: c.published,
+    "ours": lambda c: c.ours,
+}
+BARS_LEAST = 7
+"""Room for so many bars, so that a single one is not as wide as the plot."""
 PANELS_LIMIT = 6
 """Where there are more, those without a value of ours are left out."""
 
@@ -54,6 +64,8 @@ def height(value: Value | None) -> float | None:
 
 def draw_bars(result: FigureResult) -> Figure:
     """One row of bars for each panel: published and ours, the deviation above."""
+    from matplotlib.patches import Patch
+
     panels = _panels(result.comparisons)
     if len(panels) > PANELS_LIMIT:
         panels = {title: values for title, values in panels.items() if any(c.ours is not None for c in values)}
@@ -62,23 +74,21 @@ def draw_bars(result: FigureResult) -> Figure:
         _paired_bars(axes, values)
         texts = any(isinstance(value, str) for c in values for value in (c.published, c.ours))
         axes.set_title(f"{title}: mean mantissa bits" if texts else title, fontsize=10, loc="left")
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    handles = [Patch(label=label, edgecolor=BLACK, **style) for label, style in BAR_STYLES.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
 def _paired_bars(axes: Axes, values: Sequence[Comparison]) -> None:
-    for shift, label, color, hatch, pick in (
-        (-0.2, "published", LIGHT, "///", lambda c: c.published),
-        (0.2, "ours", SKY, "", lambda c: c.ours),
-    ):  # fmt: skip
-        heights = [height(pick(c)) for c in values]
-        places = [i + shift for i, h in enumerate(heights) if h is not None]
-        drawn = [h for h in heights if h is not None]
-        axes.bar(places, drawn, 0.4, label=label, color=color, hatch=hatch, edgecolor=BLACK, linewidth=0.6)
-        for c, x, h in zip((c for c in values if height(pick(c)) is not None), places, drawn, strict=True):
-            if label == "ours" and c.error is not None:
-                axes.errorbar([x], [h], yerr=[c.error], color=BLACK, capsize=3, linewidth=0.9)
+    both = {label: any(height(pick(c)) is not None for c in values) for label, pick in SIDES.items()}
+    for side, (label, pick) in zip((-0.2, 0.2), SIDES.items(), strict=True):
+        shift = side if all(both.values()) else 0.0
+        drawn = [(i + shift, h, c.error) for i, c in enumerate(values) if (h := height(pick(c))) is not None]
+        places, heights = [place for place, _, _ in drawn], [h for _, h, _ in drawn]
+        axes.bar(places, heights, 0.4, edgecolor=BLACK, linewidth=0.6, **BAR_STYLES[label])
+        for place, h, error in drawn:
+            if label == "ours" and error is not None:
+                axes.errorbar([place], [h], yerr=[error], color=BLACK, capsize=3, linewidth=0.9)
     for index, c in enumerate(values):
         tops = [h for h in (height(c.published), height(c.ours)) if h is not None]
         if c.deviation is not None and tops:
@@ -87,6 +97,7 @@ def _paired_bars(axes: Axes, values: Sequence[Comparison]) -> None:
                 xytext=(0, 1), textcoords="offset points",
             )  # fmt: skip
     axes.margins(y=0.15)
+    axes.set_xlim(-0.6, max(len(values), BARS_LEAST) - 0.4)
     axes.set_xticks(range(len(values)), [c.label for c in values], rotation=30, ha="right", fontsize=8)
 
 

@@ -83,5 +83,5 @@ def fig14_published(precisions: PrecisionSets) -> Iterator[Comparison]:
     """The published precision tuples, which take the original models."""
     for tolerance, models in precisions.sets[DATASET].items():
         for model, bits in models.items():
-            panel = f"precision at {tolerance} ({DATASET})"
+            panel = f"precision at {tolerance}"
             yield Comparison("fig14", panel, model, str(bits), None, "unavailable")
