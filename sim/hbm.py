@@ -170,17 +170,22 @@ class HbmDram:
 
     def serve(self, now: int, request: Request) -> Served:
         """Cut the request into rows and serve each in its channel, when those before it are done there."""
-        row_bytes, channels = self.memory.row_bytes, self.memory.channels
+        row_bytes, channels, burst_bytes = self.memory.row_bytes, self.memory.channels, self.burst_bytes
         asked = done = now / self.cycles_per_ns
-        began = math.inf
+        began, write = math.inf, request.write
         origin = self.origin[request.tensor]
         start, stop = origin + request.offset_bits // 8, origin + -(-(request.offset_bits + request.bits) // 8)
         while start < stop:
             index, within = divmod(start, row_bytes)
-            size = min(row_bytes - within, stop - start)
-            bursts = -(-(within % self.burst_bytes + size) // self.burst_bytes)
-            first, last = self._serve_row(index % channels, index // channels, bursts, request.write, asked)
-            began, done = min(began, first), max(done, last)
+            size = row_bytes - within
+            if size > stop - start:
+                size = stop - start
+            bursts = -(-(within % burst_bytes + size) // burst_bytes)
+            first, last = self._serve_row(index % channels, index // channels, bursts, write, asked)
+            if first < began:
+                began = first
+            if last > done:
+                done = last
             start += size
         self.bits += request.bits
         return Served(math.ceil(began * self.cycles_per_ns), math.ceil(done * self.cycles_per_ns))
@@ -194,18 +199,25 @@ class HbmDram:
         """Move bursts of one row; when the first begins and the last ends on the bus."""
         timing, channel = self.timing, self.channels[channel_index]
         row, bank_index = divmod(index, self.memory.banks)
-        bank = channel.banks[bank_index]
-        self._refresh(channel, max(asked, channel.bus_free))
+        bank, free = channel.banks[bank_index], channel.bus_free
+        now = asked if asked > free else free
+        if now >= channel.refresh_at:
+            self._refresh(channel, now)
         if bank.row != row:
             self._activate(channel, bank, row, asked)
             self.misses += 1
             self.hits -= 1
         latency = timing.cwl if write else timing.cl
-        start = max(channel.bus_free + self._turnaround(channel, write), max(asked, bank.column_at) + latency)
+        if write != channel.writing:
+            free += timing.bus_turn if write else timing.t_wtr + timing.cl
+            channel.writing = write
+        ready = (asked if asked > bank.column_at else bank.column_at) + latency
+        start = free if free > ready else ready
         stop = start + bursts * self.burst_ns
         closing = stop + timing.t_wr if write else stop - self.burst_ns - latency + timing.t_rtp
-        bank.precharge_at = max(bank.precharge_at, closing)
-        channel.bus_free, channel.writing = stop, write
+        if closing > bank.precharge_at:
+            bank.precharge_at = closing
+        channel.bus_free = stop
         self.hits += bursts
         self.busy_ns += stop - start
         return start, stop
@@ -223,18 +235,9 @@ class HbmDram:
         bank.column_at = at + timing.t_rcd
         bank.precharge_at = at + timing.t_ras
 
-    def _turnaround(self, channel: Channel, write: bool) -> float:
-        """Idle time of the bus when its direction changes."""
-        timing = self.timing
-        if write == channel.writing:
-            return 0.0
-        return timing.bus_turn if write else timing.t_wtr + timing.cl
-
     def _refresh(self, channel: Channel, now: float) -> None:
-        """Refresh all banks if one is due: they close, and the channel waits. Those missed while idle are done."""
+        """Refresh all banks: they close, and the channel waits. Refreshes missed while idle are done."""
         timing = self.timing
-        if now < channel.refresh_at:
-            return
         missed = int((now - channel.refresh_at) // timing.t_refi)
         channel.refresh_at += missed * timing.t_refi
         idle = [bank.precharge_at for bank in channel.banks if bank.row is not None]
