@@ -16,6 +16,7 @@ from ..floating_dot import FloatingDot
 from ..fp_pe import FpIntPE
 from ..integer_pe import TABLE_INPUTS, FiglutPE, FignaPE, IfpuPE
 from ..interfaces import partial_sum_bits
+from ..negatives import count_negatives
 from ..operands import plane_stream
 from ..packing import pack
 from ..scaled_pe import ScaledAndaPE
@@ -130,8 +131,11 @@ def scaled_anda_pe(design: ScaledAndaPE, operands: Operands, mantissa_bits: Sequ
     runs: list[Stimulus] = []
     for m in (m for m in mantissa_bits if m <= element.max_mantissa_bits):
         tensor = AndaFormat(mantissa_bits=m, group_size=element.lanes).encode(operands.activations)
+        planes = plane_stream(tensor, element.lanes)
+        if element.signs == "shared":
+            planes = count_negatives(planes, element.lanes)
         inputs = {
-            "activation": plane_stream(tensor, element.lanes),
+            "activation": planes,
             "weights": pack(operands.codes, element.weight_bits),
             "scales": _scale_words(operands),
         }

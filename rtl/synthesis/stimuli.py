@@ -7,6 +7,7 @@ from typing import Any
 from amaranth.lib import wiring
 
 from . import element_stimulus as element
+from . import operator_stimulus as operator
 from . import stimulus as circuit
 from .operands import Operands
 from .stimulus import Stimulus
@@ -19,6 +20,7 @@ _MAKERS: Mapping[str, Maker] = MappingProxyType(
         "AndaPE": circuit.anda_pe,
         "BitPlaneCompressor": circuit.compressor,
         "BpcLane": circuit.bpc_lane,
+        "DiExp": operator.di_exp_operator,
         "FiglutPE": element.figlut_pe,
         "FignaPE": element.figna_pe,
         "FloatingDot": element.floating_dot,
@@ -27,10 +29,15 @@ _MAKERS: Mapping[str, Maker] = MappingProxyType(
         "HalfMultiplier": circuit.half_multiplier,
         "IfpuPE": element.ifpu_pe,
         "IntToHalf": circuit.int_to_half,
+        "IntegerSqrt": operator.integer_sqrt_operator,
         "MatrixUnit": circuit.matrix_unit,
+        "NegativeCounter": operator.negative_counter,
         "ScaledAndaPE": element.scaled_anda_pe,
         "SingleAdder": circuit.single_adder,
         "SingleToHalf": circuit.single_to_half,
+        "SoftmaxLane": operator.softmax_lane,
+        "SpQRDecoder": operator.spqr_decoder,
+        "SqueezeLLMDecoder": operator.squeezellm_decoder,
     }
 )
 

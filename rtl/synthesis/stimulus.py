@@ -17,6 +17,7 @@ from ...formats import AndaFormat, Int4Weights, fp_int_gemm
 from ..bpc import BitPlaneCompressor, BpcLane
 from ..interfaces import EXPONENT_BITS, partial_sum_bits
 from ..mxu import MatrixUnit
+from ..negatives import count_negatives
 from ..operands import factor_stream, plane_rows_stream, plane_stream, segment_planes, weight_stream
 from ..packing import pack
 from ..pe import AndaPE
@@ -76,7 +77,10 @@ def anda_pe(design: AndaPE, operands: Operands, mantissa_bits: Sequence[int]) ->
             int(total) & (1 << bits) - 1 | (int(exponent) & 63) << bits
             for total, exponent in zip(sums, exponents, strict=True)
         ]
-        inputs = {"activation": plane_stream(tensor, design.lanes), "weights": weights}
+        planes = plane_stream(tensor, design.lanes)
+        if design.signs == "shared":
+            planes = count_negatives(planes, design.lanes)
+        inputs = {"activation": planes, "weights": weights}
         work = x.size
         runs.append(Stimulus(f"M={m}", inputs, {"result": len(x)}, work, "MAC", {"result": expected}))
     return runs
