@@ -28,18 +28,14 @@ def waveform(
 
 
 def lint(
-    design: Annotated[str | None, typer.Argument(help="A circuit; all of them by default.")] = None,
+    design: Annotated[str, typer.Argument(help="A circuit; an unknown name lists those that exist.")] = "anda-pe",
 ) -> None:
-    """Check the circuits' Verilog with Verilator (-Wall); warnings that are waived have their reasons in rtl/lint.vlt."""
-    from ...rtl import design_names
+    """Check a circuit's Verilog with Verilator (-Wall); warnings that are waived have their reasons in rtl/lint.vlt."""
     from ...rtl.lint import lint as warnings_of
 
-    found = 0
-    for name in [design] if design else design_names():
-        warnings = warnings_of(name)
-        found += len(warnings)
-        print(f"{name}: {len(warnings) or 'no'} warnings")
-        for warning in warnings:
-            print(f"  {warning}")
-    if found:
+    warnings = warnings_of(design)
+    print(f"{design}: {len(warnings) or 'no'} warnings")
+    for warning in warnings:
+        print(f"  {warning}")
+    if warnings:
         raise typer.Exit(1)
