@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..formats import InputError
-from ..workloads import Precision, gemms, model_shape
+from ..workloads import ModelShape, Precision, gemms, load_shape
 
 if TYPE_CHECKING:
     from ..sim import Architecture, GemmRun, ModelResult, SimulationResult
 
 
 def simulate_model(
-    model: str,
+    model: str | ModelShape,
     arch: str | Architecture,
     precision: Precision | None = None,
     *,
@@ -29,7 +29,7 @@ def simulate_model(
     """Simulate a model: the record that `anda simulate --json -` prints.
 
     Args:
-        model: a name of `workloads.model_names`.
+        model: a name of `workloads.model_names`, a checkpoint folder, or a shape.
         arch: a name of `sim.architecture_names`, the path of a YAML file, or an object.
         precision: mantissa bits; needed where the architecture's are variable, without effect elsewhere.
         tokens: tokens of the pass (prefill), or steps of one token each (decode).
@@ -58,7 +58,7 @@ def simulate_model(
         whole=whole,
         **machine,
     )
-    return record(result, model=model_shape(model).name, phase=phase, tokens=tokens, context=context, batch=batch)
+    return record(result, model=load_shape(model).name, phase=phase, tokens=tokens, context=context, batch=batch)
 
 
 def simulate_gemm(
@@ -73,7 +73,7 @@ def simulate_gemm(
 
 
 def run_model(
-    model: str,
+    model: str | ModelShape,
     arch: str | Architecture,
     precision: Precision | None = None,
     *,
@@ -90,7 +90,7 @@ def run_model(
     """The simulation behind `simulate_model`, with all its parts."""
     from .. import sim
 
-    shape = model_shape(model)
+    shape = load_shape(model)
     if batch < 1:
         raise InputError(f"batch: {batch} is too few; use 1 or more")
     if not whole:

@@ -6,7 +6,7 @@ from .decoder import ActivationHook, Decoder, ModuleArithmetic
 from .fetch import DataPaths, cache_dir, data_paths, fetch, missing_data
 from .gemms import Gemm, bops, bops_saving, gemms
 from .hooks import AndaActivations, AndaArithmetic, FormatActivations, Fp16Activations, ModuleActivations
-from .load import load_decoder
+from .load import load_decoder, load_shape
 from .perplexity import PairedLoss, evaluate, paired_loss
 from .precision import MODULES, Precision
 from .prefix import LayeredActivations, PrefixCache
@@ -55,6 +55,7 @@ __all__ = [
     "load_blocks",
     "load_checkpoint",
     "load_decoder",
+    "load_shape",
     "missing_data",
     "model_names",
     "model_shape",

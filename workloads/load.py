@@ -5,13 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..formats import InputError
-from .checkpoint import load_checkpoint
+from .checkpoint import load_checkpoint, open_checkpoint
 from .decoder import Decoder
 from .fetch import MODEL_SHA256, data_paths, file_sha256
 from .gguf_file import read_gguf
-from .shapes import model_shape
+from .shapes import ModelShape, model_shape
 
 FETCHED_MODEL = "SmolLM2-135M"
+
+
+def load_shape(model: str | ModelShape) -> ModelShape:
+    """The shape of a model by its name or checkpoint folder; a shape is itself.
+
+    Raises:
+        InputError: an unknown model, or a folder that `load_checkpoint` would refuse.
+    """
+    if isinstance(model, ModelShape):
+        return model
+    return open_checkpoint(model).shape if Path(model).is_dir() else model_shape(model)
 
 
 def load_decoder(name: str = "smollm2-135m", path: Path | str | None = None) -> Decoder:

@@ -110,7 +110,7 @@ class Request:
     def record(self, result: SimulationResult | ModelResult) -> dict[str, Any]:
         """A result as the record that `--json` prints."""
         from ...sim import parse_gemm
-        from ...workloads import model_shape
+        from ...workloads import load_shape
         from ..simulation import record
 
         inputs: dict[str, Any]
@@ -119,7 +119,7 @@ class Request:
             inputs = {"model": None, "gemm": self.gemm, "tokens": tokens}
         else:
             names = ("phase", "tokens", "context", "batch")
-            inputs = {"model": model_shape(self.model or "").name, **{name: self.of_model[name] for name in names}}
+            inputs = {"model": load_shape(self.model or "").name, **{name: self.of_model[name] for name in names}}
         return record(result, **inputs, memory=self.machine["memory"])
 
 

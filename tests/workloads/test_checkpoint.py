@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from anda_codesign.formats import InputError, Int4Weights
-from anda_codesign.workloads import Decoder, load_checkpoint, synthetic_decoder
+from anda_codesign.workloads import Decoder, load_checkpoint, load_shape, synthetic_decoder
 from anda_codesign.workloads.synthetic import SYNTHETIC_OPT
 from safetensors.numpy import save_file
 
@@ -275,3 +275,10 @@ def test_truncated_weights(kept: float, tmp_path: Path):
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * kept)])
     rejects(folder, f"checkpoint: {path} is truncated or no safetensors file; copy it again")
+
+
+def test_the_shape_of_a_checkpoint_needs_no_weights_in_memory(tmp_path: Path):
+    shape = load_shape(str(write(tmp_path / "small", OPT_CONFIG, opt_tensors())))
+    assert shape == replace(OPT.shape, name="small", source=shape.source)
+    assert load_shape(shape) is shape
+    assert load_shape("opt-125m").name == "OPT-125M"
