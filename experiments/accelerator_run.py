@@ -146,7 +146,7 @@ def _corner(weights: Int4Weights, channels: int, outputs: int) -> Int4Weights:
 
 
 def run_gemm(
-    gemm: GemmSlice, *, rows: int = 16, columns: int = 16, latency_cycles: int = 16, simulator: str | None = None
+    gemm: GemmSlice, *, rows: int = 4, columns: int = 4, latency_cycles: int = 16, simulator: str | None = None
 ) -> AcceleratorCheck:
     """Run a GeMM on the accelerator and compare with `formats` bit for bit, with `sim` record for record.
 

@@ -43,8 +43,8 @@ def run(
         int | None, typer.Option("--result-m", help="Compress the outputs to this M instead of storing FP16.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the random data.")] = 0,
-    rows: Annotated[int, typer.Option("--rows", help="Rows of the array: tokens.")] = 16,
-    columns: Annotated[int, typer.Option("--columns", help="Columns of the array: output channels.")] = 16,
+    rows: Annotated[int, typer.Option("--rows", help="Rows of the array: tokens.")] = 4,
+    columns: Annotated[int, typer.Option("--columns", help="Columns of the array: output channels.")] = 4,
     latency: Annotated[int, typer.Option("--latency", help="Cycles of the memory's latency.")] = 16,
     simulator: SimulatorOption = None,
     json: JsonOption = None,
@@ -84,7 +84,9 @@ def cycles(simulator: SimulatorOption = None, json: JsonOption = None) -> None:
 
 def _tell_time(simulator: str, rows: int, columns: int) -> None:
     """Warn of simulators that take long for an array of that size."""
-    if simulator == "amaranth" and rows * columns > 16:
-        note(f"Amaranth's simulator takes minutes for an array of {rows} x {columns}; cxxrtl takes seconds")
-    if simulator == "verilator" and rows * columns > 64:
-        note(f"Verilator takes minutes to build an array of {rows} x {columns}, the first time; cxxrtl takes less")
+    if simulator == "amaranth" and rows * columns > 4:
+        note(
+            f"Amaranth's simulator takes minutes for an array of {rows} x {columns}; cxxrtl is faster once it is built"
+        )
+    if simulator != "amaranth" and rows * columns > 16:
+        note(f"building an array of {rows} x {columns} takes many minutes the first time; 4 x 4 takes about one")
