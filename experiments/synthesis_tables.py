@@ -22,7 +22,7 @@ GROUP = 64
 MANTISSA_BITS = range(13, 3, -1)
 
 FP_FP = ("fp-fp-pe", {"stages": 3})
-ANDA: tuple[str, dict[str, Any]] = ("anda-pe-scaled", {"tree": "carry-save"})
+ANDA: tuple[str, dict[str, Any]] = ("anda-pe-scaled", {"tree": "carry-save", "gated": True})
 ELEMENTS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "FP-FP": FP_FP,
     "FP-INT": ("fp-int-pe", {"stages": 3}),
@@ -91,6 +91,43 @@ def _products_per_cycle(name: str, result: Result) -> float:
     if name.startswith("Anda-M"):
         return GROUP / (int(name.removeprefix("Anda-M")) + 1)
     return float(round(result.operations_per_cycle))
+
+
+def dot_products_table(library: str) -> str:
+    """The same without what follows the dot product of a group, which every element but FP-FP has.
+
+    Anda's is the circuit ``anda-pe`` by itself; of the others the conversion, scale and accumulator, measured by
+    themselves at the same rate, are taken off.
+    """
+    published = json.loads(PAPER.read_text("utf-8"))["fig15_pe_level_normalised_to_fp_fp"]
+    base = find_result(library, FP_FP[0], "trace", **FP_FP[1])
+    behind = [find_result(library, "group-accumulator", f"M={m}") for m in (12, 13)]
+    energies = [result.energy_pj_per_operation * GROUP for result in behind]
+    # of a group of 16 cycles, from those of 13 and 14
+    behind_pj = (energies[1] + 2 * (energies[1] - energies[0])) / GROUP
+    rows = [("FP-FP", base.area_um2, base.energy_pj_per_operation, base.energy_pj_per_cycle)]
+    for name in ("iFPU", "FIGNA", "FIGNA-M11", "FIGNA-M8"):
+        design, parameters = ELEMENTS[name]
+        result = find_result(library, design, "trace", **parameters)
+        energy = result.energy_pj_per_operation - behind_pj
+        rows.append((name, result.area_um2 - behind[0].area_um2, energy, energy * GROUP / FP16_GROUP_CYCLES))
+    for m in (13, 7, 4):
+        result = find_result(library, "anda-pe", f"M={m}")
+        rows.append((f"Anda-M{m}", result.area_um2, result.energy_pj_per_operation, result.energy_pj_per_cycle))
+    lines = [
+        "| dot product alone | area | published | power | published | energy efficiency | published |",
+        "|---|" + "---:|" * 6,
+    ]
+    for name, area, energy, power in rows:
+        index = published["designs"].index(name.split("-M")[0] if name.startswith("Anda") else name)
+        pairs = (
+            (area / base.area_um2, published["area"][index]),
+            (power / base.energy_pj_per_cycle, published["power"][index]),
+            (base.energy_pj_per_operation / energy, published["energy_efficiency"][name]),
+        )
+        cells = " | ".join(f"{ours:.2f} | {theirs:.2f} ({ours / theirs - 1:+.0%})" for ours, theirs in pairs)
+        lines.append(f"| {name} | {cells} |")
+    return "\n".join(lines)
 
 
 LADDER: Sequence[tuple[str, str, dict[str, Any]]] = (
@@ -186,6 +223,75 @@ def options_table(library: str) -> str:
     return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class Scaling:
+    """Factors of area and energy from a library to 16 nm, 0.8 V."""
+
+    area: float
+    energy: float
+
+
+def scaling_to_16nm(library: str) -> Scaling:
+    """Published factors, for libraries whose node they have.
+
+    Raises:
+        KeyError: they have no such node.
+    """
+    import yaml
+
+    data = yaml.safe_load((PAPER.parent / "node_scaling.yaml").read_text("utf-8"))
+
+    def level(entry: Mapping[str, Any]) -> float:
+        a, b, c = entry["energy"]
+        return a * entry["voltage_v"] ** 2 + b * entry["voltage_v"] + c
+
+    origin = data["libraries"][library]
+    return Scaling(origin["area"], level(data["target"]) / level(origin))
+
+
+def bracket_table() -> str:
+    """Elements at 16 nm: scaled up from ASAP7 and down from sky130."""
+    ends = {library: scaling_to_16nm(library) for library in ("asap7", "sky130")}
+    head = "".join(f" from {name}: area µm² | pJ a product |" for name in ends)
+    lines = [f"| element at 16 nm, 0.8 V |{head}", "|---|" + "---:|" * 4]
+    circuits = [("FP-FP", FP_FP, "trace"), ("FIGNA", ELEMENTS["FIGNA"], "trace")]
+    circuits += [(f"Anda-M{m}", ANDA, f"M={m}") for m in (7, 4)]
+    for label, (design, parameters), run in circuits:
+        cells = ""
+        for library, factors in ends.items():
+            result = find_result(library, design, run, **parameters)
+            area, energy = result.area_um2 * factors.area, result.energy_pj_per_operation * factors.energy
+            cells += f" {area:.4g} | {energy:.3g} |"
+        lines.append(f"| {label} |{cells}")
+    return "\n".join(lines)
+
+
+PARTS = {
+    "array": "MXU 16x16 APU",
+    "compressor": "BPC 16 lanes",
+    "vector_unit": "vector unit 64 FPU",
+    "activation_buffer": "activation buffer 1 MB + 0.125 MB",
+    "weight_buffer": "weight buffer 1 MB",
+    "controller": "others",
+}
+"""Parts of a technology file, and the rows of Table III."""
+
+
+def machine_table() -> str:
+    """Table III: area and power of the accelerator in each technology, and as published at 16 nm."""
+    from ..sim import load_technology
+
+    published = json.loads(PAPER.read_text("utf-8"))["table3_area_mm2_power_mw"]
+    technologies = [load_technology(library) for library in library_names()]
+    head = "".join(f" {technology.name}: mm² | mW |" for technology in technologies)
+    lines = [f"| part | published: mm² | mW |{head}", "|---|" + "---:|" * (2 + 2 * len(technologies))]
+    for field, label in PARTS.items():
+        parts = [getattr(technology, field) for technology in technologies]
+        ours = "".join(f" {part.area.value:.3g} | {part.power.value:.3g} |" for part in parts)
+        lines.append(f"| {label} | {published[label][0]} | {published[label][1]} |{ours}")
+    return "\n".join(lines)
+
+
 def circuits_table() -> str:
     """Every circuit in every library, at the run with M = 7 where it has one."""
     found: dict[tuple[str, str], dict[str, Result]] = {}
@@ -213,8 +319,11 @@ def _cells(result: Result | None) -> str:
 TABLES: Mapping[str, Callable[[], str]] = {
     **{f"elements-{name}": lambda name=name: elements_table(name) for name in library_names()},
     **{f"absolute-{name}": lambda name=name: absolute_table(name) for name in library_names()},
+    "dot-products": lambda: dot_products_table("asap7"),
     "ladder": lambda: ladder_table("asap7"),
     "options": lambda: options_table("asap7"),
+    "bracket": bracket_table,
+    "machine": machine_table,
     "circuits": circuits_table,
 }
 

@@ -24,10 +24,12 @@ def main() -> None:
     parser.add_argument("name", help="of the table, such as asap7")
     parser.add_argument("--liberty", type=Path, nargs="*", default=[], help="files or a folder; OSU 0.18 um without")
     parser.add_argument("--origin", required=True, help="where a reader gets the library")
-    parser.add_argument("--only", nargs="*", help="circuits; all without")
+    parser.add_argument(
+        "--only", nargs="*", default=[], help='circuits, as bpc-lane or fp-fp-pe:{"stages": 3}; all without'
+    )
     options = parser.parse_args()
     library, operands = find_library(options.liberty), load_operands()
-    designs = [(name, p) for name, p in all_designs() if not options.only or name in options.only]
+    designs = [found for found in all_designs() if not options.only or is_asked_for(*found, options.only)]
     documents: list[dict[str, Any]] = []
     with stage(f"synthesis in {library.name}", len(designs)) as advance:
         for design, parameters in designs:
@@ -35,6 +37,11 @@ def main() -> None:
             advance(1)
     write_table(FOLDER / f"{options.name}.csv", documents)
     write_provenance(options.name, library, options.origin, operands, documents[0])
+
+
+def is_asked_for(design: str, parameters: dict[str, Any], only: list[str]) -> bool:
+    asked = [entry.partition(":") for entry in only]
+    return any(name == design and (not text or json.loads(text) == parameters) for name, _, text in asked)
 
 
 def write_table(path: Path, documents: list[dict[str, Any]]) -> None:

@@ -122,7 +122,7 @@ def _parameters(texts: list[str]) -> dict[str, Any]:
         if not separator:
             raise InputError(f"parameter: {text!r} has no value; write it as lanes=64")
         plain: dict[str, Any] = {"true": True, "false": False}
-        found[name] = int(value) if value.lstrip("-").isdigit() else plain.get(value, value)
+        found[name] = int(value) if value.lstrip("-").isdigit() else plain.get(value.lower(), value)
     return found
 
 

@@ -64,7 +64,7 @@ def trace_file(trace: Trace, tmp_path: Path) -> Path:
         ("--tiling all", "tiling: 'all' is unknown; write activations:TOKENS, weights:CHANNELS or nothing"),
         (
             "--technology 3nm",
-            "technology: '3nm' is unknown; choose one of cacti-16nm, paper-16nm or give a path to a YAML file",
+            "technology: '3nm' is unknown; choose one of asap7, cacti-16nm, osu018, paper-16nm, sky130 or give a path to a YAML file",
         ),
     ],
 )

@@ -122,7 +122,7 @@ def mine(folder: Path, **changes: object) -> Path:
     [
         ({"table": "none.csv"}, "sram.table: there is no 'none.csv'; choose one of sram-cacti-22nm.csv"),
         ({"device": "hp"}, "sram.device: 'hp' is not in sram-cacti-22nm.csv; choose one of itrs-lop, itrs-lstp"),
-        ({"base": "3nm"}, "technology mine.yaml: base: '3nm' is unknown; choose one of cacti-16nm, paper-16nm or give "
+        ({"base": "3nm"}, "technology mine.yaml: base: '3nm' is unknown; choose one of asap7, cacti-16nm, osu018, paper-16nm, sky130 or give "
          "a path to a YAML file"),
     ],
 )  # fmt: skip

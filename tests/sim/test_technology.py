@@ -122,7 +122,7 @@ def test_unknown_names():
     with pytest.raises(InputError) as caught:
         load_technology("7nm")
     assert str(caught.value) == (
-        "technology: '7nm' is unknown; choose one of cacti-16nm, paper-16nm or give a path to a YAML file"
+        "technology: '7nm' is unknown; choose one of asap7, cacti-16nm, osu018, paper-16nm, sky130 or give a path to a YAML file"
     )
     with pytest.raises(InputError) as caught:
         load_technology().element("systolic")

@@ -1,0 +1,192 @@
+"""Write sim/technology/asap7.yaml, sky130.yaml and osu018.yaml from the results of synthesis and the table of memories."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from anda_codesign.experiments.synthesis_tables import ANDA, ELEMENTS, FP_FP
+from anda_codesign.formats.latency import FP16_GROUP_CYCLES, pe_cycles_per_group
+from anda_codesign.rtl.synthesis.results import Result, find_result, provenance
+from anda_codesign.sim import load_architecture, load_technology
+
+FOLDER = Path(__file__).parents[1] / "sim" / "technology"
+CLOCK_PS = 3508.0
+CHANNELS = 5120
+"""Input channels of LLaMA-13B's GeMMs but the last: outputs come once in their groups' cycles."""
+
+NO_WIRES = "no wires, clock tree, glitches"
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Factors from CACTI's 22 nm."""
+
+    area: float
+    energy: float
+    leakage: float
+    source: str
+    uncertainty: str
+
+
+@dataclass(frozen=True)
+class Node:
+    """A library, and how memories scale to its node."""
+
+    title: str
+    node: str
+    memory: Memory
+
+
+BELOW = "rule of hwcomponents-cacti 1.0.40 below 22 nm: area linear, energy with the root, leakage 0.79 times that"
+ABOVE = "constant-field scaling from 22 nm: area with the square of the length, energy with length and squared voltage"
+
+
+def above(length_nm: float, volts: float) -> Memory:
+    shrink, squared = length_nm / 22, (volts / 0.8) ** 2
+    return Memory(shrink**2, shrink * squared, 1.0, ABOVE, "CACTI has no such node; a factor of 2 or more either way")
+
+
+NODES = {
+    "asap7": Node(
+        "ASAP7, predictive 7 nm, 0.70 V, 25 C, typical",
+        "7 nm, 0.70 V",
+        Memory(7 / 22, (7 / 22) ** 0.5, 0.79 * (7 / 22) ** 0.5, BELOW, "SRAM cells stopped scaling; a lower bound"),
+    ),
+    "sky130": Node("SkyWater sky130_fd_sc_hd, 130 nm, 1.8 V, 25 C, typical", "130 nm, 1.8 V", above(130, 1.8)),
+    "osu018": Node("OSU standard cells, 0.18 um, 1.8 V, 25 C, typical", "180 nm, 1.8 V", above(180, 1.8)),
+}
+
+
+def constant(value: float, unit: str, node: str, source: str, uncertainty: str = NO_WIRES) -> dict[str, Any]:
+    return {"value": float(f"{value:.4g}"), "unit": unit, "node": node, "source": source, "uncertainty": uncertainty}
+
+
+def anda_pj_per_cycle(library: str, cycles_per_group: float) -> float:
+    """Energy of a cycle of Anda's element, between the two lengths that the mean lies between."""
+    low = int(cycles_per_group) - 1
+    share = cycles_per_group - pe_cycles_per_group(low)
+    results = [find_result(library, ANDA[0], f"M={m}", **ANDA[1]) for m in (low, low + 1)]
+    energies = [at_clock(result) for result in results]
+    return energies[0] * (1 - share) + energies[1] * share
+
+
+def at_clock(result: Result) -> float:
+    """Energy of a cycle at the machine's clock, whether or not the library keeps it."""
+    return result.dynamic_pj_per_cycle + result.leakage_mw * CLOCK_PS * 1e-3
+
+
+def technology(library: str, node: Node) -> dict[str, Any]:
+    reference = load_technology("paper-16nm").reference
+    machine = load_architecture("anda")
+    elements = machine.array.rows * machine.array.columns
+    cycles = reference.cycles_per_group.value
+    table = f"rtl/synthesis/results/{library}.csv"
+    anda = find_result(library, ANDA[0], "M=6", **ANDA[1])
+    unit_pj = anda_pj_per_cycle(library, cycles)
+    values_per_cycle = elements / (CHANNELS / 64 * cycles)
+    name = " ".join([ANDA[0], *(f"{key}={value}" for key, value in ANDA[1].items())])
+
+    def part(area_um2: float, pj_per_cycle: float, source: str) -> dict[str, Any]:
+        return {
+            "area": constant(area_um2 * 1e-6, "mm^2", node.node, source),
+            "power": constant(pj_per_cycle / CLOCK_PS * 1e3, "mW", node.node, source),
+        }
+
+    lane = find_result(library, "bpc-lane", "M=6")
+    lanes = 16
+    lane_pj = lane.energy_pj_per_operation * values_per_cycle + lanes * lane.leakage_mw * CLOCK_PS * 1e-3
+    operators = [
+        find_result(library, design, "trace") for design in ("half-multiplier", "single-adder", "single-to-half")
+    ]
+    vector_pj = sum(
+        result.energy_pj_per_operation * values_per_cycle + machine.vector_lanes * result.leakage_mw * CLOCK_PS * 1e-3
+        for result in operators
+    )
+    return {
+        "name": library,
+        "title": node.title,
+        "base": "paper-16nm",
+        "reference": reference.model_dump(),
+        "array": part(
+            elements * anda.area_um2,
+            elements * unit_pj,
+            f"{table}: {elements} x {name} at {cycles} cycles a group; dispatch and output conversion not in it",
+        ),
+        "compressor": part(
+            lanes * lane.area_um2,
+            lane_pj,
+            f"{table}: {lanes} x bpc-lane at M = 6, {values_per_cycle:.3f} values a cycle ({CHANNELS} channels); packager not in it",
+        ),
+        "vector_unit": part(
+            machine.vector_lanes * sum(result.area_um2 for result in operators),
+            vector_pj,
+            f"{table}: {machine.vector_lanes} x (half-multiplier, single-adder, single-to-half), one pass an output; registers "
+            "not in it",
+        ),
+        **memories(node, cycles),
+        "elements": element_ratios(library, node.node, table, unit_pj),
+    }
+
+
+def memories(node: Node, cycles: float) -> dict[str, Any]:
+    """The table of memories with the node's factors; and the two buffers, which it replaces, from the same table."""
+    memory = node.memory
+    base = yaml.safe_load((FOLDER / "cacti-16nm.yaml").read_text("utf-8"))["sram"]
+    scales = {
+        f"{field}_scale": constant(
+            getattr(memory, field), "1", f"22 nm to {node.node}", memory.source, memory.uncertainty
+        )
+        for field in ("area", "energy", "leakage")
+    }
+    published = load_technology("cacti-16nm")
+    assert published.sram is not None
+    table = published.sram.model_copy(
+        update={name: published.sram.area_scale.model_copy(update={"value": s["value"]}) for name, s in scales.items()}
+    )
+    buffers: dict[str, Any] = {}
+    bits = {"activation_buffer": 1024.0, "weight_buffer": 4096 / cycles}
+    for field, per_cycle in bits.items():
+        macro = table.macro(field, 1 << 20, 1024)
+        power = macro.read_pj / 1024 * per_cycle / CLOCK_PS * 1e3 + macro.leakage_mw
+        source = f"sram-cacti-22nm.csv, {base['device']}, 1 MiB of 1024 bit, scaled; {per_cycle:.0f} bits read a cycle"
+        buffers[field] = {
+            "area": constant(macro.area_mm2, "mm^2", node.node, source, memory.uncertainty),
+            "power": constant(power, "mW", node.node, source, memory.uncertainty),
+        }
+    return buffers | {"sram": {"table": base["table"], "device": base["device"], **scales}}
+
+
+def element_ratios(library: str, node: str, table: str, anda_pj: float) -> dict[str, Any]:
+    base = find_result(library, FP_FP[0], "trace", **FP_FP[1])
+    anda = find_result(library, ANDA[0], "M=6", **ANDA[1])
+
+    def ratios(area: float, energy: float, design: str) -> dict[str, Any]:
+        source = f"{table}: {design} over {FP_FP[0]}"
+        return {
+            "area": constant(area / base.area_um2, "1", node, source),
+            "power": constant(energy / at_clock(base), "1", node, source),
+        }
+
+    found = {
+        label.lower(): ratios(result.area_um2, at_clock(result), f"{design} {parameters or ''}".strip())
+        for label, (design, parameters) in ELEMENTS.items()
+        for result in [find_result(library, design, "trace", **parameters)]
+    }
+    return found | {"anda": ratios(anda.area_um2, anda_pj, f"{ANDA[0]} {ANDA[1]}")}
+
+
+def main() -> None:
+    for library, node in NODES.items():
+        origin = provenance()["libraries"][library]["origin"]
+        head = (
+            f"# Written by scripts/technology_files.py from the results of synthesis. Library: {origin}.\n"
+            f"# The controller and the DRAM are those of the base: nothing of them was synthesised. {FP16_GROUP_CYCLES} cycles a\n"
+            "# group of 64 are FP-FP's rate, which the ratios of elements are at.\n"
+        )
+        text = yaml.safe_dump(technology(library, node), sort_keys=False, width=160)
+        (FOLDER / f"{library}.yaml").write_text(head + text, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
