@@ -13,9 +13,10 @@ from ..folder import is_free, make_folder
 from ..progress import stage
 from .evaluation import measure_points
 from .figures import save_figures
+from .layer_timeline import write_timeline
 from .machine import simulate_points
 from .pages import ReportFacts, write_pages
-from .plan import BLOCK_TOKENS, BLOCKS, plan_points
+from .plan import BLOCK_TOKENS, BLOCKS, MIXED, plan_points
 from .points import points_frame
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def run_report(model: str, out: Path | str, blocks: int = BLOCKS) -> pd.DataFram
     """Answer the three questions for a real model, and write the report folder.
 
     Under `out`: ``report.md``, ``report.html`` (self-contained), ``figures/`` (PNG, SVG, PDF), ``table.csv``,
-    ``table.parquet``, ``circuits.csv`` and ``trace.safetensors``. Perplexities are cached block by block, so a run that
+    ``table.parquet``, ``circuits.csv``, ``timeline.json`` and ``trace.safetensors``. Perplexities are cached block by block, so a run that
     was stopped goes on where it was.
 
     Args:
@@ -70,6 +71,8 @@ def run_report(model: str, out: Path | str, blocks: int = BLOCKS) -> pd.DataFram
         advance(1)
     with stage("writing the report", 1) as advance:
         save_figures(frame, folder / "figures")
+        best = {"model": decoder.shape.name, "arch": "anda", "precision": str(MIXED[0])}
+        write_timeline(best, folder / "timeline.json")
         widest = max((point.loss for point in measured), key=lambda loss: loss.tokens)
         facts = ReportFacts(decoder, text, trace, checks, widest, SPLIT, start)
         write_pages(frame, facts, folder)

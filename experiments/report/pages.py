@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...workloads import Decoder, PairedLoss, TextBlocks, Trace
 from ..circuit_check import CircuitCheck, check_records
-from .document import Block, Bullets, Heading, Picture, Scatter, ScatterPoint, Table, to_html, to_markdown
+from .document import Block, Bullets, Heading, Link, Picture, Scatter, ScatterPoint, Table, to_html, to_markdown
 from .machine import TOKENS
+from .plan import MIXED
 from .provenance import LIMITS, constant_rows, provenance_items
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def report_blocks(frame: pd.DataFrame, facts: ReportFacts) -> list[Block]:
         Picture("tradeoff", TRADEOFF, "loss against cost"),
         front_block(frame),
         Picture("energy", f"Energy of a prefill of {TOKENS} tokens, percent of FP-FP.", "energy breakdown"),
+        Link(f"Timeline of one layer at {MIXED[0]} (open in Perfetto)", "timeline.json"),
         Heading("All points"),
         table_block(frame),
         Heading("Does the circuit do it?"),

@@ -14,6 +14,7 @@ from ...formats import InputError
 from ..folder import is_free, make_folder, writing
 from .document import Block, Bullets, Heading, Link, Picture, Scatter, ScatterPoint, Table, to_html, to_markdown
 from .figures import BLACK, ENERGY_PARTS, GREY, plot_style
+from .layer_timeline import write_timeline
 from .provenance import PACKAGES, SIMULATION_LIMITS, constant_rows
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def write_sweep_report(sweep: Path | str, out: Path | str, pareto: Sequence[str]
         _save(folder, "energy", energy_figure(front[front["front"]].head(BARS)))
         blocks = list(_blocks(front, costs, Path(sweep)))
         if timeline:
-            _write_timeline(front[front["front"]].iloc[0].to_dict(), folder / "timeline.json")
+            write_timeline(front[front["front"]].iloc[0].to_dict(), folder / "timeline.json")
             blocks.insert(
                 -2,
                 Link("Timeline of one layer of the front's point of least energy (open in Perfetto)", "timeline.json"),
@@ -170,21 +171,6 @@ def _save(folder: Path, name: str, figure: Figure) -> None:
     with plot_style():
         for suffix, metadata in SUFFIXES.items():
             figure.savefig(folder / "figures" / f"{name}{suffix}", dpi=160, metadata=metadata)
-
-
-def _write_timeline(row: Mapping[Any, Any], path: Path) -> None:
-    """What the units do in the GeMMs of one layer of a point."""
-    from ...sim import Timeline, load_architecture
-    from ...workloads import Precision
-    from ..simulation import run_model
-
-    timeline = Timeline(load_architecture(row["arch"]).clock_hz)
-    tokens = min(int(row["tokens"]), 64)  # a longer pass repeats the same pattern
-    run_model(
-        row["model"], row["arch"], Precision.parse(row["precision"]), tokens=tokens, level="events",
-        technology=row["technology"], timeline=timeline,
-    )  # fmt: skip
-    timeline.write(path)
 
 
 def _provenance(sweep: Path, manifest: dict[str, Any]) -> list[str]:

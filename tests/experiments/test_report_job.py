@@ -37,7 +37,7 @@ def test_the_report_folder(small: Path):
         for kind in ("png", "svg", "pdf")
     }
     tables = {"table.csv", "table.parquet", "circuits.csv"}
-    assert written == figures | tables | {"report.md", "report.html", "trace.safetensors"}
+    assert written == figures | tables | {"report.md", "report.html", "trace.safetensors", "timeline.json"}
 
     assert frame["kind"].tolist() == ["baseline", *["architecture"] * 5, "uniform", "uniform", "one module"]
     losses = frame.set_index("precision")["loss_percent"]

@@ -1,0 +1,35 @@
+"""What the units of a machine do in one layer of a model, for Perfetto."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...workloads import Precision
+
+TOKENS = 64
+"""A longer pass repeats the same pattern."""
+
+
+def write_timeline(point: Mapping[Any, Any], path: Path) -> None:
+    """Write the four GeMMs of one layer as a trace, at the level of events.
+
+    Args:
+        point: ``model``, ``arch``, ``precision`` and, if there are any, ``tokens`` and ``technology``.
+        path: a new JSON file.
+    """
+    from ...sim import Timeline, load_architecture
+    from ..simulation import run_model
+
+    timeline = Timeline(load_architecture(point["arch"]).clock_hz)
+    run_model(
+        point["model"],
+        point["arch"],
+        Precision.parse(point["precision"]),
+        tokens=min(int(point.get("tokens", TOKENS)), TOKENS),
+        level="events",
+        technology=point.get("technology", "paper-16nm"),
+        timeline=timeline,
+    )
+    timeline.write(path)
