@@ -25,7 +25,9 @@ def table(benchmarks: list[dict[str, Any]]) -> str:
         name = each["name"].removeprefix("test_").replace("_", " ")
         if "peak MiB" in info:
             name += f", {info['peak MiB']} MiB at most"
-        lines.append(f"| {name} | {1e3 * median:.1f} ms | {info['work'] / median:.2f} {info['unit']} | {relative} |")
+        rate = info["work"] / median
+        shown = f"{rate:,.0f}" if rate >= 1000 else f"{rate:.2f}"
+        lines.append(f"| {name} | {1e3 * median:.1f} ms | {shown} {info['unit']} | {relative} |")
     return "\n".join(lines)
 
 
