@@ -40,7 +40,7 @@ def run_streams(
     pauses : mapping of port to sequence of `bool`
         Bubbles and back-pressure: in which cycles the port pauses, repeated.
     simulator : `str`
-        ``"amaranth"``, or for a thousand times its speed after a build of seconds ``"cxxrtl"`` or ``"verilator"``.
+        ``"amaranth"``, or for hundreds to thousands of times its speed after a build of seconds ``"cxxrtl"`` or ``"verilator"``.
     vcd : path
         Where to write the waveform, if anywhere; only ``"amaranth"`` writes one.
 
