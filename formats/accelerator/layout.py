@@ -69,9 +69,15 @@ def token_blocks(planes: Bits, exponents: NDArray[np.uint8], rows: int) -> tuple
 
 
 def activation_rows(tensor: AndaTensor, machine: Machine) -> tuple[Bits, Bits]:
-    """Rows of planes ``[blocks, segments, M + 1, bits]`` and of exponents ``[blocks, segments, bits]``."""
+    """Rows of planes ``[blocks, segments, M + 1, bits]`` and of exponents ``[blocks, segments, bits]``.
+
+    Segments that hold only the padding of the last group are left out.
+    """
+    segments = slice(-(-tensor.shape[-1] // machine.lanes))
     planes, exponents = token_blocks(
-        segment_planes(tensor, machine.lanes), segment_exponents(tensor, machine.lanes), machine.rows
+        segment_planes(tensor, machine.lanes)[:, segments],
+        segment_exponents(tensor, machine.lanes)[:, segments],
+        machine.rows,
     )
     return planes.reshape(*planes.shape[:3], -1), integer_bits(exponents, EXPONENT_BITS)
 

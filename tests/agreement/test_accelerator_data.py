@@ -1,12 +1,15 @@
 """The accelerator on captured and on adversarial data, every M and several arrays, in a compiled simulator."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from anda_codesign.experiments.accelerator_run import GemmSlice, run_gemm
 from anda_codesign.formats import AndaFormat, GemmFlags, Int4Weights, fp_int_gemm
 from anda_codesign.formats.accelerator import Machine, compile_gemms, read_outputs, read_tensor
 from anda_codesign.rtl import run_schedule
+from anda_codesign.workloads import MODULES, capture_trace, load_blocks, load_decoder
 from numpy.typing import NDArray
 
 pytestmark = pytest.mark.tool("g++")
@@ -98,3 +101,17 @@ def test_the_data_saturates_and_does_not() -> None:
                 fp_int_gemm(AndaFormat(11, 8).encode(values), weights(machine, kind), flags=flags)
                 seen.add((flags.partial_saturated, flags.result_saturated))
     assert {(False, False), (True, True)} <= seen
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_captured_activations_of_every_module(tmp_path: Path) -> None:
+    decoder = load_decoder("smollm2-135m")
+    blocks = load_blocks(decoder.tokenizer, "wiki", "calibration", tokens=8, blocks=1)
+    path = tmp_path / "trace.safetensors"
+    capture_trace(decoder, blocks, layers=[0], tokens=6).save(path)
+    for mantissa_bits in range(1, 17):
+        module = MODULES[mantissa_bits % len(MODULES)]
+        gemm = GemmSlice(mantissa_bits, tokens=5, channels=160, outputs=33, trace=path, module=module)
+        check = run_gemm(gemm, rows=2, columns=2, simulator="cxxrtl")
+        assert check.agrees, (mantissa_bits, module, check)

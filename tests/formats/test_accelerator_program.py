@@ -162,6 +162,14 @@ def test_activations_lie_plane_by_plane_with_tokens_side_by_side() -> None:
     np.testing.assert_array_equal(back.decode(), x.decode())
 
 
+def test_segments_of_padding_alone_are_left_out() -> None:
+    """40 channels in groups of 32 are five segments of 8; the last group's other three hold nothing."""
+    x = AndaFormat(1, 32).encode(np.ones((2, 40), np.float16))
+    planes, exponents = activation_rows(x, SMALL)
+    assert planes.shape[:2] == exponents.shape[:2] == (1, 5)
+    compile_gemms(SMALL, x, [Int4Weights.quantize(np.ones((40, 8)), 8)])
+
+
 def test_weights_of_a_strip_are_loaded_while_the_one_before_is_used() -> None:
     lines = disassemble(schedule(SMALL, 2, [Layer(16, 24, 3)]).instructions).splitlines()
     second = next(index for index, line in enumerate(lines) if line.startswith("load buffer=weights address=64"))
