@@ -144,7 +144,7 @@ def constant_columns(frame: pd.DataFrame) -> list[str]:
     """The input columns that rows of different architectures share, as far as they vary."""
     from .points import RESULT_COLUMNS
 
-    own = ("arch", "precision", "mantissa_bits_", "loss_", "perplexity")
+    own = ("arch", "precision", "mantissa_bits_", "format_bits", "loss_", "perplexity")
     names = [str(name) for name in frame.columns[: _last_input(frame)]]
     return [n for n in names if n not in RESULT_COLUMNS and not n.startswith(own) and frame[n].nunique() > 1]
 
