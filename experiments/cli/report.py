@@ -10,7 +10,7 @@ from .output import note, print_table
 
 def report(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")],
-    model: Annotated[str, typer.Option("--model", help="A fetched model.")] = "smollm2-135m",
+    model: Annotated[str, typer.Option("--model", help="A fetched model or a checkpoint folder.")] = "smollm2-135m",
     blocks: Annotated[
         int, typer.Option("--blocks", help="Blocks of 512 tokens: more take longer and decide more.")
     ] = 12,

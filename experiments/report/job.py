@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SPLIT = "heldout"
-TRACE_LAYERS = (0, 11, 29)
-"""First, last, and the one whose ``d`` has the largest activations of the built-in model."""
 TRACE_TOKENS = 64
-CIRCUIT_LAYER = 11
 CIRCUIT_WIDTHS = (4, 7, 11)
+
+
+def trace_layers(layers: int) -> tuple[int, int, int]:
+    """First layer, one within, and the last; of the built-in model's 30, 11 has the largest activations at ``d``."""
+    return 0, layers * 3 // 8, layers - 1
 
 
 def run_report(model: str, out: Path | str, blocks: int = BLOCKS) -> pd.DataFrame:
@@ -38,7 +40,7 @@ def run_report(model: str, out: Path | str, blocks: int = BLOCKS) -> pd.DataFram
     was stopped goes on where it was.
 
     Args:
-        model: a fetched model.
+        model: a fetched model, or a checkpoint folder (`load_checkpoint`).
         out: a new or empty folder.
         blocks: of text for the reference and the widths near a loss of 1 %; time and precision grow with it.
 
@@ -59,11 +61,12 @@ def run_report(model: str, out: Path | str, blocks: int = BLOCKS) -> pd.DataFram
     text = load_blocks(decoder.tokenizer, "wiki", SPLIT, BLOCK_TOKENS, blocks)
     make_folder(folder)
     with stage("capturing activations", 1) as advance:
-        trace = capture_trace(decoder, text, TRACE_LAYERS, TRACE_TOKENS)
+        layers = trace_layers(decoder.shape.layers)
+        trace = capture_trace(decoder, text, sorted(set(layers)), TRACE_TOKENS)
         trace.save(folder / "trace.safetensors")
         advance(1)
     with stage("running the circuits on the trace", 1) as advance:
-        checks = check_circuits(folder / "trace.safetensors", CIRCUIT_WIDTHS, layer=CIRCUIT_LAYER)
+        checks = check_circuits(folder / "trace.safetensors", CIRCUIT_WIDTHS, layer=layers[1])
         advance(1)
     measured = measure_points(decoder, text, plan)
     with stage("simulating the accelerators", 1) as advance:
@@ -71,7 +74,7 @@ def run_report(model: str, out: Path | str, blocks: int = BLOCKS) -> pd.DataFram
         advance(1)
     with stage("writing the report", 1) as advance:
         save_figures(frame, folder / "figures")
-        best = {"model": decoder.shape.name, "arch": "anda", "precision": str(MIXED[0])}
+        best = {"model": decoder.shape, "arch": "anda", "precision": str(MIXED[0])}
         write_timeline(best, folder / "timeline.json")
         widest = max((point.loss for point in measured), key=lambda loss: loss.tokens)
         facts = ReportFacts(decoder, text, trace, checks, widest, SPLIT, start)

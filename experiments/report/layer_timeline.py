@@ -16,7 +16,7 @@ def write_timeline(point: Mapping[Any, Any], path: Path) -> None:
     """Write the four GeMMs of one layer as a trace, at the level of events.
 
     Args:
-        point: ``model``, ``arch``, ``precision`` and, if there are any, ``tokens`` and ``technology``.
+        point: ``model`` (a name or a shape), ``arch``, ``precision`` and, if there are any, ``tokens`` and ``technology``.
         path: a new JSON file.
     """
     from ...sim import Timeline, load_architecture

@@ -30,7 +30,7 @@ def simulate_points(shape: ModelShape, measured: Sequence[MeasuredPoint], level:
 def _point(
     kind: Kind, arch: str, precision: Precision | None, loss: PairedLoss | None, shape: ModelShape, level: str
 ) -> SweepPoint:
-    record: dict[str, Any] = simulate_model(shape.name, arch, precision, tokens=TOKENS, level=level)
+    record: dict[str, Any] = simulate_model(shape, arch, precision, tokens=TOKENS, level=level)
     energy = record["energy_pj"]
     return SweepPoint(
         kind=kind,

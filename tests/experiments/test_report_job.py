@@ -6,9 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from anda_codesign.experiments.report import evaluation, job
+from anda_codesign.experiments.report.machine import simulate_points
 from anda_codesign.experiments.report.plan import PlannedPoint
 from anda_codesign.formats import InputError
-from anda_codesign.workloads import Precision
+from anda_codesign.workloads import Precision, synthetic_decoder
+from anda_codesign.workloads.synthetic import SYNTHETIC_OPT
 
 PLAN = (
     PlannedPoint("uniform", Precision.uniform(5), 2),
@@ -74,3 +76,14 @@ def test_a_second_run_takes_finished_blocks_from_the_cache(small: Path, monkeypa
 def test_one_block_has_no_standard_error(tmp_path: Path):
     with pytest.raises(InputError, match=r"^blocks: 1 is too few for a standard error; use 2 or more$"):
         job.run_report("smollm2-135m", tmp_path, blocks=1)
+
+
+def test_traced_layers_of_any_model():
+    assert job.trace_layers(30) == (0, 11, 29)
+    assert job.trace_layers(1) == (0, 0, 0)
+
+
+def test_models_without_a_name_are_simulated():
+    shape = synthetic_decoder(SYNTHETIC_OPT).shape
+    points = simulate_points(shape, [])
+    assert points[0].bops_saving == 1 and all(point.cycles > 0 for point in points)
