@@ -114,6 +114,12 @@ def test_every_record_of_random_gemms(data: st.DataObject) -> None:
     )
 
 
+@pytest.mark.slow
+@pytest.mark.tool("g++")
+def test_every_record_in_verilator() -> None:
+    compare(MACHINE, (3, 20, 18), 3, then=(9, 4), result_mantissa_bits=5, simulator="verilator")
+
+
 def random_program(rng: np.random.Generator) -> list[Instruction]:
     """Instructions without barriers, which wait for their units and for each other's buffer ports."""
     lines: list[str] = []
