@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...formats import AndaFormat, InputError
 from ...formats.activation_format import ActivationFormat, activation_format
@@ -33,6 +33,9 @@ TRACE_TOKENS = 64
 @dataclass(frozen=True)
 class Evaluation:
     """A model and text: perplexity of the GeMMs' activation format, weights as the model has them."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    """In a file, a field that does not exist is an error."""
 
     model: str = "smollm2-135m"
     """A fetched model."""
