@@ -15,7 +15,6 @@ from ..formats import AndaFormat, AndaTensor, GemmFlags, InputError, Int4Weights
 from ..formats.accelerator import Machine, Schedule, compile_gemms, read_outputs, read_tensor
 from ..formats.bfp import MAX_MANTISSA_BITS
 from ..workloads import MODULES, Trace
-from .circuit_check import FIRST_LINEAR
 
 if TYPE_CHECKING:
     from ..rtl import AcceleratorRun
@@ -103,9 +102,7 @@ def operands(gemm: GemmSlice) -> tuple[NDArray[np.float16], Int4Weights]:
     trace = Trace.load(_trace_path(gemm.trace))
     layer = trace.metadata["layers"][0] if gemm.layer is None else gemm.layer
     x = trace.activation(layer, gemm.module)
-    weights = trace.weights(
-        layer, next(name for name in FIRST_LINEAR[gemm.module] if name in trace.metadata["linears"])
-    )
+    weights = trace.first_weights(layer, gemm.module)
     held = (("tokens", gemm.tokens, x.shape[0]), ("k", gemm.channels, x.shape[1]))
     for field, asked, most in (*held, ("n", gemm.outputs, weights.codes.shape[1])):
         if asked > most:

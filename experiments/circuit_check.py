@@ -14,7 +14,6 @@ from ..formats import AndaFormat, InputError, Int4Weights
 from ..workloads import MODULES, Trace
 
 GROUP = 64
-FIRST_LINEAR = {"qkv": ("q",), "o": ("o",), "u": ("gate", "up", "fc1"), "d": ("down", "fc2")}
 """A linear layer of each module: the first of these that the trace holds."""
 
 
@@ -73,8 +72,7 @@ def _check_module(
     trace: Trace, layer: int, module: str, m: int, tokens: int, outputs: int, vcd: Path | None
 ) -> list[CircuitCheck]:
     x = trace.activation(layer, module)
-    name = next(name for name in FIRST_LINEAR[module] if name in trace.metadata["linears"])
-    weights = trace.weights(layer, name)
+    weights = trace.first_weights(layer, module)
     for field, asked, held in (("tokens", tokens, len(x)), ("outputs", outputs, weights.codes.shape[1])):
         if not 1 <= asked <= held:
             raise InputError(f"{field}: {asked} of {held} that the trace holds; use 1 to {held}")

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from anda_codesign.experiments.progress import stage
 from anda_codesign.rtl.synthesis import CellLibrary, Operands, all_designs, find_library, load_operands, synthesize
-from anda_codesign.rtl.synthesis.operands import DEFAULT_LAYERS, DEFAULT_TOKENS
+from anda_codesign.rtl.synthesis.operands import DEFAULT_TOKENS, default_trace
 from anda_codesign.rtl.synthesis.results import FOLDER, Result
 
 CLOCK_PS = 3508.0
@@ -76,7 +76,7 @@ def write_provenance(
         "groups": len(operands.codes),
         "lanes": operands.lanes,
         "source": f"SmolLM2-135M-Instruct Q4_1, built-in text, calibration split, {DEFAULT_TOKENS} tokens, layers "
-        f"{', '.join(map(str, DEFAULT_LAYERS))}, modules qkv, o, u, d alike",
+        f"{', '.join(map(str, default_trace().metadata['layers']))}, modules qkv, o, u, d alike",
     }
     found["libraries"][name] = document["library"] | {"origin": origin, "temperature_c": library.temperature}
     PROVENANCE.write_text(yaml.safe_dump(found, sort_keys=False, width=120), "utf-8")

@@ -16,7 +16,7 @@ from .synthetic import synthetic_decoder
 from .text import TextBlocks, load_blocks
 from .tokenizer import TextTokenizer, Tokenizer
 from .torch_decoder import TorchDecoder, evaluator
-from .trace import Trace, capture_trace
+from .trace import Trace, capture_trace, sampled_layers
 
 __all__ = [
     "MODULES",
@@ -61,6 +61,7 @@ __all__ = [
     "model_shape",
     "open_checkpoint",
     "paired_loss",
+    "sampled_layers",
     "sequential_test",
     "synthetic_decoder",
 ]

@@ -18,7 +18,7 @@ from .kernels import FloatArray, to_fp16
 from .precision import MODULES
 from .safetensors_folder import write_safetensors
 from .text import TextBlocks
-from .weights import linear_names
+from .weights import MODULE_LINEARS, linear_names
 
 CAPTURE_VERSION = 1
 FOLDER_FILE = "capture.json"
@@ -61,6 +61,10 @@ class Trace:
             self.metadata["weight_group_size"],
             self.tensors.get(f"{prefix}.offsets"),
         )
+
+    def first_weights(self, layer: int, module: str) -> Int4Weights:
+        """The weights of the first of a module's linear layers, such as q of qkv; errors as of `weights`."""
+        return self.weights(layer, next(name for name in MODULE_LINEARS[module] if name in self.metadata["linears"]))
 
     def save(self, path: Path | str) -> None:
         """Write a new file; it appears under its name only when it is complete.
@@ -176,12 +180,20 @@ class _FolderTensors(Mapping[str, NDArray[Any]]):
         return trace.tensors
 
 
-def capture_trace(decoder: Decoder, blocks: TextBlocks, layers: Sequence[int] = (0, 11, 29), tokens: int = 64) -> Trace:
+def sampled_layers(layers: int) -> tuple[int, ...]:
+    """First layer, one within, and the last; of the built-in model's 30, 11 has the largest activations at ``d``."""
+    return tuple(sorted({0, layers * 3 // 8, layers - 1}))
+
+
+def capture_trace(decoder: Decoder, blocks: TextBlocks, layers: Sequence[int] | None = None, tokens: int = 64) -> Trace:
     """Run the first `tokens` tokens of the first block and keep what enters the GeMMs of some layers, as FP16.
+
+    Without `layers`, of `sampled_layers`.
 
     Raises:
         InputError: a layer does not exist, or the block is too short.
     """
+    layers = sampled_layers(decoder.shape.layers) if layers is None else layers
     if not layers:
         raise InputError("layers: there are none; name at least one")
     for layer in layers:

@@ -25,11 +25,13 @@ def capture(
         Path | None, typer.Option("--hf", metavar="DIR", help="A Hugging Face checkpoint instead: LLaMA, Mistral, OPT.")
     ] = None,
     layers: Annotated[
-        str | None, typer.Option("--layers", metavar="I,J,…", help="Layers to keep: 0,11,29, or all with --hf.")
+        str | None, typer.Option("--layers", metavar="I,J,…", help="Layers to keep: three of them, or all with --hf.")
     ] = None,
     tokens: Annotated[int, typer.Option("--tokens", help="Tokens to run; with --hf, of a block.")] = 64,
-    blocks: Annotated[int, typer.Option("--blocks", help="Blocks to run, with --hf.")] = 1,
-    group_size: Annotated[int, typer.Option("--group-size", help="Weights that share a scale, with --hf.")] = 128,
+    blocks: Annotated[int | None, typer.Option("--blocks", help="Blocks to run, with --hf: 1 without it.")] = None,
+    group_size: Annotated[
+        int | None, typer.Option("--group-size", help="Weights that share a scale, with --hf: 128 without it.")
+    ] = None,
     text: Annotated[str, typer.Option("--text", help="wiki, brown or a text file.")] = "wiki",
     split: Annotated[str, typer.Option("--split", help="calibration or heldout.")] = "calibration",
 ) -> None:
@@ -38,16 +40,21 @@ def capture(
     With --hf, layer by layer into a folder: the model never lies in memory, and a capture that was interrupted goes on
     when the same command runs again.
     """
+    from ...formats import InputError
     from ...workloads import capture_trace, load_blocks, load_decoder
 
     kept = None if layers is None else _layers(layers)
     if hf is not None:
-        _capture_checkpoint(hf, out, (text, split, tokens, blocks), kept, group_size)
+        of_text = (text, split, tokens, 1 if blocks is None else blocks)
+        _capture_checkpoint(hf, out, of_text, kept, 128 if group_size is None else group_size)
         return
+    for option, given in (("blocks", blocks), ("group_size", group_size)):
+        if given is not None:
+            raise InputError(f"{option}: is of checkpoints; leave it out or give --hf")
     require_new_file("out", out)
     decoder = load_decoder(model)
     read = load_blocks(decoder.tokenizer, text, split, tokens=max(tokens, 2), blocks=1)
-    capture_trace(decoder, read, layers=kept or (0, 11, 29), tokens=tokens).save(out)
+    capture_trace(decoder, read, layers=kept, tokens=tokens).save(out)
     note(f"wrote {out} ({out.stat().st_size / 2**20:.1f} MiB)")
 
 

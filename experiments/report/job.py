@@ -27,11 +27,6 @@ TRACE_TOKENS = 64
 CIRCUIT_WIDTHS = (4, 7, 11)
 
 
-def trace_layers(layers: int) -> tuple[int, int, int]:
-    """First layer, one within, and the last; of the built-in model's 30, 11 has the largest activations at ``d``."""
-    return 0, layers * 3 // 8, layers - 1
-
-
 def run_report(model: str, out: Path | str, blocks: int = BLOCKS) -> pd.DataFrame:
     """Answer the three questions for a real model, and write the report folder.
 
@@ -61,12 +56,13 @@ def run_report(model: str, out: Path | str, blocks: int = BLOCKS) -> pd.DataFram
     text = load_blocks(decoder.tokenizer, "wiki", SPLIT, BLOCK_TOKENS, blocks)
     make_folder(folder)
     with stage("capturing activations", 1) as advance:
-        layers = trace_layers(decoder.shape.layers)
-        trace = capture_trace(decoder, text, sorted(set(layers)), TRACE_TOKENS)
+        trace = capture_trace(decoder, text, tokens=TRACE_TOKENS)
         trace.save(folder / "trace.safetensors")
         advance(1)
     with stage("running the circuits on the trace", 1) as advance:
-        checks = check_circuits(folder / "trace.safetensors", CIRCUIT_WIDTHS, layer=layers[1])
+        captured = trace.metadata["layers"]
+        circuit_layer = captured[len(captured) // 2]
+        checks = check_circuits(folder / "trace.safetensors", CIRCUIT_WIDTHS, layer=circuit_layer)
         advance(1)
     measured = measure_points(decoder, text, plan)
     with stage("simulating the accelerators", 1) as advance:

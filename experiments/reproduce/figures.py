@@ -32,7 +32,7 @@ class FigureOptions:
 
     def key(self, names: frozenset[str]) -> list[Any]:
         """The options that a figure depends on, for the cache."""
-        given = {"precisions": self.precisions.key(), "models": self.models, "blocks": self.blocks}
+        given = {"precisions": self.precisions.key(), "models": [*self.models, self.backend], "blocks": self.blocks}
         return [[name, given[name]] for name in sorted(names)]
 
 

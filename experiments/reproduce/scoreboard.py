@@ -12,7 +12,8 @@ from .figures import figure_names
 
 INTRODUCTION = (
     "Published values of the Anda paper (arXiv 2411.15982) beside this program's. `anda reproduce all --out DIR "
-    "--scoreboard docs/scoreboard.md` writes this page."
+    "--scoreboard docs/scoreboard.md` writes this page; each figure that evaluates a model says on how much text, which "
+    "`--blocks` sets (`--backend torch` is faster)."
 )
 COLUMNS = ("quantity", "published", "ours", "deviation", "kind")
 

@@ -12,13 +12,9 @@ from ...formats import InputError
 from ...workloads import MODULES, Trace, capture_trace, load_blocks, load_decoder
 from ...workloads.fetch import cache_dir
 
-DEFAULT_LAYERS = (0, 11, 29)
 DEFAULT_TOKENS = 64
 GROUPS = 192
 """Groups that a circuit is run on."""
-
-_LINEARS = {"qkv": ("q",), "o": ("o",), "u": ("gate", "up", "fc1"), "d": ("down", "fc2")}
-"""Linear layers of a module, in the order of preference."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +64,7 @@ def default_trace() -> Trace:
     if not path.exists():
         decoder = load_decoder("smollm2-135m")
         blocks = load_blocks(decoder.tokenizer, "wiki", "calibration", tokens=DEFAULT_TOKENS, blocks=1)
-        capture_trace(decoder, blocks, layers=DEFAULT_LAYERS, tokens=DEFAULT_TOKENS).save(path)
+        capture_trace(decoder, blocks, tokens=DEFAULT_TOKENS).save(path)
     return Trace.load(path)
 
 
@@ -102,7 +98,7 @@ def _groups(
 ) -> tuple[NDArray[np.float16], NDArray[np.int8], NDArray[np.float16]]:
     """The first `count` whole groups of a module: token by token, each with an output channel of its own."""
     x = trace.activation(layer, module)
-    weights = trace.weights(layer, next(name for name in _LINEARS[module] if name in trace.metadata["linears"]))
+    weights = trace.first_weights(layer, module)
     per_token = x.shape[1] // lanes
     tokens = min(-(-count // max(per_token, 1)), len(x))
     whole = per_token * lanes

@@ -9,7 +9,7 @@ from anda_codesign.experiments.report import evaluation, job
 from anda_codesign.experiments.report.machine import simulate_points
 from anda_codesign.experiments.report.plan import PlannedPoint
 from anda_codesign.formats import InputError
-from anda_codesign.workloads import Precision, synthetic_decoder
+from anda_codesign.workloads import Precision, sampled_layers, synthetic_decoder
 from anda_codesign.workloads.synthetic import SYNTHETIC_OPT
 
 PLAN = (
@@ -79,8 +79,9 @@ def test_one_block_has_no_standard_error(tmp_path: Path):
 
 
 def test_traced_layers_of_any_model():
-    assert job.trace_layers(30) == (0, 11, 29)
-    assert job.trace_layers(1) == (0, 0, 0)
+    assert sampled_layers(30) == (0, 11, 29)
+    assert sampled_layers(4) == (0, 1, 3)
+    assert sampled_layers(1) == (0,)
 
 
 def test_models_without_a_name_are_simulated():
