@@ -192,3 +192,10 @@ def test_fetch_keeps_what_is_there(anda: Run):
     assert f"model: {paths.model}\ntext: {paths.wiki}\n" in answer.out
     for path in (paths.model, paths.wiki):
         assert f"anda: note: {path} is there\n" in answer.err
+
+
+@pytest.mark.parametrize(("option", "field"), [("--blocks", "blocks"), ("--group-size", "group_size")])
+def test_options_of_checkpoints_need_one(refused: Callable[..., str], tmp_path: Path, option: str, field: str):
+    out = tmp_path / "trace.safetensors"
+    message = refused("trace", "capture", "--out", out, option, 2)
+    assert message == f"{field}: is of checkpoints; leave it out or give --hf" and not out.exists()
