@@ -92,7 +92,7 @@ class FloatingDot(wiring.Component):
         Each dot product starts from an `addend`, not from +0. Not with ``"exact"``.
     stages : `int`
         Registers on the way: 1, the accumulator; 2, and the products; 3, and their sum (the products' highest place,
-        if aligned).
+        if aligned). Chained sums have one for each level of their tree, the last levels first: of 4 ways up to 4.
 
     Members
     -------
@@ -121,7 +121,8 @@ class FloatingDot(wiring.Component):
         self.weight_bits = weight_bits and check_range("weight_bits", weight_bits, 2, 8)
         self.summation = check_choice("summation", summation, get_args(Summation))
         self.rounding: Rounding = check_rounding(rounding)
-        self.stages = check_range("stages", stages, 1, 3)
+        levels = (ways - 1).bit_length() if summation == "chained" else 1
+        self.stages = check_range("stages", stages, 1, 2 + levels)
         self.subnormals, self.specials, self.addend = bool(subnormals), bool(specials), bool(addend)
         if summation == "exact" and (rounding != "nearest" or addend):
             raise InputError("summation: an exact one rounds to nearest and has no addend; choose chained or aligned")
@@ -172,8 +173,8 @@ class FloatingDot(wiring.Component):
         while len(summands) > 1:
             pairs = zip(summands[0::2], summands[1::2], strict=True)
             summands = [self._add(m, f"adder_{len(summands)}_{index}", *pair) for index, pair in enumerate(pairs)]
-        if self.stages >= 3:
-            summands, carried = _hold(pipeline, summands, carried)
+            if (len(summands) - 1).bit_length() < self.stages - 2:
+                summands, carried = _hold(pipeline, summands, carried)
         accumulator: Any = Signal(FP32)
         start = Mux(pipeline.first(carried["last"]), carried.get("addend", 0), accumulator)
         pipeline.accumulate(accumulator, self._add(m, "accumulating_adder", summands[0], start), carried["last"])
