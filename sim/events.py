@@ -8,9 +8,8 @@ cycle; time is in whole cycles. With an infinitely fast memory nobody waits, and
 """
 
 import math
-from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..formats import latency
@@ -18,7 +17,7 @@ from .dram import Dram, DramReport, Request
 from .plan import Block, Plan, Step
 from .problem import Problem
 from .timeline import Timeline
-from .units import Buffer, DeadlockError, Port, Process, Slots, Units
+from .units import Buffer, Channel, DeadlockError, Port, Process, Units
 
 __all__ = ["DeadlockError", "EventReport", "Machine", "Waiting", "run_events"]
 
@@ -46,19 +45,6 @@ class EventReport:
     dram: DramReport
     ports: dict[str, float]
     """Share of the cycles in which the filling port of each buffer was busy."""
-
-
-@dataclass(slots=True)
-class Stage:
-    """A queue in front of a unit of the results' way."""
-
-    ready: Slots
-    items: deque["Result | None"] = field(default_factory=deque["Result | None"])
-
-    def put(self, item: "Result | None") -> None:
-        """Hand over results; None is the end."""
-        self.items.append(item)
-        self.ready.give()
 
 
 class Result(NamedTuple):
@@ -104,9 +90,9 @@ class Machine(Units):
         self.late = "stream"
         """The operand that the dispatcher waited for last."""
         self.result_places = self.slots("a place for results", RESULT_PLACES)
-        self.collector, self.compressor, self.writer = (
-            Stage(self.slots(f"results of the {unit}")) for unit in ("array", "collector", "compressor")
-        )
+        results = (self.slots(f"results of the {unit}") for unit in ("array", "collector", "compressor"))
+        self.computed, self.collected, self.compressed = (Channel[Result | None](each) for each in results)
+        """None is the end."""
         self.waiting = Waiting()
 
     def run_gemm(self) -> EventReport:
@@ -195,8 +181,8 @@ class Machine(Units):
                 if wait := self.result_places.take("array"):
                     yield wait
                     self._note_wait("results", done, self.now)
-                self.collector.put(self._result(step.block))
-        self.collector.put(None)
+                self.computed.put(self._result(step.block))
+        self.computed.put(None)
 
     def _result(self, block: Block) -> Result:
         requests = list(self.plan.result_requests(block))
@@ -226,25 +212,21 @@ class Machine(Units):
         It is as fast as the array, so the earlier tiles of a block have left when the last one comes.
         """
         while True:
-            if wait := self.collector.ready.take("collector"):
-                yield wait
-            if (item := self.collector.items.popleft()) is None:
+            if (item := (yield from self.computed.get("collector"))) is None:
                 break
             sent = item.cycle + self.problem.tail_cycles - self.problem.compress_cycles
             if sent > self.now:
                 yield self.until(sent)
             if self.timeline:
                 self.timeline.span("collector", "last tile", item.cycle, item.cycle + self.problem.collect_cycles)
-            self.compressor.put(item._replace(cycle=sent))
-        self.compressor.put(None)
+            self.collected.put(item._replace(cycle=sent))
+        self.collected.put(None)
 
     def _compress(self) -> Process:
         """The compressor, which FP16 results pass at once; then the port of the activation buffer."""
         bits = self.problem.result_mantissa_bits
         while True:
-            if wait := self.compressor.ready.take("compressor"):
-                yield wait
-            if (item := self.compressor.items.popleft()) is None:
+            if (item := (yield from self.collected.get("compressor"))) is None:
                 break
             sent = item.cycle
             done = sent + self.problem.compress_cycles
@@ -257,15 +239,13 @@ class Machine(Units):
             written = self.ports["activations"].serve(self.now, item.bits).stop
             if written > self.now:
                 yield self.until(written)
-            self.writer.put(item)
-        self.writer.put(None)
+            self.compressed.put(item)
+        self.compressed.put(None)
 
     def _write(self) -> Process:
         """The DMA channel of the results: out of the activation buffer, into DRAM."""
         while True:
-            if wait := self.writer.ready.take("writer"):
-                yield wait
-            if (item := self.writer.items.popleft()) is None:
+            if (item := (yield from self.compressed.get("writer"))) is None:
                 return
             yield from self._store(item)
             self.result_places.give()

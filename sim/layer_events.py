@@ -10,7 +10,6 @@ Vector operations: strips of tokens pass the port of the activation buffer and t
 """
 
 import math
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,7 +18,7 @@ from .architecture import Architecture
 from .attention import AttentionPieces, Piece
 from .dram import Dram, Request
 from .timeline import Timeline
-from .units import Port, Process, Slots, Units
+from .units import Channel, Port, Process, Slots, Units
 from .vector import Scores
 
 
@@ -72,8 +71,7 @@ class _Attention(Units):
         self.queries = self.buffer("queries", 2, self.activation_port)
         self.cache = self.buffer("keys and values", self.cache_places, self.weight_port)
         self.scores, self.probabilities = self.slots("scores"), self.slots("probabilities")
-        self.outputs = self.slots("outputs")
-        self.finished: deque[Piece] = deque()
+        self.outputs = Channel[Piece](self.slots("outputs"))
         self.softmax_cycles = 0
 
     def run_layer(self) -> AttentionRun:
@@ -133,8 +131,7 @@ class _Attention(Units):
         if piece.frees_cache:
             self.cache.places.give()
         if piece.output_bits:
-            self.finished.append(piece)
-            self.outputs.give()
+            self.outputs.put(piece)
 
     def _work(self, name: str, cycles: int) -> Process:
         began = self.now
@@ -158,9 +155,8 @@ class _Attention(Units):
 
     def _write(self) -> Process:
         for _ in range(sum(piece.output_bits > 0 for piece in self.pieces)):
-            if wait := self.outputs.take("writer"):
-                yield wait
-            piece, now = self.finished.popleft(), self.now
+            piece = yield from self.outputs.get("writer")
+            now = self.now
             written = self.activation_port.serve(now, 2 * piece.output_bits)
             served = self.dram.serve(now, Request("results", piece.output_offset, piece.output_bits))
             stop = max(written.stop, served.stop)

@@ -1,14 +1,17 @@
 """What the units of the event model share: things handed over, buffers with ports, and who waits for whom."""
 
 import math
-from collections.abc import Generator
+from collections import deque
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import simpy
 
 from .dram import Served
 
 Process = Generator[simpy.Event, None, None]
+Item = TypeVar("Item")
 
 
 class DeadlockError(RuntimeError):
@@ -44,6 +47,65 @@ class Slots:
             self.count -= 1
             wanted, self.wanted = self.wanted, None
             wanted.succeed()
+
+
+class Channel(Generic[Item]):
+    """A queue from one process to another."""
+
+    def __init__(self, slots: Slots) -> None:
+        self.slots = slots
+        self.items: deque[Item] = deque()
+
+    def put(self, item: Item) -> None:
+        """Hand an item over."""
+        self.items.append(item)
+        self.slots.give()
+
+    def get(self, taker: str) -> Generator[simpy.Event, None, Item]:
+        """The next item, as soon as there is one."""
+        if wait := self.slots.take(taker):
+            yield wait
+        return self.items.popleft()
+
+
+class Station(Generic[Item]):
+    """A unit as a controller sees it: what it is given to do, and what of that it has done."""
+
+    def __init__(self, units: "Units", name: str) -> None:
+        self.units = units
+        self.name = name
+        self.instructions: Channel[Item] = Channel(units.slots("an instruction"))
+        self.ready = units.slots(f"the {name} to take another instruction", 1)
+        self.ended = units.slots(f"the {name} to end an instruction")
+        """Given in the cycle after, when it is seen."""
+        self.unfinished = 0
+        """What it has been given and is not seen to have ended."""
+        self.given = 0
+        self.cycles: list[int] = []
+        """In which it ended each."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether it had ended all in the cycle before this one."""
+        return len(self.cycles) == self.given and not (self.cycles and self.cycles[-1] == self.units.now)
+
+    def give(self, item: Item) -> None:
+        """Give it something to do, for which it is ready."""
+        self.given += 1
+        self.unfinished += 1
+        self.instructions.put(item)
+
+    def end(self) -> None:
+        """It ends the oldest that it was given."""
+        self.cycles.append(self.units.now)
+        self.units.after(1).callbacks.append(lambda _: self.ended.give())
+
+    def at_most(self, pending: int, who: str) -> Process:
+        """Wait until at most `pending` of what it was given are seen to be unfinished."""
+        while self.unfinished > pending:
+            if wait := self.ended.take(who):
+                yield wait
+            self.unfinished -= 1
 
 
 class Port:
@@ -105,13 +167,21 @@ class Units:
         """The event of a cycle that has not passed."""
         return self.environment.timeout(cycle - self.now)
 
-    def run(self, *processes: Process) -> int:
+    def after(self, cycles: int) -> simpy.Event:
+        """The event of some cycles from now."""
+        return self.environment.timeout(cycles)
+
+    def run(self, *processes: Process, servers: Iterable[Process] = ()) -> int:
         """Run all processes to their end: the cycle in which the last one is done.
+
+        `servers` do what they are asked for and may wait for more when the others are done.
 
         Raises:
             DeadlockError: they are not all done, and nobody can go on.
         """
         started = [self.environment.process(process) for process in processes]
+        for server in servers:
+            self.environment.process(server)
         self.environment.run()
         if not all(process.triggered for process in started):
             raise DeadlockError(self._who_waits())
