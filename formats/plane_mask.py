@@ -14,8 +14,12 @@ from numpy.typing import NDArray
 
 from . import bitplanes
 from .anda import AndaTensor
+from .bfp import MAX_MANTISSA_BITS
 from .errors import InputError
 from .latency import WEIGHT_LOAD_CYCLES, array_cycles_per_group
+
+MASK_BITS = MAX_MANTISSA_BITS - 1
+"""Bits of a plane mask in the circuit, whatever M is: bit i tells whether a group's mantissa plane i + 1 has a one."""
 
 
 def sent_planes(tensor: AndaTensor, rows: int) -> NDArray[np.bool_]:

@@ -48,6 +48,10 @@ class Accelerator(wiring.Component):
         Instructions of a program.
     vector_unit : `bool`
         Whether there is one.
+    midpoint, skipping : `bool`
+        As of `MatrixEngine`.
+    nearest : `bool`
+        As of `BitPlaneCompressor`, which makes the plane masks with `skipping`; they lie above a row's exponents.
 
     Members
     -------
@@ -99,6 +103,9 @@ class Accelerator(wiring.Component):
         result_depth: int = 2048,
         instruction_depth: int = 4096,
         vector_unit: bool = True,
+        midpoint: bool = False,
+        nearest: bool = False,
+        skipping: bool = False,
     ) -> None:
         self.machine = Machine(
             rows=rows,
@@ -114,6 +121,9 @@ class Accelerator(wiring.Component):
             result_depth=result_depth,
             instruction_depth=instruction_depth,
             vector_unit=bool(vector_unit),
+            midpoint=bool(midpoint),
+            nearest=bool(nearest),
+            skipping=bool(skipping),
         )
         self._engine = MatrixEngine(
             rows=rows,
@@ -125,6 +135,8 @@ class Accelerator(wiring.Component):
             factor_depth=factor_depth,
             max_mantissa_bits=max_mantissa_bits,
             affine=affine,
+            midpoint=midpoint,
+            skipping=skipping,
         )
         super().__init__(
             {

@@ -1,12 +1,12 @@
 # amaranth: UnusedElaboratable=no
 """On-chip memories behind streams."""
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .interfaces import Stream, check_range, plane_rows_layout
+from .interfaces import MASK_BITS, Stream, check_range, plane_rows_layout
 
 ADDRESS_BITS = 14
 """Bits of an address in an on-chip memory: 16,384 rows."""
@@ -96,18 +96,19 @@ last
 class ActivationBuffer(wiring.Component):
     """The memories of bit-planes and of shared exponents, read together (Anda paper, section IV-A).
 
-    A row of the first holds the same plane of `rows` tokens' groups, a row of the second their exponents. A group takes
-    M + 1 consecutive rows of the first, the sign plane first, and one of the second.
+    A row of the first holds the same plane of `rows` tokens' groups, a row of the second their exponents, and above them
+    their plane mask if `masked`. A group takes M + 1 consecutive rows of the first, the sign plane first, and one of the
+    second.
 
     Timing: as of `RowBuffer`.
 
     Members
     -------
     write_planes, write_exponents : `In(stream.Signature(write_layout(...)))`
-        Rows of ``rows * lanes`` and of ``rows * 5`` bits.
+        Rows of ``rows * lanes`` and of ``rows * 5`` bits, with masks 15 more.
     read : `In(stream.Signature(PLANE_READ))`
-    planes : `Out(stream.Signature(plane_rows_layout(rows, lanes)))`
-        The answers.
+    planes : `Out(stream.Signature(plane_rows_layout(rows, lanes, masked=masked)))`
+        The answers; payload and mask stay until the next one.
     """
 
     write_planes: Stream
@@ -115,10 +116,11 @@ class ActivationBuffer(wiring.Component):
     read: Stream
     planes: Stream
 
-    def __init__(self, *, rows: int, lanes: int, depth: int, exponent_depth: int) -> None:
-        layout = plane_rows_layout(rows, lanes)
+    def __init__(self, *, rows: int, lanes: int, depth: int, exponent_depth: int, masked: bool = False) -> None:
+        layout = plane_rows_layout(rows, lanes, masked=masked)
+        self._masked = masked
         self._planes = RowBuffer(width=layout["planes"].width, depth=depth)
-        self._exponents = RowBuffer(width=layout["exponents"].width, depth=exponent_depth)
+        self._exponents = RowBuffer(width=layout["exponents"].width + MASK_BITS * masked, depth=exponent_depth)
         super().__init__(
             {
                 "write_planes": In(stream.Signature(write_layout(self._planes.width))),
@@ -135,14 +137,16 @@ class ActivationBuffer(wiring.Component):
         m.submodules.exponents = exponents = self._exponents
         wiring.connect(m, planes.write, wiring.flipped(self.write_planes))
         wiring.connect(m, exponents.write, wiring.flipped(self.write_exponents))
+        answer = self.planes.payload
+        beside = Cat(Value.cast(answer.exponents), answer.mask) if self._masked else Value.cast(answer.exponents)
         m.d.comb += [
             planes.read.payload.address.eq(self.read.payload.plane),
             planes.read.payload.tag.eq(self.read.payload.last),
             exponents.read.payload.address.eq(self.read.payload.exponents),
             self.read.ready.eq(planes.read.ready),
-            Value.cast(self.planes.payload.planes).eq(planes.answer.payload.data),
-            Value.cast(self.planes.payload.exponents).eq(exponents.answer.payload.data),
-            self.planes.payload.last.eq(planes.answer.payload.tag),
+            Value.cast(answer.planes).eq(planes.answer.payload.data),
+            beside.eq(exponents.answer.payload.data),
+            answer.last.eq(planes.answer.payload.tag),
             self.planes.valid.eq(planes.answer.valid),
         ]
         for buffer in (planes, exponents):

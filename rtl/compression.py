@@ -69,7 +69,11 @@ class Compression(wiring.Component):
         m = Module()
         machine = self.machine
         m.submodules.compressor = compressor = BitPlaneCompressor(
-            rows=machine.rows, lanes=machine.lanes, max_mantissa_bits=machine.max_mantissa_bits
+            rows=machine.rows,
+            lanes=machine.lanes,
+            max_mantissa_bits=machine.max_mantissa_bits,
+            nearest=machine.nearest,
+            masks=machine.skipping,
         )
         command: Any = Signal(COMPRESS)
         busy = Signal()
@@ -102,19 +106,28 @@ class Compression(wiring.Component):
                     m.d.sync += [self.read.valid.eq(0), Cat(block, offset).eq(0)]
 
     def _write(self, m: Module, command: Any, compressor: BitPlaneCompressor) -> None:
-        """Planes to the activation buffer, with a block's first its exponents; the command's addresses move on."""
+        """Planes to the activation buffer, with a block's first its exponents; the command's addresses move on.
+
+        If there are masks, which come with a block's last plane, its exponents wait for them.
+        """
         planes, payload = compressor.planes, compressor.planes.payload
         plane, first, moved = Signal(5), Signal(), Signal()
+        exponents, with_exponents = Value.cast(payload.exponents), first
+        if self.machine.skipping:
+            kept = Signal.like(exponents, name="exponents")
+            with m.If(moved & first):
+                m.d.sync += kept.eq(exponents)
+            exponents, with_exponents = Cat(kept, payload.mask), payload.last
         m.d.comb += [
             first.eq(plane == 0),
-            planes.ready.eq(self.write_planes.ready & (~first | self.write_exponents.ready)),
+            planes.ready.eq(self.write_planes.ready & (~with_exponents | self.write_exponents.ready)),
             moved.eq(planes.valid & planes.ready),
-            self.write_planes.valid.eq(planes.valid & (~first | self.write_exponents.ready)),
+            self.write_planes.valid.eq(planes.valid & (~with_exponents | self.write_exponents.ready)),
             self.write_planes.payload.address.eq(command.planes + plane),
             self.write_planes.payload.data.eq(Value.cast(payload.planes)),
-            self.write_exponents.valid.eq(planes.valid & first & self.write_planes.ready),
+            self.write_exponents.valid.eq(planes.valid & with_exponents & self.write_planes.ready),
             self.write_exponents.payload.address.eq(command.exponents),
-            self.write_exponents.payload.data.eq(Value.cast(payload.exponents)),
+            self.write_exponents.payload.data.eq(exponents),
         ]
         last_block = Signal()
         left = Signal(BLOCKS_BITS)

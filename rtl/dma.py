@@ -170,7 +170,7 @@ class Storer(wiring.Component):
     -------
     command : `In(stream.Signature(TRANSFER))`
     read_planes : `Out(stream.Signature(PLANE_READ))`
-    planes : `In(stream.Signature(plane_rows_layout(rows, lanes)))`
+    planes : `In(stream.Signature(plane_rows_layout(rows, lanes, masked=skipping)))`
         Rows of the activation buffer: to read, and as they come.
     read_results : `Out(stream.Signature(READ))`
     results : `In(stream.Signature(answer_layout(16 * lanes)))`
@@ -194,7 +194,7 @@ class Storer(wiring.Component):
             {
                 "command": In(stream.Signature(TRANSFER)),
                 "read_planes": Out(stream.Signature(PLANE_READ)),
-                "planes": In(stream.Signature(plane_rows_layout(machine.rows, machine.lanes))),
+                "planes": In(stream.Signature(plane_rows_layout(machine.rows, machine.lanes, masked=machine.skipping))),
                 "read_results": Out(stream.Signature(READ)),
                 "results": In(stream.Signature(answer_layout(machine.row_bits[Buffer.RESULTS]))),
                 "memory_write": Out(stream.Signature(memory_write_layout(machine.memory_bits))),
@@ -246,9 +246,11 @@ class Storer(wiring.Component):
 
     def _receive(self, m: Module, command: Any, received: Signal, came: Signal) -> None:
         """Put the rows that come side by side into a row of memory."""
+        planes = self.planes.payload
+        exponents = Value.cast(planes.exponents)
         rows = {
-            Buffer.PLANES: self.planes.payload.planes,
-            Buffer.EXPONENTS: self.planes.payload.exponents,
+            Buffer.PLANES: planes.planes,
+            Buffer.EXPONENTS: Cat(exponents, planes.mask) if self.machine.skipping else exponents,
             Buffer.RESULTS: self.results.payload.data,
         }
         free = ~self.memory_write.valid | self.memory_write.ready

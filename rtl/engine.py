@@ -10,7 +10,7 @@ from .arbiter import share_reads
 from .buffers import PLANE_READ, ActivationBuffer, RowBuffer
 from .collector import OutputCollector
 from .dispatch import TILES, AddressGenerator, WeightDispatcher
-from .interfaces import FP16, MASK_BITS, MAX_MANTISSA_BITS, SKIPPED_BITS, Stream
+from .interfaces import FP16, MAX_MANTISSA_BITS, SKIPPED_BITS, Stream
 from .mxu import MatrixUnit
 
 
@@ -35,17 +35,16 @@ class MatrixEngine(wiring.Component):
     -------
     command : `In(stream.Signature(TILES))`
     write_planes, write_exponents
-        As of `ActivationBuffer`.
+        As of `ActivationBuffer`, which has masks with `skipping`.
     write_weights, write_factors : `In(stream.Signature(write_layout(...)))`
         Rows of ``lanes * columns`` bits, see `WeightDispatcher`; and of the columns' scales, with `affine` followed by
         their offsets.
-    write_masks : `In(stream.Signature(write_layout(15)))`
-        Plane masks, at the addresses of the exponents. Only with `skipping`.
     groups : `Out(stream.Signature(ArrayLayout(FP16, lanes)))`
         `lanes` outputs of each token in turn.
     read_planes : `In(stream.Signature(PLANE_READ))`
-    planes : `Out(stream.Signature(plane_rows_layout(rows, lanes)))`
-        Reads of the activation buffer for others than the array, which waits meanwhile.
+    planes : `Out(stream.Signature(plane_rows_layout(rows, lanes, masked=skipping)))`
+        Reads of the activation buffer for others than the array, which waits meanwhile; with `skipping`, only while the
+        engine is idle.
     group_done, tile_done : `Out(1)`
         The array takes the last bit-plane of a group; the last column of a tile leaves it.
     partial_saturated, result_saturated : `Out(1)`
@@ -57,7 +56,6 @@ class MatrixEngine(wiring.Component):
     write_exponents: Stream
     write_weights: Stream
     write_factors: Stream
-    write_masks: Stream
     groups: Stream
     read_planes: Stream
     planes: Stream
@@ -93,10 +91,11 @@ class MatrixEngine(wiring.Component):
         )
         if lanes % columns:
             raise InputError(f"columns: {columns} does not divide {lanes} lanes; choose a divisor")
-        self._activations = ActivationBuffer(rows=rows, lanes=lanes, depth=depth, exponent_depth=exponent_depth)
+        self._activations = ActivationBuffer(
+            rows=rows, lanes=lanes, depth=depth, exponent_depth=exponent_depth, masked=self.skipping
+        )
         self._weights = RowBuffer(width=lanes * columns, depth=weight_depth)
         self._factors = RowBuffer(width=16 * columns * (1 + affine), depth=factor_depth)
-        self._masks = RowBuffer(width=MASK_BITS, depth=exponent_depth)
         self._dispatcher = WeightDispatcher(columns=columns, lanes=lanes, affine=affine)
         self._collector = OutputCollector(rows=rows, lanes=lanes)
         super().__init__(
@@ -114,7 +113,6 @@ class MatrixEngine(wiring.Component):
                 "partial_saturated": Out(1),
                 "result_saturated": Out(1),
             }
-            | ({"write_masks": self._masks.signature.members["write"]} if skipping else {})
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -175,24 +173,15 @@ class MatrixEngine(wiring.Component):
         users = [(self.read_planes, self.planes), (read, self.unit.planes)]
         share_reads(m, users, buffer.read, buffer.planes, "planes")
         if self.skipping:
-            self._connect_masks(m, addresses)
-
-    def _connect_masks(self, m: Module, addresses: AddressGenerator) -> None:
-        """A group's mask is read with each of its planes, and stands at the memory's output until the next group's."""
-        m.submodules.masks = buffer = self._masks
-        wiring.connect(m, wiring.flipped(self.write_masks), buffer.write)
-        request, skipped = addresses.requests.payload, Signal(SKIPPED_BITS)
-        taken = addresses.requests.valid & addresses.requests.ready
-        m.d.comb += [
-            buffer.read.valid.eq(taken),
-            buffer.read.payload.address.eq(request.exponents),
-            buffer.answer.ready.eq(1),
-            addresses.mask.eq(buffer.answer.payload.data),
+            # a group's mask is read with each of its planes, and stands at the buffer's output until the next group's;
             # a plane comes before the next one is asked for
-            self.unit.planes.payload.skipped.eq(skipped),
-        ]
-        with m.If(taken):
-            m.d.sync += skipped.eq(request.skipped)
+            skipped = Signal(SKIPPED_BITS)
+            m.d.comb += [
+                addresses.mask.eq(buffer.planes.payload.mask),
+                self.unit.planes.payload.skipped.eq(skipped),
+            ]
+            with m.If(addresses.requests.valid & addresses.requests.ready):
+                m.d.sync += skipped.eq(addresses.requests.payload.skipped)
 
     def _connect_weights(self, m: Module, addresses: AddressGenerator) -> None:
         """Weight addresses, buffer, dispatcher, array."""

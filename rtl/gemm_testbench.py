@@ -1,23 +1,24 @@
 """Runs whole GeMMs on the matrix unit and on the matrix engine."""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..formats import AndaTensor, GemmFlags, Int4Weights
+from ..formats.accelerator import Machine
+from ..formats.accelerator.layout import activation_rows, factor_rows, weight_rows
 from ..formats.gemm import check_operands
 from .buffers import ADDRESS_BITS
-from .dispatch import CODE_BITS, GROUPS_BITS, TILES_BITS
+from .dispatch import TILES
 from .engine import MatrixEngine
-from .interfaces import EXPONENT_BITS
 from .mxu import MatrixUnit
-from .operands import factor_stream, plane_masks, plane_rows_stream, weight_stream
+from .operands import factor_stream, plane_rows_stream, weight_stream
 from .packing import pack, unpack
 from .simulate import SimulatorName, run_streams
-from .streams import Pauses
+from .streams import Pauses, StreamRun
 from .summation import Tree
 
 
@@ -88,9 +89,8 @@ def run_matrix_unit(
         unit, inputs, {"outputs": blocks * tiles * columns}, flags=flags, pauses=pauses, simulator=simulator, vcd=vcd
     )
     values = unpack(run.transfers["outputs"].payloads, 16, rows).reshape(blocks, tiles * columns, rows)
-    halves = values.swapaxes(1, 2).reshape(blocks * rows, -1)[:tokens, :outputs].astype(np.uint16)
-    sticky = GemmFlags(*(bool(run.flags[name]) for name in flags))
-    return GemmRun(np.ascontiguousarray(halves).view(np.float16), sticky, run.transfers["outputs"].cycles[-1] + 1)
+    halves = _halves(values.swapaxes(1, 2).reshape(blocks * rows, -1)[:tokens, :outputs])
+    return GemmRun(halves, _sticky(run), run.transfers["outputs"].cycles[-1] + 1)
 
 
 def run_matrix_engine(
@@ -109,65 +109,29 @@ def run_matrix_engine(
     skipped if the activations' format has masks, for `rows` tokens.
     """
     check_operands(activations, weights, "fp16")
-    tokens, lanes = activations.shape[0], min(activations.format.group_size, weights.group_size)
-    outputs, mantissa_bits = weights.codes.shape[1], activations.format.mantissa_bits
-    affine = weights.offsets is not None
-    padded = np.pad(weights.codes, ((0, 0), (0, -outputs % lanes)))
-    blocks, tiles = -(-tokens // rows), padded.shape[1] // columns
-    wide = _widened(weights, padded)
-    skipping = activations.format.mask_rows > 0
-    every_plane = dataclasses.replace(activations, format=dataclasses.replace(activations.format, mask_rows=0))
-    plane_rows = plane_rows_stream(every_plane, rows, lanes)
-    segments = len(plane_rows) // blocks // (mantissa_bits + 1)
-    plane_bits = rows * lanes
-    codes = weight_stream(wide, columns, lanes, CODE_BITS)
-    factor_bits = 16 * columns * (1 + affine)
-    sharing = max(1, weights.group_size // lanes)
-    factors = [
-        word & (1 << factor_bits) - 1
-        for index, word in enumerate(factor_stream(wide, columns, lanes))
-        if index % segments % sharing == 0
-    ]
-    exponents = [word >> plane_bits & (1 << rows * EXPONENT_BITS) - 1 for word in plane_rows[:: mantissa_bits + 1]]
-    contents = {
-        "write_planes": [word & (1 << plane_bits) - 1 for word in plane_rows],
-        "write_exponents": exponents,
-        "write_weights": [
-            word >> lanes * columns * row & (1 << lanes * columns) - 1 for word in codes for row in range(4)
-        ],
-        "write_factors": factors,
-    }
-    if skipping:
-        masks = plane_masks(activations, rows, lanes).reshape(len(exponents), -1)
-        contents["write_masks"] = pack(np.pad(masks, ((0, 0), (0, 1))).astype(np.int64), 1)
-    inputs = {
-        name: [index | row << ADDRESS_BITS for index, row in enumerate(rows_)] for name, rows_ in contents.items()
-    }
-    addresses = np.zeros((blocks, 4), np.int64)
-    addresses[:, 0] = np.arange(blocks) * segments * (mantissa_bits + 1)
-    addresses[:, 1] = np.arange(blocks) * segments
-    rest = segments | tiles << GROUPS_BITS | mantissa_bits << (GROUPS_BITS + TILES_BITS)
-    rest |= (sharing | int(affine) << 6) << (GROUPS_BITS + TILES_BITS + 5)
-    inputs["command"] = [word | rest << 4 * ADDRESS_BITS for word in pack(addresses, ADDRESS_BITS)]
+    machine = _engine_machine(activations, weights, rows, columns)
+    blocks, groups = -(-activations.shape[0] // rows), -(-weights.codes.shape[1] // machine.lanes)
+    inputs = _buffer_contents(machine, activations, weights)
+    depths = {depth: max(2, len(inputs[port])) for depth, port in _DEPTHS.items()}
     filling = max(len(payloads) for payloads in inputs.values())
+    inputs["command"] = _engine_commands(machine, activations, weights)
     waits = {"command": [True] * filling + [False] * 1_000_000}
     engine = MatrixEngine(
         rows=rows,
         columns=columns,
-        lanes=lanes,
-        affine=affine,
-        midpoint=activations.format.reconstruct == "midpoint",
-        skipping=skipping,
-        **{name: max(2, len(contents[port])) for name, port in _DEPTHS.items()},
+        lanes=machine.lanes,
+        affine=machine.affine,
+        midpoint=machine.midpoint,
+        skipping=machine.skipping,
+        **depths,
     )
     flags = ["partial_saturated", "result_saturated"]
-    moved = {"groups": blocks * padded.shape[1] // lanes * rows}
+    moved = {"groups": blocks * groups * rows}
     run = run_streams(engine, inputs, moved, flags=flags, pauses={**waits, **(pauses or {})}, simulator=simulator)
-    values = unpack(run.transfers["groups"].payloads, 16, lanes).reshape(blocks, -1, rows, lanes)
-    halves = values.swapaxes(1, 2).reshape(blocks * rows, -1)[:tokens, :outputs].astype(np.uint16)
-    sticky = GemmFlags(*(bool(run.flags[name]) for name in flags))
+    values = unpack(run.transfers["groups"].payloads, 16, machine.lanes).reshape(blocks, groups, rows, machine.lanes)
     cycles = run.transfers["groups"].cycles[-1] - run.transfers["command"].cycles[0] + 1
-    return GemmRun(np.ascontiguousarray(halves).view(np.float16), sticky, cycles)
+    outputs = values.swapaxes(1, 2).reshape(blocks * rows, -1)[: activations.shape[0], : weights.codes.shape[1]]
+    return GemmRun(_halves(outputs), _sticky(run), cycles)
 
 
 _DEPTHS = {
@@ -178,8 +142,59 @@ _DEPTHS = {
 }
 
 
-def _widened(weights: Int4Weights, codes: NDArray[np.int8]) -> Int4Weights:
-    """The weights with zero outputs appended."""
-    padding = ((0, 0), (0, codes.shape[1] - weights.codes.shape[1]))
-    offsets = None if weights.offsets is None else np.pad(weights.offsets, padding)
-    return Int4Weights(codes, np.pad(weights.scales, padding), weights.group_size, offsets)
+def _engine_machine(activations: AndaTensor, weights: Int4Weights, rows: int, columns: int) -> Machine:
+    """The machine whose buffers' rows the engine takes."""
+    return Machine(
+        rows=rows,
+        columns=columns,
+        lanes=min(activations.format.group_size, weights.group_size),
+        affine=weights.offsets is not None,
+        memory_bits=1 << 14,
+        midpoint=activations.format.reconstruct == "midpoint",
+        skipping=activations.format.mask_rows > 0,
+    )
+
+
+def _segments_per_factor(machine: Machine, weights: Int4Weights) -> int:
+    return max(1, weights.group_size // machine.lanes)
+
+
+def _buffer_contents(machine: Machine, activations: AndaTensor, weights: Int4Weights) -> dict[str, list[int]]:
+    """What fills the engine's buffers, row by row from address 0."""
+    planes, exponents = activation_rows(activations, machine)
+    contents = {
+        "write_planes": planes,
+        "write_exponents": exponents,
+        "write_weights": weight_rows(weights, machine),
+        "write_factors": factor_rows(weights, machine, _segments_per_factor(machine, weights)),
+    }
+    return {
+        name: [index | row << ADDRESS_BITS for index, row in enumerate(pack(rows.reshape(-1, rows.shape[-1]), 1))]
+        for name, rows in contents.items()
+    }
+
+
+def _engine_commands(machine: Machine, activations: AndaTensor, weights: Int4Weights) -> list[int]:
+    """A command for each block of tokens, over all tiles of the outputs."""
+    tokens, channels = activations.shape
+    groups = -(-channels // machine.lanes)
+    mantissa_bits = activations.format.mantissa_bits
+    every = {
+        "groups": groups,
+        "tiles": -(-weights.codes.shape[1] // machine.lanes) * machine.tiles,
+        "mantissa_bits": mantissa_bits,
+        "groups_per_factor": _segments_per_factor(machine, weights),
+        "unsigned_codes": int(machine.affine),
+    }
+    firsts = range(0, -(-tokens // machine.rows) * groups, groups)
+    commands = [{"planes": first * (mantissa_bits + 1), "exponents": first, **every} for first in firsts]
+    layout: Any = TILES
+    return [layout.const(command).as_bits() for command in commands]
+
+
+def _halves(patterns: NDArray[np.int64]) -> NDArray[np.float16]:
+    return np.ascontiguousarray(patterns.astype(np.uint16)).view(np.float16)
+
+
+def _sticky(run: StreamRun) -> GemmFlags:
+    return GemmFlags(bool(run.flags["partial_saturated"]), bool(run.flags["result_saturated"]))

@@ -10,13 +10,11 @@ from amaranth.hdl import Shape, Value, signed, unsigned
 from amaranth.lib import data
 
 from ..formats import InputError
+from ..formats.plane_mask import MASK_BITS
 
 MAX_LANES = 128
 MAX_MANTISSA_BITS = 16
 EXPONENT_BITS = 5
-
-MASK_BITS = MAX_MANTISSA_BITS - 1
-"""Bits of a plane mask: bit i tells whether a group's plane i + 1 has a one. The first plane, 0, is always sent."""
 
 SKIPPED_BITS = 4
 """Bits of the number of zero planes between two that are sent."""

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..formats import AndaTensor, InputError, Int4Weights
-from ..formats.accelerator.layout import segment_exponents, segment_planes, token_blocks
+from ..formats.accelerator.layout import segment_exponents, segment_planes, sent_planes, token_blocks
 from .interfaces import EXPONENT_BITS, SKIPPED_BITS
 from .packing import pack
 
@@ -40,19 +40,6 @@ def plane_rows_stream(tensor: AndaTensor, rows: int, lanes: int) -> list[int]:
     return _plane_words(*blocks, tensor.format.mask_rows > 0)
 
 
-def plane_masks(tensor: AndaTensor, rows: int, lanes: int) -> NDArray[np.bool_]:
-    """Plane masks of the segments: bool ``[blocks, segments, M - 1]``, of the second plane first.
-
-    Raises
-    ------
-    InputError
-        The tensor's masks are those of another number of tokens.
-    """
-    _check_mask(tensor, rows)
-    planes, _ = token_blocks(segment_planes(tensor, lanes), segment_exponents(tensor, lanes), rows)
-    return _sent(planes)[..., 2:]
-
-
 def _check_mask(tensor: AndaTensor, rows: int) -> None:
     """Raise `InputError` if the tensor's masks are of blocks of another size."""
     if tensor.format.mask_rows not in (0, rows):
@@ -61,17 +48,10 @@ def _check_mask(tensor: AndaTensor, rows: int) -> None:
         )
 
 
-def _sent(bits: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which of the planes ``[..., M + 1, rows, lanes]`` are sent: bool ``[..., M + 1]``."""
-    sent: NDArray[np.bool_] = np.asarray(bits.any(axis=(-1, -2)))
-    sent[..., :2] = True
-    return sent
-
-
 def _plane_words(bits: NDArray[np.uint8], exponents: NDArray[np.uint8], skipping: bool) -> list[int]:
     """Payloads of bits ``[..., M + 1, rows, lanes]`` and exponents ``[..., rows]``."""
     *leading, planes, rows, lanes = bits.shape
-    sent = _sent(bits) if skipping else np.ones((*leading, planes), np.bool_)
+    sent = sent_planes(bits) if skipping else np.ones((*leading, planes), np.bool_)
     last, exponents_start = rows * (lanes + EXPONENT_BITS), rows * lanes
     words = np.zeros((*leading, planes, last + 1 + SKIPPED_BITS * skipping), np.uint8)
     words[..., :exponents_start] = bits.reshape(*leading, planes, -1)

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..formats import AndaFormat, AndaTensor, InputError, Int4Weights
-from ..formats.accelerator.layout import segment_exponents
+from ..formats.accelerator.layout import plane_masks, segment_exponents
 from ..formats.bitplanes import pack_bits
 from ..formats.latency import pe_cycles_per_group
 from .bpc import BitPlaneCompressor, BpcLane
 from .interfaces import EXPONENT_BITS, MASK_BITS, partial_sum_bits
-from .operands import plane_masks, plane_stream
+from .operands import plane_stream
 from .packing import pack, unpack
 from .pe import AndaPE
 from .simulate import SimulatorName, run_streams

@@ -6,8 +6,11 @@ cycle by cycle: each unit says when its next group, tile, or row of memory comes
 takes exactly these cycles, for every retire record.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..formats import latency
 from ..formats.accelerator import Buffer, Instruction, Layer, Machine, Opcode, Schedule, Unit, schedule
@@ -47,13 +50,23 @@ def gemm_cycles(
     return run_schedule(plan, memory_latency_cycles).cycles
 
 
-def run_schedule(plan: Schedule, memory_latency_cycles: int = 16) -> AcceleratorRun:
-    """When a compiled program finishes what."""
-    return run_program(plan.machine, plan.instructions, memory_latency_cycles)
+SentPlanes = Sequence[NDArray[np.integer]]
+"""Of each ``gemm`` of a program, in order, the mantissa planes that each group sends, ``[blocks, groups]``: what
+`formats.accelerator.program_planes` reads from the activations for a machine that skips planes."""
+
+
+def run_schedule(
+    plan: Schedule, memory_latency_cycles: int = 16, sent_planes: SentPlanes | None = None
+) -> AcceleratorRun:
+    """When a compiled program finishes what; parameters as of `run_program`."""
+    return run_program(plan.machine, plan.instructions, memory_latency_cycles, sent_planes)
 
 
 def run_program(
-    machine: Machine, instructions: Sequence[Instruction], memory_latency_cycles: int = 16
+    machine: Machine,
+    instructions: Sequence[Instruction],
+    memory_latency_cycles: int = 16,
+    sent_planes: SentPlanes | None = None,
 ) -> AcceleratorRun:
     """When a program, which ends with ``halt``, finishes what.
 
@@ -61,15 +74,16 @@ def run_program(
         machine: what it runs on.
         instructions: the program.
         memory_latency_cycles: from a request to its row, at least 2; a row per cycle, which never pauses.
+        sent_planes: of a machine that skips planes; None sends all.
     """
-    return Controller(machine, memory_latency_cycles).run(instructions)
+    return Controller(machine, memory_latency_cycles, sent_planes).run(instructions)
 
 
 class Controller:
     """Issues instructions, and knows when they are finished."""
 
-    def __init__(self, machine: Machine, memory_latency_cycles: int) -> None:
-        self.matrix = Matrix(machine)
+    def __init__(self, machine: Machine, memory_latency_cycles: int, sent_planes: SentPlanes | None) -> None:
+        self.matrix = Matrix(machine, None if sent_planes is None else iter(sent_planes))
         self.loader = Loader(machine, memory_latency_cycles)
         self.machine = machine
         self.finished: dict[Unit, list[int]] = {unit: [] for unit in Unit}
@@ -184,8 +198,9 @@ class Matrix:
     """Sequencer, address generators, array and collector."""
 
     machine: Machine
+    sent_planes: Iterator[NDArray[np.integer]] | None
     groups: list[int] = field(default_factory=list[int])
-    """When the last plane of each group was taken."""
+    """When each group was done: its last plane taken, with midpoint reconstruction its half units added."""
     tiles: list[int] = field(default_factory=list[int])
     """When the last column of each tile left the array."""
     sequencer_free: int = NEVER
@@ -205,49 +220,55 @@ class Matrix:
         """When an instruction is issued, and when its last results are written."""
         issued = max(may, self.sequencer_free)
         given = issued + 1
-        for _ in range(instruction["blocks"]):
-            self.sequencer_free = self._command(instruction, given)
+        sent = next(self.sent_planes).tolist() if self.sent_planes else None
+        for block in range(instruction["blocks"]):
+            planes = sent[block] if sent else [instruction["mantissa_bits"]] * instruction["groups"]
+            self.sequencer_free = self._command(instruction, given, planes)
             given = self.sequencer_free + 1
         return issued, self.collector_free - 1
 
-    def _command(self, instruction: Instruction, given: int) -> int:
-        """A block of tokens; when the last of the address generators takes its command."""
+    def _command(self, instruction: Instruction, given: int, sent: list[int]) -> int:
+        """A block of tokens, whose groups send so many planes; when the last address generator takes its command."""
         planes, weights, factors = (
             max(given, free) for free in (self.planes_free, self.weights_free, self.factors_free)
         )
         taken = max(planes, weights, factors)
-        groups, mantissa_bits = instruction["groups"], instruction["mantissa_bits"]
+        groups = instruction["groups"]
         count = instruction["output_groups"] * self.machine.tiles * groups
         # the cycle after the request is in the buffer, its row can be taken in the next one
         first = 1 + latency.BUFFER_READ_CYCLES
         sign_plane, weight_row, factor = planes + first, weights + first, factors + first
         for index in range(count):
-            last_of_tile = index % groups == groups - 1
-            self._group(mantissa_bits, last_of_tile, sign_plane, weight_row, factor)
+            group = index % groups
+            self._group(sent[group], group == groups - 1, sign_plane, weight_row, factor)
             sign_plane = weight_row = 0
             factor = self.groups[-1] + 1
         return taken
 
-    def _group(self, mantissa_bits: int, last_of_tile: bool, sign_plane: int, weight_row: int, factor: int) -> None:
-        """One group; the last three arguments are when its first rows come at the earliest."""
+    def _group(self, sent: int, last_of_tile: bool, sign_plane: int, weight_row: int, factor: int) -> None:
+        """One group of `sent` mantissa planes; the last three arguments are when its first rows come at the earliest."""
         before = self.groups[-1] if self.groups else NEVER
+        adds_half = latency.MIDPOINT_CYCLES * self.machine.midpoint
         self.gathered = max(weight_row, self.gathered + 1, self.swapped) + latency.WEIGHT_LOAD_CYCLES - 1
         self.weights_free = self.gathered - 1
         self.swapped = max(self.gathered + 1, before)
-        signs = max(sign_plane, before + 1)
+        # half units are added while the next signs are loaded
+        signs = max(sign_plane, before + 1 - adds_half)
         first_plane = max(signs + latency.SIGN_LOAD_CYCLES, self.swapped + 1)
-        self.planes_free = first_plane + mantissa_bits - 2 if mantissa_bits > 1 else signs
+        self.planes_free = first_plane + sent - 2 if sent > 1 else signs
         self.factors_free = factor - latency.BUFFER_READ_CYCLES
-        last = max(first_plane + mantissa_bits - 1, factor)
+        last = max(first_plane + sent - 1, factor)
         if last_of_tile and self.tiles:
             last = max(last, self.tiles[-1] + 1)
-        self.groups.append(last)
+        self.groups.append(last + adds_half)
         if last_of_tile:
             self._drain(last)
 
     def _drain(self, last_plane: int) -> None:
         """A tile's columns leave; when they make a group of outputs of each token, the collector sends them."""
-        first_column = max(last_plane + latency.unit_pipeline_cycles(self.machine.affine), self.collector_free)
+        first_column = max(
+            last_plane + latency.unit_pipeline_cycles(self.machine.affine, self.machine.midpoint), self.collector_free
+        )
         self.tiles.append(first_column + self.machine.columns - 1)
         if len(self.tiles) % self.machine.tiles == 0:
             self.collector_free = self.tiles[-1] + self.machine.rows + 1

@@ -1,7 +1,7 @@
 """What the accelerator's circuit, its timing model and its host agree on: size, instructions, memory image, schedule."""
 
 from .assembler import assemble, disassemble
-from .image import compile_gemms, read_outputs, read_tensor
+from .image import compile_gemms, program_planes, read_outputs, read_tensor
 from .instructions import Buffer, Instruction, Opcode, Unit
 from .machine import Machine
 from .schedule import Layer, Schedule, schedule
@@ -17,6 +17,7 @@ __all__ = [
     "assemble",
     "compile_gemms",
     "disassemble",
+    "program_planes",
     "read_outputs",
     "read_tensor",
     "schedule",

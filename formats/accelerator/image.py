@@ -15,6 +15,7 @@ from .layout import (
     activation_rows,
     factor_rows,
     pack_rows,
+    plane_masks,
     read_activation_rows,
     read_result_rows,
     unpack_rows,
@@ -61,8 +62,12 @@ def compile_gemms(
     """
     if len(mantissa_bits) != max(len(weights) - 1, 0):
         raise InputError(f"mantissa_bits: {len(mantissa_bits)} given for {len(weights)} GeMMs; give one between two")
-    if activations.format.reconstruct != "truncate":
-        raise InputError('activations: ask for midpoint reconstruction; encode with reconstruct="truncate"')
+    wanted = machine.format(activations.format.mantissa_bits).reconstruct
+    if activations.format.reconstruct != wanted:
+        found = activations.format.reconstruct
+        raise InputError(
+            f'activations: ask for {found}, the machine computes {wanted}; encode with reconstruct="{wanted}"'
+        )
     if weights:
         check_operands(activations, weights[0], "fp16")
     widths = [activations.format.mantissa_bits, *mantissa_bits]
@@ -94,6 +99,24 @@ def _layer(machine: Machine, weights: Int4Weights, mantissa_bits: int, group_siz
         groups_per_factor=sharing if sharing <= _MOST_GROUPS_PER_FACTOR else 1,
         unsigned_codes=int(weights.codes.max()) > 7,
     )
+
+
+def program_planes(plan: Schedule, activations: Sequence[AndaTensor]) -> list[NDArray[np.int64]]:
+    """Of each ``gemm`` of a program, in order, the mantissa planes that each group sends: ``[blocks, groups]``.
+
+    They are what the cycles of a machine that skips planes depend on. `activations` are those of each GeMM.
+    """
+    rows, lanes = plan.machine.rows, plan.machine.lanes
+    counts: list[NDArray[np.int64]] = []
+    for layer, tensor in zip(plan.layers, activations, strict=True):
+        masks = plane_masks(tensor, rows, lanes)[:, : -(-layer.channels // lanes)]
+        counts.append(1 + (masks if plan.machine.skipping else np.ones_like(masks)).sum(axis=-1))
+    return [
+        counts[index][chunk.first_block : chunk.first_block + chunk.blocks]
+        for chunk in plan.chunks
+        for index, strips in enumerate(plan.weights)
+        for _ in strips
+    ]
 
 
 def read_outputs(plan: Schedule, memory: NDArray[np.uint8]) -> NDArray[np.float16]:

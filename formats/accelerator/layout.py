@@ -7,11 +7,12 @@ Arrays of bits are uint8 ``[..., bits]`` of zeros and ones, the lowest bit first
 import numpy as np
 from numpy.typing import NDArray
 
-from ..anda import EXPONENT_BITS, AndaFormat, AndaTensor
+from ..anda import EXPONENT_BITS, AndaTensor
 from ..bitplanes import pack_bits, unpack_bits
 from ..int4 import BITS as CODE_BITS
 from ..int4 import Int4Weights
 from ..latency import WEIGHT_LOAD_CYCLES
+from ..plane_mask import MASK_BITS
 from .machine import Machine
 
 Bits = NDArray[np.uint8]
@@ -68,10 +69,27 @@ def token_blocks(planes: Bits, exponents: NDArray[np.uint8], rows: int) -> tuple
     return planes, exponents.reshape(-1, rows, exponents.shape[1]).swapaxes(1, 2)
 
 
+def sent_planes(bits: Bits) -> NDArray[np.bool_]:
+    """Which planes of blocks ``[..., M + 1, rows, lanes]`` zero-plane skipping sends: bool ``[..., M + 1]``.
+
+    The sign plane, the first mantissa plane, and those with a one.
+    """
+    sent: NDArray[np.bool_] = np.asarray(bits.any(axis=(-1, -2)))
+    sent[..., :2] = True
+    return sent
+
+
+def plane_masks(tensor: AndaTensor, rows: int, lanes: int) -> NDArray[np.bool_]:
+    """Plane masks of blocks of `rows` tokens: bool ``[blocks, segments, M - 1]``, of the second plane first."""
+    planes, _ = token_blocks(segment_planes(tensor, lanes), segment_exponents(tensor, lanes), rows)
+    return sent_planes(planes)[..., 2:]
+
+
 def activation_rows(tensor: AndaTensor, machine: Machine) -> tuple[Bits, Bits]:
     """Rows of planes ``[blocks, segments, M + 1, bits]`` and of exponents ``[blocks, segments, bits]``.
 
-    Segments that hold only the padding of the last group are left out.
+    Segments that hold only the padding of the last group are left out. If the machine skips planes, a row of exponents
+    holds the block's plane mask above them.
     """
     segments = slice(-(-tensor.shape[-1] // machine.lanes))
     planes, exponents = token_blocks(
@@ -79,7 +97,11 @@ def activation_rows(tensor: AndaTensor, machine: Machine) -> tuple[Bits, Bits]:
         segment_exponents(tensor, machine.lanes)[:, segments],
         machine.rows,
     )
-    return planes.reshape(*planes.shape[:3], -1), integer_bits(exponents, EXPONENT_BITS)
+    fields = integer_bits(exponents, EXPONENT_BITS)
+    if machine.skipping:
+        masks = sent_planes(planes)[..., 2:].astype(np.uint8)
+        fields = np.concatenate([fields, np.pad(masks, ((0, 0), (0, 0), (0, MASK_BITS - masks.shape[-1])))], axis=-1)
+    return planes.reshape(*planes.shape[:3], -1), fields
 
 
 def read_activation_rows(
@@ -91,10 +113,10 @@ def read_activation_rows(
     bits = planes.reshape(blocks, groups, mantissa_bits + 1, machine.rows, machine.lanes)
     words = pack_bits(np.ascontiguousarray(bits.transpose(0, 3, 1, 2, 4)))
     words = words.reshape(blocks * machine.rows, *words.shape[2:])[:tokens]
-    fields = exponents.reshape(blocks, groups, machine.rows, EXPONENT_BITS)
+    fields = exponents[..., : machine.rows * EXPONENT_BITS].reshape(blocks, groups, machine.rows, EXPONENT_BITS)
     shared = np.packbits(fields, axis=-1, bitorder="little")[..., 0].swapaxes(1, 2).reshape(-1, groups)[:tokens]
     signs, mantissas = np.ascontiguousarray(words[:, :, 0]), np.ascontiguousarray(words[:, :, 1:])
-    return AndaTensor(AndaFormat(mantissa_bits, machine.lanes), shape, signs, mantissas, np.ascontiguousarray(shared))
+    return AndaTensor(machine.format(mantissa_bits), shape, signs, mantissas, np.ascontiguousarray(shared))
 
 
 def weight_rows(weights: Int4Weights, machine: Machine) -> Bits:

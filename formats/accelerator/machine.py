@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..anda import EXPONENT_BITS
+from ..anda import EXPONENT_BITS, AndaFormat
 from ..errors import InputError
 from ..int4 import BITS as CODE_BITS
 from ..latency import WEIGHT_LOAD_CYCLES
+from ..plane_mask import MASK_BITS
 from .instructions import ADDRESS_BITS, Buffer
 
 
@@ -33,6 +34,9 @@ class Machine:
         Instructions of a program, 2 to 16,384.
     vector_unit
         Whether there is one; it has as many lanes, a power of two.
+    midpoint, nearest, skipping
+        Options beyond the paper, see `format`: midpoint reconstruction in the array, rounding to nearest in the
+        compressor, zero-plane skipping.
 
     Raises
     ------
@@ -53,6 +57,9 @@ class Machine:
     result_depth: int = 2048
     instruction_depth: int = 4096
     vector_unit: bool = True
+    midpoint: bool = False
+    nearest: bool = False
+    skipping: bool = False
 
     def __post_init__(self) -> None:
         for name in ("rows", "columns", "lanes", "max_mantissa_bits", "memory_bits"):
@@ -79,11 +86,21 @@ class Machine:
         """Bits of a row of each buffer."""
         return {
             Buffer.PLANES: self.rows * self.lanes,
-            Buffer.EXPONENTS: self.rows * EXPONENT_BITS,
+            Buffer.EXPONENTS: self.rows * EXPONENT_BITS + MASK_BITS * self.skipping,
             Buffer.WEIGHTS: self.lanes * self.columns * CODE_BITS // WEIGHT_LOAD_CYCLES,
             Buffer.FACTORS: self.columns * 16 * (1 + self.affine),
             Buffer.RESULTS: self.lanes * 16,
         }
+
+    def format(self, mantissa_bits: int) -> AndaFormat:
+        """What the compressor writes and the array reads, in groups of `lanes`."""
+        return AndaFormat(
+            mantissa_bits,
+            self.lanes,
+            rounding="nearest" if self.nearest else "truncate",
+            reconstruct="midpoint" if self.midpoint else "truncate",
+            mask_rows=self.rows if self.skipping else 0,
+        )
 
     def depth(self, buffer: Buffer) -> int:
         """Rows of a buffer."""

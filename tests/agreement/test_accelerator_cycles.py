@@ -4,21 +4,25 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from anda_codesign.formats import AndaFormat, Int4Weights, fp_int_gemm
+from anda_codesign.formats import AndaFormat, AndaTensor, Int4Weights, fp_int_gemm
 from anda_codesign.formats.accelerator import (
     Instruction,
     Layer,
     Machine,
+    Schedule,
     assemble,
     compile_gemms,
+    program_planes,
     read_outputs,
     read_tensor,
 )
+from anda_codesign.formats.accelerator.layout import activation_rows, pack_rows
 from anda_codesign.rtl import run_program, run_schedule
 from anda_codesign.rtl.simulate import SimulatorName
 from anda_codesign.sim import accelerator as model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 MACHINE = Machine(
     rows=2,
@@ -52,30 +56,50 @@ def compare(
     result_mantissa_bits: int | None = None,
     latency_cycles: int = 16,
     seed: int = 0,
+    sparsity: float = 0,
     simulator: SimulatorName = "amaranth",
-) -> None:
-    """Run ``[tokens, channels] @ [channels, outputs]``, perhaps one more with `then` (outputs, M), and compare."""
+) -> int:
+    """Run ``[tokens, channels] @ [channels, outputs]``, perhaps one more with `then` (outputs, M), and compare.
+
+    A share `sparsity` of the values is zero. Its cycles.
+    """
     rng = np.random.default_rng(seed)
     tokens, channels, outputs = shape
-    x = AndaFormat(mantissa_bits, machine.lanes).encode(rng.standard_normal((tokens, channels)).astype(np.float16))
+    values = rng.standard_normal((tokens, channels))
+    values[rng.random(values.shape) < sparsity] = 0
+    activations = [machine.format(mantissa_bits).encode(values.astype(np.float16))]
     weights = [random_weights(rng, channels, outputs, weight_group, machine.affine)]
-    expected = fp_int_gemm(x, weights[0])
+    expected = fp_int_gemm(activations[0], weights[0])
     between: list[int] = []
     if then is not None:
         weights.append(random_weights(rng, outputs, then[0], weight_group, machine.affine))
         between = [then[1]]
-        fmt = AndaFormat(then[1], machine.lanes, nonfinite="saturate")
-        expected = fp_int_gemm(fmt.encode(expected), weights[1])
-    plan, memory = compile_gemms(machine, x, weights, mantissa_bits=between, result_mantissa_bits=result_mantissa_bits)
+        activations.append(replace(machine.format(then[1]), nonfinite="saturate").encode(expected))
+        expected = fp_int_gemm(activations[1], weights[1])
+    plan, memory = compile_gemms(
+        machine, activations[0], weights, mantissa_bits=between, result_mantissa_bits=result_mantissa_bits
+    )
     run = run_schedule(plan, memory, latency_cycles=latency_cycles, simulator=simulator)
     if result_mantissa_bits is None:
         np.testing.assert_array_equal(read_outputs(plan, run.memory).view(np.uint16), expected.view(np.uint16))
     else:
-        encoded = AndaFormat(result_mantissa_bits, machine.lanes).encode(expected)
+        encoded = machine.format(result_mantissa_bits).encode(expected)
         assert read_tensor(plan, run.memory).to_bytes() == encoded.to_bytes()
-    predicted = model.run_schedule(plan, latency_cycles)
+        assert_image(plan, run.memory, encoded)
+    predicted = model.run_schedule(plan, latency_cycles, program_planes(plan, activations))
     assert {kind: list(cycles) for kind, cycles in run.retired.items()} == predicted.retired
     assert run.cycles == predicted.cycles
+    return run.cycles
+
+
+def assert_image(plan: Schedule, memory: NDArray[np.uint8], tensor: AndaTensor) -> None:
+    """What is stored is the memory's image of the tensor to the last bit, plane masks as well."""
+    rows = activation_rows(tensor, plan.machine)
+    for chunk in plan.chunks:
+        blocks = slice(chunk.first_block, chunk.first_block + chunk.blocks)
+        for region, bits in zip(chunk.outputs, rows, strict=True):
+            image = pack_rows(bits[blocks].reshape(region.rows, -1), plan.machine.memory_bits)
+            np.testing.assert_array_equal(memory[region.memory : region.memory + len(image)], image)
 
 
 def random_weights(rng: np.random.Generator, channels: int, outputs: int, group_size: int, affine: bool) -> Int4Weights:
@@ -94,6 +118,30 @@ def test_every_record_of_a_gemm(machine: Machine) -> None:
 @pytest.mark.parametrize("result_mantissa_bits", [None, 3])
 def test_every_record_of_a_chain(result_mantissa_bits: int | None) -> None:
     compare(MACHINE, (5, 12, 17), 2, then=(9, 9), result_mantissa_bits=result_mantissa_bits)
+
+
+OPTIONS = [
+    {"midpoint": True},
+    {"nearest": True},
+    {"skipping": True},
+    {"midpoint": True, "skipping": True, "affine": True},
+    {"nearest": True, "skipping": True},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids="-".join)
+@pytest.mark.parametrize("mantissa_bits", [1, 6])
+def test_every_record_with_options(options: dict[str, bool], mantissa_bits: int) -> None:
+    """Few values are not zero, so that planes are; a chain, whose masks the compressor makes."""
+    machine = replace(MACHINE, **options)
+    compare(machine, (3, 12, 9), mantissa_bits, then=(8, 7), result_mantissa_bits=5, sparsity=0.8)
+
+
+def test_planes_that_are_skipped_save_cycles() -> None:
+    without, skipping = (
+        compare(replace(MACHINE, skipping=skips), (2, 24, 8), 12, sparsity=0.8) for skips in (False, True)
+    )
+    assert skipping < without
 
 
 @pytest.mark.tool("g++")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, InputError, Int4Weights
 from anda_codesign.formats.accelerator import (
+    Buffer,
     Instruction,
     Layer,
     Machine,
@@ -13,6 +14,7 @@ from anda_codesign.formats.accelerator import (
     assemble,
     compile_gemms,
     disassemble,
+    program_planes,
     schedule,
 )
 from anda_codesign.formats.accelerator.instructions import (
@@ -243,6 +245,28 @@ def test_operands_that_do_not_fit() -> None:
             compile_gemms(machine, a, weights)
         assert str(error.value) == message
     midpoint = AndaFormat(3, 8, reconstruct="midpoint").encode(np.ones((2, 16), np.float16))
-    with pytest.raises(InputError) as error:
-        compile_gemms(SMALL, midpoint, [w])
-    assert str(error.value) == ('activations: ask for midpoint reconstruction; encode with reconstruct="truncate"')
+    for machine, tensor, found, wanted in (
+        (SMALL, midpoint, "midpoint", "truncate"),
+        (dataclasses.replace(SMALL, midpoint=True), a, "truncate", "midpoint"),
+    ):
+        with pytest.raises(InputError) as error:
+            compile_gemms(machine, tensor, [w])
+        assert str(error.value) == (
+            f'activations: ask for {found}, the machine computes {wanted}; encode with reconstruct="{wanted}"'
+        )
+
+
+def test_masks_lie_above_the_exponents() -> None:
+    """Two tokens whose common planes are the 1st, 3rd and 4th of 4."""
+    machine = dataclasses.replace(SMALL, skipping=True)
+    x = np.zeros((2, 8), np.float16)
+    x[0, 0], x[1, 3] = 1 + 1 / 4, 1 + 1 / 8
+    planes, exponents = activation_rows(machine.format(4).encode(x), machine)
+    assert planes.shape == (1, 1, 5, 16)
+    assert exponents.shape == (1, 1, machine.row_bits[Buffer.EXPONENTS])
+    assert exponents[0, 0, :10].tolist() == [1, 1, 1, 1, 0] * 2
+    assert exponents[0, 0, 10:].tolist() == [0, 1, 1, *[0] * 12]
+    for size, sent in ((machine, 3), (SMALL, 4)):
+        tensor = size.format(4).encode(x)
+        plan, _ = compile_gemms(size, tensor, [Int4Weights.quantize(np.ones((8, 16)), 8)])
+        assert [planes.tolist() for planes in program_planes(plan, [tensor])] == [[[sent]], [[sent]]]
