@@ -162,6 +162,61 @@ OPTIONS: Sequence[tuple[str, dict[str, Any]]] = (
 )
 
 
+SKIPPING: Sequence[tuple[str, dict[str, Any]]] = (
+    ("without", {"tree": "carry-save"}),
+    ("without, gated", {"tree": "carry-save", "gated": True}),
+    ("with", {"tree": "carry-save", "skipping": True}),
+    ("with, gated", {"tree": "carry-save", "gated": True, "skipping": True}),
+)
+SKIPPED: Sequence[tuple[str, str]] = (
+    ("none", ""),
+    ("zero in 16 tokens", " skipping 16"),
+    ("zero in the token", " skipping 1"),
+)
+"""What of zero planes is left out in a run, and the end of the run's name."""
+
+
+def zero_planes_table(library: str) -> str:
+    """Energy of the dot product with and without zero-plane skipping and gating."""
+    lines = [
+        "| skipping | area µm² | needs ps | skipped | pJ a product, M = 4 | M = 7 | M = 13 |",
+        "|---|---:|---:|---|" + "---:|" * 3,
+    ]
+    for label, parameters in SKIPPING:
+        for what, suffix in SKIPPED if "skipping" in parameters else SKIPPED[:1]:
+            runs = [find_result(library, "anda-pe", f"M={m}{suffix}", **parameters) for m in (4, 7, 13)]
+            energies = " | ".join(f"{run.energy_pj_per_operation:.4g}" for run in runs)
+            lines.append(f"| {label} | {runs[0].area_um2:.4g} | {runs[0].critical_ps:.0f} | {what} | {energies} |")
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class SkippingRatios:
+    """What zero-plane skipping does to Anda's element, each over the element without it at M = 6."""
+
+    area: float
+    power: float
+    """In a run in which no plane is skipped."""
+    plane: float
+    """Energy that a skipped plane saves, over that of a mean cycle."""
+
+
+def skipping_ratios(library: str) -> SkippingRatios:
+    """From the dot product alone, taken over the whole element: what stands behind it does not change."""
+    element = find_result(library, ANDA[0], "M=6", **ANDA[1])
+    plain = find_result(library, "anda-pe", "M=6", tree="carry-save", gated=True)
+    every, skipped = (
+        find_result(library, "anda-pe", f"M=6{suffix}", tree="carry-save", gated=True, skipping=True)
+        for suffix in ("", " skipping 1")
+    )
+    saved = every.energy_pj_per_cycle * every.cycles - skipped.energy_pj_per_cycle * skipped.cycles
+    return SkippingRatios(
+        area=1 + (every.area_um2 - plain.area_um2) / element.area_um2,
+        power=1 + (every.energy_pj_per_cycle - plain.energy_pj_per_cycle) / element.energy_pj_per_cycle,
+        plane=saved / (every.cycles - skipped.cycles) / element.energy_pj_per_cycle,
+    )
+
+
 def elements_table(library: str) -> str:
     """Fig. 15 in a library, beside the published figures."""
     lines = [
@@ -322,6 +377,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "dot-products": lambda: dot_products_table("asap7"),
     "ladder": lambda: ladder_table("asap7"),
     "options": lambda: options_table("asap7"),
+    **{f"zero-planes-{name}": lambda name=name: zero_planes_table(name) for name in library_names()},
     "bracket": bracket_table,
     "machine": machine_table,
     "circuits": circuits_table,

@@ -24,7 +24,7 @@ def sweep(
 ) -> None:
     """Simulate every point of a sweep and write the results as Parquet and CSV."""
     from ...formats import InputError
-    from ..sweep import load_spec, question_names, run_sweep, summary_rows, sweep_schema
+    from ..sweep import energies_differ, load_spec, question_names, run_sweep, summary_rows, sweep_schema
     from ..sweep.executors import make_executor
 
     if schema:
@@ -40,5 +40,6 @@ def sweep(
         raise InputError("out: is missing; name a new folder with --out DIR")
     frame = run_sweep(file, out, make_executor(workers, dask))
     columns, rows = summary_rows(frame)
-    print_table(f"{Path(file).name}: {len(frame)} points, the ten of least energy", columns, rows)
-    note(f"results: {out / 'results.parquet'}")
+    shown = "the ten of least energy" if energies_differ(frame) else f"the first {len(rows)}"
+    print_table(f"{Path(file).name}: {len(frame)} points, {shown}", columns, rows)
+    note(f"results: {out / 'results.parquet'}; anda results {out} --report DIR shows them all")

@@ -1,11 +1,16 @@
 """`anda trace`: capture what enters the GeMMs of a real model, and look into a captured trace."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .output import JsonOption, note, print_table, require_new_file, write_json
+
+if TYPE_CHECKING:
+    from ..plane_statistics import PlaneStatistics
 
 app = typer.Typer()
 
@@ -113,6 +118,7 @@ def planes(
     file: Annotated[Path, typer.Argument(help="A captured trace.")],
     mantissa_bits: Annotated[str, typer.Option("--m", metavar="A-B", help="Mantissa lengths.")] = "4-13",
     rows: Annotated[str, typer.Option("--rows", metavar="I,J,…", help="Tokens of a block.")] = "1,16",
+    layers: Annotated[bool, typer.Option("--by-layer", help="Each captured layer, with its zero bits.")] = False,
     json: JsonOption = None,
 ) -> None:
     """Count the bit-planes that are zero in all tokens of a block: what zero-plane skipping would save."""
@@ -120,19 +126,42 @@ def planes(
 
     from ..plane_statistics import plane_statistics
 
-    records = plane_statistics(file, _mantissa_bits(mantissa_bits), _numbers("rows", rows, "1,16"))
+    records = plane_statistics(file, _mantissa_bits(mantissa_bits), _numbers("rows", rows, "1,16"), layers)
     if json is not None:
         write_json([asdict(record) for record in records], json)
-        return
+    elif layers:
+        _print_layers(records)
+    else:
+        _print_planes(records)
+
+
+def _print_planes(records: list[PlaneStatistics]) -> None:
     modules = list(dict.fromkeys(record.module for record in records))
-    rows_of_table: dict[tuple[int, int], list[str]] = {}
+    rows: dict[tuple[int, int], list[str]] = {}
     for record in records:
-        cells = rows_of_table.setdefault((record.rows, record.mantissa_bits), [])
+        cells = rows.setdefault((record.rows, record.mantissa_bits), [])
         cells.append(f"{record.zero_planes:.3f} ({100 * record.saving:.2f} %)")
     print_table(
         "Zero planes per group (cycles saved)",
         ("tokens of a block", "M", *modules),
-        [(*key, *cells) for key, cells in rows_of_table.items()],
+        [(*key, *cells) for key, cells in rows.items()],
+    )
+
+
+def _print_layers(records: list[PlaneStatistics]) -> None:
+    lengths, blocks = (
+        list(dict.fromkeys(values)) for values in zip(*((r.mantissa_bits, r.rows) for r in records), strict=True)
+    )
+    bits, zeros = {}, {}
+    for record in records:
+        place = record.layer, record.module
+        bits[*place, record.mantissa_bits] = f"{100 * record.zero_bits:.1f} %"
+        zeros[*place, record.rows] = f"{record.zero_planes:.3f}"  # of the longest mantissas: they come last
+    places = dict.fromkeys((record.layer, record.module) for record in records)
+    print_table(
+        f"Zero bits of the mantissas, and zero planes of a group of M = {lengths[-1]}",
+        ("layer", "module", *(f"M = {m}" for m in lengths), *(f"{rows} token{'s' * (rows > 1)}" for rows in blocks)),
+        [(*place, *(bits[*place, m] for m in lengths), *(zeros[*place, rows] for rows in blocks)) for place in places],
     )
 
 

@@ -59,6 +59,8 @@ class ScatterPoint:
     label: str
     series: str
     values: Sequence[float | None]
+    task: str = ""
+    """Points of different tasks are not compared."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,9 @@ class Link:
     text: str
     file: str
 
+
+SHORT = 24
+"""Characters of a text that is not broken into lines."""
 
 Block: TypeAlias = Heading | Paragraph | Bullets | Table | Picture | Scatter | Link
 
@@ -149,13 +154,16 @@ def _html_scatter(scatter: Scatter) -> str:
         "columns": list(scatter.columns),
         "signs": [-1 if larger else 1 for larger in scatter.larger_is_better],
         "axes": list(scatter.axes),
-        "points": [{"label": p.label, "series": p.series, "values": list(p.values)} for p in scatter.points],
+        "points": [
+            {"label": p.label, "series": p.series, "values": list(p.values), "task": p.task} for p in scatter.points
+        ],
     }
     encoded = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
     return (
         f'<figure class="scatter"><div class="controls">'
         "<label>horizontal <select></select></label> <label><input type=checkbox> logarithmic</label> "
-        "<label>vertical <select></select></label> <label><input type=checkbox> logarithmic</label></div>"
+        "<label>vertical <select></select></label> <label><input type=checkbox> logarithmic</label> "
+        "<label>task <select></select></label></div>"
         f'<svg viewBox="0 0 900 420" role="img" aria-label="{html.escape(scatter.fallback.description)}"></svg>'
         f"<output></output><figcaption>{html.escape(scatter.fallback.caption)}</figcaption>"
         f'<script type="application/json">{encoded}</script></figure>'
@@ -164,11 +172,13 @@ def _html_scatter(scatter: Scatter) -> str:
 
 def _html_table(table: Table) -> str:
     def row(cells: Sequence[str], tag: str, escape: Callable[[str], str] = html.escape) -> str:
-        aligned = (
-            f'<{tag} class="{"text" if i < table.text_columns else "number"}">{escape(cell)}</{tag}>'
-            for i, cell in enumerate(cells)
-        )
+        aligned = (f'<{tag} class="{kind(i, cell)}">{escape(cell)}</{tag}>' for i, cell in enumerate(cells))
         return "<tr>" + "".join(aligned) + "</tr>"
+
+    def kind(column: int, cell: str) -> str:
+        if column >= table.text_columns:
+            return "number"
+        return "text" if len(cell) > SHORT else "text short"
 
     body = "\n".join(row(cells, "td") for cells in table.rows)
     return (

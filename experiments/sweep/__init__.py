@@ -1,19 +1,21 @@
 """Sweeps: many simulations from one YAML file, resumable, alike on any number of workers."""
 
 from .executors import DaskExecutor, Executor, LocalExecutor
-from .points import Point
-from .results import load_results, pareto_figure, pareto_front, query_results
-from .run import run_sweep, summary_rows, table_rows, varying_columns
+from .points import TASK_COLUMNS, Point
+from .results import load_results, pareto_figure, pareto_front, query_results, task_numbers
+from .run import energies_differ, run_sweep, summary_rows, table_rows, varying_columns
 from .spec import SweepSpec, load_spec, question_names, sweep_schema
 from .uncertainty import driver_frame, win_frame
 
 __all__ = [
+    "TASK_COLUMNS",
     "DaskExecutor",
     "Executor",
     "LocalExecutor",
     "Point",
     "SweepSpec",
     "driver_frame",
+    "energies_differ",
     "load_results",
     "load_spec",
     "pareto_figure",
@@ -24,6 +26,7 @@ __all__ = [
     "summary_rows",
     "sweep_schema",
     "table_rows",
+    "task_numbers",
     "varying_columns",
     "win_frame",
 ]

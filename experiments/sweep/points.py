@@ -37,6 +37,8 @@ RESULT_COLUMNS = ("key", *MEASURES, *(f"energy_{part}_pj" for part in ENERGIES))
 OWN_WEIGHTS = "own"
 """In a sweep file: the weight format of the architecture."""
 ZERO_PLANES = ("sent", "skipped")
+TASK_COLUMNS = ("model", "phase", "tokens", "context", "batch", "scope")
+"""What there is to do: rows that differ in one of these are not compared."""
 LAST_INPUT = "reconstruct"
 """The last of the input columns that every row has."""
 SCOPES = ("gemms", "model")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...formats import InputError
+from .points import TASK_COLUMNS
 from .store import RESULTS
 
 if TYPE_CHECKING:
@@ -54,9 +55,10 @@ def query_results(folder: Path | str, sql: str) -> pd.DataFrame:
 
 
 def pareto_front(frame: pd.DataFrame, minimise: Sequence[str]) -> pd.Series:
-    """Which rows are not dominated: none other is at least as good in every column and better in one.
+    """Which rows are not dominated: none other of the same task is at least as good in every column and better in one.
 
-    Equal rows dominate neither each other. A row without a number in one of the columns is not on the front.
+    A task is what there is to do, `points.TASK_COLUMNS`: the prefill of a smaller model is no better than that of a larger
+    one. Equal rows dominate neither each other. A row without a number in one of the columns is not on the front.
 
     Args:
         frame: results of a sweep.
@@ -71,9 +73,21 @@ def pareto_front(frame: pd.DataFrame, minimise: Sequence[str]) -> pd.Series:
     import pandas as pd
 
     costs = np.column_stack([cost_column(frame, name) for name in minimise])
-    unique, inverse = np.unique(costs, axis=0, return_inverse=True)
-    front = _unique_front(unique)
-    return pd.Series(front[inverse.reshape(-1)] & ~np.isnan(costs).any(axis=1), index=frame.index, name="pareto")
+    tasks = task_numbers(frame)
+    front = np.zeros(len(frame), dtype=np.bool_)
+    for task in range(tasks.max(initial=-1) + 1):
+        rows = np.flatnonzero(tasks == task)
+        unique, inverse = np.unique(costs[rows], axis=0, return_inverse=True)
+        front[rows] = _unique_front(unique)[inverse.reshape(-1)]
+    return pd.Series(front & ~np.isnan(costs).any(axis=1), index=frame.index, name="pareto")
+
+
+def task_numbers(frame: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Which task each row is of: 0 for the first, and so on."""
+    columns = [name for name in TASK_COLUMNS if name in frame and frame[name].nunique() > 1]
+    if not columns:
+        return np.zeros(len(frame), dtype=np.int64)
+    return frame.groupby(columns, sort=False).ngroup().to_numpy().astype(np.int64)
 
 
 def pareto_figure(frame: pd.DataFrame, x: str, y: str, minimise: Sequence[str] = ()) -> Figure:
@@ -85,18 +99,33 @@ def pareto_figure(frame: pd.DataFrame, x: str, y: str, minimise: Sequence[str] =
     from matplotlib.figure import Figure
 
     front = pareto_front(frame, minimise or (x, y))
-    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+    figure = Figure(figsize=(7.0, 4.6), layout="constrained")
     axes = figure.subplots()
     x_values, y_values = cost_column(frame, x), cost_column(frame, y)
     axes.plot(x_values[~front], y_values[~front], "x", color="#767676", markersize=4, label="dominated")
     for index, (arch, rows) in enumerate(frame[front].sort_values(x).groupby("arch", sort=True)):
         axes.plot(
-            rows[x], rows[y], "os^DvP*"[index % 7], color=f"C{index}", markersize=7, label=f"{arch}, on the front"
-        )
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.legend(frameon=False)
+            rows[x], rows[y], MARKERS[index % len(MARKERS)], color=COLORS[index % len(COLORS)], markersize=7,
+            markeredgecolor="white", label=f"{arch}, on the front",
+        )  # fmt: skip
+    for axis, name, values in (("x", x, x_values), ("y", y, y_values)):
+        axes.set(**{f"{axis}label": name, f"{axis}scale": "log" if _is_wide(values) else "linear"})
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     return figure
+
+
+COLORS = ("#000000", "#d55e00", "#0072b2", "#009e73", "#e69f00", "#cc79a7", "#56b4e9")
+"""Of Okabe and Ito: told apart by colour-blind readers, and with the markers in greyscale, too."""
+MARKERS = "^sDovP*"
+
+
+def _is_wide(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> bool:
+    """Whether a logarithmic axis shows more: positive values of several magnitudes."""
+    finite = values[np.isfinite(values)]
+    return bool(len(finite) and finite.min() > 0 and finite.max() > WIDE * finite.min())
+
+
+WIDE = 30
 
 
 def cost_column(frame: pd.DataFrame, name: str, field: str = "pareto") -> np.ndarray[tuple[int], np.dtype[np.float64]]:

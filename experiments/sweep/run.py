@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 BATCH_LIMIT = 256
 BATCHES = 64
 """Batches that a sweep is cut into, as far as they are not larger than `BATCH_LIMIT` points."""
-BEST = 10
+BEST, ROWS = 10, 40
+"""Rows of a summary: of least energy; of all, where energy tells nothing."""
 COLUMNS = 14
 """Columns of a table for people; where more vary, the fields of architecture and technology are left out."""
 
@@ -60,7 +61,11 @@ class _Work:
         self._frames = [store.finished()]
 
     def rows(self, points: Sequence[Point]) -> pd.DataFrame:
-        """The rows of points, in their order; what is missing is simulated."""
+        """The rows of points, in their order; what is missing is simulated.
+
+        Raises:
+            InputError: a worker, which loads the program on its own, found another version of it.
+        """
         import pandas as pd
 
         keyed = {point.key: point for point in points}
@@ -71,6 +76,8 @@ class _Work:
                 self._frames.append(self._store.append(rows))
                 advance(len(rows))
         self._frames = [pd.concat([frame for frame in self._frames if len(frame)])]
+        if not set(keyed) <= set(self._frames[0].index):
+            raise InputError("sweep: the program's files changed during the run; run it again")
         return self._frames[0].loc[list(keyed)].reset_index()
 
 
@@ -105,15 +112,22 @@ def with_derived_columns(spec: SweepSpec, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary_rows(frame: pd.DataFrame) -> tuple[Sequence[str], list[tuple[str, ...]]]:
-    """Columns and rows of the points of least energy, for a terminal."""
-    best = frame.sort_values("energy_total_pj", kind="stable").head(BEST)
+    """Columns and rows for a terminal: the points of least energy or, where all have the same, the first ones."""
+    best = frame.sort_values("energy_total_pj", kind="stable").head(BEST if energies_differ(frame) else ROWS)
     return table_rows(best, varying_columns(frame))
+
+
+def energies_differ(frame: pd.DataFrame) -> bool:
+    """Whether the points can be told apart by their energy."""
+    return frame["energy_total_pj"].nunique() > 1
 
 
 def varying_columns(frame: pd.DataFrame) -> list[str]:
     """The columns that a person compares: those that vary, but for details of others."""
     details = ("key", "seconds", "macs", "mantissa_bits_", "energy_compute_pj", "energy_sram_pj", "energy_dram_pj")
-    details += ("loss_standard_error", "perplexity", "format_bits")
+    details += ("perplexity",)
+    if frame["precision"].nunique() > 1:
+        details += ("format_bits",)
     names = [str(name) for name in frame.columns if not str(name).startswith(details)]
     names = [name for name in names if frame[name].nunique() > 1] or names
     if len(names) <= COLUMNS:

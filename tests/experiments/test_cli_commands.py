@@ -155,7 +155,23 @@ def test_trace_planes(anda: Run, document: Run, trace_file: Path):
                 np.mean([sum(not word >> i & 1 for i in range(format.mantissa_bits - 1)) for word in union.flat])
             )
         assert record["zero_planes"] == pytest.approx(np.mean(bits))
+        assert record["layer"] is None
         assert record["saving"] == pytest.approx(1 - record["group_cycles"] / (record["mantissa_bits"] + 1))
+    by_layer = document("trace", "planes", trace_file, "--m", "4-5", "--rows", "1,2", "--by-layer")
+    assert [r["layer"] for r in by_layer] == [0] * 16 + [1] * 16
+    for mean, first, second in zip(records, by_layer[:16], by_layer[16:], strict=True):
+        for field in ("zero_bits", "zero_planes", "group_cycles"):
+            assert mean[field] == pytest.approx((first[field] + second[field]) / 2)
+    for record in by_layer:
+        mantissas = (
+            AndaFormat(record["mantissa_bits"])
+            .encode(Trace.load(trace_file).activation(record["layer"], record["module"]))
+            .mantissas()
+        )
+        ones = np.bitwise_count(mantissas).mean() / record["mantissa_bits"]
+        assert record["zero_bits"] == pytest.approx(1 - ones)
+    shown = anda("trace", "planes", trace_file, "--by-layer", "--m", "4-5").out
+    assert "Zero bits of the mantissas, and zero planes of a group of M = 5" in shown
     assert "Zero planes per group (cycles saved)" in anda("trace", "planes", trace_file).out
     for options, message in (
         (("--m", "x"), "m: 'x' is no range; write it as 4-13"),

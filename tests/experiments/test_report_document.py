@@ -23,7 +23,7 @@ def test_html_is_escaped_and_self_contained(tmp_path: Path):
     page = to_html(BLOCKS, tmp_path)
     assert "<title>Title &lt;1&gt;</title>" in page
     assert "<p>a &amp; b</p>" in page
-    assert '<td class="text">a|b</td><td class="number">1</td>' in page
+    assert '<td class="text short">a|b</td><td class="number">1</td>' in page
     assert 'src="data:image/svg+xml;base64,' in page
     for outside in ('src="http', 'href="http', "url(http", "@import", "<link"):
         assert outside not in page

@@ -92,6 +92,41 @@ def test_other_axes_in_a_browser(sweep: Path, page: Path, tmp_path: Path):
     assert f"{front} of {len(frame)} points are on the front of these two" in document
 
 
+SORT_AND_CHOOSE = """<script>
+const titles = [...document.querySelectorAll("table:has(td) th")];
+titles.find(title => title.textContent === "seconds" || title.textContent === "cycles").click();
+const task = document.querySelectorAll("select")[2];
+task.value = "OPT-1.3B";
+task.dispatchEvent(new Event("change"));
+document.body.dataset.count = document.querySelector("output").textContent;
+document.querySelector("path.front").focus();
+document.body.dataset.point = document.querySelector("output").textContent;
+</script></body>"""
+
+
+@pytest.mark.tool("chromium")
+def test_tasks_and_sorting_in_a_browser(tmp_path: Path):
+    file = tmp_path / "sweep.yaml"
+    file.write_text(FILE.replace("OPT-125M", "[OPT-125M, OPT-1.3B]"))
+    frame = run_sweep(file, tmp_path / "out")
+    page = write_sweep_report(tmp_path / "out", tmp_path / "report", COSTS, timeline=False)
+    copy = tmp_path / "page.html"
+    copy.write_text(page.read_text().replace("</body>", SORT_AND_CHOOSE))
+    document = chromium(copy, "--dump-dom")
+    one = frame[frame["model"] == "OPT-1.3B"]
+    front = int(pareto_front(one, COSTS).sum())
+    assert 0 < front < int(pareto_front(frame, COSTS).sum())
+    assert f'data-count="{front} of {len(one)} points are on the front of these two"' in document
+    point = re.search(r'data-point="([^"]*)"', document)
+    assert point is not None
+    assert point[1].startswith("OPT-1.3B, ")
+    assert point[1].endswith(" (on the front)")
+    column = re.findall(r'<th class="(?:text|number)[^>]*>([^<]*)</th>', document).index("cycles")
+    rows = re.findall(r"<tr>((?:<td[^>]*>[^<]*</td>)+)</tr>", document)[: len(frame)]
+    cycles = [int(re.findall(r"<td[^>]*>([^<]*)</td>", row)[column].replace(",", "")) for row in rows]
+    assert cycles == sorted(frame["cycles"])
+
+
 @pytest.mark.tool("chromium")
 def test_the_page_is_painted_and_readable_in_grey(page: Path, tmp_path: Path):
     picture = tmp_path / "page.png"
@@ -116,7 +151,7 @@ def test_a_title_cannot_break_out_of_the_page(sweep: Path, tmp_path: Path):
 def test_energy_parts_add_up(sweep: Path):
     frame = load_results(sweep).head(4)
     axes = energy_figure(frame).axes[0]
-    heights = pd.Series([patch.get_height() for patch in axes.patches]).to_numpy().reshape(3, 4).sum(axis=0)  # type: ignore[attr-defined]
+    heights = pd.Series([patch.get_width() for patch in axes.patches]).to_numpy().reshape(3, 4).sum(axis=0)  # type: ignore[attr-defined]
     assert heights == pytest.approx(frame["energy_total_pj"].to_numpy() * 1e-9)
 
 

@@ -76,6 +76,15 @@ def test_the_front_is_what_the_definition_says(rows: list[tuple[float, ...]]):
     assert turned.tolist() == front.tolist()
 
 
+def test_points_of_different_tasks_are_not_compared(folder: Path):
+    frame = load_results(folder)
+    front = frame[pareto_front(frame, ["cycles", "energy_total_pj"])]
+    assert front["tokens"].tolist() == [16, 64]
+    assert set(front["precision"]) == {"4,4,4,4"}
+    one = frame[frame["tokens"] == 64]
+    assert pareto_front(one, ["cycles", "energy_total_pj"]).sum() == 1
+
+
 @pytest.mark.parametrize("column", ["watts", "arch"])
 def test_columns_without_numbers(folder: Path, column: str):
     with pytest.raises(InputError) as error:
@@ -127,7 +136,8 @@ def test_the_sweep_command(anda: Run, tmp_path: Path):
     answer = anda("sweep", file, "--out", out)
     assert (answer.status, answer.err) == (
         0,
-        f"anda: simulating 3 of 3 points\nanda: note: results: {out / 'results.parquet'}\n",
+        "anda: simulating 3 of 3 points\n"
+        f"anda: note: results: {out / 'results.parquet'}; anda results {out} --report DIR shows them all\n",
     )
     assert "mine.yaml: 3 points, the ten of least energy\n" in answer.out
     assert [f" {m},{m},{m},{m} " in answer.out for m in (4, 5, 6)] == [True] * 3

@@ -210,6 +210,17 @@ def test_points_of_another_version_are_computed_again(
     pd.testing.assert_frame_equal(new.drop(columns="key"), old.drop(columns="key"))
 
 
+def test_a_program_that_changes_during_a_run(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def changed(batch: Any) -> list[dict[str, Any]]:
+        return [row | {"key": f"other {row['key']}"} for row in points.simulate_points(batch)]
+
+    with monkeypatch.context() as later:
+        later.setattr(executors, "simulate_points", changed)
+        message = "sweep: the program's files changed during the run; run it again"
+        assert refusal(lambda: run_sweep(file, tmp_path / "out")) == message
+    assert len(run_sweep(file, tmp_path / "out")) == POINTS
+
+
 def test_many_parts_become_one(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     first = run_sweep(file, tmp_path / "out")
     assert len(list((tmp_path / "out").glob("part-*.parquet"))) == POINTS
