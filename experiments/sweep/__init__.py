@@ -1,8 +1,9 @@
 """Sweeps: many simulations from one YAML file, resumable, alike on any number of workers."""
 
+from .circuits import with_circuits
 from .executors import DaskExecutor, Executor, LocalExecutor
 from .points import TASK_COLUMNS, Point
-from .results import load_results, pareto_figure, pareto_front, query_results, task_numbers
+from .results import load_results, pareto_figure, pareto_front, query_frame, query_results, task_numbers
 from .run import energies_differ, run_sweep, summary_rows, table_rows, varying_columns
 from .spec import SweepSpec, load_spec, question_names, sweep_schema
 from .uncertainty import driver_frame, win_frame
@@ -20,6 +21,7 @@ __all__ = [
     "load_spec",
     "pareto_figure",
     "pareto_front",
+    "query_frame",
     "query_results",
     "question_names",
     "run_sweep",
@@ -29,4 +31,5 @@ __all__ = [
     "task_numbers",
     "varying_columns",
     "win_frame",
+    "with_circuits",
 ]

@@ -39,9 +39,17 @@ def query_results(folder: Path | str, sql: str) -> pd.DataFrame:
     Raises:
         InputError: the folder holds no results, or the query is wrong.
     """
+    return query_frame(load_results(folder), sql)
+
+
+def query_frame(frame: pd.DataFrame, sql: str) -> pd.DataFrame:
+    """As `query_results`, of results that are loaded.
+
+    Raises:
+        InputError: the query is wrong.
+    """
     import duckdb
 
-    frame = load_results(folder)
     with duckdb.connect(config={"enable_external_access": "false"}) as connection:
         connection.register("results", frame)
         try:
