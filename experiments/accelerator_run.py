@@ -118,6 +118,10 @@ def _check(gemm: GemmSlice) -> None:
     for field, width in (("m", gemm.mantissa_bits), ("result_m", gemm.result_mantissa_bits)):
         if width is not None and not 1 <= width <= MAX_MANTISSA_BITS:
             raise InputError(f"{field}: {width} is out of range; use 1 to {MAX_MANTISSA_BITS}")
+    if gemm.trace is None and gemm.layer is not None:
+        raise InputError("layer: random data has none; leave it out or give a trace")
+    if gemm.seed < 0:
+        raise InputError(f"seed: {gemm.seed} is negative; use 0 or more")
     if gemm.module not in MODULES:
         raise InputError(f"module: {gemm.module!r} is unknown; use {', '.join(MODULES)}")
 

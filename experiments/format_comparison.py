@@ -29,7 +29,6 @@ Activations = Mapping[str, Sequence["NDArray[np.float16]"]]
 """Tensors ``[tokens, channels]`` of each module."""
 
 WEIGHT_CHANNELS = 4096
-PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 LARGEST_PLOTTED_DB = 100
 MARKERS = "osD^v<>pPX*"
 """One more than there are default colours in a cycle, so that no two formats look alike."""
@@ -188,21 +187,3 @@ def comparison_figure(comparisons: Sequence[FormatComparison]) -> Figure:
         axes.grid(visible=True, alpha=0.25)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
     return figure
-
-
-def save_comparison_figure(comparisons: Sequence[FormatComparison], path: Path | str) -> None:
-    """Draw `comparison_figure` into a new PNG, SVG or PDF file.
-
-    Raises
-    ------
-    InputError
-        The file exists, its folder does not, or its suffix is another one.
-    """
-    path = Path(path)
-    if path.suffix not in PLOT_SUFFIXES:
-        raise InputError(f"plot: {path} is no image file; end its name in {', '.join(PLOT_SUFFIXES)}")
-    if path.exists():
-        raise InputError(f"plot: {path} exists and is not overwritten; give another path or remove it")
-    if not path.parent.is_dir():
-        raise InputError(f"plot: the folder {path.parent} does not exist; make it first")
-    comparison_figure(comparisons).savefig(path, dpi=120)

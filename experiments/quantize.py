@@ -52,6 +52,10 @@ class StudyTexts:
         Raises:
             InputError: too few or too many blocks, or the text was not fetched.
         """
+        counts = {"calibration_blocks": hessian_blocks, "fisher_blocks": fisher_blocks, "blocks": heldout_blocks}
+        for field, count in counts.items():
+            if count < 1:
+                raise InputError(f"{field}: {count} is too few; use 1 or more")
 
         def blocks(split: str, count: int) -> TextBlocks:
             return load_blocks(decoder.tokenizer, split=split, tokens=tokens, blocks=count)

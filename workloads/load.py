@@ -22,7 +22,12 @@ def load_shape(model: str | ModelShape) -> ModelShape:
     """
     if isinstance(model, ModelShape):
         return model
-    return open_checkpoint(model).shape if Path(model).is_dir() else model_shape(model)
+    return open_checkpoint(model).shape if _is_folder(model) else model_shape(model)
+
+
+def _is_folder(name: str) -> bool:
+    """An empty name is not the folder where the program runs."""
+    return bool(name) and Path(name).is_dir()
 
 
 def load_decoder(name: str = "smollm2-135m", path: Path | str | None = None) -> Decoder:
@@ -35,7 +40,7 @@ def load_decoder(name: str = "smollm2-135m", path: Path | str | None = None) -> 
     Raises:
         InputError: an unknown model, no such file, or a file that is damaged or of another model.
     """
-    if path is None and Path(name).is_dir():
+    if path is None and _is_folder(name):
         return load_checkpoint(name)
     shape = model_shape(name)
     if path is None and shape.name != FETCHED_MODEL:

@@ -51,6 +51,8 @@ class OptTraining:
         for field in ("hidden", "ffn", "layers", "heads", "tokens", "batch", "steps"):
             if getattr(self, field) < 1:
                 raise InputError(f"{field}: {getattr(self, field)} is too few; use 1 or more")
+        if self.seed < 0:
+            raise InputError(f"seed: {self.seed} is negative; use 0 or more")
         if self.hidden % self.heads:
             raise InputError(f"heads: {self.heads} do not divide {self.hidden} channels; choose a divisor")
         if self.vocabulary < 300:
@@ -75,9 +77,9 @@ def train_opt(
         InputError: torch, transformers or a text is missing, or the folder holds something else.
     """
     training = training or OptTraining()
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise InputError(f"out: {out} is not an empty folder and is not overwritten; name another one")
     torch, transformers, tokenizers = (_library(name) for name in ("torch", "transformers", "tokenizers"))
-    if out.exists() and any(out.iterdir()):
-        raise InputError(f"out: {out} is not empty; name a new folder")
     texts = {text: read_text(text, "calibration") for text in training.texts}
     tokenizer = _train_tokenizer(tokenizers, list(texts.values()), training)
     ids = np.concatenate([_encode(tokenizer, text) for text in texts.values()])

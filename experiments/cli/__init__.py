@@ -1,8 +1,8 @@
 """The command `anda`.
 
 Every command imports what it needs when it runs, so that `anda --help` answers at once. A user's mistake, whether found
-by the option parser or raised as `InputError` further in, is one line on stderr and exit status 2; anything else that
-escapes is a bug and shows its traceback.
+by the option parser or raised as `InputError` further in, is one line on stderr and exit status 2, and so is what the
+machine refuses: memory, room on the disk, a permission. Anything else that escapes is a bug and shows its traceback.
 """
 
 import sys
@@ -78,6 +78,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(error, InputError):
             return _fail(str(error), 2)
         raise
+    except MemoryError as error:
+        return _fail(f"memory: is not enough ({error}); take a smaller problem", 2)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        return _fail(f"{error.filename or 'output'}: {error.strerror}; mend that and run the command again", 2)
     return status if isinstance(status, int) else 0
 
 

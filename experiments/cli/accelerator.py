@@ -52,7 +52,7 @@ def run(
     """Run a GeMM on the accelerator's circuit; compare its bits with the format, its cycles with the timing model."""
     from ..accelerator_run import GemmSlice, default_simulator, run_gemm
 
-    chosen = simulator or default_simulator()
+    chosen = default_simulator() if simulator is None else simulator
     _tell_time(chosen, rows, columns)
     gemm = GemmSlice(m, tokens, k, n, trace, layer, module, result_m, seed)
     check = run_gemm(gemm, rows=rows, columns=columns, latency_cycles=latency, simulator=chosen)
@@ -71,7 +71,7 @@ def cycles(simulator: SimulatorOption = None, json: JsonOption = None) -> None:
     """Run small GeMMs on the accelerator's circuit, and show its cycles beside those of the timing model."""
     from ..accelerator_run import cycles_table, default_simulator
 
-    checks = cycles_table(simulator or default_simulator())
+    checks = cycles_table(default_simulator() if simulator is None else simulator)
     records = [check.record() for check in checks]
     if json is not None:
         write_json(records, json)

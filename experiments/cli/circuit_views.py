@@ -5,19 +5,16 @@ from typing import Annotated
 
 import typer
 
-from .output import note, require_new_file
+from .output import note, require_new_picture
 
 
 def waveform(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A new .svg, .png or .pdf file.")],
 ) -> None:
     """Draw a group on its way through a compressor lane and a processing element, cycle by cycle, from a simulation."""
-    from ...formats import InputError
     from ...rtl.waveform_figure import draw_group
 
-    if out.suffix not in (".svg", ".png", ".pdf"):
-        raise InputError(f"out: {out.suffix or out.name!r} is no kind of picture; name a .svg, .png or .pdf file")
-    require_new_file("out", out)
+    require_new_picture("out", out)
     import matplotlib as mpl
 
     # the same simulation gives the same file

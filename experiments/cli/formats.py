@@ -1,10 +1,11 @@
 """`anda formats`: the number formats; `anda formats compare`: all activation formats on captured activations."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .output import JsonOption, print_table, write_json
+from .output import JsonOption, note, print_table, require_new_picture, write_json
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -44,16 +45,18 @@ def formats(context: typer.Context, json: JsonOption = None) -> None:
 def compare(
     trace: Annotated[str, typer.Option("--trace", metavar="FILE|DIR", help="A captured trace, or a folder of them.")],
     plot: Annotated[
-        str | None, typer.Option("--plot", metavar="FILE", help="Draw ratio against storage (.png, .svg, .pdf).")
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw ratio against storage (.png, .svg, .pdf).")
     ] = None,
     json: JsonOption = None,
 ) -> None:
     """Compare all activation formats on captured activations: signal-to-noise ratio, bits per value, cycles."""
-    from ..format_comparison import compare_formats, format_label, load_activations, save_comparison_figure
+    from ..format_comparison import compare_formats, comparison_figure, format_label, load_activations
 
+    require_new_picture("plot", plot)
     comparisons = compare_formats(load_activations(trace))
     if plot is not None:
-        save_comparison_figure(comparisons, plot)
+        comparison_figure(comparisons).savefig(plot, dpi=120)
+        note(f"wrote {plot}")
     if json is not None:
         write_json([comparison.record() for comparison in comparisons], json)
         return

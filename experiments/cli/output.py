@@ -1,6 +1,7 @@
 """How commands answer: a JSON document for programs, a table for people."""
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
+PICTURES = (".png", ".svg", ".pdf")
+
 
 def require_new_file(field: str, path: Path | str | None) -> None:
-    """Refuse, before any work, a file that exists or whose folder does not.
+    """Refuse, before any work, a file that exists or that its folder cannot take.
 
     Raises:
         InputError: it is such a file.
@@ -19,10 +22,29 @@ def require_new_file(field: str, path: Path | str | None) -> None:
         return
     from ...formats import InputError
 
-    if Path(path).exists():
+    file, folder = Path(path), Path(path).parent
+    if not file.name:
+        raise InputError(f"{field}: {str(path)!r} names no file; give a new one")
+    if file.exists():
         raise InputError(f"{field}: {path} exists and is not overwritten; name another file")
-    if not Path(path).parent.is_dir():
-        raise InputError(f"{field}: there is no folder {Path(path).parent}; make it or name another file")
+    if not folder.is_dir():
+        raise InputError(f"{field}: there is no folder {folder}; make it or name another file")
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{field}: the folder {folder} may not be written; name another file")
+
+
+def require_new_picture(field: str, path: Path | str | None) -> None:
+    """Refuse, before any work, a picture that exists, that its folder cannot take, or of another kind than `PICTURES`.
+
+    Raises:
+        InputError: it is such a file.
+    """
+    require_new_file(field, path)
+    if path is None or Path(path).suffix.lower() in PICTURES:
+        return
+    from ...formats import InputError
+
+    raise InputError(f"{field}: {path} is no picture; end it in {', '.join(PICTURES)}")
 
 
 def write_new_file(field: str, path: Path | str, text: str) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .output import JsonOption, note, print_table, require_new_file, write_json
+from .output import JsonOption, note, print_table, require_new_picture, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,27 +34,34 @@ def results(
         str | None,
         typer.Option("--wins", metavar="ARCH:COLUMN", help="How often ARCH has the least, at the same constants."),
     ] = None,
+    circuits: Annotated[
+        str | None,
+        typer.Option("--circuits", metavar="LIBRARY", help="Add area and energy of the format options' own circuits."),
+    ] = None,
     json: JsonOption = None,
 ) -> None:
     """Query the results of a sweep with SQL, or show the points that no other beats."""
     from ...formats import InputError
-    from ..sweep import load_results, pareto_figure, pareto_front, query_results, table_rows, varying_columns
+    from ..sweep import pareto_figure, pareto_front, table_rows, varying_columns
 
-    require_new_file("plot", plot)
+    require_new_picture("plot", plot)
     if report is not None:
+        _refuse_beside("report", sql=sql, plot=plot, wins=wins, circuits=circuits, json=json)
         from ..report import write_sweep_report
 
         page = write_sweep_report(folder, report, [] if pareto is None else [n.strip() for n in pareto.split(",")])
         note(f"report: {page}")
         return
-    frame = load_results(folder) if sql is None else query_results(folder, sql)
+    if wins is not None:
+        _refuse_beside("wins", pareto=pareto, plot=plot)
+    frame = _results(folder, circuits, sql)
     if wins is not None:
         _wins(frame, wins, json)
         return
     names = [] if pareto is None else [name.strip() for name in pareto.split(",")]
     if plot is not None:
-        if len(names) < 2 or plot.suffix not in (".png", ".svg", ".pdf"):
-            raise InputError("plot: needs --pareto with two columns or more, and a file ending in .png, .svg or .pdf")
+        if len(names) < 2:
+            raise InputError("plot: needs two columns or more; name them with --pareto X,Y")
         x, y = (name.removeprefix("-") for name in names[:2])
         pareto_figure(frame, x, y, names).savefig(plot, dpi=160)
         note(f"wrote {plot}")
@@ -67,6 +74,23 @@ def results(
     print_table(f"{folder}: {len(frame)} rows", *table_rows(frame.head(ROWS), columns))
     if len(frame) > ROWS:
         note(f"the first {ROWS} rows of {len(frame)}; --json - or --sql show others")
+
+
+def _results(folder: Path, circuits: str | None, sql: str | None) -> "pd.DataFrame":
+    from ..sweep import load_results, query_frame, with_circuits
+
+    frame = load_results(folder)
+    if circuits is not None:
+        frame = with_circuits(frame, circuits)
+    return frame if sql is None else query_frame(frame, sql)
+
+
+def _refuse_beside(option: str, **others: object) -> None:
+    from ...formats import InputError
+
+    for name, value in others.items():
+        if value is not None:
+            raise InputError(f"{name}: does not go with --{option}; leave one of them out")
 
 
 def _records(frame: "pd.DataFrame") -> list[dict[str, Any]]:

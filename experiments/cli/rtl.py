@@ -7,6 +7,7 @@ import typer
 
 from . import accelerator, circuit_views, synth
 from .output import JsonOption, note, print_table, require_new_file, write_json, write_new_file
+from .widths import mantissa_widths
 
 app = typer.Typer()
 app.command()(synth.synth)
@@ -71,16 +72,3 @@ def check(
         print_table(f"Circuits on {trace}, layer {layer} (Amaranth's simulator)", columns, rows)
     if any(record["mismatches"] for record in records):
         raise typer.Exit(1)
-
-
-def mantissa_widths(text: str) -> list[int]:
-    """The mantissa widths of a list such as ``4,7,11``."""
-    from ...formats import InputError
-
-    try:
-        widths = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(f"m: {text!r} is not a list of mantissa widths; write them as 4,7,11") from None
-    if bad := [width for width in widths if not 1 <= width <= 16]:
-        raise InputError(f"m: {bad[0]} is out of range; use 1 to 16")
-    return widths

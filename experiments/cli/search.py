@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .output import JsonOption, note, require_new_file, write_json
+from .output import JsonOption, note, require_new_picture, write_json
 from .train import note_limits
+from .widths import mantissa_range
 
 if TYPE_CHECKING:
     from ...workloads import TextTokenizer
@@ -50,15 +51,17 @@ def search(
     ] = None,
     per_layer: Annotated[bool, typer.Option("--per-layer", help="Then give each layer its own precision.")] = False,
     backend: Annotated[str, typer.Option("--backend", help="numpy or torch.")] = "numpy",
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="A new figure, PNG or SVG.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw the search (.png, .svg, .pdf).")
+    ] = None,
     json: JsonOption = None,
 ) -> None:
     """Search the mantissa bits of qkv, o, u and d on calibration articles; check the best on held-out ones."""
     from ...workloads import cache_dir, evaluator, load_decoder
     from ..precision_study import PrecisionSearch
 
-    _check_plot(plot)
-    widths = _range(exhaustive)
+    require_new_picture("plot", plot)
+    widths = None if exhaustive is None else mantissa_range("exhaustive", exhaustive, "4-8")
     numerics = _numerics(reconstruct, group_size, partial)
     decoder = load_decoder(model)
     note_limits(model)
@@ -122,25 +125,18 @@ def _numerics(reconstruct: str, group_size: str, partial: str) -> "list[Numerics
     return [Numerics(*own) for own in combinations]  # pyright: ignore[reportArgumentType]
 
 
-def _range(text: str | None) -> range | None:
-    from ...formats import InputError
-
-    if text is None:
-        return None
-    low, dash, high = text.partition("-")
-    if not (dash and low.isdecimal() and high.isdecimal() and 1 <= int(low) <= int(high) <= 16):
-        raise InputError(f"exhaustive: {text!r} is no range of mantissa bits; write it as 4-8")
-    return range(int(low), int(high) + 1)
-
-
 class _Rows:
     """The live table: prints a step when it is finished."""
 
     def __init__(self, show_numerics: bool = False) -> None:
         self._number, self._show_numerics = 0, show_numerics
+
+    def _print_header(self) -> None:
         print(_ROW.format("", "qkv,o,u,d", "BOPs saving", "loss %", "± %", "blocks", "decision", ""))
 
     def __call__(self, step: "StudyStep") -> None:
+        if not self._number:
+            self._print_header()
         self._number += 1
         loss = step.verdict.loss
         remarks = ["best"] if step.step.best else []
@@ -214,12 +210,3 @@ def _print_layers(study: "LayerStudy", start: "StudyStep") -> None:
     print(f"Calibration {study.verdict.loss}; held-out {study.heldout.loss}: {_decided(study.heldout.decision)}.")
     for layer, precision in enumerate(study.layers):
         print(f"  layer {layer:>2}: {precision}")
-
-
-def _check_plot(plot: Path | None) -> None:
-    """Refuse, before any work, a figure that could not be written."""
-    from ...formats import InputError
-
-    require_new_file("plot", plot)
-    if plot is not None and plot.suffix not in (".png", ".svg"):
-        raise InputError(f"plot: {plot} is neither PNG nor SVG; name a file that ends in .png or .svg")

@@ -7,12 +7,10 @@ import typer
 
 from . import machine_options as options
 from .machine_options import Request
-from .output import JsonOption, note, print_table, require_new_file, write_json
+from .output import JsonOption, note, print_table, require_new_file, require_new_picture, write_json
 
 if TYPE_CHECKING:
     from ...sim import ModelResult, SimulationResult
-
-PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 
 TimelineOption = Annotated[
     Path | None,
@@ -74,11 +72,9 @@ def _check_files(request: Request, timeline: Path | None, plot: Path | None) -> 
     from ...formats import InputError
 
     require_new_file("timeline", timeline)
-    require_new_file("plot", plot)
+    require_new_picture("plot", plot)
     if timeline is not None and len(request.archs) > 1:
         raise InputError("timeline: shows one architecture; give one --arch")
-    if plot is not None and plot.suffix not in PLOT_SUFFIXES:
-        raise InputError(f"plot: {plot} is no picture; end it in {', '.join(PLOT_SUFFIXES)}")
 
 
 def _run(request: Request, timeline: Path | None) -> "list[SimulationResult | ModelResult]":

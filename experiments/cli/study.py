@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .output import JsonOption, note, print_table, require_new_file, write_json
+from .output import JsonOption, note, print_table, require_new_picture, write_json
 from .train import note_limits
 
 
@@ -18,18 +18,17 @@ def study(
     tokens: Annotated[int, typer.Option("--tokens", help="Length of a block.")] = 512,
     blocks: Annotated[int, typer.Option("--blocks", help="Held-out blocks.")] = 8,
     backend: Annotated[str, typer.Option("--backend", help="numpy or torch.")] = "numpy",
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="A new figure, PNG or SVG.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE", help="Draw the study (.png, .svg, .pdf).")
+    ] = None,
     json: JsonOption = None,
 ) -> None:
     """Measure what group sizes (fig5), mantissa bits (fig6), single modules (fig7), formats (table2) or
     the circuit's sums (arithmetic) cost in perplexity."""
-    from ...formats import InputError
     from ...workloads import cache_dir
     from ..study import run_study, study_figure
 
-    require_new_file("plot", plot)
-    if plot is not None and plot.suffix not in (".png", ".svg"):
-        raise InputError(f"plot: {plot} is neither PNG nor SVG; name a file that ends in .png or .svg")
+    require_new_picture("plot", plot)
     models = model or ["smollm2-135m"]
     frame = run_study(
         name,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .output import JsonOption, note, print_table, require_new_file, write_json
+from .widths import mantissa_range
 
 if TYPE_CHECKING:
     from ..plane_statistics import PlaneStatistics
@@ -126,7 +127,7 @@ def planes(
 
     from ..plane_statistics import plane_statistics
 
-    records = plane_statistics(file, _mantissa_bits(mantissa_bits), _numbers("rows", rows, "1,16"), layers)
+    records = plane_statistics(file, mantissa_range("m", mantissa_bits, "4-13"), _numbers("rows", rows, "1,16"), layers)
     if json is not None:
         write_json([asdict(record) for record in records], json)
     elif layers:
@@ -163,15 +164,6 @@ def _print_layers(records: list[PlaneStatistics]) -> None:
         ("layer", "module", *(f"M = {m}" for m in lengths), *(f"{rows} token{'s' * (rows > 1)}" for rows in blocks)),
         [(*place, *(bits[*place, m] for m in lengths), *(zeros[*place, rows] for rows in blocks)) for place in places],
     )
-
-
-def _mantissa_bits(text: str) -> range:
-    from ...formats import InputError
-
-    first, _, last = text.partition("-")
-    if not (first.isdigit() and (last or first).isdigit()):
-        raise InputError(f"m: {text!r} is no range; write it as 4-13")
-    return range(int(first), int(last or first) + 1)
 
 
 def _numbers(name: str, text: str, example: str) -> list[int]:

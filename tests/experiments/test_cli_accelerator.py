@@ -78,6 +78,17 @@ def test_large_arrays_take_long(anda: Run, monkeypatch: pytest.MonkeyPatch) -> N
         assert anda("rtl", "run", *size, "--simulator", simulator).err.startswith(f"anda: note: {note}\n")
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--layer 0", "layer: random data has none; leave it out or give a trace"),
+        ("--seed -1", "seed: -1 is negative; use 0 or more"),
+    ],
+)
+def test_random_data(refused: Run, options: str, message: str) -> None:
+    assert refused("rtl", "run", *options.split()) == message
+
+
 def test_the_default_simulator(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     assert accelerator_run.default_simulator() == "amaranth"

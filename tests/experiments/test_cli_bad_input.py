@@ -43,6 +43,7 @@ def trace_file(trace: Trace, tmp_path: Path) -> Path:
     ("changes", "message"),
     [
         ("--model GPT-5", f"model: 'GPT-5' is unknown; choose one of {MODELS}"),
+        ("--model=", f"model: '' is unknown; choose one of {MODELS}"),
         ("--arch tpu", f"architecture: 'tpu' is unknown; choose one of {ARCHS} or give a path to a YAML file"),
         (
             "--arch none.yaml",
@@ -265,6 +266,37 @@ def test_a_json_file_that_exists_is_kept(refused: Refused, tmp_path: Path, argum
     message = f"json: {path} exists and is not overwritten; name another file"
     assert refused(*arguments.split(), "--json", path) == message
     assert path.read_text() == "precious"
+
+
+def test_a_file_without_a_name(refused: Refused):
+    assert refused("archs", "--json", "") == "json: '' names no file; give a new one"
+
+
+def test_a_folder_that_may_not_be_written(refused: Refused, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    message = f"json: the folder {tmp_path} may not be written; name another file"
+    assert refused("archs", "--json", tmp_path / "archs.json") == message
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PermissionError(13, "Permission denied", "/data/model"), "/data/model: Permission denied"),
+        (OSError(28, "No space left on device"), "output: No space left on device"),
+    ],
+)
+def test_what_the_machine_refuses(refused: Refused, monkeypatch: pytest.MonkeyPatch, error: OSError, message: str):
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr("anda_codesign.experiments.catalog.arch_records", fail)
+    assert refused("archs") == f"{message}; mend that and run the command again"
+
+
+def test_a_problem_that_is_too_large_for_the_memory(refused: Refused):
+    message = refused("rtl", "run", "--tokens", 10**6, "--k", 10**6, "--n", 64)
+    assert message.startswith("memory: is not enough (Unable to allocate ")
+    assert message.endswith("); take a smaller problem")
 
 
 def test_a_json_file_in_no_folder(refused: Refused, tmp_path: Path):

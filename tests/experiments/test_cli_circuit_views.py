@@ -21,12 +21,12 @@ def test_waveform(anda: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("group.txt", "out: '.txt' is no kind of picture; name a .svg, .png or .pdf file"),
-        ("group", "out: 'group' is no kind of picture; name a .svg, .png or .pdf file"),
+        ("group.txt", "out: {} is no picture; end it in .png, .svg, .pdf"),
+        ("group", "out: {} is no picture; end it in .png, .svg, .pdf"),
     ],
 )
 def test_waveform_of_no_kind(refused: Run, tmp_path: Path, name: str, message: str) -> None:
-    assert refused("rtl", "waveform", "--out", tmp_path / name) == message
+    assert refused("rtl", "waveform", "--out", tmp_path / name) == message.format(tmp_path / name)
 
 
 @pytest.mark.parametrize(("warnings", "status"), [([], 0), (["%Warning-WIDTHTRUNC: x"], 1)])

@@ -174,10 +174,11 @@ def test_trace_planes(anda: Run, document: Run, trace_file: Path):
     assert "Zero bits of the mantissas, and zero planes of a group of M = 5" in shown
     assert "Zero planes per group (cycles saved)" in anda("trace", "planes", trace_file).out
     for options, message in (
-        (("--m", "x"), "m: 'x' is no range; write it as 4-13"),
+        (("--m", "x"), "m: 'x' is no range of mantissa bits; write it as 4-13"),
+        (("--m", "9-4"), "m: '9-4' is no range of mantissa bits; write it as 4-13"),
         (("--rows", "x"), "rows: 'x' is not a list of numbers; write them as 1,16"),
         (("--rows", "0"), "rows: 0 is not valid; choose a positive number of tokens"),
-        (("--m", "17"), "mantissa_bits: 17 is not valid; choose an integer from 1 to 16"),
+        (("--m", "4-17"), "m: '4-17' is no range of mantissa bits; write it as 4-13"),
     ):
         answer = anda("trace", "planes", trace_file, *options)
         assert (answer.status, message in answer.err) == (2, True)

@@ -14,7 +14,6 @@ from anda_codesign.experiments.format_comparison import (
     load_activations,
     published_formats,
     published_weight_methods,
-    save_comparison_figure,
     snr_db,
     trace_activations,
 )
@@ -126,20 +125,6 @@ def test_the_figure_of_a_format_that_is_exact_is_empty():
     comparison = FormatComparison(activation_format("fp16"), {"qkv": float("inf")})
     (line,) = comparison_figure([comparison]).axes[0].get_lines()
     assert len(line.get_xdata()) == 0
-
-
-def test_where_a_figure_cannot_go(comparisons, tmp_path):
-    (tmp_path / "there.png").touch()
-    for name, message in [
-        ("plot.txt", "plot: {} is no image file; end its name in .png, .svg, .pdf"),
-        ("there.png", "plot: {} exists and is not overwritten; give another path or remove it"),
-    ]:
-        with pytest.raises(InputError) as error:
-            save_comparison_figure(comparisons, tmp_path / name)
-        assert str(error.value) == message.format(tmp_path / name)
-    with pytest.raises(InputError) as error:
-        save_comparison_figure(comparisons, tmp_path / "none" / "plot.png")
-    assert str(error.value) == f"plot: the folder {tmp_path / 'none'} does not exist; make it first"
 
 
 def test_the_command_lists_every_format(capsys):

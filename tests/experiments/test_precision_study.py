@@ -138,8 +138,8 @@ def test_command_without_a_result(capsys: pytest.CaptureFixture[str]):
     ("arguments", "message"),
     [
         (["--tolerance", "-1"], "tolerance: -1.0 is no tolerance; use 0 or more, such as 0.01 for 1 %"),
-        (["--plot", "a.gif"], "plot: a.gif is neither PNG nor SVG; name a file that ends in .png or .svg"),
-        (["--plot", "/"], "plot: / exists and is not overwritten; name another file"),
+        (["--plot", "a.gif"], "plot: a.gif is no picture; end it in .png, .svg, .pdf"),
+        (["--plot", "/"], "plot: '/' names no file; give a new one"),
     ],
 )
 def test_command_with_bad_input(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]):
@@ -240,7 +240,7 @@ def test_command_by_layer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsy
         (["--objective", "area"], "objective: 'area' is unknown; use bops, energy, latency"),
         (["--reconstruct", "up"], "reconstruct: 'up' is unknown; use truncate, midpoint, nearest"),
         (["--group-size", "a"], "group_size: 'a' is not a list of numbers; write them as 32,64"),
-        (["--exhaustive", "8"], "exhaustive: '8' is no range of mantissa bits; write it as 4-8"),
+        (["--exhaustive", "8-"], "exhaustive: '8-' is no range of mantissa bits; write it as 4-8"),
         (["--exhaustive", "8-4"], "exhaustive: '8-4' is no range of mantissa bits; write it as 4-8"),
         (["--backend", "jax"], "backend: 'jax' is unknown; use numpy or torch"),
     ],

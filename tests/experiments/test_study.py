@@ -136,7 +136,7 @@ def test_bad_input(refused: Callable[..., str], tmp_path: Path):
     assert refused("study", "fig8") == "study: 'fig8' is unknown; use fig5, fig6, fig7, table2, arithmetic"
     assert refused("study", "fig6", "--blocks", 1) == "blocks: 1 gives no standard error; use 2 or more"
     plot = tmp_path / "a.gif"
-    message = f"plot: {plot} is neither PNG nor SVG; name a file that ends in .png or .svg"
+    message = f"plot: {plot} is no picture; end it in .png, .svg, .pdf"
     assert refused("study", "fig6", "--plot", plot) == message
     for call, message in (
         (lambda: run_study("fig6", []), "models: there are none; name at least one"),

@@ -124,9 +124,24 @@ def test_the_command(anda: Run, folder: Path, tmp_path: Path):
 
 
 def test_figures_that_cannot_be_drawn(refused: Callable[..., str], folder: Path, tmp_path: Path):
-    message = "plot: needs --pareto with two columns or more, and a file ending in .png, .svg or .pdf"
+    message = "plot: needs two columns or more; name them with --pareto X,Y"
     assert refused("results", folder, "--plot", tmp_path / "x.png") == message
-    assert refused("results", folder, "--pareto", "cycles,area_mm2", "--plot", tmp_path / "x.txt") == message
+    assert refused("results", folder, "--pareto", "cycles", "--plot", tmp_path / "x.png") == message
+    text = tmp_path / "x.txt"
+    message = f"plot: {text} is no picture; end it in .png, .svg, .pdf"
+    assert refused("results", folder, "--pareto", "cycles,area_mm2", "--plot", text) == message
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--report new --sql x", "sql: does not go with --report; leave one of them out"),
+        ("--report new --json -", "json: does not go with --report; leave one of them out"),
+        ("--wins anda:cycles --pareto cycles", "pareto: does not go with --wins; leave one of them out"),
+    ],
+)
+def test_options_that_exclude_each_other(refused: Callable[..., str], folder: Path, options: str, message: str):
+    assert refused("results", folder, *options.split()) == message
 
 
 def test_the_sweep_command(anda: Run, tmp_path: Path):

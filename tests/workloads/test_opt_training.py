@@ -66,13 +66,16 @@ def rejects(message: str, out: Path, **changes: int) -> None:
 
 def test_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rejects("steps: 0 is too few; use 1 or more", tmp_path, steps=0)
+    rejects("seed: -1 is negative; use 0 or more", tmp_path, seed=-1)
     rejects("heads: 3 do not divide 256 channels; choose a divisor", tmp_path, heads=3)
     rejects("vocabulary: 100 is too few for all bytes and some merges; use 300 or more", tmp_path, vocabulary=100)
     monkeypatch.setitem(sys.modules, "torch", None)
     rejects("torch: is not installed, and training needs it; install anda-codesign[hf]", tmp_path)
 
 
-@pytest.mark.hf
-def test_a_folder_that_is_not_empty(tmp_path: Path):
-    (tmp_path / "mine").write_text("mine")
-    rejects(f"out: {tmp_path} is not empty; name a new folder", tmp_path)
+def test_what_exists_is_kept(tmp_path: Path):
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    for out in (tmp_path, mine):
+        rejects(f"out: {out} is not an empty folder and is not overwritten; name another one", out)
+    assert mine.read_text() == "mine"
