@@ -29,22 +29,25 @@ from . import (
 )
 
 app = typer.Typer(name="anda", add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-app.command()(catalog.fetch)
-app.command()(catalog.models)
-app.command()(catalog.archs)
-app.command()(simulate.simulate)
-app.command()(explain.explain)
-app.command()(sweep.sweep)
-app.command()(results.results)
-app.command()(report.report)
-app.command()(reproduce.reproduce)
-app.command()(quantize.quantize)
-app.command()(search.search)
-app.command()(study.study)
-app.command()(train.train_opt)
-app.add_typer(rtl.app, name="rtl")
-app.add_typer(trace.app, name="trace")
-app.add_typer(formats.app, name="formats")
+for command, summary in (
+    (catalog.fetch, "Fetch the built-in model and text."),
+    (catalog.models, "List the models whose shapes are known."),
+    (catalog.archs, "List the built-in accelerators."),
+    (simulate.simulate, "Cycles, traffic, energy and area of a model or a GeMM."),
+    (explain.explain, "How a simulation's totals arise, with sources."),
+    (sweep.sweep, "Many simulations from one file."),
+    (results.results, "Questions to a finished sweep; its report."),
+    (report.report, "The main job: bits, savings and circuits of a model."),
+    (reproduce.reproduce, "The paper's figures and tables beside ours."),
+    (quantize.quantize, "Quantise a model's weights; size and perplexity."),
+    (search.search, "The fewest mantissa bits within a loss."),
+    (study.study, "What group sizes, widths, modules and formats cost."),
+    (train.train_opt, "Train a small model of the OPT architecture."),
+):
+    app.command(short_help=summary)(command)
+app.add_typer(rtl.app, name="rtl", short_help="Circuits: Verilog, simulation, synthesis.")
+app.add_typer(trace.app, name="trace", short_help="Captured activations and weights of real models.")
+app.add_typer(formats.app, name="formats", short_help="The number formats, and activation formats compared.")
 
 
 def _print_version(wanted: bool) -> None:

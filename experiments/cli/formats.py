@@ -41,7 +41,7 @@ def formats(context: typer.Context, json: JsonOption = None) -> None:
     )
 
 
-@app.command()
+@app.command(short_help="Compare activation formats on a trace.")
 def compare(
     trace: Annotated[str, typer.Option("--trace", metavar="FILE|DIR", help="A captured trace, or a folder of them.")],
     plot: Annotated[

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ...sim import ModelResult, SimulationResult, Timeline
     from ...workloads import Precision
 
-ModelOption = Annotated[str | None, typer.Option("--model", help="A model of `anda models`.")]
+ModelOption = Annotated[str | None, typer.Option("--model", help="A model of `anda models`, or a checkpoint folder.")]
 ArchOption = Annotated[
     str, typer.Option("--arch", metavar="NAME,…", help="Architectures of `anda archs`, or YAML files.")
 ]

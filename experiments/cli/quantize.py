@@ -18,7 +18,9 @@ def quantize(
         ),
     ],
     model: Annotated[str, typer.Option("--model", help="The model to quantise.")] = "smollm2-135m",
-    bits: Annotated[list[int] | None, typer.Option("--bits", help="Width of a code; may be repeated.")] = None,
+    bits: Annotated[
+        list[int] | None, typer.Option("--bits", metavar="BITS", help="Width of a code; may be repeated.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="A new folder for the weights.")] = None,
     blocks: Annotated[int, typer.Option("--blocks", help="Held-out blocks to measure on.")] = 16,
     calibration_blocks: Annotated[int, typer.Option("--calibration-blocks", help="Blocks for Hessians.")] = 24,

@@ -10,11 +10,14 @@ from .output import JsonOption, note, print_table, require_new_file, write_json,
 from .widths import mantissa_widths
 
 app = typer.Typer()
-app.command()(synth.synth)
-app.command()(accelerator.run)
-app.command()(accelerator.cycles)
-app.command()(circuit_views.waveform)
-app.command()(circuit_views.lint)
+for command, summary in (
+    (synth.synth, "Area, timing and energy from gates."),
+    (accelerator.run, "A GeMM on the accelerator's circuit."),
+    (accelerator.cycles, "Its cycles beside those of the timing model."),
+    (circuit_views.waveform, "Draw a group passing through the circuits."),
+    (circuit_views.lint, "What Verilator says about a circuit."),
+):
+    app.command(short_help=summary)(command)
 
 
 @app.callback()
@@ -43,7 +46,7 @@ def verilog(
     note(f"wrote {out} ({len(text.splitlines())} lines)")
 
 
-@app.command()
+@app.command(short_help="Compare circuits with the format on a trace.")
 def check(
     trace: Annotated[Path, typer.Option("--trace", metavar="FILE", help="A captured trace.")],
     m: Annotated[str, typer.Option("--m", metavar="M,M,…", help="Mantissa widths to run.")] = "4,7,11",

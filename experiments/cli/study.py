@@ -10,9 +10,10 @@ from .train import note_limits
 
 
 def study(
-    name: Annotated[str, typer.Argument(help="fig5, fig6, fig7, table2 or arithmetic.")],
+    name: Annotated[str, typer.Argument(metavar="STUDY", help="fig5, fig6, fig7, table2 or arithmetic.")],
     model: Annotated[
-        list[str] | None, typer.Option("--model", help="A model or a checkpoint folder; may be given several times.")
+        list[str] | None,
+        typer.Option("--model", metavar="NAME", help="A model or a checkpoint folder; may be repeated."),
     ] = None,
     text: Annotated[str, typer.Option("--text", help="wiki, brown or a text file.")] = "wiki",
     tokens: Annotated[int, typer.Option("--tokens", help="Length of a block.")] = 512,

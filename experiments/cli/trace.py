@@ -21,7 +21,7 @@ def trace() -> None:
     """Capture activations and weights of real layers, or show a captured trace."""
 
 
-@app.command()
+@app.command(short_help="Save what enters the GeMMs of a real model.")
 def capture(
     out: Annotated[
         Path, typer.Option("--out", metavar="FILE|DIR", help="A new .safetensors file; with --hf a folder.")
@@ -82,7 +82,7 @@ def _capture_checkpoint(
     note(f"wrote {out} ({size / 2**20:.1f} MiB)")
 
 
-@app.command()
+@app.command(short_help="Show what a trace holds.")
 def info(
     file: Annotated[Path, typer.Argument(help="A captured trace: a file or a folder.")],
     json: JsonOption = None,
@@ -114,7 +114,7 @@ def info(
     )
 
 
-@app.command()
+@app.command(short_help="Count what zero-plane skipping would save.")
 def planes(
     file: Annotated[Path, typer.Argument(help="A captured trace.")],
     mantissa_bits: Annotated[str, typer.Option("--m", metavar="A-B", help="Mantissa lengths.")] = "4-13",
