@@ -28,6 +28,9 @@ from . import (
     train,
 )
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as a shell gives it."""
+
 app = typer.Typer(name="anda", add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 for command, summary in (
     (catalog.fetch, "Fetch the built-in model and text."),
@@ -74,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         return _fail(f"{error.format_message().rstrip('.')}; see '{_command_path(error)} --help'", error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
-        return _fail("interrupted", 130)
+        status = INTERRUPTED
     except ValueError as error:
         from ...formats import InputError
 
@@ -89,6 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.strerror is None:
             raise
         return _fail(f"{error.filename or 'output'}: {error.strerror}; mend that and run the command again", 2)
+    if status == INTERRUPTED:  # typer returns what it made of a KeyboardInterrupt
+        return _fail("interrupted", INTERRUPTED)
     return status if isinstance(status, int) else 0
 
 

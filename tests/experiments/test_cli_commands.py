@@ -216,3 +216,11 @@ def test_options_of_checkpoints_need_one(refused: Callable[..., str], tmp_path: 
     out = tmp_path / "trace.safetensors"
     message = refused("trace", "capture", "--out", out, option, 2)
     assert message == f"{field}: is of checkpoints; leave it out or give --hf" and not out.exists()
+
+
+def test_an_interruption(anda: Run, monkeypatch: pytest.MonkeyPatch):
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("anda_codesign.experiments.catalog.arch_records", interrupt)
+    assert anda("archs") == (130, "", "anda: error: interrupted\n")
