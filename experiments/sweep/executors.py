@@ -14,7 +14,7 @@ from .points import Point, model_version, simulate_points
 Rows: TypeAlias = list[dict[str, Any]]
 Batch: TypeAlias = Sequence[Point]
 
-_ADDRESS = re.compile(r"[a-z]+://[^/\s]+:\d+")
+_ADDRESS = re.compile(r"(tcp|tls|ws|wss)://[^/\s]+:\d+")
 
 
 class Executor(Protocol):
@@ -79,7 +79,7 @@ class LocalExecutor:
 class DaskExecutor:
     """A Dask scheduler and its workers; batches of a worker that dies go to another."""
 
-    def __init__(self, address: str, timeout_seconds: float = 10.0) -> None:
+    def __init__(self, address: str, timeout_seconds: float = 5.0) -> None:
         self._address = address
         self._timeout_seconds = timeout_seconds
         self._client: Any = None
@@ -99,7 +99,7 @@ class DaskExecutor:
             raise InputError(unreachable)
         try:
             self._client = Client(self._address, timeout=self._timeout_seconds)
-        except OSError:
+        except Exception:  # what answers may be anything, and its bytes fail to parse in any way
             raise InputError(unreachable) from None
         try:
             _require_same_version(self._client)

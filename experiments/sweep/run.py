@@ -22,6 +22,8 @@ BATCHES = 64
 """Batches that a sweep is cut into, as far as they are not larger than `BATCH_LIMIT` points."""
 BEST, ROWS = 10, 40
 """Rows of a summary: of least energy; of all, where energy tells nothing."""
+ESSENTIAL = ("model", "arch", "precision", "cycles", "dram_bytes", "area_mm2", "energy_total_pj", "loss_percent")
+"""Columns of a table where nothing varies."""
 COLUMNS = 14
 """Columns of a table for people; where more vary, the fields of architecture and technology are left out."""
 
@@ -129,7 +131,7 @@ def varying_columns(frame: pd.DataFrame) -> list[str]:
     if frame["precision"].nunique() > 1:
         details += ("format_bits",)
     names = [str(name) for name in frame.columns if not str(name).startswith(details)]
-    names = [name for name in names if frame[name].nunique() > 1] or names
+    names = [name for name in names if frame[name].nunique() > 1] or [name for name in ESSENTIAL if name in frame]
     if len(names) <= COLUMNS:
         return names
     fields = setting_columns(frame)

@@ -46,7 +46,9 @@ def search_points(spec: SweepSpec, simulate: Simulate) -> list[Point]:
     if spec.sampling.for_each:
         raise InputError("sampling.for_each: has no meaning in a search; leave it out")
     study = _Study(spec, population)
-    spec.check_names([spec.point({name: values[0] for name, values in spec.dimensions().items()})])
+    first = spec.point({name: values[0] for name, values in spec.dimensions().items()})
+    spec.check_names([first])
+    _check_objectives(spec, first)
     visited: dict[Point, tuple[float, ...] | None] = {}
     trials = 0
     while len(visited) < budget and trials < TRIALS * budget:
@@ -60,6 +62,14 @@ def search_points(spec: SweepSpec, simulate: Simulate) -> list[Point]:
     if not visited:
         raise InputError("constraints: no point meets them all; loosen one or vary more")
     return list(visited)
+
+
+def _check_objectives(spec: SweepSpec, point: Point) -> None:
+    """Refuse an objective that is no column, before anything is simulated."""
+    columns = [*point.columns(), *spec.result_columns(), *spec.derived]
+    for name in spec.sampling.minimise:
+        if name.removeprefix("-") not in columns:
+            raise InputError(f"sampling.minimise: {name!r} is no column; use one of {', '.join(columns)}")
 
 
 def objectives(spec: SweepSpec, frame: pd.DataFrame) -> list[tuple[float, ...] | None]:

@@ -54,7 +54,7 @@ class SweepSpec(Config):
     """The question."""
     models: Texts
     archs: Texts
-    precisions: tuple[str, ...] = ()
+    precisions: Texts | None = None
     """Tuples such as ``"7,5,6,6"``."""
     mantissa_bits: Numbers | None = None
     """Widths that all four modules share."""
@@ -156,7 +156,7 @@ class SweepSpec(Config):
         fields: dict[str, Sequence[Any]] = {
             "models": tuple(model_shape(name).name for name in self.models),
             "archs": self.archs,
-            "precisions": tuple(str(Precision.parse(text)) for text in [*self.precisions, *widths]) or (None,),
+            "precisions": tuple(str(Precision.parse(text)) for text in [*(self.precisions or ()), *widths]) or (None,),
             **{name: getattr(self, name) for name in _PLAIN},
             "weights": self.weights,
         }

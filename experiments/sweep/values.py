@@ -18,6 +18,8 @@ def expand(value: Any) -> list[Any]:
     Raises:
         ValueError: a range that is none.
     """
+    if value is None or value == []:
+        raise ValueError("there is no value; give one, a list of some, or a range")
     if isinstance(value, dict):
         return _range({str(key): item for key, item in value.items()})
     return list(value) if isinstance(value, list | tuple) else [value]

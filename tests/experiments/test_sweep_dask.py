@@ -4,9 +4,11 @@ import importlib.util
 import os
 import re
 import signal
+import socketserver
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -128,7 +130,27 @@ def test_a_worker_is_killed_and_nothing_is_lost_or_doubled(cluster: Cluster, tmp
     pd.testing.assert_frame_equal(pd.read_parquet(out / "results.parquet"), run_sweep(file, tmp_path / "local"))
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "localhost"])
+def test_a_port_where_something_else_answers(tmp_path: Path):
+    file = tmp_path / "sweep.yaml"
+    file.write_text(FILE)
+    with socketserver.TCPServer(("127.0.0.1", 0), WebServer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"tcp://127.0.0.1:{server.server_address[1]}"
+        sweep = anda("sweep", file, "--out", tmp_path / "out", "--dask", address)
+        errors = sweep.communicate(timeout=60)[1]
+        server.shutdown()
+    assert errors.splitlines()[-1].startswith(f"anda: error: dask: no scheduler answers at {address!r}; give its ")
+    assert sweep.returncode == 2
+
+
+class WebServer(socketserver.BaseRequestHandler):
+    """What is no scheduler."""
+
+    def handle(self) -> None:
+        self.request.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "localhost", "http://127.0.0.1:1"])
 def test_a_scheduler_that_does_not_answer(tmp_path: Path, address: str):
     file, out = tmp_path / "sweep.yaml", tmp_path / "out"
     file.write_text(FILE)
