@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..formats import AndaFormat, AndaTensor, GemmFlags, InputError, Int4Weights, fp_int_gemm
-from ..formats.accelerator import Machine, Schedule, compile_gemms, read_outputs, read_tensor
+from ..formats import AndaTensor, GemmFlags, InputError, Int4Weights, fp_int_gemm
+from ..formats.accelerator import Machine, Schedule, compile_gemms, program_planes, read_outputs, read_tensor
 from ..formats.bfp import MAX_MANTISSA_BITS
+from ..formats.plane_mask import MASK_BITS
 from ..workloads import MODULES, Trace
+from .search_space import Reconstruct
 
 if TYPE_CHECKING:
     from ..rtl import AcceleratorRun
@@ -70,6 +72,8 @@ class AcceleratorCheck:
     columns: int
     lanes: int
     memory_latency_cycles: int
+    reconstruct: str
+    skip_zero_planes: bool
     partial_saturated: bool
     result_saturated: bool
 
@@ -147,7 +151,14 @@ def _corner(weights: Int4Weights, channels: int, outputs: int) -> Int4Weights:
 
 
 def run_gemm(
-    gemm: GemmSlice, *, rows: int = 4, columns: int = 4, latency_cycles: int = 16, simulator: str | None = None
+    gemm: GemmSlice,
+    *,
+    rows: int = 4,
+    columns: int = 4,
+    latency_cycles: int = 16,
+    simulator: str | None = None,
+    reconstruct: Reconstruct = "truncate",
+    skip_zero_planes: bool = False,
 ) -> AcceleratorCheck:
     """Run a GeMM on the accelerator and compare with `formats` bit for bit, with `sim` record for record.
 
@@ -157,6 +168,8 @@ def run_gemm(
         columns: of the array.
         latency_cycles: of the memory.
         simulator: of the circuit; None takes `default_simulator`.
+        reconstruct: of activations and compressed outputs.
+        skip_zero_planes: the array passes over planes that are zero in a whole block of tokens.
 
     Raises:
         InputError: the GeMM, the array or the simulator cannot be had.
@@ -169,12 +182,19 @@ def run_gemm(
     chosen: SimulatorName | None = next((name for name in get_args(SimulatorName) if name == simulator), None)
     if chosen is None:
         raise InputError(f"simulator: there is no {simulator!r}; choose one of {', '.join(get_args(SimulatorName))}")
+    if reconstruct not in get_args(Reconstruct):
+        choices = ", ".join(get_args(Reconstruct))
+        raise InputError(f"reconstruct: there is no {reconstruct!r}; choose one of {choices}")
     x, weights = operands(gemm)
-    activations = AndaFormat(gemm.mantissa_bits, GROUP).encode(x)
-    machine = _machine(rows, columns, min(GROUP, weights.group_size), weights.offsets is not None)
+    machine = replace(
+        _machine(rows, columns, min(GROUP, weights.group_size), weights.offsets is not None, skip_zero_planes),
+        midpoint=reconstruct == "midpoint",
+        nearest=reconstruct == "nearest",
+    )
+    activations = replace(machine.format(gemm.mantissa_bits), group_size=GROUP).encode(x)
     plan, memory = compile_gemms(machine, activations, [weights], result_mantissa_bits=gemm.result_mantissa_bits)
     run = run_schedule(plan, memory, latency_cycles=latency_cycles, simulator=chosen)
-    predicted = model.run_schedule(plan, latency_cycles)
+    predicted = model.run_schedule(plan, latency_cycles, program_planes(plan, [activations]))
     compared, mismatches = _compare(plan, run, activations, weights)
     differing = [
         cycle != expected_cycle
@@ -197,6 +217,8 @@ def run_gemm(
         columns=columns,
         lanes=machine.lanes,
         memory_latency_cycles=latency_cycles,
+        reconstruct=reconstruct,
+        skip_zero_planes=skip_zero_planes,
         partial_saturated=run.flags["partial_saturated"],
         result_saturated=run.flags["result_saturated"],
     )
@@ -210,7 +232,7 @@ def _compare(plan: Schedule, run: AcceleratorRun, activations: AndaTensor, weigh
         pairs = [(read_outputs(plan, run.memory).view(np.uint16), expected.view(np.uint16))]
     else:
         left = read_tensor(plan, run.memory)
-        right = AndaFormat(plan.result_mantissa_bits, plan.machine.lanes).encode(expected)
+        right = plan.machine.format(plan.result_mantissa_bits).encode(expected)
         pairs = [(getattr(left, name), getattr(right, name)) for name in ("signs", "planes", "exponents")]
     mismatches = sum(int(np.count_nonzero(ours != theirs)) for ours, theirs in pairs)
     mismatches += run.flags["partial_saturated"] != flags.partial_saturated
@@ -218,13 +240,15 @@ def _compare(plan: Schedule, run: AcceleratorRun, activations: AndaTensor, weigh
     return sum(theirs.size for _, theirs in pairs), mismatches
 
 
-def _machine(rows: int, columns: int, lanes: int, affine: bool) -> Machine:
+def _machine(rows: int, columns: int, lanes: int, affine: bool, skipping: bool) -> Machine:
     """A machine of that array, with a memory port as wide as the widest row that it has to carry.
 
     Its buffers are a quarter of the accelerator's, or less, and it has no vector unit: simulators take longer to build
     what a GeMM does not use.
     """
-    widest = max(rows * lanes, lanes * columns, 16 * lanes, 16 * columns * (1 + affine), 5 * rows)
+    widest = max(
+        rows * lanes, lanes * columns, 16 * lanes, 16 * columns * (1 + affine), 5 * rows + MASK_BITS * skipping
+    )
     return Machine(
         rows=rows,
         columns=columns,
@@ -238,6 +262,7 @@ def _machine(rows: int, columns: int, lanes: int, affine: bool) -> Machine:
         result_depth=512,
         instruction_depth=1024,
         vector_unit=False,
+        skipping=skipping,
     )
 
 

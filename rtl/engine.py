@@ -175,6 +175,7 @@ class MatrixEngine(wiring.Component):
         if self.skipping:
             # a group's mask is read with each of its planes, and stands at the buffer's output until the next group's;
             # a plane comes before the next one is asked for
+            # (the array's payload has `skipped` where the buffer's has the mask)
             skipped = Signal(SKIPPED_BITS)
             m.d.comb += [
                 addresses.mask.eq(buffer.planes.payload.mask),

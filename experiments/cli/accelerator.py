@@ -46,6 +46,12 @@ def run(
     rows: Annotated[int, typer.Option("--rows", help="Rows of the array: tokens.")] = 4,
     columns: Annotated[int, typer.Option("--columns", help="Columns of the array: output channels.")] = 4,
     latency: Annotated[int, typer.Option("--latency", help="Cycles of the memory's latency.")] = 16,
+    reconstruct: Annotated[
+        str, typer.Option("--reconstruct", metavar="R", help="truncate, midpoint or nearest.")
+    ] = "truncate",
+    skip_zero_planes: Annotated[
+        bool, typer.Option("--skip-zero-planes", help="Pass over planes that are zero in a whole block of tokens.")
+    ] = False,
     simulator: SimulatorOption = None,
     json: JsonOption = None,
 ) -> None:
@@ -55,13 +61,22 @@ def run(
     chosen = default_simulator() if simulator is None else simulator
     _tell_time(chosen, rows, columns)
     gemm = GemmSlice(m, tokens, k, n, trace, layer, module, result_m, seed)
-    check = run_gemm(gemm, rows=rows, columns=columns, latency_cycles=latency, simulator=chosen)
+    check = run_gemm(
+        gemm,
+        rows=rows,
+        columns=columns,
+        latency_cycles=latency,
+        simulator=chosen,
+        reconstruct=reconstruct,  # pyright: ignore[reportArgumentType]  # run_gemm checks the word
+        skip_zero_planes=skip_zero_planes,
+    )
     record = check.record()
     if json is not None:
         write_json(record, json)
     else:
         source = f"random data, seed {seed}" if trace is None else str(trace)
-        title = f"A GeMM on the accelerator's circuit ({source}; {chosen})"
+        options = [reconstruct] * (reconstruct != "truncate") + ["zero planes skipped"] * skip_zero_planes
+        title = f"A GeMM on the accelerator's circuit ({'; '.join([source, *options, chosen])})"
         print_table(title, COLUMNS, [tuple(record[column] for column in COLUMNS)])
     if not check.agrees:
         raise typer.Exit(1)

@@ -1,13 +1,13 @@
-"""The accelerator's circuit against its timing model, record for record, and against `fp_int_gemm`, bit for bit."""
+"""The accelerator's circuit against its event model, record for record, and against `fp_int_gemm`, bit for bit."""
 
 from dataclasses import replace
 
+import accelerator_recurrence as recurrence
 import numpy as np
 import pytest
-from anda_codesign.formats import AndaFormat, AndaTensor, Int4Weights, fp_int_gemm
+from anda_codesign.formats import AndaTensor, Int4Weights, fp_int_gemm
 from anda_codesign.formats.accelerator import (
     Instruction,
-    Layer,
     Machine,
     Schedule,
     assemble,
@@ -86,9 +86,10 @@ def compare(
         encoded = machine.format(result_mantissa_bits).encode(expected)
         assert read_tensor(plan, run.memory).to_bytes() == encoded.to_bytes()
         assert_image(plan, run.memory, encoded)
-    predicted = model.run_schedule(plan, latency_cycles, program_planes(plan, activations))
-    assert {kind: list(cycles) for kind, cycles in run.retired.items()} == predicted.retired
-    assert run.cycles == predicted.cycles
+    for predict in (model, recurrence):
+        predicted = predict.run_schedule(plan, latency_cycles, program_planes(plan, activations))
+        assert {kind: list(cycles) for kind, cycles in run.retired.items()} == predicted.retired
+        assert run.cycles == predicted.cycles
     return run.cycles
 
 
@@ -162,6 +163,27 @@ def test_every_record_of_random_gemms(data: st.DataObject) -> None:
     )
 
 
+EVERY_OPTION = replace(MACHINE, rows=4, columns=4, memory_bits=136, midpoint=True, nearest=True, skipping=True)
+
+
+@pytest.mark.tool("g++")
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_every_record_of_random_gemms_with_every_option(data: st.DataObject) -> None:
+    compare(
+        EVERY_OPTION,
+        data.draw(st.tuples(st.integers(1, 9), st.integers(1, 16), st.integers(1, 20))),
+        data.draw(st.integers(1, 16)),
+        weight_group=data.draw(st.sampled_from([8, 16])),
+        then=data.draw(st.none() | st.tuples(st.integers(1, 20), st.integers(1, 5))),
+        result_mantissa_bits=data.draw(st.none() | st.integers(1, 7)),
+        latency_cycles=data.draw(st.integers(2, 100)),
+        sparsity=data.draw(st.sampled_from([0.5, 0.8, 0.95])),
+        seed=data.draw(st.integers(0, 1000)),
+        simulator="cxxrtl",
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.tool("g++")
 def test_every_record_in_verilator() -> None:
@@ -203,11 +225,3 @@ def test_every_record_of_programs_without_order(seed: int) -> None:
     predicted = model.run_program(MACHINE, program, latency_cycles)
     assert {kind: list(cycles) for kind, cycles in run.retired.items()} == predicted.retired
     assert run.cycles == predicted.cycles
-
-
-def test_shapes_alone_give_the_cycles() -> None:
-    rng = np.random.default_rng(0)
-    x = AndaFormat(4, 8).encode(rng.standard_normal((3, 20)).astype(np.float16))
-    plan, _ = compile_gemms(MACHINE, x, [random_weights(rng, 20, 12, 16, False)])
-    layer = Layer(20, 12, 4, groups_per_factor=2)
-    assert model.gemm_cycles(MACHINE, 3, [layer], memory_latency_cycles=9) == model.run_schedule(plan, 9).cycles

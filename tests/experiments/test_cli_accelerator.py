@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from anda_codesign import rtl
 from anda_codesign.experiments import accelerator_run
+from anda_codesign.formats.accelerator import Machine, Schedule
 from anda_codesign.workloads import TextBlocks, capture_trace, synthetic_decoder
 
 Run = Callable[..., Any]
@@ -50,6 +52,40 @@ def test_a_random_gemm_with_compressed_outputs(anda: Run) -> None:
     assert answer.status == 0
     assert "A GeMM on the accelerator's circuit (random data, seed 0; amaranth)\n" in answer.out
     assert "1 9 3 2 1 2 64 16 6 0 " in " ".join(answer.out.split())
+
+
+def test_options_beyond_the_paper(anda: Run) -> None:
+    """Three values of one token have few ones at M = 16."""
+    shape = ["--m", 16, "--tokens", 1, "--k", 3, "--n", 2, "--rows", 1, "--columns", 2, "--simulator", "amaranth"]
+    options = [*shape, "--reconstruct", "midpoint", "--json", "-"]
+    plain, skipping = (json.loads(anda("rtl", "run", *options, *more).out) for more in ([], ["--skip-zero-planes"]))
+    for record, skips in ((plain, False), (skipping, True)):
+        assert record["mismatches"] == record["differing_records"] == 0
+        assert record["cycles"] == record["predicted_cycles"]
+        assert (record["reconstruct"], record["skip_zero_planes"]) == ("midpoint", skips)
+    assert skipping["cycles"] < plain["cycles"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], (False, False, False)),
+        (["--reconstruct", "nearest"], (False, True, False)),
+        (["--reconstruct", "midpoint", "--skip-zero-planes"], (True, False, True)),
+    ],
+)
+def test_options_are_the_machines(
+    anda: Run, monkeypatch: pytest.MonkeyPatch, options: list[str], expected: tuple[bool, bool, bool]
+) -> None:
+    machines: list[Machine] = []
+
+    def stop(plan: Schedule, *_: object, **__: object) -> None:
+        machines.append(plan.machine)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rtl, "run_schedule", stop)
+    anda("rtl", "run", *SMALL, *options)
+    assert [(each.midpoint, each.nearest, each.skipping) for each in machines] == [expected]
 
 
 @pytest.mark.parametrize("field", ["mismatches", "differing_records", "predicted_cycles"])
@@ -102,6 +138,7 @@ def test_the_default_simulator(monkeypatch: pytest.MonkeyPatch) -> None:
         ("--tokens 4 --k 64 --n 999", "n: 999 of 128 that the trace holds; use 1 to 128"),
         ("--n 0", "n: is 0; give at least 1"),
         ("--m 17", "m: 17 is out of range; use 1 to 16"),
+        ("--reconstruct up", "reconstruct: there is no 'up'; choose one of truncate, midpoint, nearest"),
         ("--result-m 0", "result_m: 0 is out of range; use 1 to 16"),
         ("--module v", "module: 'v' is unknown; use qkv, o, u, d"),
         ("--layer 0 --tokens 4 --k 64 --n 8", "layer: 0 was not captured; the trace holds 1"),
