@@ -217,6 +217,17 @@ def skipping_ratios(library: str) -> SkippingRatios:
     )
 
 
+def skipping_table() -> str:
+    """What skipping costs the complete element and saves, in each library."""
+    lines = ["| library | area | power, nothing skipped | energy of a skipped plane |", "|---|---:|---:|---:|"]
+    for library in library_names():
+        ratios = skipping_ratios(library)
+        lines.append(
+            f"| {library} | {ratios.area - 1:+.1%} | {ratios.power - 1:+.1%} | {ratios.plane:.2f} of a cycle |"
+        )
+    return "\n".join(lines)
+
+
 def elements_table(library: str) -> str:
     """Fig. 15 in a library, beside the published figures."""
     lines = [
@@ -378,6 +389,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "ladder": lambda: ladder_table("asap7"),
     "options": lambda: options_table("asap7"),
     **{f"zero-planes-{name}": lambda name=name: zero_planes_table(name) for name in library_names()},
+    "skipping": skipping_table,
     "bracket": bracket_table,
     "machine": machine_table,
     "circuits": circuits_table,

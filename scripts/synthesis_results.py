@@ -25,7 +25,10 @@ def main() -> None:
     parser.add_argument("--liberty", type=Path, nargs="*", default=[], help="files or a folder; OSU 0.18 um without")
     parser.add_argument("--origin", required=True, help="where a reader gets the library")
     parser.add_argument(
-        "--only", nargs="*", default=[], help='circuits, as bpc-lane or fp-fp-pe:{"stages": 3}; all without'
+        "--only",
+        nargs="*",
+        default=[],
+        help='circuits, as bpc-lane or fp-fp-pe:{"stages": 3}, beside what the table has; all without',
     )
     options = parser.parse_args()
     library, operands = find_library(options.liberty), load_operands()
@@ -35,7 +38,7 @@ def main() -> None:
         for design, parameters in designs:
             documents.append(synthesize(design, parameters, library, CLOCK_PS, operands, list(MANTISSA_BITS)))
             advance(1)
-    write_table(FOLDER / f"{options.name}.csv", documents)
+    write_table(FOLDER / f"{options.name}.csv", documents, keep=bool(options.only))
     write_provenance(options.name, library, options.origin, operands, documents[0])
 
 
@@ -44,13 +47,19 @@ def is_asked_for(design: str, parameters: dict[str, Any], only: list[str]) -> bo
     return any(name == design and (not text or json.loads(text) == parameters) for name, _, text in asked)
 
 
-def write_table(path: Path, documents: list[dict[str, Any]]) -> None:
+def write_table(path: Path, documents: list[dict[str, Any]], keep: bool) -> None:
+    """Write the runs of the documents, sorted; with `keep` beside those that the table has of other circuits."""
+    rows = [row(document, run) for document in documents for run in document["runs"]]
+    if keep and path.exists():
+        measured = {(line["design"], line["parameters"]) for line in rows}
+        with path.open(encoding="utf-8", newline="") as file:
+            rows += [line for line in csv.DictReader(file) if (line["design"], line["parameters"]) not in measured]
+    # runs of a circuit stay in their order
+    rows.sort(key=lambda line: (line["design"], len(line["parameters"]), line["parameters"]))
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(Result.__dataclass_fields__), lineterminator="\n")
         writer.writeheader()
-        for document in documents:
-            for run in document["runs"]:
-                writer.writerow(row(document, run))
+        writer.writerows(rows)
 
 
 def row(document: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from anda_codesign.experiments.synthesis_tables import ANDA, ELEMENTS, FP_FP
+from anda_codesign.experiments.synthesis_tables import ANDA, ELEMENTS, FP_FP, skipping_ratios
 from anda_codesign.formats.latency import FP16_GROUP_CYCLES, pe_cycles_per_group
 from anda_codesign.rtl.synthesis.results import Result, find_result, provenance
 from anda_codesign.sim import load_architecture, load_technology
@@ -126,6 +126,7 @@ def technology(library: str, node: Node) -> dict[str, Any]:
         ),
         **memories(node, cycles),
         "elements": element_ratios(library, node.node, table, unit_pj),
+        "skipping": skipping(library, node.node, table),
     }
 
 
@@ -174,6 +175,12 @@ def element_ratios(library: str, node: str, table: str, anda_pj: float) -> dict[
         for result in [find_result(library, design, "trace", **parameters)]
     }
     return found | {"anda": ratios(anda.area_um2, anda_pj, f"{ANDA[0]} {ANDA[1]}")}
+
+
+def skipping(library: str, node: str, table: str) -> dict[str, Any]:
+    source = f"{table}: anda-pe with and without skipping at M = 6, over {ANDA[0]}"
+    ratios = skipping_ratios(library)
+    return {field: constant(getattr(ratios, field), "1", node, source) for field in ("area", "power", "plane")}
 
 
 def main() -> None:

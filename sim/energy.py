@@ -38,6 +38,8 @@ class Work:
 
     element_cycles: int = 0
     """Cycles in which the elements work at their published power."""
+    skipped_cycles: int = 0
+    """Cycles of the elements that zero-plane skipping saves."""
     array_cycles: int = 0
     """Cycles in which the array runs."""
     operations: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -52,6 +54,8 @@ class UnitCosts:
 
     array_pj_per_cycle: float
     """All elements of the array, in a cycle in which they work."""
+    skipped_pj_per_cycle: float
+    """What a skipped cycle does not save: a zero plane takes less energy than a mean cycle."""
     support_pj_per_cycle: dict[str, float]
     """Compressor, vector unit and controller, in a cycle in which the array runs."""
     vector_pj: dict[str, float]
@@ -71,6 +75,7 @@ class UnitCosts:
         """
         support = sum(self.support_pj_per_cycle.values())
         compute = work.element_cycles * self.array_pj_per_cycle + work.array_cycles * support
+        compute += work.skipped_cycles * self.skipped_pj_per_cycle
         for kind, count in work.operations.items():
             compute += count * self.operation_pj(kind)
         return Energy(compute, self.sram_pj(work.sram, cycles), work.dram_bits * self.dram_pj_per_bit)
@@ -109,15 +114,16 @@ class SramCosts:
     """Zero where the published powers do not tell it apart."""
 
 
-def unit_costs(architecture: Architecture, technology: Technology) -> UnitCosts:
-    """Derive the costs.
+def unit_costs(architecture: Architecture, technology: Technology, skipping: bool = False) -> UnitCosts:
+    """Derive the costs; with `skipping` of elements that pass over zero planes.
 
     The array scales with its elements and their kind; compressor and vector unit with their lanes. Buffers come from
     the technology's table of memories, or else their area scales with capacity and their energy per bit does not: the
     published powers are of one size.
 
     Raises:
-        InputError: the technology has no such processing element, or its table no such buffer.
+        InputError: the technology has no such processing element, or its table no such buffer, or it does not say what
+            skipping costs.
     """
     reference = load_architecture(technology.reference.architecture)
     scale = _scales(architecture, reference)
@@ -131,21 +137,34 @@ def unit_costs(architecture: Architecture, technology: Technology) -> UnitCosts:
     array_pj = _pj_per_cycle(technology.array, reference) / published.power.value
     macs_per_cycle = reference.array.rows * reference.array.columns * reference.group_size / latency.FP16_GROUP_CYCLES
     mac_pj = array_pj * technology.element("fp-fp").power.value / macs_per_cycle
+    per_cycle = array_pj * element.power.value * scale["array"]
+    area, power, plane = _skipping(technology) if skipping else (1.0, 1.0, 1.0)
     sram, buffer_area, notes = _buffers(architecture, technology, reference, scale)
     return UnitCosts(
-        array_pj_per_cycle=array_pj * element.power.value * scale["array"],
+        array_pj_per_cycle=per_cycle * power,
+        skipped_pj_per_cycle=per_cycle * (power - plane),
         support_pj_per_cycle={name: _pj_per_cycle(unit, reference) * scale[name] for name, unit in units.items()},
         vector_pj={kind: mac_pj * ratio.value for kind, ratio in technology.vector_operations.items()},
         sram=sram,
         dram_pj_per_bit=technology.dram.energy.value,
         dram_bits_per_cycle=technology.dram.bandwidth.value * 8e9 / architecture.clock_hz,
         area_mm2={
-            "array": technology.array.area.value / published.area.value * element.area.value * scale["array"],
+            "array": technology.array.area.value / published.area.value * element.area.value * scale["array"] * area,
             **{name: unit.area.value * scale[name] for name, unit in units.items()},
             **buffer_area,
         },
         notes=notes,
     )
+
+
+def _skipping(technology: Technology) -> tuple[float, float, float]:
+    """Area and power of elements with zero-plane skipping over those without, and what a skipped plane saves."""
+    if technology.skipping is None:
+        raise InputError(
+            f"skipping: technology {technology.name} does not say what it costs; add skipping with area, power and plane"
+        )
+    found = technology.skipping
+    return found.area.value, found.power.value, found.plane.value
 
 
 def _buffers(

@@ -140,8 +140,14 @@ def _compute(result: SimulationResult, works: list[tuple[Work, int]]) -> Iterato
     process, costs = result.process, result.costs
     element = process.element(result.machine.processing_element.kind)
     source = f"{process.array.power.source}; {element.power.source}"
+    if process.skipping is not None and any(run.problem.skips for run in result.runs):
+        source += f"; {process.skipping.power.source}"
     cycles = sum(work.element_cycles * repeat for work, repeat in works)
     yield _energy("compute", "array", cycles, "cycle", costs.array_pj_per_cycle, source)
+    if skipped := sum(work.skipped_cycles * repeat for work, repeat in works):
+        assert process.skipping is not None
+        source = process.skipping.plane.source
+        yield _energy("compute", "array, skipped planes", skipped, "cycle", costs.skipped_pj_per_cycle, source)
     counts: dict[tuple[str, str], int] = defaultdict(int)
     for work, repeat in works:
         for kind, count in work.operations.items():

@@ -183,7 +183,8 @@ def simulate_model(
     if batch < 1:
         raise InputError(f"batch: is {batch}; give at least 1")
     unit = check_vector_unit(vector_unit)
-    setup = make_setup(architecture, level, technology, objective, tiling, memory, weights)
+    skipping = group_cycles is not None
+    setup = make_setup(architecture, level, technology, objective, tiling, memory, weights, skipping)
     cache = KvCache.parse(kv_cache, setup.machine)
     work = [replace(gemm, tokens=gemm.tokens * batch) for gemm in gemms(shape, phase, tokens, context)]
     fp_int = simulate(

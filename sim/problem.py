@@ -123,9 +123,16 @@ class Problem:
     @cached_property
     def element_cycles(self) -> int:
         """Cycles in which the elements work at their published power; waiting for weights or memory is not work."""
+        return self._element_cycles(self.read_share)
+
+    @cached_property
+    def skipped_cycles(self) -> int:
+        """Cycles that the elements would work longer without zero-plane skipping."""
+        return self._element_cycles(1.0) - self.element_cycles
+
+    def _element_cycles(self, share: float) -> int:
         per_group = self.architecture.processing_element.element_cycles(self.mantissa_bits)
-        per_tile = math.ceil(self.groups * per_group * self.read_share)
-        return self.tiles * per_tile * self.architecture.weight_digits
+        return self.tiles * math.ceil(self.groups * per_group * share) * self.architecture.weight_digits
 
     @cached_property
     def tail_cycles(self) -> int:

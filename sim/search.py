@@ -17,6 +17,7 @@ def gemm_work(problem: Problem, traffic: Traffic) -> Work:
     products = problem.tiles * problem.sparse_products
     return Work(
         element_cycles=problem.element_cycles,
+        skipped_cycles=problem.skipped_cycles,
         array_cycles=problem.array_cycles,
         operations={"fp16": products} if products else {},
         sram=traffic.sram,

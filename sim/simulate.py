@@ -98,7 +98,8 @@ def simulate(
         InputError: nothing to simulate, an unknown level, architecture, technology, objective, tiling, memory or
             module, or too small a buffer.
     """
-    setup = make_setup(architecture, level, technology, objective, tiling, memory, weights)
+    skipping = group_cycles is not None
+    setup = make_setup(architecture, level, technology, objective, tiling, memory, weights, skipping)
     if timeline is not None and level != "events":
         raise InputError(f"timeline: level {level} has no events; use level events")
     if cache_bits is not None and setup.machine.compressor is None:
@@ -123,6 +124,7 @@ def make_setup(
     tiling: str,
     memory: str | Path,
     weights: str | Path | None = None,
+    skipping: bool = False,
 ) -> Setup:
     """Check and load what `simulate` was given."""
     machine = architecture if isinstance(architecture, Architecture) else load_architecture(architecture)
@@ -141,7 +143,7 @@ def make_setup(
         from .hbm import load_memory
 
         rows = load_memory(memory)
-    return Setup(machine, process, unit_costs(machine, process), level, objective, tiling, rows)
+    return Setup(machine, process, unit_costs(machine, process, skipping), level, objective, tiling, rows)
 
 
 def _run(gemm: Gemm, shape: Problem, tiling: Tiling, setup: Setup, timeline: Timeline | None) -> GemmRun:

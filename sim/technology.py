@@ -36,6 +36,16 @@ class Element(Config):
     power: Ratio
 
 
+class Skipping(Config):
+    """What zero-plane skipping costs and saves, over an Anda element without it."""
+
+    area: Ratio
+    power: Ratio
+    """In a run in which no plane is skipped."""
+    plane: Ratio
+    """Energy that a skipped plane saves, over that of a mean cycle."""
+
+
 class Reference(Config):
     """The machine and the run that the areas and powers belong to."""
 
@@ -63,6 +73,7 @@ class Technology(Config):
     activation_buffer: Component
     weight_buffer: Component
     elements: dict[str, Element]
+    skipping: Skipping | None = None
     vector_operations: dict[str, Ratio] = Field(default_factory=dict[str, Constant])
     """Energy of one operation of a vector lane over that of a FP16 multiply-accumulate, by kind."""
     dram: Dram

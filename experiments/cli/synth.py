@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .output import JsonOption, note, print_table, write_json
+from .output import JsonOption, note, print_table, require_new_file, write_json
 
 DEFAULT_DESIGN = "anda-pe"
 
@@ -33,6 +33,16 @@ def synth(
         str, typer.Option("--allowance", metavar="NAME,…", help="Add published shares of wires, glitches.")
     ] = "",
     all_designs: Annotated[bool, typer.Option("--all", help="Every circuit; goes on where it was stopped.")] = False,
+    slower: Annotated[
+        bool, typer.Option("--slower", help="Accept a circuit that misses the clock: figures at the period it needs.")
+    ] = False,
+    workers: Annotated[int, typer.Option("--workers", metavar="N", help="Processes that work side by side.")] = 1,
+    saif: Annotated[
+        Path | None, typer.Option("--saif", metavar="FILE", help="Write the activity of the one run to a new file.")
+    ] = None,
+    netlist: Annotated[
+        Path | None, typer.Option("--netlist", metavar="FILE", help="Write the gates as Verilog to a new file.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Write YAML and Parquet there.")] = None,
     json: JsonOption = None,
 ) -> None:
@@ -43,6 +53,8 @@ def synth(
     """
     from ..synthesis import Job, run_jobs, write_documents
 
+    require_new_file("saif", saif)
+    require_new_file("netlist", netlist)
     job = Job(
         design=None if all_designs else design,
         parameters=_parameters(parameter or []),
@@ -52,6 +64,10 @@ def synth(
         trace=trace,
         allowances=[name for name in allowance.split(",") if name],
         out=out,
+        slower=slower,
+        workers=workers,
+        saif=saif,
+        netlist=netlist,
     )
     documents = run_jobs(job, note)
     if out is not None:

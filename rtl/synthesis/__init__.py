@@ -4,7 +4,7 @@ from .allowance import with_allowances
 from .cells import CellLibrary
 from .measure import NetlistMismatchError
 from .operands import Operands, load_operands
-from .report import all_designs, find_library, records, synthesize, write_report
+from .report import all_designs, find_library, gate_files, records, synthesize, write_report
 
 __all__ = [
     "CellLibrary",
@@ -12,6 +12,7 @@ __all__ = [
     "Operands",
     "all_designs",
     "find_library",
+    "gate_files",
     "load_operands",
     "records",
     "synthesize",

@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -19,7 +19,7 @@ from ..library import to_rtlil
 from .cells import Cell, CellLibrary
 from .netlist import Netlist, read_netlist
 
-Effort = Literal["area", "speed"]
+Effort = Literal["area", "speed", "delay"]
 
 OUTPUT_LOAD_PINS = 4
 """What an output drives: this many inputs of the library's smallest buffer."""
@@ -29,6 +29,8 @@ _SCRIPTS: Mapping[Effort, str] = {
     "area": "",
     # the same preparation, mapped for delay
     "speed": "-script +strash;ifraig;scorr;dc2;dch,-f;map,-B,0.9;topo;buffer,-c;upsize,{D};dnsize,{D};stime,-p",
+    # first rebuilt with few levels, adders above all, then as for speed
+    "delay": "-script +strash;if,-g,-K,6;dch,-f;map,-B,0.9;topo;buffer,-c;upsize,{D};dnsize,{D};stime,-p",
 }
 
 
@@ -87,7 +89,7 @@ def map_design(design: wiring.Component, library: CellLibrary, clock_ps: float, 
         f"set_driving_cell {buffer_cell(library).name}\nset_load {output_load_ff(library):.6g} [all_outputs]\n"
     )
     commands = _commands(library, clock_ps, effort)
-    rtlil = "\n".join(to_rtlil(design, TOP).values())
+    rtlil = design_rtlil(design)
     recipe = "\0".join([version("pyosys"), *commands, constraints, rtlil, library_hash(library)])
     path = cache_dir() / "netlists" / f"{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.json"
     if not path.exists():
@@ -96,9 +98,19 @@ def map_design(design: wiring.Component, library: CellLibrary, clock_ps: float, 
             folder = Path(scratch)
             (folder / "circuit.il").write_text(rtlil)
             (folder / "constraints").write_text(constraints)
-            yosys(commands, folder)
+            try:
+                yosys(commands, folder)
+            except RuntimeError as failed:  # ABC gives up where cells that it needs are missing
+                message = f"design: cannot be mapped to the cells of {library.name}; give all files of the library"
+                raise InputError(message) from failed
             (folder / "netlist.json").replace(path)
     return read_netlist(path, TOP, library)
+
+
+@lru_cache(maxsize=2)
+def design_rtlil(design: wiring.Component) -> str:
+    """The circuit as Yosys reads it; of the last ones kept, since each mapping and the cache ask for it."""
+    return "\n".join(to_rtlil(design, TOP).values())
 
 
 def _commands(library: CellLibrary, clock_ps: float, effort: Effort) -> list[str]:

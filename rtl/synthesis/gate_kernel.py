@@ -72,10 +72,11 @@ def _look_up(values: Bits, results: Bits, tables: _LookUps) -> None:
 
 @njit(cache=True)
 def _observe(values: Bits, before: Bits, counts: Indices, samples: int) -> int:
-    """Count what has changed since the last cycle, if there was one; the samples so far."""
+    """Count what has changed since the last cycle, if there was one, and what is one; the samples so far."""
     if samples:
         for place in range(len(values)):
-            counts[place] += values[place] != before[place]
+            counts[0, place] += values[place] != before[place]
+            counts[1, place] += values[place]
     before[:] = values
     return samples + 1
 
@@ -229,7 +230,7 @@ class GateKernel:
         for instance in netlist.in_order:
             self._add_outputs(logic, instance.cell.outputs, self._places(instance.nets))
         self._logic, self._following = logic.arrays(), following.arrays()
-        self._counts = np.zeros(self._size, np.int64)
+        self._counts = np.zeros((2, self._size), np.int64)
         self._samples = 0
 
     def _places(self, nets: Mapping[str, Net]) -> dict[str, int]:
@@ -242,7 +243,11 @@ class GateKernel:
 
     def toggles(self) -> dict[int, int]:
         """Toggles of each net in the last run."""
-        return {net: int(self._counts[self._place[net]]) for net in self._watched}
+        return {net: int(self._counts[0, self._place[net]]) for net in self._watched}
+
+    def ones(self) -> dict[int, int]:
+        """Cycles of the last run in which each net was one."""
+        return {net: int(self._counts[1, self._place[net]]) for net in self._watched}
 
     def cycles(self) -> int:
         """Cycles of the last run: the steps from one reading of the nets to the next."""

@@ -13,11 +13,11 @@ from .cells import CellLibrary
 from .flow import Effort, map_design, output_load_ff
 from .gate_kernel import GateKernel
 from .netlist import Netlist
-from .power import Activity, CycleEnergy, cycle_energy
+from .power import Activity, CycleEnergy, EnergyModel
 from .stimulus import Stimulus
 from .timing import Timing, analyze_timing
 
-EFFORTS: Sequence[Effort] = ("area", "speed")
+EFFORTS: Sequence[Effort] = ("area", "speed", "delay")
 """In the order in which they are tried until the clock is met."""
 
 NOT_INCLUDED = "wires, clock tree and glitches are not in it"
@@ -45,6 +45,8 @@ class Run:
         Mean toggles per net and cycle.
     compared : `int`
         Payloads of the netlist that were compared, all equal.
+    activity : `Activity`
+        What the nets did.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Run:
     energy: CycleEnergy
     toggle_rate: float
     compared: int
+    activity: Activity
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,8 @@ def measure(
     # formats speaks for a whole output, or else the circuit before synthesis does
     told = all(stimulus.expected.keys() == stimulus.outputs.keys() and not stimulus.masks for stimulus in stimuli)
     reference = None if told else compile_design(design, "cxxrtl")
-    runs = [_run(stimulus, simulator, reference, netlist, timing) for stimulus in stimuli]
+    energies = EnergyModel(netlist, timing)
+    runs = [_run(stimulus, simulator, reference, energies) for stimulus in stimuli]
     return Measurement(clock_ps, effort, netlist, timing, runs)
 
 
@@ -121,9 +125,7 @@ def map_for_clock(design: wiring.Component, library: CellLibrary, clock_ps: floa
     return min(found, key=lambda mapping: mapping[2].critical_ps)
 
 
-def _run(
-    stimulus: Stimulus, simulator: GateKernel, reference: CompiledCircuit | None, netlist: Netlist, timing: Timing
-) -> Run:
+def _run(stimulus: Stimulus, simulator: GateKernel, reference: CompiledCircuit | None, energies: EnergyModel) -> Run:
     """Simulate the netlist, compare it, and take its energy."""
     gates = _simulate(stimulus, simulator)
     circuit = _simulate(stimulus, reference) if reference else {}
@@ -133,11 +135,13 @@ def _run(
         masks = stimulus.masks.get(port, [-1] * len(values))
         got, wanted = ([v & mask for v, mask in zip(side, masks, strict=True)] for side in (gates[port], values))
         _compare(stimulus, port, got, wanted, "formats")
-    activity = Activity(simulator.toggles(), simulator.cycles())
+    activity = Activity(simulator.toggles(), simulator.cycles(), simulator.ones())
     rate = sum(activity.toggles.values()) / max(len(activity.toggles), 1) / activity.cycles
     compared = sum(len(values) for port, values in gates.items() if not port.endswith("@cycles"))
-    energy = cycle_energy(netlist, timing, activity)
-    return Run(stimulus.name, activity.cycles, stimulus.operations, stimulus.operation, energy, rate, compared)
+    energy = energies.cycle_energy(activity)
+    return Run(
+        stimulus.name, activity.cycles, stimulus.operations, stimulus.operation, energy, rate, compared, activity
+    )
 
 
 def _simulate(stimulus: Stimulus, machine: GateKernel | CompiledCircuit) -> Mapping[str, Sequence[Any]]:

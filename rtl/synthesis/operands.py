@@ -8,13 +8,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...formats import InputError
+from ...formats import AndaFormat, InputError
+from ...formats.plane_mask import sent_planes
 from ...workloads import MODULES, Trace, capture_trace, load_blocks, load_decoder
 from ...workloads.fetch import cache_dir
+from ..interfaces import MAX_MANTISSA_BITS
 
 DEFAULT_TOKENS = 64
 GROUPS = 192
 """Groups that a circuit is run on."""
+
+BLOCK_TOKENS = 16
+"""Tokens whose planes are skipped together: the rows of the array."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +34,15 @@ class Operands:
         INT4 codes -8 to 7 of the same channels, of one output channel per token.
     scales : float16 ``[groups]``
         What the codes are multiplied by.
+    block_planes : bool ``[groups, 16]``, optional
+        Which mantissa planes, the most significant first, have a one in some token of the group's block of
+        `BLOCK_TOKENS`; the group's own without it.
     """
 
     activations: NDArray[np.float16]
     codes: NDArray[np.int8]
     scales: NDArray[np.float16]
+    block_planes: NDArray[np.bool_] | None = None
 
     @property
     def lanes(self) -> int:
@@ -48,8 +57,8 @@ class Operands:
     @cached_property
     def sha256(self) -> str:
         """Hash of the values."""
-        parts = (self.activations, self.codes, self.scales)
-        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+        parts = (self.activations, self.codes, self.scales, self.block_planes)
+        return hashlib.sha256(b"".join(part.tobytes() for part in parts if part is not None)).hexdigest()
 
 
 def default_trace() -> Trace:
@@ -87,15 +96,15 @@ def load_operands(path: Path | None = None, lanes: int = 64, groups: int = GROUP
     sources = [(layer, module) for layer in trace.metadata["layers"] for module in MODULES]
     per_source = -(-groups // len(sources))
     parts = [_groups(trace, layer, module, lanes, per_source) for layer, module in sources]
-    activations, codes, scales = (np.concatenate(part)[:groups] for part in zip(*parts, strict=True))
+    activations, codes, scales, planes = (np.concatenate(part)[:groups] for part in zip(*parts, strict=True))
     if len(activations) < groups:
         raise InputError(f"trace: holds {len(activations)} groups of {lanes} channels; capture {groups} or more")
-    return Operands(activations, codes, scales)
+    return Operands(activations, codes, scales, planes)
 
 
 def _groups(
     trace: Trace, layer: int, module: str, lanes: int, count: int
-) -> tuple[NDArray[np.float16], NDArray[np.int8], NDArray[np.float16]]:
+) -> tuple[NDArray[np.float16], NDArray[np.int8], NDArray[np.float16], NDArray[np.bool_]]:
     """The first `count` whole groups of a module: token by token, each with an output channel of its own."""
     x = trace.activation(layer, module)
     weights = trace.first_weights(layer, module)
@@ -111,4 +120,10 @@ def _groups(
         x[:tokens, :whole].reshape(-1, lanes)[:count],
         np.clip(codes, -8, 7).astype(np.int8).reshape(-1, lanes)[:count],
         np.ascontiguousarray(scales).reshape(-1)[:count],
+        _block_planes(x[:, :whole], lanes)[np.arange(tokens) // BLOCK_TOKENS].reshape(-1, MAX_MANTISSA_BITS)[:count],
     )
+
+
+def _block_planes(x: NDArray[np.float16], lanes: int) -> NDArray[np.bool_]:
+    """Which planes of a block of tokens have a one: bool ``[blocks, groups, 16]``; of shorter mantissas the first."""
+    return sent_planes(AndaFormat(mantissa_bits=MAX_MANTISSA_BITS, group_size=lanes).encode(x), BLOCK_TOKENS)

@@ -7,7 +7,7 @@ no glitches, and no wires and no clock tree are in it.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .cells import Energy, Pin
 from .gates import CLOCK
@@ -28,10 +28,13 @@ class Activity:
         By net.
     cycles : `int`
         Cycles that were counted.
+    ones : `dict`
+        Cycles in which a net was one.
     """
 
     toggles: Mapping[int, int]
     cycles: int
+    ones: Mapping[int, int] = field(default_factory=dict[int, int])
 
     def rate(self, net: Net | None) -> float:
         """Toggles per cycle; of a constant none."""
@@ -69,44 +72,58 @@ class CycleEnergy:
         return self.dynamic_fj + self.leakage_nw * period_ps * 1e-6
 
 
-def cycle_energy(netlist: Netlist, timing: Timing, activity: Activity) -> CycleEnergy:
-    """Energy of a mean cycle of the run that `activity` was counted in."""
-    clocks = {net for port in netlist.ports if port.name == CLOCK for net in port.nets}
-    half_square = netlist.library.voltage**2 / 2
-    switching = sum(load * activity.rate(net) for net, load in timing.loads_ff.items() if net not in clocks)
-    clock_load = sum(timing.loads_ff[net] for net in clocks if isinstance(net, int))
-    internal = clock = leakage = 0.0
-    for instance in netlist.instances:
-        leakage += instance.cell.leakage_nw
-        internal += sum(_output_energy(instance, pin, timing, activity) for pin in instance.cell.outputs)
-        if instance.cell.flip_flop:
-            for pin in (pin for pin in instance.cell.pins.values() if pin.is_input):
+class EnergyModel:
+    """The energies of a netlist's toggles, which do not depend on how often they happen.
+
+    Parameters
+    ----------
+    netlist, timing
+        The netlist, with its slews and loads.
+    """
+
+    def __init__(self, netlist: Netlist, timing: Timing) -> None:
+        clocks = {net for port in netlist.ports if port.name == CLOCK for net in port.nets}
+        half_square = netlist.library.voltage**2 / 2
+        self._charges = [(net, load * half_square) for net, load in timing.loads_ff.items() if net not in clocks]
+        clock_load = sum(timing.loads_ff[net] for net in clocks if isinstance(net, int))
+        self._clock = CLOCK_TOGGLES * clock_load * half_square
+        self._leakage = sum(instance.cell.leakage_nw for instance in netlist.instances)
+        self._pins: list[tuple[Net, float]] = []
+        self._outputs: list[tuple[int, list[tuple[Net | None, float]]]] = []
+        for instance in netlist.instances:
+            for pin in instance.cell.outputs:
                 net = instance.nets.get(pin.name)
-                if net in clocks:
-                    clock += CLOCK_TOGGLES * _per_toggle(pin.energies, 0.0, 0.0)
-                else:
-                    internal += activity.rate(net) * _per_toggle(pin.energies, _slew(net, timing), 0.0)
-    return CycleEnergy(switching * half_square, internal, clock + CLOCK_TOGGLES * clock_load * half_square, leakage)
+                if isinstance(net, int):
+                    self._outputs.append((net, _by_cause(instance, pin, timing.loads_ff[net], timing)))
+            if instance.cell.flip_flop:
+                for pin in (pin for pin in instance.cell.pins.values() if pin.is_input):
+                    net = instance.nets.get(pin.name)
+                    if net in clocks:
+                        self._clock += CLOCK_TOGGLES * _per_toggle(pin.energies, 0.0, 0.0)
+                    elif net is not None:
+                        self._pins.append((net, _per_toggle(pin.energies, _slew(net, timing), 0.0)))
+
+    def cycle_energy(self, activity: Activity) -> CycleEnergy:
+        """Energy of a mean cycle of the run that `activity` was counted in."""
+        switching = sum(energy * activity.rate(net) for net, energy in self._charges)
+        internal = sum(energy * activity.rate(net) for net, energy in self._pins)
+        for net, causes in self._outputs:
+            if rate := activity.rate(net):
+                weights = [activity.rate(cause) for cause, _ in causes]
+                if not any(weights):
+                    weights = [1.0] * len(causes)
+                total = sum(weight * energy for weight, (_, energy) in zip(weights, causes, strict=True))
+                internal += rate * total / (sum(weights) or 1.0)
+        return CycleEnergy(switching, internal, self._clock, self._leakage)
 
 
-def _output_energy(instance: Instance, pin: Pin, timing: Timing, activity: Activity) -> float:
-    """Energy per cycle of an output's toggles within its cell, in fJ."""
-    net = instance.nets.get(pin.name)
-    rate = activity.rate(net)
-    if not rate or not isinstance(net, int):
-        return 0.0
+def _by_cause(instance: Instance, pin: Pin, load: float, timing: Timing) -> list[tuple[Net | None, float]]:
+    """Energy of an output's toggle within its cell, in fJ, by the net that may have caused it."""
     by_cause: dict[str, list[Energy]] = {}
     for energy in pin.energies:
         by_cause.setdefault(energy.related, []).append(energy)
-    weights = {related: activity.rate(instance.nets.get(related)) for related in by_cause}
-    if not any(weights.values()):
-        weights = dict.fromkeys(by_cause, 1.0)
-    load = timing.loads_ff[net]
-    total = sum(
-        weights[related] * _per_toggle(energies, _slew(instance.nets.get(related), timing), load)
-        for related, energies in by_cause.items()
-    )
-    return rate * total / (sum(weights.values()) or 1.0)
+    causes = [(instance.nets.get(related), energies) for related, energies in by_cause.items()]
+    return [(cause, _per_toggle(energies, _slew(cause, timing), load)) for cause, energies in causes]
 
 
 def _per_toggle(energies: Iterable[Energy], slew: float, load: float) -> float:

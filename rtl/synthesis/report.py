@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,15 @@ from amaranth.lib import wiring
 
 from ...formats import InputError
 from ...workloads.fetch import cache_dir
-from ..build import TOP
-from ..library import to_rtlil
 from ..verilog import create_design, design_names
 from .cells import CellLibrary
-from .flow import library_hash
+from .flow import design_rtlil, library_hash
 from .measure import NOT_INCLUDED, Measurement, Run, measure
+from .netlist import structural_verilog
 from .operands import Operands
+from .saif import saif
 from .stimuli import has_stimulus, stimuli
+from .stimulus import Stimulus
 
 OSU018 = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")
 """The library of Debian's package qflow-tech-osu018: the default."""
@@ -85,15 +87,7 @@ def synthesize(
         No such circuit or parameter; nobody has said what the circuit is fed; the library lacks cells; a tool is
         missing; the netlist does not compute what the circuit does.
     """
-    circuit = create_design(design, **parameters)
-    try:
-        runs = stimuli(circuit, operands, mantissa_bits)
-    except LookupError as missing:
-        raise InputError(
-            f"design: {design} has no stimulus ({missing}); choose one that has, such as anda-pe"
-        ) from None
-    if not runs:
-        raise InputError(f"m: {design} does not take any of {', '.join(map(str, mantissa_bits))}; choose smaller ones")
+    circuit, runs = _circuit(design, parameters, operands, mantissa_bits)
     path = _cache_path(circuit, [design, parameters, clock_ps, operands.sha256, list(mantissa_bits)], library)
     if not path.exists():
         document = _document(design, parameters, operands, library, measure(circuit, runs, library, clock_ps))
@@ -104,11 +98,59 @@ def synthesize(
     return json.loads(path.read_text())
 
 
+def _circuit(
+    design: str, parameters: Mapping[str, Any], operands: Operands, mantissa_bits: Sequence[int]
+) -> tuple[wiring.Component, list[Stimulus]]:
+    """A circuit and its runs."""
+    circuit = create_design(design, **parameters)
+    try:
+        runs = stimuli(circuit, operands, mantissa_bits)
+    except LookupError as missing:
+        raise InputError(
+            f"design: {design} has no stimulus ({missing}); choose one that has, such as anda-pe"
+        ) from None
+    if not runs:
+        raise InputError(f"m: {design} does not take any of {', '.join(map(str, mantissa_bits))}; choose smaller ones")
+    return circuit, runs
+
+
+@dataclass(frozen=True)
+class GateFiles:
+    """A netlist and the activity of a run, for other tools: the texts of a Verilog and of a SAIF file."""
+
+    verilog: str
+    saif: str
+
+
+def gate_files(
+    design: str,
+    parameters: Mapping[str, Any],
+    library: CellLibrary,
+    clock_ps: float,
+    operands: Operands,
+    mantissa_bits: Sequence[int],
+) -> GateFiles:
+    """The netlist that `synthesize` measures and what its nets do in its run, of which there is one.
+
+    Raises
+    ------
+    InputError
+        There are several runs; and as of `synthesize`.
+    """
+    circuit, runs = _circuit(design, parameters, operands, mantissa_bits)
+    if len(runs) > 1:
+        raise InputError(f"saif: {design} has {len(runs)} runs; name one with --m")
+    found = measure(circuit, runs, library, clock_ps)
+    top = design.replace("-", "_")
+    return GateFiles(
+        structural_verilog(found.netlist, top), saif(found.netlist, found.runs[0].activity, found.period_ps, top)
+    )
+
+
 def _cache_path(circuit: wiring.Component, choices: Sequence[Any], library: CellLibrary) -> Path:
     """A name that changes with the circuit, the library, the choices, the tools and this package's code."""
     code = [file.read_text("utf-8") for file in sorted(Path(__file__).parent.glob("*.*")) if file.is_file()]
-    rtlil = "\n".join(to_rtlil(circuit, TOP).values())
-    recipe = "\0".join([rtlil, library_hash(library), json.dumps(choices), json.dumps(_tools()), *code])
+    recipe = "\0".join([design_rtlil(circuit), library_hash(library), json.dumps(choices), json.dumps(_tools()), *code])
     return cache_dir() / "synthesis" / f"{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.json"
 
 

@@ -4,8 +4,9 @@ Activations and weights are those of a captured trace; everything else that a ci
 of a last step) is as in the accelerator.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -13,7 +14,8 @@ import numpy as np
 from amaranth.lib import wiring
 from numpy.typing import NDArray
 
-from ...formats import AndaFormat, Int4Weights, fp_int_gemm
+from ...formats import AndaFormat, AndaTensor, Int4Weights, fp_int_gemm
+from ...formats.plane_mask import sent_planes
 from ..bpc import BitPlaneCompressor, BpcLane
 from ..interfaces import EXPONENT_BITS, partial_sum_bits
 from ..mxu import MatrixUnit
@@ -22,7 +24,7 @@ from ..operands import factor_stream, plane_rows_stream, plane_stream, segment_p
 from ..packing import pack
 from ..pe import AndaPE
 from ..streams import Pauses
-from .operands import Operands
+from .operands import BLOCK_TOKENS, Operands
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Stimulus:
 
 
 def anda_pe(design: AndaPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """Every group in turn, without a gap."""
+    """Every group in turn, without a gap; with skipping once more without zero planes of the token, and of its block."""
     x = regroup(operands.activations, design.lanes)
     codes = regroup(operands.codes, design.lanes)
     weights = pack(codes, design.weight_bits)
@@ -71,19 +73,51 @@ def anda_pe(design: AndaPE, operands: Operands, mantissa_bits: Sequence[int]) ->
         tensor = AndaFormat(mantissa_bits=m, group_size=design.lanes, reconstruct=reconstruct).encode(x)
         integers = tensor.signed_integers().reshape(len(x), design.lanes).astype(np.int64)
         sums = (integers * codes).sum(axis=1)
-        bits = partial_sum_bits(design.lanes, design.weight_bits, design.max_mantissa_bits + design.midpoint)
         exponents = tensor.exponents.reshape(-1).astype(np.int64) - m - design.midpoint
-        expected = [
-            int(total) & (1 << bits) - 1 | (int(exponent) & 63) << bits
-            for total, exponent in zip(sums, exponents, strict=True)
-        ]
         planes = plane_stream(tensor, design.lanes)
         if design.signs == "shared":
             planes = count_negatives(planes, design.lanes)
-        inputs = {"activation": planes, "weights": weights}
-        work = x.size
-        runs.append(Stimulus(f"M={m}", inputs, {"result": len(x)}, work, "MAC", {"result": expected}))
+        for suffix, sent in _skips(design, tensor, operands):
+            # zero planes at the end are not shifted in, unless the half stands behind them
+            below = 0 if design.midpoint else sent[:, ::-1].argmax(axis=1)
+            sent_words = _without_skipped(planes, sent, design.lanes) if design.skipping else planes
+            inputs = {"activation": sent_words, "weights": weights}
+            expected = {"result": _partial_sums(design, sums >> below, exponents + below)}
+            runs.append(Stimulus(f"M={m}{suffix}", inputs, {"result": len(x)}, x.size, "MAC", expected))
     return runs
+
+
+def _partial_sums(design: AndaPE, sums: NDArray[np.int64], exponents: NDArray[np.int64]) -> list[int]:
+    """Payloads of `partial_sum_layout`."""
+    bits = partial_sum_bits(design.lanes, design.weight_bits, design.max_mantissa_bits + design.midpoint)
+    fields = zip(sums.tolist(), exponents.tolist(), strict=True)
+    return [total & (1 << bits) - 1 | (exponent & 63) << bits for total, exponent in fields]
+
+
+def _skips(design: AndaPE, tensor: AndaTensor, operands: Operands) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """What is told apart in a run's name, and which planes are sent: bool ``[groups, M]``."""
+    m = tensor.format.mantissa_bits
+    every = np.ones((tensor.exponents.size, m), np.bool_)
+    yield "", every
+    if design.skipping:
+        own = sent_planes(tensor, 1).reshape(-1, m)
+        yield " skipping 1", own
+        if operands.block_planes is not None and operands.lanes == design.lanes:
+            yield f" skipping {BLOCK_TOKENS}", operands.block_planes[:, :m]
+
+
+def _without_skipped(planes: Sequence[int], sent: NDArray[np.bool_], lanes: int) -> list[int]:
+    """Payloads of every plane as payloads of those that are sent, which say how many are passed over behind them."""
+    last, skipped = lanes + EXPONENT_BITS, lanes + EXPONENT_BITS + 1
+    words: list[int] = []
+    for group, mask in enumerate(sent):
+        signs, *mantissas = planes[group * (len(mask) + 1) : (group + 1) * (len(mask) + 1)]
+        places = np.flatnonzero(mask).tolist()
+        words.append(signs)
+        for place, following in pairwise([*places, len(mask)]):
+            word = mantissas[place] & ~(1 << last) | (following == len(mask)) << last
+            words.append(word | following - place - 1 << skipped)
+    return words
 
 
 def matrix_unit(design: MatrixUnit, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:

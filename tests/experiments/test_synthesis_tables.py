@@ -72,6 +72,20 @@ def test_technology_files_are_those_of_the_script(library: str) -> None:
     assert yaml.safe_load(path.read_text("utf-8")) == files.technology(library, files.NODES[library])
 
 
+def test_skipping_at_16_nm_is_that_of_asap7() -> None:
+    ours, asap7 = load_technology("paper-16nm").skipping, load_technology("asap7").skipping
+    assert ours is not None and asap7 is not None
+    for field in ("area", "power", "plane"):
+        assert getattr(ours, field).value == getattr(asap7, field).value
+
+
+@pytest.mark.parametrize("library", ["asap7", "osu018", "sky130"])
+def test_a_skipped_plane_saves_less_than_a_cycle(library: str) -> None:
+    """A zero plane moves little: what skipping saves is its own energy, not that of a mean cycle."""
+    ratios = synthesis_tables.skipping_ratios(library)
+    assert 0.1 < ratios.plane < 0.4 and 1 < ratios.power < 1.05 and 1 < ratios.area < 1.1
+
+
 @pytest.mark.parametrize("library", ["asap7", "osu018", "sky130"])
 @pytest.mark.parametrize("architecture", ["anda", "fp-fp", "fp-int", "ifpu", "figna", "figna-m11", "figna-m8"])
 def test_every_architecture_is_reported_in_every_technology(library: str, architecture: str) -> None:

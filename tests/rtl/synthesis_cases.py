@@ -2,11 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from anda_codesign.rtl.synthesis import CellLibrary, Operands, find_library
 from anda_codesign.rtl.synthesis.report import OSU018
+from anda_codesign.workloads import Trace
 
 needs_osu = pytest.mark.skipif(
     not OSU018.is_file() and os.environ.get("ANDA_REQUIRE_TOOLS") != "1",
@@ -35,3 +37,37 @@ def folder_of(name: str) -> Path:
     if root is None or not (Path(root) / name).is_dir():
         pytest.skip(f"ANDA_LIBERTY names no folder with {name}")
     return Path(root) / name
+
+
+def without(folder: Path, *names: str) -> Path:
+    """OSU 0.18 um without some of its cells."""
+    text = OSU018.read_text()
+    parts = text.split("\ncell (")
+    kept = [part for part in parts[1:] if not part.startswith(tuple(f"{name})" for name in names))]
+    path = folder / f"without_{names[0]}.lib"
+    end = "" if kept[-1] is parts[-1] else "\n}\n"
+    path.write_text("\ncell (".join([parts[0], *kept]) + end)
+    return path
+
+
+def save_trace(path: Path) -> None:
+    """A trace of one layer and of as many groups as circuits run on."""
+    rng = np.random.default_rng(1)
+    names = {"qkv": "q", "o": "o", "u": "up", "d": "down"}
+    tensors: dict[str, Any] = {}
+    for module, linear in names.items():
+        tensors[f"activations.0.{module}"] = rng.standard_normal((3, 1024)).astype(np.float16)
+        tensors[f"weights.0.{linear}.codes"] = rng.integers(-8, 8, (1024, 4)).astype(np.int8)
+        tensors[f"weights.0.{linear}.scales"] = (rng.random((8, 4)) + 0.1).astype(np.float16)
+    metadata = {
+        "model": "random",
+        "model_sha256": "",
+        "text_sha256": "",
+        "layers": [0],
+        "tokens": 3,
+        "linears": list(names.values()),
+        "weight_group_size": 128,
+        "dtype": "float16",
+        "capture_version": 1,
+    }
+    Trace(metadata, tensors).save(path)

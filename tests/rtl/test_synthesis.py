@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from anda_codesign.experiments.cli import main
 from anda_codesign.formats import InputError
 from anda_codesign.rtl import create_design
 from anda_codesign.rtl.compiled import compile_design
@@ -27,12 +26,11 @@ from anda_codesign.rtl.synthesis.gate_kernel import GateKernel
 from anda_codesign.rtl.synthesis.gates import GateSimulator
 from anda_codesign.rtl.synthesis.measure import measure
 from anda_codesign.rtl.synthesis.netlist import Instance, Netlist, NetlistPort, read_netlist
-from anda_codesign.rtl.synthesis.power import Activity, cycle_energy
-from anda_codesign.rtl.synthesis.report import OSU018
+from anda_codesign.rtl.synthesis.power import Activity, EnergyModel
 from anda_codesign.rtl.synthesis.stimuli import stimuli
 from anda_codesign.rtl.synthesis.timing import analyze_timing
 
-from .synthesis_cases import needs_osu, operands, osu018
+from .synthesis_cases import needs_osu, operands, osu018, without
 
 pytestmark = [needs_osu]
 
@@ -122,7 +120,7 @@ def two_gates() -> Netlist:
 def test_energy_by_hand() -> None:
     netlist = two_gates()
     timing = analyze_timing(netlist, 10.0)
-    energy = cycle_energy(netlist, timing, Activity({1: 50, 2: 0, 5: 50, 6: 20}, 100))
+    energy = EnergyModel(netlist, timing).cycle_energy(Activity({1: 50, 2: 0, 5: 50, 6: 20}, 100))
     gate, flip_flop = netlist.instances[0].cell, netlist.instances[1].cell
     loads = {1: gate.pins["A"].mean_capacitance, 5: flip_flop.pins["D"].mean_capacitance, 6: 10.0}
     square = 1.8**2 / 2
@@ -192,17 +190,6 @@ def test_allowances(document: dict) -> None:
     assert str(caught.value) == "allowance: there is no 'clock-tree'; choose one of wires, glitches"
 
 
-def without(folder: Path, *names: str) -> Path:
-    """OSU 0.18 um without some of its cells."""
-    text = OSU018.read_text()
-    parts = text.split("\ncell (")
-    kept = [part for part in parts[1:] if not part.startswith(tuple(f"{name})" for name in names))]
-    path = folder / f"without_{names[0]}.lib"
-    end = "" if kept[-1] is parts[-1] else "\n}\n"
-    path.write_text("\ncell (".join([parts[0], *kept]) + end)
-    return path
-
-
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
@@ -252,72 +239,9 @@ def test_a_part_without_counterpart(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["nope"], "design: there is no 'nope'; choose one of "),
-        (["anda-unit"], "design: anda-unit has no stimulus (AndaUnit); choose one that has, such as anda-pe"),
-        (["--parameter", "lanes"], "parameter: 'lanes' has no value; write it as lanes=64"),
-        (["--clock-ps", "fast"], "clock-ps: 'fast' is not a list of numbers; write them as 3508,2000"),
-        (["--clock-ps", "0"], "clock-ps: 0 is out of range; use 1 to 1e7"),
-        (["--liberty", "/no.lib"], "liberty: /no.lib cannot be read (No such file or directory); give a readable Liberty file"),
-        (["anda-pe", "x.lib"], "liberty: x.lib follows no --liberty; write --liberty x.lib"),
-        (["x.lib", "--liberty", "y.lib"], "design: x.lib is a Liberty file; name the circuit before --liberty"),
-        (["--all", "--parameter", "lanes=8"], "parameter: goes with one circuit; leave it out with --all"),
-        (["--trace", "/no.safetensors"], "trace: /no.safetensors does not exist; capture one with `anda trace capture`"),
-    ],
-)  # fmt: skip
-def test_bad_input_is_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
-    assert main(["rtl", "synth", *arguments]) == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if "synthesis in" not in line]
-    assert len(lines) == 1 and lines[0].startswith(f"anda: error: {message}")
-
-
 def test_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         find_library([tmp_path])
     assert (
         str(caught.value) == f"liberty: the folder {tmp_path} holds no .lib or .lib.gz; give a folder of Liberty files"
     )
-
-
-def test_the_command_and_a_clock_that_is_not_met(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("anda_codesign.rtl.synthesis.load_operands", lambda _: operands())
-    arguments = ["rtl", "synth", "anda-pe", "--parameter", "lanes=8", "--m", "4", "--clock-ps", "100,20000"]
-    assert main([*arguments, "--liberty", str(OSU018), "--json", "-", "--out", str(tmp_path / "out")]) == 0
-    printed = capsys.readouterr()
-    documents = json.loads(printed.out)
-    assert [document["clock_met"] for document in documents] == [False, True]
-    fast, slow = documents
-    assert fast["period_ps"] == fast["critical_ps"] <= slow["critical_ps"]
-    notes = [line for line in printed.err.splitlines() if "clock-ps" in line]
-    assert notes == [
-        f"anda: note: clock-ps: anda-pe needs {fast['critical_ps']:.0f} ps in osu018_stdcells, not 100; its powers are at "
-        "that period"
-    ]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["synthesis.parquet", "synthesis.yaml"]
-
-
-def test_several_files_after_one_option(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("anda_codesign.rtl.synthesis.load_operands", lambda _: operands())
-    flip_flops = ("DFFPOSX1", "DFFNEGX1", "DFFSR", "LATCH")
-    logic = without(tmp_path, *flip_flops)
-    rest = without(tmp_path, *(name for name in osu018().cell_names if name not in flip_flops))
-    arguments = [
-        "rtl",
-        "synth",
-        "single-to-half",
-        "--clock-ps",
-        "20000",
-        "--m",
-        "4",
-        "--liberty",
-        str(logic),
-        str(rest),
-    ]
-    assert main(arguments) == 0
-    assert "single-to-half" in capsys.readouterr().out

@@ -60,9 +60,33 @@ def test_masks_are_stored_and_all_planes_cost_as_before():
     """M - 1 bits for 16 tokens and a group of 64; with no plane to skip nothing else changes."""
     plain, skipping = cycles(GEMM, 8, None), cycles(GEMM, 8, 9.0)
     assert skipping.cycles == plain.cycles
-    assert skipping.energy_pj.compute == plain.energy_pj.compute
+    ratios, array = load_technology().skipping, plain.costs.array_pj_per_cycle * plain.runs[0].problem.element_cycles
+    assert ratios is not None
+    assert skipping.energy_pj.compute == pytest.approx(plain.energy_pj.compute + (ratios.power.value - 1) * array)
+    assert skipping.costs.area_mm2["array"] == pytest.approx(plain.costs.area_mm2["array"] * ratios.area.value)
     bits = skipping.runs[0].traffic.tensor_bits["activations"] - plain.runs[0].traffic.tensor_bits["activations"]
     assert bits == 64 * math.ceil(8 * 7 / 16)
+
+
+def test_a_skipped_plane_saves_what_a_zero_plane_costs():
+    """Of the elements; what else runs in the cycle is saved whole."""
+    every, fewer = cycles(GEMM, 8, 9.0), cycles(GEMM, 8, 7.5)
+    ratios, costs = load_technology().skipping, every.costs
+    assert ratios is not None
+    skipped = fewer.runs[0].problem.skipped_cycles
+    assert skipped == every.runs[0].problem.element_cycles - fewer.runs[0].problem.element_cycles > 0
+    support = sum(costs.support_pj_per_cycle.values())
+    saved = skipped * (ratios.plane.value * costs.array_pj_per_cycle / ratios.power.value + support)
+    assert every.energy_pj.compute - fewer.energy_pj.compute == pytest.approx(saved, rel=1e-3)
+
+
+def test_a_technology_that_does_not_know_skipping():
+    technology = INFINITE.model_copy(update={"skipping": None})
+    with pytest.raises(InputError) as caught:
+        simulate([GEMM], "anda", Precision.uniform(8), technology=technology, group_cycles={"u": 6.0})
+    assert str(caught.value) == (
+        "skipping: technology paper-16nm does not say what it costs; add skipping with area, power and plane"
+    )
 
 
 def test_skipping_of_a_whole_model():
