@@ -1,24 +1,32 @@
-"""The cycles of the accelerator's programs, at the level of instructions, groups and rows of memory.
+"""The accelerator's circuit as processes (SimPy) that run its programs, cycle for cycle.
 
-It runs a program as the circuit's controller does: instructions are issued in order, wait for what they need, and the
-units work beside each other. Times are cycles in which something happens, counted from the start. Nothing is simulated
-cycle by cycle: each unit says when its next group, tile, or row of memory comes, from `formats.latency`. The circuit
-takes exactly these cycles, for every retire record.
+The controller issues instructions in order; loader, matrix engine, compressor, vector unit and writer work beside each
+other, and wait for instructions, for each other's ports and for what they hand each other. A unit says in which cycle its
+next instruction, tile, group or row comes, from `formats.latency`; nothing is simulated cycle by cycle. The circuit takes
+exactly these cycles, for every retire record.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
-from numpy.typing import NDArray
+from functools import cached_property
+from itertools import chain
 
 from ..formats import latency
 from ..formats.accelerator import Buffer, Instruction, Layer, Machine, Opcode, Schedule, Unit, schedule
 from ..formats.accelerator.instructions import MAX_UNFINISHED, UNITS, Port, reads
 from ..formats.vector_command import REDUCTIONS, VectorOperation
+from .matrix import MatrixEngine, SentPlanes
+from .units import Channel, Process, Station, Units
 
-NEVER = -1
-"""The cycle of what has not happened."""
+NAMES = {
+    Unit.LOADER: "loader",
+    Unit.MATRIX: "array",
+    Unit.COMPRESSOR: "compressor",
+    Unit.VECTOR: "vector unit",
+    Unit.STORER: "writer",
+}
+"""The units in the words of a timeline."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +35,27 @@ class AcceleratorRun:
 
     Attributes:
         cycles: from the cycle in which the start is taken to the one in which the end is told, both counted.
-        retired: of each kind of retire record (group, tile, and each unit's instructions) the cycles, in order.
+        issued: when the controller was done with each instruction: gave it to its unit, or passed the barrier.
+        ended: when each unit ended its instructions.
+        groups: when groups were done, range by range.
+        tiles: when the last column of each tile left the array.
+        spans: of each tile, the first cycle that was its own, and the one in which its last group was done.
+        reads: of each block of tokens, when its first and its last plane were asked for.
     """
 
     cycles: int
-    retired: dict[str, list[int]]
+    issued: list[int]
+    ended: dict[Unit, list[int]]
+    groups: list[range]
+    tiles: list[int]
+    spans: list[tuple[int, int]]
+    reads: list[tuple[int, int]]
+
+    @cached_property
+    def retired(self) -> dict[str, list[int]]:
+        """Of each kind of retire record (group, tile, and each unit's instructions) the cycles, in order."""
+        units = {unit.name.lower(): cycles for unit, cycles in self.ended.items()}
+        return {"group": list(chain.from_iterable(self.groups)), "tile": self.tiles, **units}
 
 
 def gemm_cycles(
@@ -50,13 +74,10 @@ def gemm_cycles(
     return run_schedule(plan, memory_latency_cycles).cycles
 
 
-SentPlanes = Sequence[NDArray[np.integer]]
-"""Of each ``gemm`` of a program, in order, the mantissa planes that each group sends, ``[blocks, groups]``: what
-`formats.accelerator.program_planes` reads from the activations for a machine that skips planes."""
-
-
 def run_schedule(
-    plan: Schedule, memory_latency_cycles: int = 16, sent_planes: SentPlanes | None = None
+    plan: Schedule,
+    memory_latency_cycles: int = 16,
+    sent_planes: SentPlanes | None = None,
 ) -> AcceleratorRun:
     """When a compiled program finishes what; parameters as of `run_program`."""
     return run_program(plan.machine, plan.instructions, memory_latency_cycles, sent_planes)
@@ -75,200 +96,171 @@ def run_program(
         instructions: the program.
         memory_latency_cycles: from a request to its row, at least 2; a row per cycle, which never pauses.
         sent_planes: of a machine that skips planes; None sends all.
+
+    Raises:
+        DeadlockError: nobody can go on.
     """
-    return Controller(machine, memory_latency_cycles, sent_planes).run(instructions)
+    return Accelerator(machine, memory_latency_cycles, sent_planes).run_program(instructions)
 
 
-class Controller:
-    """Issues instructions, and knows when they are finished."""
+@dataclass
+class MemoryReads:
+    """Rows of memory on their way into a buffer: asked for one per cycle, written as they come.
 
-    def __init__(self, machine: Machine, memory_latency_cycles: int, sent_planes: SentPlanes | None) -> None:
-        self.matrix = Matrix(machine, None if sent_planes is None else iter(sent_planes))
-        self.loader = Loader(machine, memory_latency_cycles)
+    The loader alone reads the memory, and a load's buffer port is the loader's until it is idle, so that when its rows
+    come is known when it is issued.
+    """
+
+    latency_cycles: int
+    asked: int = -1
+    """When the last row was asked for."""
+    read: deque[int] = field(default_factory=lambda: deque(maxlen=latency.MEMORY_OUTSTANDING_ROWS))
+    """When the memory began to read each of the last rows."""
+    taken: int = -1
+    """When the last row was taken."""
+    written: int = -1
+    """When the last row of a buffer was written."""
+
+    def transfer(self, issued: int, count: int, packed: int) -> tuple[int, int]:
+        """When the last row of a load is asked for, and when its last row of the buffer is written.
+
+        `count` rows of the buffer come, `packed` of them in a row of memory.
+        """
+        self.asked = issued
+        for left in range(count, 0, -packed):
+            self._ask()
+            # the next row is taken with the last write of this one
+            self.taken = max(self.read[-1] + 1, self.written)
+            self.written = self.taken + min(packed, left)
+        return self.asked, self.written
+
+    def _ask(self) -> None:
+        """One request: it waits for room among those under way, the memory for the row before it."""
+        self.asked += 1
+        if len(self.read) == latency.MEMORY_OUTSTANDING_ROWS:
+            self.asked = max(self.asked, self.read[0] + 1)
+        before = self.read[-1] + 1 if self.read else 0
+        self.read.append(max(self.asked + self.latency_cycles - 1, before, self.taken))
+
+
+class Accelerator(Units):
+    """The processes, and who owns the shared ports of the buffers."""
+
+    def __init__(
+        self, machine: Machine, memory_latency_cycles: int = 16, sent_planes: SentPlanes | None = None
+    ) -> None:
+        super().__init__()
         self.machine = machine
-        self.finished: dict[Unit, list[int]] = {unit: [] for unit in Unit}
-        self.owners: dict[Port, Unit] = {}
+        self.stations = {unit: Station[Instruction](self, NAMES[unit]) for unit in Unit}
+        self.owners: dict[Port, Station[Instruction]] = {}
+        self.memory = MemoryReads(memory_latency_cycles)
+        self.coming: Channel[tuple[Instruction, int]] = self.work("rows of the memory")
+        """Loads, and when their last rows are written."""
+        self.matrix = MatrixEngine(self, machine, self.stations[Unit.MATRIX], sent_planes)
+        self.issued: list[int] = []
 
-    def run(self, instructions: Sequence[Instruction]) -> AcceleratorRun:
-        """Issue them all, one per cycle at most."""
-        presented = latency.FETCH_CYCLES
+    def run_program(self, instructions: Iterable[Instruction]) -> AcceleratorRun:
+        """Run until the end is told.
+
+        Raises:
+            DeadlockError: nobody can go on.
+        """
+        self.run(
+            self._control(instructions),
+            servers=[
+                self._request_rows(),
+                self._write_rows(),
+                *self.matrix.processes(),
+                self._work(Unit.COMPRESSOR),
+                self._work(Unit.VECTOR),
+                self._work(Unit.STORER),
+            ],
+        )
+        ended = {unit: station.cycles for unit, station in self.stations.items()}
+        matrix = self.matrix
+        # the end is told in the cycle after `halt`, and cycles are counted from 0
+        cycles = self.issued[-1] + 2
+        return AcceleratorRun(cycles, self.issued, ended, matrix.groups, matrix.tiles, matrix.spans, matrix.reads)
+
+    def _control(self, instructions: Iterable[Instruction]) -> Process:
+        """The controller: issue instructions in order, one per cycle at most."""
+        yield self.after(latency.FETCH_CYCLES)
         for instruction in instructions:
-            if instruction.opcode in UNITS:
-                issued = self._issue(instruction, UNITS[instruction.opcode], presented)
-            elif instruction.opcode == Opcode.BARRIER:
-                units = [unit for unit in Unit if instruction["units"] >> unit & 1]
-                issued = max([presented, *(self._at_most(unit, instruction["pending"]) for unit in units)])
+            who = f"controller, at {instruction.opcode.name.lower()},"
+            ends = instruction.opcode == Opcode.HALT or not self._is_legal(instruction)
+            if instruction.opcode in UNITS and not ends:
+                yield from self._issue(instruction, self.stations[UNITS[instruction.opcode]], who)
             else:
-                issued = max([presented, *(self._at_most(unit, 0) for unit in Unit)])
-            presented = issued + 1
-        # `presented` is when the end is told
-        units = {unit.name.lower(): times for unit, times in self.finished.items()}
-        return AcceleratorRun(presented + 1, {"group": self.matrix.groups, "tile": self.matrix.tiles, **units})
+                for unit, station in self.stations.items():
+                    if ends or instruction["units"] >> unit & 1:
+                        yield from station.at_most(0 if ends else instruction["pending"], who)
+            self.issued.append(self.now)
+            if ends:
+                break
+            yield self.after(1)
 
-    def _issue(self, instruction: Instruction, unit: Unit, presented: int) -> int:
-        """Wait for room and for ports, hand the instruction over; in which cycle."""
-        may = max(presented, self._at_most(unit, MAX_UNFINISHED - 1))
-        for port in Port:
-            if port in instruction.ports:
-                owner = self.owners.get(port, unit)
-                if owner != unit:
-                    may = max(may, self._at_most(owner, 0))
-        issued, stop = self._hand_over(instruction, unit, may)
-        if self._at_most(unit, 0) <= issued:
-            # it was idle, so what it owned was free
-            self.owners = {port: owner for port, owner in self.owners.items() if owner != unit}
-        self.owners |= {port: unit for port in Port if port in instruction.ports}
-        self.finished[unit].append(stop)
-        return issued
+    def _is_legal(self, instruction: Instruction) -> bool:
+        """Whether the machine can do it; what it cannot do ends the program."""
+        if instruction.opcode == Opcode.VECTOR:
+            return self.machine.vector_unit
+        return instruction.fields.get("mantissa_bits", 1) <= self.machine.max_mantissa_bits
 
-    def _hand_over(self, instruction: Instruction, unit: Unit, may: int) -> tuple[int, int]:
-        """When a unit takes an instruction, and when it finishes it."""
-        if unit == Unit.LOADER:
-            return self.loader.load(instruction, may)
-        if unit == Unit.MATRIX:
-            return self.matrix.gemm(instruction, may)
-        issued = max(may, self._at_most(unit, 0))
+    def _issue(self, instruction: Instruction, station: Station[Instruction], who: str) -> Process:
+        """Wait for room and for ports, and give a unit its instruction when it takes it."""
+        yield from station.at_most(MAX_UNFINISHED - 1, who)
+        ports = [port for port in Port if port in instruction.ports]
+        for port in ports:
+            owner = self.owners.get(port, station)
+            if owner is not station:
+                yield from owner.at_most(0, who)
+        if wait := station.ready.take(who):
+            yield wait
+        if station.idle:
+            # what it owned was free
+            self.owners = {port: owner for port, owner in self.owners.items() if owner is not station}
+        self.owners |= dict.fromkeys(ports, station)
+        station.give(instruction)
+
+    def _request_rows(self) -> Process:
+        """The loader's side of the memory: ask for rows; the next load begins with the last request."""
+        station = self.stations[Unit.LOADER]
+        while True:
+            load = yield from station.instructions.get("loader")
+            packed = self.machine.packed(Buffer(load["buffer"]))
+            asked, written = self.memory.transfer(self.now, load["count"], packed)
+            self.coming.put((load, written))
+            yield self.until(asked)
+            station.ready.give()
+
+    def _write_rows(self) -> Process:
+        """The loader's side of the buffers: write rows as they come."""
+        while True:
+            _, written = yield from self.coming.get("loader")
+            yield self.until(written)
+            self.stations[Unit.LOADER].end()
+
+    def _work(self, unit: Unit) -> Process:
+        """A unit that does one instruction after the other."""
+        station = self.stations[unit]
+        while True:
+            instruction = yield from station.instructions.get(station.name)
+            yield self.after(self._cycles(unit, instruction))
+            station.end()
+            yield self.after(1)
+            station.ready.give()
+
+    def _cycles(self, unit: Unit, instruction: Instruction) -> int:
+        """Cycles from an instruction's issue to its end."""
+        machine = self.machine
         if unit == Unit.COMPRESSOR:
-            blocks, mantissa_bits = instruction["blocks"], instruction["mantissa_bits"]
-            return issued, issued + latency.compress_cycles(blocks, mantissa_bits, self.machine.rows)
-        if unit == Unit.VECTOR:
-            return issued, issued + self._vector_cycles(instruction)
-        return issued, issued + latency.store_cycles(instruction["count"])
-
-    def _vector_cycles(self, instruction: Instruction) -> int:
+            return latency.compress_cycles(instruction["blocks"], instruction["mantissa_bits"], machine.rows)
+        if unit == Unit.STORER:
+            return latency.store_cycles(instruction["count"])
         left, right = reads(instruction)
         scalar = None
         if instruction["to_scalar"]:
             kinds = {VectorOperation.LOAD: "constant"} | dict.fromkeys(REDUCTIONS, "reduction")
             scalar = kinds.get(VectorOperation(instruction["operation"]), "function")
         return latency.vector_instruction_cycles(
-            instruction["vectors"], self.machine.lanes, operands=left + right, only_right=right > left, scalar=scalar
+            instruction["vectors"], machine.lanes, operands=left + right, only_right=right > left, scalar=scalar
         )
-
-    def _at_most(self, unit: Unit, pending: int) -> int:
-        """The cycle from which on at most `pending` of a unit's instructions are seen to be unfinished."""
-        finished = self.finished[unit]
-        return finished[-1 - pending] + 1 if len(finished) > pending else 0
-
-
-@dataclass
-class Loader:
-    """Rows of memory: asked for one per cycle, written to the buffer as they come."""
-
-    machine: Machine
-    latency_cycles: int
-    asked: int = NEVER
-    """When the last row was asked for."""
-    read: list[int] = field(default_factory=list[int])
-    """When the memory began to read each row."""
-    taken: int = NEVER
-    """When the last row was taken."""
-    written: int = NEVER
-    """When the last row of a buffer was written."""
-
-    def load(self, instruction: Instruction, may: int) -> tuple[int, int]:
-        """When a load is issued, and when its last row is written.
-
-        It is issued with the last request of the load before at the earliest.
-        """
-        issued = max(may, self.asked)
-        packed, left = self.machine.packed(Buffer(instruction["buffer"])), instruction["count"]
-        self.asked = issued
-        while left > 0:
-            self._ask()
-            rows = min(packed, left)
-            # the next row is taken with the last write of this one
-            self.taken = max(self.read[-1] + 1, self.written)
-            self.written = self.taken + rows
-            left -= rows
-        return issued, self.written
-
-    def _ask(self) -> None:
-        """One request: it waits for room among those under way, the memory for the row before it."""
-        asked = self.asked + 1
-        if len(self.read) >= latency.MEMORY_OUTSTANDING_ROWS:
-            asked = max(asked, self.read[-latency.MEMORY_OUTSTANDING_ROWS] + 1)
-        self.asked = asked
-        before = self.read[-1] + 1 if self.read else 0
-        self.read.append(max(asked + self.latency_cycles - 1, before, self.taken))
-
-
-@dataclass
-class Matrix:
-    """Sequencer, address generators, array and collector."""
-
-    machine: Machine
-    sent_planes: Iterator[NDArray[np.integer]] | None
-    groups: list[int] = field(default_factory=list[int])
-    """When each group was done: its last plane taken, with midpoint reconstruction its half units added."""
-    tiles: list[int] = field(default_factory=list[int])
-    """When the last column of each tile left the array."""
-    sequencer_free: int = NEVER
-    """When the sequencer gives the last command that it has."""
-    planes_free: int = NEVER
-    weights_free: int = NEVER
-    factors_free: int = NEVER
-    """When each address generator makes its last request, and can take the next command."""
-    gathered: int = NEVER
-    """When the last row of weights of the last group came to the dispatcher."""
-    swapped: int = NEVER
-    """When that dispatcher handed the weights of the last group on."""
-    collector_free: int = 0
-    """From when on the collector takes columns."""
-
-    def gemm(self, instruction: Instruction, may: int) -> tuple[int, int]:
-        """When an instruction is issued, and when its last results are written."""
-        issued = max(may, self.sequencer_free)
-        given = issued + 1
-        sent = next(self.sent_planes).tolist() if self.sent_planes else None
-        for block in range(instruction["blocks"]):
-            planes = sent[block] if sent else [instruction["mantissa_bits"]] * instruction["groups"]
-            self.sequencer_free = self._command(instruction, given, planes)
-            given = self.sequencer_free + 1
-        return issued, self.collector_free - 1
-
-    def _command(self, instruction: Instruction, given: int, sent: list[int]) -> int:
-        """A block of tokens, whose groups send so many planes; when the last address generator takes its command."""
-        planes, weights, factors = (
-            max(given, free) for free in (self.planes_free, self.weights_free, self.factors_free)
-        )
-        taken = max(planes, weights, factors)
-        groups = instruction["groups"]
-        count = instruction["output_groups"] * self.machine.tiles * groups
-        # the cycle after the request is in the buffer, its row can be taken in the next one
-        first = 1 + latency.BUFFER_READ_CYCLES
-        sign_plane, weight_row, factor = planes + first, weights + first, factors + first
-        for index in range(count):
-            group = index % groups
-            self._group(sent[group], group == groups - 1, sign_plane, weight_row, factor)
-            sign_plane = weight_row = 0
-            factor = self.groups[-1] + 1
-        return taken
-
-    def _group(self, sent: int, last_of_tile: bool, sign_plane: int, weight_row: int, factor: int) -> None:
-        """One group of `sent` mantissa planes; the last three arguments are when its first rows come at the earliest."""
-        before = self.groups[-1] if self.groups else NEVER
-        adds_half = latency.MIDPOINT_CYCLES * self.machine.midpoint
-        self.gathered = max(weight_row, self.gathered + 1, self.swapped) + latency.WEIGHT_LOAD_CYCLES - 1
-        self.weights_free = self.gathered - 1
-        self.swapped = max(self.gathered + 1, before)
-        # half units are added while the next signs are loaded
-        signs = max(sign_plane, before + 1 - adds_half)
-        first_plane = max(signs + latency.SIGN_LOAD_CYCLES, self.swapped + 1)
-        self.planes_free = first_plane + sent - 2 if sent > 1 else signs
-        self.factors_free = factor - latency.BUFFER_READ_CYCLES
-        last = max(first_plane + sent - 1, factor)
-        if last_of_tile and self.tiles:
-            last = max(last, self.tiles[-1] + 1)
-        self.groups.append(last + adds_half)
-        if last_of_tile:
-            self._drain(last)
-
-    def _drain(self, last_plane: int) -> None:
-        """A tile's columns leave; when they make a group of outputs of each token, the collector sends them."""
-        first_column = max(
-            last_plane + latency.unit_pipeline_cycles(self.machine.affine, self.machine.midpoint), self.collector_free
-        )
-        self.tiles.append(first_column + self.machine.columns - 1)
-        if len(self.tiles) % self.machine.tiles == 0:
-            self.collector_free = self.tiles[-1] + self.machine.rows + 1

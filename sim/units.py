@@ -2,9 +2,9 @@
 
 import math
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import simpy
 
@@ -24,10 +24,12 @@ class Slots:
     Taking what is there costs no event; only waiting does.
     """
 
-    def __init__(self, environment: simpy.Environment, name: str, count: int = 0) -> None:
+    def __init__(self, environment: simpy.Environment, name: str, count: int = 0, rest: bool = False) -> None:
         self.environment = environment
         self.name = name
         self.count = count
+        self.rest = rest
+        """Whether who waits for one has nothing to do."""
         self.taker: str | None = None
         self.wanted: simpy.Event | None = None
 
@@ -74,7 +76,7 @@ class Station(Generic[Item]):
     def __init__(self, units: "Units", name: str) -> None:
         self.units = units
         self.name = name
-        self.instructions: Channel[Item] = Channel(units.slots("an instruction"))
+        self.instructions: Channel[Item] = units.work("an instruction")
         self.ready = units.slots(f"the {name} to take another instruction", 1)
         self.ended = units.slots(f"the {name} to end an instruction")
         """Given in the cycle after, when it is seen."""
@@ -106,6 +108,24 @@ class Station(Generic[Item]):
             if wait := self.ended.take(who):
                 yield wait
             self.unfinished -= 1
+
+
+class Turns:
+    """Who may use a thing next, in an order fixed beforehand."""
+
+    def __init__(self, slots: Mapping[str, Slots], order: Iterable[str]) -> None:
+        self._slots = slots
+        self._order = iter(order)
+        self.end()
+
+    def take(self, whose: str, taker: str) -> simpy.Event | None:
+        """An event to wait for, if it is the turn of another."""
+        return self._slots[whose].take(taker)
+
+    def end(self) -> None:
+        """The present turn is over."""
+        if (whose := next(self._order, None)) is not None:
+            self._slots[whose].give()
 
 
 class Port:
@@ -153,11 +173,15 @@ class Units:
         """The present cycle."""
         return int(self.environment.now)
 
-    def slots(self, name: str, count: int = 0) -> Slots:
-        """Things to hand over, `count` of them there already."""
-        slots = Slots(self.environment, name, count)
+    def slots(self, name: str, count: int = 0, rest: bool = False) -> Slots:
+        """Things to hand over, `count` of them there already; who waits for one may be at `rest`."""
+        slots = Slots(self.environment, name, count, rest)
         self._slots.append(slots)
         return slots
+
+    def work(self, name: str) -> Channel[Any]:
+        """A queue of things to do; who waits for more of them is at rest."""
+        return Channel(self.slots(name, rest=True))
 
     def buffer(self, name: str, size: int, port: Port) -> Buffer:
         """An empty buffer for `size` strips."""
@@ -174,7 +198,7 @@ class Units:
     def run(self, *processes: Process, servers: Iterable[Process] = ()) -> int:
         """Run all processes to their end: the cycle in which the last one is done.
 
-        `servers` do what they are asked for and may wait for more when the others are done.
+        `servers` do what they are asked for, and may wait for more of it when the others are done.
 
         Raises:
             DeadlockError: they are not all done, and nobody can go on.
@@ -188,5 +212,6 @@ class Units:
         return self.now
 
     def _who_waits(self) -> str:
-        waits = [f"the {slot.taker} waits for {slot.name}" for slot in self._slots if slot.wanted is not None]
+        waiting = (slot for slot in self._slots if slot.wanted is not None and not slot.rest)
+        waits = [f"the {slot.taker} waits for {slot.name}" for slot in waiting]
         return f"deadlock in cycle {self.now}: {'; '.join(waits)}"
