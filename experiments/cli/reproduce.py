@@ -37,14 +37,18 @@ def reproduce(
     json: JsonOption = None,
 ) -> None:
     """Compare a figure or table of the Anda paper with what this program computes, and plot both."""
+    from ...formats import InputError
     from ..reproduce import FigureOptions, PrecisionSets, reproduce_all
     from ..reproduce import reproduce as reproduce_one
     from ..reproduce.figures import MODELS, find_figure, group
-    from ..reproduce.output import open_folder, write_plots, write_scoreboard
+    from ..reproduce.output import check_page, open_folder, write_plots, write_scoreboard
 
     names = group(figure)
     if names is None:
         find_figure(figure)
+    if names is None and page is not None:
+        raise InputError("scoreboard: is of all and machine; leave it out")
+    check_page(page)
     sets = PrecisionSets() if precisions is None else PrecisionSets.load(precisions)
     options = FigureOptions(sets, tuple(model or MODELS), blocks, backend)
     open_folder(out)

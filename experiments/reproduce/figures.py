@@ -29,6 +29,10 @@ class FigureOptions:
     def __post_init__(self) -> None:
         if self.blocks < 2:
             raise InputError(f"blocks: {self.blocks} is too few for a standard error; use 2 or more")
+        from ...workloads.torch_decoder import BACKENDS
+
+        if self.backend not in BACKENDS:
+            raise InputError(f"backend: {self.backend!r} is unknown; use {' or '.join(BACKENDS)}")
 
     def key(self, names: frozenset[str]) -> list[Any]:
         """The options that a figure depends on, for the cache."""

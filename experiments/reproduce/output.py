@@ -9,7 +9,7 @@ from ...formats import InputError
 from ..folder import is_free, make_folder, writing
 from .comparison import FigureResult
 from .drawing import save_comparison_figure
-from .scoreboard import scoreboard
+from .scoreboard import TITLE, scoreboard
 
 FIGURES = "figures"
 MARK = ".anda-reproduce"
@@ -26,6 +26,20 @@ def open_folder(folder: Path) -> None:
         raise InputError(f"out: {folder} is not empty and holds no reproduction; name another folder")
     make_folder(folder / FIGURES)
     (folder / MARK).touch()
+
+
+def check_page(page: Path | None) -> None:
+    """Refuse, before any work, a scoreboard that would replace something else.
+
+    Raises:
+        InputError: the file is no scoreboard, or there is no folder for it.
+    """
+    if page is None:
+        return
+    if page.exists() and not (page.is_file() and page.read_bytes().startswith(TITLE.encode())):
+        raise InputError(f"scoreboard: {page} is no scoreboard and is not overwritten; name another file")
+    if not page.parent.is_dir():
+        raise InputError(f"scoreboard: there is no folder {page.parent}; make it or name another file")
 
 
 def write_plots(results: Sequence[FigureResult], folder: Path) -> None:

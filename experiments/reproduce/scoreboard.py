@@ -10,6 +10,7 @@ from ..report.document import Block, Bullets, Heading, Paragraph, Picture, Table
 from .comparison import MEANINGS, Comparison, FigureResult, Kind, Value
 from .figures import figure_names
 
+TITLE = "# Scoreboard: the paper's figures and tables"
 INTRODUCTION = (
     "Published values of the Anda paper (arXiv 2411.15982) beside this program's. `anda reproduce all --out DIR "
     "--scoreboard docs/scoreboard.md` writes this page; each figure that evaluates a model says on how much text, which "
@@ -24,7 +25,7 @@ def scoreboard(results: Sequence[FigureResult], pictures: bool = False) -> str:
 
 
 def _blocks(results: Sequence[FigureResult], pictures: bool) -> Iterator[Block]:
-    yield Heading("Scoreboard: the paper's figures and tables", 1)
+    yield Heading(TITLE.removeprefix("# "), 1)
     yield Paragraph(INTRODUCTION)
     yield Bullets([f"{kind}: {meaning}." for kind, meaning in MEANINGS.items()])
     if missing := sorted(set(figure_names()) - {result.name for result in results}):

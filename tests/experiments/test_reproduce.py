@@ -357,6 +357,19 @@ def test_what_the_command_refuses(refused: Callable[..., str], tmp_path: Path):
     assert message == f"out: {tmp_path / 'thesis'} is not empty and holds no reproduction; name another folder"
     message = refused("reproduce", "fig15", "--out", tmp_path / "out", "--blocks", 1)
     assert message == "blocks: 1 is too few for a standard error; use 2 or more"
+    message = refused("reproduce", "fig15", "--out", tmp_path / "out", "--backend", "cuda")
+    assert message == "backend: 'cuda' is unknown; use numpy or torch"
+    page = tmp_path / "page.md"
+    message = refused("reproduce", "fig15", "--out", tmp_path / "out", "--scoreboard", page)
+    assert message == "scoreboard: is of all and machine; leave it out"
+    page.write_text("precious")
+    for taken in (page, tmp_path):
+        message = refused("reproduce", "machine", "--out", tmp_path / "out", "--scoreboard", taken)
+        assert message == f"scoreboard: {taken} is no scoreboard and is not overwritten; name another file"
+    assert page.read_text() == "precious"
+    message = refused("reproduce", "machine", "--out", tmp_path / "out", "--scoreboard", tmp_path / "no" / "page.md")
+    assert message == f"scoreboard: there is no folder {tmp_path / 'no'}; make it or name another file"
+    assert not (tmp_path / "out").exists()
     message = refused("reproduce", "fig15", "--out", tmp_path / "out", "--precisions", tmp_path / "none.yaml")
     assert message == "precisions none.yaml: cannot be read (No such file or directory); give a readable YAML file"
 

@@ -9,8 +9,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from anda_codesign.experiments.frames import command_frame
-from anda_codesign.formats import InputError
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tutorial.md").read_text()
 BLOCK = re.compile(r"(?:^`(?P<file>[\w.]+)`:\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -60,21 +58,3 @@ def test_the_page_has_all_kinds_of_blocks():
     assert kinds.count(("yaml", True)) == 3
     assert kinds.count(("python", False)) == 2
     assert kinds.count(("console", False)) == 5
-
-
-def test_every_command_with_json_is_a_frame():
-    models = command_frame("models")
-    assert "SmolLM2-135M" in set(models["name"])
-    row = command_frame("simulate", "--gemm", "16x64x64", "--m", 7).iloc[0]
-    assert row["energy_pj.total"] > 0
-    parts = command_frame("explain", "--gemm", "16x64x64", "--m", 7, rows="rows")
-    assert {"quantity", "count", "unit", "total"} <= set(parts.columns)
-
-
-def test_frames_of_bad_commands():
-    with pytest.raises(InputError, match=r"^model: 'GPT-5' is unknown"):
-        command_frame("simulate", "--model", "GPT-5", "--m", 7)
-    with pytest.raises(InputError, match=r"^command: No such command"):
-        command_frame("nonsense")
-    with pytest.raises(InputError, match=r"^rows: the document has no list 'rows'; its fields are none: it is a list$"):
-        command_frame("models", rows="rows")
