@@ -1,8 +1,8 @@
-"""The third level of time: the program that the accelerator's circuit would run, instruction by instruction.
+"""The third level of time: the program that the accelerator's circuit would run, in processes that take its cycles.
 
-`accelerator` takes exactly the circuit's cycles. This module lays a GeMM of an architecture out for it. The circuit is
-Anda's: a read and a write channel as wide as the buffers' ports, and a schedule of its own, which keeps a chunk of tokens
-and lets the weights pass.
+`accelerator` runs the program, in exactly the circuit's cycles. This module lays a GeMM of an architecture out for it. The
+circuit is Anda's: a read and a write channel as wide as the buffers' ports, and a schedule of its own, which keeps a chunk
+of tokens and lets the weights pass.
 """
 
 from ..formats import InputError
@@ -11,6 +11,7 @@ from .accelerator import run_schedule
 from .architecture import Architecture
 from .problem import Problem
 from .tiling import Tiling
+from .timeline import Timeline
 
 MAX_ROWS = 1 << 14
 """Rows of a memory that an instruction can address."""
@@ -47,11 +48,14 @@ def accelerator_machine(architecture: Architecture) -> Machine:
         exponent_depth=_depth(exponents.capacity_bytes, array.rows * 5),
         weight_depth=_depth(architecture.weight_buffer.capacity_bytes, weight_row),
         instruction_depth=MAX_ROWS,
+        midpoint=architecture.processing_element.midpoint,
     )
 
 
-def run_instructions(problem: Problem) -> tuple[int, Tiling]:
+def run_instructions(problem: Problem, timeline: Timeline | None = None) -> tuple[int, Tiling]:
     """Cycles of a GeMM, from the start of its program to its end, and the chunk of tokens that stays on chip.
+
+    A timeline notes what the units do.
 
     Raises:
         InputError: what `accelerator_machine` raises; the GeMM does not fit the circuit's memories.
@@ -66,6 +70,10 @@ def run_instructions(problem: Problem) -> tuple[int, Tiling]:
     )
     plan = schedule(machine, problem.tokens, [layer], problem.result_mantissa_bits)
     run = run_schedule(plan, MEMORY_LATENCY_CYCLES)
+    if timeline is not None:
+        from .program_timeline import draw_program
+
+        draw_program(timeline, machine, plan.instructions, run)
     tokens = min(plan.chunks[0].blocks * machine.rows, problem.tokens)
     return run.cycles, Tiling("activations", tokens, min(machine.lanes, problem.out_channels), 1)
 

@@ -80,7 +80,8 @@ def simulate(
         architecture: a name, the path of a YAML file, or an object.
         precision: mantissa bits of the modules; used where the architecture's are variable.
         level: ``"closed"``, formulas that assume perfect overlap; ``"events"``, processes that wait for each other;
-            ``"instructions"``, the program of Anda's circuit in its cycles, with the circuit's own tiling and memory.
+            ``"instructions"``, the processes of Anda's circuit that run its program, cycle for cycle, with the circuit's
+            own tiling and memory.
         technology: a name, the path of a YAML file, or an object.
         objective: what the search for each GeMM's tiling minimises.
         tiling: ``"search"`` for each GeMM, ``"model"`` for one token tile of all GeMMs (`tiling.model_tilings`), or the
@@ -92,7 +93,7 @@ def simulate(
         cache_bits: M to which the results of ``qkv`` are compressed on Anda; None leaves them FP16.
         group_cycles: mean cycles of a group by module where all-zero planes are skipped, as
             `formats.plane_mask.mean_group_cycles` measures them on the activations; the masks are stored with these.
-        timeline: collects what the units do, at level ``"events"``; of a GeMM that repeats, the first one.
+        timeline: collects what the units do, not at level ``"closed"``; of a GeMM that repeats, the first one.
 
     Raises:
         InputError: nothing to simulate, an unknown level, architecture, technology, objective, tiling, memory or
@@ -100,8 +101,10 @@ def simulate(
     """
     skipping = group_cycles is not None
     setup = make_setup(architecture, level, technology, objective, tiling, memory, weights, skipping)
-    if timeline is not None and level != "events":
-        raise InputError(f"timeline: level {level} has no events; use level events")
+    if timeline is not None and level == "closed":
+        raise InputError("timeline: level closed has no events; use level events or instructions")
+    if group_cycles is not None and level == "instructions":
+        raise InputError("group_cycles: level instructions sends every plane; leave them out or use level events")
     if cache_bits is not None and setup.machine.compressor is None:
         raise InputError(f"cache_bits: {setup.machine.name} has no compressor; leave it out")
     used = setup.machine.precision(precision)
@@ -151,7 +154,7 @@ def _run(gemm: Gemm, shape: Problem, tiling: Tiling, setup: Setup, timeline: Tim
     if setup.level == "instructions":
         from .instructions import run_instructions
 
-        cycles, tiling = run_instructions(shape)
+        cycles, tiling = run_instructions(shape, timeline)
         moved = closed.traffic(shape, tiling)
     elif setup.level == "events":
         from .events import run_events
@@ -159,11 +162,11 @@ def _run(gemm: Gemm, shape: Problem, tiling: Tiling, setup: Setup, timeline: Tim
         moved = closed.traffic(shape, tiling)
         report = run_events(shape, Plan(shape, tiling), setup.dram(moved.tensor_bits), timeline)
         cycles = report.cycles
-        if timeline is not None:
-            timeline.finish(f"{gemm.module} {gemm.tokens}x{gemm.in_channels}x{gemm.out_channels}", cycles)
     else:
         moved = closed.traffic(shape, tiling)
         cycles = closed.cycles(shape, moved.dram_bits, setup.costs.dram_bits_per_cycle)
+    if timeline is not None:
+        timeline.finish(f"{gemm.module} {gemm.tokens}x{gemm.in_channels}x{gemm.out_channels}", cycles)
     used = setup.costs.energy(gemm_work(shape, moved), cycles)
     return GemmRun(gemm, shape, tiling, cycles, moved, used, report)
 

@@ -1,7 +1,8 @@
 """A run as a timeline that opens in Perfetto or chrome://tracing (Trace Event Format, JSON).
 
 One track for each unit; spans lie side by side or inside each other. Counters show the bits held by each buffer and the
-bandwidth at the DRAM interface.
+bandwidth at the DRAM interface. The levels of time that have processes use the same tracks: `events` notes strips, steps
+and what units wait for as it runs, `program_timeline` draws a program's instructions, tiles and rows after its run.
 """
 
 import json
@@ -47,22 +48,27 @@ class Timeline:
         times = {"ts": self._microseconds(start), "dur": (stop - start) / self.clock_hz * 1e6}
         self.events.append({"ph": "X", "pid": 1, "tid": UNITS.index(unit), "name": name, **times, "args": details})
 
-    def transfer(self, unit: str, name: str, start: int, stop: int, bits: int) -> None:
-        """A unit moves bits over the DRAM interface."""
+    def transfer(self, unit: str, name: str, start: int, stop: int, bits: int, interface: str = "DRAM") -> None:
+        """A unit moves bits over an interface, which has a counter."""
         self.span(unit, name, start, stop, bytes=bits // 8)
         if stop > start:
             gigabytes_per_second = bits / 8 / (stop - start) * self.clock_hz / 1e9
-            self._counter("DRAM", "GB/s", start, gigabytes_per_second)
-            self._counter("DRAM", "GB/s", stop, 0)
+            self._counter(interface, "GB/s", start, gigabytes_per_second)
+            self._counter(interface, "GB/s", stop, 0)
 
     def filled(self, buffer: str, bits: int, at: int) -> None:
         """A strip has arrived in a buffer."""
         self._held[buffer].append(bits)
-        self._change(buffer, bits, at)
+        self.hold(buffer, bits, at)
 
     def freed(self, buffer: str, strips: int, at: int) -> None:
         """The oldest strips of a buffer are used up."""
-        self._change(buffer, -sum(self._held[buffer].popleft() for _ in range(strips)), at)
+        self.hold(buffer, -sum(self._held[buffer].popleft() for _ in range(strips)), at)
+
+    def hold(self, buffer: str, bits: int, at: int) -> None:
+        """A buffer holds more bits from now on, or less."""
+        self._bits[buffer] += bits
+        self._counter(f"{buffer} held", "KiB", at, self._bits[buffer] / 8192)
 
     def finish(self, name: str, cycles: int) -> None:
         """The present GeMM is done; the next one begins where it ends."""
@@ -88,13 +94,9 @@ class Timeline:
             with path.open("x", encoding="utf-8") as file:
                 json.dump(self.to_chrome(), file)
         except FileExistsError:
-            raise InputError(f"timeline: {str(path)!r} exists already; name a new file") from None
+            raise InputError(f"timeline: {path} exists already; name a new file") from None
         except OSError as error:
-            raise InputError(f"timeline: {str(path)!r} cannot be written ({error.strerror})") from None
-
-    def _change(self, buffer: str, bits: int, at: int) -> None:
-        self._bits[buffer] += bits
-        self._counter(f"{buffer} held", "KiB", at, self._bits[buffer] / 8192)
+            raise InputError(f"timeline: {path} cannot be written ({error.strerror}); name another file") from None
 
     def _counter(self, name: str, unit: str, at: int, value: float) -> None:
         self.events.append({"ph": "C", "pid": 1, "name": name, "ts": self._microseconds(at), "args": {unit: value}})

@@ -131,7 +131,7 @@ def test_files_of_a_simulation(refused: Refused, tmp_path: Path):
     picture = tmp_path / "picture.txt"
     assert refused(*gemm, "--plot", picture) == f"plot: {picture} is no picture; end it in .png, .svg, .pdf"
     trace = tmp_path / "trace.json"
-    message = "timeline: level closed has no events; use level events"
+    message = "timeline: level closed has no events; use level events or instructions"
     assert refused(*gemm, "--timeline", trace) == message
     several = "timeline: shows one architecture; give one --arch"
     assert refused(*gemm, "--arch", "anda,fp-fp", "--level", "events", "--timeline", trace) == several
