@@ -85,6 +85,20 @@ def test_files_exist(page: Path):
 
 
 @page
+def test_examples_print_what_they_say(page: Path, capsys: pytest.CaptureFixture[str]):
+    """Those of the tutorial and of the accelerator have tests of their own."""
+    examples = re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    for example in examples if page.name != "tutorial.md" else []:
+        if "compile_gemms" in example:
+            continue
+        exec(compile(example, page, "exec"), {})
+        printed = capsys.readouterr().out.splitlines()
+        said = re.findall(r"^print\(.*\)(?:  # (.*))?$", example, re.MULTILINE)
+        assert len(printed) == len(said) > 0
+        assert [comment.startswith(line) for line, comment in zip(printed, said, strict=True)] == [True] * len(said)
+
+
+@page
 def test_python_names_exist(page: Path):
     for name in set(re.findall(r"`(anda_codesign(?:\.\w+)+)", page.read_text("utf-8"))):
         assert exists(name), name
