@@ -3,6 +3,7 @@
 Colours are those of Okabe and Ito; markers and hatches differ too, so that nothing is lost in greyscale.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,17 @@ from .result import GemmRun, SimulationResult
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.ticker import Formatter
 
 Result = SimulationResult | ModelResult
 
-PARTS = {"compute": ("#000000", ""), "sram": ("#56b4e9", "///"), "dram": ("#f0e442", "...")}
+PARTS = {"compute": ("#000000", ""), "SRAM": ("#56b4e9", "///"), "DRAM": ("#f0e442", "...")}
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442", "#999999", "#000000", "#777777")
-MARKERS = "os^Dv"
+MARKERS = {"o": 11, "s": 8, "^": 6, "D": 5, "v": 5}
+"""With their sizes, the first the largest: GeMMs of one place stay apart."""
 LINES = ("-", "--", "-.", ":")
+NAMED_SHARE = 0.05
+"""Parts of a bar that are at least this much of it bear their names."""
 
 
 def overview_figure(results: Sequence[Result]) -> "Figure":
@@ -59,7 +64,7 @@ def draw_energy(axes: "Axes", results: Sequence[Result]) -> None:
     names = _labels(results)
     bottom = [0.0] * len(results)
     for part, (color, hatch) in PARTS.items():
-        joules = [getattr(result.energy_pj, part) / 1e12 for result in results]
+        joules = [getattr(result.energy_pj, part.lower()) / 1e12 for result in results]
         axes.bar(names, joules, bottom=bottom, label=part, color=color, hatch=hatch, edgecolor="white", width=0.6)
         bottom = [below + value for below, value in zip(bottom, joules, strict=True)]
     axes.set_ylabel("energy [J]")
@@ -74,15 +79,21 @@ def draw_cycles(axes: "Axes", results: Sequence[Result]) -> None:
         for part, working, waiting in _cycle_parts(result):
             color = COLORS[names.index(part) % len(COLORS)]
             label = part if result is results[0] else None
-            axes.bar(name, working, bottom=bottom, color=color, label=label, edgecolor="white", width=0.6)
+            drawn = axes.bar(name, working, bottom=bottom, color=color, label=label, edgecolor="white", width=0.6)
             axes.bar(name, waiting, bottom=bottom + working, color=color, hatch="//", edgecolor="white", width=0.6)
+            if working >= NAMED_SHARE * result.cycles:
+                axes.bar_label(drawn, [part], label_type="center", color=_readable_on(color), fontsize=8)
             bottom += working + waiting
+    axes.yaxis.set_major_formatter(_prefixed())
     axes.set_ylabel("cycles (hatched: waiting)")
     _finish_bars(axes, len(results))
 
 
 def draw_roofline(axes: "Axes", results: Sequence[Result]) -> None:
     """See `roofline_figure`; with several results, each with its own roof."""
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import LogLocator, NullLocator
+
     points = [[roofline_point(run, r.machine.clock_hz) for run in _gemms(r).runs] for r in results]
     roofs = [roof(_gemms(result)) for result in results]
     ridges = [peak / bandwidth for bandwidth, peak in roofs]
@@ -94,13 +105,23 @@ def draw_roofline(axes: "Axes", results: Sequence[Result]) -> None:
         label = result.architecture if len(results) > 1 else None
         heights = [min(peak, x * bandwidth) for x in xs]
         axes.loglog(xs, heights, color=color, linestyle=LINES[index % len(LINES)], label=label)
-        for marker, run, (intensity, rate) in zip(MARKERS * 4, _gemms(result).runs, points[index], strict=False):
-            label = run.gemm.module if index == 0 else None
-            axes.plot(intensity, rate, marker, color=color, markerfacecolor="white", label=label)
+        markers = itertools.cycle(MARKERS.items())
+        for (marker, size), (intensity, rate) in zip(markers, points[index], strict=False):
+            axes.plot(intensity, rate, marker, color=color, markerfacecolor="white", markersize=size)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(_prefixed())
     axes.set_xlabel("multiply-accumulates per DRAM byte")
     axes.set_ylabel("multiply-accumulates per second")
     axes.set_title(", ".join(dict.fromkeys(f"level {_gemms(result).level}" for result in results)))
-    axes.legend(frameon=False)
+    modules = [
+        Line2D(
+            [], [], color="black", marker=marker, markerfacecolor="white", markersize=size, linestyle="", label=module
+        )
+        for module, (marker, size) in zip(_modules(results[0]), itertools.cycle(MARKERS.items()), strict=False)
+    ]
+    axes.legend(handles=[*axes.get_legend_handles_labels()[0], *modules], frameon=False, loc="lower right")
 
 
 def roofline_point(run: GemmRun, clock_hz: float) -> tuple[float, float]:
@@ -118,6 +139,10 @@ def roof(result: SimulationResult) -> tuple[float, float]:
 
 def _gemms(result: Result) -> SimulationResult:
     return result.gemms if isinstance(result, ModelResult) else result
+
+
+def _modules(result: Result) -> list[str]:
+    return [run.gemm.module for run in _gemms(result).runs]
 
 
 def _cycle_parts(result: Result) -> list[tuple[str, int, int]]:
@@ -146,6 +171,19 @@ def _finish_bars(axes: "Axes", bars: int) -> None:
     axes.legend(frameon=False, loc="upper right", reverse=True)
     if bars > 3:
         axes.tick_params("x", labelsize=8)
+
+
+def _prefixed() -> "Formatter":
+    """Numbers as 14 G, 200 M."""
+    from matplotlib.ticker import EngFormatter
+
+    return EngFormatter()
+
+
+def _readable_on(color: str) -> str:
+    """Black or white, whichever stands out from a colour."""
+    red, green, blue = (int(color[place : place + 2], 16) for place in (1, 3, 5))
+    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 115 else "white"
 
 
 def _figure() -> "tuple[Figure, Axes]":

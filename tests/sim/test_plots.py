@@ -17,7 +17,7 @@ def test_energy_bars_are_as_high_as_the_totals():
     axes = energy_figure(RESULTS).axes[0]
     for bar, result in enumerate(RESULTS):
         assert heights(axes, bar) == pytest.approx(result.energy_pj.total / 1e12)
-    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["dram", "sram", "compute"], "as they are stacked"
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["DRAM", "SRAM", "compute"], "as they are stacked"
 
 
 def test_cycle_bars_are_as_high_as_the_totals():
