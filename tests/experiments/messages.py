@@ -1,0 +1,13 @@
+"""What messages list: names that exist."""
+
+from collections.abc import Callable
+
+Refused = Callable[..., str]
+"""The fixture `refused`: runs a command line that is wrong, and gives the line that it answers."""
+
+MODELS = (
+    "OPT-125M, OPT-1.3B, OPT-2.7B, OPT-6.7B, OPT-13B, OPT-30B, OPT-66B, LLaMA-7B, LLaMA-13B, LLaMA-30B, LLaMA-65B, "
+    "LLaMA2-7B, LLaMA2-13B, LLaMA2-70B, LLaMA3-8B, LLaMA3-70B, SmolLM2-135M"
+)
+ARCHS = "anda, figna, figna-m11, figna-m8, fp-fp, fp-int, ifpu"
+FOUR = "give the mantissa bits of qkv, o, u and d, such as 7,5,6,6"

@@ -1,0 +1,137 @@
+"""Command lines and files of all commands that are wrong: one line on stderr, exit status 2, nothing overwritten."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from anda_codesign.rtl import design_names
+from messages import FOUR, MODELS, Refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", "Missing command; see 'anda --help'"),
+        ("simulat", "No such command 'simulat'. Did you mean 'simulate'?; see 'anda --help'"),
+        ("rtl", "Missing command; see 'anda rtl --help'"),
+        ("trace info", "Missing argument 'file'; see 'anda trace info --help'"),
+        (
+            "simulate --modell OPT-125M",
+            "No such option: --modell (Possible options: --model); see 'anda simulate --help'",
+        ),
+        ("simulate --model", "Option '--model' requires an argument; see 'anda --help'"),
+        (
+            "simulate --model OPT-125M --tokens many",
+            "Invalid value for '--tokens': Input should be a valid integer, unable to parse string as an integer; "
+            "see 'anda simulate --help'",
+        ),
+        ("report", "Missing option '--out'; see 'anda report --help'"),
+        ("sweep", "file: is missing; name a sweep file, or a question of `anda sweep --questions`"),
+        ("sweep phases", "out: is missing; name a new folder with --out DIR"),
+        ("sweep phases --out x --workers 0", "workers: 0 is too few; use 1 or more"),
+        (
+            "sweep phases --out x --workers 2 --dask tcp://127.0.0.1:1",
+            "workers: a Dask cluster has its own; give either --workers or --dask",
+        ),
+    ],
+)
+def test_command_lines_that_are_incomplete_or_contradictory(refused: Refused, arguments: str, message: str):
+    assert refused(*arguments.split()) == message
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "simulate --model OPT-125M --m 7",
+        "simulate --model none",
+        "models",
+        "archs",
+        "formats",
+        "trace info none",
+        "rtl check --trace none",
+    ],
+)
+def test_a_json_file_that_exists_is_kept(refused: Refused, tmp_path: Path, arguments: str):
+    path = tmp_path / "result.json"
+    path.write_text("precious")
+    message = f"json: {path} exists and is not overwritten; name another file"
+    assert refused(*arguments.split(), "--json", path) == message
+    assert path.read_text() == "precious"
+
+
+def test_a_file_without_a_name(refused: Refused):
+    assert refused("archs", "--json", "") == "json: '' names no file; give a new one"
+
+
+def test_a_folder_that_may_not_be_written(refused: Refused, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    message = f"json: the folder {tmp_path} may not be written; name another file"
+    assert refused("archs", "--json", tmp_path / "archs.json") == message
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PermissionError(13, "Permission denied", "/data/model"), "/data/model: Permission denied"),
+        (OSError(28, "No space left on device"), "output: No space left on device"),
+    ],
+)
+def test_what_the_machine_refuses(refused: Refused, monkeypatch: pytest.MonkeyPatch, error: OSError, message: str):
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr("anda_codesign.experiments.catalog.arch_records", fail)
+    assert refused("archs") == f"{message}; mend that and run the command again"
+
+
+def test_a_problem_that_is_too_large_for_the_memory(refused: Refused):
+    message = refused("rtl", "run", "--tokens", 10**6, "--k", 10**6, "--n", 64)
+    assert message.startswith("memory: is not enough (Unable to allocate ")
+    assert message.endswith("); take a smaller problem")
+
+
+def test_a_json_file_in_no_folder(refused: Refused, tmp_path: Path):
+    path = tmp_path / "none" / "result.json"
+    assert refused("archs", "--json", path) == f"json: there is no folder {path.parent}; make it or name another file"
+    assert not path.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "field"),
+    [
+        ("rtl verilog anda-pe --out {}", "out"),
+        ("rtl check --trace none --vcd {}", "vcd"),
+        ("trace capture --out {}", "out"),
+    ],
+)
+def test_files_that_exist_are_kept(refused: Refused, tmp_path: Path, command: str, field: str):
+    path = tmp_path / "file"
+    path.write_text("precious")
+    message = f"{field}: {path} exists and is not overwritten; name another file"
+    assert refused(*command.format(path).split()) == message
+    assert path.read_text() == "precious"
+    missing = tmp_path / "none" / "file"
+    message = f"{field}: there is no folder {missing.parent}; make it or name another file"
+    assert refused(*command.format(missing).split()) == message
+
+
+def test_circuits_that_do_not_exist(refused: Refused):
+    names = ", ".join(design_names())
+    assert refused("rtl", "verilog", "gpu") == f"design: there is no 'gpu'; choose one of {names}"
+    message = "lanes: 0 is not valid; choose an integer from 1 to 128"
+    assert refused("rtl", "verilog", "anda-pe", "--lanes", 0) == message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("simulate --model GPT-5 --m 7", f"model: 'GPT-5' is unknown; choose one of {MODELS}"),
+        ("simulate --model OPT-125M", f"precision: anda needs one; {FOUR}"),
+        ("nonsense", "No such command 'nonsense'; see 'anda --help'"),
+    ],
+)
+def test_the_installed_program_does_the_same(arguments: str, message: str):
+    program = Path(sys.executable).with_name("anda")
+    run = subprocess.run([program, *arguments.split()], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (2, "", f"anda: error: {message}\n")

@@ -1,0 +1,145 @@
+"""Models, texts and traces that are missing or damaged: one line that names the file and the mend."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from anda_codesign.workloads import TextBlocks, Trace, capture_trace, synthetic_decoder
+from anda_codesign.workloads.fetch import data_paths
+from messages import MODELS, Refused
+
+
+@pytest.fixture(scope="module")
+def trace() -> Trace:
+    blocks = TextBlocks(np.arange(16, dtype=np.int32)[None])
+    return capture_trace(synthetic_decoder(), blocks, layers=(0,), tokens=4)
+
+
+@pytest.fixture
+def trace_file(trace: Trace, tmp_path: Path) -> Path:
+    path = tmp_path / "trace.safetensors"
+    trace.save(path)
+    return path
+
+
+@pytest.fixture
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    monkeypatch.setenv("ANDA_CACHE", str(folder))
+    return folder
+
+
+NEEDS_MODEL = ["report --out {}", "trace capture --out {}"]
+
+
+@pytest.mark.parametrize("command", NEEDS_MODEL)
+def test_a_model_that_is_not_fetched(refused: Refused, cache: Path, tmp_path: Path, command: str):
+    out = tmp_path / "out"
+    file = cache / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    message = f"model: {file} does not exist; run `anda fetch` or give the path of a GGUF file"
+    assert refused(*command.format(out).split()) == message
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("command", NEEDS_MODEL)
+def test_a_model_file_that_is_truncated(refused: Refused, cache: Path, tmp_path: Path, command: str):
+    out = tmp_path / "out"
+    file = cache / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    file.write_bytes(b"GGUF\x03\x00\x00\x00")
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    message = f"model: {file} is damaged (its sha256 is {sha256}); run `anda fetch`"
+    assert refused(*command.format(out).split()) == message
+    assert not out.exists()
+
+
+@pytest.mark.model
+def test_a_text_that_is_truncated(refused: Refused, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    fetched = data_paths()
+    monkeypatch.setenv("ANDA_CACHE", str(tmp_path))
+    (tmp_path / fetched.model.name).symlink_to(fetched.model)
+    text = tmp_path / fetched.wiki.name
+    text.write_bytes(b"BZh9")
+    message = f"text: {text} is damaged; remove it and run `anda fetch`"
+    assert refused("report", "--out", tmp_path / "out") == message
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (
+            "report --model OPT-125M --out {}",
+            "model: OPT-125M has no weights here; use SmolLM2-135M or give the path of a GGUF file",
+        ),
+        ("report --model none --out {}", f"model: 'none' is unknown; choose one of {MODELS}"),
+        ("trace capture --model none --out {}", f"model: 'none' is unknown; choose one of {MODELS}"),
+        (
+            "trace capture --layers 1,x --out {}",
+            "layers: '1,x' is not a list of numbers; write them as 0,11,29",
+        ),
+    ],
+)
+def test_what_needs_another_model(refused: Refused, tmp_path: Path, command: str, message: str):
+    out = tmp_path / "out"
+    assert refused(*command.format(out).split()) == message
+    assert not out.exists()
+
+
+READS_TRACE = ["trace info {}", "rtl check --trace {}", "formats compare --trace {}"]
+
+
+@pytest.mark.parametrize("command", READS_TRACE)
+def test_a_trace_that_is_missing(refused: Refused, tmp_path: Path, command: str):
+    path = tmp_path / "none.safetensors"
+    message = f"trace: {path} does not exist; capture one with `anda trace capture`"
+    assert refused(*command.format(path).split()) == message
+
+
+@pytest.mark.parametrize("command", READS_TRACE)
+@pytest.mark.parametrize("kept", [0, 7, 300, -1])
+def test_a_trace_that_is_truncated(refused: Refused, trace_file: Path, command: str, kept: int):
+    content = trace_file.read_bytes()[:kept]
+    trace_file.write_bytes(content)
+    message = refused(*command.format(trace_file).split())
+    assert message.startswith(f"trace: {trace_file} is truncated or no safetensors file (")
+    assert message.endswith("); capture it again")
+    assert trace_file.read_bytes() == content
+
+
+@pytest.mark.parametrize("command", READS_TRACE)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_trace_with_values_that_are_no_numbers(
+    refused: Refused, trace: Trace, tmp_path: Path, command: str, value: float
+):
+    damaged = {name: values.copy() for name, values in trace.tensors.items()}
+    damaged["activations.0.u"][2, 5] = value
+    path = tmp_path / "damaged.safetensors"
+    Trace(trace.metadata, damaged).save(path)
+    message = f"trace: {path}: activations.0.u holds {value} at (2, 5); capture it again"
+    assert refused(*command.format(path).split()) == message
+
+
+def test_a_trace_of_something_else(refused: Refused, tmp_path: Path):
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "other.safetensors"
+    save_file({"x": np.zeros(3, np.float32)}, path)
+    message = f"trace: {path} is no trace of this program; capture one with `anda trace capture`"
+    assert refused("trace", "info", path) == message
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--m 4,x", "m: '4,x' is not a list of mantissa widths; write them as 4,7,11"),
+        ("--m 17", "m: 17 is out of range; use 1 to 16"),
+        ("--layer 3", "layer: 3 was not captured; the trace holds 0"),
+        ("--tokens 0", "tokens: 0 of 4 that the trace holds; use 1 to 4"),
+        ("--tokens 5", "tokens: 5 of 4 that the trace holds; use 1 to 4"),
+        ("--outputs 999", "outputs: 999 of 128 that the trace holds; use 1 to 128"),
+    ],
+)
+def test_a_slice_that_the_trace_does_not_hold(refused: Refused, trace_file: Path, options: str, message: str):
+    assert refused("rtl", "check", "--trace", trace_file, *options.split()) == message

@@ -1,0 +1,155 @@
+"""Bad input of `anda sweep`, `anda results` and `anda report`: one line, and what is there is kept."""
+
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from anda_codesign.experiments.sweep import load_results, question_names, run_sweep
+from messages import Refused
+
+SWEEP = "models: [OPT-125M]\narchs: [fp-fp]\n"
+
+
+def test_output_folders_that_are_not_empty_are_kept(refused: Refused, tmp_path: Path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("precious")
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text(SWEEP)
+    for out in (tmp_path / "out", sweep):
+        message = f"out: {out} is not an empty folder and is not overwritten; name another one"
+        assert refused("report", "--out", out) == message
+        message = f"out: {out} is not empty and holds no sweep; name another folder"
+        assert refused("sweep", sweep, "--out", out) == message
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.txt"]
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "precious"
+    assert sweep.read_text() == SWEEP
+
+
+def test_an_output_folder_that_cannot_be_made(refused: Refused, tmp_path: Path):
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text(SWEEP)
+    below = sweep / "out"
+    message = f"out: {below} cannot be made (Not a directory); name another folder"
+    assert refused("sweep", sweep, "--out", below) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SWEEP + "coffee: [black]\n", r"coffee: is not a key here; the keys are architecture, archs, "),
+        ("models: [OPT-125M]\n", "archs: is missing; add it"),
+        ("models: [OPT-125M]\narchs: []\n", "archs: there is no value; give one, a list of some, or a range"),
+        ("", "holds no keys; give architecture, archs, "),
+        ("models: [", "is not YAML ("),
+    ],
+)
+def test_sweep_files_that_are_wrong(refused: Refused, tmp_path: Path, text: str, message: str):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    out = tmp_path / "out"
+    assert refused("sweep", path, "--out", out).startswith(f"sweep mine.yaml: {message}")
+    assert not out.exists()
+
+
+def test_a_sweep_file_that_is_missing(refused: Refused, tmp_path: Path):
+    path = tmp_path / "none.yaml"
+    names = ", ".join(question_names())
+    assert names.startswith("ablation, architectures, ")
+    message = f"sweep: there is no file '{path}'; give a readable YAML file or one of {names}"
+    assert refused("sweep", path, "--out", tmp_path / "out") == message
+    message = f"sweep: 'weather' is unknown; choose one of {names} or give a path to a YAML file"
+    assert refused("sweep", "weather", "--out", tmp_path / "out") == message
+
+
+def test_a_folder_without_results(refused: Refused, tmp_path: Path):
+    message = f"results: {tmp_path} holds no results.parquet; finish a sweep there with `anda sweep`"
+    assert refused("results", tmp_path) == message
+    (tmp_path / "results.parquet").write_bytes(b"PAR1")
+    message = f"results: {tmp_path / 'results.parquet'} is damaged; remove it and run the sweep again"
+    assert refused("results", tmp_path) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tokens: []", "sweep mine.yaml: tokens: there is no value; give one, a list of some, or a range"),
+        ("precisions:\n - []", "sweep mine.yaml: precisions.0: is []; input should be a valid string"),
+        (
+            "mantissa_bits: []",
+            "sweep mine.yaml: mantissa_bits: there is no value; give one, a list of some, or a range",
+        ),
+        ("tokens: {from: 9, to: 3}", "sweep mine.yaml: tokens: the range from 9 to 3 is empty; put the smaller first"),
+        ("constraints: [tokens < 9, tokens > 9]", "constraints: no point meets them all; loosen one or vary more"),
+        ("constraints: [watts < 9]", "constraints: 'watts' is no column; use one of arch, area_mm2, "),
+        ("derived: {edp: watts * seconds}", "derived.edp: 'watts' is no column; use one of arch, area_mm2, "),
+        ("evaluation: {block: 4}", "sweep mine.yaml: evaluation.block: is 4; unexpected keyword argument"),
+        (
+            "sampling: {method: search, points: 4, minimise: [watts]}",
+            "sampling.minimise: 'watts' is no column; use one of ",
+        ),
+        ("formats: nonsense", "formats: nonsense is measured on a model; add evaluation, or leave it out"),
+    ],
+)
+def test_impossible_sweeps(refused: Refused, tmp_path: Path, text: str, message: str):
+    path = tmp_path / "mine.yaml"
+    path.write_text(SWEEP + text)
+    assert refused("sweep", path, "--out", tmp_path / "out").startswith(message)
+    assert not list(tmp_path.glob("out/part-*"))
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """The folder of a finished sweep, beside its file."""
+    (tmp_path / "mine.yaml").write_text(SWEEP + "tokens: [16, 17, 18]\n")
+    run_sweep(tmp_path / "mine.yaml", tmp_path / "out")
+    return tmp_path / "out"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--pareto watts", "pareto: 'watts' is no column of numbers; use one of mantissa_bits_qkv, "),
+        ("--wins fp-fp", "wins: 'fp-fp' names no column; write ARCH:COLUMN, such as anda:energy_total_pj"),
+        ("--wins fp-fp:cycles", "wins: fp-fp is the only architecture of this sweep; add others to compare with"),
+        ("--wins tpu:cycles", "wins: 'tpu' is no architecture of this sweep; use one of fp-fp"),
+        ("--circuits asap7", "circuits: results are of arch fp-fp; sweep arch anda"),
+        ("--report new --sql select", "sql: does not go with --report; leave one of them out"),
+    ],
+)
+def test_impossible_questions(refused: Refused, finished: Path, options: str, message: str):
+    assert refused("results", finished, *options.split()).startswith(message)
+
+
+def test_a_damaged_part(refused: Refused, finished: Path):
+    before = load_results(finished)
+    damaged = sorted(finished.glob("part-*.parquet"))[1]
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    message = f"out: {damaged} is damaged; remove it and run the sweep again"
+    assert refused("sweep", finished.parent / "mine.yaml", "--out", finished) == message
+    pd.testing.assert_frame_equal(load_results(finished), before)
+
+
+def test_a_file_system_that_takes_no_more(finished: Path):
+    """A real limit of the operating system, in a process of its own."""
+    before = load_results(finished)
+    kept = sorted(finished.glob("part-*.parquet"))[1:]
+    sorted(finished.glob("part-*.parquet"))[0].unlink()
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    program = Path(sys.executable).with_name("anda")
+    command = [program, "sweep", finished.parent / "mine.yaml", "--out", finished]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=limit)
+    error = run.stderr.splitlines()[-1]
+    assert re.fullmatch(
+        rf"anda: error: out: {finished}/part-\w+\.parquet cannot be written \(File too large\); finished points are kept",
+        error,
+    )
+    assert run.returncode == 2
+    assert sorted(finished.glob("part-*.parquet")) == kept
+    pd.testing.assert_frame_equal(load_results(finished), before)
