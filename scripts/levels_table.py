@@ -1,8 +1,8 @@
-"""The table of docs/simulator.md: cycles of random small GeMMs in the circuit and at the simulator's three levels.
+"""The table of docs/simulator.md: cycles of random small GeMMs at the simulator's three levels and in the circuit.
 
     python scripts/levels_table.py --update docs/simulator.md
 
-The machine is Anda with a small array. The circuit runs in Amaranth's simulator; memory answers a row of the port a cycle,
+The machines are Anda with small arrays. The circuit runs in Amaranth's simulator; memory answers a row of the port a cycle,
 16 cycles after it is asked. At the other levels the memory has the same bandwidth.
 """
 
@@ -21,20 +21,22 @@ from anda_codesign.sim.architecture import Array, Buffer
 from anda_codesign.sim.instructions import MEMORY_LATENCY_CYCLES, accelerator_machine
 from anda_codesign.workloads import Gemm, Precision
 
-ROWS, COLUMNS, LANES = 2, 2, 8
-GEMMS = 6
-HEADER = "GeMM,M in,M out,circuit,instructions,events,closed"
+ARRAYS = ((2, 2), (1, 8), (4, 4))
+LANES = 8
+GEMMS = 3
+"""Of each array."""
+HEADER = "GeMM,M in,M out,array,closed,events,instructions,circuit"
 
 
-def machine() -> Architecture:
+def machine(rows: int, columns: int) -> Architecture:
     """Anda with a small array and small buffers."""
     anda = load_architecture("anda")
     return anda.model_copy(
         update={
-            "array": Array(rows=ROWS, columns=COLUMNS),
+            "array": Array(rows=rows, columns=columns),
             "processing_element": anda.processing_element.model_copy(update={"lanes": LANES}),
             "activation_buffer": Buffer(capacity="1 KiB", port=f"{16 * LANES} bit"),
-            "weight_buffer": Buffer(capacity="1 KiB", port=f"{COLUMNS * LANES} bit"),
+            "weight_buffer": Buffer(capacity="1 KiB", port=f"{columns * LANES} bit"),
             "weights": anda.weights.model_copy(update={"group_size": LANES}),
         }
     )
@@ -57,20 +59,21 @@ def circuit_cycles(small: Architecture, gemm: Gemm, mantissa_bits: int, result_b
 
 def rows() -> Iterator[list[str]]:
     """One random GeMM a row."""
-    small, draw = machine(), random.Random(1)
-    bandwidth = small.activation_buffer.port_bits * small.clock_hz / 8e9
-    technology = load_technology().with_bandwidth(bandwidth)
-    for _ in range(GEMMS):
-        gemm = Gemm("u", draw.randint(1, 12), draw.randint(8, 60), draw.randint(8, 30))
-        m_in, m_out = draw.randint(3, 11), draw.randint(3, 11)
-        precision = Precision(1, 1, m_in, m_out)
-        levels = [
-            simulate([gemm], small, precision, level, technology).cycles
-            for level in ("instructions", "events", "closed")
-        ]
-        cycles = [circuit_cycles(small, gemm, m_in, m_out), *levels]
-        size = f"{gemm.tokens}x{gemm.in_channels}x{gemm.out_channels}"
-        yield [size, str(m_in), str(m_out), *map("{:,}".format, cycles)]
+    draw = random.Random(1)
+    for array in ARRAYS:
+        small = machine(*array)
+        bandwidth = small.activation_buffer.port_bits * small.clock_hz / 8e9
+        technology = load_technology().with_bandwidth(bandwidth)
+        for _ in range(GEMMS):
+            gemm = Gemm("u", draw.randint(1, 12), draw.randint(8, 60), draw.randint(8, 30))
+            m_in, m_out = draw.randint(3, 11), draw.randint(3, 11)
+            levels = [
+                simulate([gemm], small, Precision(1, 1, m_in, m_out), level, technology).cycles
+                for level in ("closed", "events", "instructions")
+            ]
+            cycles = [*levels, circuit_cycles(small, gemm, m_in, m_out)]
+            size = f"{gemm.tokens}x{gemm.in_channels}x{gemm.out_channels}"
+            yield [size, str(m_in), str(m_out), "{} x {}".format(*array), *map("{:,}".format, cycles)]
 
 
 def main() -> None:

@@ -28,7 +28,12 @@ ContextOption = Annotated[int, typer.Option("--context", help="Tokens that are c
 BatchOption = Annotated[int, typer.Option("--batch", help="Sequences that run together.")]
 PhaseOption = Annotated[str, typer.Option("--phase", help="prefill (one pass) or decode (a step a token).")]
 LevelOption = Annotated[
-    str, typer.Option("--level", help="closed (formulas), events (SimPy processes) or instructions.")
+    str,
+    typer.Option(
+        "--level",
+        help="closed (formulas, perfect overlap), events (processes that wait for each other, any machine) or instructions "
+        "(the program of Anda's circuit, in its cycles).",
+    ),
 ]
 TechnologyOption = Annotated[str, typer.Option("--technology", help="Constants: a name or a YAML file.")]
 ObjectiveOption = Annotated[str, typer.Option("--objective", help="What tiling minimises: energy, latency or edp.")]

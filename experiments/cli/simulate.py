@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 TimelineOption = Annotated[
     Path | None,
-    typer.Option("--timeline", metavar="FILE", help="At level events: write what the units do, for Perfetto."),
+    typer.Option(
+        "--timeline", metavar="FILE", help="At levels events and instructions: write what the units do, for Perfetto."
+    ),
 ]
 PlotOption = Annotated[
     Path | None, typer.Option("--plot", metavar="FILE", help="Draw energy, cycles and roofline (.png, .svg, .pdf).")
