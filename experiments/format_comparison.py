@@ -30,8 +30,10 @@ Activations = Mapping[str, Sequence["NDArray[np.float16]"]]
 
 WEIGHT_CHANNELS = 4096
 LARGEST_PLOTTED_DB = 100
-MARKERS = "osD^v<>pPX*"
-"""One more than there are default colours in a cycle, so that no two formats look alike."""
+MARKERS = "osD^v<>pPX*dh"
+"""Each filled first, then open: no two of 26 formats look alike, without colour either."""
+COLORS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9")
+"""Of Okabe and Ito."""
 
 
 @dataclass(frozen=True)
@@ -173,11 +175,13 @@ def comparison_figure(comparisons: Sequence[FormatComparison]) -> Figure:
     for axes, module in zip(panels, modules, strict=False):
         for index, name in enumerate(dict.fromkeys(c.format.name for c in comparisons)):
             drawn = [c for c in comparisons if c.format.name == name and c.snr_db[module] <= LARGEST_PLOTTED_DB]
+            color = "black" if name == "anda" else COLORS[index % len(COLORS)]
             axes.plot(
                 [c.format.bits_per_value for c in drawn],
                 [c.snr_db[module] for c in drawn],
-                color="black" if name == "anda" else f"C{index % 10}",
+                color=color,
                 marker=MARKERS[index % len(MARKERS)],
+                markerfacecolor=color if index < len(MARKERS) else "white",
                 linewidth=0.8,
                 label=name,
             )

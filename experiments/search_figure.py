@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..formats import InputError
 from .precision_study import PrecisionStudy
+from .report.figures import GREY, VERMILION
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,18 +26,22 @@ def search_figure(study: PrecisionStudy) -> Figure:
     losses, savings = figure.subplots(2, 1, sharex=True)
     numbers = list(range(1, len(study.history) + 1))
     records = [step.record() for step in study.history]
-    colors = ["#d55e00" if record["best"] else "#767676" for record in records]
     percent = [100 * record["loss"] for record in records]
     errors = [100 * record["loss_standard_error"] for record in records]
     losses.errorbar(numbers, percent, yerr=errors, color="#000000", marker="o", capsize=3, linewidth=1)
-    losses.axhline(100 * study.tolerance, color="#767676", linestyle="--")
+    losses.axhline(100 * study.tolerance, color=GREY, linestyle="--", label=f"tolerance, {100 * study.tolerance:g} %")
     losses.set_yscale("symlog", linthresh=1)
     losses.yaxis.set_major_formatter("{x:g}")
     losses.set_ylabel("perplexity loss (%)")
-    savings.bar(numbers, [record["bops_saving"] for record in records], color=colors)
+    losses.legend(frameon=False)
+    for best, color, hatch in ((False, GREY, ""), (True, VERMILION, "//")):
+        places = [number for number, record in zip(numbers, records, strict=True) if record["best"] == best]
+        heights = [record["bops_saving"] for record in records if record["best"] == best]
+        savings.bar(places, heights, color=color, hatch=hatch, edgecolor="white", label="a new best" if best else None)
     savings.set_ylabel("BOPs saving")
+    savings.legend(frameon=False)
     several = len({step.numerics for step in study.history}) > 1
     labels = [f"{step.precision}\n{step.numerics}" if several else str(step.precision) for step in study.history]
     savings.set_xticks(numbers, labels, rotation=60, fontsize="small")
-    savings.set_xlabel("mantissa bits of qkv, o, u, d in the order of visits; a new best in colour")
+    savings.set_xlabel("mantissa bits of qkv, o, u, d in the order of visits")
     return figure

@@ -117,7 +117,7 @@ def test_the_figure_shows_what_is_below_its_limit(comparisons):
             shown = [c for c in comparisons if c.format.name == line.get_label() and c.snr_db[module] <= 100]
             np.testing.assert_array_equal(line.get_xdata(), [c.format.bits_per_value for c in shown])
             np.testing.assert_array_equal(line.get_ydata(), [c.snr_db[module] for c in shown])
-    looks = {(line.get_color(), line.get_marker()) for line in figure.axes[0].get_lines()}
+    looks = {(line.get_marker(), line.get_markerfacecolor() == "white") for line in figure.axes[0].get_lines()}
     assert len(looks) == len(activation_formats())
 
 

@@ -91,7 +91,9 @@ def test_steps_are_reported_as_they_finish():
 def test_figure_shows_every_step():
     losses, savings = search_figure(STUDY).axes
     assert [label.get_text() for label in savings.get_xticklabels()] == [str(s.step.precision) for s in STUDY.history]
-    assert [bar.get_height() for bar in savings.patches] == [step.bops_saving for step in STUDY.history]
+    bars = sorted(savings.patches, key=lambda bar: bar.get_x())
+    assert [bar.get_height() for bar in bars] == [step.bops_saving for step in STUDY.history]
+    assert [bool(bar.get_hatch()) for bar in bars] == [step.step.best for step in STUDY.history]
     assert list(losses.lines[0].get_ydata()) == [100 * step.verdict.loss.loss for step in STUDY.history]
 
 
