@@ -97,6 +97,8 @@ class MatrixEngine:
         """When the last of them was."""
         self.left = 0
         """Groups left of the present command."""
+        self.last_command = False
+        """Whether that is the last of its instruction."""
         self.reads: list[tuple[int, int]] = []
         """Of each command the cycles of the first and the last request for planes."""
         self.spans: list[tuple[int, int]] = []
@@ -164,7 +166,8 @@ class MatrixEngine:
             groups = len(command.sent)
             yield self.units.until(max(first, self.units.now))
             for tile in range(command.tiles):
-                yield from self._gather(last_of_command=False) if groups > 1 else ()
+                if groups > 1:
+                    yield from self._gather(last_of_command=False)
                 if groups > 2:
                     yield self.units.until((yield from self.inner.get("buffer of weights")))
                 yield from self._gather(last_of_command=tile == command.tiles - 1)
@@ -184,9 +187,9 @@ class MatrixEngine:
         """The array: group after group, tile after tile."""
         while True:
             command, first = yield from self.planes.rows.get("array")
-            self.left = command.tiles * len(command.sent)
+            self.left, self.last_command = command.tiles * len(command.sent), command.last
             inner = command.sent[1:-1]
-            for tile in range(command.tiles):
+            for _ in range(command.tiles):
                 began = max(first, self.done + 1)
                 if len(command.sent) > 1:
                     swapped = yield from self._group(command.sent[0], first)
@@ -194,17 +197,15 @@ class MatrixEngine:
                     if inner:
                         yield from self._inner_groups(inner, swapped)
                     self.weights_free.give()
-                last = command.last and tile == command.tiles - 1
-                yield from self._group(command.sent[-1], first, Tile(0, last))
+                yield from self._group(command.sent[-1], first, ends_tile=True)
                 first = 0
                 self.weights_free.give()
                 self.spans.append((began, self.done))
 
-    def _group(self, sent: int, first: int, tile: Tile | None = None) -> Generator[simpy.Event, None, int]:
+    def _group(self, sent: int, first: int, ends_tile: bool = False) -> Generator[simpy.Event, None, int]:
         """A group of `sent` mantissa planes; the cycle in which its weights came.
 
-        `first` is when a command's first signs come at the earliest, 0 for its other groups; `tile` is what ends with
-        the group.
+        `first` is when a command's first signs come at the earliest, 0 for its other groups.
         """
         units = self.units
         # half units are added while the next signs are loaded
@@ -221,11 +222,12 @@ class MatrixEngine:
         if first:
             factors = yield from self.factors.rows.get("array")
             yield units.until(max(factors.first, units.now))
-        if tile is not None:
+        if ends_tile:
             if wait := self.drained.take("array"):
                 yield wait
-            self.computed.put(tile._replace(last_plane=units.now))
-        yield units.after(self.adds_half)
+            self.computed.put(Tile(units.now, self.left == 1 and self.last_command))
+        if self.adds_half:
+            yield units.after(self.adds_half)
         self._retire(range(units.now, units.now + 1))
         return swapped
 
