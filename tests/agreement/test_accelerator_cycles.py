@@ -16,7 +16,9 @@ from anda_codesign.formats.accelerator import (
     read_outputs,
     read_tensor,
 )
+from anda_codesign.formats.accelerator.instructions import SCALAR_OPERATIONS, vector
 from anda_codesign.formats.accelerator.layout import activation_rows, pack_rows
+from anda_codesign.formats.vector_command import REDUCTIONS, Addend, Factor, VectorCommand, VectorOperation
 from anda_codesign.rtl import run_program, run_schedule
 from anda_codesign.rtl.simulate import SimulatorName
 from anda_codesign.sim import accelerator as model
@@ -44,6 +46,16 @@ MACHINES = [
     replace(MACHINE, rows=4, columns=1, affine=True),
     replace(MACHINE, weight_depth=64),
 ]
+SMALL = replace(
+    MACHINE,
+    plane_depth=56,
+    exponent_depth=14,
+    weight_depth=96,
+    factor_depth=32,
+    result_depth=24,
+    vector_unit=True,
+)
+"""Other buffers, which hold what `random_program` touches, and a vector unit."""
 
 
 def compare(
@@ -151,7 +163,7 @@ def test_planes_that_are_skipped_save_cycles() -> None:
 def test_every_record_of_random_gemms(data: st.DataObject) -> None:
     """Sizes that leave tails everywhere, short reductions that wait for outputs, memories near and far."""
     compare(
-        data.draw(st.sampled_from([MACHINES[0], MACHINES[2]])),
+        data.draw(st.sampled_from([SMALL, MACHINES[2]])),
         data.draw(st.tuples(st.integers(1, 9), st.integers(1, 30), st.integers(1, 30))),
         data.draw(st.integers(1, 6)),
         weight_group=data.draw(st.sampled_from([8, 16, 32])),
@@ -190,29 +202,50 @@ def test_every_record_in_verilator() -> None:
     compare(MACHINE, (3, 20, 18), 3, then=(9, 4), result_mantissa_bits=5, simulator="verilator")
 
 
+def random_vector(rng: np.random.Generator) -> Instruction:
+    """Any operation, from rows of results or scalars, to rows of results or a scalar."""
+    operation = VectorOperation(int(rng.integers(len(VectorOperation))))
+    to_scalar = operation in SCALAR_OPERATIONS or rng.random() < 0.3
+    return vector(
+        VectorCommand(
+            operation=operation,
+            factor=Factor(int(rng.integers(len(Factor)))),
+            addend=Addend(int(rng.integers(len(Addend)))),
+            left_scalar=None if rng.random() < 0.7 else 1,
+            destination=0 if to_scalar else None,
+            vectors=int(rng.integers(1, 8)) if operation in REDUCTIONS or not to_scalar else 1,
+        ),
+        result=12,
+    )
+
+
 def random_program(rng: np.random.Generator) -> list[Instruction]:
     """Instructions without barriers, which wait for their units and for each other's buffer ports."""
-    lines: list[str] = []
-    for _ in range(12):
-        match rng.integers(5):
+    program: list[Instruction] = []
+    for _ in range(14):
+        match rng.integers(6):
             case 0 | 1:
                 buffer = rng.choice(["planes", "exponents", "weights", "factors", "results"])
-                lines.append(f"load buffer={buffer} address=0 count={rng.integers(1, 14)} memory=0")
+                line = f"load buffer={buffer} address=0 count={rng.integers(1, 14)} memory=0"
             case 2:
-                lines.append(
+                line = (
                     "gemm planes=0 exponents=0 weights=0 factors=0 results=0 unsigned_codes=0 "
                     f"groups={rng.integers(1, 4)} output_groups={rng.integers(1, 3)} blocks={rng.integers(1, 4)} "
                     f"mantissa_bits={rng.integers(1, 6)} groups_per_factor={rng.integers(1, 4)}"
                 )
             case 3:
-                lines.append(
+                line = (
                     f"compress results=0 planes=0 exponents=0 blocks={rng.integers(1, 4)} stride=1 "
                     f"mantissa_bits={rng.integers(1, 6)}"
                 )
+            case 4:
+                program.append(random_vector(rng))
+                continue
             case _:
                 buffer = rng.choice(["planes", "exponents", "results"])
-                lines.append(f"store buffer={buffer} address=0 count={rng.integers(1, 14)} memory=20")
-    return assemble("\n".join([*lines, "halt"]))
+                line = f"store buffer={buffer} address=0 count={rng.integers(1, 14)} memory=20"
+        program += assemble(line)
+    return [*program, *assemble("halt")]
 
 
 @pytest.mark.tool("g++")
@@ -220,8 +253,9 @@ def random_program(rng: np.random.Generator) -> list[Instruction]:
 def test_every_record_of_programs_without_order(seed: int) -> None:
     program = random_program(np.random.default_rng(seed))
     latency_cycles = 2 + 3 * seed
-    memory = np.zeros((64, MACHINE.memory_bits // 8), np.uint8)
-    run = run_program(MACHINE, program, memory, latency_cycles=latency_cycles, simulator="cxxrtl")
-    predicted = model.run_program(MACHINE, program, latency_cycles)
-    assert {kind: list(cycles) for kind, cycles in run.retired.items()} == predicted.retired
-    assert run.cycles == predicted.cycles
+    memory = np.zeros((64, SMALL.memory_bits // 8), np.uint8)
+    run = run_program(SMALL, program, memory, latency_cycles=latency_cycles, simulator="cxxrtl")
+    for predict in (model, recurrence):
+        predicted = predict.run_program(SMALL, program, latency_cycles)
+        assert {kind: list(cycles) for kind, cycles in run.retired.items()} == predicted.retired
+        assert run.cycles == predicted.cycles
