@@ -20,7 +20,7 @@ from .isa import RETIRE, RETIRE_INDEX_BITS, RETIRED
 from .sequencer import GemmSequencer
 from .vector_sequencer import VectorSequencer
 
-FLAGS = ("illegal", "partial_saturated", "result_saturated", "nonfinite", "vector_saturated")
+FLAGS = ("illegal", "partial_saturated", "result_saturated", "nonfinite", "vector_saturated", "out_of_range")
 
 STATUS = data.StructLayout(dict.fromkeys(FLAGS, 1))
 """The sticky flags at a program's end, see `Accelerator`."""
@@ -60,7 +60,7 @@ class Accelerator(wiring.Component):
     start : `In(stream.Signature(14))`
         Runs the program from that instruction.
     done : `Out(stream.Signature(STATUS))`
-        It has ended: ``halt``, or an illegal instruction.
+        It has ended: ``halt``, an illegal instruction, or a row that does not exist.
     memory_read : `Out(stream.Signature(32))`
         Rows of memory to read.
     memory_data : `In(stream.Signature(memory_bits))`
@@ -69,9 +69,10 @@ class Accelerator(wiring.Component):
         Rows of memory to write.
     retire : `Out(RETIRE)`
         What is finished in this cycle; nothing waits for it to be read.
-    illegal, partial_saturated, result_saturated, nonfinite, vector_saturated : `Out(1)`
+    illegal, partial_saturated, result_saturated, nonfinite, vector_saturated, out_of_range : `Out(1)`
         Sticky: an instruction was illegal; a group's conversion, an output overflowed FP16; the compressor replaced an
-        infinity or NaN; a result of the vector unit overflowed FP16.
+        infinity or NaN; a result of the vector unit overflowed FP16; a row of a buffer was addressed that does not
+        exist. After the last nothing more is issued: the program ends when the units are idle.
     """
 
     program: Stream
@@ -86,6 +87,7 @@ class Accelerator(wiring.Component):
     result_saturated: Signal
     nonfinite: Signal
     vector_saturated: Signal
+    out_of_range: Signal
 
     def __init__(
         self,
@@ -167,6 +169,8 @@ class Accelerator(wiring.Component):
         m.submodules.compression = compression = Compression(machine=machine)
         m.submodules.results = results = RowBuffer(width=machine.row_bits[Buffer.RESULTS], depth=machine.result_depth)
         self._connect_host(m, controller, engine, compression)
+        with m.If(engine.out_of_range | results.out_of_range | controller.out_of_range):
+            m.d.sync += self.out_of_range.eq(1)
         self._connect_memory(m, loader, storer)
         wiring.connect(m, controller.load, loader.command)
         wiring.connect(m, controller.gemm, sequencer.command)
@@ -208,6 +212,7 @@ class Accelerator(wiring.Component):
         wiring.connect(m, wiring.flipped(self.start), controller.start)
         m.d.comb += [
             self.illegal.eq(controller.illegal),
+            controller.fault.eq(self.out_of_range),
             self.partial_saturated.eq(engine.partial_saturated),
             self.result_saturated.eq(engine.result_saturated),
             self.nonfinite.eq(compression.nonfinite),

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..formats import InputError
-from ..formats.accelerator import Instruction, Machine, Opcode, Schedule
+from ..formats.accelerator import Instruction, Machine, Opcode, Schedule, check_program
 from ..formats.accelerator.instructions import INSTRUCTION_BITS, MEMORY_ADDRESS_BITS, UNITS
 from .accelerator import FLAGS, Accelerator
 from .accelerator_bench import AcceleratorBench, HostAction
-from .buffers import ADDRESS_BITS
+from .buffers import MAX_DEPTH
 from .build import require_simulator
 from .compiled import CompiledCircuit, compile_design
 from .interfaces import check_range
@@ -106,18 +106,18 @@ def run_program(
     Raises
     ------
     InputError
-        A parameter is out of its range, the memory is too large, or the simulator is unknown or not installed.
+        A parameter is out of its range, the program leaves the buffers, the memory is too large, or the simulator is
+        unknown or not installed.
     """
+    check_program(machine, instructions)
     check_simulator(simulator)
     if simulator != "amaranth":
         require_simulator(simulator)
     check_range("latency_cycles", latency_cycles, LEAST_LATENCY, (1 << LATENCY_BITS) - 1)
     check_range("pauses", pauses, 0, 200)
-    if len(memory) > 1 << ADDRESS_BITS:
-        raise InputError(
-            f"memory: has {len(memory)} rows, the test bench {1 << ADDRESS_BITS}; take fewer tokens or channels"
-        )
-    host = _orders(machine, instructions, memory, read_back, _timing(latency_cycles, pauses))
+    if len(memory) > MAX_DEPTH:
+        raise InputError(f"memory: has {len(memory)} rows, the test bench {MAX_DEPTH}; take fewer tokens or channels")
+    host = host_orders(machine, instructions, memory, read_back, _timing(latency_cycles, pauses))
     kinds = retire_counts(machine, instructions)
     depth = max(1024, 1 << (len(memory) - 1).bit_length())
     outputs = {"started": 1, "done": 1, "rows": len(read_back), **kinds}
@@ -167,12 +167,12 @@ def retire_counts(machine: Machine, instructions: Sequence[Instruction]) -> dict
     return counts
 
 
-def _orders(
+def host_orders(
     machine: Machine,
     instructions: Sequence[Instruction],
     memory: NDArray[np.uint8],
-    read_back: Sequence[int],
-    timing: int,
+    read_back: Sequence[int] = (),
+    timing: int = LEAST_LATENCY,
 ) -> list[int]:
     """What the host does: fill the memories, run, read back."""
     host = [_order(machine, HostAction.SET_TIMING, data=timing)]

@@ -6,10 +6,15 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from ..formats.accelerator import instructions
 from .interfaces import MASK_BITS, Stream, check_range, plane_rows_layout
 
-ADDRESS_BITS = 14
-"""Bits of an address in an on-chip memory: 16,384 rows."""
+MAX_DEPTH = 1 << instructions.ADDRESS_BITS
+"""Rows of an on-chip memory, at most."""
+
+ADDRESS_BITS = instructions.ADDRESS_BITS + 2
+"""Bits of an address within the circuit. An instruction's address and one step of a walk over rows (at most 1023 groups of
+17 planes) are less than 2^16 together, so that no walk gets past a memory's last row without being seen there."""
 
 
 def write_layout(width: int) -> data.StructLayout:
@@ -31,7 +36,8 @@ class RowBuffer(wiring.Component):
 
     Timing: a write takes a cycle. Reads are answered in order, in the next cycle or as soon as the answer before has
     been taken; one read and one write per cycle. A row that is written in the cycle in which it is read is read as it
-    was.
+    was. A row that does not exist is not written, and reads as the
+    row that was read before.
 
     Members
     -------
@@ -39,20 +45,24 @@ class RowBuffer(wiring.Component):
         Always ready.
     read : `In(stream.Signature(READ))`
     answer : `Out(stream.Signature(answer_layout(width)))`
+    out_of_range : `Out(1)`
+        In this cycle a row is read or written that does not exist.
     """
 
     write: Stream
     read: Stream
     answer: Stream
+    out_of_range: Signal
 
     def __init__(self, *, width: int, depth: int) -> None:
         self.width = check_range("width", width, 1, 1 << 16)
-        self.depth = check_range("depth", depth, 2, 1 << ADDRESS_BITS)
+        self.depth = check_range("depth", depth, 2, MAX_DEPTH)
         super().__init__(
             {
                 "write": In(stream.Signature(write_layout(width))),
                 "read": In(stream.Signature(READ)),
                 "answer": Out(stream.Signature(answer_layout(width))),
+                "out_of_range": Out(1),
             }
         )
 
@@ -62,15 +72,17 @@ class RowBuffer(wiring.Component):
         m.submodules.memory = memory = Memory(shape=self.width, depth=self.depth, init=[])
         write_port, read_port = memory.write_port(), memory.read_port()
         taken = Signal()
+        miswritten, misread = (port.payload.address >= self.depth for port in (self.write, self.read))
         m.d.comb += [
+            self.out_of_range.eq((self.write.valid & miswritten) | (taken & misread)),
             self.write.ready.eq(1),
-            write_port.en.eq(self.write.valid),
+            write_port.en.eq(self.write.valid & ~miswritten),
             write_port.addr.eq(self.write.payload.address),
             write_port.data.eq(self.write.payload.data),
             self.read.ready.eq(~self.answer.valid | self.answer.ready),
             taken.eq(self.read.valid & self.read.ready),
             # the port keeps its row while it is not enabled
-            read_port.en.eq(taken),
+            read_port.en.eq(taken & ~misread),
             read_port.addr.eq(self.read.payload.address),
             self.answer.payload.data.eq(read_port.data),
         ]
@@ -109,12 +121,15 @@ class ActivationBuffer(wiring.Component):
     read : `In(stream.Signature(PLANE_READ))`
     planes : `Out(stream.Signature(plane_rows_layout(rows, lanes, masked=masked)))`
         The answers; payload and mask stay until the next one.
+    out_of_range : `Out(1)`
+        As of `RowBuffer`, of both.
     """
 
     write_planes: Stream
     write_exponents: Stream
     read: Stream
     planes: Stream
+    out_of_range: Signal
 
     def __init__(self, *, rows: int, lanes: int, depth: int, exponent_depth: int, masked: bool = False) -> None:
         layout = plane_rows_layout(rows, lanes, masked=masked)
@@ -127,6 +142,7 @@ class ActivationBuffer(wiring.Component):
                 "write_exponents": In(stream.Signature(write_layout(self._exponents.width))),
                 "read": In(stream.Signature(PLANE_READ)),
                 "planes": Out(stream.Signature(layout)),
+                "out_of_range": Out(1),
             }
         )
 
@@ -148,6 +164,7 @@ class ActivationBuffer(wiring.Component):
             beside.eq(exponents.answer.payload.data),
             answer.last.eq(planes.answer.payload.tag),
             self.planes.valid.eq(planes.answer.valid),
+            self.out_of_range.eq(planes.out_of_range | exponents.out_of_range),
         ]
         for buffer in (planes, exponents):
             m.d.comb += [buffer.read.valid.eq(self.read.valid), buffer.answer.ready.eq(self.planes.ready)]

@@ -7,10 +7,10 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..formats.accelerator.instructions import ADDRESS_BITS, BLOCKS_BITS, Buffer, Opcode
+from ..formats.accelerator.instructions import BLOCKS_BITS, Buffer, Opcode
 from ..formats.accelerator.machine import Machine
 from .bpc import BitPlaneCompressor
-from .buffers import READ, answer_layout, write_layout
+from .buffers import ADDRESS_BITS, READ, answer_layout, write_layout
 from .interfaces import Stream
 from .isa import operands_layout
 
@@ -106,12 +106,13 @@ class Compression(wiring.Component):
                     m.d.sync += [self.read.valid.eq(0), Cat(block, offset).eq(0)]
 
     def _write(self, m: Module, command: Any, compressor: BitPlaneCompressor) -> None:
-        """Planes to the activation buffer, with a block's first its exponents; the command's addresses move on.
+        """Planes to the activation buffer, with a block's first its exponents.
 
         If there are masks, which come with a block's last plane, its exponents wait for them.
         """
         planes, payload = compressor.planes, compressor.planes.payload
         plane, first, moved = Signal(5), Signal(), Signal()
+        first_plane, group = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
         exponents, with_exponents = Value.cast(payload.exponents), first
         if self.machine.skipping:
             kept = Signal.like(exponents, name="exponents")
@@ -123,10 +124,10 @@ class Compression(wiring.Component):
             planes.ready.eq(self.write_planes.ready & (~with_exponents | self.write_exponents.ready)),
             moved.eq(planes.valid & planes.ready),
             self.write_planes.valid.eq(planes.valid & (~with_exponents | self.write_exponents.ready)),
-            self.write_planes.payload.address.eq(command.planes + plane),
+            self.write_planes.payload.address.eq(first_plane + plane),
             self.write_planes.payload.data.eq(Value.cast(payload.planes)),
             self.write_exponents.valid.eq(planes.valid & with_exponents & self.write_planes.ready),
-            self.write_exponents.payload.address.eq(command.exponents),
+            self.write_exponents.payload.address.eq(group),
             self.write_exponents.payload.data.eq(exponents),
         ]
         last_block = Signal()
@@ -138,8 +139,9 @@ class Compression(wiring.Component):
                 m.d.sync += [
                     plane.eq(0),
                     left.eq(left - 1),
-                    command.planes.eq(command.planes + command.stride * (command.mantissa_bits + 1)),
-                    command.exponents.eq(command.exponents + command.stride),
+                    first_plane.eq(first_plane + command.stride * (command.mantissa_bits + 1)),
+                    group.eq(group + command.stride),
                 ]
         with m.If(self.command.valid & self.command.ready):
-            m.d.sync += left.eq(self.command.payload.blocks)
+            given = self.command.payload
+            m.d.sync += [left.eq(given.blocks), first_plane.eq(given.planes), group.eq(given.exponents)]

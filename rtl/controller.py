@@ -24,7 +24,8 @@ class Controller(wiring.Component):
 
     An instruction waits until its unit takes it, has fewer than four unfinished ones, and the buffer ports that it needs
     are free: a port belongs to the unit that uses it until that unit is idle. A barrier waits for its units, ``halt`` for
-    all of them. An illegal instruction sets `illegal` and ends the program as ``halt`` does; it is not executed.
+    all of them. An illegal instruction, or a program's last word without ``halt``, sets `illegal` and ends the program as
+    ``halt`` does; it is not executed. So does any instruction once `fault` is set.
 
     Timing: the first instruction can be issued two cycles after `start` (`formats.latency.FETCH_CYCLES`), the next one in
     the cycle after it; `done` is valid in the cycle after ``halt`` was.
@@ -46,12 +47,16 @@ class Controller(wiring.Component):
         Runs the program at that address.
     load, gemm, compress, vector, store : `Out(stream.Signature(operands_layout(...)))`
         To the units.
+    fault : `In(1)`
+        Issue nothing more.
     finished : `In(len(Unit))`
         Of each `Unit`, whether it finishes an instruction in this cycle.
     done : `Out(stream.Signature(1))`
         A program has ended; whether it was illegal.
     illegal : `Out(1)`
         Sticky: an instruction was illegal.
+    out_of_range : `Out(1)`
+        In this cycle a word of the program is written past the end of the memory.
     """
 
     program: Stream
@@ -61,9 +66,11 @@ class Controller(wiring.Component):
     compress: Stream
     vector: Stream
     store: Stream
+    fault: Signal
     finished: Signal
     done: Stream
     illegal: Signal
+    out_of_range: Signal
 
     def __init__(self, *, depth: int, max_mantissa_bits: int, vector_unit: bool = True) -> None:
         self.vector_unit = vector_unit
@@ -74,9 +81,11 @@ class Controller(wiring.Component):
                 "program": In(stream.Signature(write_layout(INSTRUCTION_BITS))),
                 "start": In(stream.Signature(ADDRESS_BITS)),
                 **{opcode.name.lower(): Out(stream.Signature(operands_layout(opcode))) for opcode in UNITS},
+                "fault": In(1),
                 "finished": In(len(Unit)),
                 "done": Out(stream.Signature(1)),
                 "illegal": Out(1),
+                "out_of_range": Out(1),
             }
         )
 
@@ -90,23 +99,24 @@ class Controller(wiring.Component):
         idle = Signal(len(Unit))
         m.d.comb += idle.eq(Cat(count == 0 for count in unfinished))
         legal = Signal()
-        m.d.comb += legal.eq(is_legal(word, self.max_mantissa_bits, self.vector_unit))
+        past_end = self._memory.answer.payload.tag
+        m.d.comb += legal.eq(is_legal(word, self.max_mantissa_bits, self.vector_unit) & ~past_end)
         free = self._own_ports(m, word, issued, idle)
-        with m.If(present & legal):
+        with m.If(present & legal & ~self.fault):
             for opcode, unit in UNITS.items():
                 self._hand_over(m, word, opcode, issued, free & (unfinished[unit] != MAX_UNFINISHED))
             with m.If(is_opcode(word, Opcode.BARRIER)):
                 barrier = operands(word, Opcode.BARRIER)
                 waits = [barrier.units[unit] & (unfinished[unit] > barrier.pending) for unit in Unit]
                 m.d.comb += issued.eq(~Cat(waits).any())
-        ends = ~legal | is_opcode(word, Opcode.HALT)
+        ends = ~legal | is_opcode(word, Opcode.HALT) | self.fault
         with m.If(present & ends & idle.all()):
             m.d.comb += issued.eq(1)
             m.d.sync += [
                 running.eq(0),
                 self.done.valid.eq(1),
-                self.done.payload.eq(~legal),
-                self.illegal.eq(self.illegal | ~legal),
+                self.done.payload.eq(~legal & ~self.fault),
+                self.illegal.eq(self.illegal | (~legal & ~self.fault)),
             ]
         with m.If(self.done.valid & self.done.ready):
             m.d.sync += self.done.valid.eq(0)
@@ -116,7 +126,10 @@ class Controller(wiring.Component):
         """Read the program ahead; what was read past its end is dropped."""
         m.submodules.instructions = memory = self._memory
         wiring.connect(m, wiring.flipped(self.program), memory.write)
+        address = memory.read.payload.address
         m.d.comb += [
+            self.out_of_range.eq(self.program.valid & (self.program.payload.address >= memory.depth)),
+            memory.read.payload.tag.eq(address >= memory.depth),
             memory.read.valid.eq(running),
             word.eq(memory.answer.payload.data),
             present.eq(running & memory.answer.valid),
@@ -124,9 +137,9 @@ class Controller(wiring.Component):
             self.start.ready.eq(~running & ~memory.answer.valid & ~self.done.valid),
         ]
         with m.If(memory.read.valid & memory.read.ready):
-            m.d.sync += memory.read.payload.address.eq(memory.read.payload.address + 1)
+            m.d.sync += address.eq(address + 1)
         with m.If(self.start.valid & self.start.ready):
-            m.d.sync += [running.eq(1), memory.read.payload.address.eq(self.start.payload)]
+            m.d.sync += [running.eq(1), address.eq(self.start.payload)]
 
     def _count_unfinished(self, m: Module) -> list[Signal]:
         """Of each unit, the instructions that it has taken and not finished."""

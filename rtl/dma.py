@@ -239,8 +239,8 @@ class Storer(wiring.Component):
             self.read_results.valid.eq(wanted & from_results),
             self.read_results.payload.address.eq(address),
             self.read_planes.valid.eq(wanted & ~from_results),
-            self.read_planes.payload.plane.eq(address),
-            self.read_planes.payload.exponents.eq(address),
+            self.read_planes.payload.plane.eq(Mux(command.buffer == Buffer.PLANES, address, 0)),
+            self.read_planes.payload.exponents.eq(Mux(command.buffer == Buffer.EXPONENTS, address, 0)),
             asked.eq(wanted & Mux(from_results, self.read_results.ready, self.read_planes.ready)),
         ]
 

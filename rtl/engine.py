@@ -49,6 +49,8 @@ class MatrixEngine(wiring.Component):
         The array takes the last bit-plane of a group; the last column of a tile leaves it.
     partial_saturated, result_saturated : `Out(1)`
         As of `MatrixUnit`.
+    out_of_range : `Out(1)`
+        In this cycle a row of a buffer is read or written that does not exist.
     """
 
     command: Stream
@@ -63,6 +65,7 @@ class MatrixEngine(wiring.Component):
     tile_done: Signal
     partial_saturated: Signal
     result_saturated: Signal
+    out_of_range: Signal
 
     def __init__(
         self,
@@ -112,6 +115,7 @@ class MatrixEngine(wiring.Component):
                 "tile_done": Out(1),
                 "partial_saturated": Out(1),
                 "result_saturated": Out(1),
+                "out_of_range": Out(1),
             }
         )
 
@@ -121,7 +125,9 @@ class MatrixEngine(wiring.Component):
         m.submodules.matrix_unit = unit = self.unit
         m.submodules.collector = self._collector
         planes, weights, factors = self._address_generators(m)
+        buffers = (self._activations, self._weights, self._factors)
         m.d.comb += [
+            self.out_of_range.eq(Cat(buffer.out_of_range for buffer in buffers).any()),
             self.partial_saturated.eq(unit.partial_saturated),
             self.result_saturated.eq(unit.result_saturated),
         ]

@@ -8,9 +8,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from ..formats.accelerator.instructions import ADDRESS_BITS, BLOCKS_BITS, FIELDS, MAX_UNFINISHED, Opcode
+from ..formats.accelerator.instructions import BLOCKS_BITS, FIELDS, MAX_UNFINISHED, Opcode
 from ..formats.accelerator.machine import Machine
-from .buffers import write_layout
+from .buffers import ADDRESS_BITS, write_layout
 from .dispatch import TILES
 from .interfaces import FP16, Stream
 from .isa import operands_layout

@@ -7,10 +7,10 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..formats.accelerator.instructions import ADDRESS_BITS, Opcode
+from ..formats.accelerator.instructions import Opcode
 from ..formats.accelerator.machine import Machine
 from ..formats.vector_command import COMMAND_FIELDS, REDUCTIONS, Addend, Factor, VectorOperation
-from .buffers import READ, answer_layout, write_layout
+from .buffers import ADDRESS_BITS, READ, answer_layout, write_layout
 from .interfaces import Stream
 from .isa import operands_layout
 from .vector import VectorUnit

@@ -1,6 +1,7 @@
 """What the accelerator's circuit, its timing model and its host agree on: size, instructions, memory image, schedule."""
 
 from .assembler import assemble, disassemble
+from .extents import check_program
 from .image import compile_gemms, program_planes, read_outputs, read_tensor
 from .instructions import Buffer, Instruction, Opcode, Unit
 from .machine import Machine
@@ -15,6 +16,7 @@ __all__ = [
     "Schedule",
     "Unit",
     "assemble",
+    "check_program",
     "compile_gemms",
     "disassemble",
     "program_planes",

@@ -12,11 +12,13 @@ from anda_codesign.formats.accelerator import (
     Machine,
     Opcode,
     assemble,
+    check_program,
     compile_gemms,
     disassemble,
     program_planes,
     schedule,
 )
+from anda_codesign.formats.accelerator.extents import extents
 from anda_codesign.formats.accelerator.instructions import (
     FIELDS,
     INSTRUCTION_BITS,
@@ -254,6 +256,49 @@ def test_operands_that_do_not_fit() -> None:
         assert str(error.value) == (
             f'activations: ask for {found}, the machine computes {wanted}; encode with reconstruct="{wanted}"'
         )
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "load buffer=weights address=120 count=9 memory=0",
+            "address: instruction 1, load, reaches row 128 of weights",
+        ),
+        (
+            "store buffer=results address=17 count=1 memory=0",
+            "address: instruction 1, store, reaches row 17 of results",
+        ),
+        (
+            "compress results=0 planes=40 exponents=0 blocks=2 stride=3 mantissa_bits=7",
+            "planes: instruction 1, compress, reaches row 71 of planes",
+        ),
+    ],
+)
+def test_programs_that_leave_the_buffers(line: str, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        check_program(SMALL, assemble(f"barrier units=loader pending=0\n{line}"))
+    depth = {"weights": 128, "results": 16, "planes": 64}[message.rsplit(" ", 1)[1]]
+    assert str(error.value) == f"{message}, the machine has {depth}; lower it, or choose a machine with more"
+
+
+@given(st.data())
+def test_extents_of_gemms_are_those_of_their_walk(data: st.DataObject) -> None:
+    """Against the rows themselves, one by one."""
+    fields = {field.name: data.draw(st.integers(field.lowest, min(field.most, 4))) for field in FIELDS[Opcode.GEMM]}
+    gemm = Instruction(Opcode.GEMM, fields)
+    blocks, groups, outputs = fields["blocks"], fields["groups"], fields["output_groups"]
+    tiles = outputs * SMALL.tiles
+    rows = {
+        "planes": [(b, g, p) for b in range(blocks) for g in range(groups) for p in range(fields["mantissa_bits"] + 1)],
+        "exponents": [(b, g) for b in range(blocks) for g in range(groups)],
+        "weights": [(t, g, r) for t in range(tiles) for g in range(groups) for r in range(4)],
+        "factors": [(t, g) for t in range(tiles) for g in range(groups) if g % fields["groups_per_factor"] == 0],
+        "results": [(b, o, r) for b in range(blocks) for o in range(outputs) for r in range(SMALL.rows)],
+    }
+    assert {field: count for field, (_, count) in extents(SMALL, gemm).items()} == {
+        field: len(each) for field, each in rows.items()
+    }
 
 
 def test_masks_lie_above_the_exponents() -> None:

@@ -1,7 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """The accelerator against `fp_int_gemm` and `AndaFormat.encode`: memory image in, memory image out."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -18,9 +18,14 @@ from anda_codesign.formats.accelerator import (
     read_outputs,
     read_tensor,
 )
-from anda_codesign.formats.accelerator.instructions import FIELDS, INSTRUCTION_BITS, OPCODE_BITS
-from anda_codesign.rtl import Accelerator, run_program, run_schedule, run_vectors
+from anda_codesign.formats.accelerator.instructions import FIELDS, INSTRUCTION_BITS, OPCODE_BITS, vector
+from anda_codesign.formats.vector_command import Factor, VectorCommand
+from anda_codesign.rtl import Accelerator, run_program, run_schedule, run_streams, run_vectors
+from anda_codesign.rtl.accelerator import FLAGS
+from anda_codesign.rtl.accelerator_bench import AcceleratorBench
+from anda_codesign.rtl.accelerator_testbench import host_orders
 from anda_codesign.rtl.isa import is_legal
+from numpy.typing import NDArray
 
 MACHINE = Machine(
     rows=2,
@@ -70,6 +75,7 @@ def assert_gemm(machine: Machine, a: AndaTensor, w: Int4Weights, pauses: int = 0
         "result_saturated": flags.result_saturated,
         "nonfinite": False,
         "vector_saturated": False,
+        "out_of_range": False,
     }
     return run.cycles
 
@@ -207,6 +213,55 @@ def test_an_illegal_instruction_ends_the_program_and_sets_a_flag() -> None:
     run = run_program(MACHINE, [*load, Illegal(), *load], memory)
     assert run.flags["illegal"]
     assert len(run.retired["loader"]) == 1
+
+
+def run_unchecked(machine: Machine, program: list[Instruction], memory: NDArray[np.uint8]) -> tuple[list[str], int]:
+    """The flags of a program that nobody has checked, and the row 3 of memory after it."""
+    bench = AcceleratorBench(accelerator=Accelerator(**asdict(machine)), memory_depth=16)
+    host = host_orders(machine, program, memory, read_back=[3])
+    run = run_streams(bench, {"host": host}, {"started": 1, "done": 1, "rows": 1})
+    status = run.transfers["done"].payloads[0]
+    return [flag for index, flag in enumerate(FLAGS) if status >> index & 1], run.transfers["rows"].payloads[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "flags"),
+    [
+        ("load buffer=planes address=56 count=8 memory=0", []),
+        ("load buffer=planes address=57 count=8 memory=0", ["out_of_range"]),
+        ("load buffer=results address=16383 count=1 memory=0", ["out_of_range"]),
+        ("store buffer=planes address=63 count=1 memory=2", []),
+        ("store buffer=exponents address=9 count=8 memory=2", ["out_of_range"]),
+        # the second block's planes would be 17 x 1023 rows on, in a narrow counter at row 1007
+        ("compress results=0 planes=0 exponents=0 blocks=2 stride=1023 mantissa_bits=16", ["out_of_range"]),
+    ],
+)
+def test_a_row_that_does_not_exist_stops_the_program(line: str, flags: list[str]) -> None:
+    memory = np.arange(64, dtype=np.uint8).reshape(4, 16)
+    store = "barrier units=loader|storer|compressor pending=0\nstore buffer=results address=0 count=1 memory=3\nhalt"
+    found, row = run_unchecked(MACHINE, assemble(f"{line}\n{store}"), memory)
+    assert found == flags
+    untouched = int.from_bytes(memory[3].tobytes(), "little")
+    assert row == (untouched if flags else 0)
+
+
+def test_vectors_that_do_not_exist_stop_the_program() -> None:
+    machine = replace(MACHINE, vector_unit=True)
+    memory = np.zeros((4, 16), np.uint8)
+    square = VectorCommand(factor=Factor.LEFT, vectors=2)
+    assert run_unchecked(machine, [vector(square, result=8, stride=7), *assemble("halt")], memory)[0] == []
+    assert run_unchecked(machine, [vector(square, result=9, stride=7), *assemble("halt")], memory)[0] == [
+        "out_of_range"
+    ]
+
+
+def test_a_program_without_an_end_is_illegal() -> None:
+    machine = replace(MACHINE, instruction_depth=3)
+    wait = assemble("barrier units=loader pending=0")
+    memory = np.zeros((4, 16), np.uint8)
+    assert run_unchecked(machine, [*wait * 2, *assemble("halt")], memory)[0] == []
+    assert run_unchecked(machine, wait * 3, memory)[0] == ["illegal"]
+    assert run_unchecked(machine, [*assemble("halt"), *wait * 3], memory)[0] == ["out_of_range"]
 
 
 class Legality(wiring.Component):

@@ -106,8 +106,7 @@ def test_affine_arrays_lint_clean(name: str) -> None:
     ("name", "options"),
     [
         ("anda-pe", {"midpoint": 1, "skipping": 1}),
-        ("matrix-engine", {"midpoint": 1, "skipping": 1}),
-        ("compressor", {"nearest": 1, "masks": 1}),
+        ("accelerator", {"midpoint": 1, "nearest": 1, "skipping": 1}),
     ],
 )
 def test_options_lint_clean(name: str, options: dict[str, int]) -> None:
