@@ -146,13 +146,47 @@ def compress_cycles(blocks: int, mantissa_bits: int, rows: int) -> int:
 EXACT_ROUNDING_CYCLES = 1
 """Cycles that an exact floating-point dot product takes to become a single when it is complete."""
 
-GROUP_SCALING_CYCLES = 3
-"""Cycles from a group's dot product until it is in the accumulator: conversion to FP16, product with the scale, sum."""
+CONVERSION_STAGES, ROUNDING_STAGES, PRODUCT_STAGES = 6, 3, 4
+"""The most stages that conversions to FP16, of an integer and of a single, and a floating-point product are divided into."""
 
 
-def floating_dot_cycles(steps: int, stages: int, exact: bool = False) -> int:
-    """Cycles from the first step of floating-point dot products to the last result; a step is taken in every cycle."""
-    return steps + stages + EXACT_ROUNDING_CYCLES * exact
+def scale_accumulation_cycles(depth: int = 1) -> int:
+    """Cycles from a group's FP16 sum until its product with the scale is in the accumulator.
+
+    The adder has `depth` stages, the multiplier as many or `PRODUCT_STAGES`.
+    """
+    return min(depth, PRODUCT_STAGES) + depth
+
+
+def group_scaling_cycles(depth: int = 1) -> int:
+    """Cycles from a group's dot product until it is in the accumulator: conversion to FP16, product with the scale, sum.
+
+    A register behind each; with more `depth`, that many within each, as far as it can be divided.
+    """
+    return min(depth, CONVERSION_STAGES) + scale_accumulation_cycles(depth)
+
+
+def single_scaling_cycles(depth: int = 1) -> int:
+    """As `group_scaling_cycles`, from a group's sum that is a single."""
+    return min(depth, ROUNDING_STAGES) + scale_accumulation_cycles(depth)
+
+
+def running_sum_cycles(summands: int, depth: int, outputs: int = 1) -> int:
+    """Cycles from the first of `summands` taken to the last sum, of an adder of `depth` stages that sums share.
+
+    The summands belong to `outputs` sums in turn, each of which takes its next one `depth` cycles after the one before.
+    """
+    turns, rest = divmod(summands - 1, outputs)
+    return turns * max(depth, outputs) + rest + 1 + depth
+
+
+def floating_dot_cycles(steps: int, stages: int, exact: bool = False, depth: int = 1) -> int:
+    """Cycles from the first step of floating-point dot products to the last result; a step is taken in every cycle.
+
+    With `depth` each adder has that many stages, and each product at most as many; as many dot products are in flight.
+    """
+    levels = stages - 1  # of adders, the accumulator's among them
+    return steps + min(depth, PRODUCT_STAGES) + levels * depth + EXACT_ROUNDING_CYCLES * exact
 
 
 VECTOR_PIPELINE_CYCLES = 5

@@ -10,6 +10,7 @@ from .fp_pe import FpFpPE, FpIntPE
 from .integer_operators import DiExp, IntegerSqrt, SoftmaxLane
 from .integer_pe import FiglutPE, FignaPE, IfpuPE
 from .negatives import NegativeCounter
+from .running_sum import RunningSum
 from .scaled_pe import ScaledAndaPE
 from .scaling import GroupAccumulator
 from .weight_decoders import SpQRDecoder, SqueezeLLMDecoder
@@ -27,6 +28,7 @@ BASELINE_DESIGNS: Mapping[str, Callable[..., wiring.Component]] = MappingProxyTy
         "ifpu-pe": IfpuPE,
         "integer-sqrt": IntegerSqrt,
         "negative-counter": NegativeCounter,
+        "running-sum": RunningSum,
         "softmax-lane": SoftmaxLane,
         "spqr-decoder": SpQRDecoder,
         "squeezellm-decoder": SqueezeLLMDecoder,

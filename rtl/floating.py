@@ -36,9 +36,9 @@ def normalize(m: Module, value: Value, name: str) -> tuple[Value, Value]:
     return value, Cat(distance)
 
 
-def shift_right_sticky(m: Module, value: Value, distance: Value, name: str) -> Value:
-    """Shift `value` right; the lowest bit of the result also stands for every bit that left."""
-    for stage, selected in enumerate(distance):
+def shift_right_sticky(m: Module, value: Value, distance: Value, name: str, place: int = 0) -> Value:
+    """Shift `value` right by ``distance * 2**place``; the lowest bit of the result also stands for every bit that left."""
+    for stage, selected in enumerate(distance, place):
         step = 1 << stage
         shifted = Signal(len(value), name=f"{name}_right_{step}")
         lost = value[: step + 1].any()
@@ -58,21 +58,33 @@ def round_to_half(m: Module, exponent: Value, normalized: Value, half: Any, satu
     `exponent` is the biased exponent that a half of this magnitude has; below 1 the half is subnormal, above 30 it
     saturates to 65504 and `saturated` is set. The significand has at least 13 bits.
     """
+    field, distance = subnormal_distance(m, exponent, normalized)
+    shifted = shift_right_sticky(m, normalized, distance, "subnormal")
+    magnitude, overflow = round_magnitude(m, field, shifted)
+    m.d.comb += [Cat(half.fraction, half.exponent).eq(magnitude), saturated.eq(overflow)]
+
+
+def subnormal_distance(m: Module, exponent: Value, normalized: Value) -> tuple[Value, Value]:
+    """Exponent field less one of a half, and how far its significand is shifted right: not at all if it is normal."""
     subnormal = Signal()
     offset = Signal(signed(len(exponent) + 1))
-    rounded = Signal(len(exponent) + 10)
     m.d.comb += [offset.eq(exponent - 1), subnormal.eq(offset < 0)]
-    distance = Mux(subnormal, -offset, 0)[: len(offset) - 1]
-    shifted = shift_right_sticky(m, normalized, distance, "subnormal")
-    kept, guard, rest = shifted[-11:], shifted[-12], shifted[:-12].any()
     field = Mux(subnormal | ~normalized[-1], 0, offset)
+    return field, Mux(subnormal, -offset, 0)[: len(offset) - 1]
+
+
+def round_magnitude(m: Module, field: Value, shifted: Value) -> tuple[Value, Value]:
+    """Exponent and fraction of a half, rounded to nearest even, and whether it overflowed to the largest one."""
+    rounded = Signal(len(field) + 9)
+    overflow = Signal()
+    kept, guard, rest = shifted[-11:], shifted[-12], shifted[:-12].any()
     m.d.comb += [
-        # the hidden bit in `kept` adds the one that `offset` lacks, and a carry out of the fraction moves to the next
+        # the hidden bit in `kept` adds the one that `field` lacks, and a carry out of the fraction moves to the next
         # exponent
         rounded.eq((field << 10) + kept + (guard & (rest | kept[0]))),
-        saturated.eq(rounded > LARGEST_HALF),
-        Cat(half.fraction, half.exponent).eq(Mux(saturated, LARGEST_HALF, rounded)),
+        overflow.eq(rounded > LARGEST_HALF),
     ]
+    return Mux(overflow, LARGEST_HALF, rounded)[:15], overflow
 
 
 class IntToHalf(wiring.Component):

@@ -15,6 +15,7 @@ from .ieee import (
     Half,
     IeeeAdder,
     Product,
+    SingleAddition,
     check_choice,
     check_rounding,
     effective_parts,
@@ -23,7 +24,9 @@ from .ieee import (
     pack_magnitude,
 )
 from .interfaces import FP16, Stream, check_range
-from .pipeline import Pipeline
+from .operator_steps import HalfProduct
+from .pipeline import Pipeline, Values
+from .running_sum import MAX_DEPTH, RunningSum, check_outputs
 from .summation import adder_tree
 
 EXACT_HEADROOM_BITS = 16
@@ -93,6 +96,12 @@ class FloatingDot(wiring.Component):
     stages : `int`
         Registers on the way: 1, the accumulator; 2, and the products; 3, and their sum (the products' highest place,
         if aligned). Chained sums have one for each level of their tree, the last levels first: of 4 ways up to 4.
+    depth : `int`
+        Registers that each adder is divided by, 1 to 5; a product has no more than four. More than one needs chained
+        sums in all their `stages`, and no `addend`.
+    outputs : `int`
+        Dot products in flight, 1 to 8: steps belong to them in turn. With fewer than `depth` steps wait, as of
+        `RunningSum`.
 
     Members
     -------
@@ -114,6 +123,8 @@ class FloatingDot(wiring.Component):
         specials: bool = True,
         addend: bool = False,
         stages: int = 2,
+        depth: int = 1,
+        outputs: int = 1,
     ) -> None:
         if isinstance(ways, bool) or ways not in WAYS:
             raise InputError(f"ways: {ways!r} is not valid; choose one of {', '.join(map(str, WAYS))}")
@@ -126,12 +137,19 @@ class FloatingDot(wiring.Component):
         self.subnormals, self.specials, self.addend = bool(subnormals), bool(specials), bool(addend)
         if summation == "exact" and (rounding != "nearest" or addend):
             raise InputError("summation: an exact one rounds to nearest and has no addend; choose chained or aligned")
+        self.depth = check_range("depth", depth, 1, MAX_DEPTH)
+        self.outputs = check_outputs(outputs, depth)
+        if depth > 1 and (summation != "chained" or addend or stages < 2 + levels):
+            raise InputError(f"depth: {depth} needs chained sums, no addend and {2 + levels} stages; choose 1 or these")
         layout = operands_layout(ways, signed(weight_bits) if weight_bits else FP16, self.addend)
         super().__init__({"operands": In(stream.Signature(layout)), "result": Out(stream.Signature(FP32))})
 
     def elaborate(self, platform: object) -> Module:
         """Build the circuit."""
         m = Module()
+        if self.depth > 1:
+            self._sum_in_stages(m)
+            return m
         pipeline = Pipeline(m, self.operands, self.result)
         sums = {"chained": self._sum_chained, "aligned": self._sum_aligned, "exact": self._sum_exact}
         sums[self.summation](m, pipeline)
@@ -179,6 +197,34 @@ class FloatingDot(wiring.Component):
         start = Mux(pipeline.first(carried["last"]), carried.get("addend", 0), accumulator)
         pipeline.accumulate(accumulator, self._add(m, "accumulating_adder", summands[0], start), carried["last"])
         m.d.comb += self.result.payload.eq(accumulator)
+
+    def _sum_in_stages(self, m: Module) -> None:
+        """Chained sums of products and adders of several stages each."""
+        addition = SingleAddition(self.rounding, self.subnormals, self.specials)
+        m.submodules.running_sum = running_sum = RunningSum(
+            depth=self.depth,
+            outputs=self.outputs,
+            rounding=self.rounding,
+            subnormals=self.subnormals,
+            specials=self.specials,
+        )
+        pipeline = Pipeline(m, self.operands, running_sum.summands)
+        payload = self.operands.payload
+        lanes: list[Values] = [
+            {"left": Value.cast(payload.activations[way]), "right": Value.cast(payload.weights[way])}
+            for way in range(self.ways)
+        ]
+        product = HalfProduct(self.weight_bits, self.subnormals, self.specials)
+        lanes, carried = pipeline.in_stages(product.steps, lanes, {"last": payload.last}, self.depth)
+        summands = [lane["single"] for lane in lanes]
+        while len(summands) > 1:
+            pairs = zip(summands[0::2], summands[1::2], strict=True)
+            lanes = [{"left": left, "right": right} for left, right in pairs]
+            lanes, carried = pipeline.in_stages(addition.steps, lanes, carried, self.depth)
+            summands = [lane["sum"] for lane in lanes]
+        m.d.comb += Value.cast(running_sum.summands.payload).eq(Cat(summands[0], carried["last"]))
+        pipeline.finish()
+        wiring.connect(m, running_sum.sums, wiring.flipped(self.result))
 
     def _add(self, m: Module, name: str, left: Value, right: Value) -> Value:
         adder = IeeeAdder(rounding=self.rounding, subnormals=self.subnormals, specials=self.specials)

@@ -1,16 +1,15 @@
 # amaranth: UnusedElaboratable=no
 """The floating-point baselines: FP-FP, whose weights are halves, and FP-INT, whose weights are integers."""
 
-from typing import Any
-
 from amaranth.hdl import Module, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..formats.elements.floating import Rounding, Summation
-from .floating import FP32, SingleToHalf
+from .floating import FP32, SingleToHalf, significand
 from .floating_dot import FloatingDot, operands_layout
 from .interfaces import FP16, Stream
+from .operator_steps import half_rounding
 from .pipeline import Pipeline
 from .scaling import SCALE, ScaleAccumulator
 
@@ -24,7 +23,7 @@ class FpFpPE(FloatingDot):
 
     Parameters
     ----------
-    ways, summation, rounding, subnormals, specials, addend, stages
+    ways, summation, rounding, subnormals, specials, addend, stages, depth, outputs
         As of `FloatingDot`, whose members these are, too.
     """
 
@@ -38,6 +37,8 @@ class FpFpPE(FloatingDot):
         specials: bool = True,
         addend: bool = False,
         stages: int = 2,
+        depth: int = 1,
+        outputs: int = 1,
     ) -> None:
         super().__init__(
             ways=ways,
@@ -47,6 +48,8 @@ class FpFpPE(FloatingDot):
             specials=specials,
             addend=addend,
             stages=stages,
+            depth=depth,
+            outputs=outputs,
         )
 
 
@@ -57,12 +60,13 @@ class FpIntPE(wiring.Component):
     scale in a `ScaleAccumulator`, as an Anda unit's does. Activations and scales are finite.
 
     Timing: a group of 64 takes 16 cycles with 4 ways; the result is valid ``stages + 3`` cycles after the last step,
-    with ``"exact"`` one more.
+    with ``"exact"`` one more; of more depth see `formats.latency.floating_dot_cycles` and
+    `single_scaling_cycles`.
 
     Parameters
     ----------
-    ways, summation, rounding, subnormals, stages
-        As of `FloatingDot`.
+    ways, summation, rounding, subnormals, stages, depth, outputs
+        As of `FloatingDot`; the `ScaleAccumulator` has the same depth and outputs.
     weight_bits : `int`
         2 to 8.
 
@@ -91,6 +95,8 @@ class FpIntPE(wiring.Component):
         rounding: Rounding = "nearest",
         subnormals: bool = True,
         stages: int = 2,
+        depth: int = 1,
+        outputs: int = 1,
     ) -> None:
         self.dot = FloatingDot(
             ways=ways,
@@ -100,6 +106,8 @@ class FpIntPE(wiring.Component):
             subnormals=subnormals,
             specials=False,
             stages=stages,
+            depth=depth,
+            outputs=outputs,
         )
         super().__init__(
             {
@@ -114,17 +122,30 @@ class FpIntPE(wiring.Component):
         """Build the circuit."""
         m = Module()
         m.submodules.dot = dot = self.dot
-        m.submodules.rounder = rounder = SingleToHalf()
-        m.submodules.scale_accumulator = accumulator = ScaleAccumulator()
+        m.submodules.scale_accumulator = accumulator = ScaleAccumulator(depth=dot.depth, outputs=dot.outputs)
         converter = Pipeline(m, dot.result, accumulator.partials)
-        m.d.comb += rounder.single.eq(dot.result.payload)
-        half: Any
-        (half,) = converter.cut(half=rounder.half)
-        m.d.comb += Value.cast(accumulator.partials.payload).eq(Value.cast(half))
+        half = self._round(m, converter) if dot.depth == 1 else self._round_in_stages(m, converter)
+        m.d.comb += Value.cast(accumulator.partials.payload).eq(half)
         converter.finish()
-        with m.If(dot.result.valid & dot.result.ready & rounder.saturated):
-            m.d.sync += self.saturated.eq(1)
         wiring.connect(m, wiring.flipped(self.operands), dot.operands)
         wiring.connect(m, wiring.flipped(self.scales), accumulator.scales)
         wiring.connect(m, accumulator.result, wiring.flipped(self.result))
         return m
+
+    def _round(self, m: Module, converter: Pipeline) -> Value:
+        m.submodules.rounder = rounder = SingleToHalf()
+        m.d.comb += rounder.single.eq(self.dot.result.payload)
+        (half,) = converter.cut(half=rounder.half)
+        with m.If(self.dot.result.valid & self.dot.result.ready & rounder.saturated):
+            m.d.sync += self.saturated.eq(1)
+        return Value.cast(half)
+
+    def _round_in_stages(self, m: Module, converter: Pipeline) -> Value:
+        single = self.dot.result.payload
+        exponent = Signal(signed(9))
+        m.d.comb += exponent.eq(single.exponent - (127 - 15))
+        values = {"sign": single.sign, "exponent": exponent, "normalized": significand(single)}
+        (result,), _ = converter.in_stages(half_rounding(), [values], {}, self.dot.depth)
+        with m.If(converter.moves & converter.valid & result["saturated"]):
+            m.d.sync += self.saturated.eq(1)
+        return result["half"]

@@ -15,6 +15,7 @@ from amaranth.lib.wiring import In, Out
 from ..formats import InputError
 from ..formats.elements.floating import QUIET_NAN, TRUNCATED_BITS, Rounding
 from .floating import FP32, normalize, shift_right_sticky
+from .pipeline import Step, Values, others
 
 INFINITE_FIELD, LARGEST_SINGLE = 255 << 23, (255 << 23) - 1
 
@@ -70,20 +71,35 @@ def pack_magnitude(
     that single; without, it must not occur.
     """
     zeros = leading_zeros(m, total, "total")
+    field, normalized, vanished = normalize_magnitude(m, total, zeros, exponent, subnormals)
+    return round_magnitude(m, field, normalized, vanished, rounding, overflow)
+
+
+def normalize_magnitude(
+    m: Module, total: Value, zeros: Value, exponent: Value, subnormals: bool
+) -> tuple[Value, Value, Value]:
+    """Exponent field less one, normalised magnitude, and whether it is zero, of a magnitude and its leading zeros."""
     small, vanished = Signal(), Signal()
     distance = Signal.like(zeros, name="distance")
     normalized = Signal.like(total, name="normalized")
-    rounded = Signal(len(exponent) + 23, name="rounded")
-    kept, dropped = normalized[-24:], normalized[:-24]
-    up = dropped[-1] & (dropped[:-1].any() | kept[0]) if rounding == "nearest" else 0
     m.d.comb += [
         small.eq(zeros > exponent),
         distance.eq(Mux(small, exponent, zeros) if subnormals else zeros),
         vanished.eq(~total.any() if subnormals else small | ~total.any()),
         normalized.eq(total << distance),
-        # the hidden bit in `kept` adds the one that `exponent` lacks; a subnormal has none
-        rounded.eq(((exponent - distance) << 23) + kept + up),
     ]
+    return (exponent - distance)[: len(exponent)], normalized, vanished
+
+
+def round_magnitude(
+    m: Module, field: Value, normalized: Value, vanished: Value, rounding: Rounding, overflow: bool
+) -> Signal:
+    """Exponent and fraction of a single, rounded; 0 if `vanished`. `overflow` as of `pack_magnitude`."""
+    rounded = Signal(len(field) + 23, name="rounded")
+    kept, dropped = normalized[-24:], normalized[:-24]
+    up = dropped[-1] & (dropped[:-1].any() | kept[0]) if rounding == "nearest" else 0
+    # the hidden bit in `kept` adds the one that `field` lacks; a subnormal has none
+    m.d.comb += rounded.eq((field << 23) + kept + up)
     result = Signal(31, name="packed")
     m.d.comb += result.eq(Mux(vanished, 0, rounded))
     if overflow:
@@ -122,12 +138,16 @@ class Product:
 
         If both factors are `normal` the top bit is one of the two highest, and one multiplexer normalises.
         """
-        result: Any = Signal(FP32, name=f"{name}_single")
         if normal:
             zeros = ~self.significand[-1]
             normalized = Mux(zeros, self.significand << 1, self.significand)[: len(self.significand)]
         else:
             normalized, zeros = normalize(m, self.significand, name)
+        return self.normalized(m, name, normalized, zeros)
+
+    def normalized(self, m: Module, name: str, normalized: Value, zeros: Value) -> Any:
+        """The single, of the significand shifted left by its leading `zeros`."""
+        result: Any = Signal(FP32, name=f"{name}_single")
         m.d.comb += [
             result.sign.eq(self.sign),
             result.fraction.eq((normalized << 24 - len(self.significand))[:23]),
@@ -200,6 +220,106 @@ def multiply_integer(half: Half, integer: Value) -> Product:
     )
 
 
+@dataclass(frozen=True)
+class SingleAddition:
+    """The steps of an `IeeeAdder`, whose parameters these are: from ``left`` and ``right`` to ``sum``."""
+
+    rounding: Rounding
+    subnormals: bool
+    specials: bool
+
+    @property
+    def steps(self) -> list[Step]:
+        """In order, with their depths."""
+        return [
+            Step(7, self._order),
+            Step(5, self._start_alignment),
+            Step(7, self._align),
+            Step(12, self._add),
+            Step(4, self._count),
+            Step(5, self._normalize),
+            Step(6, self._round),
+        ]
+
+    @property
+    def _guard_bits(self) -> int:
+        """Below the larger summand: guard, round and sticky make a result to nearest exact."""
+        return 3 if self.rounding == "nearest" else TRUNCATED_BITS - 24
+
+    def _order(self, m: Module, values: Values) -> Values:
+        left, right = values["left"], values["right"]
+        swap = left[:31] < right[:31]
+        large, small = Signal(32, name="large"), Signal(32, name="small")
+        m.d.comb += [large.eq(Mux(swap, right, left)), small.eq(Mux(swap, left, right))]
+        # the sign of a sum that is zero, and what replaces a sum of specials
+        ordered = {"large": large, "small": small, "zero_sign": left[31] & right[31]}
+        return ordered | (self._specials(left, right) if self.specials else {})
+
+    def _specials(self, left: Value, right: Value) -> dict[str, Value]:
+        nonfinite = left[23:31].all(), right[23:31].all()
+        nan = nonfinite[0] & left[:23].any() | nonfinite[1] & right[:23].any()
+        return {
+            "nan": nan | (nonfinite[0] & nonfinite[1] & (left[31] ^ right[31])),
+            "infinite": nonfinite[0] | nonfinite[1],
+            "infinite_sign": Mux(nonfinite[0], left[31], right[31]),
+        }
+
+    def _start_alignment(self, m: Module, values: Values) -> Values:
+        large, small = (FP32(values[name]) for name in ("large", "small"))
+        large_exponent, large_significand = effective_parts(large, self.subnormals)
+        small_exponent, small_significand = effective_parts(small, self.subnormals)
+        distance = Signal(8, name="alignment")
+        m.d.comb += distance.eq(large_exponent - small_exponent)
+        return others(values, "large", "small") | {
+            "sign": large.sign,
+            "subtract": large.sign ^ small.sign,
+            "exponent": large_exponent,
+            "wide": large_significand << self._guard_bits,
+            "aligned": self._shift(m, small_significand << self._guard_bits, distance[:2], 0),
+            "distance": distance[2:],
+        }
+
+    def _align(self, m: Module, values: Values) -> Values:
+        aligned = self._shift(m, values["aligned"], values["distance"], 2)
+        return others(values, "distance") | {"aligned": aligned}
+
+    def _shift(self, m: Module, value: Value, distance: Value, place: int) -> Value:
+        """`value` shifted right by ``distance * 2**place``."""
+        if self.rounding == "nearest":
+            return shift_right_sticky(m, value, distance, "small", place)
+        near = value >> Cat(Const(0, place), distance[: 5 - place])
+        return Mux(distance[5 - place :].any(), 0, near)[: len(value)] if len(distance) > 5 - place else near
+
+    def _add(self, m: Module, values: Values) -> Values:
+        wide, aligned = values["wide"], values["aligned"]
+        total = Signal(25 + self._guard_bits, name="total")
+        m.d.comb += total.eq(Mux(values["subtract"], wide - aligned, wide + aligned))
+        return others(values, "wide", "aligned", "subtract") | {"total": total}
+
+    def _count(self, m: Module, values: Values) -> Values:
+        return {**values, "zeros": leading_zeros(m, values["total"], "total")}
+
+    def _normalize(self, m: Module, values: Values) -> Values:
+        total = values["total"]
+        field, normalized, vanished = normalize_magnitude(
+            m, total, values["zeros"], values["exponent"], self.subnormals
+        )
+        sign = Mux(total.any(), values["sign"], values["zero_sign"])
+        kept = others(values, "total", "zeros", "exponent", "zero_sign")
+        return kept | {"field": field, "normalized": normalized, "vanished": vanished, "sign": sign}
+
+    def _round(self, m: Module, values: Values) -> Values:
+        parts = values["field"], values["normalized"], values["vanished"]
+        result = Signal(32, name="sum")
+        m.d.comb += result.eq(Cat(round_magnitude(m, *parts, self.rounding, self.specials), values["sign"]))
+        if self.specials:
+            with m.If(values["nan"]):
+                m.d.comb += result.eq(QUIET_NAN)
+            with m.Elif(values["infinite"]):
+                m.d.comb += result.eq(Cat(Const(INFINITE_FIELD, 31), values["infinite_sign"]))
+        return {"sum": result}
+
+
 class IeeeAdder(wiring.Component):
     """Adds two singles.
 
@@ -228,57 +348,14 @@ class IeeeAdder(wiring.Component):
     sum: Any
 
     def __init__(self, *, rounding: Rounding = "nearest", subnormals: bool = True, specials: bool = True) -> None:
-        self.rounding: Rounding = check_rounding(rounding)
-        self.subnormals = bool(subnormals)
-        self.specials = bool(specials)
+        self.addition = SingleAddition(check_rounding(rounding), bool(subnormals), bool(specials))
         super().__init__({"left": In(FP32), "right": In(FP32), "sum": Out(FP32)})
 
     def elaborate(self, platform: object) -> Module:
         """Build the circuit."""
         m = Module()
-        large: Any = Signal(FP32)
-        small: Any = Signal(FP32)
-        swap = Cat(self.left.fraction, self.left.exponent) < Cat(self.right.fraction, self.right.exponent)
-        m.d.comb += [
-            Value.cast(large).eq(Mux(swap, self.right, self.left)),
-            Value.cast(small).eq(Mux(swap, self.left, self.right)),
-        ]
-        total, exponent = self._add(m, large, small)
-        magnitude = pack_magnitude(m, total, exponent, self.rounding, self.subnormals, self.specials)
-        m.d.comb += [
-            Cat(self.sum.fraction, self.sum.exponent).eq(magnitude),
-            self.sum.sign.eq(Mux(total.any(), large.sign, self.left.sign & self.right.sign)),
-        ]
-        if self.specials:
-            self._override_specials(m)
+        values: Values = {"left": Value.cast(self.left), "right": Value.cast(self.right)}
+        for step in self.addition.steps:
+            values = step.apply(m, values)
+        m.d.comb += Value.cast(self.sum).eq(values["sum"])
         return m
-
-    def _add(self, m: Module, large: Any, small: Any) -> tuple[Signal, Value]:
-        """The larger magnitude plus or minus the smaller, with guard bits below and a carry above; its exponent."""
-        large_exponent, large_significand = effective_parts(large, self.subnormals)
-        small_exponent, small_significand = effective_parts(small, self.subnormals)
-        distance = Signal(8)
-        m.d.comb += distance.eq(large_exponent - small_exponent)
-        if self.rounding == "nearest":
-            guard_bits = 3  # guard, round and sticky make the rounded result exact
-            aligned = shift_right_sticky(m, small_significand << 3, distance, "small")
-        else:
-            guard_bits = TRUNCATED_BITS - 24
-            near = small_significand << guard_bits >> distance[:5]
-            aligned = Mux(distance[5:].any(), 0, near)
-        total = Signal(25 + guard_bits)
-        wide = large_significand << guard_bits
-        m.d.comb += total.eq(Mux(large.sign ^ small.sign, wide - aligned, wide + aligned))
-        return total, large_exponent
-
-    def _override_specials(self, m: Module) -> None:
-        left, right = self.left, self.right
-        nonfinite = left.exponent.all(), right.exponent.all()
-        nan = [is_special & single.fraction.any() for is_special, single in zip(nonfinite, (left, right), strict=True)]
-        with m.If(nan[0] | nan[1] | (nonfinite[0] & nonfinite[1] & (left.sign ^ right.sign))):
-            m.d.comb += Value.cast(self.sum).eq(QUIET_NAN)
-        with m.Elif(nonfinite[0] | nonfinite[1]):
-            m.d.comb += [
-                Cat(self.sum.fraction, self.sum.exponent).eq(INFINITE_FIELD),
-                self.sum.sign.eq(Mux(nonfinite[0], left.sign, right.sign)),
-            ]

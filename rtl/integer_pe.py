@@ -12,7 +12,10 @@ from .floating import FP32
 from .interfaces import MAX_LANES, PARTIAL_EXPONENT, Stream, check_range, partial_sum_bits
 from .pipeline import Pipeline
 from .scaling import SCALE, GroupAccumulator
-from .summation import Tree, adder_tree, carry_save_tree, check_tree
+from .summation import Tree, check_tree, partial_sums, tree_sum
+
+PARTS = 4
+"""Shares of an iFPU step's terms that have a register behind their sums."""
 
 MAX_ALIGNED_BITS = 28
 """Magnitude bits of an aligned activation that these circuits take."""
@@ -49,8 +52,9 @@ class _ScaledGroups(wiring.Component):
     result: Stream
     saturated: Signal
 
-    def __init__(self, operands: data.StructLayout, bits: int) -> None:
+    def __init__(self, operands: data.StructLayout, bits: int, depth: int) -> None:
         self.bits = bits
+        self.groups = GroupAccumulator(bits=bits, depth=depth)
         super().__init__(
             {
                 "operands": In(stream.Signature(operands)),
@@ -63,7 +67,7 @@ class _ScaledGroups(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Build the circuit."""
         m = Module()
-        m.submodules.group_accumulator = accumulator = GroupAccumulator(bits=self.bits)
+        m.submodules.group_accumulator = accumulator = self.groups
         pipeline = Pipeline(m, self.operands, accumulator.groups)
         total = Signal(signed(self.bits))
         exponent = Signal.like(self.operands.payload.exponent)
@@ -104,7 +108,9 @@ class FignaPE(_ScaledGroups):
     group_size : `int`
         The most elements of a group, 1 to 128; sizes the accumulator.
     stages : `int`
-        Registers up to the group's sum: 1, the sum; 2, and the step's sum of products.
+        Registers up to the group's sum: 1, the sum; 2, and the step's sum of products; 3, and each product.
+    depth : `int`
+        As of `GroupAccumulator`.
 
     Members
     -------
@@ -124,22 +130,25 @@ class FignaPE(_ScaledGroups):
         weight_bits: int = 4,
         group_size: int = 64,
         stages: int = 1,
+        depth: int = 1,
     ) -> None:
         self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
         check_range("mantissa_bits", mantissa_bits, 1, MAX_ALIGNED_BITS)
         check_range("weight_bits", weight_bits, 2, 8)
         check_range("group_size", group_size, 1, MAX_LANES)
-        self.stages = check_range("stages", stages, 1, 2)
+        self.stages = check_range("stages", stages, 1, 3)
         layout = aligned_layout(lanes, mantissa_bits, data.ArrayLayout(signed(weight_bits), lanes))
-        super().__init__(layout, partial_sum_bits(group_size, weight_bits, mantissa_bits))
+        super().__init__(layout, partial_sum_bits(group_size, weight_bits, mantissa_bits), depth)
 
     def _step(self, m: Module, pipeline: Pipeline) -> tuple[Value, Value, Value, Value]:
         payload = self.operands.payload
-        total: Value = Const(0, signed(1))
-        for lane in range(self.lanes):
-            total = total + payload.activations[lane] * payload.weights[lane]
+        products: list[Value] = [payload.activations[lane] * payload.weights[lane] for lane in range(self.lanes)]
         exponent, last = payload.exponent, payload.last
-        if self.stages == 2:
+        if self.stages == 3:
+            named = {f"product_{lane}": product for lane, product in enumerate(products)}
+            *products, exponent, last = pipeline.cut(**named, exponent=exponent, last=last)
+        total = sum(products, start=Const(0, signed(1)))
+        if self.stages >= 2:
             total, exponent, last = pipeline.cut(products=total, exponent=exponent, last=last)
         return total, Const(0, signed(1)), exponent, last
 
@@ -180,8 +189,10 @@ class IfpuPE(_ScaledGroups):
     ----------
     lanes : `int`
         Activations per cycle, 1 to 128.
-    mantissa_bits, group_size, stages
+    mantissa_bits, group_size, depth
         As of `FignaPE`.
+    stages : `int`
+        Registers up to the group's sum: 1, the sum; 2, and the step's sum of terms; 3, and the sums of four shares of them.
     tree : `str`
         How a step's terms are summed, as of `AndaPE`.
 
@@ -201,30 +212,38 @@ class IfpuPE(_ScaledGroups):
         group_size: int = 64,
         stages: int = 1,
         tree: Tree = "ripple",
+        depth: int = 1,
     ) -> None:
         self.tree: Tree = check_tree(tree)
         self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
         self.mantissa_bits = check_range("mantissa_bits", mantissa_bits, 1, MAX_ALIGNED_BITS)
         check_range("group_size", group_size, 1, MAX_LANES)
-        self.stages = check_range("stages", stages, 1, 2)
-        super().__init__(plane_layout(lanes, mantissa_bits, group_size), doubled_sum_bits(group_size, mantissa_bits))
+        self.stages = check_range("stages", stages, 1, 3)
+        super().__init__(
+            plane_layout(lanes, mantissa_bits, group_size), doubled_sum_bits(group_size, mantissa_bits), depth
+        )
 
     def _step(self, m: Module, pipeline: Pipeline) -> tuple[Value, Value, Value, Value]:
         payload = self.operands.payload
         # minus x is the complement of x and one, which is a carry of the tree
-        minus = [~weight for weight in payload.weights]
+        minus: list[Value] = [~weight for weight in payload.weights]
         activations = [activation.as_unsigned() for activation in payload.activations]
-        terms = [
+        terms: list[Value] = [
             (activation ^ sign.replicate(self.mantissa_bits + 1)).as_signed()
             for activation, sign in zip(activations, minus, strict=True)
         ]
-        if self.tree == "carry-save":
-            total = carry_save_tree(m, terms, self.mantissa_bits + 1, minus)
-        else:
-            total = adder_tree(terms, self.mantissa_bits + 1, minus)
-        values = {"place": payload.place, "start": payload.start, "exponent": payload.exponent, "last": payload.last}
+        values = {name: getattr(payload, name) for name in ("place", "start", "exponent", "last")}
+        bits = self.mantissa_bits + 1
+        if self.stages == 3:
+            terms, minus = partial_sums(m, terms, bits, minus, self.tree, PARTS)
+            bits, shares = len(terms[0]), len(terms)
+            named = {f"sum_{share}": term for share, term in enumerate(terms)}
+            *held, place, start, exponent, last = pipeline.cut(**named, minus=Cat(minus), **values)
+            terms, minus = held[:shares], list(held[shares])
+            values = {"place": place, "start": start, "exponent": exponent, "last": last}
+        total = tree_sum(m, terms, bits, minus, self.tree)
         place, start, exponent, last = values.values()
-        if self.stages == 2:
+        if self.stages >= 2:
             total, place, start, exponent, last = pipeline.cut(plane=total, **values)
         return to_place(total, place), start, exponent, last
 

@@ -19,9 +19,13 @@ from .interfaces import (
     plane_layout,
 )
 from .negatives import counted_plane_layout
-from .summation import Tree, adder_tree, carry_save_tree, check_tree
+from .pipeline import Values
+from .summation import Tree, adder_tree, carry_save_tree, check_tree, partial_sums, tree_sum
 
 Signs = Literal["own", "shared"]
+
+PARTS = 8
+"""Shares of the lanes that have a register behind their sums in an element of three stages."""
 
 
 class DotProduct(wiring.Component):
@@ -54,6 +58,8 @@ class DotProduct(wiring.Component):
     negatives : `In(range(lanes + 1))`
         Ones of the mantissa plane that belong to negative elements. Only with ``signs="shared"``.
     weights : `In(ArrayLayout(signed(weight_bits), lanes))`
+    advance : `In(1)`
+        The registers before the accumulator and it move; `load` and `step` come with it alone. High if it is not driven.
     partial_sum : `Out(signed(partial_sum_bits(...)))`
         The accumulator, from `stages` cycles after the last plane until the next first plane has passed.
     """
@@ -66,6 +72,7 @@ class DotProduct(wiring.Component):
     plane: Signal
     negatives: Signal
     weights: Any
+    advance: Signal
     partial_sum: Signal
 
     def __init__(
@@ -88,7 +95,7 @@ class DotProduct(wiring.Component):
         self.midpoint = midpoint
         self.tree: Tree = check_tree(tree)
         self.gated = bool(gated)
-        self.stages = check_range("stages", stages, 1, 2)
+        self.stages = check_range("stages", stages, 1, 3)
         super().__init__(
             {
                 "load": In(1),
@@ -99,6 +106,7 @@ class DotProduct(wiring.Component):
                 "plane": In(lanes),
                 "negatives": In(lanes.bit_length()),
                 "weights": In(data.ArrayLayout(signed(weight_bits), lanes)),
+                "advance": In(1, init=1),
                 "partial_sum": Out(signed(partial_sum_bits(lanes, weight_bits, max_mantissa_bits + midpoint))),
             }
         )
@@ -119,34 +127,54 @@ class DotProduct(wiring.Component):
             m.d.sync += signs.eq(self.plane)
         if self.gated:
             plane = plane & accumulate.replicate(self.lanes)
-        plane_sum, first = self._plane_sum(m, plane, signs), self.first & self.step
-        skipped: Value = self.skipped if self.skipping else Const(0)
-        if self.stages == 2:
-            held_sum, held_first, adding = Signal.like(plane_sum), Signal(), Signal()
-            held_skipped = Signal.like(skipped)
-            m.d.sync += adding.eq(accumulate)
-            with m.If(accumulate):
-                m.d.sync += [held_sum.eq(plane_sum), held_first.eq(first), held_skipped.eq(skipped)]
-            plane_sum, first, skipped, accumulate = held_sum, held_first, held_skipped, adding
-        with m.If(accumulate):
-            before = _shift_left(self.partial_sum, skipped) if self.skipping else self.partial_sum
-            m.d.sync += self.partial_sum.eq(Mux(first, 0, before << 1) + plane_sum)
+        going = {"first": self.first & self.step, "skipped": self.skipped if self.skipping else Const(0)}
+        terms, carries = self._terms(plane, signs)
+        bits = self.weight_bits
+        if self.stages == 3:
+            terms, carries = partial_sums(m, terms, bits, carries, self.tree, PARTS)
+            bits = len(terms[0])
+            parts = {f"part_{index}": part for index, part in enumerate(terms)}
+            accumulate, held = self._held(m, accumulate, parts | {"carries": Cat(carries)} | going)
+            terms, carries = [held[name] for name in parts], list(held["carries"])
+            going = {name: held[name] for name in going}
+        plane_sum = self._plane_sum(m, terms, bits, carries)
+        if self.stages >= 2:
+            accumulate, held = self._held(m, accumulate, {"plane_sum": plane_sum, **going})
+            plane_sum, going = held["plane_sum"], held
+        with m.If(accumulate & self.advance):
+            before = _shift_left(self.partial_sum, going["skipped"]) if self.skipping else self.partial_sum
+            m.d.sync += self.partial_sum.eq(Mux(going["first"], 0, before << 1) + plane_sum)
         return m
 
-    def _plane_sum(self, m: Module, plane: Value, signs: Value) -> Value:
-        """Sum over the lanes of the plane's bit times the signed weight."""
+    def _held(self, m: Module, accumulate: Value, values: Values) -> tuple[Value, Values]:
+        """A register behind each of the values of a plane, and whether they are to be accumulated."""
+        held = {name: Signal.like(value, name=f"{name}_held") for name, value in values.items()}
+        adding = Signal()
+        with m.If(self.advance):
+            m.d.sync += adding.eq(accumulate)
+            with m.If(accumulate):
+                m.d.sync += [held[name].eq(value) for name, value in values.items()]
+        return adding, held
+
+    def _terms(self, plane: Value, signs: Value) -> tuple[list[Value], list[Value]]:
+        """Of each lane the plane's bit times the signed weight, less one if it is negative; and what is less."""
         weights = Value.cast(self.weights)
         negated = [
             weights.word_select(lane, self.weight_bits) ^ signs[lane].replicate(self.weight_bits)
             for lane in range(self.lanes)
         ]
-        terms = [(weight & plane[lane].replicate(self.weight_bits)).as_signed() for lane, weight in enumerate(negated)]
+        terms: list[Value] = [
+            (weight & plane[lane].replicate(self.weight_bits)).as_signed() for lane, weight in enumerate(negated)
+        ]
+        return terms, [Const(0, 1)] * self.lanes if self.signs == "shared" else list(plane & signs)
+
+    def _plane_sum(self, m: Module, terms: list[Value], bits: int, carries: list[Value]) -> Value:
+        """The sum over the lanes."""
+        if self.signs == "own":
+            return tree_sum(m, terms, bits, carries, self.tree)
         if self.tree == "carry-save":
-            ones = [self.negatives] if self.signs == "shared" else list(plane & signs)
-            return carry_save_tree(m, terms, self.weight_bits, ones)
-        if self.signs == "shared":
-            return adder_tree(terms, self.weight_bits, [Const(0, 1)] * self.lanes) + self.negatives
-        return adder_tree(terms, self.weight_bits, list(plane & signs))
+            return carry_save_tree(m, terms, bits, [self.negatives])
+        return adder_tree(terms, bits, carries) + self.negatives
 
 
 def _shift_left(value: Value, distance: Value) -> Value:
@@ -189,8 +217,8 @@ class AndaPE(wiring.Component):
     gated : `bool`
         Hold the tree's inputs at zero in cycles that sum nothing, such as those of the sign planes.
     stages : `int`
-        1, or 2 with a register between tree and accumulator: the result is valid a cycle later, at the same rate. Not
-        with `midpoint`.
+        1, or 2 with a register between tree and accumulator, or 3 with another one within the tree: the result is valid
+        as many cycles later, at the same rate. More than one not with `midpoint`, three only with own signs.
     skipping : `bool`
         Whether planes without a one may be left out: a group then takes a cycle for each plane that is sent, and the
         result is the same, but for planes left out at its end without `midpoint`: those are zeros less to the right.
@@ -229,10 +257,12 @@ class AndaPE(wiring.Component):
         self.skipping = bool(skipping)
         self.tree: Tree = check_tree(tree)
         self.gated = bool(gated)
-        self.stages = check_range("stages", stages, 1, 2)
-        if midpoint and stages == 2:
+        self.stages = check_range("stages", stages, 1, 3)
+        if midpoint and stages > 1:
             raise InputError("stages: midpoint reconstruction needs 1")
         self.signs: Signs = check_choice("signs", signs, get_args(Signs))
+        if signs == "shared" and stages == 3:
+            raise InputError("stages: shared signs need 1 or 2")
         if signs == "shared" and (midpoint or skipping):
             raise InputError("signs: midpoint reconstruction and skipping need own")
         self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
@@ -267,13 +297,17 @@ class AndaPE(wiring.Component):
         exponent = Signal.like(self.result.payload.exponent)
         loaded, done, group = Signal(), Signal(), Signal()
         free = ~done | self.result.ready
-        delayed = self.midpoint or self.stages == 2  # the next group's sign plane passes before the result is there
+        delayed = self.midpoint or self.stages > 1  # the next group's sign plane passes before the result is there
         activation = self.activation.payload
         taken = self.activation.valid & self.activation.ready
+        if self.stages == 3:
+            # the next group's first plane may be on its way, too, so everything waits for the result to be taken
+            m.d.comb += [dot_product.advance.eq(free), self.activation.ready.eq(free & (self.weights.valid | ~loaded))]
+        elif delayed:
+            m.d.comb += self.activation.ready.eq(Mux(loaded, self.weights.valid & free, 1))
+        else:
+            m.d.comb += self.activation.ready.eq(Mux(loaded, self.weights.valid, free))
         m.d.comb += [
-            self.activation.ready.eq(
-                Mux(loaded, self.weights.valid & free, 1) if delayed else Mux(loaded, self.weights.valid, free)
-            ),
             dot_product.load.eq(taken & ~loaded),
             dot_product.step.eq(taken & loaded),
             dot_product.plane.eq(activation.plane),
@@ -295,17 +329,29 @@ class AndaPE(wiring.Component):
         with m.If(dot_product.step):
             m.d.sync += [loaded.eq(~activation.last), dot_product.first.eq(0), exponent.eq(exponent - 1 - skipped)]
         if delayed:
-            summed = Signal()
-            m.d.sync += summed.eq(group)
+            summed, final = self._last_sum(m, group, exponent, free)
             m.d.comb += self.weights.ready.eq(summed if self.midpoint else group)
             if self.midpoint:
                 m.d.comb += dot_product.add_half.eq(summed)
             half = 1 + skipped if self.midpoint else 0
             with m.If(summed):
                 # the next group's exponent may be coming
-                m.d.sync += [done.eq(1), self.result.payload.exponent.eq(exponent - half)]
+                m.d.sync += [done.eq(1), self.result.payload.exponent.eq(final - half)]
         else:
             m.d.comb += [self.weights.ready.eq(group), self.result.payload.exponent.eq(exponent)]
             with m.If(group):
                 m.d.sync += done.eq(1)
         return m
+
+    def _last_sum(self, m: Module, group: Value, exponent: Value, free: Value) -> tuple[Value, Value]:
+        """Whether the last sum of a group is accumulated, `stages` - 1 cycles after its plane, and its exponent."""
+        following = Signal()
+        if self.stages < 3:
+            m.d.sync += following.eq(group)
+            return following, exponent
+        summed, final = Signal(), Signal.like(exponent, name="final_exponent")
+        with m.If(free):
+            m.d.sync += [following.eq(group), summed.eq(following)]
+            with m.If(following):
+                m.d.sync += final.eq(exponent)
+        return summed & free, final

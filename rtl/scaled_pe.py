@@ -15,13 +15,16 @@ from .summation import Tree
 class ScaledAndaPE(wiring.Component):
     """An `AndaPE` and a `GroupAccumulator`: from bit-planes to an FP32 output, for comparison with the baselines.
 
-    Timing: M + 1 cycles a group; the result is valid ``formats.latency.PE_RESULT_CYCLES + GROUP_SCALING_CYCLES`` cycles
-    after the last plane of the last group, and with two stages one more.
+    Timing: M + 1 cycles a group; the result is valid ``formats.latency.PE_RESULT_CYCLES + group_scaling_cycles()`` cycles
+    after the last plane of the last group, and one more for each further stage. With a `depth` of 5 groups of fewer than
+    4 planes wait for the accumulator's adder.
 
     Parameters
     ----------
     lanes, weight_bits, max_mantissa_bits, tree, gated, stages, signs
         As of `AndaPE`.
+    depth : `int`
+        As of `GroupAccumulator`.
 
     Members
     -------
@@ -50,6 +53,7 @@ class ScaledAndaPE(wiring.Component):
         gated: bool = False,
         stages: int = 1,
         signs: Signs = "own",
+        depth: int = 1,
     ) -> None:
         self.element = AndaPE(
             lanes=lanes,
@@ -60,7 +64,7 @@ class ScaledAndaPE(wiring.Component):
             stages=stages,
             signs=signs,
         )
-        self.bits = partial_sum_bits(lanes, weight_bits, max_mantissa_bits)
+        self.accumulator = GroupAccumulator(bits=partial_sum_bits(lanes, weight_bits, max_mantissa_bits), depth=depth)
         super().__init__(
             {
                 "activation": self.element.signature.members["activation"],
@@ -75,7 +79,7 @@ class ScaledAndaPE(wiring.Component):
         """Build the circuit."""
         m = Module()
         m.submodules.element = element = self.element
-        m.submodules.group_accumulator = accumulator = GroupAccumulator(bits=self.bits)
+        m.submodules.group_accumulator = accumulator = self.accumulator
         wiring.connect(m, wiring.flipped(self.activation), element.activation)
         wiring.connect(m, wiring.flipped(self.weights), element.weights)
         wiring.connect(m, element.result, accumulator.groups)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
 
 from .ieee import check_choice
 
@@ -29,6 +29,31 @@ def adder_tree(terms: Sequence[Value], term_bits: int, carries: Sequence[Value])
         ]
         level = above + level[len(above) * 2 :]
     return level[0][0] + free.pop()
+
+
+def partial_sums(
+    m: Module, terms: Sequence[Value], term_bits: int, carries: Sequence[Value], tree: Tree, parts: int
+) -> tuple[list[Value], list[Value]]:
+    """The sums of `parts` equal shares of the terms, and the carries that they leave over, one each.
+
+    `tree_sum` of both is that of the terms and their carries: a register may stand between.
+    """
+    share = -(-len(terms) // parts)
+    starts = range(0, len(terms), share)
+    sums = [
+        tree_sum(m, terms[at : at + share], term_bits, [*carries[at : at + share][:-1], Const(0, 1)], tree)
+        for at in starts
+    ]
+    equal = [Signal(signed(max(map(len, sums))), name=f"part_{index}") for index in range(len(sums))]
+    m.d.comb += [part.eq(total) for part, total in zip(equal, sums, strict=True)]
+    return list(equal), [carries[at : at + share][-1] for at in starts]
+
+
+def tree_sum(m: Module, terms: Sequence[Value], term_bits: int, carries: Sequence[Value], tree: Tree) -> Value:
+    """The sum of signed `terms` of `term_bits` bits and a carry for each, by that kind of tree."""
+    if tree == "carry-save":
+        return carry_save_tree(m, terms, term_bits, carries)
+    return adder_tree(terms, term_bits, carries)
 
 
 def _add(left: tuple[Value, int], right: tuple[Value, int], carry: Value, term_bits: int) -> tuple[Value, int]:
@@ -57,11 +82,11 @@ def carry_save_tree(m: Module, terms: Sequence[Value], term_bits: int, addends: 
     for place in range(width):
         if offset >> place & 1:
             columns[place].append(Const(1, 1))
-    low, high = _two_rows(m, columns)
+    low, high = two_rows(m, columns)
     return (low + high)[:width].as_signed()
 
 
-def _two_rows(m: Module, columns: list[list[Value]]) -> tuple[Value, Value]:
+def two_rows(m: Module, columns: list[list[Value]]) -> tuple[Value, Value]:
     """Two numbers whose sum is that of the bits of all columns, carries beyond the last one dropped."""
     heights = [2]
     while heights[-1] < max(map(len, columns)):

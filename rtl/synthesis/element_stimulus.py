@@ -1,7 +1,7 @@
 """What the processing elements are fed, all with the same dot products, and the sums that must come out."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from amaranth.hdl import Value
@@ -28,6 +28,7 @@ GROUPS_PER_OUTPUT = 8
 """Groups that one output accumulates over: 512 channels of 64 lanes."""
 
 Integers = NDArray[np.int64]
+_Item = TypeVar("_Item")
 
 
 def floating_dot(design: FloatingDot, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
@@ -45,7 +46,7 @@ def floating_dot(design: FloatingDot, operands: Operands, mantissa_bits: Sequenc
         rounding=design.rounding,
         subnormals=design.subnormals,
     )
-    words = _float_steps(operands, design.ways, design.weight_bits, steps)
+    words = _in_turn(_float_steps(operands, design.ways, design.weight_bits, steps), steps, design.outputs)
     expected = {"result": float_bits(sums)}
     return [Stimulus("trace", {"operands": words}, {"result": len(sums)}, operands.codes.size, "MAC", expected)]
 
@@ -64,7 +65,13 @@ def fp_int_pe(design: FpIntPE, operands: Operands, mantissa_bits: Sequence[int])
         weight_bits=dot.weight_bits,
     )
     totals, _ = scale_and_accumulate(_per_output(sums), _per_output(operands.scales))
-    inputs = {"operands": _float_steps(operands, dot.ways, dot.weight_bits, steps), "scales": _scale_words(operands)}
+    words = _float_steps(operands, dot.ways, dot.weight_bits, steps)
+    # an output's groups follow each other, and each group's steps are taken in turn with those of the other outputs
+    groups = _in_turn([words[at : at + steps] for at in range(0, len(words), steps)], GROUPS_PER_OUTPUT, dot.outputs)
+    inputs = {
+        "operands": _in_turn([word for group in groups for word in group], steps, dot.outputs),
+        "scales": _in_turn(_scale_words(operands), GROUPS_PER_OUTPUT, dot.outputs),
+    }
     return [_scaled("trace", inputs, totals, operands)]
 
 
@@ -213,6 +220,17 @@ def _serial_words(chunks: Integers, planes: NDArray[np.uint8], exponents: NDArra
         (start, partial_sum_bits(64, 1, bits)),
     ]
     return _join(fields)
+
+
+def _in_turn(sequence: list[_Item], length: int, outputs: int) -> list[_Item]:
+    """Items that come in runs of `length`, of `outputs` runs one item after the other."""
+    block = length * outputs
+    return [
+        sequence[start + run * length + index]
+        for start in range(0, len(sequence), block)
+        for index in range(length)
+        for run in range(outputs)
+    ]
 
 
 def _scale_words(operands: Operands) -> list[int]:

@@ -1,4 +1,4 @@
-"""What decoders, integer operators and the counter of negatives are fed, and what must come out."""
+"""What decoders, integer operators and parts of compressor and accumulator are fed, and what must come out."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,12 @@ from ...formats import AndaFormat
 from ...formats.integer import di_exp, exp_guard_bits, integer_softmax, integer_sqrt
 from ...formats.spqr import SpQRWeights
 from ...formats.spqr_quantizer import SpQR
+from ..alignment import FieldExtractor, MaximumExponent
 from ..integer_operators import DiExp, IntegerSqrt, SoftmaxLane
 from ..negatives import NegativeCounter, count_negatives
 from ..operands import plane_stream
 from ..packing import pack
+from ..running_sum import RunningSum
 from ..weight_decoders import SpQRDecoder, SqueezeLLMDecoder
 from .operands import Operands
 from .stimulus import Stimulus, float_bits, regroup
@@ -146,3 +148,31 @@ def negative_counter(design: NegativeCounter, operands: Operands, mantissa_bits:
         outputs = {"counted": len(counted)}
         runs.append(Stimulus(f"M={m}", {"planes": planes}, outputs, x.size, "MAC", {"counted": counted}))
     return runs
+
+
+def field_extractor(design: FieldExtractor, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """Every activation."""
+    values = float_bits(operands.activations)
+    outputs = {"sign": 0, "exponent": 0, "significand": 0, "nonfinite": 0}
+    return [Stimulus("trace", {"value": values}, outputs, len(values), "value", is_clocked=False)]
+
+
+def maximum_exponent(design: MaximumExponent, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """The exponents of every group; a subnormal's is 1."""
+    halves = np.ascontiguousarray(regroup(operands.activations, design.lanes)).view(np.uint16)
+    exponents = np.maximum(halves.astype(np.int64) >> 10 & 31, 1)
+    largest = {"largest": exponents.max(axis=1).tolist()}
+    words = {"exponents": pack(exponents, 5)}
+    return [Stimulus("trace", words, {"largest": 0}, halves.size, "value", largest, is_clocked=False)]
+
+
+def running_sum(design: RunningSum, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """The products of each group with its weights; as many groups in turn as the circuit has sums."""
+    groups = len(operands.activations) // design.outputs * design.outputs
+    products = operands.activations[:groups].astype(np.float32) * operands.weights[:groups].astype(np.float32)
+    sums = np.cumsum(products + np.float32(0), axis=1, dtype=np.float32)[:, -1]
+    in_turn = products.reshape(-1, design.outputs, operands.lanes).swapaxes(1, 2).reshape(-1, design.outputs)
+    last = np.arange(len(in_turn)) % operands.lanes == operands.lanes - 1
+    words = [bits | int(end) << 32 for row, end in zip(in_turn, last, strict=True) for bits in float_bits(row)]
+    outputs = {"sums": len(sums)}
+    return [Stimulus("trace", {"summands": words}, outputs, products.size, "sum", {"sums": float_bits(sums)})]

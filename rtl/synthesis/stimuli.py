@@ -9,6 +9,7 @@ from amaranth.lib import wiring
 from . import element_stimulus as element
 from . import operator_stimulus as operator
 from . import stimulus as circuit
+from . import vector_stimulus as vector
 from .operands import Operands
 from .stimulus import Stimulus
 
@@ -22,6 +23,7 @@ _MAKERS: Mapping[str, Maker] = MappingProxyType(
         "BpcLane": circuit.bpc_lane,
         "DiExp": operator.di_exp_operator,
         "FiglutPE": element.figlut_pe,
+        "FieldExtractor": operator.field_extractor,
         "FignaPE": element.figna_pe,
         "FloatingDot": element.floating_dot,
         "FpIntPE": element.fp_int_pe,
@@ -31,13 +33,16 @@ _MAKERS: Mapping[str, Maker] = MappingProxyType(
         "IntToHalf": circuit.int_to_half,
         "IntegerSqrt": operator.integer_sqrt_operator,
         "MatrixUnit": circuit.matrix_unit,
+        "MaximumExponent": operator.maximum_exponent,
         "NegativeCounter": operator.negative_counter,
+        "RunningSum": operator.running_sum,
         "ScaledAndaPE": element.scaled_anda_pe,
         "SingleAdder": circuit.single_adder,
         "SingleToHalf": circuit.single_to_half,
         "SoftmaxLane": operator.softmax_lane,
         "SpQRDecoder": operator.spqr_decoder,
         "SqueezeLLMDecoder": operator.squeezellm_decoder,
+        "VectorUnit": vector.vector_unit,
     }
 )
 

@@ -8,11 +8,17 @@ import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.formats.elements.floating import floating_dot
 from anda_codesign.formats.elements.scaled import scale_and_accumulate
-from anda_codesign.formats.latency import FP16_GROUP_CYCLES, GROUP_SCALING_CYCLES, floating_dot_cycles
+from anda_codesign.formats.latency import (
+    FP16_GROUP_CYCLES,
+    floating_dot_cycles,
+    running_sum_cycles,
+    single_scaling_cycles,
+)
 from anda_codesign.rtl import run_streams
 from anda_codesign.rtl.floating_dot import FloatingDot
 from anda_codesign.rtl.fp_pe import FpFpPE, FpIntPE
 from anda_codesign.rtl.packing import pack
+from anda_codesign.rtl.running_sum import RunningSum
 from numpy.typing import NDArray
 
 VARIANTS = [
@@ -90,6 +96,57 @@ def test_addends_reach_the_subnormal_singles(variant: dict[str, Any]) -> None:
     assert run.transfers["result"].payloads == expected.view(np.uint32).tolist()
 
 
+def interleaved(words: list[int], steps: int, outputs: int) -> list[int]:
+    """Payloads of dot products of `steps` steps each, `outputs` of them in turn."""
+    return np.array(words, dtype=object).reshape(-1, outputs, steps).swapaxes(1, 2).ravel().tolist()
+
+
+@pytest.mark.parametrize("variant", VARIANTS[:4], ids=lambda variant: "-".join(map(str, variant.values())))
+@pytest.mark.parametrize(("depth", "outputs", "weight_bits"), [(5, 5, 0), (3, 2, 4)])
+def test_adders_of_several_stages(variant: dict[str, Any], depth: int, outputs: int, weight_bits: int) -> None:
+    rng = np.random.default_rng(14)
+    a, w = random_halves(rng, (2, 10, 3, 4), specials=not weight_bits)
+    weights = rng.integers(-8, 8, w.shape).astype(np.int8) if weight_bits else w
+    dot = FloatingDot(stages=4, depth=depth, outputs=outputs, weight_bits=weight_bits, **variant)
+    words = interleaved(operand_words(a, weights), 3, outputs)
+    expected = floating_dot(a, weights, **variant).view(np.uint32).tolist()
+    run = run_streams(dot, {"operands": words}, {"result": 10})
+    assert run.transfers["result"].payloads == expected
+    if outputs == depth:
+        assert run.transfers["operands"].cycles == list(range(30))
+        assert run.transfers["result"].cycles[-1] == floating_dot_cycles(30, 4, depth=depth) - 1
+    for port in ("operands", "result"):
+        paused = run_streams(dot, {"operands": words}, {"result": 10}, pauses={port: random_pause(3)})
+        assert paused.transfers["result"].payloads == expected
+
+
+def test_fp_int_with_outputs_in_flight() -> None:
+    rng = np.random.default_rng(15)
+    a = random_halves(rng, (6, 2, 4, 4))
+    w = rng.integers(-8, 8, a.shape).astype(np.int8)
+    scales = (rng.random((6, 2)) + 0.01).astype(np.float16)
+    # both groups of each output, three outputs in turn, step by step
+    turns = [values.reshape(2, 3, 2, 4, 4).swapaxes(1, 2).reshape(12, 4, 4) for values in (a, w)]
+    scale_turns = np.array(scale_words(scales)).reshape(2, 3, 2).swapaxes(1, 2).ravel().tolist()
+    inputs = {"operands": interleaved(operand_words(*turns), 4, 3), "scales": scale_turns}
+    run = run_streams(FpIntPE(stages=4, depth=3, outputs=3), inputs, {"result": 6})
+    assert (
+        run.transfers["result"].payloads == scale_and_accumulate(floating_dot(a, w), scales)[0].view(np.uint32).tolist()
+    )
+    last = floating_dot_cycles(48, 4, depth=3) + single_scaling_cycles(3)
+    assert run.transfers["operands"].cycles == list(range(48))
+    assert run.transfers["result"].cycles[-1] == last - 1
+
+
+@pytest.mark.parametrize(("depth", "outputs"), [(1, 1), (2, 1), (5, 1), (2, 3), (4, 3), (5, 5)])
+def test_a_running_sum_in_its_stated_cycles(depth: int, outputs: int) -> None:
+    x = np.random.default_rng(16).standard_normal((outputs, 6)).astype(np.float32)
+    words = [int(bits) | (step == 5) << 32 for step in range(6) for bits in x[:, step].view(np.uint32)]
+    run = run_streams(RunningSum(depth=depth, outputs=outputs), {"summands": words}, {"sums": outputs})
+    assert run.transfers["sums"].payloads == np.cumsum(x, axis=1)[:, -1].view(np.uint32).tolist()
+    assert run.transfers["sums"].cycles[-1] == running_sum_cycles(6 * outputs, depth, outputs) - 1
+
+
 def test_with_all_features_it_is_numpy_arithmetic() -> None:
     """The same without the twin: exact products, IEEE 754 sums."""
     rng = np.random.default_rng(9)
@@ -135,7 +192,7 @@ def test_fp_int_with_scales(variant: dict[str, Any]) -> None:
     assert run.transfers["result"].payloads == total.view(np.uint32).tolist()
     assert run.flags == {"saturated": saturated}
     dot = floating_dot_cycles(24, 2, variant["summation"] == "exact")
-    assert run.transfers["result"].cycles[-1] == dot + GROUP_SCALING_CYCLES - 1
+    assert run.transfers["result"].cycles[-1] == dot + single_scaling_cycles() - 1
 
 
 @pytest.mark.parametrize("port", ["operands", "scales", "result"])
@@ -160,6 +217,9 @@ def test_fp_int_under_pauses(port: str) -> None:
         ({"rounding": "odd"}, "rounding: 'odd' is not valid; choose one of nearest, truncate"),
         ({"stages": 5}, "stages: 5 is not valid; choose an integer from 1 to 4"),
         ({"stages": 4, "summation": "aligned"}, "stages: 4 is not valid; choose an integer from 1 to 3"),
+        ({"depth": 6, "stages": 4}, "depth: 6 is not valid; choose an integer from 1 to 5"),
+        ({"outputs": 2}, "outputs: 2 is not valid; choose an integer from 1 to 1"),
+        ({"depth": 2}, "depth: 2 needs chained sums, no addend and 4 stages; choose 1 or these"),
         (
             {"summation": "exact", "addend": True},
             "summation: an exact one rounds to nearest and has no addend; choose chained or aligned",

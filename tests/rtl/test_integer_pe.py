@@ -12,9 +12,9 @@ from anda_codesign.formats.elements.scaled import scale_and_accumulate
 from anda_codesign.formats.latency import (
     FIGLUT_GROUP_CYCLES,
     FP16_GROUP_CYCLES,
-    GROUP_SCALING_CYCLES,
     PE_RESULT_CYCLES,
     figna_lanes,
+    group_scaling_cycles,
     pe_cycles_per_group,
     steps_per_group,
 )
@@ -97,20 +97,21 @@ def random_pause(seed: int) -> list[bool]:
     return (np.random.default_rng(seed).random(997) < 0.5).tolist()
 
 
-@pytest.mark.parametrize("stages", [1, 2])
+@pytest.mark.parametrize(("stages", "depth"), [(1, 1), (2, 1), (3, 5)])
 @pytest.mark.parametrize(("bits", "lanes"), [(13, 4), (11, 4), (8, 4), (11, 6), (8, 8), (1, 64)])
-def test_figna_in_its_stated_cycles(bits: int, lanes: int, stages: int) -> None:
+def test_figna_in_its_stated_cycles(bits: int, lanes: int, stages: int, depth: int) -> None:
+    depth = min(depth, steps_per_group(lanes))
     rng = np.random.default_rng(bits)
     a = FignaFormat(mantissa_bits=bits).encode(activations(rng))
     codes, scales = codes_and_scales(rng)
     words = figna_words(a.integers, a.exponents, codes, lanes, bits)
-    pe = FignaPE(lanes=lanes, mantissa_bits=bits, stages=stages)
+    pe = FignaPE(lanes=lanes, mantissa_bits=bits, stages=stages, depth=depth)
     inputs = {"operands": words, "scales": scale_words(scales)}
     run = run_streams(pe, inputs, {"result": OUTPUTS}, flags=["saturated"])
     assert_singles(run, aligned_dot(a.integers, a.exponents, codes, scales, bits))
     count = OUTPUTS * GROUPS * steps_per_group(lanes)
     assert run.transfers["operands"].cycles == list(range(count))
-    assert run.transfers["result"].cycles[-1] == count - 1 + stages + GROUP_SCALING_CYCLES
+    assert run.transfers["result"].cycles[-1] == count - 1 + stages + group_scaling_cycles(depth)
 
 
 def test_figna_at_the_published_rates() -> None:
@@ -120,10 +121,18 @@ def test_figna_at_the_published_rates() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bits", "stages", "tree"),
-    [(24, 1, "ripple"), (13, 2, "ripple"), (8, 1, "ripple"), (28, 2, "ripple"), (4, 1, "carry-save")],
+    ("bits", "stages", "tree", "depth"),
+    [
+        (24, 1, "ripple", 1),
+        (13, 2, "ripple", 3),
+        (8, 1, "ripple", 1),
+        (28, 2, "ripple", 1),
+        (4, 1, "carry-save", 1),
+        (24, 3, "ripple", 5),
+        (13, 3, "carry-save", 2),
+    ],
 )
-def test_ifpu_in_its_stated_cycles(bits: int, stages: int, tree: Any) -> None:
+def test_ifpu_in_its_stated_cycles(bits: int, stages: int, tree: Any, depth: int) -> None:
     rng = np.random.default_rng(bits)
     a = IfpuFormat(mantissa_bits=bits).encode(activations(rng))
     codes, scales = codes_and_scales(rng)
@@ -131,12 +140,12 @@ def test_ifpu_in_its_stated_cycles(bits: int, stages: int, tree: Any) -> None:
     planes = weight_planes(codes).reshape(OUTPUTS * GROUPS, 4, 16, 4).swapaxes(-1, -2)
     words = serial_words(chunks, a.exponents, planes, 1, bits)
     inputs = {"operands": words, "scales": scale_words(scales)}
-    pe = IfpuPE(mantissa_bits=bits, stages=stages, tree=tree)
+    pe = IfpuPE(mantissa_bits=bits, stages=stages, tree=tree, depth=depth)
     run = run_streams(pe, inputs, {"result": OUTPUTS}, flags=["saturated"])
     assert_singles(run, aligned_dot(a.integers, a.exponents, codes, scales, bits))
     count = OUTPUTS * GROUPS * FP16_GROUP_CYCLES
     assert run.transfers["operands"].cycles == list(range(count))
-    assert run.transfers["result"].cycles[-1] == count - 1 + stages + GROUP_SCALING_CYCLES
+    assert run.transfers["result"].cycles[-1] == count - 1 + stages + group_scaling_cycles(depth)
 
 
 @pytest.mark.parametrize("outputs", [1, 4, 32])
@@ -173,9 +182,10 @@ def test_pauses_lose_nothing(port: str) -> None:
     a = FignaFormat(mantissa_bits=8).encode(activations(rng))
     codes, scales = codes_and_scales(rng)
     inputs = {"operands": figna_words(a.integers, a.exponents, codes, 32, 8), "scales": scale_words(scales)}
-    pe, pauses = FignaPE(lanes=32, mantissa_bits=8, stages=2), {port: random_pause(1)}
-    run = run_streams(pe, inputs, {"result": OUTPUTS}, flags=["saturated"], pauses=pauses)
-    assert_singles(run, aligned_dot(a.integers, a.exponents, codes, scales, 8))
+    for stages, depth in [(2, 1), (3, 5)]:
+        pe, pauses = FignaPE(lanes=32, mantissa_bits=8, stages=stages, depth=depth), {port: random_pause(1)}
+        run = run_streams(pe, inputs, {"result": OUTPUTS}, flags=["saturated"], pauses=pauses)
+        assert_singles(run, aligned_dot(a.integers, a.exponents, codes, scales, 8))
 
 
 def test_figlut_under_pauses() -> None:
@@ -191,8 +201,8 @@ def test_figlut_under_pauses() -> None:
         assert sums.tolist() == (2 * (integers.reshape(3, 1, 64) * codes).sum(axis=-1)).tolist()
 
 
-@pytest.mark.parametrize("mantissa_bits", [1, 4, 7, 16])
-def test_anda_with_the_same_ending(mantissa_bits: int) -> None:
+@pytest.mark.parametrize(("mantissa_bits", "stages", "depth"), [(1, 1, 1), (4, 3, 5), (7, 2, 4), (16, 1, 1), (1, 3, 2)])
+def test_anda_with_the_same_ending(mantissa_bits: int, stages: int, depth: int) -> None:
     rng = np.random.default_rng(mantissa_bits)
     a = AndaFormat(mantissa_bits, 8).encode(activations(rng, 8))
     codes, scales = codes_and_scales(rng, 8)
@@ -201,12 +211,13 @@ def test_anda_with_the_same_ending(mantissa_bits: int) -> None:
         "weights": pack(codes.reshape(-1, 8).astype(np.int64), 4),
         "scales": scale_words(scales),
     }
-    run = run_streams(ScaledAndaPE(lanes=8), inputs, {"result": OUTPUTS}, flags=["saturated"])
+    pe = ScaledAndaPE(lanes=8, stages=stages, depth=depth)
+    run = run_streams(pe, inputs, {"result": OUTPUTS}, flags=["saturated"])
     sums = (a.signed_integers().reshape(codes.shape).astype(np.int64) * codes).sum(axis=-1)
     values = np.ldexp(sums.astype(np.float64), a.exponents.astype(np.int64) - 14 - mantissa_bits)
     assert_singles(run, scale_and_accumulate(values, scales))
     count = OUTPUTS * GROUPS * pe_cycles_per_group(mantissa_bits)
-    assert run.transfers["result"].cycles[-1] == count - 1 + PE_RESULT_CYCLES + GROUP_SCALING_CYCLES
+    assert run.transfers["result"].cycles[-1] == count - 1 + PE_RESULT_CYCLES + stages - 1 + group_scaling_cycles(depth)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +227,7 @@ def test_anda_with_the_same_ending(mantissa_bits: int) -> None:
         (FignaPE, {"mantissa_bits": 29}, "mantissa_bits: 29 is not valid; choose an integer from 1 to 28"),
         (FignaPE, {"weight_bits": 1}, "weight_bits: 1 is not valid; choose an integer from 2 to 8"),
         (FignaPE, {"group_size": 129}, "group_size: 129 is not valid; choose an integer from 1 to 128"),
-        (FignaPE, {"stages": 3}, "stages: 3 is not valid; choose an integer from 1 to 2"),
+        (FignaPE, {"stages": 4}, "stages: 4 is not valid; choose an integer from 1 to 3"),
         (IfpuPE, {"lanes": "16"}, "lanes: '16' is not valid; choose an integer from 1 to 128"),
         (IfpuPE, {"mantissa_bits": 0}, "mantissa_bits: 0 is not valid; choose an integer from 1 to 28"),
         (FiglutPE, {"outputs": 65}, "outputs: 65 is not valid; choose an integer from 1 to 64"),

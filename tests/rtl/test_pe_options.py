@@ -18,6 +18,8 @@ OPTIONS = [
     {"gated": True},
     {"stages": 2},
     {"tree": "carry-save", "gated": True, "stages": 2},
+    {"stages": 3},
+    {"tree": "carry-save", "gated": True, "stages": 3},
     {"signs": "shared"},
     {"signs": "shared", "tree": "carry-save", "gated": True},
 ]
@@ -105,11 +107,12 @@ def test_counted_negatives(lanes: int) -> None:
 
 @pytest.mark.parametrize("port", ["activation", "weights", "result"])
 @pytest.mark.parametrize("mantissa_bits", [1, 4])
-def test_two_stages_under_pauses(port: str, mantissa_bits: int) -> None:
+@pytest.mark.parametrize("stages", [2, 3])
+def test_stages_under_pauses(port: str, mantissa_bits: int, stages: int) -> None:
     rng = np.random.default_rng(5)
     limit = 2**mantissa_bits
     signed, codes = rng.integers(1 - limit, limit, (30, 8)), rng.integers(-8, 8, (30, 8))
-    sums, _ = run(signed, codes, mantissa_bits, pauses={port: random_pause(1)}, stages=2)
+    sums, _ = run(signed, codes, mantissa_bits, pauses={port: random_pause(1)}, stages=stages)
     assert sums == (signed * codes).sum(axis=1).tolist()
 
 
@@ -131,7 +134,8 @@ def test_the_array_with_another_tree(affine: bool, reconstruct: Any) -> None:
     ("parameters", "message"),
     [
         ({"tree": "wallace"}, "tree: 'wallace' is not valid; choose one of ripple, carry-save"),
-        ({"stages": 3}, "stages: 3 is not valid; choose an integer from 1 to 2"),
+        ({"stages": 4}, "stages: 4 is not valid; choose an integer from 1 to 3"),
+        ({"signs": "shared", "stages": 3}, "stages: shared signs need 1 or 2"),
         ({"signs": "none"}, "signs: 'none' is not valid; choose one of own, shared"),
         ({"signs": "shared", "skipping": True}, "signs: midpoint reconstruction and skipping need own"),
         ({"stages": 2, "midpoint": True}, "stages: midpoint reconstruction needs 1"),

@@ -30,6 +30,9 @@ def operands(groups: int = 32, lanes: int = 32) -> Operands:
         ("integer-sqrt", {"bits": 64}),
         ("softmax-lane", {"depth": 16}),
         ("negative-counter", {"lanes": 16}),
+        ("running-sum", {"depth": 3, "outputs": 2}),
+        ("fp-fp-pe", {"stages": 4, "depth": 2, "outputs": 2}),
+        ("fp-int-pe", {"stages": 4, "depth": 2, "outputs": 2}),
         ("anda-pe", {"lanes": 16, "signs": "shared"}),
     ],
 )
@@ -40,3 +43,10 @@ def test_the_circuit_gives_what_is_expected(name: str, parameters: dict[str, Any
     for port, payloads in stimulus.expected.items():
         assert list(run.transfers[port].payloads) == list(payloads)
     assert stimulus.operations > 0
+
+
+def test_the_vector_units_programs_give_what_is_expected() -> None:
+    for stimulus in stimuli(create_design("vector-unit", lanes=4), operands(groups=4, lanes=8), []):
+        run = run_streams(create_design("vector-unit", lanes=4), stimulus.inputs, stimulus.outputs)
+        assert list(run.transfers["results"].payloads) == list(stimulus.expected["results"]), stimulus.name
+        assert len(run.transfers["results"].payloads) >= stimulus.operations // 4
