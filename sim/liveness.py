@@ -1,17 +1,30 @@
 """Which rows of the buffers a program still needs: from the instruction that writes them to the last that reads them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..formats import latency
 from ..formats.accelerator import Buffer, Instruction, Machine, Opcode
-from ..formats.accelerator.instructions import reads
+from ..formats.accelerator.extents import extents
 
 Rows = tuple[Buffer, int, int]
 """A buffer, the first of its rows, and their number."""
+
+_READ = {
+    Opcode.GEMM: ("planes", "exponents", "weights", "factors"),
+    Opcode.COMPRESS: ("results",),
+    Opcode.VECTOR: ("left", "right"),
+    Opcode.STORE: ("address",),
+}
+_WRITTEN = {
+    Opcode.LOAD: ("address",),
+    Opcode.GEMM: ("results",),
+    Opcode.COMPRESS: ("planes", "exponents"),
+    Opcode.VECTOR: ("result",),
+}
+"""Fields with the addresses of what each instruction reads, and writes."""
 
 
 class Stay(NamedTuple):
@@ -50,52 +63,30 @@ def _ended(buffer: Buffer, written: NDArray[np.int_], used: NDArray[np.int_]) ->
 
 def rows_read(machine: Machine, instruction: Instruction) -> list[Rows]:
     """What an instruction reads on chip."""
-    match instruction.opcode:
-        case Opcode.GEMM:
-            groups, blocks = instruction["groups"], instruction["blocks"]
-            tiles = instruction["output_groups"] * machine.tiles
-            factors = -(-groups // instruction["groups_per_factor"])
-            return [
-                (Buffer.PLANES, instruction["planes"], blocks * groups * (instruction["mantissa_bits"] + 1)),
-                (Buffer.EXPONENTS, instruction["exponents"], blocks * groups),
-                (Buffer.WEIGHTS, instruction["weights"], tiles * groups * latency.WEIGHT_LOAD_CYCLES),
-                (Buffer.FACTORS, instruction["factors"], tiles * factors),
-            ]
-        case Opcode.COMPRESS:
-            return [(Buffer.RESULTS, instruction["results"], instruction["blocks"] * machine.rows)]
-        case Opcode.VECTOR:
-            operands = zip(("left", "right"), reads(instruction), strict=True)
-            return [row for name, read in operands if read for row in _vectors(instruction, name)]
-        case Opcode.STORE:
-            return [(Buffer(instruction["buffer"]), instruction["address"], instruction["count"])]
-        case _:
-            return []
+    return _rows(machine, instruction, _READ)
 
 
 def rows_written(machine: Machine, instruction: Instruction) -> list[Rows]:
     """What an instruction writes on chip."""
-    match instruction.opcode:
-        case Opcode.LOAD:
-            return [(Buffer(instruction["buffer"]), instruction["address"], instruction["count"])]
-        case Opcode.GEMM:
-            rows = instruction["blocks"] * instruction["output_groups"] * machine.rows
-            return [(Buffer.RESULTS, instruction["results"], rows)]
-        case Opcode.COMPRESS:
-            planes, blocks = instruction["mantissa_bits"] + 1, range(instruction["blocks"])
-            strides = [block * instruction["stride"] for block in blocks]
-            return [
-                *((Buffer.PLANES, instruction["planes"] + stride * planes, planes) for stride in strides),
-                *((Buffer.EXPONENTS, instruction["exponents"] + stride, 1) for stride in strides),
-            ]
-        case Opcode.VECTOR:
-            return [] if instruction["to_scalar"] else _vectors(instruction, "result")
-        case _:
-            return []
+    return _rows(machine, instruction, _WRITTEN)
 
 
-def _vectors(instruction: Instruction, field: str) -> list[Rows]:
-    """The rows that a vector instruction walks over."""
-    return [
-        (Buffer.RESULTS, instruction[field] + index * instruction["stride"], 1)
-        for index in range(instruction["vectors"])
-    ]
+def _rows(machine: Machine, instruction: Instruction, fields: Mapping[Opcode, tuple[str, ...]]) -> list[Rows]:
+    touched, of_opcode = extents(machine, instruction), fields.get(instruction.opcode, ())
+    rows: list[Rows] = []
+    for field in of_opcode:
+        if field in touched:
+            buffer, count = touched[field]
+            piece, step = _stride(instruction, field) or (count, count)
+            rows += [(buffer, instruction[field] + first, piece) for first in range(0, count, step)]
+    return rows
+
+
+def _stride(instruction: Instruction, field: str) -> tuple[int, int] | None:
+    """Rows that lie together, and rows from there to the next that do; None if all lie together."""
+    if instruction.opcode == Opcode.VECTOR:
+        return 1, instruction["stride"]
+    if instruction.opcode == Opcode.COMPRESS and field != "results":
+        piece = instruction["mantissa_bits"] + 1 if field == "planes" else 1
+        return piece, piece * instruction["stride"]
+    return None
