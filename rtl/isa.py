@@ -5,12 +5,11 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from amaranth.hdl import Const, Value, unsigned
+from amaranth.hdl import Const, Value
 from amaranth.lib import data
 
 from ..formats.accelerator.instructions import (
     FIELDS,
-    INSTRUCTION_BITS,
     OPCODE_BITS,
     SCALAR_OPERATIONS,
     STORED,
@@ -21,8 +20,6 @@ from ..formats.accelerator.instructions import (
     ports,
 )
 from ..formats.vector_command import REDUCTIONS
-
-INSTRUCTION = unsigned(INSTRUCTION_BITS)
 
 
 def operands_layout(opcode: Opcode) -> data.StructLayout:

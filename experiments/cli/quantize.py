@@ -1,11 +1,17 @@
 """`anda quantize`: quantise the weights of a real model, and measure size and perplexity."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .output import JsonOption, note, print_table, write_json
+
+if TYPE_CHECKING:
+    from ..quantize import QuantizationResult
+
+
+COLUMNS = ("method", "parameters", "bits by formula", "bits by bytes", "perplexity", "loss %", "± %")
 
 
 def quantize(
@@ -51,20 +57,18 @@ def quantize(
     if json is not None:
         write_json([result.record() for result in results], json)
         return
-    print_table(
-        f"Weights of {decoder.shape.name}, {blocks} held-out blocks of {tokens} tokens, "
-        f"perplexity as given {results[0].loss.reference_perplexity:.3f}",
-        ("method", "parameters", "bits by formula", "bits by bytes", "perplexity", "loss %", "± %"),
-        [
-            (
-                r.method,
-                " ".join(f"{name}={value}" for name, value in r.parameters.items()),
-                f"{r.bits_by_formula:.3f}",
-                "" if r.bits_by_bytes is None else f"{r.bits_by_bytes:.3f}",
-                f"{r.loss.perplexity:.3f}",
-                f"{100 * r.loss.loss:+.2f}",
-                f"{100 * r.loss.standard_error:.2f}",
-            )
-            for r in results
-        ],
+    as_given = f"perplexity as given {results[0].loss.reference_perplexity:.3f}"
+    title = f"Weights of {decoder.shape.name}, {blocks} held-out blocks of {tokens} tokens, {as_given}"
+    print_table(title, COLUMNS, [_row(result) for result in results])
+
+
+def _row(result: "QuantizationResult") -> tuple[str, ...]:
+    return (
+        result.method,
+        " ".join(f"{name}={value}" for name, value in result.parameters.items()),
+        f"{result.bits_by_formula:.3f}",
+        "" if result.bits_by_bytes is None else f"{result.bits_by_bytes:.3f}",
+        f"{result.loss.perplexity:.3f}",
+        f"{100 * result.loss.loss:+.2f}",
+        f"{100 * result.loss.standard_error:.2f}",
     )
