@@ -13,6 +13,7 @@ from ...formats import InputError
 from ...sim import Architecture, Technology, load_architecture, load_technology
 from ...sim.architecture import FOLDER as ARCHITECTURES
 from ...sim.config import check, find_config
+from ...sim.weights import Weights, load_weights
 
 Settings: TypeAlias = tuple[tuple[str, int | float | str], ...]
 """Pairs of a dotted field, such as ``activation_buffer.capacity`` or ``dram.bandwidth``, and its value."""
@@ -28,10 +29,13 @@ def architecture_with(name: str, settings: Settings) -> Architecture:
     if not settings:
         return load_architecture(name)
     data: dict[str, Any] = yaml.safe_load(find_config(name, ARCHITECTURES, "architecture").read_text("utf-8"))
+    data["weights"] = load_weights(data["weights"]).model_dump()
     for field, value in settings:
-        _parent(data, field, f"architecture.{field}", name)[_last(field)] = value
-    text = ", ".join(f"{field} {value}" for field, value in settings)
-    return check(Architecture, data, f"architecture {name} with {text}")
+        content = load_weights(value).model_dump() if field == "weights" else value
+        _parent(data, field, f"architecture.{field}", name)[_last(field)] = content
+    where = f"architecture {name} with " + ", ".join(f"{field} {value}" for field, value in settings)
+    data["weights"] = check(Weights, data["weights"], where)
+    return check(Architecture, data, where)
 
 
 @lru_cache(maxsize=4096)
@@ -59,9 +63,10 @@ def column(field: str) -> str:
 
 
 def architecture_columns(name: str, settings: Settings) -> dict[str, int | float | str]:
-    """The replaced fields as columns, amounts in bytes, bits or hertz."""
+    """The replaced fields as columns, amounts in bytes, bits or hertz; whole parts by the name that the sweep gives."""
     data = architecture_with(name, settings).model_dump(by_alias=True) if settings else {}
-    return {column(field): _at(data, field.split(".")) for field, _ in settings}
+    values = {field: (_at(data, field.split(".")), given) for field, given in settings}
+    return {column(field): given if isinstance(value, dict) else value for field, (value, given) in values.items()}
 
 
 def technology_columns(settings: Settings) -> dict[str, int | float | str]:

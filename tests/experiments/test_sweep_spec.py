@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from anda_codesign.experiments.sweep import SweepSpec, load_spec, question_names, sweep_schema
-from anda_codesign.experiments.sweep.overrides import architecture_with, technology_with
+from anda_codesign.experiments.sweep.overrides import architecture_columns, architecture_with, technology_with
 from anda_codesign.formats import InputError
 from anda_codesign.sim.config import check
 
@@ -46,6 +46,12 @@ def test_fields_of_the_machine():
 
 
 def test_replaced_fields_reach_the_objects():
+    own = architecture_with("anda", (("weights.bits", 3), ("weights.group_size", 64)))
+    assert (own.weights.name, own.weights.bits, own.weights.group_size) == ("int4", 3, 64)
+    assert architecture_columns("anda", (("weights", "spqr-3"), ("weights.bits", 3))) == {
+        "weights": "spqr-3",
+        "weights_bits": 3,
+    }
     machine = architecture_with("anda", (("array.columns", 32), ("activation_buffer.capacity", "2 MiB")))
     assert (machine.array.rows, machine.array.columns) == (16, 32)
     assert machine.activation_buffer.capacity_bytes == 2 << 20
