@@ -13,7 +13,17 @@ from functools import cached_property
 from itertools import chain
 
 from ..formats import latency
-from ..formats.accelerator import Buffer, Instruction, Layer, Machine, Opcode, Schedule, Unit, schedule
+from ..formats.accelerator import (
+    Buffer,
+    Instruction,
+    Layer,
+    Machine,
+    Opcode,
+    Schedule,
+    Unit,
+    check_program,
+    schedule,
+)
 from ..formats.accelerator.instructions import MAX_UNFINISHED, UNITS, Port, reads
 from ..formats.vector_command import REDUCTIONS, VectorOperation
 from .matrix import MatrixEngine, SentPlanes
@@ -98,8 +108,10 @@ def run_program(
         sent_planes: of a machine that skips planes; None sends all.
 
     Raises:
+        InputError: an instruction touches rows that a buffer does not have.
         DeadlockError: nobody can go on.
     """
+    check_program(machine, instructions)
     return Accelerator(machine, memory_latency_cycles, sent_planes).run_program(instructions)
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from accelerator_recurrence import run_program as run_recurrence
-from anda_codesign.formats import latency
+from anda_codesign.formats import InputError, latency
 from anda_codesign.formats.accelerator import Instruction, Layer, Machine, Unit, assemble, schedule
 from anda_codesign.formats.accelerator.instructions import vector
 from anda_codesign.formats.vector_command import REDUCTIONS, Addend, Factor, VectorCommand, VectorOperation
@@ -28,6 +28,8 @@ MACHINE = Machine(
     result_depth=16,
     instruction_depth=16384,
 )
+DEPTHS = {f"{name}_depth": 4096 for name in ("plane", "exponent", "weight", "factor", "result")}
+ROOMY = replace(MACHINE, **DEPTHS)
 
 
 @st.composite
@@ -137,7 +139,7 @@ lines = transfers("load", ["planes", "exponents", "weights", "factors", "results
 )
 def test_programs_without_order(instructions: list[Instruction], latency_cycles: int) -> None:
     """Instructions that wait for their units and for each other's ports, in any order."""
-    assert_equal(MACHINE, [*instructions, *assemble("halt")], latency_cycles)
+    assert_equal(ROOMY, [*instructions, *assemble("halt")], latency_cycles)
 
 
 @given(machines(), st.integers(1, 6), st.integers(1, 3), st.integers(1, 5), st.integers(1, 9))
@@ -159,8 +161,17 @@ def test_operands_on_chip_give_the_closed_form(
         affine=machine.affine,
         midpoint=machine.midpoint,
     )
-    run = run_program(machine, assemble(text))
+    run = run_program(replace(machine, **DEPTHS), assemble(text))
     assert run.retired["matrix"][0] - run.issued[0] == expected
+
+
+def test_rows_that_do_not_exist_are_refused() -> None:
+    with pytest.raises(InputError) as caught:
+        run_program(MACHINE, assemble("load buffer=planes address=60 count=5 memory=0\nhalt"))
+    assert str(caught.value) == (
+        "address: instruction 0, load, reaches row 64 of planes, the machine has 64; "
+        "lower it, or choose a machine with more"
+    )
 
 
 def test_what_the_machine_cannot_do_ends_the_program() -> None:
