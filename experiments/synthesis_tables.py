@@ -9,125 +9,88 @@ import argparse
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..formats.latency import FP16_GROUP_CYCLES
 from ..rtl.synthesis.results import Result, find_result, library_names, load_results
+from .synthesis_elements import (
+    ANDA,
+    COMMON,
+    GROUP,
+    MANTISSA_BITS,
+    PAPER,
+    Circuit,
+    ElementRow,
+    clock_points,
+    element_result,
+    element_rows,
+    elements,
+    scaling_to_16nm,
+    skipping_ratios,
+)
 
-PAPER = Path(__file__).parent / "paper" / "anda_hpca2025.json"
-
-GROUP = 64
-MANTISSA_BITS = range(13, 3, -1)
-
-FP_FP = ("fp-fp-pe", {"stages": 3})
-ANDA: tuple[str, dict[str, Any]] = ("anda-pe-scaled", {"tree": "carry-save", "gated": True})
-ELEMENTS: Mapping[str, tuple[str, dict[str, Any]]] = {
-    "FP-FP": FP_FP,
-    "FP-INT": ("fp-int-pe", {"stages": 3}),
-    "iFPU": ("ifpu-pe", {"stages": 2}),
-    "FIGNA": ("figna-pe", {"mantissa_bits": 13}),
-    "FIGNA-M11": ("figna-pe", {"mantissa_bits": 11}),
-    "FIGNA-M8": ("figna-pe", {"mantissa_bits": 8}),
-}
-"""The published elements, and the circuits that stand for them: each ends in an FP32 accumulator."""
-
-
-@dataclass(frozen=True)
-class ElementRow:
-    """A processing element over FP-FP's, ours and published."""
-
-    library: str
-    element: str
-    area: float
-    power: float
-    area_efficiency: float
-    energy_efficiency: float
-    published: Mapping[str, float]
-    """Of the same fields; of single lengths of Anda the published efficiencies alone."""
+__all__ = ["ANDA", "TABLES", "ElementRow", "element_rows", "main", "updated"]
 
 
-def element_rows(library: str) -> list[ElementRow]:
-    """Fig. 15 in a library: at equal throughput at 16 bits and equal clock, on the same dot products.
-
-    Area efficiency is products per cycle and area; energy efficiency is products per energy, whose leakage is that of the
-    clock each keeps. Power is that of a working cycle.
-    """
-    published = json.loads(PAPER.read_text("utf-8"))["fig15_pe_level_normalised_to_fp_fp"]
-    names = published["designs"]
-    base = find_result(library, FP_FP[0], "trace", **FP_FP[1])
-    rows = [
-        _row(library, name, find_result(library, design, "trace", **parameters), base, published, names.index(name))
-        for name, (design, parameters) in ELEMENTS.items()
+def _measured(*circuits: Circuit) -> list[str]:
+    """The libraries that have results of all these circuits."""
+    return [
+        library
+        for library in library_names()
+        if all(any((r.design, r.parameters) == circuit for r in load_results(library)) for circuit in circuits)
     ]
-    for m in MANTISSA_BITS:
-        result = find_result(library, ANDA[0], f"M={m}", **ANDA[1])
-        rows.append(_row(library, f"Anda-M{m}", result, base, published, names.index("Anda")))
-    return rows
 
 
-def _row(library: str, name: str, result: Result, base: Result, published: Mapping[str, Any], index: int) -> ElementRow:
-    area = result.area_um2 / base.area_um2
-    rate = _products_per_cycle(name, result) / (GROUP / FP16_GROUP_CYCLES)
-    return ElementRow(
-        library,
-        name,
-        area,
-        result.energy_pj_per_cycle / base.energy_pj_per_cycle,
-        rate / area,
-        base.energy_pj_per_operation / result.energy_pj_per_operation,
-        {
-            "area": published["area"][index],
-            "power": published["power"][index],
-            "area_efficiency": published["area_efficiency"][name],
-            "energy_efficiency": published["energy_efficiency"][name],
-        },
-    )
-
-
-def _products_per_cycle(name: str, result: Result) -> float:
-    """Without the cycles in which a pipeline fills."""
-    if name.startswith("Anda-M"):
-        return GROUP / (int(name.removeprefix("Anda-M")) + 1)
-    return float(round(result.operations_per_cycle))
-
-
-def dot_products_table(library: str) -> str:
-    """The same without what follows the dot product of a group, which every element but FP-FP has.
+def dot_products_table() -> str:
+    """Elements without what follows the dot product of a group, which every one but FP-FP has.
 
     Anda's is the circuit ``anda-pe`` by itself; of the others the conversion, scale and accumulator, measured by
     themselves at the same rate, are taken off.
     """
     published = json.loads(PAPER.read_text("utf-8"))["fig15_pe_level_normalised_to_fp_fp"]
-    base = find_result(library, FP_FP[0], "trace", **FP_FP[1])
+    ours = {library: _dot_products(library) for library in _measured(("group-accumulator", {}))}
+    quantities = ("area", "power", "energy efficiency")
+    head = "".join(f" {quantity}: published | {' | '.join(ours)} |" for quantity in quantities)
+    lines = [f"| dot product alone |{head}", "|---|" + "---:|" * (3 + 3 * len(ours))]
+    for name in _dot_products(library_names()[0]):
+        index = published["designs"].index(name.split("-M")[0] if name.startswith("Anda") else name)
+        theirs = (published["area"][index], published["power"][index], published["energy_efficiency"][name])
+        cells = [
+            f"{figure:.2f} | " + " | ".join(_deviation(found[name][place], figure) for found in ours.values())
+            for place, figure in enumerate(theirs)
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _dot_products(library: str) -> dict[str, tuple[float, float, float]]:
+    """Area, power and energy efficiency of the dot products alone, over FP-FP's."""
+    base = find_result(library, *_run_of("FP-FP"), **COMMON["FP-FP"][1])
     behind = [find_result(library, "group-accumulator", f"M={m}") for m in (12, 13)]
     energies = [result.energy_pj_per_operation * GROUP for result in behind]
     # of a group of 16 cycles, from those of 13 and 14
     behind_pj = (energies[1] + 2 * (energies[1] - energies[0])) / GROUP
-    rows = [("FP-FP", base.area_um2, base.energy_pj_per_operation, base.energy_pj_per_cycle)]
+    rows = {"FP-FP": (base.area_um2, base.energy_pj_per_operation, base.energy_pj_per_cycle)}
     for name in ("iFPU", "FIGNA", "FIGNA-M11", "FIGNA-M8"):
-        design, parameters = ELEMENTS[name]
-        result = find_result(library, design, "trace", **parameters)
+        result = find_result(library, *_run_of(name), **COMMON[name][1])
         energy = result.energy_pj_per_operation - behind_pj
-        rows.append((name, result.area_um2 - behind[0].area_um2, energy, energy * GROUP / FP16_GROUP_CYCLES))
+        rows[name] = (result.area_um2 - behind[0].area_um2, energy, energy * GROUP / FP16_GROUP_CYCLES)
     for m in (13, 7, 4):
         result = find_result(library, "anda-pe", f"M={m}")
-        rows.append((f"Anda-M{m}", result.area_um2, result.energy_pj_per_operation, result.energy_pj_per_cycle))
-    lines = [
-        "| dot product alone | area | published | power | published | energy efficiency | published |",
-        "|---|" + "---:|" * 6,
-    ]
-    for name, area, energy, power in rows:
-        index = published["designs"].index(name.split("-M")[0] if name.startswith("Anda") else name)
-        pairs = (
-            (area / base.area_um2, published["area"][index]),
-            (power / base.energy_pj_per_cycle, published["power"][index]),
-            (base.energy_pj_per_operation / energy, published["energy_efficiency"][name]),
-        )
-        cells = " | ".join(f"{ours:.2f} | {theirs:.2f} ({ours / theirs - 1:+.0%})" for ours, theirs in pairs)
-        lines.append(f"| {name} | {cells} |")
-    return "\n".join(lines)
+        rows[f"Anda-M{m}"] = (result.area_um2, result.energy_pj_per_operation, result.energy_pj_per_cycle)
+    return {
+        name: (area / base.area_um2, power / base.energy_pj_per_cycle, base.energy_pj_per_operation / energy)
+        for name, (area, energy, power) in rows.items()
+    }
+
+
+def _run_of(name: str) -> tuple[str, str]:
+    return COMMON[name][0], "trace"
+
+
+def _deviation(ours: float, theirs: float) -> str:
+    return f"{ours:.2f} ({ours / theirs - 1:+.0%})"
 
 
 LADDER: Sequence[tuple[str, str, dict[str, Any]]] = (
@@ -190,33 +153,6 @@ def zero_planes_table(library: str) -> str:
     return "\n".join(lines)
 
 
-@dataclass(frozen=True)
-class SkippingRatios:
-    """What zero-plane skipping does to Anda's element, each over the element without it at M = 6."""
-
-    area: float
-    power: float
-    """In a run in which no plane is skipped."""
-    plane: float
-    """Energy that a skipped plane saves, over that of a mean cycle."""
-
-
-def skipping_ratios(library: str) -> SkippingRatios:
-    """From the dot product alone, taken over the whole element: what stands behind it does not change."""
-    element = find_result(library, ANDA[0], "M=6", **ANDA[1])
-    plain = find_result(library, "anda-pe", "M=6", tree="carry-save", gated=True)
-    every, skipped = (
-        find_result(library, "anda-pe", f"M=6{suffix}", tree="carry-save", gated=True, skipping=True)
-        for suffix in ("", " skipping 1")
-    )
-    saved = every.energy_pj_per_cycle * every.cycles - skipped.energy_pj_per_cycle * skipped.cycles
-    return SkippingRatios(
-        area=1 + (every.area_um2 - plain.area_um2) / element.area_um2,
-        power=1 + (every.energy_pj_per_cycle - plain.energy_pj_per_cycle) / element.energy_pj_per_cycle,
-        plane=saved / (every.cycles - skipped.cycles) / element.energy_pj_per_cycle,
-    )
-
-
 def skipping_table() -> str:
     """What skipping costs the complete element and saves, in each library."""
     lines = ["| library | area | power, nothing skipped | energy of a skipped plane |", "|---|---:|---:|---:|"]
@@ -246,10 +182,8 @@ def elements_table(library: str) -> str:
 def absolute_table(library: str) -> str:
     """The same circuits in square micrometres, picoseconds and picojoules."""
     lines = ["| element | cells | area µm² | flip-flops µm² | needs ps | pJ a product |", "|---|" + "---:|" * 5]
-    for name, (design, parameters) in ELEMENTS.items():
-        lines.append(_absolute(name, find_result(library, design, "trace", **parameters)))
-    for m in (13, 11, 8, 7, 6, 5, 4):
-        lines.append(_absolute(f"Anda-M{m}", find_result(library, ANDA[0], f"M={m}", **ANDA[1])))
+    lines += [_absolute(name, element_result(library, name)) for name in elements(library) if name != "Anda"]
+    lines += [_absolute(f"Anda-M{m}", element_result(library, "Anda", m)) for m in MANTISSA_BITS]
     return "\n".join(lines)
 
 
@@ -261,58 +195,58 @@ def _absolute(name: str, result: Result) -> str:
     )
 
 
-def ladder_table(library: str) -> str:
+def ladder_table() -> str:
     """What the baseline's features cost: area and energy over those of Anda's element at M = 7."""
-    anda = find_result(library, ANDA[0], "M=7", **ANDA[1])
-    lines = [
-        "| FP-FP | area µm² | needs ps | pJ a product | area over Anda's | energy over Anda-M7's |",
-        "|---|" + "---:|" * 5,
-    ]
+    libraries = _measured(*((design, parameters) for _, design, parameters in LADDER))
+    head = "".join(f" {library}: needs ps | area over Anda's | energy over Anda-M7's |" for library in libraries)
+    lines = [f"| FP-FP |{head}", "|---|" + "---:|" * (3 * len(libraries))]
     for label, design, parameters in LADDER:
-        result = find_result(library, design, "trace", **parameters)
-        units = 4 if design == "fp-fp-mac" else 1
-        area, energy = units * result.area_um2, result.energy_pj_per_operation
-        lines.append(
-            f"| {label} | {area:.4g} | {result.critical_ps:.0f} | {energy:.3g} | {area / anda.area_um2:.2f} | "
-            f"{energy / anda.energy_pj_per_operation:.2f} |"
-        )
+        cells = ""
+        for library in libraries:
+            anda = find_result(library, ANDA[0], "M=7", **ANDA[1])
+            result = find_result(library, design, "trace", **parameters)
+            area = (4 if design == "fp-fp-mac" else 1) * result.area_um2 / anda.area_um2
+            energy = result.energy_pj_per_operation / anda.energy_pj_per_operation
+            cells += f" {result.critical_ps:.0f} | {area:.2f} | {energy:.2f} |"
+        lines.append(f"| {label} |{cells}")
     return "\n".join(lines)
 
 
-def options_table(library: str) -> str:
-    """Before and after: the options of Anda's element."""
-    lines = ["| Anda element | area µm² | needs ps | pJ a product, M = 4 | M = 7 | M = 13 |", "|---|" + "---:|" * 5]
+def options_table() -> str:
+    """Before and after: what the options of Anda's element change."""
+    libraries = _measured(*((ANDA[0], parameters) for _, parameters in OPTIONS))
+    head = "".join(f" {library}: area | needs | pJ, M = 4 | M = 7 | M = 13 |" for library in libraries)
+    lines = [f"| Anda element |{head}", "|---|" + "---:|" * (5 * len(libraries))]
     for label, parameters in OPTIONS:
-        runs = [find_result(library, ANDA[0], f"M={m}", **parameters) for m in (4, 7, 13)]
-        energies = " | ".join(f"{run.energy_pj_per_operation:.4f}" for run in runs)
-        lines.append(f"| {label} | {runs[0].area_um2:.4g} | {runs[0].critical_ps:.0f} | {energies} |")
+        cells = ""
+        for library in libraries:
+            now, before = (
+                [find_result(library, ANDA[0], f"M={m}", **chosen) for m in (4, 7, 13)]
+                for chosen in (parameters, OPTIONS[0][1])
+            )
+            values, bases = (
+                [runs[0].area_um2, runs[0].critical_ps, *(run.energy_pj_per_operation for run in runs)]
+                for runs in (now, before)
+            )
+            if parameters == OPTIONS[0][1]:
+                cells += "".join(f" {value:.4g} |" for value in values)
+            else:
+                cells += "".join(f" {value / base - 1:+.1%} |" for value, base in zip(values, bases, strict=True))
+        lines.append(f"| {label} |{cells}")
     return "\n".join(lines)
 
 
-@dataclass(frozen=True)
-class Scaling:
-    """Factors of area and energy from a library to 16 nm, 0.8 V."""
-
-    area: float
-    energy: float
-
-
-def scaling_to_16nm(library: str) -> Scaling:
-    """Published factors, for libraries whose node they have.
-
-    Raises:
-        KeyError: they have no such node.
-    """
-    import yaml
-
-    data = yaml.safe_load((PAPER.parent / "node_scaling.yaml").read_text("utf-8"))
-
-    def level(entry: Mapping[str, Any]) -> float:
-        a, b, c = entry["energy"]
-        return a * entry["voltage_v"] ** 2 + b * entry["voltage_v"] + c
-
-    origin = data["libraries"][library]
-    return Scaling(origin["area"], level(data["target"]) / level(origin))
+def clocks_table() -> str:
+    """Area and energy of elements mapped for several clocks, in each library that was swept."""
+    lines = ["| library | element | needs ps | cells | area µm² | pJ a product |", "|---|---|" + "---:|" * 4]
+    for library in library_names():
+        for name, results in clock_points(library).items():
+            lines += [
+                f"| {library} | {name} | {result.critical_ps:.0f} | {result.cells} | {result.area_um2:.4g} | "
+                f"{result.energy_pj_per_operation:.3g} |"
+                for result in results
+            ]
+    return "\n".join(lines)
 
 
 def bracket_table() -> str:
@@ -320,12 +254,11 @@ def bracket_table() -> str:
     ends = {library: scaling_to_16nm(library) for library in ("asap7", "sky130")}
     head = "".join(f" from {name}: area µm² | pJ a product |" for name in ends)
     lines = [f"| element at 16 nm, 0.8 V |{head}", "|---|" + "---:|" * 4]
-    circuits = [("FP-FP", FP_FP, "trace"), ("FIGNA", ELEMENTS["FIGNA"], "trace")]
-    circuits += [(f"Anda-M{m}", ANDA, f"M={m}") for m in (7, 4)]
-    for label, (design, parameters), run in circuits:
+    named = [(name, name, 13) for name in elements("asap7") if name != "Anda"]
+    for label, name, m in [*named, *((f"Anda-M{m}", "Anda", m) for m in MANTISSA_BITS)]:
         cells = ""
         for library, factors in ends.items():
-            result = find_result(library, design, run, **parameters)
+            result = element_result(library, name, m)
             area, energy = result.area_um2 * factors.area, result.energy_pj_per_operation * factors.energy
             cells += f" {area:.4g} | {energy:.3g} |"
         lines.append(f"| {label} |{cells}")
@@ -355,6 +288,25 @@ def machine_table() -> str:
         parts = [getattr(technology, field) for technology in technologies]
         ours = "".join(f" {part.area.value:.3g} | {part.power.value:.3g} |" for part in parts)
         lines.append(f"| {label} | {published[label][0]} | {published[label][1]} |{ours}")
+    sums = [sum(figures) for figures in zip(*(published[label] for label in PARTS.values()), strict=True)]
+    for technology in technologies:
+        parts = [getattr(technology, field) for field in PARTS]
+        sums += [sum(part.area.value for part in parts), sum(part.power.value for part in parts)]
+    lines.append(f"| sum | {' | '.join(f'{figure:.3g}' for figure in sums)} |")
+    return "\n".join(lines)
+
+
+def arrays_table() -> str:
+    """What a unit takes in arrays, where rows share planes and columns share weights."""
+    lines = ["| library | units | area µm² a unit | needs ps | pJ a product, M = 7 |", "|---|---|" + "---:|" * 3]
+    for library in library_names():
+        found = [r for r in load_results(library) if r.design == "matrix-unit" and r.run == "M=7"]
+        for result in sorted(found, key=lambda result: tuple(result.parameters.values())):
+            rows, columns = result.parameters["rows"], result.parameters["columns"]
+            lines.append(
+                f"| {library} | {rows} x {columns} | {result.area_um2 / (rows * columns):.4g} | {result.critical_ps:.0f} | "
+                f"{result.energy_pj_per_operation:.3g} |"
+            )
     return "\n".join(lines)
 
 
@@ -385,12 +337,14 @@ def _cells(result: Result | None) -> str:
 TABLES: Mapping[str, Callable[[], str]] = {
     **{f"elements-{name}": lambda name=name: elements_table(name) for name in library_names()},
     **{f"absolute-{name}": lambda name=name: absolute_table(name) for name in library_names()},
-    "dot-products": lambda: dot_products_table("asap7"),
-    "ladder": lambda: ladder_table("asap7"),
-    "options": lambda: options_table("asap7"),
+    "dot-products": dot_products_table,
+    "ladder": ladder_table,
+    "options": options_table,
     **{f"zero-planes-{name}": lambda name=name: zero_planes_table(name) for name in library_names()},
     "skipping": skipping_table,
+    "clocks": clocks_table,
     "bracket": bracket_table,
+    "arrays": arrays_table,
     "machine": machine_table,
     "circuits": circuits_table,
 }
@@ -409,7 +363,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print every table, or renew those of a page."""
     parser = argparse.ArgumentParser(description="Print the tables of synthesis.")
     parser.add_argument("--update", type=Path, metavar="PAGE", help="renew the tables of this page")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="write the figure of clock targets there")
     options = parser.parse_args(arguments)
+    if options.figure is not None:
+        from .synthesis_figure import clocks_figure
+
+        clocks_figure().savefig(options.figure, dpi=110, metadata={"Software": None})
+        return
     if options.update is None:
         print("\n\n".join(f"{name}\n{table()}" for name, table in TABLES.items()))
         return

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 from anda_codesign.experiments.progress import stage
+from anda_codesign.experiments.synthesis_elements import CLOCK_MANTISSA_BITS, clock_elements
 from anda_codesign.rtl.synthesis import CellLibrary, Operands, all_designs, find_library, load_operands, synthesize
 from anda_codesign.rtl.synthesis.operands import DEFAULT_TOKENS, default_trace
 from anda_codesign.rtl.synthesis.results import FOLDER, Result
@@ -30,16 +31,40 @@ def main() -> None:
         default=[],
         help='circuits, as bpc-lane or fp-fp-pe:{"stages": 3}, beside what the table has; all without',
     )
+    parser.add_argument(
+        "--clocks", type=float, nargs="*", default=[], metavar="PS", help="some elements at these periods, into clocks/"
+    )
     options = parser.parse_args()
     library, operands = find_library(options.liberty), load_operands()
-    designs = [found for found in all_designs() if not options.only or is_asked_for(*found, options.only)]
+    if options.clocks:
+        measure_clocks(options.name, library, operands, options.clocks)
+        return
+    known = all_designs()
+    designs = [found for found in known if not options.only or is_asked_for(*found, options.only)]
     documents: list[dict[str, Any]] = []
     with stage(f"synthesis in {library.name}", len(designs)) as advance:
         for design, parameters in designs:
             documents.append(synthesize(design, parameters, library, CLOCK_PS, operands, list(MANTISSA_BITS)))
             advance(1)
-    write_table(FOLDER / f"{options.name}.csv", documents, keep=bool(options.only))
+    kept = (
+        {(design, json.dumps(parameters)) for design, parameters in known} if options.only else set[tuple[str, str]]()
+    )
+    write_table(FOLDER / f"{options.name}.csv", documents, kept)
     write_provenance(options.name, library, options.origin, operands, documents[0])
+
+
+def measure_clocks(name: str, library: CellLibrary, operands: Operands, clocks: list[float]) -> None:
+    """Map the elements of the clock figure for each period."""
+    circuits = list(clock_elements(name).values())
+    documents: list[dict[str, Any]] = []
+    with stage(f"clocks in {library.name}", len(circuits) * len(clocks)) as advance:
+        for design, parameters in circuits:
+            for clock in clocks:
+                documents.append(synthesize(design, parameters, library, clock, operands, [CLOCK_MANTISSA_BITS]))
+                advance(1)
+    path = FOLDER / "clocks" / f"{name}.csv"
+    path.parent.mkdir(exist_ok=True)
+    write_table(path, documents, set())
 
 
 def is_asked_for(design: str, parameters: dict[str, Any], only: list[str]) -> bool:
@@ -47,13 +72,13 @@ def is_asked_for(design: str, parameters: dict[str, Any], only: list[str]) -> bo
     return any(name == design and (not text or json.loads(text) == parameters) for name, _, text in asked)
 
 
-def write_table(path: Path, documents: list[dict[str, Any]], keep: bool) -> None:
-    """Write the runs of the documents, sorted; with `keep` beside those that the table has of other circuits."""
+def write_table(path: Path, documents: list[dict[str, Any]], kept: set[tuple[str, str]]) -> None:
+    """Write the runs of the documents, sorted, beside those that the table has of other circuits in `kept`."""
     rows = [row(document, run) for document in documents for run in document["runs"]]
-    if keep and path.exists():
-        measured = {(line["design"], line["parameters"]) for line in rows}
+    kept -= {(line["design"], line["parameters"]) for line in rows}
+    if kept and path.exists():
         with path.open(encoding="utf-8", newline="") as file:
-            rows += [line for line in csv.DictReader(file) if (line["design"], line["parameters"]) not in measured]
+            rows += [line for line in csv.DictReader(file) if (line["design"], line["parameters"]) in kept]
     # runs of a circuit stay in their order
     rows.sort(key=lambda line: (line["design"], len(line["parameters"]), line["parameters"]))
     with path.open("w", encoding="utf-8", newline="") as file:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from anda_codesign.experiments.synthesis_tables import ANDA, ELEMENTS, FP_FP, skipping_ratios
+from anda_codesign.experiments.synthesis_elements import Circuit, element_result, elements, skipping_ratios
 from anda_codesign.formats.latency import FP16_GROUP_CYCLES, pe_cycles_per_group
 from anda_codesign.rtl.synthesis.results import Result, find_result, provenance
 from anda_codesign.sim import load_architecture, load_technology
@@ -66,7 +66,7 @@ def anda_pj_per_cycle(library: str, cycles_per_group: float) -> float:
     """Energy of a cycle of Anda's element, between the two lengths that the mean lies between."""
     low = int(cycles_per_group) - 1
     share = cycles_per_group - pe_cycles_per_group(low)
-    results = [find_result(library, ANDA[0], f"M={m}", **ANDA[1]) for m in (low, low + 1)]
+    results = [element_result(library, "Anda", m) for m in (low, low + 1)]
     energies = [at_clock(result) for result in results]
     return energies[0] * (1 - share) + energies[1] * share
 
@@ -79,13 +79,13 @@ def at_clock(result: Result) -> float:
 def technology(library: str, node: Node) -> dict[str, Any]:
     reference = load_technology("paper-16nm").reference
     machine = load_architecture("anda")
-    elements = machine.array.rows * machine.array.columns
+    units = machine.array.rows * machine.array.columns
     cycles = reference.cycles_per_group.value
     table = f"rtl/synthesis/results/{library}.csv"
-    anda = find_result(library, ANDA[0], "M=6", **ANDA[1])
+    anda = element_result(library, "Anda", 6)
     unit_pj = anda_pj_per_cycle(library, cycles)
-    values_per_cycle = elements / (CHANNELS / 64 * cycles)
-    name = " ".join([ANDA[0], *(f"{key}={value}" for key, value in ANDA[1].items())])
+    values_per_cycle = units / (CHANNELS / 64 * cycles)
+    name = described(elements(library)["Anda"])
 
     def part(area_um2: float, pj_per_cycle: float, source: str) -> dict[str, Any]:
         return {
@@ -109,9 +109,9 @@ def technology(library: str, node: Node) -> dict[str, Any]:
         "base": "paper-16nm",
         "reference": reference.model_dump(),
         "array": part(
-            elements * anda.area_um2,
-            elements * unit_pj,
-            f"{table}: {elements} x {name} at {cycles} cycles a group; dispatch and output conversion not in it",
+            units * anda.area_um2,
+            units * unit_pj,
+            f"{table}: {units} x {name} at {cycles} cycles a group; dispatch and output conversion not in it",
         ),
         "compressor": part(
             lanes * lane.area_um2,
@@ -159,26 +159,31 @@ def memories(node: Node, cycles: float) -> dict[str, Any]:
 
 
 def element_ratios(library: str, node: str, table: str, anda_pj: float) -> dict[str, Any]:
-    base = find_result(library, FP_FP[0], "trace", **FP_FP[1])
-    anda = find_result(library, ANDA[0], "M=6", **ANDA[1])
+    circuits, base = elements(library), element_result(library, "FP-FP")
 
-    def ratios(area: float, energy: float, design: str) -> dict[str, Any]:
-        source = f"{table}: {design} over {FP_FP[0]}"
+    def ratios(label: str, area: float, energy: float) -> dict[str, Any]:
+        source = f"{table}: {described(circuits[label])} over {described(circuits['FP-FP'])}"
         return {
             "area": constant(area / base.area_um2, "1", node, source),
             "power": constant(energy / at_clock(base), "1", node, source),
         }
 
     found = {
-        label.lower(): ratios(result.area_um2, at_clock(result), f"{design} {parameters or ''}".strip())
-        for label, (design, parameters) in ELEMENTS.items()
-        for result in [find_result(library, design, "trace", **parameters)]
+        label.lower(): ratios(label, result.area_um2, at_clock(result))
+        for label in circuits
+        if label != "Anda"
+        for result in [element_result(library, label)]
     }
-    return found | {"anda": ratios(anda.area_um2, anda_pj, f"{ANDA[0]} {ANDA[1]}")}
+    return found | {"anda": ratios("Anda", element_result(library, "Anda").area_um2, anda_pj)}
+
+
+def described(circuit: Circuit) -> str:
+    design, parameters = circuit
+    return " ".join([design, *(f"{name}={value}" for name, value in parameters.items())])
 
 
 def skipping(library: str, node: str, table: str) -> dict[str, Any]:
-    source = f"{table}: anda-pe with and without skipping at M = 6, over {ANDA[0]}"
+    source = f"{table}: anda-pe with and without skipping at M = 6, over {elements(library)['Anda'][0]}"
     ratios = skipping_ratios(library)
     return {field: constant(getattr(ratios, field), "1", node, source) for field in ("area", "power", "plane")}
 

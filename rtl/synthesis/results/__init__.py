@@ -1,6 +1,7 @@
 """Results of synthesis that come with the package: a row for each circuit and run in each library.
 
 ``scripts/synthesis_results.py`` writes the tables; ``provenance.yaml`` says from which libraries, tools and operands.
+``clocks/`` has some circuits mapped for several clock periods.
 """
 
 import csv
@@ -77,7 +78,18 @@ def load_results(library: str) -> tuple[Result, ...]:
     """
     if library not in library_names():
         raise InputError(f"library: there is no {library!r}; choose one of {', '.join(library_names())}")
-    with (FOLDER / f"{library}.csv").open(encoding="utf-8", newline="") as file:
+    return _read(FOLDER / f"{library}.csv")
+
+
+@cache
+def load_clock_targets(library: str) -> tuple[Result, ...]:
+    """Elements mapped for several clock periods; empty where nobody has measured them."""
+    path = FOLDER / "clocks" / f"{library}.csv"
+    return _read(path) if path.exists() else ()
+
+
+def _read(path: Path) -> tuple[Result, ...]:
+    with path.open(encoding="utf-8", newline="") as file:
         return tuple(_result(row) for row in csv.DictReader(file))
 
 
