@@ -24,7 +24,6 @@ from ..workloads import ModelShape
 from ..workloads.gemms import FP16_BITS
 from .architecture import Architecture
 from .closed import SramBits
-from .dram import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +145,6 @@ class AttentionPieces(NamedTuple):
     pieces: list[Piece]
     cache_places: int
     """Loads of keys and values that are on chip at once."""
-
-    @property
-    def tensor_bits(self) -> dict[Tensor, int]:
-        """Queries, keys with values, and outputs in DRAM."""
-        last = self.pieces[-1]
-        return {
-            "activations": max(piece.query_offset + piece.query_bits for piece in self.pieces),
-            "weights": max(piece.cache_offset + piece.cache_bits for piece in self.pieces),
-            "results": last.output_offset + last.output_bits,
-        }
 
 
 def attention_pieces(

@@ -79,16 +79,15 @@ def traffic(problem: Problem, tiling: Tiling) -> Traffic:
     )
 
 
-def cycles(problem: Problem, dram_bits: int, dram_bits_per_cycle: float, exposed_bits: int = 0) -> int:
+def cycles(problem: Problem, dram_bits: int, dram_bits_per_cycle: float) -> int:
     """Cycles of one GeMM.
 
     Args:
         problem: the GeMM on its architecture.
         dram_bits: all that it moves.
         dram_bits_per_cycle: the bandwidth; it may be infinite.
-        exposed_bits: what of it is loaded while the array waits, beside the first group and the last results.
     """
-    exposed_bits += _first_group_bits(problem) + _last_result_bits(problem)
+    exposed_bits = _first_group_bits(problem) + _last_result_bits(problem)
     work = problem.start_cycles + problem.array_cycles + problem.tail_cycles
     busy = work + exposed_bits / dram_bits_per_cycle
     return math.ceil(max(busy, dram_bits / dram_bits_per_cycle))

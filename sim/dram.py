@@ -8,6 +8,10 @@ Tensor = Literal["activations", "weights", "results"]
 """What moves; results are written, the others read."""
 
 
+PAGE_BITS = 8 * 8192
+"""What begins in memory without regard to what is before it begins here: a row of all channels of an HBM2 stack."""
+
+
 class Request(NamedTuple):
     """A contiguous piece of one tensor that moves at once."""
 
@@ -15,6 +19,13 @@ class Request(NamedTuple):
     offset_bits: int
     """Where in the tensor it begins."""
     bits: int
+    place_bits: int | None = None
+    """Where in memory it begins, if not at its offset: in room enough for the longest mantissas."""
+
+    @property
+    def place(self) -> int:
+        """Where in the tensor's part of memory it begins, in bits."""
+        return self.offset_bits if self.place_bits is None else self.place_bits
 
     @property
     def write(self) -> bool:

@@ -3,26 +3,26 @@
 The controller starts a DMA channel for each operand, which fetches strips over the shared DRAM interface and through the
 port of its buffer, as far ahead as the buffer has room. The dispatcher takes strips when they are there and gives the
 array its steps; the array frees the room of what is used up. Results pass the output collector and the compressor into
-the activation buffer, and a third DMA channel stores them. One event is a strip or a step of the array, never a bit or a
+the activation buffer, and a third DMA channel stores them. The channels take turns in an order that the plan fixes. One event is a strip or a step of the array, never a bit or a
 cycle; time is in whole cycles. With an infinitely fast memory nobody waits, and the closed form comes out exactly.
 """
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from ..formats import latency
 from .dram import Dram, DramReport, Request
-from .plan import Block, Plan, Step
+from .plan import RESULT_PLACES, Block, DmaChannel, Load, Plan, Step
 from .problem import Problem
 from .timeline import Timeline
-from .units import Buffer, Channel, DeadlockError, Port, Process, Units
+from .units import Buffer, Channel, DeadlockError, Port, Process, Turns, Units
 
 __all__ = ["DeadlockError", "EventReport", "Machine", "Waiting", "run_events"]
 
-RESULT_PLACES = 4
-"""Steps whose results are under way: one in the collector, one in the compressor, two on their way to DRAM."""
+ALWAYS = 1 << 62
+"""More turns than anyone takes."""
 
 
 @dataclass(slots=True)
@@ -76,8 +76,10 @@ class Machine(Units):
         self.plan = plan
         self.dram = dram
         machine = problem.architecture
-        # a memory that never makes anyone wait does so on neither side of the buffers
+        # a memory that never makes anyone wait does so on neither side of the buffers, nor for a turn
         infinite = dram.infinite
+        turns = {channel: self.slots("its turn at the memory", ALWAYS * infinite) for channel in get_args(DmaChannel)}
+        self.turns = Turns(turns, () if infinite else plan.turns())
         ports = {"activations": machine.activation_buffer.port_bits, "weights": machine.weight_buffer.port_bits}
         self.ports = {tensor: Port(math.inf if infinite else bits) for tensor, bits in ports.items()}
         resident, stream = plan.resident_tensor, plan.stream_tensor
@@ -87,6 +89,8 @@ class Machine(Units):
         self.steps = self.slots("a step")
         self.array_ready = self.slots("the array")
         self.step: Step | None = None
+        self.block_end: int | None = None
+        """When the array was through with the last block; the first has none to wait for."""
         self.late = "stream"
         """The operand that the dispatcher waited for last."""
         self.result_places = self.slots("a place for results", RESULT_PLACES)
@@ -99,8 +103,8 @@ class Machine(Units):
         """Start all units and run until the last result is stored."""
         cycles = self.run(
             self._control(),
-            self._load(self.plan.resident_requests(), self.resident),
-            self._load(self.plan.stream_requests(), self.stream),
+            self._load("resident", self.plan.resident_loads(), self.resident),
+            self._load("stream", self.plan.stream_loads(), self.stream),
             self._dispatch(),
             self._multiply(),
             self._collect(),
@@ -115,21 +119,26 @@ class Machine(Units):
         self.commands.give()
         yield from ()
 
-    def _load(self, requests: Iterable[Request], buffer: Buffer) -> Process:
-        """A DMA channel: fetch strips in order, each as soon as its buffer has a place."""
+    def _load(self, channel: DmaChannel, loads: Iterable[Load], buffer: Buffer) -> Process:
+        """A DMA channel: fetch strips in order, each as soon as its buffer has a place and its turn has come."""
         timeline, who = self.timeline, f"loader of {buffer.name}"
-        for request in requests:
+        for load in loads:
             if wait := buffer.places.take(who):
                 yield wait
-            now = self.now
-            served = self.dram.serve(now, request)
-            stop = max(served.stop, buffer.port.serve(served.start, request.bits).stop)
-            if stop > now:
-                yield self.until(stop)
-            buffer.strips.give()
+            for request in load:
+                if wait := self.turns.take(channel, who):
+                    yield wait
+                now = self.now
+                served = self.dram.serve(now, request)
+                self.turns.end()
+                stop = max(served.stop, buffer.port.serve(served.start, request.bits).stop)
+                if stop > now:
+                    yield self.until(stop)
+                buffer.strips.give()
+                if timeline:
+                    timeline.transfer(f"loader of {request.tensor}", "strip", served.start, stop, request.bits)
             if timeline:
-                timeline.transfer(f"loader of {request.tensor}", "strip", served.start, stop, request.bits)
-                timeline.filled(request.tensor, request.bits, stop)
+                timeline.filled(load[0].tensor, sum(request.bits for request in load), self.now)
 
     def _dispatch(self) -> Process:
         """Wait for the operands of each step, and give it to the array when that is ready."""
@@ -159,7 +168,7 @@ class Machine(Units):
 
     def _multiply(self) -> Process:
         """The array: take a step, work, free what it used up, hand results on."""
-        environment, filling = self.environment, self.problem.start_cycles
+        filling = self.problem.start_cycles
         while True:
             self.array_ready.give()
             if wait := self.steps.take("array"):
@@ -169,7 +178,7 @@ class Machine(Units):
             if (step := self.step) is None:
                 break
             began, filling = self.now, 0
-            yield environment.timeout(step.cycles)
+            yield self.until(self._step_end(step))
             if step.frees_resident:
                 self.resident.places.give(step.frees_resident)
             if step.frees_stream:
@@ -183,6 +192,15 @@ class Machine(Units):
                     self._note_wait("results", done, self.now)
                 self.computed.put(self._result(step.block))
         self.computed.put(None)
+
+    def _step_end(self, step: Step) -> int:
+        """When the array is through with a step: not before the outputs of the block before have left."""
+        if self.block_end is None:
+            self.block_end = self.now - self.problem.tile_cycles + self.problem.reduction_cycles
+        end = self.now + step.cycles
+        if step.block is not None:
+            end = self.block_end = max(end, self.block_end + step.spacing)
+        return end
 
     def _result(self, block: Block) -> Result:
         requests = list(self.plan.result_requests(block))
@@ -223,7 +241,7 @@ class Machine(Units):
         self.collected.put(None)
 
     def _compress(self) -> Process:
-        """The compressor, which FP16 results pass at once; then the port of the activation buffer."""
+        """The compressor, which FP16 results pass at once."""
         bits = self.problem.result_mantissa_bits
         while True:
             if (item := (yield from self.collected.get("compressor"))) is None:
@@ -236,27 +254,27 @@ class Machine(Units):
                 rows = self.problem.architecture.array.rows
                 began = max(done - latency.bpc_cycles_per_block(bits, rows), sent - rows)
                 self.timeline.span("compressor", "last groups", began, done)
-            written = self.ports["activations"].serve(self.now, item.bits).stop
-            if written > self.now:
-                yield self.until(written)
             self.compressed.put(item)
         self.compressed.put(None)
 
     def _write(self) -> Process:
-        """The DMA channel of the results: out of the activation buffer, into DRAM."""
+        """The DMA channel of the results: into the activation buffer, out of it, into DRAM."""
         while True:
             if (item := (yield from self.compressed.get("writer"))) is None:
                 return
+            if wait := self.turns.take("results", "writer"):
+                yield wait
             yield from self._store(item)
             self.result_places.give()
 
     def _store(self, results: Result) -> Process:
         now = self.now
         served = [self.dram.serve(now, request) for request in results.requests]
+        passed = self.ports["activations"].serve(now, 2 * results.bits)
+        self.turns.end()
         if not served:
             return
-        read = self.ports["activations"].serve(now, results.bits)
-        stop = max(read.stop, *(each.stop for each in served))
+        stop = max(passed.stop, *(each.stop for each in served))
         if stop > now:
             yield self.until(stop)
         if self.timeline:

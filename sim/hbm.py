@@ -1,16 +1,21 @@
 """HBM with channels, banks, rows, refresh and turnaround, as an interface of the event model.
 
-Each channel keeps its bus, its banks' open rows and from when they may be opened, closed and used. A request is cut
-into the rows that it touches, and each is served in its channel in the order of the requests. A row is opened ahead of
-its data, as early as the request is known and the bank allows. Time is in nanoseconds.
+Bursts go round the channels, so a request keeps all of them equally busy: they run in lockstep, and one is simulated. It
+keeps its bus, its banks' open rows and from when they may be opened, closed and used. A request is cut into the rows
+that it touches, which are served in order. A row is opened ahead of its data, as early as the request is known and the
+bank allows. Time is in nanoseconds.
+
+Refresh takes its share of the bus, `tRFC` of every `tREFI`, wherever the bus is busy: a channel may put refreshes off until it
+is idle, or do a bank at a time beside the others' work, and what is left is this share. So the time of a request depends
+on what was asked before and when, never on where it meets a refresh: whoever asks earlier, or for less, never waits longer.
 """
 
 import math
 from collections import deque
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Self, get_args
 
 from pydantic import Field
 
@@ -129,120 +134,85 @@ class Bank:
     """From when the open row can be closed."""
 
 
-@dataclass(slots=True)
-class Channel:
-    """What a channel remembers."""
-
-    banks: list[Bank]
-    refresh_at: float
-    """When the next refresh is due."""
-    closed_until: float = 0.0
-    """No bank can be opened before: a refresh."""
-    bus_free: float = 0.0
-    writing: bool = False
-    """Whether the last transfer was a write."""
-    activations: deque[float] = field(default_factory=lambda: deque([-math.inf] * 4, maxlen=4))
-    """The last four, for tFAW."""
-
-
 class HbmDram:
     """A stack behind the machine's loaders and writer: requests in order, rows left open.
 
-    The tensors lie one after the other, each from a row of the first channel and bank on.
+    Each tensor has a region of its own, from a row of the first bank on. A row here is that of all channels.
     """
-
-    def __init__(self, memory: Memory, clock_hz: float, tensor_bits: dict[Tensor, int]) -> None:
-        self.memory = memory
-        self.timing = Nanosecond.of(memory.timing)
-        self.burst_ns, self.burst_bytes = memory.burst_ns, memory.burst_bytes
-        self.cycles_per_ns = clock_hz / 1e9
-        due = self.timing.t_refi
-        self.channels = [Channel([Bank() for _ in range(memory.banks)], due) for _ in range(memory.channels)]
-        self.origin: dict[Tensor, int] = {}
-        stripe, end = memory.row_bytes * memory.channels * memory.banks, 0
-        for tensor, bits in tensor_bits.items():
-            self.origin[tensor] = end
-            end += -(-bits // (8 * stripe)) * stripe
-        self.bits = self.hits = self.misses = 0
-        self.busy_ns = 0.0
 
     infinite = False
 
+    def __init__(self, memory: Memory, clock_hz: float) -> None:
+        timing = Nanosecond.of(memory.timing)
+        self.memory, self.timing = memory, timing
+        self.cycles_per_ns = clock_hz / 1e9
+        self.burst_ns = memory.burst_ns / (1 - timing.t_rfc / timing.t_refi)
+        self.burst_bits = 8 * memory.channels * memory.burst_bytes
+        self.row_bits = 8 * memory.channels * memory.row_bytes
+        self.banks = [Bank() for _ in range(memory.banks)]
+        self.activations: deque[float] = deque([-math.inf] * 4, maxlen=4)
+        """The last four, for tFAW."""
+        self.bus_free = 0.0
+        self.writing = False
+        """Whether the last transfer was a write."""
+        region = self.row_bits * memory.banks << 40
+        self.origin: dict[Tensor, int] = {tensor: index * region for index, tensor in enumerate(get_args(Tensor))}
+        self.bits = self.bursts = self.misses = 0
+
     def serve(self, now: int, request: Request) -> Served:
-        """Cut the request into rows and serve each in its channel, when those before it are done there."""
-        row_bytes, channels, burst_bytes = self.memory.row_bytes, self.memory.channels, self.burst_bytes
-        asked = done = now / self.cycles_per_ns
-        began, write = math.inf, request.write
-        origin = self.origin[request.tensor]
-        start, stop = origin + request.offset_bits // 8, origin + -(-(request.offset_bits + request.bits) // 8)
-        while start < stop:
-            index, within = divmod(start, row_bytes)
-            size = row_bytes - within
-            if size > stop - start:
-                size = stop - start
-            bursts = -(-(within % burst_bytes + size) // burst_bytes)
-            first, last = self._serve_row(index % channels, index // channels, bursts, write, asked)
-            if first < began:
+        """Cut the request into rows and serve them when those before it are done."""
+        row_bits, burst_bits, write = self.row_bits, self.burst_bits, request.write
+        asked = now / self.cycles_per_ns
+        begin = self.origin[request.tensor] + request.place
+        end = begin + request.bits
+        row, last_row = begin // row_bits, (end - 1) // row_bits
+        began = -1.0
+        while row <= last_row:
+            start = max(begin, row * row_bits) // burst_bits
+            stop = -(-min(end, (row + 1) * row_bits) // burst_bits)
+            first = self._serve_row(row, stop - start, write, asked)
+            if began < 0:
                 began = first
-            if last > done:
-                done = last
-            start += size
+            row += 1
         self.bits += request.bits
-        return Served(math.ceil(began * self.cycles_per_ns), math.ceil(done * self.cycles_per_ns))
+        return Served(math.ceil(began * self.cycles_per_ns), math.ceil(self.bus_free * self.cycles_per_ns))
 
     def report(self) -> DramReport:
-        """Bits, time on the buses as a share of all channels, and how the bursts found their rows."""
-        busy = self.busy_ns / len(self.channels) * self.cycles_per_ns
-        return DramReport(self.bits, busy, self.hits, self.misses)
+        """Bits, time on the buses, and how the bursts of all channels found their rows."""
+        channels = self.memory.channels
+        busy = self.bursts * self.memory.burst_ns * self.cycles_per_ns
+        return DramReport(self.bits, busy, channels * (self.bursts - self.misses), channels * self.misses)
 
-    def _serve_row(self, channel_index: int, index: int, bursts: int, write: bool, asked: float) -> tuple[float, float]:
-        """Move bursts of one row; when the first begins and the last ends on the bus."""
-        timing, channel = self.timing, self.channels[channel_index]
-        row, bank_index = divmod(index, self.memory.banks)
-        bank, free = channel.banks[bank_index], channel.bus_free
-        now = asked if asked > free else free
-        if now >= channel.refresh_at:
-            self._refresh(channel, now)
+    def _serve_row(self, index: int, bursts: int, write: bool, asked: float) -> float:
+        """Move bursts of one row in each channel; when the first begins on the bus."""
+        timing, free = self.timing, self.bus_free
+        row, which = divmod(index, len(self.banks))
+        bank = self.banks[which]
         if bank.row != row:
-            self._activate(channel, bank, row, asked)
+            self._activate(bank, row, asked)
             self.misses += 1
-            self.hits -= 1
         latency = timing.cwl if write else timing.cl
-        if write != channel.writing:
+        if write != self.writing:
             free += timing.bus_turn if write else timing.t_wtr + timing.cl
-            channel.writing = write
+            self.writing = write
         ready = (asked if asked > bank.column_at else bank.column_at) + latency
         start = free if free > ready else ready
         stop = start + bursts * self.burst_ns
         closing = stop + timing.t_wr if write else stop - self.burst_ns - latency + timing.t_rtp
         if closing > bank.precharge_at:
             bank.precharge_at = closing
-        channel.bus_free = stop
-        self.hits += bursts
-        self.busy_ns += stop - start
-        return start, stop
+        self.bus_free = stop
+        self.bursts += bursts
+        return start
 
-    def _activate(self, channel: Channel, bank: Bank, row: int, asked: float) -> None:
+    def _activate(self, bank: Bank, row: int, asked: float) -> None:
         """Close the open row, if any, and open another, as early as the request is known and the timings allow."""
-        timing = self.timing
-        ready = max(asked, channel.closed_until)
+        timing, ready = self.timing, asked
         if bank.row is not None:
-            ready = max(ready, max(asked, bank.precharge_at) + timing.t_rp)
-        last, fourth_last = channel.activations[-1], channel.activations[0]
-        at = max(ready, last + timing.t_rrd, fourth_last + timing.t_faw)
-        channel.activations.append(at)
+            ready = (asked if asked > bank.precharge_at else bank.precharge_at) + timing.t_rp
+        last, fourth_last = self.activations[-1] + timing.t_rrd, self.activations[0] + timing.t_faw
+        at = max(ready, last, fourth_last)
+        self.activations.append(at)
         bank.row = row
         bank.column_at = at + timing.t_rcd
         bank.precharge_at = at + timing.t_ras
-
-    def _refresh(self, channel: Channel, now: float) -> None:
-        """Refresh all banks: they close, and the channel waits. Refreshes missed while idle are done."""
-        timing = self.timing
-        missed = int((now - channel.refresh_at) // timing.t_refi)
-        channel.refresh_at += missed * timing.t_refi
-        idle = [bank.precharge_at for bank in channel.banks if bank.row is not None]
-        start = max(channel.refresh_at, channel.bus_free, max(idle, default=0.0) + timing.t_rp)
-        channel.closed_until = start + timing.t_rfc
-        channel.refresh_at += timing.t_refi
-        for bank in channel.banks:
-            bank.row = None

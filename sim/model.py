@@ -269,7 +269,7 @@ def event_rows(layer: Layer, timeline: Timeline | None) -> Iterator[ModelRow]:
     cycles = waited = 0
     for new, old in layer.passes:
         work = attention_pieces(layer.shape, machine, layer.cache, new, old, layer.batch, layer.output_mantissa_bits)
-        run = run_attention(work, machine, layer.setup.dram(work.tensor_bits), softmax, timeline)
+        run = run_attention(work, machine, layer.setup.dram(), softmax, timeline)
         if timeline:
             timeline.finish("attention", run.cycles)
         cycles, waited = cycles + run.cycles, waited + run.softmax_cycles

@@ -29,13 +29,12 @@ def best_tiling(problem: Problem, costs: UnitCosts, objective: Objective) -> Til
     """The legal tiling that is best; the others of `energy` and `latency` decide between equals.
 
     The array does the same work in all of them, so they differ in DRAM traffic alone, and most often one tiling is best
-    by every measure. Where only a tile that is too large to be there twice saves traffic, latency and energy differ.
+    by every measure.
     """
 
     def score(tiling: Tiling) -> tuple[float, float]:
         traffic = closed.traffic(problem, tiling)
-        exposed = tiling.exposed_bits(problem)
-        latency = closed.cycles(problem, traffic.dram_bits, costs.dram_bits_per_cycle, exposed)
+        latency = closed.cycles(problem, traffic.dram_bits, costs.dram_bits_per_cycle)
         picojoules = costs.energy(gemm_work(problem, traffic), latency).total
         if objective == "edp":
             return picojoules * latency, latency

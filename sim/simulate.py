@@ -1,28 +1,30 @@
 """The entry: GeMMs on an architecture at a precision, timed at one of two levels."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from ..formats import InputError
+from ..formats.bfp import MAX_MANTISSA_BITS
 from ..workloads import Gemm, Precision
 from ..workloads.gemms import FP16_BITS
 from . import closed
 from .architecture import Architecture, load_architecture
-from .dram import Dram, FlatDram, Tensor
+from .dram import Dram, FlatDram
 from .energy import UnitCosts, unit_costs
 from .plan import Plan
 from .problem import Problem, problem
 from .result import Energy, GemmRun, Level, SimulationResult
 from .search import Objective, best_tiling, gemm_work
 from .technology import Technology, load_technology
-from .tiling import Tiling, chosen_tiling, model_tilings
+from .tiling import Tiling, chosen_tiling, is_legal, model_tilings
 from .timeline import Timeline
 from .weights import load_weights
 
 if TYPE_CHECKING:
+    from .events import EventReport
     from .hbm import Memory
 
 
@@ -47,13 +49,13 @@ class Setup:
             return model_tilings(shapes)
         return [chosen_tiling(shape, self.tiling) for shape in shapes]
 
-    def dram(self, tensor_bits: dict[Tensor, int]) -> Dram:
-        """A fresh memory for one part of a run in events, which holds tensors of these sizes."""
+    def dram(self) -> Dram:
+        """A fresh memory for one part of a run in events."""
         if self.memory is None:
             return FlatDram(self.costs.dram_bits_per_cycle)
         from .hbm import HbmDram
 
-        return HbmDram(self.memory, self.machine.clock_hz, tensor_bits)
+        return HbmDram(self.memory, self.machine.clock_hz)
 
 
 def simulate(
@@ -113,10 +115,34 @@ def simulate(
         raise InputError("gemms: there are none; give at least one GeMM")
     shapes = [problem(gemm, setup.machine, used, cache_bits, group_cycles) for gemm in work]
     chosen = setup.tilings(shapes)
+    if level == "events" and tiling == "search" and group_cycles is None:
+        longer = [_longer(gemm, shape, setup, used, cache_bits) for gemm, shape in zip(work, shapes, strict=True)]
+        chosen = [_event_tiling([shape, *more], setup) for shape, more in zip(shapes, longer, strict=True)]
+    else:
+        chosen = [(choice, None) for choice in setup.tilings(shapes)]
     runs = tuple(
-        _run(gemm, shape, choice, setup, timeline) for gemm, shape, choice in zip(work, shapes, chosen, strict=True)
+        _run(gemm, shape, *choice, setup, timeline) for gemm, shape, choice in zip(work, shapes, chosen, strict=True)
     )
     return _total(runs, used, setup)
+
+
+def _event_tiling(shapes: list[Problem], setup: Setup) -> tuple[Tiling, "EventReport"]:
+    from .event_search import event_tiling
+
+    return event_tiling(shapes, setup.costs, setup.objective, setup.dram)
+
+
+def _longer(
+    gemm: Gemm, shape: Problem, setup: Setup, precision: Precision, cache_bits: int | None
+) -> Iterator[Problem]:
+    """The GeMM at the longer mantissas that its buffers allow, one after the other."""
+    if setup.machine.processing_element.mantissa_bits != "variable":
+        return
+    for bits in range(shape.mantissa_bits + 1, MAX_MANTISSA_BITS + 1):
+        more = problem(gemm, setup.machine, precision._replace(**{gemm.module: bits}), cache_bits)
+        if not is_legal(more):
+            return
+        yield more
 
 
 def make_setup(
@@ -149,8 +175,15 @@ def make_setup(
     return Setup(machine, process, unit_costs(machine, process, skipping), level, objective, tiling, rows)
 
 
-def _run(gemm: Gemm, shape: Problem, tiling: Tiling, setup: Setup, timeline: Timeline | None) -> GemmRun:
-    report = None
+def _run(
+    gemm: Gemm,
+    shape: Problem,
+    tiling: Tiling,
+    report: "EventReport | None",
+    setup: Setup,
+    timeline: Timeline | None,
+) -> GemmRun:
+    """One GeMM, where events have not reported on it yet, or have to write a timeline."""
     if setup.level == "instructions":
         from .instructions import run_instructions
 
@@ -160,7 +193,8 @@ def _run(gemm: Gemm, shape: Problem, tiling: Tiling, setup: Setup, timeline: Tim
         from .events import run_events
 
         moved = closed.traffic(shape, tiling)
-        report = run_events(shape, Plan(shape, tiling), setup.dram(moved.tensor_bits), timeline)
+        if report is None or timeline is not None:
+            report = run_events(shape, Plan(shape, tiling), setup.dram(), timeline)
         cycles = report.cycles
     else:
         moved = closed.traffic(shape, tiling)

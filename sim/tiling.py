@@ -9,8 +9,7 @@ sums never leave it. Reuse beyond one tile comes from the buffers, in one of thr
 * ``nothing`` stays: both stream, a part of the reduction at a time, for each tile of the array anew.
 
 Every stream is double-buffered. So is the tile that stays, unless it is the only one, or the smallest that the array
-can use and too large to be there twice. It is then replaced in place, which the closed form takes as hidden and the
-event model does not.
+can use and too large to be there twice. It is then replaced in place, part by part, as the last tile of the array uses it up.
 """
 
 from collections.abc import Iterator, Sequence
@@ -43,13 +42,12 @@ class Tiling:
         """How often all weights come from DRAM."""
         return 1 if self.resident == "weights" else -(-problem.tokens // self.tokens)
 
-    def exposed_bits(self, problem: Problem) -> int:
-        """Bits of resident tiles after the first that are loaded while the array waits for them."""
-        if self.copies == 2:
-            return 0
-        if self.resident == "activations":
-            return (problem.tokens - self.tokens) * problem.token_bits
-        return (problem.out_channels - self.channels) * problem.channel_bits
+    def in_place(self, problem: Problem) -> bool:
+        """Whether a tile is replaced in place."""
+        whole = (
+            self.tokens == problem.tokens if self.resident == "activations" else self.channels == problem.out_channels
+        )
+        return self.copies == 1 and not whole
 
     def __str__(self) -> str:
         tile = f"{self.tokens} tokens x {self.channels} output channels"
@@ -60,10 +58,23 @@ def tilings(problem: Problem) -> list[Tiling]:
     """The legal tilings that can be best.
 
     With an operand resident, a larger tile never costs more, so each way of reuse has one candidate: its largest tile.
+    That nothing stays, which takes more of the memory, is for where no operand can.
 
     Raises:
         InputError: a buffer cannot even hold what one tile of the array needs for one group.
     """
+    found = _candidates(problem)
+    if not found and (shortage := _shortage(problem)):
+        raise InputError(shortage)
+    return found
+
+
+def is_legal(problem: Problem) -> bool:
+    """Whether the buffers hold what the GeMM needs at least."""
+    return bool(_candidates(problem))
+
+
+def _candidates(problem: Problem) -> list[Tiling]:
     array = problem.architecture.array
     rows, columns = min(array.rows, problem.tokens), min(array.columns, problem.out_channels)
     room_tokens, room_channels = resident_tokens(problem), resident_channels(problem)
@@ -72,12 +83,8 @@ def tilings(problem: Problem) -> list[Tiling]:
         found += [Tiling("activations", t, columns, n) for t, n in _largest(problem.tokens, rows, room_tokens)]
     if room_tokens >= min(2 * rows, problem.tokens):
         found += [Tiling("weights", rows, c, n) for c, n in _largest(problem.out_channels, columns, room_channels)]
-    if all(tiling.exposed_bits(problem) for tiling in found):
-        shortage = _shortage(problem)
-        if shortage is None:
-            found.append(Tiling("nothing", rows, columns, 2))
-        elif not found:
-            raise InputError(shortage)
+    if not found and _shortage(problem) is None:
+        found.append(Tiling("nothing", rows, columns, 2))
     return found
 
 

@@ -121,16 +121,23 @@ def test_traffic_is_what_the_loaders_fetch_and_the_array_finishes(
     for tiling in tilings(shape):
         moved, plan = closed.traffic(shape, tiling), Plan(shape, tiling)
         steps = list(plan.steps())
-        fetches = [*plan.resident_requests(), *plan.stream_requests()]
+        loads = list(plan.resident_loads()), list(plan.stream_loads())
+        fetches = [request for operand in loads for load in operand for request in load]
         stores = [request for step in steps if step.block for request in plan.result_requests(step.block)]
         assert sum(r.bits for r in fetches if r.tensor == "activations") == moved.activations
         assert sum(r.bits for r in fetches if r.tensor == "weights") == moved.weights
         assert sum(r.bits for r in stores) == moved.results
         assert covers_once(stores, moved.results)
-        assert sum(step.cycles for step in steps) == shape.array_cycles
+        end, block_end = 0, shape.reduction_cycles - shape.tile_cycles
+        for step in steps:
+            end += step.cycles
+            if step.block:
+                end = block_end = max(end, block_end + step.spacing)
+        assert end == shape.array_cycles
         taken = sum(step.takes_resident for step in steps), sum(step.takes_stream for step in steps)
-        assert taken == (len(list(plan.resident_requests())), len(list(plan.stream_requests())))
-        assert taken == (sum(step.frees_resident for step in steps), sum(step.frees_stream for step in steps))
+        assert taken == tuple(sum(map(len, operand)) for operand in loads)
+        freed = sum(step.frees_resident for step in steps), sum(step.frees_stream for step in steps)
+        assert freed == tuple(map(len, loads))
 
 
 @given(gemms, names, precisions, kibibytes, kibibytes)

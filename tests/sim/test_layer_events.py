@@ -131,7 +131,7 @@ def test_the_softmax_runs_beside_the_array():
 def test_attention_on_a_memory_with_rows():
     case = (shape_of(6, 2, 64), load_architecture("anda"), KvCache(), 50, 300, 1, 6)
     work = attention_pieces(*case)
-    memory = HbmDram(load_memory("hbm2"), case[1].clock_hz, work.tensor_bits)
+    memory = HbmDram(load_memory("hbm2"), case[1].clock_hz)
     flat = run_attention(work, case[1], FlatDram(7000.0), softmax(9, 4))
     rows = run_attention(work, case[1], memory, softmax(9, 4))
     assert rows.cycles >= flat.cycles

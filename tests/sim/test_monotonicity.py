@@ -1,5 +1,6 @@
 """What more memory, more bandwidth and fewer bits may never do, at every level where it holds (docs/simulator.md)."""
 
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import pairwise
@@ -15,6 +16,11 @@ from anda_codesign.sim import (
     simulate_model,
 )
 from anda_codesign.sim.architecture import Architecture, Buffer
+from anda_codesign.sim.events import run_events
+from anda_codesign.sim.hbm import HbmDram, load_memory
+from anda_codesign.sim.plan import Plan
+from anda_codesign.sim.problem import problem
+from anda_codesign.sim.tiling import Tiling, tilings
 from anda_codesign.workloads import Gemm, ModelShape, Precision
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -46,8 +52,65 @@ def with_buffers(name: str, activation_kib: int, weight_kib: int) -> Architectur
     )
 
 
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[Gemm, Precision, Precision, Architecture]:
+    """A GeMM at one mantissa length and at a shorter one, with buffers between what both need for some tile."""
+    gemm = draw(gemms)
+    longer = draw(st.integers(2, 16))
+    shorter = draw(st.integers(1, longer - 1))
+    other = draw(bits)
+    precisions = [Precision.uniform(other)._replace(**{gemm.module: m}) for m in (longer, shorter)]
+    machine = load_architecture("anda")
+    tile = draw(st.sampled_from([16, 32, 48, gemm.tokens, 2 * gemm.tokens]))
+    needs = [tile * machine.token_footprint(gemm.in_channels, m)[0] // 8 for m in (shorter, longer)]
+    least = 2 * 16 * 64 * (longer + 1) // 8
+    activation = max(draw(st.integers(*needs)), least)
+    weight = draw(st.one_of(st.integers(9000, 40000), st.integers(40000, 1 << 20)))
+    return gemm, *precisions, with_bytes(activation, weight)
+
+
+def with_bytes(activation: int, weight: int) -> Architecture:
+    return load_architecture("anda").model_copy(
+        update={
+            "activation_buffer": Buffer(capacity=f"{activation} B", port="1024 bit"),
+            "weight_buffer": Buffer(capacity=f"{weight} B", port="1024 bit"),
+        }
+    )
+
+
 @pytest.mark.parametrize("memory", MEMORIES)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=40, deadline=None)
+@given(cases(), st.floats(0.5, 300))
+def test_fewer_mantissa_bits_never_cost_more_in_events(
+    memory: str, case: tuple[Gemm, Precision, Precision, Architecture], gigabytes: float
+):
+    """Bytes, energy and cycles, whether or not another tile fits."""
+    gemm, longer, shorter, machine = case
+    technology = load_technology().with_bandwidth(gigabytes)
+    more, less = (simulate([gemm], machine, p, "events", technology, memory=memory) for p in (longer, shorter))
+    assert less.dram_bytes <= more.dram_bytes
+    assert less.sram_bytes <= more.sram_bytes
+    assert less.energy_pj.total <= more.energy_pj.total
+    assert less.cycles <= more.cycles
+
+
+@settings(max_examples=30, deadline=None)
+@given(gemms, bits, bits, st.sampled_from(MEMORIES))
+def test_results_of_fewer_bits_never_cost_more_in_events(gemm: Gemm, longer: int, shorter: int, memory: str):
+    """The mantissa length of what consumes the results."""
+    consumer = {"qkv": "qkv", "o": "u", "u": "d", "d": "qkv"}[gemm.module]
+    base = Precision.uniform(6)
+    more, less = (
+        simulate([gemm], "anda", base._replace(**{consumer: m}), "events", memory=memory)
+        for m in sorted((longer, shorter), reverse=True)
+    )
+    assert less.dram_bytes <= more.dram_bytes
+    assert less.energy_pj.total <= more.energy_pj.total
+    assert less.cycles <= more.cycles
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+@settings(max_examples=20, deadline=None)
 @given(gemms, st.sampled_from(["anda", "fp-fp"]), precisions, kibibytes, kibibytes)
 def test_more_sram_never_costs_bytes_in_events(
     memory: str, gemm: Gemm, name: str, precision: Precision, activation_kib: int, weight_kib: int
@@ -60,32 +123,58 @@ def test_more_sram_never_costs_bytes_in_events(
     assert large.energy_pj.total <= small.energy_pj.total
 
 
-@settings(max_examples=25, deadline=None)
-@given(gemms, precisions, st.sampled_from(["qkv", "o", "u", "d"]), st.floats(0.5, 300), kibibytes, kibibytes)
-def test_fewer_mantissa_bits_never_cost_more_in_events(
-    gemm: Gemm, precision: Precision, module: str, gigabytes: float, activation_kib: int, weight_kib: int
+@settings(max_examples=40, deadline=None)
+@given(cases(), st.floats(0.5, 300), st.floats(1, 4))
+def test_more_bandwidth_never_costs_time_in_events(
+    case: tuple[Gemm, Precision, Precision, Architecture], gigabytes: float, factor: float
 ):
-    """Bytes and energy always; cycles with the tile that the longer mantissas have, where something stays on chip."""
-    fewer = precision._replace(**{module: max(1, getattr(precision, module) - 1)})
-    machine, technology = with_buffers("anda", activation_kib, weight_kib), load_technology().with_bandwidth(gigabytes)
-    more, less = (simulate([gemm], machine, p, "events", technology) for p in (precision, fewer))
-    assert less.dram_bytes <= more.dram_bytes
-    assert less.sram_bytes <= more.sram_bytes
-    assert less.energy_pj.total <= more.energy_pj.total
-    tiling = more.runs[0].tiling
-    if tiling.resident != "nothing":
-        size = tiling.tokens if tiling.resident == "activations" else tiling.channels
-        same = simulate([gemm], machine, fewer, "events", technology, tiling=f"{tiling.resident}:{size}")
-        assert same.cycles <= more.cycles
+    gemm, longer, _, machine = case
+    slow, fast = (
+        simulate([gemm], machine, longer, "events", load_technology().with_bandwidth(each))
+        for each in (gigabytes, gigabytes * factor)
+    )
+    assert fast.cycles <= slow.cycles
+    assert fast.dram_bytes == slow.dram_bytes
 
 
-@settings(max_examples=15, deadline=None)
-@given(gemms, precisions, st.sampled_from(["qkv", "o", "u", "d"]))
-def test_fewer_mantissa_bits_never_cost_bytes_on_hbm(gemm: Gemm, precision: Precision, module: str):
-    fewer = precision._replace(**{module: max(1, getattr(precision, module) - 1)})
-    more, less = (simulate([gemm], "anda", p, "events", memory="hbm2") for p in (precision, fewer))
-    assert less.dram_bytes <= more.dram_bytes
-    assert less.energy_pj.total <= more.energy_pj.total
+@settings(max_examples=30, deadline=None)
+@given(cases(), st.integers(2, 6))
+def test_a_faster_hbm_never_costs_time(case: tuple[Gemm, Precision, Precision, Architecture], data_rate: int):
+    """The data rate, with all latencies as they were."""
+    gemm, longer, _, machine = case
+    shape = problem(gemm, machine, machine.precision(longer))
+    memory = load_memory("hbm2")
+
+    def cycles(rate: float, tiling: Tiling) -> int:
+        timing = memory.timing.model_copy(
+            update={"data_rate": memory.timing.data_rate.model_copy(update={"value": rate})}
+        )
+        faster = memory.model_copy(update={"timing": timing})
+        return run_events(shape, Plan(shape, tiling), HbmDram(faster, machine.clock_hz)).cycles
+
+    for tiling in tilings(shape):
+        assert cycles(data_rate, tiling) <= cycles(data_rate / 2, tiling)
+
+
+@settings(max_examples=30, deadline=None)
+@given(cases())
+def test_turns_suit_what_is_done(case: tuple[Gemm, Precision, Precision, Architecture]):
+    """Each request has one turn; they are the same at all mantissa lengths and so are places in memory."""
+    gemm, longer, shorter, machine = case
+    shapes = [problem(gemm, machine, machine.precision(p)) for p in (longer, shorter)]
+    for tiling in tilings(shapes[0]):
+        plans = [Plan(shape, tiling) for shape in shapes]
+        turns = plans[0].turns()
+        loads = [list(plans[0].resident_loads()), list(plans[0].stream_loads())]
+        blocks = [step.block for step in plans[0].steps() if step.block]
+        counts = {"resident": sum(map(len, loads[0])), "stream": sum(map(len, loads[1])), "results": len(blocks)}
+        assert Counter(turns) == Counter(counts)
+        assert turns == plans[1].turns()
+        for one, other in zip(plans[0].resident_loads(), plans[1].resident_loads(), strict=True):
+            assert [r.place for r in one] == [r.place for r in other]
+        for block in blocks:
+            one, other = (list(plan.result_requests(block)) for plan in plans)
+            assert [r.place for r in one] == [r.place for r in other]
 
 
 @settings(max_examples=15, deadline=None)
