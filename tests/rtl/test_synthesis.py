@@ -78,9 +78,15 @@ def test_other_circuits_agree_with_formats(name: str) -> None:
 
 
 def test_every_design_has_a_stimulus() -> None:
-    groups = operands(groups=8, lanes=64)
-    for name, parameters in all_designs():
+    groups = operands(groups=16, lanes=64)
+    designs = all_designs()
+    for name, parameters in designs:
         assert stimuli(create_design(name, **parameters), groups, [7]), name
+    published = {"anda-pe", "anda-pe-scaled", "bpc-lane", "compressor", "fp-fp-pe", "fp-fp-mac", "fp-int-pe", "ifpu-pe"}
+    published |= {"figna-pe", "figlut-pe", "running-sum", "vector-unit", "matrix-unit"}
+    published |= {"squeezellm-decoder", "spqr-decoder", "di-exp", "integer-sqrt", "softmax-lane"}
+    assert published <= {name for name, _ in designs}
+    assert {p["mantissa_bits"] for name, p in designs if name == "figna-pe"} == {13, 11, 8}
 
 
 def test_a_wrong_netlist_gives_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
