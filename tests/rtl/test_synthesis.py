@@ -78,7 +78,7 @@ def test_other_circuits_agree_with_formats(name: str) -> None:
 
 
 def test_every_design_has_a_stimulus() -> None:
-    groups = operands(groups=16, lanes=64)
+    groups = operands(groups=48, lanes=64)
     designs = all_designs()
     for name, parameters in designs:
         assert stimuli(create_design(name, **parameters), groups, [7]), name
