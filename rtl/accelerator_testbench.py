@@ -40,12 +40,15 @@ class AcceleratorRun:
         The sticky flags: those of `accelerator.FLAGS`.
     retired : mapping of kind to cycles
         Of each kind of retire record, the cycles of its records, in order, counted from the start.
+    started : `int`
+        The cycle of the simulation in which the start is taken, from which on those are counted.
     """
 
     memory: NDArray[np.uint8]
     cycles: int
     flags: Mapping[str, bool]
     retired: Mapping[str, tuple[int, ...]]
+    started: int
 
 
 def run_schedule(
@@ -132,7 +135,7 @@ def run_program(
     for kind in kinds:
         if run.transfers[kind].payloads != list(range(kinds[kind])):
             raise RuntimeError(f"{kind}: a retire record was lost")
-    return AcceleratorRun(after, run.transfers["done"].cycles[0] - start + 1, flags, retired)
+    return AcceleratorRun(after, run.transfers["done"].cycles[0] - start + 1, flags, retired, start)
 
 
 def _bench(machine: Machine, memory_depth: int) -> AcceleratorBench:

@@ -7,10 +7,11 @@ exactly these cycles, for every retire record.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
+from typing import Literal
 
 from ..formats import latency
 from ..formats.accelerator import (
@@ -37,6 +38,15 @@ NAMES = {
     Unit.STORER: "writer",
 }
 """The units in the words of a timeline."""
+
+
+Pauses = Callable[[Literal["request", "read", "write"], int], int]
+"""When the memory goes on: the first cycle from a given one on in which it takes a request, reads a row for one, or takes
+a row to write. Each of the three pauses on its own."""
+
+
+def _never_pauses(_: str, cycle: int) -> int:
+    return cycle
 
 
 @dataclass(frozen=True)
@@ -88,9 +98,10 @@ def run_schedule(
     plan: Schedule,
     memory_latency_cycles: int = 16,
     sent_planes: SentPlanes | None = None,
+    pauses: Pauses = _never_pauses,
 ) -> AcceleratorRun:
     """When a compiled program finishes what; parameters as of `run_program`."""
-    return run_program(plan.machine, plan.instructions, memory_latency_cycles, sent_planes)
+    return run_program(plan.machine, plan.instructions, memory_latency_cycles, sent_planes, pauses)
 
 
 def run_program(
@@ -98,21 +109,23 @@ def run_program(
     instructions: Sequence[Instruction],
     memory_latency_cycles: int = 16,
     sent_planes: SentPlanes | None = None,
+    pauses: Pauses = _never_pauses,
 ) -> AcceleratorRun:
     """When a program, which ends with ``halt``, finishes what.
 
     Args:
         machine: what it runs on.
         instructions: the program.
-        memory_latency_cycles: from a request to its row, at least 2; a row per cycle, which never pauses.
+        memory_latency_cycles: from a request to its row, at least 2; a row per cycle, unless it pauses.
         sent_planes: of a machine that skips planes; None sends all.
+        pauses: when the memory pauses.
 
     Raises:
         InputError: an instruction touches rows that a buffer does not have.
         DeadlockError: nobody can go on.
     """
     check_program(machine, instructions)
-    return Accelerator(machine, memory_latency_cycles, sent_planes).run_program(instructions)
+    return Accelerator(machine, memory_latency_cycles, sent_planes, pauses).run_program(instructions)
 
 
 @dataclass
@@ -124,6 +137,7 @@ class MemoryReads:
     """
 
     latency_cycles: int
+    pauses: Pauses
     asked: int = -1
     """When the last row was asked for."""
     read: deque[int] = field(default_factory=lambda: deque(maxlen=latency.MEMORY_OUTSTANDING_ROWS))
@@ -151,21 +165,26 @@ class MemoryReads:
         self.asked += 1
         if len(self.read) == latency.MEMORY_OUTSTANDING_ROWS:
             self.asked = max(self.asked, self.read[0] + 1)
+        self.asked = self.pauses("request", self.asked)
         before = self.read[-1] + 1 if self.read else 0
-        self.read.append(max(self.asked + self.latency_cycles - 1, before, self.taken))
+        self.read.append(self.pauses("read", max(self.asked + self.latency_cycles - 1, before, self.taken)))
 
 
 class Accelerator(Units):
     """The processes, and who owns the shared ports of the buffers."""
 
     def __init__(
-        self, machine: Machine, memory_latency_cycles: int = 16, sent_planes: SentPlanes | None = None
+        self,
+        machine: Machine,
+        memory_latency_cycles: int = 16,
+        sent_planes: SentPlanes | None = None,
+        pauses: Pauses = _never_pauses,
     ) -> None:
         super().__init__()
-        self.machine = machine
+        self.machine, self.pauses = machine, pauses
         self.stations = {unit: Station[Instruction](self, NAMES[unit]) for unit in Unit}
         self.owners: dict[Port, Station[Instruction]] = {}
-        self.memory = MemoryReads(memory_latency_cycles)
+        self.memory = MemoryReads(memory_latency_cycles, pauses)
         self.coming: Channel[tuple[Instruction, int]] = self.work("rows of the memory")
         """Loads, and when their last rows are written."""
         self.matrix = MatrixEngine(self, machine, self.stations[Unit.MATRIX], sent_planes)
@@ -267,7 +286,7 @@ class Accelerator(Units):
         if unit == Unit.COMPRESSOR:
             return latency.compress_cycles(instruction["blocks"], instruction["mantissa_bits"], machine.rows)
         if unit == Unit.STORER:
-            return latency.store_cycles(instruction["count"])
+            return self._store_cycles(instruction)
         left, right = reads(instruction)
         scalar = None
         if instruction["to_scalar"]:
@@ -276,3 +295,11 @@ class Accelerator(Units):
         return latency.vector_instruction_cycles(
             instruction["vectors"], machine.lanes, operands=left + right, only_right=right > left, scalar=scalar
         )
+
+    def _store_cycles(self, instruction: Instruction) -> int:
+        """Rows are asked for one per cycle, and come as long as the row of memory before can leave."""
+        count, packed = instruction["count"], self.machine.packed(Buffer(instruction["buffer"]))
+        left = self.now + latency.store_cycles(0)
+        for rows in range(count, 0, -packed):
+            left = self.pauses("write", left + min(packed, rows))
+        return left - self.now

@@ -66,7 +66,7 @@ def assert_equal(
     assert run.cycles == expected.cycles
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.data(), machines(), st.integers(1, 12), st.lists(layers, min_size=1, max_size=3), latencies)
 def test_chains_of_gemms(
     data: st.DataObject, machine: Machine, tokens: int, shapes: list[tuple[int, int, int, int]], latency_cycles: int
@@ -132,7 +132,7 @@ lines = transfers("load", ["planes", "exponents", "weights", "factors", "results
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(
     st.lists((lines | gemms | compressions | barriers).map(lambda line: assemble(line)[0]) | vectors(), max_size=25),
     latencies,
