@@ -93,6 +93,8 @@ class Request:
         request = cls(model, gemm, archs, _precision(precision, m), options, machine)
         if gemm is not None:
             request._refuse_model_options()
+            if precision is not None:
+                raise InputError("precision: a single GeMM has one width; give --m")
         return request
 
     def _refuse_model_options(self) -> None:

@@ -124,7 +124,7 @@ def _title(record: dict[str, Any]) -> str:
 
 def _print_record(record: dict[str, Any]) -> None:
     work = record["model"] or record["gemm"]
-    bits = ",".join(map(str, record["precision"]))
+    bits = ",".join(map(str, record["precision"])) if record["model"] else record["gemms"][0]["mantissa_bits"]
     energy = record["energy_pj"]
     rows = [
         ("cycles", f"{record['cycles']:,}"),

@@ -195,6 +195,11 @@ def test_the_precision_is_missing(refused: Refused):
     assert refused("simulate", "--gemm", "16x64x16") == f"precision: anda needs one; {FOUR}"
 
 
+def test_four_widths_for_one_gemm(refused: Refused):
+    message = "precision: a single GeMM has one width; give --m"
+    assert refused("simulate", "--gemm", "16x64x16", "--precision", "7,5,6,6") == message
+
+
 def test_a_gemm_that_is_none(refused: Refused):
     message = "gemm: '16x64' is not three numbers; write TOKENSxINxOUT, such as 2048x4096x4096"
     assert refused("simulate", "--gemm", "16x64", "--m", 7) == message
