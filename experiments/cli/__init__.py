@@ -2,7 +2,7 @@
 
 Every command imports what it needs when it runs, so that `anda --help` answers at once. A user's mistake, whether found
 by the option parser or raised as `InputError` further in, is one line on stderr and exit status 2, and so is what the
-machine refuses: memory, room on the disk, a permission. Anything else that escapes is a bug and shows its traceback.
+machine refuses: memory, room on the disk, a permission, a file that went away. Anything else that escapes is a bug and shows its traceback.
 """
 
 import sys
@@ -86,8 +86,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise
     except MemoryError as error:
         return _fail(f"memory: is not enough ({error}); take a smaller problem", 2)
-    except FileNotFoundError:
-        raise
     except OSError as error:
         if error.strerror is None:
             raise

@@ -26,7 +26,9 @@ def capture(
     out: Annotated[
         Path, typer.Option("--out", metavar="FILE|DIR", help="A new .safetensors file; with --hf a folder.")
     ],
-    model: Annotated[str, typer.Option("--model", help="The model to run.")] = "smollm2-135m",
+    model: Annotated[
+        str | None, typer.Option("--model", help="The model to run, unless --hf names one: smollm2-135m without it.")
+    ] = None,
     hf: Annotated[
         Path | None, typer.Option("--hf", metavar="DIR", help="A Hugging Face checkpoint instead: LLaMA, Mistral, OPT.")
     ] = None,
@@ -51,6 +53,8 @@ def capture(
 
     kept = None if layers is None else _layers(layers)
     if hf is not None:
+        if model is not None:
+            raise InputError("model: the checkpoint is one; leave out --model or --hf")
         of_text = (text, split, tokens, 1 if blocks is None else blocks)
         _capture_checkpoint(hf, out, of_text, kept, 128 if group_size is None else group_size)
         return
@@ -58,7 +62,7 @@ def capture(
         if given is not None:
             raise InputError(f"{option}: is of checkpoints; leave it out or give --hf")
     require_new_file("out", out)
-    decoder = load_decoder(model)
+    decoder = load_decoder("smollm2-135m" if model is None else model)
     read = load_blocks(decoder.tokenizer, text, split, tokens=max(tokens, 2), blocks=1)
     capture_trace(decoder, read, layers=kept, tokens=tokens).save(out)
     note(f"wrote {out} ({out.stat().st_size / 2**20:.1f} MiB)")

@@ -218,6 +218,11 @@ def test_options_of_checkpoints_need_one(refused: Callable[..., str], tmp_path: 
     assert message == f"{field}: is of checkpoints; leave it out or give --hf" and not out.exists()
 
 
+def test_a_checkpoint_is_the_model(refused: Run, tmp_path: Path):
+    message = "model: the checkpoint is one; leave out --model or --hf"
+    assert refused("trace", "capture", "--out", tmp_path / "out", "--hf", tmp_path, "--model", "OPT-125M") == message
+
+
 def test_an_interruption(anda: Run, monkeypatch: pytest.MonkeyPatch):
     def interrupt() -> None:
         raise KeyboardInterrupt
