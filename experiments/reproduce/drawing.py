@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from ..report.figures import BLACK, GREEN, GREY, ORANGE, SKY, VERMILION, plot_style
@@ -31,6 +32,8 @@ SIDES: dict[str, Callable[[Comparison], Value | None]] = {
 }
 BARS_LEAST = 7
 """Room for so many bars, so that a single one is not as wide as the plot."""
+FEW, WRAP = 4, 16
+"""Bars of panels that stand side by side, and characters of a line of their labels."""
 PANELS_LIMIT = 6
 """Where there are more, those without a value of ours are left out."""
 
@@ -69,17 +72,22 @@ def draw_bars(result: FigureResult) -> Figure:
     panels = _panels(result.comparisons)
     if len(panels) > PANELS_LIMIT:
         panels = {title: values for title, values in panels.items() if any(c.ours is not None for c in values)}
-    figure = _figure(9.0, 2.5 * len(panels))
-    for axes, (title, values) in zip(figure.subplots(len(panels), 1, squeeze=False)[:, 0], panels.items(), strict=True):
-        _paired_bars(axes, values)
+    columns = 2 if len(panels) > 1 and max(map(len, panels.values())) <= FEW else 1
+    rows = -(-len(panels) // columns)
+    figure = _figure(9.0, 2.5 * rows)
+    places = figure.subplots(rows, columns, squeeze=False).flat
+    for (title, values), axes in zip(panels.items(), places, strict=False):
+        _paired_bars(axes, values, room=FEW if columns == 2 else BARS_LEAST)
         texts = any(isinstance(value, str) for c in values for value in (c.published, c.ours))
         axes.set_title(f"{title}: mean mantissa bits" if texts else title, fontsize=10, loc="left")
+    for axes in places:  # those that are left
+        axes.set_axis_off()
     handles = [Patch(label=label, edgecolor=BLACK, **style) for label, style in BAR_STYLES.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
-def _paired_bars(axes: Axes, values: Sequence[Comparison]) -> None:
+def _paired_bars(axes: Axes, values: Sequence[Comparison], room: int) -> None:
     both = {label: any(height(pick(c)) is not None for c in values) for label, pick in SIDES.items()}
     for side, (label, pick) in zip((-0.2, 0.2), SIDES.items(), strict=True):
         shift = side if all(both.values()) else 0.0
@@ -97,8 +105,11 @@ def _paired_bars(axes: Axes, values: Sequence[Comparison]) -> None:
                 xytext=(0, 1), textcoords="offset points",
             )  # fmt: skip
     axes.margins(y=0.15)
-    axes.set_xlim(-0.6, max(len(values), BARS_LEAST) - 0.4)
-    axes.set_xticks(range(len(values)), [c.label for c in values], rotation=30, ha="right", fontsize=8)
+    axes.set_xlim(-0.6, max(len(values), room) - 0.4)
+    if room == FEW:
+        axes.set_xticks(range(len(values)), [fill(c.label, WRAP) for c in values], fontsize=8)
+    else:
+        axes.set_xticks(range(len(values)), [c.label for c in values], rotation=30, ha="right", fontsize=8)
 
 
 def draw_lines(result: FigureResult) -> Figure:

@@ -1,12 +1,24 @@
-"""Fig. 15 from synthesis of this project's own circuits, in every library that the package has tables of."""
+"""Fig. 15 and Table III from synthesis of this project's own circuits, in every library that the package has tables of."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from .comparison import Comparison
+from .published import published
+
+if TYPE_CHECKING:
+    from ..synthesis_elements import Scaling
 
 BASE = "FP-FP"
+LOGIC = ("array", "compressor", "vector_unit")
+"""Parts of Table III that are synthesised; its buffers are memories, its controller is not among the measured circuits."""
+PARTS_NOTE = (
+    "Array, compressor and vector unit: our own circuits, synthesised in two libraries around 16 nm and brought there with "
+    "published factors of area and energy (docs/synthesis.md); wires, clock tree, dispatch and registers are not in them."
+)
 NOTE = (
     "Synthesised: our own circuits in open libraries, at equal throughput at 16 bits and equal clock (docs/synthesis.md); "
     "the published bars are of a 16 nm library and of designs that are not published as code."
@@ -16,7 +28,7 @@ NOTE = (
 def synthesised_elements() -> Iterator[Comparison]:
     """Area and energy efficiency of each element over FP-FP's; none where there are no tables."""
     from ...rtl.synthesis.results import library_names
-    from ..synthesis_tables import element_rows
+    from ..synthesis_elements import element_rows
 
     for library in library_names():
         rows = [row for row in element_rows(library) if row.element != BASE]
@@ -25,3 +37,33 @@ def synthesised_elements() -> Iterator[Comparison]:
             for row in rows:
                 published, ours = row.published.get(quantity), getattr(row, quantity)
                 yield Comparison("fig15", panel, row.element, published, ours, "measured")
+
+
+def synthesised_parts() -> Iterator[Comparison]:
+    """Area and power of the parts of Table III at 16 nm, from each library that has published factors to there."""
+    from ...sim import load_technology
+    from ..synthesis_tables import PARTS
+
+    rows = published()["table3_area_mm2_power_mw"]
+    for library, factors in _factors().items():
+        technology = load_technology(library)
+        for index, (quantity, factor) in enumerate((("area", factors.area), ("power", factors.energy))):
+            panel = f"{quantity} ({UNITS[quantity]}), synthesised ({library} to 16 nm)"
+            for field in LOGIC:
+                ours = getattr(getattr(technology, field), quantity).value * factor
+                yield Comparison("table3", panel, PARTS[field], rows[PARTS[field]][index], ours, "derived")
+
+
+UNITS = {"area": "mm²", "power": "mW"}
+
+
+def _factors() -> dict[str, Scaling]:
+    """Of each library whose node the published factors have."""
+    from ...rtl.synthesis.results import library_names
+    from ..synthesis_elements import scaling_to_16nm
+
+    found: dict[str, Scaling] = {}
+    for library in library_names():
+        with suppress(KeyError):
+            found[library] = scaling_to_16nm(library)
+    return found

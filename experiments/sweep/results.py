@@ -105,6 +105,7 @@ def pareto_figure(frame: pd.DataFrame, x: str, y: str, minimise: Sequence[str] =
         InputError: as of `pareto_front`.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
 
     front = pareto_front(frame, minimise or (x, y))
     figure = Figure(figsize=(7.0, 4.6), layout="constrained")
@@ -118,6 +119,8 @@ def pareto_figure(frame: pd.DataFrame, x: str, y: str, minimise: Sequence[str] =
         )  # fmt: skip
     for axis, name, values in (("x", x, x_values), ("y", y, y_values)):
         axes.set(**{f"{axis}label": name, f"{axis}scale": "log" if _is_wide(values) else "linear"})
+        if np.nanmax(np.abs(values), initial=0.0) >= LARGE:
+            getattr(axes, f"{axis}axis").set_major_formatter(EngFormatter())
     figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     return figure
 
@@ -133,7 +136,8 @@ def _is_wide(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> bool:
     return bool(len(finite) and finite.min() > 0 and finite.max() > WIDE * finite.min())
 
 
-WIDE = 30
+WIDE, LARGE = 30, 1e4
+"""Ratio of values from which an axis is logarithmic, and size from which its numbers have prefixes (k, M, G, T)."""
 
 
 def cost_column(frame: pd.DataFrame, name: str, field: str = "pareto") -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from anda_codesign.experiments import reproduce as package
-from anda_codesign.experiments import synthesis_tables
+from anda_codesign.experiments import synthesis_elements
 from anda_codesign.experiments.precision_study import PrecisionStudy, StudyStep
 from anda_codesign.experiments.reproduce import (
     Comparison,
@@ -32,9 +32,10 @@ from anda_codesign.experiments.reproduce.drawing import DRAWINGS, height, save_c
 from anda_codesign.experiments.reproduce.published import published
 from anda_codesign.experiments.reproduce.scoreboard import comparison_row
 from anda_codesign.experiments.search import SearchStep
-from anda_codesign.experiments.synthesis_tables import ElementRow
+from anda_codesign.experiments.synthesis_elements import ElementRow
 from anda_codesign.formats import InputError
 from anda_codesign.rtl.synthesis import results
+from anda_codesign.sim import load_technology
 from anda_codesign.workloads import PairedLoss, Precision, Verdict, bops_saving, model_shape
 
 MACHINE = ("fig2", "fig15", "fig16", "fig17", "fig18", "table1", "table3")
@@ -148,13 +149,28 @@ def _scaled(data: Any) -> Any:
     return 2 * data if isinstance(data, int | float) else data
 
 
+def test_table_3_from_synthesis():
+    table3 = found(reproduce("table3"))
+    scaling = synthesis_elements.scaling_to_16nm("asap7")
+    array = load_technology("asap7").array
+    area = table3["area (mm²), synthesised (asap7 to 16 nm), MXU 16x16 APU"]
+    assert (area.kind, area.published) == ("derived", 0.41)
+    assert area.ours == pytest.approx(array.area.value * scaling.area)
+    power = table3["power (mW), synthesised (asap7 to 16 nm), MXU 16x16 APU"]
+    assert power.published == 54.34
+    assert power.ours == pytest.approx(array.power.value * scaling.energy)
+    assert table3["power (mW), both buffers"].published == pytest.approx(16.94 + 7.96)
+    assert not [q for q in table3 if "osu018" in q], "no published factors for its node"
+    assert {c.label for c in table3.values() if c.kind == "unavailable"} == {"others"}
+
+
 def test_fig_15_from_synthesis(monkeypatch: pytest.MonkeyPatch):
     rows = [
         ElementRow("lib", "FP-FP", 1.0, 1.0, 1.0, 1.0, {"area_efficiency": 1.0, "energy_efficiency": 1.0}),
         ElementRow("lib", "Anda-M4", 0.8, 0.5, 4.0, 8.0, {"area_efficiency": 13.89, "energy_efficiency": 16.07}),
     ]
     monkeypatch.setattr(results, "library_names", lambda: ["lib"])
-    monkeypatch.setattr(synthesis_tables, "element_rows", lambda _: rows)
+    monkeypatch.setattr(synthesis_elements, "element_rows", lambda _: rows)
     fig15 = found(reproduce("fig15"))
     area = fig15["area efficiency, synthesised (lib), Anda-M4"]
     assert (area.kind, area.published, area.ours) == ("measured", 13.89, 4.0)
