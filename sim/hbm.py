@@ -165,15 +165,16 @@ class HbmDram:
         asked = now / self.cycles_per_ns
         begin = self.origin[request.tensor] + request.place
         end = begin + request.bits
-        row, last_row = begin // row_bits, (end - 1) // row_bits
+        start, stop = begin // burst_bits, -(-end // burst_bits)
+        row_bursts = row_bits // burst_bits
+        row = start // row_bursts
         began = -1.0
-        while row <= last_row:
-            start = max(begin, row * row_bits) // burst_bits
-            stop = -(-min(end, (row + 1) * row_bits) // burst_bits)
-            first = self._serve_row(row, stop - start, write, asked)
+        while start < stop:
+            row_end = min((row + 1) * row_bursts, stop)
+            first = self._serve_row(row, row_end - start, write, asked)
             if began < 0:
                 began = first
-            row += 1
+            start, row = row_end, row + 1
         self.bits += request.bits
         return Served(math.ceil(began * self.cycles_per_ns), math.ceil(self.bus_free * self.cycles_per_ns))
 

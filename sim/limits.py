@@ -22,6 +22,14 @@ def not_modelled(result: SimulationResult | ModelResult) -> list[str]:
     if gemms.process.sram is None:
         limits.append("leakage apart from the published mean powers")
     limits.append("energy of a waiting array; voltage, temperature and process corners other than the technology's")
+    if gemms.machine.processing_element.midpoint:
+        limits.append("energy of midpoint reconstruction (its cycles are counted)")
+    if gemms.machine.compressor is not None:
+        limits.append("rounding to nearest in the compressor: the same cycles, an adder for each value")
+    if whole and any("add" in row.work.operations for row in result.rows):
+        limits.append(
+            "circuits of the integer vector unit: its additions and products are at published ratios of 45 nm"
+        )
     if any(run.problem.sparse_products for run in gemms.runs):
         limits.append("sparse weights that are spread unevenly over the output channels")
     return limits

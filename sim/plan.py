@@ -149,13 +149,11 @@ class Plan:
         each in the same room whatever its mantissa length.
         """
         problem, rows = self.problem, self.problem.architecture.array.rows
-        group, room = problem.architecture.group_size, self._result_room
+        pitch = _pages(self._result_room * -(-problem.out_channels // problem.architecture.group_size))
         for strip in block.tokens.split(rows):
-            first = strip.start // rows * _pages(room * -(-problem.out_channels // group))
-            for start, before, bits in self._result_parts(block.channels):
-                place = first + start // group * room + start % group * (room // group)
-                offset = strip.start * problem.result_bits + strip.length * before
-                yield Request("results", offset, strip.length * bits, place)
+            first, offset = strip.start // rows * pitch, strip.start * problem.result_bits
+            for place, before, bits in self._result_parts(block.channels):
+                yield Request("results", offset + strip.length * before, strip.length * bits, first + place)
 
     def turns(self) -> list[DmaChannel]:
         """The order in which the DMA channels get the memory: fixed beforehand, as that of a program.
@@ -237,17 +235,17 @@ class Plan:
                     yield step
 
     def _tile_steps(self, tile: list[Span]) -> Iterator[Step]:
-        """One resident tile: strip by strip with the first of the stream, as its strips arrive, and with the last, as
-        results leave.
+        """One resident tile: strip by strip with the first of the stream, as its strips arrive; and as the last results
+        leave, with the last of all.
         """
-        stream, end = self._stream_strips(), len(tile) - 1
-        whole = Span(tile[0].start, tile[-1].stop)
-        last = len(stream) - 1
+        stream, whole = self._stream_strips(), Span(tile[0].start, tile[-1].stop)
+        length = self.problem.tokens if self._tokens_stay else self.problem.out_channels
         for i, strip in enumerate(stream):
-            parts = tile if i in (0, last) else [whole]
-            for j, part in enumerate(parts):
+            last = i == len(stream) - 1
+            for part in tile if i == 0 or (last and whole.stop == length) else [whole]:
                 final = part.stop == whole.stop
-                yield self._step(part, strip, i == 0, j == 0, (end + 1) * (final and i == last), final)
+                freed = len(tile) if final and last else 0
+                yield self._step(part, strip, i == 0, part.start == whole.start, freed, final)
 
     def _step(
         self, resident: Span, stream: Span, takes_resident: bool, takes_stream: bool, freed: int, frees_stream: bool
@@ -289,22 +287,29 @@ class Plan:
         pieces[-1] = pieces[-1]._replace(frees_resident=freed, frees_stream=step.frees_stream, block=step.block)
         yield from pieces
 
-    def _result_parts(self, channels: Span) -> Iterator[tuple[int, int, int]]:
-        """What a range of channels completes of one token's results, by groups: first channel, bits before it, and bits.
+    def _result_parts(self, channels: Span) -> list[tuple[int, int, int]]:
+        """What a range of channels completes of one token's results, by groups: place in a strip, bits before it, and bits.
 
         Compressed results are complete in whole groups.
         """
+        if channels in self._known_parts:
+            return self._known_parts[channels]
         problem, (start, stop) = self.problem, channels
-        group = problem.architecture.group_size
+        group, room = problem.architecture.group_size, self._result_room
         if problem.result_mantissa_bits is not None:
             start = start // group * group
             stop = stop if stop == problem.out_channels else stop // group * group
-        before = problem.stored_result_bits(start)
+        before, parts = problem.stored_result_bits(start), list[tuple[int, int, int]]()
         while start < stop:
             end = min(start // group * group + group, stop)
             after = problem.stored_result_bits(end)
-            yield start, before, after - before
+            parts.append((start // group * room + start % group * (room // group), before, after - before))
             start, before = end, after
+        return self._known_parts.setdefault(channels, parts)
+
+    @cached_property
+    def _known_parts(self) -> dict[Span, list[tuple[int, int, int]]]:
+        return {}
 
     @cached_property
     def _result_room(self) -> int:

@@ -42,6 +42,7 @@ def event_cycles(shape: Problem, tiling: Tiling, bits_per_cycle: float) -> int:
     return run_events(shape, Plan(shape, tiling), FlatDram(bits_per_cycle)).cycles
 
 
+@settings(deadline=None)
 @given(gemms, machines(), precisions)
 def test_equal_to_the_closed_form_with_infinitely_fast_memory(gemm: Gemm, machine: Architecture, precision: Precision):
     shape = problem(gemm, machine, machine.precision(precision))
@@ -49,7 +50,7 @@ def test_equal_to_the_closed_form_with_infinitely_fast_memory(gemm: Gemm, machin
         assert event_cycles(shape, tiling, math.inf) == closed.cycles(shape, 0, math.inf)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(gemms, machines(), precisions, st.sampled_from([1.0, 100.0, 7000.0]))
 def test_never_below_the_closed_form(gemm: Gemm, machine: Architecture, precision: Precision, bits_per_cycle: float):
     shape = problem(gemm, machine, machine.precision(precision))
