@@ -42,7 +42,7 @@ def results(
 ) -> None:
     """Query the results of a sweep with SQL, or show the points that no other beats."""
     from ...formats import InputError
-    from ..sweep import pareto_figure, pareto_front, table_rows, varying_columns
+    from ..sweep import fitting_rows, pareto_figure, pareto_front, table_rows, varying_columns
 
     require_new_picture("plot", plot)
     if report is not None:
@@ -70,8 +70,9 @@ def results(
     if json is not None:
         write_json(_records(frame), json)
         return
-    columns = [str(name) for name in frame.columns] if sql is not None else varying_columns(frame)
-    print_table(f"{folder}: {len(frame)} rows", *table_rows(frame.head(ROWS), columns))
+    shown = frame.head(ROWS)
+    asked = table_rows(shown, [str(name) for name in frame.columns]) if sql is not None else None
+    print_table(f"{folder}: {len(frame)} rows", *(asked or fitting_rows(shown, varying_columns(frame))))
     if len(frame) > ROWS:
         note(f"the first {ROWS} rows of {len(frame)}; --json - or --sql show others")
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 DEFAULT_FRONTS = (("loss_percent", "energy_total_pj"), ("seconds", "energy_total_pj"))
 ROWS = 500
 """Rows of the page's table; the others are in the Parquet file."""
+COLUMNS = 14
+"""Columns of that table; where more vary, the fields of architecture and technology are left out."""
 BARS = 12
 TASKS = 4
 """Tasks of a sweep whose best points are named at the top of the page."""
@@ -72,10 +74,13 @@ def write_sweep_report(sweep: Path | str, out: Path | str, pareto: Sequence[str]
 
 
 def _blocks(frame: pd.DataFrame, costs: Sequence[str], sweep: Path) -> list[Block]:
-    from ..sweep import table_rows, varying_columns
+    from ..sweep import setting_columns, table_rows, varying_columns
 
     manifest = json.loads((sweep / "manifest.json").read_text("utf-8"))
     names = [name for name in varying_columns(frame.drop(columns="front")) if name != "key"]
+    if len(names) > COLUMNS:
+        fields = setting_columns(frame)
+        names = [name for name in names if name not in fields]
     shown = frame.head(ROWS).assign(front=frame["front"].map({True: "yes", False: ""}))
     columns, rows = table_rows(shown, ["front", *names])
     inputs = _varying_inputs(frame)

@@ -2,9 +2,9 @@
 
 from .circuits import with_circuits
 from .executors import DaskExecutor, Executor, LocalExecutor
-from .points import TASK_COLUMNS, Point
+from .points import TASK_COLUMNS, Point, setting_columns
 from .results import load_results, pareto_figure, pareto_front, query_frame, query_results, task_numbers
-from .run import energies_differ, run_sweep, summary_rows, table_rows, varying_columns
+from .run import energies_differ, fitting_rows, run_sweep, summary_rows, table_rows, varying_columns
 from .spec import SweepSpec, load_spec, question_names, sweep_schema
 from .uncertainty import driver_frame, win_frame
 
@@ -17,6 +17,7 @@ __all__ = [
     "SweepSpec",
     "driver_frame",
     "energies_differ",
+    "fitting_rows",
     "load_results",
     "load_spec",
     "pareto_figure",
@@ -25,6 +26,7 @@ __all__ = [
     "query_results",
     "question_names",
     "run_sweep",
+    "setting_columns",
     "summary_rows",
     "sweep_schema",
     "table_rows",

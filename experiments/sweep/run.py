@@ -24,8 +24,9 @@ BEST, ROWS = 10, 40
 """Rows of a summary: of least energy; of all, where energy tells nothing."""
 ESSENTIAL = ("model", "arch", "precision", "cycles", "dram_bytes", "area_mm2", "energy_total_pj", "loss_percent")
 """Columns of a table where nothing varies."""
-COLUMNS = 14
-"""Columns of a table for people; where more vary, the fields of architecture and technology are left out."""
+WIDTH = 150
+"""Characters of a table for people; where it is wider, columns are left out, `LESS_WANTED` first."""
+LESS_WANTED = ("bops_saving", "sram_bytes", "loss_standard_error_percent", "dram_bytes", "format_bits")
 
 
 def run_sweep(sweep: SweepSpec | Path | str, out: Path | str, executor: Executor | int = 1) -> pd.DataFrame:
@@ -116,7 +117,7 @@ def with_derived_columns(spec: SweepSpec, frame: pd.DataFrame) -> pd.DataFrame:
 def summary_rows(frame: pd.DataFrame) -> tuple[Sequence[str], list[tuple[str, ...]]]:
     """Columns and rows for a terminal: the points of least energy or, where all have the same, the first ones."""
     best = frame.sort_values("energy_total_pj", kind="stable").head(BEST if energies_differ(frame) else ROWS)
-    return table_rows(best, varying_columns(frame))
+    return fitting_rows(best, varying_columns(frame))
 
 
 def energies_differ(frame: pd.DataFrame) -> bool:
@@ -131,11 +132,22 @@ def varying_columns(frame: pd.DataFrame) -> list[str]:
     if frame["precision"].nunique() > 1:
         details += ("format_bits",)
     names = [str(name) for name in frame.columns if not str(name).startswith(details)]
-    names = [name for name in names if frame[name].nunique() > 1] or [name for name in ESSENTIAL if name in frame]
-    if len(names) <= COLUMNS:
-        return names
-    fields = setting_columns(frame)
-    return [name for name in names if name not in fields]
+    return [name for name in names if frame[name].nunique() > 1] or [name for name in ESSENTIAL if name in frame]
+
+
+def fitting_rows(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[Sequence[str], list[tuple[str, ...]]]:
+    """As `table_rows`, of as many columns as fit a terminal; then fields of architecture and technology go, too."""
+    kept = list(columns)
+    for dropped in (*([name] for name in LESS_WANTED), setting_columns(frame)):
+        _, rows = table_rows(frame, kept)
+        if sum(max(map(len, cells)) + GAP for cells in zip(kept, *rows, strict=True)) <= WIDTH:
+            break
+        kept = [column for column in kept if column not in dropped]
+    return table_rows(frame, kept)
+
+
+GAP = 3
+"""Characters between columns."""
 
 
 def table_rows(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[Sequence[str], list[tuple[str, ...]]]:

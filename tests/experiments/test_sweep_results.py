@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from anda_codesign.experiments.sweep import (
     SweepSpec,
+    fitting_rows,
     load_results,
     pareto_figure,
     pareto_front,
@@ -121,6 +122,16 @@ def test_the_command(anda: Run, folder: Path, tmp_path: Path):
     assert {row["key"] for row in json.loads(answer.out)} == set(front["key"])
     assert answer.err == f"anda: note: wrote {plot}\n"
     assert plot.read_text().startswith("<?xml")
+
+
+def test_a_table_is_as_wide_as_a_terminal(folder: Path):
+    frame = load_results(folder)
+    names = [name for name in frame.columns if name != "key"]
+    few, _ = fitting_rows(frame, ["arch", "precision", "cycles", "dram_bytes"])
+    assert few == ["arch", "precision", "cycles", "dram_bytes"]
+    columns, rows = fitting_rows(frame, names[:16])
+    assert {"bops_saving", "sram_bytes", "dram_bytes"}.isdisjoint(columns)
+    assert [row[0] for row in rows] == frame["model"].tolist()
 
 
 def test_figures_that_cannot_be_drawn(refused: Callable[..., str], folder: Path, tmp_path: Path):
