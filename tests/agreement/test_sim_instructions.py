@@ -83,7 +83,7 @@ def test_never_below_the_closed_form(module: str, tokens: int, channels: int, ou
 
 
 @pytest.mark.parametrize(
-    ("gemm", "more"), [((256, 1024, 1024), 0.04), ((512, 2048, 1024), 0.03), ((1, 4096, 2048), 0.02)]
+    ("gemm", "more"), [((256, 1024, 1024), 0.04), ((512, 2048, 1024), 0.03), ((1, 4096, 2048), 0.03)]
 )
 def test_levels_agree_on_large_gemms(gemm: tuple[int, int, int], more: float):
     """The circuit loads a chunk of tokens before it works on it; what else it takes is hidden."""
