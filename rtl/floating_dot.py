@@ -97,7 +97,7 @@ class FloatingDot(wiring.Component):
         Registers on the way: 1, the accumulator; 2, and the products; 3, and their sum (the products' highest place,
         if aligned). Chained sums have one for each level of their tree, the last levels first: of 4 ways up to 4.
     depth : `int`
-        Registers that each adder is divided by, 1 to 5; a product has no more than four. More than one needs chained
+        Registers that each adder is divided by, 1 to 6; a product has no more than four. More than one needs chained
         sums in all their `stages`, and no `addend`.
     outputs : `int`
         Dot products in flight, 1 to 8: steps belong to them in turn. With fewer than `depth` steps wait, as of

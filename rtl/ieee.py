@@ -72,7 +72,7 @@ def pack_magnitude(
     """
     zeros = leading_zeros(m, total, "total")
     field, normalized, vanished = normalize_magnitude(m, total, zeros, exponent, subnormals)
-    return round_magnitude(m, field, normalized, vanished, rounding, overflow)
+    return limit_magnitude(m, round_magnitude(m, field, normalized, rounding), vanished, rounding, overflow)
 
 
 def normalize_magnitude(
@@ -91,15 +91,18 @@ def normalize_magnitude(
     return (exponent - distance)[: len(exponent)], normalized, vanished
 
 
-def round_magnitude(
-    m: Module, field: Value, normalized: Value, vanished: Value, rounding: Rounding, overflow: bool
-) -> Signal:
-    """Exponent and fraction of a single, rounded; 0 if `vanished`. `overflow` as of `pack_magnitude`."""
+def round_magnitude(m: Module, field: Value, normalized: Value, rounding: Rounding) -> Signal:
+    """Exponent and fraction of a single, rounded, with room for a larger exponent."""
     rounded = Signal(len(field) + 23, name="rounded")
     kept, dropped = normalized[-24:], normalized[:-24]
     up = dropped[-1] & (dropped[:-1].any() | kept[0]) if rounding == "nearest" else 0
     # the hidden bit in `kept` adds the one that `field` lacks; a subnormal has none
     m.d.comb += rounded.eq((field << 23) + kept + up)
+    return rounded
+
+
+def limit_magnitude(m: Module, rounded: Value, vanished: Value, rounding: Rounding, overflow: bool) -> Signal:
+    """Exponent and fraction of a single; 0 if `vanished`. `overflow` as of `pack_magnitude`."""
     result = Signal(31, name="packed")
     m.d.comb += result.eq(Mux(vanished, 0, rounded))
     if overflow:
@@ -239,6 +242,7 @@ class SingleAddition:
             Step(4, self._count),
             Step(5, self._normalize),
             Step(6, self._round),
+            Step(7 if self.specials else 4, self._limit),
         ]
 
     @property
@@ -309,9 +313,13 @@ class SingleAddition:
         return kept | {"field": field, "normalized": normalized, "vanished": vanished, "sign": sign}
 
     def _round(self, m: Module, values: Values) -> Values:
-        parts = values["field"], values["normalized"], values["vanished"]
+        rounded = round_magnitude(m, values["field"], values["normalized"], self.rounding)
+        return others(values, "field", "normalized") | {"rounded": rounded}
+
+    def _limit(self, m: Module, values: Values) -> Values:
+        magnitude = limit_magnitude(m, values["rounded"], values["vanished"], self.rounding, self.specials)
         result = Signal(32, name="sum")
-        m.d.comb += result.eq(Cat(round_magnitude(m, *parts, self.rounding, self.specials), values["sign"]))
+        m.d.comb += result.eq(Cat(magnitude, values["sign"]))
         if self.specials:
             with m.If(values["nan"]):
                 m.d.comb += result.eq(QUIET_NAN)

@@ -12,7 +12,7 @@ from .ieee import SingleAddition, check_rounding
 from .interfaces import Stream, check_range
 from .pipeline import Pipeline, Step, Values
 
-MAX_DEPTH = 5
+MAX_DEPTH = 6
 MAX_OUTPUTS = 8
 
 SUMMAND = data.StructLayout({"value": FP32, "last": 1})
@@ -37,7 +37,7 @@ class RunningSum(wiring.Component):
     Parameters
     ----------
     depth : `int`
-        1 to 5.
+        1 to 6.
     outputs : `int`
         1 to 8, of one stage 1. Summands belong to the sums in turn, and all sums have the same number of summands.
     rounding, subnormals, specials

@@ -48,7 +48,7 @@ class ScaleAccumulator(wiring.Component):
     Parameters
     ----------
     depth : `int`
-        Stages of the adder, 1 to 5; the multiplier has no more than four (`formats.latency.scale_accumulation_cycles`).
+        Stages of the adder, 1 to 6; the multiplier has no more than four (`formats.latency.scale_accumulation_cycles`).
     outputs : `int`
         Sums in flight, 1 to 8: groups belong to them in turn. More than one needs a `depth` of more than one.
 
