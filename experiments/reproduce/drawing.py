@@ -44,10 +44,8 @@ def comparison_figure(result: FigureResult) -> Figure:
         return DRAWINGS[result.drawing](result)
 
 
-def save_comparison_figure(
-    result: FigureResult, folder: Path, suffixes: Sequence[str] = (".png", ".svg")
-) -> list[Path]:
-    """Draw a comparison into ``folder/NAME.png`` and ``folder/NAME.svg``."""
+def save_comparison_figure(result: FigureResult, folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
+    """Draw a comparison into ``folder/NAME.png``, ``.svg`` and ``.pdf``."""
     figure = comparison_figure(result)
     paths = [folder / f"{result.name}{suffix}" for suffix in suffixes]
     for path in paths:

@@ -209,7 +209,7 @@ def test_every_figure_is_consistent_and_drawn(name: str, tmp_path: Path):
         assert comparison.figure == name
         assert list(comparison.record()) == KEYS
         assert (comparison.ours is None) == (comparison.kind == "unavailable")
-    paths = save_comparison_figure(result, tmp_path, (".png", ".svg", ".pdf"))
+    paths = save_comparison_figure(result, tmp_path)
     assert [path.name for path in paths] == [f"{name}.png", f"{name}.svg", f"{name}.pdf"]
     assert all(path.stat().st_size > 5000 for path in paths)
     assert result.drawing in DRAWINGS
@@ -333,7 +333,7 @@ def test_the_command(anda: Callable[..., Any], tmp_path: Path):
     records = json.loads(answer.out)
     assert [list(record) for record in records] == [KEYS] * 9
     assert re.search(r"fig18: 9 values, computed in \d+\.\d s", answer.err)
-    assert sorted(path.name for path in (out / "figures").iterdir()) == ["fig18.png", "fig18.svg"]
+    assert sorted(path.name for path in (out / "figures").iterdir()) == ["fig18.pdf", "fig18.png", "fig18.svg"]
     table = anda("reproduce", "fig18", "--out", out).out
     assert "1.73" in table
     assert "-2.6 %" in table
