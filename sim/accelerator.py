@@ -39,7 +39,6 @@ NAMES = {
 }
 """The units in the words of a timeline."""
 
-
 Pauses = Callable[[Literal["request", "read", "write"], int], int]
 """When the memory goes on: the first cycle from a given one on in which it takes a request, reads a row for one, or takes
 a row to write. Each of the three pauses on its own."""
@@ -185,8 +184,8 @@ class Accelerator(Units):
         self.stations = {unit: Station[Instruction](self, NAMES[unit]) for unit in Unit}
         self.owners: dict[Port, Station[Instruction]] = {}
         self.memory = MemoryReads(memory_latency_cycles, pauses)
-        self.coming: Channel[tuple[Instruction, int]] = self.work("rows of the memory")
-        """Loads, and when their last rows are written."""
+        self.coming: Channel[int] = self.work("rows of the memory")
+        """Of each load the cycle in which its last row is written."""
         self.matrix = MatrixEngine(self, machine, self.stations[Unit.MATRIX], sent_planes)
         self.issued: list[int] = []
 
@@ -259,15 +258,14 @@ class Accelerator(Units):
             load = yield from station.instructions.get("loader")
             packed = self.machine.packed(Buffer(load["buffer"]))
             asked, written = self.memory.transfer(self.now, load["count"], packed)
-            self.coming.put((load, written))
+            self.coming.put(written)
             yield self.until(asked)
             station.ready.give()
 
     def _write_rows(self) -> Process:
         """The loader's side of the buffers: write rows as they come."""
         while True:
-            _, written = yield from self.coming.get("loader")
-            yield self.until(written)
+            yield self.until((yield from self.coming.get("loader")))
             self.stations[Unit.LOADER].end()
 
     def _work(self, unit: Unit) -> Process:

@@ -3,8 +3,13 @@
 import importlib.util
 import os
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
+
+# helper modules of several folders stand beside this file
+sys.path.insert(0, str(Path(__file__).parent))
 
 REQUIRE_TOOLS = os.environ.get("ANDA_REQUIRE_TOOLS") == "1"
 

@@ -24,30 +24,18 @@ from anda_codesign.rtl.simulate import SimulatorName
 from anda_codesign.sim import accelerator as model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from machines import SMALL_MACHINE
 from numpy.typing import NDArray
 
-MACHINE = Machine(
-    rows=2,
-    columns=2,
-    lanes=8,
-    memory_bits=128,
-    plane_depth=64,
-    exponent_depth=16,
-    weight_depth=128,
-    factor_depth=64,
-    result_depth=16,
-    instruction_depth=1024,
-    vector_unit=False,
-)
 MACHINES = [
-    MACHINE,
-    replace(MACHINE, rows=1, columns=8, memory_bits=136),
-    replace(MACHINE, rows=3, columns=4, affine=True, memory_bits=512),
-    replace(MACHINE, rows=4, columns=1, affine=True),
-    replace(MACHINE, weight_depth=64),
+    SMALL_MACHINE,
+    replace(SMALL_MACHINE, rows=1, columns=8, memory_bits=136),
+    replace(SMALL_MACHINE, rows=3, columns=4, affine=True, memory_bits=512),
+    replace(SMALL_MACHINE, rows=4, columns=1, affine=True),
+    replace(SMALL_MACHINE, weight_depth=64),
 ]
 SMALL = replace(
-    MACHINE,
+    SMALL_MACHINE,
     plane_depth=56,
     exponent_depth=14,
     weight_depth=96,
@@ -130,7 +118,7 @@ def test_every_record_of_a_gemm(machine: Machine) -> None:
 
 @pytest.mark.parametrize("result_mantissa_bits", [None, 3])
 def test_every_record_of_a_chain(result_mantissa_bits: int | None) -> None:
-    compare(MACHINE, (5, 12, 17), 2, then=(9, 9), result_mantissa_bits=result_mantissa_bits)
+    compare(SMALL_MACHINE, (5, 12, 17), 2, then=(9, 9), result_mantissa_bits=result_mantissa_bits)
 
 
 OPTIONS = [
@@ -146,13 +134,13 @@ OPTIONS = [
 @pytest.mark.parametrize("mantissa_bits", [1, 6])
 def test_every_record_with_options(options: dict[str, bool], mantissa_bits: int) -> None:
     """Few values are not zero, so that planes are; a chain, whose masks the compressor makes."""
-    machine = replace(MACHINE, **options)
+    machine = replace(SMALL_MACHINE, **options)
     compare(machine, (3, 12, 9), mantissa_bits, then=(8, 7), result_mantissa_bits=5, sparsity=0.8)
 
 
 def test_planes_that_are_skipped_save_cycles() -> None:
     without, skipping = (
-        compare(replace(MACHINE, skipping=skips), (2, 24, 8), 12, sparsity=0.8) for skips in (False, True)
+        compare(replace(SMALL_MACHINE, skipping=skips), (2, 24, 8), 12, sparsity=0.8) for skips in (False, True)
     )
     assert skipping < without
 
@@ -175,7 +163,7 @@ def test_every_record_of_random_gemms(data: st.DataObject) -> None:
     )
 
 
-EVERY_OPTION = replace(MACHINE, rows=4, columns=4, memory_bits=136, midpoint=True, nearest=True, skipping=True)
+EVERY_OPTION = replace(SMALL_MACHINE, rows=4, columns=4, memory_bits=136, midpoint=True, nearest=True, skipping=True)
 
 
 @pytest.mark.tool("g++")
@@ -199,7 +187,7 @@ def test_every_record_of_random_gemms_with_every_option(data: st.DataObject) -> 
 @pytest.mark.slow
 @pytest.mark.tool("g++")
 def test_every_record_in_verilator() -> None:
-    compare(MACHINE, (3, 20, 18), 3, then=(9, 4), result_mantissa_bits=5, simulator="verilator")
+    compare(SMALL_MACHINE, (3, 20, 18), 3, then=(9, 4), result_mantissa_bits=5, simulator="verilator")
 
 
 def random_vector(rng: np.random.Generator) -> Instruction:

@@ -10,24 +10,12 @@ from anda_codesign.formats import AndaFormat, GemmFlags, Int4Weights, fp_int_gem
 from anda_codesign.formats.accelerator import Machine, compile_gemms, read_outputs, read_tensor
 from anda_codesign.rtl import run_schedule
 from anda_codesign.workloads import MODULES, capture_trace, load_blocks, load_decoder
+from machines import SMALL_MACHINE
 from numpy.typing import NDArray
 
 pytestmark = pytest.mark.tool("g++")
 
-SYMMETRIC = Machine(
-    rows=2,
-    columns=2,
-    lanes=8,
-    memory_bits=128,
-    plane_depth=64,
-    exponent_depth=16,
-    weight_depth=128,
-    factor_depth=64,
-    result_depth=16,
-    instruction_depth=1024,
-    vector_unit=False,
-)
-MACHINES = [SYMMETRIC, replace(SYMMETRIC, rows=3, columns=4, affine=True, memory_bits=512)]
+MACHINES = [SMALL_MACHINE, replace(SMALL_MACHINE, rows=3, columns=4, affine=True, memory_bits=512)]
 TOKENS, CHANNELS, OUTPUTS = 5, 24, 18
 
 

@@ -5,23 +5,11 @@ from functools import lru_cache
 import numpy as np
 import pytest
 from anda_codesign.formats import Int4Weights, fp_int_gemm
-from anda_codesign.formats.accelerator import Machine, compile_gemms, read_outputs
+from anda_codesign.formats.accelerator import compile_gemms, read_outputs
 from anda_codesign.rtl import run_schedule
 from anda_codesign.sim import accelerator as model
+from machines import SMALL_MACHINE
 
-MACHINE = Machine(
-    rows=2,
-    columns=2,
-    lanes=8,
-    memory_bits=128,
-    plane_depth=64,
-    exponent_depth=16,
-    weight_depth=128,
-    factor_depth=64,
-    result_depth=16,
-    instruction_depth=1024,
-    vector_unit=False,
-)
 STREAMS = {"request": 0, "read": 11, "write": 22}
 """The lowest of the eight bits of the noise that decide whether each pauses."""
 
@@ -45,14 +33,14 @@ def test_every_record_of_a_memory_that_pauses(seed: int) -> None:
     rng = np.random.default_rng(seed)
     pauses, latency_cycles = int(rng.integers(40, 200)), int(rng.integers(2, 90))
     tokens, channels, between, outputs = (int(rng.integers(1, most)) for most in (8, 30, 24, 20))
-    x = MACHINE.format(4).encode(rng.standard_normal((tokens, channels)).astype(np.float16))
+    x = SMALL_MACHINE.format(4).encode(rng.standard_normal((tokens, channels)).astype(np.float16))
     shapes = ((channels, between), (between, outputs))
     weights = [Int4Weights.quantize(rng.standard_normal(shape), 8) for shape in shapes]
     compressed = None if seed % 2 else 5
-    plan, memory = compile_gemms(MACHINE, x, weights, mantissa_bits=[6], result_mantissa_bits=compressed)
+    plan, memory = compile_gemms(SMALL_MACHINE, x, weights, mantissa_bits=[6], result_mantissa_bits=compressed)
     run = run_schedule(plan, memory, latency_cycles=latency_cycles, pauses=pauses, simulator="cxxrtl")
     if compressed is None:
-        y = MACHINE.format(6).encode(fp_int_gemm(x, weights[0]))
+        y = SMALL_MACHINE.format(6).encode(fp_int_gemm(x, weights[0]))
         np.testing.assert_array_equal(read_outputs(plan, run.memory), fp_int_gemm(y, weights[1]))
 
     def goes_on(stream: str, cycle: int) -> int:

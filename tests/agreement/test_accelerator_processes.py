@@ -15,19 +15,9 @@ from anda_codesign.sim.matrix import MatrixEngine
 from anda_codesign.sim.units import DeadlockError, Process
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from machines import SMALL_MACHINE
 
-MACHINE = Machine(
-    rows=2,
-    columns=2,
-    lanes=8,
-    memory_bits=128,
-    plane_depth=64,
-    exponent_depth=16,
-    weight_depth=128,
-    factor_depth=64,
-    result_depth=16,
-    instruction_depth=16384,
-)
+MACHINE = replace(SMALL_MACHINE, instruction_depth=16384, vector_unit=True)
 DEPTHS = {f"{name}_depth": 4096 for name in ("plane", "exponent", "weight", "factor", "result")}
 ROOMY = replace(MACHINE, **DEPTHS)
 

@@ -1,11 +1,12 @@
 """Programs of the accelerator as timelines, and how long the rows of its buffers are needed."""
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from anda_codesign.formats import InputError
-from anda_codesign.formats.accelerator import Buffer, Instruction, Layer, Machine, Opcode, assemble, schedule
+from anda_codesign.formats.accelerator import Buffer, Instruction, Layer, Opcode, assemble, schedule
 from anda_codesign.formats.accelerator.instructions import UNITS as UNIT_OF
 from anda_codesign.sim import Timeline, simulate
 from anda_codesign.sim.accelerator import run_program
@@ -13,22 +14,12 @@ from anda_codesign.sim.liveness import rows_read, rows_written, stays
 from anda_codesign.sim.program_timeline import draw_program
 from anda_codesign.sim.timeline import UNITS
 from anda_codesign.workloads import Gemm, Precision
+from machines import SMALL_MACHINE
 
 CLOCK = 1e6
 """A cycle is a microsecond."""
 
-MACHINE = Machine(
-    rows=2,
-    columns=2,
-    lanes=8,
-    memory_bits=128,
-    plane_depth=64,
-    exponent_depth=16,
-    weight_depth=128,
-    factor_depth=64,
-    result_depth=16,
-    instruction_depth=1024,
-)
+MACHINE = replace(SMALL_MACHINE, vector_unit=True)
 CHAIN = schedule(MACHINE, 9, [Layer(20, 18, 3), Layer(18, 9, 4)], 5).instructions
 VECTORS = assemble(
     """
