@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Self, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .config import Bits, Bytes, Config, config_names, find_config, load_config
 from .constants import Constant, unit
@@ -47,6 +47,12 @@ class Timing(Config):
     bus_turn: Nanoseconds
     t_rfc: Nanoseconds = Field(alias="tRFC")
     t_refi: Nanoseconds = Field(alias="tREFI")
+
+    @model_validator(mode="after")
+    def _refreshes_end(self) -> Self:
+        if self.t_refi.value <= self.t_rfc.value:
+            raise ValueError(f"tREFI is {self.t_refi.value:g} ns; give more than tRFC, {self.t_rfc.value:g} ns")
+        return self
 
 
 class Memory(Config):
@@ -148,35 +154,63 @@ class HbmDram:
         self.cycles_per_ns = clock_hz / 1e9
         self.burst_ns = memory.burst_ns / (1 - timing.t_rfc / timing.t_refi)
         self.burst_bits = 8 * memory.channels * memory.burst_bytes
-        self.row_bits = 8 * memory.channels * memory.row_bytes
+        self.row_bursts = memory.row_bytes // memory.burst_bytes
+        row_ns = self.row_bursts * self.burst_ns
+        self.streams = row_ns >= max(timing.t_rrd, timing.t_faw / 4, timing.t_ras - timing.t_rcd) and 2 * row_ns >= (
+            timing.t_wr + timing.t_rp + timing.t_rcd + timing.cl
+        )
+        """Whether two rows take long enough to hide the opening of the next."""
         self.banks = [Bank() for _ in range(memory.banks)]
         self.activations: deque[float] = deque([-math.inf] * 4, maxlen=4)
         """The last four, for tFAW."""
         self.bus_free = 0.0
         self.writing = False
         """Whether the last transfer was a write."""
-        region = self.row_bits * memory.banks << 40
+        region = self.row_bursts * self.burst_bits * memory.banks << 40
         self.origin: dict[Tensor, int] = {tensor: index * region for index, tensor in enumerate(get_args(Tensor))}
         self.bits = self.bursts = self.misses = 0
 
     def serve(self, now: int, request: Request) -> Served:
         """Cut the request into rows and serve them when those before it are done."""
-        row_bits, burst_bits, write = self.row_bits, self.burst_bits, request.write
-        asked = now / self.cycles_per_ns
+        asked, write, timing, banks = now / self.cycles_per_ns, request.write, self.timing, self.banks
         begin = self.origin[request.tensor] + request.place
-        end = begin + request.bits
-        start, stop = begin // burst_bits, -(-end // burst_bits)
-        row_bursts = row_bits // burst_bits
-        row = start // row_bursts
-        began = -1.0
-        while start < stop:
-            row_end = min((row + 1) * row_bursts, stop)
-            first = self._serve_row(row, row_end - start, write, asked)
-            if began < 0:
-                began = first
-            start, row = row_end, row + 1
+        first, stop = begin // self.burst_bits, -(-(begin + request.bits) // self.burst_bits)
+        latency = timing.cwl if write else timing.cl
+        closing = timing.t_wr if write else timing.t_rtp - self.burst_ns - latency
+        free = self.bus_free
+        if write != self.writing:
+            free += timing.bus_turn if write else timing.t_wtr + timing.cl
+            self.writing = write
+        began, burst, count = math.inf, first, len(banks)
+        while burst < stop:
+            index = burst // self.row_bursts
+            end = min((index + 1) * self.row_bursts, stop)
+            row, which = divmod(index, count)
+            bank = banks[which]
+            if bank.row != row:
+                self._activate(bank, row, asked)
+            start = max(free, max(asked, bank.column_at) + latency)
+            free = start + (end - burst) * self.burst_ns
+            bank.precharge_at = max(bank.precharge_at, free + closing)
+            began, burst = min(began, start), end
+            if end == (index + 1) * self.row_bursts and index > first // self.row_bursts + 1 and self.streams:
+                free, burst = self._stream(index + 1, stop // self.row_bursts, free, latency, closing)
+        self.bus_free = free
+        self.bursts += stop - first
         self.bits += request.bits
-        return Served(math.ceil(began * self.cycles_per_ns), math.ceil(self.bus_free * self.cycles_per_ns))
+        return Served(math.ceil(began * self.cycles_per_ns), math.ceil(free * self.cycles_per_ns))
+
+    def _stream(self, index: int, stop: int, free: float, latency: float, closing: float) -> tuple[float, int]:
+        """Whole rows of a request after three, for which only the bus is waited: they are opened just in time."""
+        count, row_ns = len(self.banks), self.row_bursts * self.burst_ns
+        for number in range(index, stop):
+            row, which = divmod(number, count)
+            bank = self.banks[which]
+            if bank.row != row:
+                self._open(bank, row, free - latency - self.timing.t_rcd)
+            free += row_ns
+            bank.precharge_at = free + closing
+        return free, max(stop, index) * self.row_bursts
 
     def report(self) -> DramReport:
         """Bits, time on the buses, and how the bursts of all channels found their rows."""
@@ -184,36 +218,17 @@ class HbmDram:
         busy = self.bursts * self.memory.burst_ns * self.cycles_per_ns
         return DramReport(self.bits, busy, channels * (self.bursts - self.misses), channels * self.misses)
 
-    def _serve_row(self, index: int, bursts: int, write: bool, asked: float) -> float:
-        """Move bursts of one row in each channel; when the first begins on the bus."""
-        timing, free = self.timing, self.bus_free
-        row, which = divmod(index, len(self.banks))
-        bank = self.banks[which]
-        if bank.row != row:
-            self._activate(bank, row, asked)
-            self.misses += 1
-        latency = timing.cwl if write else timing.cl
-        if write != self.writing:
-            free += timing.bus_turn if write else timing.t_wtr + timing.cl
-            self.writing = write
-        ready = (asked if asked > bank.column_at else bank.column_at) + latency
-        start = free if free > ready else ready
-        stop = start + bursts * self.burst_ns
-        closing = stop + timing.t_wr if write else stop - self.burst_ns - latency + timing.t_rtp
-        if closing > bank.precharge_at:
-            bank.precharge_at = closing
-        self.bus_free = stop
-        self.bursts += bursts
-        return start
-
     def _activate(self, bank: Bank, row: int, asked: float) -> None:
         """Close the open row, if any, and open another, as early as the request is known and the timings allow."""
         timing, ready = self.timing, asked
         if bank.row is not None:
             ready = (asked if asked > bank.precharge_at else bank.precharge_at) + timing.t_rp
         last, fourth_last = self.activations[-1] + timing.t_rrd, self.activations[0] + timing.t_faw
-        at = max(ready, last, fourth_last)
+        self._open(bank, row, max(ready, last, fourth_last))
+
+    def _open(self, bank: Bank, row: int, at: float) -> None:
         self.activations.append(at)
         bank.row = row
-        bank.column_at = at + timing.t_rcd
-        bank.precharge_at = at + timing.t_ras
+        bank.column_at = at + self.timing.t_rcd
+        bank.precharge_at = at + self.timing.t_ras
+        self.misses += 1

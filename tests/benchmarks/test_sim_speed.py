@@ -45,12 +45,12 @@ def test_instructions_of_one_gemm(benchmark: BenchmarkFixture):
 
 
 @pytest.mark.benchmark(group="Events of a whole model")
-def test_events_of_a_prefill(benchmark: BenchmarkFixture):
-    """All of LLaMA-7B, 2048 tokens; the aim is 2 s."""
+@pytest.mark.parametrize("memory", ["flat", "hbm2"])
+def test_events_of_a_prefill(benchmark: BenchmarkFixture, memory: str):
+    """All of LLaMA-7B, 2048 tokens; the aim is 2 s with either memory."""
     benchmark.extra_info |= {"work": 1, "unit": "models/s"}
-    result = benchmark(
-        simulate_model, model_shape("LLaMA-7B"), "anda", Precision.uniform(7), tokens=2048, level="events"
-    )
+    options = {"tokens": 2048, "level": "events", "memory": memory}
+    result = benchmark(simulate_model, model_shape("LLaMA-7B"), "anda", Precision.uniform(7), **options)
     assert result.level == "events"
 
 

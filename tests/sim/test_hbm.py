@@ -8,7 +8,7 @@ import pytest
 import yaml
 from anda_codesign.formats import InputError
 from anda_codesign.sim import simulate
-from anda_codesign.sim.dram import Request
+from anda_codesign.sim.dram import Request, Served
 from anda_codesign.sim.hbm import Bank, HbmDram, load_memory, memory_names
 from anda_codesign.workloads import Gemm, Precision
 from hypothesis import given, settings
@@ -136,17 +136,11 @@ class Logged(HbmDram):
     def __init__(self) -> None:
         super().__init__(HBM2, GIGAHERTZ)
         self.opened: list[tuple[int, float]] = []
-        self.transfers: list[tuple[float, float]] = []
 
-    def _activate(self, bank: Bank, row: int, asked: float) -> None:
-        super()._activate(bank, row, asked)
+    def _open(self, bank: Bank, row: int, at: float) -> None:
+        super()._open(bank, row, at)
         which = next(i for i, other in enumerate(self.banks) if other is bank)
-        self.opened.append((which, self.activations[-1]))
-
-    def _serve_row(self, index: int, bursts: int, write: bool, asked: float) -> float:
-        start = super()._serve_row(index, bursts, write, asked)
-        self.transfers.append((start, self.bus_free))
-        return start
+        self.opened.append((which, at))
 
 
 requests = st.lists(
@@ -154,7 +148,7 @@ requests = st.lists(
         lambda tensor, offset, bits, gap: (Request(tensor, offset, bits), gap),
         st.sampled_from(["weights", "results"]),
         st.integers(0, 10**8),
-        st.integers(1, 300_000),
+        st.integers(1, 900_000),
         st.sampled_from([0, 0, 0, 7, 300, 5000]),
     ),
     min_size=1,
@@ -166,10 +160,12 @@ requests = st.lists(
 @given(requests)
 def test_no_command_comes_too_early(requests: list[tuple[Request, int]]):
     memory, now, bits = Logged(), 0, 0
+    transfers: list[Served] = []
     for request, gap in requests:
         now += gap
         bits += request.bits
         served = memory.serve(now, request)
+        transfers.append(served)
         assert now <= served.start < served.stop
         assert served.stop - now >= request.bits / 8 / HBM2.bytes_per_ns
     times = [at for _, at in memory.opened]
@@ -179,12 +175,24 @@ def test_no_command_comes_too_early(requests: list[tuple[Request, int]]):
     for bank, at in memory.opened:
         assert at - last.get(bank, -math.inf) >= 34 + 14 - 1e-9, "tRC"
         last[bank] = at
-    assert all(b[0] >= a[1] for a, b in pairwise(memory.transfers)), "one bus"
+    assert all(b.start >= a.stop - 1 for a, b in pairwise(transfers)), "one bus"
     report = memory.report()
     assert report.bits == bits
     assert report.row_hits is not None
     assert report.row_misses is not None
     assert report.row_hits + report.row_misses >= bits / (64 * 8)
+
+
+@settings(max_examples=60)
+@given(requests)
+def test_rows_of_a_stream_take_as_long_as_row_by_row(requests: list[tuple[Request, int]]):
+    quick, slow, now = dram(), dram(), 0
+    assert quick.streams
+    slow.streams = False
+    for request, gap in requests:
+        now += gap
+        assert quick.serve(now, request) == slow.serve(now, request)
+    assert quick.report() == slow.report()
 
 
 def test_a_simulation_reports_rows_and_utilisation():
@@ -217,3 +225,12 @@ def test_unknown_memory(tmp_path: Path):
     with pytest.raises(InputError) as caught:
         load_memory(mine)
     assert str(caught.value) == "memory mine.yaml: timing.tRCD: unit is 'cycle'; give the value in ns"
+
+
+def test_refreshes_leave_time_for_data(tmp_path: Path):
+    source = Path(__file__).parents[2] / "sim" / "memory" / "hbm2.yaml"
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(source.read_text().replace("tREFI: {value: 3900", "tREFI: {value: 200"))
+    with pytest.raises(InputError) as caught:
+        load_memory(mine)
+    assert str(caught.value) == "memory mine.yaml: timing: tREFI is 200 ns; give more than tRFC, 260 ns"
