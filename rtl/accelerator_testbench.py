@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from ..formats import InputError
 from ..formats.accelerator import Instruction, Machine, Opcode, Schedule, check_program
+from ..formats.accelerator.extents import extents
 from ..formats.accelerator.instructions import INSTRUCTION_BITS, MEMORY_ADDRESS_BITS, UNITS
+from ..formats.latency import MEMORY_OUTSTANDING_ROWS
 from .accelerator import FLAGS, Accelerator
 from .accelerator_bench import AcceleratorBench, HostAction
 from .buffers import MAX_DEPTH
@@ -21,7 +23,7 @@ from .interfaces import check_range
 from .isa import RETIRED
 from .memory_model import LATENCY_BITS
 from .simulate import SimulatorName, check_simulator, run_streams
-from .streams import Payloads, StreamRun
+from .streams import STALL_LIMIT_CYCLES, Payloads, StreamRun
 
 LEAST_LATENCY = 2
 
@@ -124,7 +126,10 @@ def run_program(
     kinds = retire_counts(machine, instructions)
     depth = max(1024, 1 << (len(memory) - 1).bit_length())
     outputs = {"started": 1, "done": 1, "rows": len(read_back), **kinds}
-    run = _run(machine, depth, {"host": host}, outputs, simulator)
+    # a transfer leaves its record with its last row only
+    longest = max((rows for each in instructions for _, rows in extents(machine, each).values()), default=0)
+    patience = STALL_LIMIT_CYCLES + latency_cycles + longest * (32 + latency_cycles // MEMORY_OUTSTANDING_ROWS)
+    run = _run(machine, depth, {"host": host}, outputs, simulator, patience)
     start = run.transfers["started"].cycles[0]
     after = memory.copy()
     for address, row in zip(read_back, run.transfers["rows"].payloads, strict=True):
@@ -143,11 +148,16 @@ def _bench(machine: Machine, memory_depth: int) -> AcceleratorBench:
 
 
 def _run(
-    machine: Machine, memory_depth: int, inputs: Payloads, outputs: Mapping[str, int], simulator: SimulatorName
+    machine: Machine,
+    memory_depth: int,
+    inputs: Payloads,
+    outputs: Mapping[str, int],
+    simulator: SimulatorName,
+    patience_cycles: int,
 ) -> StreamRun:
     if simulator == "amaranth":
-        return run_streams(_bench(machine, memory_depth), inputs, outputs)
-    return _compiled(machine, memory_depth, simulator).run_streams(inputs, outputs, [], {})
+        return run_streams(_bench(machine, memory_depth), inputs, outputs, patience_cycles=patience_cycles)
+    return _compiled(machine, memory_depth, simulator).run_streams(inputs, outputs, [], {}, patience_cycles)
 
 
 @lru_cache(maxsize=16)

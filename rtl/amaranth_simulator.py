@@ -27,6 +27,7 @@ def run_streams(
     flags: Sequence[str],
     pauses: Pauses,
     vcd: Path | None = None,
+    patience_cycles: int = STALL_LIMIT_CYCLES,
 ) -> StreamRun:
     """See `simulate.run_streams`."""
     sources = [
@@ -50,7 +51,7 @@ def run_streams(
                 if fires:
                     port.moved(payload, cycle)
                     last_move = cycle
-            if cycle - last_move > STALL_LIMIT_CYCLES:
+            if cycle - last_move > patience_cycles:
                 raise StalledError(f"nothing moved since cycle {last_move}")
             cycle += 1
         read.update({name: context.get(getattr(design, name)) for name in flags})

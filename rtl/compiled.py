@@ -62,7 +62,12 @@ class CompiledCircuit:
         self._index = {port.name: index for index, port in enumerate(ports)}
 
     def run_streams(
-        self, inputs: Payloads, outputs: Mapping[str, int], flags: Sequence[str], pauses: Pauses
+        self,
+        inputs: Payloads,
+        outputs: Mapping[str, int],
+        flags: Sequence[str],
+        pauses: Pauses,
+        patience_cycles: int = STALL_LIMIT_CYCLES,
     ) -> StreamRun:
         """See `simulate.run_streams`."""
         sources = [self._buffers(name, len(payloads), pauses) for name, payloads in inputs.items()]
@@ -78,7 +83,7 @@ class CompiledCircuit:
             _integers([self._index[name] for name in flags]),
             _pointer(values),
             len(flags),
-            ctypes.c_uint64(STALL_LIMIT_CYCLES),
+            ctypes.c_uint64(patience_cycles),
         )
         if cycles < 0:
             raise StalledError(f"nothing moved since cycle {-1 - cycles}")

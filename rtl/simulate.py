@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 
 from ..formats import InputError
 from . import amaranth_simulator
-from .streams import Pauses, Payloads, StreamRun
+from .streams import STALL_LIMIT_CYCLES, Pauses, Payloads, StreamRun
 
 SimulatorName = Literal["amaranth", "cxxrtl", "verilator"]
 
@@ -22,6 +22,7 @@ def run_streams(
     pauses: Pauses | None = None,
     simulator: SimulatorName = "amaranth",
     vcd: Path | None = None,
+    patience_cycles: int = STALL_LIMIT_CYCLES,
 ) -> StreamRun:
     """Run a circuit whose ports are streams until every input is sent and every output received.
 
@@ -43,6 +44,8 @@ def run_streams(
         ``"amaranth"``, or for hundreds to thousands of times its speed after a build of seconds ``"cxxrtl"`` or ``"verilator"``.
     vcd : path
         Where to write the waveform, if anywhere; only ``"amaranth"`` writes one.
+    patience_cycles : `int`
+        After how many cycles without a transfer it has stopped short.
 
     Raises
     ------
@@ -54,12 +57,13 @@ def run_streams(
     pauses = pauses or {}
     check_simulator(simulator)
     if simulator == "amaranth":
-        return amaranth_simulator.run_streams(design, inputs, outputs, flags, pauses, vcd)
+        return amaranth_simulator.run_streams(design, inputs, outputs, flags, pauses, vcd, patience_cycles)
     if vcd:
         raise InputError(f"vcd: {simulator} writes no waveform; choose the simulator amaranth")
     from . import compiled
 
-    return compiled.compile_design(design, simulator).run_streams(inputs, outputs, flags, pauses)
+    circuit = compiled.compile_design(design, simulator)
+    return circuit.run_streams(inputs, outputs, flags, pauses, patience_cycles)
 
 
 def run_vectors(

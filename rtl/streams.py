@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .packing import Words, to_integers
 
 STALL_LIMIT_CYCLES = 1000
-"""Cycles without a transfer after which a simulation gives up."""
+"""Cycles without a transfer after which a simulation gives up, unless it is told to be more patient."""
 
 Payloads: TypeAlias = Mapping[str, Sequence[int] | Words]
 """Of each input, the payloads to send, in order, as integers or as words (see `packing`)."""
@@ -24,7 +24,7 @@ The sequence repeats. A port that is not named never pauses.
 
 
 class StalledError(RuntimeError):
-    """No stream moved for `STALL_LIMIT_CYCLES` cycles, although something was left to send or receive."""
+    """No stream moved for as many cycles as a simulation waits, although something was left to send or receive."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from anda_codesign.formats import InputError
 from anda_codesign.formats.accelerator import Instruction, Machine, Opcode, assemble, check_program
 from anda_codesign.formats.accelerator.extents import extents
 from anda_codesign.formats.accelerator.instructions import FIELDS
-from anda_codesign.rtl import Accelerator
+from anda_codesign.rtl import Accelerator, run_program
 from anda_codesign.rtl.accelerator import FLAGS
 from anda_codesign.rtl.accelerator_bench import AcceleratorBench
 from anda_codesign.rtl.accelerator_testbench import host_orders
@@ -44,7 +44,7 @@ def near_the_end(rng: np.random.Generator) -> Instruction:
 def test_the_circuit_stops_what_the_check_refuses() -> None:
     """Of each instruction alone."""
     rng = np.random.default_rng(0)
-    bench = AcceleratorBench(accelerator=Accelerator(**asdict(MACHINE)), memory_depth=32)
+    bench = AcceleratorBench(accelerator=Accelerator(**asdict(MACHINE)), memory_depth=1024)
     circuit, memory = compile_design(bench, "cxxrtl"), np.zeros((1, MACHINE.memory_bits // 8), np.uint8)
     stopped: list[bool] = []
     for instruction in [near_the_end(rng) for _ in range(300)]:
@@ -55,3 +55,12 @@ def test_the_circuit_stops_what_the_check_refuses() -> None:
         with pytest.raises(InputError) if stopped[-1] else nullcontext():
             check_program(MACHINE, program)
     assert 50 < sum(stopped) < 250
+
+
+@pytest.mark.tool("g++")
+def test_a_far_memory_is_waited_for() -> None:
+    """A load leaves no record for longer than other circuits may be silent."""
+    program = assemble("load buffer=planes address=0 count=60 memory=0\nhalt")
+    memory = np.zeros((8, MACHINE.memory_bits // 8), np.uint8)
+    run = run_program(MACHINE, program, memory, latency_cycles=4095, simulator="cxxrtl")
+    assert run.retired["loader"][0] > 4095
