@@ -36,10 +36,21 @@ def load_config(model: type[Model], path: Path, kind: str) -> Model:
     return check(model, read_yaml(path, where), where)
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which YAML's own loader keeps the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise yaml.YAMLError(f"the key {name!r} stands twice")
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: Path, where: str) -> Any:
     """The plain data of a YAML file; errors begin with `where`."""
     try:
-        return yaml.safe_load(path.read_text("utf-8"))
+        return yaml.load(path.read_text("utf-8"), _UniqueKeys)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{where}: cannot be read ({_first_line(error)}); give a readable YAML file") from None
     except yaml.YAMLError as error:

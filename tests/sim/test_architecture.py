@@ -191,3 +191,9 @@ def test_files_that_are_not_configurations(tmp_path: Path):
     assert message(path).startswith("architecture mine.yaml: holds no keys; give activation_buffer, ")
     path.write_bytes(b"\xff\xfe\x00")
     assert message(path).startswith("architecture mine.yaml: cannot be read (")
+
+
+def test_a_key_that_stands_twice(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("array: {rows: 16, columns: 16, rows: 8}\n")
+    assert message(path) == "architecture mine.yaml: is not YAML (the key 'rows' stands twice); mend the syntax"
