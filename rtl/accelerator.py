@@ -127,19 +127,7 @@ class Accelerator(wiring.Component):
             nearest=bool(nearest),
             skipping=bool(skipping),
         )
-        self._engine = MatrixEngine(
-            rows=rows,
-            columns=columns,
-            lanes=lanes,
-            depth=plane_depth,
-            exponent_depth=exponent_depth,
-            weight_depth=weight_depth,
-            factor_depth=factor_depth,
-            max_mantissa_bits=max_mantissa_bits,
-            affine=affine,
-            midpoint=midpoint,
-            skipping=skipping,
-        )
+        self._engine = _engine(self.machine)
         super().__init__(
             {
                 "program": In(stream.Signature(write_layout(INSTRUCTION_BITS))),
@@ -234,3 +222,20 @@ class Accelerator(wiring.Component):
             m.d.comb += [self.retire[name].valid.eq(strobe), self.retire[name].index.eq(index)]
             with m.If(strobe):
                 m.d.sync += index.eq(index + 1)
+
+
+def _engine(machine: Machine) -> MatrixEngine:
+    """A machine's matrix engine."""
+    return MatrixEngine(
+        rows=machine.rows,
+        columns=machine.columns,
+        lanes=machine.lanes,
+        depth=machine.plane_depth,
+        exponent_depth=machine.exponent_depth,
+        weight_depth=machine.weight_depth,
+        factor_depth=machine.factor_depth,
+        max_mantissa_bits=machine.max_mantissa_bits,
+        affine=machine.affine,
+        midpoint=machine.midpoint,
+        skipping=machine.skipping,
+    )

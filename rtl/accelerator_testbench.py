@@ -126,10 +126,8 @@ def run_program(
     kinds = retire_counts(machine, instructions)
     depth = max(1024, 1 << (len(memory) - 1).bit_length())
     outputs = {"started": 1, "done": 1, "rows": len(read_back), **kinds}
-    # a transfer leaves its record with its last row only
-    longest = max((rows for each in instructions for _, rows in extents(machine, each).values()), default=0)
-    patience = STALL_LIMIT_CYCLES + latency_cycles + longest * (32 + latency_cycles // MEMORY_OUTSTANDING_ROWS)
-    run = _run(machine, depth, {"host": host}, outputs, simulator, patience)
+    patience_cycles = _patience_cycles(machine, instructions, latency_cycles)
+    run = _run(machine, depth, {"host": host}, outputs, simulator, patience_cycles)
     start = run.transfers["started"].cycles[0]
     after = memory.copy()
     for address, row in zip(read_back, run.transfers["rows"].payloads, strict=True):
@@ -141,6 +139,12 @@ def run_program(
         if run.transfers[kind].payloads != list(range(kinds[kind])):
             raise RuntimeError(f"{kind}: a retire record was lost")
     return AcceleratorRun(after, run.transfers["done"].cycles[0] - start + 1, flags, retired, start)
+
+
+def _patience_cycles(machine: Machine, instructions: Sequence[Instruction], latency_cycles: int) -> int:
+    """For how long a program may leave no record: a transfer leaves one with its last row only."""
+    longest = max((rows for each in instructions for _, rows in extents(machine, each).values()), default=0)
+    return STALL_LIMIT_CYCLES + latency_cycles + longest * (32 + latency_cycles // MEMORY_OUTSTANDING_ROWS)
 
 
 def _bench(machine: Machine, memory_depth: int) -> AcceleratorBench:
