@@ -22,7 +22,7 @@ from anda_codesign.sim.plan import Plan
 from anda_codesign.sim.problem import problem
 from anda_codesign.sim.tiling import Tiling, tilings
 from anda_codesign.workloads import Gemm, ModelShape, Precision
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 MEMORIES = ["flat", "hbm2"]
@@ -81,10 +81,12 @@ def with_bytes(activation: int, weight: int) -> Architecture:
 @pytest.mark.parametrize("memory", MEMORIES)
 @settings(max_examples=40, deadline=None)
 @given(cases(), st.floats(0.5, 300))
+@example((Gemm("u", 151, 315, 232), Precision(10, 10, 2, 10), Precision(10, 10, 1, 10), with_bytes(3538, 8448)), 111.0)
+@example((Gemm("u", 91, 66, 444), Precision(12, 12, 4, 12), Precision(12, 12, 1, 12), with_bytes(1280, 8448)), 24.0)
 def test_fewer_mantissa_bits_never_cost_more_in_events(
     memory: str, case: tuple[Gemm, Precision, Precision, Architecture], gigabytes: float
 ):
-    """Bytes, energy and cycles, whether or not another tile fits."""
+    """Bytes, energy and cycles, whether or not another tile fits; in the examples one does, and is slower."""
     gemm, longer, shorter, machine = case
     technology = load_technology().with_bandwidth(gigabytes)
     more, less = (simulate([gemm], machine, p, "events", technology, memory=memory) for p in (longer, shorter))
