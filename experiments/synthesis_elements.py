@@ -23,8 +23,8 @@ Circuit: TypeAlias = tuple[str, dict[str, Any]]
 
 ANDA: Circuit = ("anda-pe-scaled", {"tree": "carry-save", "gated": True})
 COMMON: Mapping[str, Circuit] = {
-    "FP-FP": ("fp-fp-pe", {"stages": 3}),
-    "FP-INT": ("fp-int-pe", {"stages": 3}),
+    "FP-FP": ("fp-fp-pe", {"stages": 4}),
+    "FP-INT": ("fp-int-pe", {"stages": 4}),
     "iFPU": ("ifpu-pe", {"stages": 2}),
     "FIGNA": ("figna-pe", {"mantissa_bits": 13}),
     "FIGNA-M11": ("figna-pe", {"mantissa_bits": 11}),
@@ -32,9 +32,21 @@ COMMON: Mapping[str, Circuit] = {
     "Anda": ANDA,
 }
 """The circuits where a library says nothing else, and where circuits are compared between libraries."""
+_DEEP: Mapping[str, Circuit] = {
+    "FP-FP": ("fp-fp-pe", {"stages": 4, "depth": 6, "outputs": 6}),
+    "FP-INT": ("fp-int-pe", {"stages": 4, "depth": 5, "outputs": 6}),
+    "iFPU": ("ifpu-pe", {"stages": 3, "depth": 5}),
+    "FIGNA": ("figna-pe", {"mantissa_bits": 13, "stages": 3, "depth": 5}),
+    "FIGNA-M11": ("figna-pe", {"mantissa_bits": 11, "stages": 3, "depth": 5}),
+    "FIGNA-M8": ("figna-pe", {"mantissa_bits": 8, "stages": 3, "depth": 5}),
+    "Anda": (ANDA[0], {**ANDA[1], "stages": 3, "depth": 5}),
+}
+"""With the registers that 285 MHz take at 130 and 180 nm."""
+
+
 def elements(library: str) -> Mapping[str, Circuit]:
     """The circuits that stand for the published elements in a library: each ends in an FP32 accumulator."""
-    return COMMON
+    return COMMON if library == "asap7" else _DEEP
 
 
 def element_result(library: str, name: str, mantissa_bits: int = MANTISSA_BITS[0]) -> Result:

@@ -83,7 +83,7 @@ def test_skipping_at_16_nm_is_that_of_asap7() -> None:
 def test_a_skipped_plane_saves_less_than_a_cycle(library: str) -> None:
     """A zero plane moves little: what skipping saves is its own energy, not that of a mean cycle."""
     ratios = synthesis_tables.skipping_ratios(library)
-    assert 0.1 < ratios.plane < 0.4 and 1 < ratios.power < 1.05 and 1 < ratios.area < 1.1
+    assert 0.05 < ratios.plane < 0.4 and 0.98 < ratios.power < 1.05 and 1 < ratios.area < 1.1
 
 
 @pytest.mark.parametrize("library", ["asap7", "osu018", "sky130"])
