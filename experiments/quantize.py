@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from ..formats import InputError, WeightQuantizer, weight_quantizer
 from ..formats.weight_quantizers import weight_quantizers
-from ..workloads import Decoder, Fp16Activations, PairedLoss, TextBlocks, evaluate, load_blocks, paired_loss
+from ..workloads import Decoder, Fp16Activations, PairedLoss, TextBlocks, evaluate, paired_loss
 from ..workloads.calibration import Fisher, Hessians, fisher_information, hessians
 from ..workloads.integer_decoder import IntegerDecoder
 from ..workloads.integer_file import save_integer_weights
 from ..workloads.integer_weights import CALIBRATION_BLOCKS, IntegerConfig, quantize_decoder
 from ..workloads.requantize import PackedLinears, average_bits, quantize_linears, save_linears, with_linears
+from ..workloads.text import SPLITS, cut_blocks, read_text
 
 Stage = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """``stage(title, total)`` gives, as a context, what to call with the units of work just finished."""
@@ -57,14 +58,12 @@ class StudyTexts:
             if count < 1:
                 raise InputError(f"{field}: {count} is too few; use 1 or more")
 
-        def blocks(split: str, count: int) -> TextBlocks:
-            return load_blocks(decoder.tokenizer, split=split, tokens=tokens, blocks=count)
-
+        calibration, heldout = (decoder.tokenizer.encode(read_text("wiki", split)) for split in SPLITS)
         return cls(
-            blocks("calibration", hessian_blocks),
-            blocks("calibration", fisher_blocks),
-            blocks("calibration", CALIBRATION_BLOCKS),
-            blocks("heldout", heldout_blocks),
+            cut_blocks(calibration, tokens, hessian_blocks),
+            cut_blocks(calibration, tokens, fisher_blocks),
+            cut_blocks(calibration, tokens, CALIBRATION_BLOCKS),
+            cut_blocks(heldout, tokens, heldout_blocks),
         )
 
 

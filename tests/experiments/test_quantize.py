@@ -174,3 +174,10 @@ def test_command_on_the_real_model(tmp_path: Path, capsys: pytest.CaptureFixture
     assert result["bits_by_formula"] == pytest.approx(expected)
     assert 0 < result["loss"]["loss"] < 1
     assert len(list(folder.glob("*.andw"))) == 210
+
+
+@pytest.mark.parametrize("field", ["calibration_blocks", "fisher_blocks", "blocks"])
+def test_too_few_blocks(field: str) -> None:
+    counts = [0 if name == field else 1 for name in ("calibration_blocks", "fisher_blocks", "blocks")]
+    with pytest.raises(InputError, match=f"^{field}: 0 is too few; use 1 or more$"):
+        StudyTexts.load(synthetic_decoder(), *counts)
