@@ -74,7 +74,6 @@ class RowBuffer(wiring.Component):
         taken = Signal()
         miswritten, misread = (port.payload.address >= self.depth for port in (self.write, self.read))
         m.d.comb += [
-            self.out_of_range.eq((self.write.valid & miswritten) | (taken & misread)),
             self.write.ready.eq(1),
             write_port.en.eq(self.write.valid & ~miswritten),
             write_port.addr.eq(self.write.payload.address),
@@ -85,6 +84,7 @@ class RowBuffer(wiring.Component):
             read_port.en.eq(taken & ~misread),
             read_port.addr.eq(self.read.payload.address),
             self.answer.payload.data.eq(read_port.data),
+            self.out_of_range.eq((self.write.valid & miswritten) | (taken & misread)),
         ]
         with m.If(taken):
             m.d.sync += self.answer.payload.tag.eq(self.read.payload.tag)
