@@ -300,13 +300,7 @@ class AndaPE(wiring.Component):
         delayed = self.midpoint or self.stages > 1  # the next group's sign plane passes before the result is there
         activation = self.activation.payload
         taken = self.activation.valid & self.activation.ready
-        if self.stages == 3:
-            # the next group's first plane may be on its way, too, so everything waits for the result to be taken
-            m.d.comb += [dot_product.advance.eq(free), self.activation.ready.eq(free & (self.weights.valid | ~loaded))]
-        elif delayed:
-            m.d.comb += self.activation.ready.eq(Mux(loaded, self.weights.valid & free, 1))
-        else:
-            m.d.comb += self.activation.ready.eq(Mux(loaded, self.weights.valid, free))
+        self._take(m, dot_product, loaded, free, delayed)
         m.d.comb += [
             dot_product.load.eq(taken & ~loaded),
             dot_product.step.eq(taken & loaded),
@@ -342,6 +336,16 @@ class AndaPE(wiring.Component):
             with m.If(group):
                 m.d.sync += done.eq(1)
         return m
+
+    def _take(self, m: Module, dot_product: DotProduct, loaded: Value, free: Value, delayed: bool) -> None:
+        """When a plane is taken: a mantissa plane with its weights, and none that would overtake the result."""
+        if self.stages == 3:
+            # the next group's first plane may be on its way, too, so everything waits for the result to be taken
+            m.d.comb += [dot_product.advance.eq(free), self.activation.ready.eq(free & (self.weights.valid | ~loaded))]
+        elif delayed:
+            m.d.comb += self.activation.ready.eq(Mux(loaded, self.weights.valid & free, 1))
+        else:
+            m.d.comb += self.activation.ready.eq(Mux(loaded, self.weights.valid, free))
 
     def _last_sum(self, m: Module, group: Value, exponent: Value, free: Value) -> tuple[Value, Value]:
         """Whether the last sum of a group is accumulated, `stages` - 1 cycles after its plane, and its exponent."""
