@@ -88,9 +88,12 @@ def _own_class(name: str) -> Any:
     try:
         if "" not in sys.path and str(Path.cwd()) not in sys.path:
             sys.path.insert(0, str(Path.cwd()))
-        return getattr(import_module(module), attribute)
+        found = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise InputError(f"formats: {name!r} cannot be imported ({error}); write module:Class") from None
+    if not isinstance(found, type):
+        raise InputError(f"formats: {name!r} is no class; write module:Class")
+    return found
 
 
 def format_source(text: str) -> str | None:

@@ -140,7 +140,9 @@ BAD_FORMATS = {
     "int3": "format: there is no activation format 'int3'; choose one of ",
     "fast bits": "formats: 'bits' is no parameter; write for instance 'fast mantissa_bits=2'",
     "nowhere:Format": "formats: 'nowhere:Format' cannot be imported (No module named 'nowhere'); write module:Class",
-    "json:dumps": "formats: 'json:dumps' cannot be built (",
+    "os:system": "formats: 'os:system' is no class; write module:Class",
+    "json:dumps": "formats: 'json:dumps' is no class; write module:Class",
+    "json:JSONEncoder bits=8": "formats: 'json:JSONEncoder bits=8' cannot be built (",
 }
 
 
