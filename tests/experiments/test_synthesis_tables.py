@@ -1,14 +1,22 @@
 """Results of synthesis that come with the package, the tables made of them, and the technology files."""
 
 import importlib.util
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import yaml
-from anda_codesign.experiments import synthesis_tables
+from anda_codesign.experiments import synthesis_elements, synthesis_tables
+from anda_codesign.experiments.synthesis_figure import clocks_figure
 from anda_codesign.formats import InputError
-from anda_codesign.rtl.synthesis.results import find_result, library_names, load_results, provenance
+from anda_codesign.rtl.synthesis.results import (
+    find_result,
+    library_names,
+    load_clock_targets,
+    load_results,
+    provenance,
+)
 from anda_codesign.sim import load_technology, simulate
 from anda_codesign.workloads import Gemm, Precision
 
@@ -96,3 +104,20 @@ def test_every_architecture_is_reported_in_every_technology(library: str, archit
 def test_the_array_is_256_elements() -> None:
     element = find_result("asap7", *("anda-pe-scaled", "M=6"), **synthesis_tables.ANDA[1])
     assert load_technology("asap7").array.area.value == pytest.approx(256e-6 * element.area_um2, rel=1e-3)
+
+
+def test_clock_targets_are_fronts() -> None:
+    """A shorter period costs area; in two libraries or more."""
+    swept = [library for library in library_names() if load_clock_targets(library)]
+    assert len(swept) >= 2
+    for library in swept:
+        for name, results in synthesis_elements.clock_points(library).items():
+            assert results, (library, name)
+            for fast, slow in pairwise(results):
+                assert fast.critical_ps < slow.critical_ps and fast.area_um2 > slow.area_um2
+
+
+def test_the_figure_of_clock_targets() -> None:
+    figure = clocks_figure()
+    assert len(figure.axes) >= 4 and len(figure.axes[0].lines) == len(synthesis_elements.CLOCK_ELEMENTS)
+    assert (ROOT / "docs" / "figures" / "synthesis_clocks.png").stat().st_size > 10_000
