@@ -83,7 +83,7 @@ def test_frames_of_a_trace(trace: Path):
 
 
 def test_options_are_words():
-    one = frames.simulate(gemm="16x64x64", arch="anda,fp-fp", precision="7,5,6,6", technology=None, midpoint=False)
+    one = frames.simulate(gemm="16x64x64", arch="anda,fp-fp", m=7, technology=None, midpoint=False)
     assert one["arch"].tolist() == ["anda", "fp-fp"]
 
 
