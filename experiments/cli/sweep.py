@@ -24,7 +24,15 @@ def sweep(
 ) -> None:
     """Simulate every point of a sweep and write the results as Parquet and CSV."""
     from ...formats import InputError
-    from ..sweep import energies_differ, load_spec, question_names, run_sweep, summary_rows, sweep_schema
+    from ..sweep import (
+        energies_differ,
+        load_spec,
+        question_names,
+        run_sweep,
+        summary_rows,
+        sweep_schema,
+        undefined_metrics,
+    )
     from ..sweep.executors import make_executor
 
     if schema:
@@ -42,4 +50,6 @@ def sweep(
     columns, rows = summary_rows(frame)
     shown = "the ten of least energy" if energies_differ(frame) else f"the first {len(rows)}"
     print_table(f"{Path(file).name}: {len(frame)} points, {shown}", columns, rows)
+    for name, count in undefined_metrics(load_spec(file), frame).items():
+        note(f"derived.{name}: is no finite number in {count} of {len(frame)} points")
     note(f"results: {out / 'results.parquet'}; anda results {out} --report DIR shows them all")

@@ -4,7 +4,15 @@ from .circuits import with_circuits
 from .executors import DaskExecutor, Executor, LocalExecutor
 from .points import TASK_COLUMNS, Point, setting_columns
 from .results import load_results, pareto_figure, pareto_front, query_frame, query_results, task_numbers
-from .run import energies_differ, fitting_rows, run_sweep, summary_rows, table_rows, varying_columns
+from .run import (
+    energies_differ,
+    fitting_rows,
+    run_sweep,
+    summary_rows,
+    table_rows,
+    undefined_metrics,
+    varying_columns,
+)
 from .spec import SweepSpec, load_spec, question_names, sweep_schema
 from .uncertainty import driver_frame, win_frame
 
@@ -31,6 +39,7 @@ __all__ = [
     "sweep_schema",
     "table_rows",
     "task_numbers",
+    "undefined_metrics",
     "varying_columns",
     "win_frame",
     "with_circuits",

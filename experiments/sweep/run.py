@@ -114,6 +114,15 @@ def with_derived_columns(spec: SweepSpec, frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
+def undefined_metrics(spec: SweepSpec, frame: pd.DataFrame) -> dict[str, int]:
+    """Derived columns that are not a finite number everywhere, with the number of rows where they are not."""
+    import numpy as np
+
+    numbers = frame[[name for name in spec.derived if frame[name].dtype.kind == "f"]]
+    counts = (~np.isfinite(numbers)).sum()
+    return {str(name): int(count) for name, count in counts.items() if count}
+
+
 def summary_rows(frame: pd.DataFrame) -> tuple[Sequence[str], list[tuple[str, ...]]]:
     """Columns and rows for a terminal: the points of least energy or, where all have the same, the first ones."""
     best = frame.sort_values("energy_total_pj", kind="stable").head(BEST if energies_differ(frame) else ROWS)

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from anda_codesign.experiments.simulation import simulate_model
-from anda_codesign.experiments.sweep import SweepSpec, executors, points, run, run_sweep, store
+from anda_codesign.experiments.sweep import SweepSpec, executors, points, run, run_sweep, store, undefined_metrics
 from anda_codesign.experiments.sweep.store import write_atomically
 from anda_codesign.formats import InputError
 from anda_codesign.workloads import Precision
@@ -49,6 +49,14 @@ def refusal(call: Callable[[], Any]) -> str:
     with pytest.raises(InputError) as error:
         call()
     return str(error.value)
+
+
+def test_a_metric_that_divides_by_zero_is_counted(tmp_path: Path):
+    spec = SweepSpec(
+        models=("OPT-125M",), archs=("anda",), mantissa_bits=(4, 5), tokens=(16,),
+        derived={"odd": "1 / (mantissa_bits_o - 4)", "edp": "energy_total_pj * seconds", "name": "arch"},
+    )  # fmt: skip
+    assert undefined_metrics(spec, run_sweep(spec, tmp_path / "out")) == {"odd": 1}
 
 
 def test_rows_are_what_a_simulation_says(file: Path, tmp_path: Path):
