@@ -34,7 +34,7 @@ COMMON: Mapping[str, Circuit] = {
 """The circuits where a library says nothing else, and where circuits are compared between libraries."""
 _DEEP: Mapping[str, Circuit] = {
     "FP-FP": ("fp-fp-pe", {"stages": 4, "depth": 6, "outputs": 6}),
-    "FP-INT": ("fp-int-pe", {"stages": 4, "depth": 5, "outputs": 6}),
+    "FP-INT": ("fp-int-pe", {"stages": 4, "depth": 6, "outputs": 6}),
     "iFPU": ("ifpu-pe", {"stages": 3, "depth": 5}),
     "FIGNA": ("figna-pe", {"mantissa_bits": 13, "stages": 3, "depth": 5}),
     "FIGNA-M11": ("figna-pe", {"mantissa_bits": 11, "stages": 3, "depth": 5}),

@@ -114,7 +114,6 @@ def simulate(
     if not work:
         raise InputError("gemms: there are none; give at least one GeMM")
     shapes = [problem(gemm, setup.machine, used, cache_bits, group_cycles) for gemm in work]
-    chosen = setup.tilings(shapes)
     if level == "events" and tiling == "search" and group_cycles is None:
         longer = [_longer(gemm, shape, setup, used, cache_bits) for gemm, shape in zip(work, shapes, strict=True)]
         chosen = [_event_tiling([shape, *more], setup) for shape, more in zip(shapes, longer, strict=True)]

@@ -104,4 +104,4 @@ def _tell_time(simulator: str, rows: int, columns: int) -> None:
             f"Amaranth's simulator takes minutes for an array of {rows} x {columns}; cxxrtl is faster once it is built"
         )
     if simulator != "amaranth" and rows * columns > 16:
-        note(f"building an array of {rows} x {columns} takes many minutes the first time; 4 x 4 takes about one")
+        note(f"building an array of {rows} x {columns} takes a minute or more the first time")
