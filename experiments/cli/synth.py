@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from .output import JsonOption, note, print_table, require_new_file, write_json
+from .widths import mantissa_widths
 
 DEFAULT_DESIGN = "anda-pe"
 
@@ -60,7 +61,7 @@ def synth(
         parameters=_parameters(parameter or []),
         liberty=_liberty(design, files or [], liberty or [], all_designs),
         clocks_ps=_numbers("clock-ps", clock_ps),
-        mantissa_bits=_widths(m),
+        mantissa_bits=mantissa_widths(m),
         trace=trace,
         allowances=[name for name in allowance.split(",") if name],
         out=out,
@@ -152,9 +153,3 @@ def _numbers(field: str, text: str) -> list[float]:
     if bad := [number for number in numbers if not 1 <= number <= 1e7]:
         raise InputError(f"{field}: {bad[0]:g} is out of range; use 1 to 1e7")
     return numbers
-
-
-def _widths(text: str) -> list[int]:
-    from .rtl import mantissa_widths
-
-    return mantissa_widths(text)
