@@ -36,7 +36,7 @@ def model_records() -> list[dict[str, Any]]:
 def arch_records(technology: str = "paper-16nm") -> list[dict[str, Any]]:
     """The rows of `archs_frame` as plain dictionaries; areas in mm^2 from a technology."""
     from ..sim import architecture_names, load_architecture, load_technology
-    from ..sim.energy import unit_costs
+    from ..sim.cost.energy import unit_costs
 
     records: list[dict[str, Any]] = []
     for name in architecture_names():

@@ -1,13 +1,13 @@
 """Numbers: formats as frozen value objects, pure functions over NumPy arrays. No files, no models, no clocks."""
 
-from .anda import AndaFormat, AndaTensor
+from .anda.format import AndaFormat, AndaTensor
 from .errors import InputError
-from .gemm import GemmFlags, fp_int_gemm
-from .gemm_reference import fp_int_gemm_reference
-from .int4 import Int4Weights
-from .packed_gemm import weight_gemm
-from .weight_format import PackedWeights, WeightQuantizer
-from .weight_quantizers import read_weights, weight_quantizer
+from .gemm.fp_int import GemmFlags, fp_int_gemm
+from .gemm.packed import weight_gemm
+from .gemm.reference import fp_int_gemm_reference
+from .weights.base import PackedWeights, WeightQuantizer
+from .weights.int4 import Int4Weights
+from .weights.registry import read_weights, weight_quantizer
 
 __all__ = [
     "AndaFormat",

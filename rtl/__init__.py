@@ -1,19 +1,27 @@
 """The circuits, in Amaranth, with testbenches and Verilog output."""
 
-from .accelerator import Accelerator
-from .accelerator_testbench import AcceleratorRun, run_program, run_schedule
-from .apu import AndaUnit
-from .bpc import BitPlaneCompressor, BpcLane
-from .engine import MatrixEngine
-from .gemm_testbench import GemmRun, run_matrix_engine, run_matrix_unit
-from .mxu import MatrixUnit
-from .pe import AndaPE
-from .simulate import run_streams, run_vectors
-from .streams import StalledError, StreamRun, Transfers
-from .testbench import BpcRun, PeRun, TraceComparison, compare_trace, run_bpc_lane, run_compressor, run_pe
-from .vector import VectorUnit
-from .vector_testbench import VectorRun, program_streams, run_vector_commands
-from .verilog import create_design, design_names, to_verilog
+from .accelerator.top import Accelerator
+from .array.engine import MatrixEngine
+from .array.mxu import MatrixUnit
+from .compressor.bpc import BitPlaneCompressor, BpcLane
+from .elements.anda_apu import AndaUnit
+from .elements.anda_pe import AndaPE
+from .simulation.simulate import run_streams, run_vectors
+from .simulation.streams import StalledError, StreamRun, Transfers
+from .simulation.testbenches.accelerator import AcceleratorRun, run_program, run_schedule
+from .simulation.testbenches.array import GemmRun, run_matrix_engine, run_matrix_unit
+from .simulation.testbenches.elements import (
+    BpcRun,
+    PeRun,
+    TraceComparison,
+    compare_trace,
+    run_bpc_lane,
+    run_compressor,
+    run_pe,
+)
+from .simulation.testbenches.vector import VectorRun, program_streams, run_vector_commands
+from .vector.unit import VectorUnit
+from .verilog.emit import create_design, design_names, to_verilog
 
 __all__ = [
     "Accelerator",

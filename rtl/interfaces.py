@@ -10,7 +10,7 @@ from amaranth.hdl import Shape, Value, signed, unsigned
 from amaranth.lib import data
 
 from ..formats import InputError
-from ..formats.plane_mask import MASK_BITS
+from ..formats.anda.plane_mask import MASK_BITS
 
 MAX_LANES = 128
 MAX_MANTISSA_BITS = 16

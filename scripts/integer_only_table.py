@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 from anda_codesign.workloads import Decoder, Fp16Activations, PairedLoss, load_blocks, load_decoder, paired_loss
-from anda_codesign.workloads.fake_quant import FakeQuantDecoder
-from anda_codesign.workloads.integer_decoder import IntegerDecoder
-from anda_codesign.workloads.integer_weights import CALIBRATION_BLOCKS, IntegerConfig, IntegerWeights
-from anda_codesign.workloads.smoothed_blocks import float_blocks, smoothed_blocks
+from anda_codesign.workloads.integer_only.decoder import IntegerDecoder
+from anda_codesign.workloads.integer_only.float_reference import FakeQuantDecoder
+from anda_codesign.workloads.integer_only.smoothed_blocks import float_blocks, smoothed_blocks
+from anda_codesign.workloads.integer_only.weights import CALIBRATION_BLOCKS, IntegerConfig, IntegerWeights
 
 WIDTHS = (8, 6, 4)
 ABLATIONS: dict[str, dict[str, Any]] = {

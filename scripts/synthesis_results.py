@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 from anda_codesign.experiments.progress import stage
-from anda_codesign.experiments.synthesis_elements import CLOCK_MANTISSA_BITS, clock_elements
+from anda_codesign.experiments.synthesis.elements import CLOCK_MANTISSA_BITS, clock_elements
 from anda_codesign.rtl.synthesis import CellLibrary, Operands, all_designs, find_library, load_operands, synthesize
-from anda_codesign.rtl.synthesis.operands import DEFAULT_TOKENS, default_trace
 from anda_codesign.rtl.synthesis.results import FOLDER, Result
+from anda_codesign.rtl.synthesis.stimuli.operands import DEFAULT_TOKENS, default_trace
 
 CLOCK_PS = 3508.0
 MANTISSA_BITS = range(4, 14)

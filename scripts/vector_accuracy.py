@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from anda_codesign.formats.fp16 import round_to_fp16, ulp_errors
-from anda_codesign.formats.vector_functions import VectorFunction, evaluate
-from anda_codesign.formats.vector_programs import (
+from anda_codesign.formats.numeric.fp16 import round_to_fp16, ulp_errors
+from anda_codesign.formats.vector.functions import VectorFunction, evaluate
+from anda_codesign.formats.vector.programs import (
     VectorProgram,
     layer_norm,
     relu,

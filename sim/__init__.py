@@ -1,15 +1,15 @@
 """The machine: timing, buffers, DRAM, energy and area."""
 
-from .architecture import Architecture, architecture_names, load_architecture
-from .explain import Explained, explain
+from .config.architecture import Architecture, architecture_names, load_architecture
+from .config.technology import Technology, load_technology, technology_names
+from .config.weights import load_weights, weight_format_names
 from .gemm_text import parse_gemm
-from .limits import not_modelled
-from .model import ModelResult, simulate_model
+from .models.whole_model import ModelResult, simulate_model
+from .output.explain import Explained, explain
+from .output.not_modelled import not_modelled
+from .processes.timeline import Timeline
 from .result import Energy, GemmRun, SimulationResult
 from .simulate import simulate
-from .technology import Technology, load_technology, technology_names
-from .timeline import Timeline
-from .weights import load_weights, weight_format_names
 
 __all__ = [
     "Architecture",

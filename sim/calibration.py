@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..workloads import Gemm, Precision, gemms, model_shape
-from .architecture import load_architecture
-from .model import simulate_model
+from .config.architecture import load_architecture
+from .config.technology import load_technology
+from .config.weights import weight_format_names
+from .models.whole_model import simulate_model
 from .result import SimulationResult
 from .simulate import simulate
-from .technology import load_technology
-from .weights import weight_format_names
 
 PUBLISHED = Path("experiments/paper/anda_hpca2025.json")
 SPLIT_MODEL = "LLaMA-13B"

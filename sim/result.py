@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..workloads import Gemm, Precision
-from .architecture import Architecture
-from .closed import Traffic
-from .energy import Energy, UnitCosts
-from .problem import Problem
-from .technology import Technology
-from .tiling import Tiling
+from .analytical.gemm import Traffic
+from .config.architecture import Architecture
+from .config.technology import Technology
+from .cost.energy import Energy, UnitCosts
+from .mapping.mapped_gemm import Problem
+from .mapping.tiling import Tiling
 
 if TYPE_CHECKING:
-    from .events import EventReport
+    from .events.gemm import EventReport
 
 Level = Literal["closed", "events", "instructions"]
 """Formulas; processes that wait for each other; the program of Anda's circuit, in its cycles."""

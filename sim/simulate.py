@@ -7,25 +7,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from ..formats import InputError
-from ..formats.bfp import MAX_MANTISSA_BITS
+from ..formats.numeric.alignment import MAX_MANTISSA_BITS
 from ..workloads import Gemm, Precision
-from ..workloads.gemms import FP16_BITS
-from . import closed
-from .architecture import Architecture, load_architecture
-from .dram import Dram, FlatDram
-from .energy import UnitCosts, unit_costs
-from .plan import Plan
-from .problem import Problem, problem
+from ..workloads.models.gemms import FP16_BITS
+from .analytical import gemm as closed
+from .config.architecture import Architecture, load_architecture
+from .config.technology import Technology, load_technology
+from .config.weights import load_weights
+from .cost.energy import UnitCosts, unit_costs
+from .mapping.mapped_gemm import Problem, problem
+from .mapping.plan import Plan
+from .mapping.search import Objective, best_tiling, gemm_work
+from .mapping.tiling import Tiling, chosen_tiling, is_legal, model_tilings
+from .memory.dram import Dram, FlatDram
+from .processes.timeline import Timeline
 from .result import Energy, GemmRun, Level, SimulationResult
-from .search import Objective, best_tiling, gemm_work
-from .technology import Technology, load_technology
-from .tiling import Tiling, chosen_tiling, is_legal, model_tilings
-from .timeline import Timeline
-from .weights import load_weights
 
 if TYPE_CHECKING:
-    from .events import EventReport
-    from .hbm import Memory
+    from .events.gemm import EventReport
+    from .memory.hbm import Memory
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Setup:
         """A fresh memory for one part of a run in events."""
         if self.memory is None:
             return FlatDram(self.costs.dram_bits_per_cycle)
-        from .hbm import HbmDram
+        from .memory.hbm import HbmDram
 
         return HbmDram(self.memory, self.machine.clock_hz)
 
@@ -126,7 +126,7 @@ def simulate(
 
 
 def _event_tiling(shapes: list[Problem], setup: Setup) -> tuple[Tiling, "EventReport"]:
-    from .event_search import event_tiling
+    from .events.search import event_tiling
 
     return event_tiling(shapes, setup.costs, setup.objective, setup.dram)
 
@@ -168,7 +168,7 @@ def make_setup(
     if memory != "flat":
         if level != "events":
             raise InputError(f"memory: {str(memory)!r} needs level events; use flat with level {level}")
-        from .hbm import load_memory
+        from .memory.hbm import load_memory
 
         rows = load_memory(memory)
     return Setup(machine, process, unit_costs(machine, process, skipping), level, objective, tiling, rows)
@@ -184,12 +184,12 @@ def _run(
 ) -> GemmRun:
     """One GeMM, where events have not reported on it yet, or have to write a timeline."""
     if setup.level == "instructions":
-        from .instructions import run_instructions
+        from .cycle.run import run_instructions
 
         cycles, tiling = run_instructions(shape, timeline)
         moved = closed.traffic(shape, tiling)
     elif setup.level == "events":
-        from .events import run_events
+        from .events.gemm import run_events
 
         moved = closed.traffic(shape, tiling)
         if report is None or timeline is not None:

@@ -1,22 +1,22 @@
 """What is computed: model shapes, real weights, the decoder forward pass, captured traces, perplexity."""
 
-from .capture import CaptureText, capture_checkpoint
-from .checkpoint import load_checkpoint, open_checkpoint
-from .decoder import ActivationHook, Decoder, ModuleArithmetic
+from .evaluation.perplexity import PairedLoss, evaluate, paired_loss
+from .evaluation.sequential import Verdict, sequential_test
 from .fetch import DataPaths, cache_dir, data_paths, fetch, missing_data
-from .gemms import Gemm, bops, bops_saving, gemms
-from .hooks import AndaActivations, AndaArithmetic, FormatActivations, Fp16Activations, ModuleActivations
-from .load import load_decoder, load_shape
-from .perplexity import PairedLoss, evaluate, paired_loss
-from .precision import MODULES, Precision
-from .prefix import LayeredActivations, PrefixCache
-from .sequential import Verdict, sequential_test
-from .shapes import ModelShape, model_names, model_shape
-from .synthetic import synthetic_decoder
-from .text import TextBlocks, load_blocks
-from .tokenizer import TextTokenizer, Tokenizer
-from .torch_decoder import TorchDecoder, evaluator
-from .trace import Trace, capture_trace, sampled_layers
+from .inference.decoder import ActivationHook, Decoder, ModuleArithmetic
+from .inference.hooks import AndaActivations, AndaArithmetic, FormatActivations, Fp16Activations, ModuleActivations
+from .inference.prefix_cache import LayeredActivations, PrefixCache
+from .inference.torch_decoder import TorchDecoder, evaluator
+from .models.checkpoint import load_checkpoint, open_checkpoint
+from .models.gemms import Gemm, bops, bops_saving, gemms
+from .models.load import load_decoder, load_shape
+from .models.precision import MODULES, Precision
+from .models.shapes import ModelShape, model_names, model_shape
+from .models.synthetic import synthetic_decoder
+from .text.blocks import TextBlocks, load_blocks
+from .text.tokenizer import TextTokenizer, Tokenizer
+from .traces.capture import CaptureText, capture_checkpoint
+from .traces.trace import Trace, capture_trace, sampled_layers
 
 __all__ = [
     "MODULES",

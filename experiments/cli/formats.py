@@ -15,7 +15,7 @@ def formats(context: typer.Context, json: JsonOption = None) -> None:
     """List every number format with its parameters, bits and source."""
     if context.invoked_subcommand is not None:
         return
-    from ..format_comparison import (
+    from ..formats.format_comparison import (
         WEIGHT_CHANNELS,
         format_record,
         integer_only_records,
@@ -50,7 +50,7 @@ def compare(
     json: JsonOption = None,
 ) -> None:
     """Compare all activation formats on captured activations: signal-to-noise ratio, bits per value, cycles."""
-    from ..format_comparison import compare_formats, comparison_figure, format_label, load_activations
+    from ..formats.format_comparison import compare_formats, comparison_figure, format_label, load_activations
 
     require_new_picture("plot", plot)
     comparisons = compare_formats(load_activations(trace))

@@ -8,7 +8,7 @@ import typer
 from .output import JsonOption, note, print_table, write_json
 
 if TYPE_CHECKING:
-    from ..quantize import QuantizationResult
+    from ..formats.quantize import QuantizationResult
 
 
 COLUMNS = ("method", "parameters", "bits by formula", "bits by bytes", "perplexity", "loss %", "± %")
@@ -40,8 +40,8 @@ def quantize(
     """Quantise all linear layers of a model; print bits per weight and perplexity, and write a folder if asked to."""
     from ...formats import InputError
     from ...workloads import cache_dir, load_decoder
+    from ..formats.quantize import QuantizationStudy, StudyTexts, parse_methods
     from ..progress import stage
-    from ..quantize import QuantizationStudy, StudyTexts, parse_methods
 
     methods = parse_methods(method, bits or [])
     if out is not None and len(methods) > 1:

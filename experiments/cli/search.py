@@ -13,8 +13,8 @@ from .widths import mantissa_range
 
 if TYPE_CHECKING:
     from ...workloads import TextTokenizer
-    from ..precision_study import LayerStudy, PrecisionSearch, PrecisionStudy, StudyStep, Texts
-    from ..search_space import Numerics
+    from ..precision_search.precision_study import LayerStudy, PrecisionSearch, PrecisionStudy, StudyStep, Texts
+    from ..precision_search.search_space import Numerics
 
 _ROW = "{:>4}  {:<12} {:>10} {:>8} {:>7} {:>7}  {:<10} {}"
 
@@ -58,7 +58,7 @@ def search(
 ) -> None:
     """Search the mantissa bits of qkv, o, u and d on calibration articles; check the best on held-out ones."""
     from ...workloads import cache_dir, evaluator, load_decoder
-    from ..precision_study import PrecisionSearch
+    from ..precision_search.precision_study import PrecisionSearch
 
     require_new_picture("plot", plot)
     widths = None if exhaustive is None else mantissa_range("exhaustive", exhaustive, "4-8")
@@ -83,8 +83,8 @@ def search(
 def _run(
     searching: "PrecisionSearch", iterations: int, plot: Path | None, widths: range | None, per_layer: bool, quiet: bool
 ) -> dict[str, Any]:
+    from ..precision_search.search_figure import search_figure
     from ..progress import stage
-    from ..search_figure import search_figure
 
     study = searching.search(iterations)
     if plot is not None:
@@ -106,7 +106,7 @@ def _run(
 
 def _texts(tokenizer: "TextTokenizer", text: str, tokens: int, blocks: int) -> "Texts":
     from ...workloads import load_blocks
-    from ..precision_study import Texts
+    from ..precision_search.precision_study import Texts
 
     calibration, heldout = (load_blocks(tokenizer, text, split, tokens, blocks) for split in ("calibration", "heldout"))
     return Texts(calibration, heldout)
@@ -114,7 +114,7 @@ def _texts(tokenizer: "TextTokenizer", text: str, tokens: int, blocks: int) -> "
 
 def _numerics(reconstruct: str, group_size: str, partial: str) -> "list[Numerics]":
     from ...formats import InputError
-    from ..search_space import Numerics
+    from ..precision_search.search_space import Numerics
 
     try:
         sizes = [int(size) for size in group_size.split(",")]
@@ -155,7 +155,7 @@ class _Rows:
 
 
 def _print_result(study: "PrecisionStudy") -> None:
-    from ..search_space import PUBLISHED
+    from ..precision_search.search_space import PUBLISHED
 
     best = study.best
     if best is None or study.heldout is None:

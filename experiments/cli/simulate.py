@@ -57,7 +57,7 @@ def simulate(
     _check_files(request, timeline, plot)
     results = _run(request, timeline)
     if plot is not None:
-        from ...sim.plots import overview_figure
+        from ...sim.output.plots import overview_figure
 
         overview_figure(results).savefig(plot, dpi=160)
         note(f"wrote {plot}")

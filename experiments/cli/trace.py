@@ -11,7 +11,7 @@ from .output import JsonOption, note, print_table, require_new_file, write_json
 from .widths import mantissa_range
 
 if TYPE_CHECKING:
-    from ..plane_statistics import PlaneStatistics
+    from ..formats.plane_statistics import PlaneStatistics
 
 app = typer.Typer()
 
@@ -71,7 +71,7 @@ def capture(
 def _capture_checkpoint(
     folder: Path, out: Path, read: tuple[str, str, int, int], layers: list[int] | None, group_size: int
 ) -> None:
-    from ...workloads.capture import CaptureText, capture_checkpoint
+    from ...workloads.traces.capture import CaptureText, capture_checkpoint
 
     text, split, tokens, blocks = read
     capture_checkpoint(
@@ -92,7 +92,7 @@ def info(
     json: JsonOption = None,
 ) -> None:
     """Show what a trace holds: where it comes from, shapes, ranges, and how exponents spread inside groups."""
-    from ..trace_summary import summarise_trace
+    from ..formats.trace_summary import summarise_trace
 
     summary = summarise_trace(file)
     if json is not None:
@@ -129,7 +129,7 @@ def planes(
     """Count the bit-planes that are zero in all tokens of a block: what zero-plane skipping would save."""
     from dataclasses import asdict
 
-    from ..plane_statistics import plane_statistics
+    from ..formats.plane_statistics import plane_statistics
 
     records = plane_statistics(file, mantissa_range("m", mantissa_bits, "4-13"), _numbers("rows", rows, "1,16"), layers)
     if json is not None:

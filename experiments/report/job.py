@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...formats import InputError
 from ...workloads import capture_trace, load_blocks, load_decoder
-from ..circuit_check import check_circuits
+from ..circuits.circuit_check import check_circuits
 from ..folder import is_free, make_folder
 from ..progress import stage
 from .evaluation import measure_points

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...workloads import Decoder, PairedLoss, TextBlocks, Trace
-from ..circuit_check import CircuitCheck, check_records
+from ..circuits.circuit_check import CircuitCheck, check_records
 from .document import Block, Bullets, Heading, Link, Picture, Scatter, ScatterPoint, Table, to_html, to_markdown
 from .machine import TOKENS
 from .plan import MIXED

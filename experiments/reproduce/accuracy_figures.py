@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ..precision_study import PrecisionStudy, study_precision
+from ..precision_search.precision_study import PrecisionStudy, study_precision
 from ..report.evaluation import evaluation_cache
 from .comparison import Comparison, FigureResult
 from .format_figures import fig9_replay, fig14_published, table2_published_perplexities, table2_savings

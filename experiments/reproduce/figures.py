@@ -29,7 +29,7 @@ class FigureOptions:
     def __post_init__(self) -> None:
         if self.blocks < 2:
             raise InputError(f"blocks: {self.blocks} is too few for a standard error; use 2 or more")
-        from ...workloads.torch_decoder import BACKENDS
+        from ...workloads.inference.torch_decoder import BACKENDS
 
         if self.backend not in BACKENDS:
             raise InputError(f"backend: {self.backend!r} is unknown; use {' or '.join(BACKENDS)}")

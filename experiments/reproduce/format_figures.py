@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...formats.activation_boost import FRACTION_BITS as BOOST_BITS
-from ...formats.activation_format import activation_format_modes
+from ...formats.activations.boost import FRACTION_BITS as BOOST_BITS
+from ...formats.activations.registry import activation_format_modes
 from ...workloads import Precision, bops, bops_saving, model_shape
-from ..search import precision_search
+from ..precision_search.search import precision_search
 from .comparison import Comparison, FigureResult
 from .published import DATASET, PrecisionSets, published
 

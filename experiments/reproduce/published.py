@@ -60,7 +60,7 @@ class PrecisionSets:
         Raises:
             InputError: the file cannot be read, names an unknown model, or a tuple is none.
         """
-        from ...sim.config import read_yaml
+        from ...sim.config.yaml_config import read_yaml
 
         where = f"precisions {Path(path).name}"
         data = _mapping(where, read_yaml(Path(path), where))

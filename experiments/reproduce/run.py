@@ -17,7 +17,7 @@ from .comparison import FigureResult
 from .figures import FigureOptions, figure_names, find_figure
 
 OWN = Path(__file__).parent
-NEIGHBOURS = ("search.py", "precision_study.py", "synthesis_elements.py", "study", "paper")
+NEIGHBOURS = ("precision_search", "synthesis", "study", "paper")
 """What else of this room a figure is computed by."""
 
 

@@ -10,7 +10,7 @@ from .comparison import Comparison
 from .published import published
 
 if TYPE_CHECKING:
-    from ..synthesis_elements import Scaling
+    from ..synthesis.elements import Scaling
 
 BASE = "FP-FP"
 LOGIC = ("array", "compressor", "vector_unit")
@@ -28,7 +28,7 @@ NOTE = (
 def synthesised_elements() -> Iterator[Comparison]:
     """Area and energy efficiency of each element over FP-FP's; none where there are no tables."""
     from ...rtl.synthesis.results import library_names
-    from ..synthesis_elements import element_rows
+    from ..synthesis.elements import element_rows
 
     for library in library_names():
         rows = [row for row in element_rows(library) if row.element != BASE]
@@ -42,7 +42,7 @@ def synthesised_elements() -> Iterator[Comparison]:
 def synthesised_parts() -> Iterator[Comparison]:
     """Area and power of the parts of Table III at 16 nm, from each library that has published factors to there."""
     from ...sim import load_technology
-    from ..synthesis_tables import PARTS
+    from ..synthesis.tables import PARTS
 
     rows = published()["table3_area_mm2_power_mw"]
     for library, factors in _factors().items():
@@ -60,7 +60,7 @@ UNITS = {"area": "mm²", "power": "mW"}
 def _factors() -> dict[str, Scaling]:
     """Of each library whose node the published factors have."""
     from ...rtl.synthesis.results import library_names
-    from ..synthesis_elements import scaling_to_16nm
+    from ..synthesis.elements import scaling_to_16nm
 
     found: dict[str, Scaling] = {}
     for library in library_names():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from ...formats import InputError
-from ...formats.activation_format import activation_format
+from ...formats.activations.registry import activation_format
 from ...workloads import (
     MODULES,
     AndaActivations,
@@ -26,10 +26,10 @@ from ...workloads import (
     load_decoder,
     paired_loss,
 )
-from ...workloads.perplexity import DescribedHook
-from ..precision_study import study_precision
+from ...workloads.evaluation.perplexity import DescribedHook
+from ..precision_search.precision_study import study_precision
+from ..precision_search.search_space import Numerics, Partial
 from ..progress import Advance, stage
-from ..search_space import Numerics, Partial
 
 if TYPE_CHECKING:
     import numpy as np

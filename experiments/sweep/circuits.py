@@ -119,13 +119,13 @@ def _work(row: Mapping[Any, Any]) -> dict[int, tuple[int, int]]:
 
 
 def _dot_product(library: str, bits: int, options: Mapping[str, Any]) -> Result:
-    from ..synthesis_elements import ANDA
+    from ..synthesis.elements import ANDA
 
     return _find(library, "anda-pe", bits, {**ANDA[1], **options})
 
 
 def _element(library: str, bits: int) -> Result:
-    from ..synthesis_elements import ANDA
+    from ..synthesis.elements import ANDA
 
     return _find(library, ANDA[0], bits, ANDA[1])
 

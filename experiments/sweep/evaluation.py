@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...formats import AndaFormat, InputError
-from ...formats.activation_format import ActivationFormat, activation_format
+from ...formats.activations.registry import ActivationFormat, activation_format
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ...formats import AndaTensor
     from ...sim import Architecture
     from ...workloads import Precision, TextBlocks
-    from ...workloads.decoder import Decoder
+    from ...workloads.inference.decoder import Decoder
 
 LOSS_COLUMNS = ("loss_percent", "loss_standard_error_percent", "perplexity")
 """Columns of a row where perplexity is evaluated: the relative increase over FP16 activations, paired, and its error."""
@@ -161,7 +161,7 @@ def group_cycles(
 
     Measured on the activations that enter the GeMMs while the model reads the first `TRACE_TOKENS` tokens.
     """
-    from ...formats.plane_mask import mean_group_cycles
+    from ...formats.anda.plane_mask import mean_group_cycles
     from ...workloads import MODULES
 
     def count(tensor: AndaTensor) -> float:

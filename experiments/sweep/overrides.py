@@ -11,9 +11,9 @@ import yaml
 
 from ...formats import InputError
 from ...sim import Architecture, Technology, load_architecture, load_technology
-from ...sim.architecture import FOLDER as ARCHITECTURES
-from ...sim.config import check, find_config
-from ...sim.weights import Weights, load_weights
+from ...sim.config.architecture import FOLDER as ARCHITECTURES
+from ...sim.config.weights import Weights, load_weights
+from ...sim.config.yaml_config import check, find_config
 
 Settings: TypeAlias = tuple[tuple[str, int | float | str], ...]
 """Pairs of a dotted field, such as ``activation_buffer.capacity`` or ``dram.bandwidth``, and its value."""

@@ -15,7 +15,15 @@ from ...formats import InputError
 from ...sim import load_weights
 from ...workloads import MODULES, Precision
 from .. import simulation
-from .evaluation import OWN_FORMAT, Evaluation, activation_hook, evaluate_hook, format_bits, format_source, group_cycles
+from .evaluation import (
+    OWN_FORMAT,
+    Evaluation,
+    activation_hook,
+    evaluate_hook,
+    format_bits,
+    format_source,
+    group_cycles,
+)
 from .overrides import (
     Settings,
     architecture_columns,

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from ...formats import InputError
 from ...sim import load_architecture
-from ...sim.config import Config, config_names, find_config, load_config
+from ...sim.config.yaml_config import Config, config_names, find_config, load_config
 from ...workloads import MODULES, Precision, model_shape
 from .evaluation import LOSS_COLUMNS, OWN_FORMAT, Evaluation
 from .expressions import Expression

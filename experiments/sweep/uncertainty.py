@@ -11,7 +11,7 @@ from pydantic import Field
 
 from ...formats import InputError
 from ...sim import load_technology
-from ...sim.config import Config
+from ...sim.config.yaml_config import Config
 from .results import cost_column
 
 if TYPE_CHECKING:

@@ -1,11 +1,11 @@
 """What the accelerator's circuit, its timing model and its host agree on: size, instructions, memory image, schedule."""
 
 from .assembler import assemble, disassemble
-from .extents import check_program
-from .image import compile_gemms, program_planes, read_outputs, read_tensor
+from .bounds_check import check_program
+from .compiler import Layer, Schedule, schedule
+from .config import Machine
 from .instructions import Buffer, Instruction, Opcode, Unit
-from .machine import Machine
-from .schedule import Layer, Schedule, schedule
+from .memory_image import compile_gemms, program_planes, read_outputs, read_tensor
 
 __all__ = [
     "Buffer",

@@ -13,15 +13,7 @@ from enum import IntEnum, IntFlag
 from types import MappingProxyType
 
 from ..errors import InputError
-from ..vector_command import (
-    COMMAND_FIELDS,
-    REDUCTIONS,
-    Addend,
-    Factor,
-    Modifier,
-    VectorCommand,
-    VectorOperation,
-)
+from ..vector.command import COMMAND_FIELDS, REDUCTIONS, Addend, Factor, Modifier, VectorCommand, VectorOperation
 
 INSTRUCTION_BITS = 128
 OPCODE_BITS = 4

@@ -7,13 +7,13 @@ Arrays of bits are uint8 ``[..., bits]`` of zeros and ones, the lowest bit first
 import numpy as np
 from numpy.typing import NDArray
 
-from ..anda import EXPONENT_BITS, AndaTensor
-from ..bitplanes import pack_bits, unpack_bits
-from ..int4 import BITS as CODE_BITS
-from ..int4 import Int4Weights
+from ..anda.bitplanes import pack_bits, unpack_bits
+from ..anda.format import EXPONENT_BITS, AndaTensor
+from ..anda.plane_mask import MASK_BITS
 from ..latency import WEIGHT_LOAD_CYCLES
-from ..plane_mask import MASK_BITS
-from .machine import Machine
+from ..weights.int4 import BITS as CODE_BITS
+from ..weights.int4 import Int4Weights
+from .config import Machine
 
 Bits = NDArray[np.uint8]
 

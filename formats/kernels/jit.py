@@ -1,4 +1,4 @@
-"""How this folder's kernels are compiled: `kernel` for functions, `intrinsic` for those that write their own LLVM code."""
+"""How this room's kernels are compiled: `kernel` for functions, `intrinsic` for those that write their own LLVM code."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ def kernel(function: Function) -> Function:
     """Compile a function that releases the interpreter lock, and keep the machine code on disk.
 
     numba drops stored code when the function's own file changes. Kernels here are made of several files, so theirs is
-    dropped when any file of the folder changes.
+    dropped when any file of the room changes.
     """
     dispatcher: Any = njit(nogil=True)(function)
     dispatcher._cache = _FolderCache(function)
@@ -34,10 +34,11 @@ def array_data(context: Any, builder: Any, signature: Any, arguments: Any, index
     return context.make_array(signature.args[index])(context, builder, arguments[index]).data
 
 
-def source_stamp(folder: Path = Path(__file__).parent) -> tuple[tuple[str, int, int], ...]:
-    """Name, time of change and size of every source file of a folder."""
-    states = ((path, path.stat()) for path in sorted(folder.glob("*.py")))
-    return tuple((path.name, state.st_mtime_ns, state.st_size) for path, state in states)
+def source_stamp() -> tuple[tuple[str, int, int], ...]:
+    """Path, modification time and size of every source file of this room."""
+    room = Path(__file__).parents[1]
+    states = ((path, path.stat()) for path in sorted(room.rglob("*.py")))
+    return tuple((str(path.relative_to(room)), state.st_mtime_ns, state.st_size) for path, state in states)
 
 
 class _FolderCache(FunctionCache):

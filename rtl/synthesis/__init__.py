@@ -1,10 +1,10 @@
 """Synthesis of the circuits: area, timing and energy from gate netlists in a technology library."""
 
 from .allowance import with_allowances
-from .cells import CellLibrary
+from .liberty.cells import CellLibrary
 from .measure import NetlistMismatchError
-from .operands import Operands, load_operands
 from .report import all_designs, find_library, gate_files, records, synthesize, write_report
+from .stimuli.operands import Operands, load_operands
 
 __all__ = [
     "CellLibrary",

@@ -14,10 +14,10 @@ from amaranth.lib import wiring
 
 from ...formats import InputError
 from ...workloads.fetch import cache_dir
-from ..build import TOP, require_simulator, yosys
-from ..library import to_rtlil
-from .cells import Cell, CellLibrary
-from .netlist import Netlist, read_netlist
+from ..simulation.build import TOP, require_simulator, yosys
+from ..verilog.rtlil import to_rtlil
+from .liberty.cells import Cell, CellLibrary
+from .netlist.netlist import Netlist, read_netlist
 
 Effort = Literal["area", "speed", "delay"]
 

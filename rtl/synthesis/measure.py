@@ -8,14 +8,14 @@ import numpy as np
 from amaranth.lib import wiring
 
 from ...formats import InputError
-from ..compiled import CompiledCircuit, compile_design
-from .cells import CellLibrary
+from ..simulation.compiled import CompiledCircuit, compile_design
 from .flow import Effort, map_design, output_load_ff
-from .gate_kernel import GateKernel
-from .netlist import Netlist
-from .power import Activity, CycleEnergy, EnergyModel
-from .stimulus import Stimulus
-from .timing import Timing, analyze_timing
+from .liberty.cells import CellLibrary
+from .netlist.netlist import Netlist
+from .netlist.power import Activity, CycleEnergy, EnergyModel
+from .netlist.simulator import GateKernel
+from .netlist.timing import Timing, analyze_timing
+from .stimuli.circuits import Stimulus
 
 EFFORTS: Sequence[Effort] = ("area", "speed", "delay")
 """In the order in which they are tried until the clock is met."""

@@ -13,15 +13,15 @@ from amaranth.lib import wiring
 
 from ...formats import InputError
 from ...workloads.fetch import cache_dir
-from ..verilog import create_design, design_names
-from .cells import CellLibrary
+from ..verilog.emit import create_design, design_names
 from .flow import design_rtlil, library_hash
+from .liberty.cells import CellLibrary
 from .measure import NOT_INCLUDED, Measurement, Run, measure
-from .netlist import structural_verilog
-from .operands import Operands
-from .saif import saif
-from .stimuli import has_stimulus, stimuli
-from .stimulus import Stimulus
+from .netlist.netlist import structural_verilog
+from .netlist.saif import saif
+from .stimuli.circuits import Stimulus
+from .stimuli.operands import Operands
+from .stimuli.registry import has_stimulus, stimuli
 
 OSU018 = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")
 """The library of Debian's package qflow-tech-osu018: the default."""
@@ -149,7 +149,8 @@ def gate_files(
 
 def _cache_path(circuit: wiring.Component, choices: Sequence[Any], library: CellLibrary) -> Path:
     """A name that changes with the circuit, the library, the choices, the tools and this package's code."""
-    code = [file.read_text("utf-8") for file in sorted(Path(__file__).parent.glob("*.*")) if file.is_file()]
+    own = (path for path in sorted(Path(__file__).parent.rglob("*")) if path.suffix in (".py", ".yaml"))
+    code = [path.read_text("utf-8") for path in own if "results" not in path.parts]
     recipe = "\0".join([design_rtlil(circuit), library_hash(library), json.dumps(choices), json.dumps(_tools()), *code])
     return cache_dir() / "synthesis" / f"{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.json"
 

@@ -11,7 +11,7 @@ import numpy as np
 from anda_codesign.formats import latency
 from anda_codesign.formats.accelerator import Buffer, Instruction, Machine, Opcode, Schedule, Unit
 from anda_codesign.formats.accelerator.instructions import MAX_UNFINISHED, UNITS, Port, reads
-from anda_codesign.formats.vector_command import REDUCTIONS, VectorOperation
+from anda_codesign.formats.vector.command import REDUCTIONS, VectorOperation
 from numpy.typing import NDArray
 
 NEVER = -1

@@ -18,10 +18,10 @@ from anda_codesign.formats.accelerator import (
 )
 from anda_codesign.formats.accelerator.instructions import SCALAR_OPERATIONS, vector
 from anda_codesign.formats.accelerator.layout import activation_rows, pack_rows
-from anda_codesign.formats.vector_command import REDUCTIONS, Addend, Factor, VectorCommand, VectorOperation
+from anda_codesign.formats.vector.command import REDUCTIONS, Addend, Factor, VectorCommand, VectorOperation
 from anda_codesign.rtl import run_program, run_schedule
-from anda_codesign.rtl.simulate import SimulatorName
-from anda_codesign.sim import accelerator as model
+from anda_codesign.rtl.simulation.simulate import SimulatorName
+from anda_codesign.sim.cycle import accelerator as model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from machines import SMALL_MACHINE

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from anda_codesign.experiments.accelerator_run import GemmSlice, run_gemm
+from anda_codesign.experiments.circuits.accelerator_run import GemmSlice, run_gemm
 from anda_codesign.formats import AndaFormat, GemmFlags, Int4Weights, fp_int_gemm
 from anda_codesign.formats.accelerator import Machine, compile_gemms, read_outputs, read_tensor
 from anda_codesign.rtl import run_schedule

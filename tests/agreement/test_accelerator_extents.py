@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.formats.accelerator import Instruction, Machine, Opcode, assemble, check_program
-from anda_codesign.formats.accelerator.extents import extents
+from anda_codesign.formats.accelerator.bounds_check import extents
 from anda_codesign.formats.accelerator.instructions import FIELDS
 from anda_codesign.rtl import Accelerator, run_program
-from anda_codesign.rtl.accelerator import FLAGS
-from anda_codesign.rtl.accelerator_bench import AcceleratorBench
-from anda_codesign.rtl.accelerator_testbench import host_orders
-from anda_codesign.rtl.compiled import compile_design
+from anda_codesign.rtl.accelerator.top import FLAGS
+from anda_codesign.rtl.simulation.compiled import compile_design
+from anda_codesign.rtl.simulation.testbenches.accelerator import host_orders
+from anda_codesign.rtl.simulation.testbenches.accelerator_circuit import AcceleratorBench
 
 MACHINE = Machine(
     rows=2,

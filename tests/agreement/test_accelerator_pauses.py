@@ -7,7 +7,7 @@ import pytest
 from anda_codesign.formats import Int4Weights, fp_int_gemm
 from anda_codesign.formats.accelerator import compile_gemms, read_outputs
 from anda_codesign.rtl import run_schedule
-from anda_codesign.sim import accelerator as model
+from anda_codesign.sim.cycle import accelerator as model
 from machines import SMALL_MACHINE
 
 STREAMS = {"request": 0, "read": 11, "write": 22}

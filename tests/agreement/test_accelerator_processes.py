@@ -9,10 +9,10 @@ from accelerator_recurrence import run_program as run_recurrence
 from anda_codesign.formats import InputError, latency
 from anda_codesign.formats.accelerator import Instruction, Layer, Machine, Unit, assemble, schedule
 from anda_codesign.formats.accelerator.instructions import vector
-from anda_codesign.formats.vector_command import REDUCTIONS, Addend, Factor, VectorCommand, VectorOperation
-from anda_codesign.sim.accelerator import Accelerator, SentPlanes, gemm_cycles, run_program, run_schedule
-from anda_codesign.sim.matrix import MatrixEngine
-from anda_codesign.sim.units import DeadlockError, Process
+from anda_codesign.formats.vector.command import REDUCTIONS, Addend, Factor, VectorCommand, VectorOperation
+from anda_codesign.sim.cycle.accelerator import Accelerator, SentPlanes, gemm_cycles, run_program, run_schedule
+from anda_codesign.sim.cycle.matrix_engine import MatrixEngine
+from anda_codesign.sim.processes.units import DeadlockError, Process
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from machines import SMALL_MACHINE

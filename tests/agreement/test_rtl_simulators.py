@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, InputError, Int4Weights
 from anda_codesign.rtl import AndaPE, StalledError, run_streams, run_vectors
-from anda_codesign.rtl.bpc import BpcLane
-from anda_codesign.rtl.floating import SingleToHalf
-from anda_codesign.rtl.gemm_testbench import run_matrix_unit
-from anda_codesign.rtl.packing import pack
+from anda_codesign.rtl.arithmetic.fp import SingleToHalf
+from anda_codesign.rtl.compressor.bpc import BpcLane
+from anda_codesign.rtl.simulation.packing import pack
+from anda_codesign.rtl.simulation.testbenches.array import run_matrix_unit
 
 pytestmark = pytest.mark.tool("g++")
 COMPILED = ["cxxrtl", "verilator"]

@@ -8,9 +8,9 @@ from anda_codesign.formats import AndaFormat, InputError, Int4Weights
 from anda_codesign.formats.accelerator import compile_gemms
 from anda_codesign.rtl import run_schedule
 from anda_codesign.sim import Architecture, load_architecture, load_technology, simulate
-from anda_codesign.sim.architecture import Array, Buffer
-from anda_codesign.sim.instructions import MEMORY_LATENCY_CYCLES, accelerator_machine
-from anda_codesign.sim.tiling import tilings
+from anda_codesign.sim.config.architecture import Array, Buffer
+from anda_codesign.sim.cycle.run import MEMORY_LATENCY_CYCLES, accelerator_machine
+from anda_codesign.sim.mapping.tiling import tilings
 from anda_codesign.workloads import Gemm, Precision
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st

@@ -7,7 +7,7 @@ import pytest
 from anda_codesign.formats import AndaFormat, AndaTensor, Int4Weights
 from anda_codesign.rtl import run_matrix_engine, run_matrix_unit
 from anda_codesign.sim import Architecture, load_architecture, load_technology, simulate
-from anda_codesign.sim.architecture import Array
+from anda_codesign.sim.config.architecture import Array
 from anda_codesign.workloads import Gemm, Precision
 
 INFINITE = load_technology().with_bandwidth(math.inf)

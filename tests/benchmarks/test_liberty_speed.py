@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 import pytest
-from anda_codesign.rtl.synthesis.liberty import read_liberty
+from anda_codesign.rtl.synthesis.liberty.reader import read_liberty
 from anda_codesign.rtl.synthesis.report import OSU018
 from pytest_benchmark.fixture import BenchmarkFixture
 

@@ -15,9 +15,9 @@ from anda_codesign.workloads import (
     load_blocks,
     load_decoder,
 )
-from anda_codesign.workloads.kernels import fake_quantize
-from anda_codesign.workloads.text import read_text
-from anda_codesign.workloads.torch_decoder import TorchDecoder
+from anda_codesign.workloads.inference.fake_quantize import fake_quantize
+from anda_codesign.workloads.inference.torch_decoder import TorchDecoder
+from anda_codesign.workloads.text.blocks import read_text
 from pytest_benchmark.fixture import BenchmarkFixture
 
 

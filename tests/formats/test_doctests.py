@@ -28,5 +28,5 @@ def test_examples(name: str) -> None:
 
 
 def test_the_walk_finds_modules_with_examples() -> None:
-    assert {"anda_codesign.formats.code_words", "anda_codesign.formats.spqr_layout"} <= set(modules())
-    assert doctest.testmod(importlib.import_module("anda_codesign.formats.code_words")).attempted == 3
+    assert {"anda_codesign.formats.weights.bit_packing", "anda_codesign.formats.weights.spqr.layout"} <= set(modules())
+    assert doctest.testmod(importlib.import_module("anda_codesign.formats.weights.bit_packing")).attempted == 3

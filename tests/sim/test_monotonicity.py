@@ -15,12 +15,12 @@ from anda_codesign.sim import (
     simulate,
     simulate_model,
 )
-from anda_codesign.sim.architecture import Architecture, Buffer
-from anda_codesign.sim.events import run_events
-from anda_codesign.sim.hbm import HbmDram, load_memory
-from anda_codesign.sim.plan import Plan
-from anda_codesign.sim.problem import problem
-from anda_codesign.sim.tiling import Tiling, tilings
+from anda_codesign.sim.config.architecture import Architecture, Buffer
+from anda_codesign.sim.events.gemm import run_events
+from anda_codesign.sim.mapping.mapped_gemm import problem
+from anda_codesign.sim.mapping.plan import Plan
+from anda_codesign.sim.mapping.tiling import Tiling, tilings
+from anda_codesign.sim.memory.hbm import HbmDram, load_memory
 from anda_codesign.workloads import Gemm, ModelShape, Precision
 from hypothesis import example, given, settings
 from hypothesis import strategies as st

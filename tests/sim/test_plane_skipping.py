@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, InputError, latency
-from anda_codesign.formats.plane_mask import mean_group_cycles, plane_counts
+from anda_codesign.formats.anda.plane_mask import mean_group_cycles, plane_counts
 from anda_codesign.sim import load_architecture, load_technology, simulate, simulate_model
-from anda_codesign.sim.architecture import Architecture, ProcessingElement
+from anda_codesign.sim.config.architecture import Architecture, ProcessingElement
 from anda_codesign.workloads import Gemm, Precision, gemms, model_shape
 from hypothesis import given
 from hypothesis import strategies as st

@@ -6,7 +6,7 @@ import sys
 import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.sim import architecture_names, load_architecture, load_technology, simulate
-from anda_codesign.sim.architecture import Buffer
+from anda_codesign.sim.config.architecture import Buffer
 from anda_codesign.workloads import Gemm, Precision, bops_saving, gemms, model_shape
 from hypothesis import given, settings
 from hypothesis import strategies as st

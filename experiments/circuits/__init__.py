@@ -1,0 +1,1 @@
+"""Circuits run and checked on traces."""

@@ -1,0 +1,115 @@
+"""Does the circuit really do it? The processing element and a compressor lane on a slice of a captured trace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...formats import AndaFormat, InputError, Int4Weights
+from ...workloads import MODULES, Trace
+
+GROUP = 64
+"""A linear layer of each module: the first of these that the trace holds."""
+
+
+@dataclass(frozen=True)
+class CircuitCheck:
+    """One circuit on one slice, in Amaranth's simulator."""
+
+    circuit: str
+    module: str
+    m: int
+    compared: int
+    """Partial sums of the processing element, or memory words of the compressor."""
+    mismatches: int
+    cycles: int
+    predicted_cycles: int
+    """What `formats.latency` states."""
+
+
+def check_circuits(
+    path: Path | str,
+    mantissa_bits: Sequence[int],
+    *,
+    layer: int = 0,
+    tokens: int = 1,
+    outputs: int = 1,
+    vcd: Path | None = None,
+) -> list[CircuitCheck]:
+    """Run both circuits on the first tokens and output channels of each module of a captured layer.
+
+    Args:
+        path: of the trace.
+        mantissa_bits: the widths M to run.
+        layer: a layer that the trace holds.
+        tokens: tokens of the slice.
+        outputs: output channels of the slice.
+        vcd: where to write the waveform of the last run of the processing element.
+
+    Raises:
+        InputError: the trace is missing or damaged, lacks the layer, or the slice is empty or too large.
+    """
+    trace = Trace.load(path)
+    return [
+        check
+        for m in mantissa_bits
+        for module in MODULES
+        for check in _check_module(trace, layer, module, m, tokens, outputs, vcd)
+    ]
+
+
+def check_records(checks: Sequence[CircuitCheck]) -> list[dict[str, Any]]:
+    """The checks as plain dictionaries."""
+    return [asdict(check) for check in checks]
+
+
+def _check_module(
+    trace: Trace, layer: int, module: str, m: int, tokens: int, outputs: int, vcd: Path | None
+) -> list[CircuitCheck]:
+    x = trace.activation(layer, module)
+    weights = trace.first_weights(layer, module)
+    for field, asked, held in (("tokens", tokens, len(x)), ("outputs", outputs, weights.codes.shape[1])):
+        if not 1 <= asked <= held:
+            raise InputError(f"{field}: {asked} of {held} that the trace holds; use 1 to {held}")
+    x = np.ascontiguousarray(x[:tokens])
+    return [_check_pe(x, _first_outputs(weights, outputs), module, m, vcd), _check_compressor(x, module, m)]
+
+
+def _first_outputs(weights: Int4Weights, outputs: int) -> Int4Weights:
+    columns = slice(outputs)
+    offsets = None if weights.offsets is None else np.ascontiguousarray(weights.offsets[:, columns])
+    return Int4Weights(
+        np.ascontiguousarray(weights.codes[:, columns]),
+        np.ascontiguousarray(weights.scales[:, columns]),
+        weights.group_size,
+        offsets,
+    )
+
+
+def _check_pe(x: NDArray[np.float16], weights: Int4Weights, module: str, m: int, vcd: Path | None) -> CircuitCheck:
+    from ...rtl import compare_trace
+
+    run = compare_trace(AndaFormat(mantissa_bits=m).encode(x), weights, vcd=vcd)
+    return CircuitCheck("anda-pe", module, m, run.expected.size, run.mismatches, run.cycles, run.predicted_cycles)
+
+
+def _check_compressor(x: NDArray[np.float16], module: str, m: int) -> CircuitCheck:
+    from ...formats.latency import bpc_cycles_per_group
+    from ...rtl import run_bpc_lane
+
+    padded = np.pad(x, ((0, 0), (0, -x.shape[1] % GROUP)))
+    fmt = AndaFormat(mantissa_bits=m, nonfinite="saturate")
+    expected = fmt.encode(padded)
+    run = run_bpc_lane(padded, fmt)
+    differing = [
+        int(np.count_nonzero(getattr(run.tensor, field) != getattr(expected, field)))
+        for field in ("signs", "planes", "exponents")
+    ]
+    compared = expected.signs.size + expected.planes.size + expected.exponents.size
+    predicted = expected.exponents.size * bpc_cycles_per_group(m)
+    return CircuitCheck("bpc-lane", module, m, compared, sum(differing), run.cycles, predicted)

@@ -1,0 +1,1 @@
+"""Comparisons of activation and weight formats."""

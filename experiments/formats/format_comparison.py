@@ -1,0 +1,193 @@
+"""Activation formats side by side on captured activations: noise, storage, cycles.
+
+The signal-to-noise ratio of one captured tensor is the sum of its squared values over the sum of the squared errors.
+A module's tensors, one a layer, count alike: the ratio of a module is the inverse of the layers' mean noise-to-signal
+ratio. It says how close the activations stay, not what that does to a model: perplexity decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...formats import InputError
+from ...formats.activations.registry import ActivationFormat, activation_format_modes, activation_formats
+from ...formats.weights.base import WeightQuantizer
+from ...formats.weights.registry import weight_quantizer_modes, weight_quantizers
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from ...workloads import Trace
+
+Activations = Mapping[str, Sequence["NDArray[np.float16]"]]
+"""Tensors ``[tokens, channels]`` of each module."""
+
+WEIGHT_CHANNELS = 4096
+LARGEST_PLOTTED_DB = 100
+MARKERS = "osD^v<>pPX*dh"
+"""Each filled first, then open: no two of 26 formats look alike, without colour either."""
+COLORS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9")
+"""Of Okabe and Ito."""
+
+
+@dataclass(frozen=True)
+class FormatComparison:
+    """One format on a trace: its signal-to-noise ratio in dB by module; infinite where every value is exact."""
+
+    format: ActivationFormat
+    snr_db: Mapping[str, float]
+
+    def record(self) -> dict[str, Any]:
+        """The comparison for JSON; a ratio is null where every value is exact."""
+        ratios = {module: ratio if np.isfinite(ratio) else None for module, ratio in self.snr_db.items()}
+        return format_record(self.format) | {"snr_db": ratios}
+
+
+def format_record(fmt: ActivationFormat) -> dict[str, Any]:
+    """What a format is, for JSON."""
+    return {
+        "kind": "activation",
+        "name": fmt.name,
+        "parameters": fmt.parameters,
+        "bits_per_value": fmt.bits_per_value,
+        "cycles_per_group": fmt.cycles_per_group,
+        "source": fmt.source,
+    }
+
+
+def weight_record(quantizer: WeightQuantizer) -> dict[str, Any]:
+    """What a weight method is, for JSON; its bits are the formula's for `WEIGHT_CHANNELS` input channels."""
+    return {
+        "kind": "weight",
+        "name": quantizer.name,
+        "parameters": quantizer.parameters,
+        "bits_per_weight": quantizer.average_bits(WEIGHT_CHANNELS),
+        "source": quantizer.source,
+    }
+
+
+def integer_only_records() -> list[dict[str, Any]]:
+    """I-LLM's weights in its published widths, like `weight_record`: a scale and a zero point per output channel."""
+    from ...workloads.integer_only.weights import MULTIPLIER_BITS, ZERO_POINT_BITS
+
+    parameters = (MULTIPLIER_BITS + ZERO_POINT_BITS) / WEIGHT_CHANNELS
+    return [
+        {
+            "kind": "weight",
+            "name": "illm",
+            "parameters": {"bits": bits},
+            "bits_per_weight": bits + parameters,
+            "source": "I-LLM (arXiv 2405.17849), weights and activations of W8A8, W6A6 and W4A4",
+        }
+        for bits in (8, 6, 4)
+    ]
+
+
+def published_weight_methods() -> list[WeightQuantizer]:
+    """Every registered weight method in every setting in which its source publishes it."""
+    return [method for name in weight_quantizers() for method in weight_quantizer_modes(name)]
+
+
+def published_formats() -> list[ActivationFormat]:
+    """Every registered activation format in every setting in which its source publishes it."""
+    return [fmt for name in activation_formats() for fmt in activation_format_modes(name)]
+
+
+def format_label(fmt: ActivationFormat) -> str:
+    """A short name: the registry's, and the mantissa length where the format comes in several."""
+    if len(activation_format_modes(fmt.name)) == 1:
+        return fmt.name
+    return f"{fmt.name} {fmt.parameters['mantissa_bits']}"
+
+
+def load_activations(path: Path | str) -> dict[str, list[NDArray[np.float16]]]:
+    """The activations of a trace file, or of all trace files of a folder, by module.
+
+    Raises
+    ------
+    InputError
+        There is no such file or folder, the folder holds no trace, or a file is damaged.
+    """
+    from ...workloads import Trace
+
+    path = Path(path)
+    files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"trace: {path} holds no .safetensors file; capture one with `anda trace capture`")
+    return trace_activations([Trace.load(file) for file in files])
+
+
+def trace_activations(traces: Iterable[Trace]) -> dict[str, list[NDArray[np.float16]]]:
+    """The activations of traces by module, one tensor a captured layer."""
+    from ...workloads import MODULES
+
+    captured = [(trace, layer) for trace in traces for layer in trace.metadata["layers"]]
+    return {module: [trace.activation(layer, module) for trace, layer in captured] for module in MODULES}
+
+
+def compare_formats(
+    activations: Activations, formats: Sequence[ActivationFormat] | None = None
+) -> list[FormatComparison]:
+    """Encode and decode all activations in every format, by default `published_formats`.
+
+    Raises
+    ------
+    InputError
+        A module has no activations, or they are not finite float16 ``[..., channels]``.
+    """
+    for module, tensors in activations.items():
+        if not tensors:
+            raise InputError(f"activations: {module} has none; give at least one tensor [tokens, channels]")
+    return [
+        FormatComparison(fmt, {module: snr_db(fmt, tensors) for module, tensors in activations.items()})
+        for fmt in (published_formats() if formats is None else formats)
+    ]
+
+
+def snr_db(fmt: ActivationFormat, tensors: Sequence[NDArray[np.float16]]) -> float:
+    """Signal-to-noise ratio of ``fmt`` in dB, each tensor counting alike; infinite where every value is exact."""
+    noise = float(np.mean([_noise_to_signal(x, fmt.encode(x).decode()) for x in tensors]))
+    return -10 * float(np.log10(noise)) if noise > 0 else float("inf")
+
+
+def _noise_to_signal(x: NDArray[np.float16], decoded: NDArray[np.floating[Any]]) -> float:
+    exact = x.astype(np.float64)
+    noise = float(np.sum((decoded.astype(np.float64) - exact) ** 2))
+    return noise / float(np.sum(exact**2)) if noise > 0 else 0.0
+
+
+def comparison_figure(comparisons: Sequence[FormatComparison]) -> Figure:
+    """Signal-to-noise ratio against storage, one panel a module; the settings of one format are joined by a line.
+
+    Formats above 100 dB, which are exact or nearly so, lie beyond the panels and are left out.
+    """
+    from matplotlib.figure import Figure
+
+    modules = list(comparisons[0].snr_db)
+    figure = Figure(figsize=(11, 4.2 * -(-len(modules) // 2)), layout="constrained")
+    panels = figure.subplots(-(-len(modules) // 2), 2, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes, module in zip(panels, modules, strict=False):
+        for index, name in enumerate(dict.fromkeys(c.format.name for c in comparisons)):
+            drawn = [c for c in comparisons if c.format.name == name and c.snr_db[module] <= LARGEST_PLOTTED_DB]
+            color = "black" if name == "anda" else COLORS[index % len(COLORS)]
+            axes.plot(
+                [c.format.bits_per_value for c in drawn],
+                [c.snr_db[module] for c in drawn],
+                color=color,
+                marker=MARKERS[index % len(MARKERS)],
+                markerfacecolor=color if index < len(MARKERS) else "white",
+                linewidth=0.8,
+                label=name,
+            )
+        axes.set_title(module)
+        axes.set_xlabel("bits per value in memory")
+        axes.set_ylabel("signal-to-noise ratio, dB")
+        axes.grid(visible=True, alpha=0.25)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
+    return figure

@@ -1,0 +1,1 @@
+"""Algorithm 1 of the Anda paper and searches beyond it."""

@@ -1,0 +1,385 @@
+"""Tables of the synthesis results: processing elements beside the published ones, the baseline's features, circuits' options.
+
+``python -m anda_codesign.experiments.synthesis.tables --update docs/synthesis.md`` renews those of that page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...formats.latency import FP16_GROUP_CYCLES
+from ...rtl.synthesis.results import Result, find_result, library_names, load_results
+from .elements import (
+    ANDA,
+    COMMON,
+    GROUP,
+    MANTISSA_BITS,
+    PAPER,
+    Circuit,
+    ElementRow,
+    clock_points,
+    element_result,
+    element_rows,
+    elements,
+    scaling_to_16nm,
+    skipping_ratios,
+)
+
+__all__ = ["ANDA", "TABLES", "ElementRow", "element_rows", "main", "updated"]
+
+
+def _measured(*circuits: Circuit) -> list[str]:
+    """The libraries that have results of all these circuits."""
+    return [
+        library
+        for library in library_names()
+        if all(any((r.design, r.parameters) == circuit for r in load_results(library)) for circuit in circuits)
+    ]
+
+
+_ALIGNED = ("iFPU", "FIGNA", "FIGNA-M11", "FIGNA-M8")
+
+
+def dot_products_table() -> str:
+    """Elements without what follows the dot product of a group, which every one but FP-FP has.
+
+    Anda's is the circuit ``anda-pe`` by itself; of the others the conversion, scale and accumulator, measured by
+    themselves at the same rate, are taken off.
+    """
+    published = json.loads(PAPER.read_text("utf-8"))["fig15_pe_level_normalised_to_fp_fp"]
+    circuits = [COMMON[name] for name in ("FP-FP", *_ALIGNED)]
+    libraries = _measured(("group-accumulator", {}), ("anda-pe", {}), *circuits)
+    ours = {library: _dot_products(library) for library in libraries}
+    quantities = ("area", "power", "energy efficiency")
+    head = "".join(f" {quantity}: published | {' | '.join(ours)} |" for quantity in quantities)
+    lines = [f"| dot product alone |{head}", "|---|" + "---:|" * (3 + 3 * len(ours))]
+    for name in ours[libraries[0]]:
+        index = published["designs"].index(name.split("-M")[0] if name.startswith("Anda") else name)
+        theirs = (published["area"][index], published["power"][index], published["energy_efficiency"][name])
+        cells = [
+            f"{figure:.2f} | " + " | ".join(_deviation(found[name][place], figure) for found in ours.values())
+            for place, figure in enumerate(theirs)
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _dot_products(library: str) -> dict[str, tuple[float, float, float]]:
+    """Area, power and energy efficiency of the dot products alone, over FP-FP's."""
+    base = find_result(library, *_run_of("FP-FP"), **COMMON["FP-FP"][1])
+    behind = [find_result(library, "group-accumulator", f"M={m}") for m in (12, 13)]
+    energies = [result.energy_pj_per_operation * GROUP for result in behind]
+    # of a group of 16 cycles, from those of 13 and 14
+    behind_pj = (energies[1] + 2 * (energies[1] - energies[0])) / GROUP
+    rows = {"FP-FP": (base.area_um2, base.energy_pj_per_operation, base.energy_pj_per_cycle)}
+    for name in _ALIGNED:
+        result = find_result(library, *_run_of(name), **COMMON[name][1])
+        energy = result.energy_pj_per_operation - behind_pj
+        rows[name] = (result.area_um2 - behind[0].area_um2, energy, energy * GROUP / FP16_GROUP_CYCLES)
+    for m in (13, 7, 4):
+        result = find_result(library, "anda-pe", f"M={m}")
+        rows[f"Anda-M{m}"] = (result.area_um2, result.energy_pj_per_operation, result.energy_pj_per_cycle)
+    return {
+        name: (area / base.area_um2, power / base.energy_pj_per_cycle, base.energy_pj_per_operation / energy)
+        for name, (area, energy, power) in rows.items()
+    }
+
+
+def _run_of(name: str) -> tuple[str, str]:
+    return COMMON[name][0], "trace"
+
+
+def _deviation(ours: float, theirs: float) -> str:
+    return f"{ours:.2f} ({ours / theirs - 1:+.0%})"
+
+
+LADDER: Sequence[tuple[str, str, dict[str, Any]]] = (
+    ("IEEE 754: every rounding, subnormals, infinities, NaN", "fp-fp-pe", {"stages": 4}),
+    ("no infinities, no NaN", "fp-fp-pe", {"stages": 4, "specials": False}),
+    ("and no subnormals", "fp-fp-pe", {"stages": 4, "specials": False, "subnormals": False}),
+    (
+        "and sums are truncated",
+        "fp-fp-pe",
+        {"stages": 4, "specials": False, "subnormals": False, "rounding": "truncate"},
+    ),
+    ("one aligned sum per step instead, as in tensor cores", "fp-fp-pe", {"stages": 3, "summation": "aligned"}),
+    (
+        "aligned, without specials and subnormals, truncated",
+        "fp-fp-pe",
+        {"stages": 3, "summation": "aligned", "specials": False, "subnormals": False, "rounding": "truncate"},
+    ),
+    ("fixed-point accumulator of all magnitudes, rounded once", "fp-fp-pe", {"stages": 3, "summation": "exact"}),
+    ("four single IEEE multiply-accumulate units", "fp-fp-mac", {"stages": 2}),
+    (
+        "four truncating ones without specials and subnormals",
+        "fp-fp-mac",
+        {"stages": 2, "specials": False, "subnormals": False, "rounding": "truncate"},
+    ),
+)
+
+OPTIONS: Sequence[tuple[str, dict[str, Any]]] = (
+    ("ripple adders, carries of the signs in the tree", {}),
+    ("carry-save tree", {"tree": "carry-save"}),
+    ("operands of idle cycles gated", {"gated": True}),
+    ("carry-save tree, gated", {"tree": "carry-save", "gated": True}),
+)
+
+
+SKIPPING: Sequence[tuple[str, dict[str, Any]]] = (
+    ("without", {"tree": "carry-save"}),
+    ("without, gated", {"tree": "carry-save", "gated": True}),
+    ("with", {"tree": "carry-save", "skipping": True}),
+    ("with, gated", {"tree": "carry-save", "gated": True, "skipping": True}),
+)
+SKIPPED: Sequence[tuple[str, str]] = (
+    ("none", ""),
+    ("zero in 16 tokens", " skipping 16"),
+    ("zero in the token", " skipping 1"),
+)
+"""What of zero planes is left out in a run, and the end of the run's name."""
+
+
+def zero_planes_table(library: str) -> str:
+    """Energy of the dot product with and without zero-plane skipping and gating."""
+    lines = [
+        "| skipping | area µm² | needs ps | skipped | pJ a product, M = 4 | M = 7 | M = 13 |",
+        "|---|---:|---:|---|" + "---:|" * 3,
+    ]
+    for label, parameters in SKIPPING:
+        for what, suffix in SKIPPED if "skipping" in parameters else SKIPPED[:1]:
+            runs = [find_result(library, "anda-pe", f"M={m}{suffix}", **parameters) for m in (4, 7, 13)]
+            energies = " | ".join(f"{run.energy_pj_per_operation:.4g}" for run in runs)
+            lines.append(f"| {label} | {runs[0].area_um2:.4g} | {runs[0].critical_ps:.0f} | {what} | {energies} |")
+    return "\n".join(lines)
+
+
+def skipping_table() -> str:
+    """What skipping costs the complete element and saves, in each library."""
+    lines = ["| library | area | power, nothing skipped | energy of a skipped plane |", "|---|---:|---:|---:|"]
+    for library in library_names():
+        ratios = skipping_ratios(library)
+        lines.append(
+            f"| {library} | {ratios.area - 1:+.1%} | {ratios.power - 1:+.1%} | {ratios.plane:.2f} of a cycle |"
+        )
+    return "\n".join(lines)
+
+
+def elements_table(library: str) -> str:
+    """Fig. 15 in a library, beside the published figures."""
+    lines = [
+        "| element | area | published | power | published | area efficiency | published | energy efficiency | published |",
+        "|---|" + "---:|" * 8,
+    ]
+    for row in element_rows(library):
+        cells = [
+            f"{getattr(row, field):.2f} | {row.published[field]:.2f} ({getattr(row, field) / row.published[field] - 1:+.0%})"
+            for field in ("area", "power", "area_efficiency", "energy_efficiency")
+        ]
+        lines.append(f"| {row.element} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def absolute_table(library: str) -> str:
+    """The same circuits in square micrometres, picoseconds and picojoules."""
+    lines = ["| element | cells | area µm² | flip-flops µm² | needs ps | pJ a product |", "|---|" + "---:|" * 5]
+    lines += [_absolute(name, element_result(library, name)) for name in elements(library) if name != "Anda"]
+    lines += [_absolute(f"Anda-M{m}", element_result(library, "Anda", m)) for m in MANTISSA_BITS]
+    return "\n".join(lines)
+
+
+def _absolute(name: str, result: Result) -> str:
+    energy = result.energy_pj_per_operation
+    return (
+        f"| {name} | {result.cells} | {result.area_um2:.4g} | {result.flip_flop_area_um2:.3g} | "
+        f"{result.critical_ps:.0f} | {energy:.3g} |"
+    )
+
+
+def ladder_table() -> str:
+    """What the baseline's features cost: area and energy over those of Anda's element at M = 7."""
+    libraries = _measured(*((design, parameters) for _, design, parameters in LADDER))
+    head = "".join(f" {library}: needs ps | area over Anda's | energy over Anda-M7's |" for library in libraries)
+    lines = [f"| FP-FP |{head}", "|---|" + "---:|" * (3 * len(libraries))]
+    for label, design, parameters in LADDER:
+        cells = ""
+        for library in libraries:
+            anda = find_result(library, ANDA[0], "M=7", **ANDA[1])
+            result = find_result(library, design, "trace", **parameters)
+            area = (4 if design == "fp-fp-mac" else 1) * result.area_um2 / anda.area_um2
+            energy = result.energy_pj_per_operation / anda.energy_pj_per_operation
+            cells += f" {result.critical_ps:.0f} | {area:.2f} | {energy:.2f} |"
+        lines.append(f"| {label} |{cells}")
+    return "\n".join(lines)
+
+
+def options_table() -> str:
+    """Before and after: what the options of Anda's element change."""
+    libraries = _measured(*((ANDA[0], parameters) for _, parameters in OPTIONS))
+    head = "".join(f" {library}: area | needs | pJ, M = 4 | M = 7 | M = 13 |" for library in libraries)
+    lines = [f"| Anda element |{head}", "|---|" + "---:|" * (5 * len(libraries))]
+    for label, parameters in OPTIONS:
+        cells = ""
+        for library in libraries:
+            now, before = (
+                [find_result(library, ANDA[0], f"M={m}", **chosen) for m in (4, 7, 13)]
+                for chosen in (parameters, OPTIONS[0][1])
+            )
+            values, bases = (
+                [runs[0].area_um2, runs[0].critical_ps, *(run.energy_pj_per_operation for run in runs)]
+                for runs in (now, before)
+            )
+            if parameters == OPTIONS[0][1]:
+                cells += "".join(f" {value:.4g} |" for value in values)
+            else:
+                cells += "".join(f" {value / base - 1:+.1%} |" for value, base in zip(values, bases, strict=True))
+        lines.append(f"| {label} |{cells}")
+    return "\n".join(lines)
+
+
+def clocks_table() -> str:
+    """Area and energy of elements mapped for several clocks, in each library that was swept."""
+    lines = ["| library | element | needs ps | cells | area µm² | pJ a product |", "|---|---|" + "---:|" * 4]
+    for library in library_names():
+        for name, results in clock_points(library).items():
+            lines += [
+                f"| {library} | {name} | {result.critical_ps:.0f} | {result.cells} | {result.area_um2:.4g} | "
+                f"{result.energy_pj_per_operation:.3g} |"
+                for result in results
+            ]
+    return "\n".join(lines)
+
+
+def bracket_table() -> str:
+    """Elements at 16 nm: scaled up from ASAP7 and down from sky130."""
+    ends = {library: scaling_to_16nm(library) for library in ("asap7", "sky130")}
+    head = "".join(f" from {name}: area µm² | pJ a product |" for name in ends)
+    lines = [f"| element at 16 nm, 0.8 V |{head}", "|---|" + "---:|" * 4]
+    named = [(name, name, 13) for name in elements("asap7") if name != "Anda"]
+    for label, name, m in [*named, *((f"Anda-M{m}", "Anda", m) for m in MANTISSA_BITS)]:
+        cells = ""
+        for library, factors in ends.items():
+            result = element_result(library, name, m)
+            area, energy = result.area_um2 * factors.area, result.energy_pj_per_operation * factors.energy
+            cells += f" {area:.4g} | {energy:.3g} |"
+        lines.append(f"| {label} |{cells}")
+    return "\n".join(lines)
+
+
+PARTS = {
+    "array": "MXU 16x16 APU",
+    "compressor": "BPC 16 lanes",
+    "vector_unit": "vector unit 64 FPU",
+    "activation_buffer": "activation buffer 1 MB + 0.125 MB",
+    "weight_buffer": "weight buffer 1 MB",
+    "controller": "others",
+}
+"""Parts of a technology file, and the rows of Table III."""
+
+
+def machine_table() -> str:
+    """Table III: area and power of the accelerator in each technology, and as published at 16 nm."""
+    from ...sim import load_technology
+
+    published = json.loads(PAPER.read_text("utf-8"))["table3_area_mm2_power_mw"]
+    technologies = [load_technology(library) for library in library_names()]
+    head = "".join(f" {technology.name}: mm² | mW |" for technology in technologies)
+    lines = [f"| part | published: mm² | mW |{head}", "|---|" + "---:|" * (2 + 2 * len(technologies))]
+    for field, label in PARTS.items():
+        parts = [getattr(technology, field) for technology in technologies]
+        ours = "".join(f" {part.area.value:.3g} | {part.power.value:.3g} |" for part in parts)
+        lines.append(f"| {label} | {published[label][0]} | {published[label][1]} |{ours}")
+    sums = [sum(figures) for figures in zip(*(published[label] for label in PARTS.values()), strict=True)]
+    for technology in technologies:
+        parts = [getattr(technology, field) for field in PARTS]
+        sums += [sum(part.area.value for part in parts), sum(part.power.value for part in parts)]
+    lines.append(f"| sum | {' | '.join(f'{figure:.3g}' for figure in sums)} |")
+    return "\n".join(lines)
+
+
+def arrays_table() -> str:
+    """What a unit takes in arrays, where rows share planes and columns share weights."""
+    lines = ["| library | units | area µm² a unit | needs ps | pJ a product, M = 7 |", "|---|---|" + "---:|" * 3]
+    for library in library_names():
+        found = [r for r in load_results(library) if r.design == "matrix-unit" and r.run == "M=7"]
+        for result in sorted(found, key=lambda result: tuple(result.parameters.values())):
+            rows, columns = result.parameters["rows"], result.parameters["columns"]
+            lines.append(
+                f"| {library} | {rows} x {columns} | {result.area_um2 / (rows * columns):.4g} | {result.critical_ps:.0f} | "
+                f"{result.energy_pj_per_operation:.3g} |"
+            )
+    return "\n".join(lines)
+
+
+def circuits_table() -> str:
+    """Every circuit in every library, at the run with M = 7 where it has one."""
+    found: dict[tuple[str, str], dict[str, Result]] = {}
+    for library in library_names():
+        for result in load_results(library):
+            key = result.design, " ".join(f"{name}={value}" for name, value in result.parameters.items())
+            if result.run == "M=7" or library not in found.setdefault(key, {}):
+                found[key][library] = result
+    libraries = library_names()
+    head = "".join(f" {library}: area µm² | needs ps | pJ |" for library in libraries)
+    lines = [f"| circuit | energy per |{head}", "|---|---|" + "---:|" * (3 * len(libraries))]
+    for (design, parameters), results in sorted(found.items()):
+        cells = "".join(_cells(results.get(library)) for library in libraries)
+        operation = next(iter(results.values())).operation
+        lines.append(f"| {design} {parameters} | {operation} |{cells}".replace("  ", " "))
+    return "\n".join(lines)
+
+
+def _cells(result: Result | None) -> str:
+    if result is None:
+        return " | | |"
+    return f" {result.area_um2:.4g} | {result.critical_ps:.0f} | {result.energy_pj_per_operation:.3g} |"
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    **{f"elements-{name}": lambda name=name: elements_table(name) for name in library_names()},
+    **{f"absolute-{name}": lambda name=name: absolute_table(name) for name in library_names()},
+    "dot-products": dot_products_table,
+    "ladder": ladder_table,
+    "options": options_table,
+    **{f"zero-planes-{name}": lambda name=name: zero_planes_table(name) for name in library_names()},
+    "skipping": skipping_table,
+    "clocks": clocks_table,
+    "bracket": bracket_table,
+    "arrays": arrays_table,
+    "machine": machine_table,
+    "circuits": circuits_table,
+}
+
+
+def updated(page: str) -> str:
+    """A page with its tables renewed: what stands between ``<!-- table: NAME -->`` and ``<!-- end -->``."""
+
+    def renew(match: re.Match[str]) -> str:
+        return f"<!-- table: {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
+
+    return re.sub(r"<!-- table: ([\w-]+) -->\n.*?<!-- end -->", renew, page, flags=re.DOTALL)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print every table, or renew those of a page."""
+    parser = argparse.ArgumentParser(description="Print the tables of synthesis.")
+    parser.add_argument("--update", type=Path, metavar="PAGE", help="renew the tables of this page")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="write the figure of clock targets there")
+    options = parser.parse_args(arguments)
+    if options.figure is not None:
+        from .figure import clocks_figure
+
+        clocks_figure().savefig(options.figure, dpi=110, metadata={"Software": None})
+        return
+    if options.update is None:
+        print("\n\n".join(f"{name}\n{table()}" for name, table in TABLES.items()))
+        return
+    options.update.write_text(updated(options.update.read_text("utf-8")), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

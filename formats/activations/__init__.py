@@ -1,0 +1,1 @@
+"""The other activation formats, behind one base class and one registry."""

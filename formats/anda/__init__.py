@@ -1,0 +1,1 @@
+"""The Anda format: encode, decode, bit-planes, memory image, kernels."""

@@ -1,0 +1,173 @@
+"""The memory image of an Anda tensor, with a header and a checksum.
+
+Layout, little endian throughout (plane layout: Anda, arXiv 2411.15982, section III-C):
+
+========================  ==================================================================================
+bytes                     content
+========================  ==================================================================================
+4                         magic ``ANDA``
+2                         version, 1; 2 with plane masks
+1, 1                      M, G
+1, 1, 1, 1                rounding, nonfinite, reconstruct (index of the option), saturated flag
+4                         number of axes
+8 each                    shape ``(..., channels)``
+1                         of version 2: tokens that share a plane mask
+(M + 1) * G / 8 a group   mantissa memory: groups in row-major order; of each the sign word, then the mantissa
+                          planes, most significant first; a word is G bits, bit i belongs to element i
+5 bits a group            exponent memory: a stream of 5-bit fields, least significant bit first, zero-filled to
+                          a whole byte
+M - 1 bits a mask         of version 2, plane masks: blocks of tokens in row-major order, of each the groups; bit i tells
+                          whether plane i + 1 has a one; packed as the exponents are
+4                         CRC-32 of everything before
+========================  ==================================================================================
+"""
+
+import math
+import struct
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .bitplanes import WORD_BITS, sent_planes, word_axis
+
+MAGIC = b"ANDA"
+VERSION = 1
+MASKED_VERSION = 2
+_FIXED = struct.Struct("<4sHBBBBBBI")
+_CHECKSUM = struct.Struct("<I")
+_EXPONENT_BITS = 5
+
+
+@dataclass(frozen=True)
+class Header:
+    """The fields of the header, as stored."""
+
+    mantissa_bits: int
+    group_size: int
+    rounding: int
+    nonfinite: int
+    reconstruct: int
+    saturated: int
+    shape: tuple[int, ...]
+    mask_rows: int = 0
+
+    @property
+    def grouped_shape(self) -> tuple[int, ...]:
+        """``(..., groups)``."""
+        return (*self.shape[:-1], -(-self.shape[-1] // self.group_size))
+
+    @property
+    def groups(self) -> int:
+        """Groups in the whole tensor."""
+        return math.prod(self.grouped_shape)
+
+    @property
+    def bytes_before_memories(self) -> int:
+        """Size of the header itself."""
+        return _FIXED.size + 8 * len(self.shape) + (self.mask_rows > 0)
+
+    @property
+    def mantissa_bytes(self) -> int:
+        """Size of the mantissa memory."""
+        return self.groups * (self.mantissa_bits + 1) * self.group_size // 8
+
+    @property
+    def exponent_bytes(self) -> int:
+        """Size of the exponent memory."""
+        return (self.groups * _EXPONENT_BITS + 7) // 8
+
+    @property
+    def mask_bytes(self) -> int:
+        """Size of the plane masks."""
+        if not self.mask_rows:
+            return 0
+        blocks = -(-math.prod(self.shape[:-1]) // self.mask_rows)
+        return (blocks * self.grouped_shape[-1] * (self.mantissa_bits - 1) + 7) // 8
+
+    def pack(self) -> bytes:
+        """The header's bytes."""
+        options = (self.rounding, self.nonfinite, self.reconstruct, self.saturated)
+        version = MASKED_VERSION if self.mask_rows else VERSION
+        fixed = _FIXED.pack(MAGIC, version, self.mantissa_bits, self.group_size, *options, len(self.shape))
+        masked = bytes([self.mask_rows] if self.mask_rows else [])
+        return fixed + struct.pack(f"<{len(self.shape)}Q", *self.shape) + masked
+
+
+def write(header: Header, signs: NDArray[np.uint64], planes: NDArray[np.uint64], exponents: NDArray[np.uint8]) -> bytes:
+    """The image of a tensor whose arrays fit the header."""
+    words = max(header.group_size // WORD_BITS, 1)
+    per_group = (signs.reshape(header.groups, 1, words), planes.reshape(header.groups, header.mantissa_bits, words))
+    memory = np.concatenate(per_group, axis=1).astype("<u8", copy=False).view(np.uint8)
+    fields = np.unpackbits(exponents.reshape(-1, 1), axis=1, count=_EXPONENT_BITS, bitorder="little")
+    body = b"".join(
+        [
+            header.pack(),
+            memory[..., : header.group_size // 8].tobytes(),
+            np.packbits(fields, bitorder="little").tobytes(),
+            _masks(header, planes),
+        ]
+    )
+    return body + _CHECKSUM.pack(zlib.crc32(body))
+
+
+def _masks(header: Header, planes: NDArray[np.uint64]) -> bytes:
+    """The plane masks of planes ``[..., groups, M, *words]``."""
+    if not header.mask_bytes:
+        return b""
+    rows = planes.reshape(-1, header.grouped_shape[-1], header.mantissa_bits, *word_axis(header.group_size))
+    sent = sent_planes(rows, header.group_size, header.mask_rows)
+    return np.packbits(sent[..., 1:].reshape(-1), bitorder="little").tobytes()
+
+
+def read_header(data: bytes) -> Header:
+    """The header of an image whose length and checksum are right; otherwise `InputError` names the damage."""
+    if data[:4] != MAGIC:
+        raise InputError(f"data: starts with {data[:4]!r}, not {MAGIC!r}; give the bytes that to_bytes() wrote")
+    if len(data) < _FIXED.size:
+        raise InputError(
+            f"data: has {len(data)} bytes, its header needs {_FIXED.size}; it is truncated, write it again"
+        )
+    _, version, bits, group_size, rounding, nonfinite, reconstruct, saturated, axes = _FIXED.unpack_from(data)
+    if version not in (VERSION, MASKED_VERSION):
+        raise InputError(f"data: has version {version}, this program reads versions 1 and 2; write it again")
+    shape: tuple[int, ...] = ()
+    end = _FIXED.size + 8 * axes
+    masked = version == MASKED_VERSION
+    if len(data) >= end + masked:
+        shape = struct.unpack_from(f"<{axes}Q", data, _FIXED.size)
+    if not shape or not group_size:
+        raise InputError("data: its header is truncated or damaged; write it again")
+    header = Header(bits, group_size, rounding, nonfinite, reconstruct, saturated, shape, data[end] if masked else 0)
+    memories = header.mantissa_bytes + header.exponent_bytes + header.mask_bytes
+    expected = header.bytes_before_memories + memories + _CHECKSUM.size
+    if len(data) != expected:
+        raise InputError(f"data: has {len(data)} bytes, its header needs {expected}; it is damaged, write it again")
+    if zlib.crc32(data[: -_CHECKSUM.size]) != _CHECKSUM.unpack(data[-_CHECKSUM.size :])[0]:
+        raise InputError("data: does not match its checksum; it is damaged, write it again")
+    return header
+
+
+def read_memories(header: Header, data: bytes) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint8]]:
+    """Signs ``[..., groups, *words]``, planes ``[..., groups, M, *words]`` and exponents ``[..., groups]``."""
+    start = header.bytes_before_memories
+    memory = np.frombuffer(data, np.uint8, header.mantissa_bytes, start)
+    octets = memory.reshape(header.groups, header.mantissa_bits + 1, header.group_size // 8)
+    padding = max(WORD_BITS - header.group_size, 0) // 8
+    padded = np.ascontiguousarray(np.pad(octets, [(0, 0), (0, 0), (0, padding)]))
+    memory_words = padded.view("<u8").astype(np.uint64, copy=False)
+    words = word_axis(header.group_size)
+    signs = memory_words[:, 0].reshape(*header.grouped_shape, *words)
+    planes = memory_words[:, 1:].reshape(*header.grouped_shape, header.mantissa_bits, *words)
+    fields = np.frombuffer(data, np.uint8, header.exponent_bytes, start + header.mantissa_bytes)
+    bits = np.unpackbits(fields, count=header.groups * _EXPONENT_BITS, bitorder="little")
+    exponents = np.packbits(bits.reshape(header.groups, _EXPONENT_BITS), axis=1, bitorder="little")
+    if ((exponents < 1) | (exponents > 30)).any():
+        raise InputError("data: holds a shared exponent outside 1..30; it is damaged, write it again")
+    planes = np.ascontiguousarray(planes)
+    masks_start = start + header.mantissa_bytes + header.exponent_bytes
+    if data[masks_start : masks_start + header.mask_bytes] != _masks(header, planes):
+        raise InputError("data: holds a plane mask that its planes do not have; it is damaged, write it again")
+    return np.ascontiguousarray(signs), planes, exponents.reshape(header.grouped_shape)

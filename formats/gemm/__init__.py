@@ -1,0 +1,1 @@
+"""The FP-INT GeMM: reference, compiled kernels, packed weights."""

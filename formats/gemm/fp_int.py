@@ -1,0 +1,124 @@
+"""The FP-INT GeMM: Anda activations times INT4 weights, bit-exact to the processing element.
+
+Arithmetic of each output (Anda, arXiv 2411.15982, section IV; where the paper is silent, this project's choice):
+for each segment of ``min(group_size, weight group)`` channels, in increasing channel order,
+
+1. the integer dot product of mantissas and codes,
+2. converted to FP16, round to nearest even, saturating at +-65504 (``partial="fp32"``: to FP32 instead),
+3. times the FP16 scale, in FP32 (exact for FP16 partial sums),
+4. added to the FP32 accumulator, round to nearest even;
+5. with offsets, the sum of the mantissas takes the same way: converted, times the FP16 offset, added.
+
+The accumulator is converted to FP16 at the end, round to nearest even, saturating.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..anda.format import AndaTensor
+from ..errors import InputError
+from ..kernels.dispatch import use_compiled
+from ..numeric.fp16 import round_to_fp16
+from ..weights.int4 import Int4Weights
+
+Partial = Literal["fp16", "fp32"]
+
+_NUMPY_TOKENS = 64
+"""Tokens that NumPy code works on at a time, which bounds its temporary arrays."""
+
+
+@dataclass
+class GemmFlags:
+    """Sticky flags of the GeMM's conversions to FP16; a GeMM sets them and never clears them."""
+
+    partial_saturated: bool = False
+    """A segment's integer sum overflowed FP16."""
+    result_saturated: bool = False
+    """An output overflowed FP16."""
+
+
+def fp_int_gemm(
+    a: AndaTensor, w: Int4Weights, partial: Partial = "fp16", flags: GemmFlags | None = None
+) -> NDArray[np.float16]:
+    """Multiply activations ``[..., in]`` by weights ``[in, out]``: float16 ``[..., out]``, bit-exact to the circuit.
+
+    Parameters
+    ----------
+    a, w
+        The operands.
+    partial
+        What a segment's integer sum is converted to before it is scaled.
+    flags
+        Where overflows are recorded.
+
+    Raises
+    ------
+    InputError
+        The operands do not fit together.
+    """
+    check_operands(a, w, partial)
+    flags = GemmFlags() if flags is None else flags
+    rows = a.as_matrix()
+    if use_compiled(rows.shape[0] * w.codes.size):
+        from .parallel import gemm_compiled as gemm
+    else:
+        gemm = gemm_numpy
+    return gemm(rows, w, partial, flags).reshape(*a.shape[:-1], w.codes.shape[1])
+
+
+def check_operands(a: AndaTensor, w: Int4Weights, partial: str) -> None:
+    """Raise `InputError` unless the operands of a GeMM fit together."""
+    if partial not in get_args(Partial):
+        raise InputError(f"partial: {partial!r} is not valid; choose one of {', '.join(get_args(Partial))}")
+    if a.shape[-1] != w.codes.shape[0]:
+        raise InputError(f"w: has {w.codes.shape[0]} input channels, a has {a.shape[-1]}; give operands that match")
+    large, small = max(a.format.group_size, w.group_size), min(a.format.group_size, w.group_size)
+    if large % small:
+        raise InputError(
+            f"w: weight group {w.group_size} and activation group {a.format.group_size} do not nest; "
+            "choose sizes of which one is a multiple of the other"
+        )
+
+
+def gemm_numpy(a: AndaTensor, w: Int4Weights, partial: Partial, flags: GemmFlags) -> NDArray[np.float16]:
+    """`fp_int_gemm` of a matrix ``[tokens, in]`` in plain NumPy: float64 holds every integer sum."""
+    tokens, channels = a.shape
+    result = np.empty((tokens, w.codes.shape[1]), np.float16)
+    for start in range(0, tokens, _NUMPY_TOKENS):
+        block = a.take(slice(start, start + _NUMPY_TOKENS))
+        integers = block.signed_integers().reshape(block.shape[0], -1).astype(np.float64)
+        units = block.unit_exponents()
+        accumulator = np.zeros((block.shape[0], w.codes.shape[1]), np.float32)
+        step = segment_length(a, w)
+        for first in range(0, channels, step):
+            own = integers[:, first : min(first + step, channels)]
+            unit = units[:, first // a.format.group_size, None]
+            sums = own @ w.codes[first : first + step].astype(np.float64)
+            accumulator += _convert(sums, unit, partial, flags) * w.scales[first // w.group_size].astype(np.float32)
+            if w.offsets is not None:
+                sums = own.sum(axis=1, keepdims=True)
+                offsets = w.offsets[first // w.group_size].astype(np.float32)
+                accumulator += _convert(sums, unit, partial, flags) * offsets
+        result[start : start + _NUMPY_TOKENS], saturated = round_to_fp16(accumulator)
+        flags.result_saturated |= saturated
+    return result
+
+
+def segment_length(a: AndaTensor, w: Int4Weights) -> int:
+    """Channels whose products are summed as integers: they share an activation group and a weight group."""
+    return min(a.format.group_size, w.group_size)
+
+
+def _convert(
+    sums: NDArray[np.float64], unit: NDArray[np.int32], partial: Partial, flags: GemmFlags
+) -> NDArray[np.float32]:
+    """Integer sums in their unit, rounded to the partial sum's type."""
+    values = np.ldexp(sums, unit)
+    if partial == "fp32":
+        return values.astype(np.float32)
+    rounded, saturated = round_to_fp16(values)
+    flags.partial_saturated |= saturated
+    return rounded.astype(np.float32)

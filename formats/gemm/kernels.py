@@ -1,0 +1,205 @@
+"""The compiled FP-INT GeMM: the tiling around `anda_codesign.formats.gemm.tile`.
+
+One call computes one block of outputs. It unpacks the activations and codes chunk by chunk of input channels into
+buffers that stay in the second-level cache, so its memory does not grow with the operands.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..anda.kernels import CHUNK, decode_chunk
+from ..kernels.jit import kernel
+from .tile import COLUMNS, LANES, MAX_HALF, ROWS, accumulate_tile, round_sums, store_codes, store_halves
+
+CHANNELS = 256
+"""Input channels of a chunk: a multiple of every group size."""
+
+
+class Activations(NamedTuple):
+    """The words of an `AndaTensor`, flat, with ``groups`` in a row."""
+
+    signs: NDArray[np.uint64]
+    planes: NDArray[np.uint64]
+    exponents: NDArray[np.uint8]
+    groups: int
+    group_size: int
+    mantissa_bits: int
+    midpoint: bool
+
+
+class Weights(NamedTuple):
+    """Codes ``[in, out]``, and float32 scales and offsets ``[weight groups, out]``; no offsets: no rows."""
+
+    codes: NDArray[np.int8]
+    scales: NDArray[np.float32]
+    offsets: NDArray[np.float32]
+    group_size: int
+
+
+class Block(NamedTuple):
+    """The outputs that one call computes."""
+
+    first_token: int
+    last_token: int
+    first_output: int
+    last_output: int
+
+
+@kernel
+def multiply_block(
+    activations: Activations,
+    weights: Weights,
+    block: Block,
+    piece: int,
+    round_partials: bool,
+    result: NDArray[np.uint16],
+) -> tuple[bool, bool]:
+    """Fill a block of ``result`` ``[tokens, out]``; tell whether partial sums, or results, overflowed."""
+    panels = (block.last_token - block.first_token + ROWS - 1) // ROWS
+    strips = (block.last_output - block.first_output + COLUMNS - 1) // COLUMNS
+    channels = weights.codes.shape[0]
+    length = min(activations.group_size, weights.group_size)
+    segments = CHANNELS // length
+    a = _aligned(panels * CHANNELS * ROWS)
+    b = _aligned(CHANNELS * COLUMNS)
+    sums = _aligned(panels * segments * ROWS)
+    scales, offsets = _aligned(segments * COLUMNS), _aligned(segments * COLUMNS)
+    accumulators = _aligned(strips * panels * ROWS * COLUMNS)
+    accumulators[:] = 0
+    peak = np.zeros(LANES, np.float32)
+    affine = weights.offsets.shape[0] > 0
+    for first in range(0, channels, CHANNELS):
+        count = min(segments, (channels - first + length - 1) // length)
+        _unpack_activations(activations, block, channels, first, count * length, a)
+        if affine:
+            _sum_segments(a, panels, count, length, sums)
+            if round_partials:
+                for at in range(0, panels * segments * ROWS, LANES):
+                    round_sums(sums, at, peak)
+        for strip in range(strips):
+            output = block.first_output + strip * COLUMNS
+            _unpack_codes(weights.codes, first, count * length, output, block.last_output, b)
+            _unpack_parameters(weights.scales, first, weights.group_size, count, length, output, scales)
+            if affine:
+                _unpack_parameters(weights.offsets, first, weights.group_size, count, length, output, offsets)
+            for panel in range(panels):
+                accumulate_tile(
+                    a, b, scales, offsets, sums, accumulators, peak,
+                    panel * CHANNELS * ROWS, panel * segments * ROWS, (strip * panels + panel) * ROWS * COLUMNS,
+                    count, length, piece, round_partials, affine,
+                )  # fmt: skip
+    partial_saturated = bool(peak.max() > MAX_HALF)
+    peak[:] = 0
+    _store_results(accumulators, block, panels, strips, result, peak)
+    return partial_saturated, bool(peak.max() > MAX_HALF)
+
+
+@kernel
+def _aligned(size: int) -> NDArray[np.float32]:
+    """Uninitialised floats on a cache line's boundary, rounded up to whole vectors."""
+    size = (size + LANES - 1) // LANES * LANES
+    buffer = np.empty(size + 16, np.float32)
+    start = (-buffer.ctypes.data % 64) // 4
+    return buffer[start : start + size]
+
+
+@kernel
+def _unpack_activations(
+    activations: Activations, block: Block, channels: int, first: int, count: int, a: NDArray[np.float32]
+) -> None:
+    """Values of ``count`` channels from ``first``: ``[panels, CHANNELS, ROWS]``, zero past the operand."""
+    group_size, groups = activations.group_size, activations.groups
+    words_per_group, groups_per_chunk = max(group_size // CHUNK, 1), max(CHUNK // group_size, 1)
+    words = np.empty(1 + activations.mantissa_bits, np.uint64)
+    exponents = np.ones(CHUNK, np.uint8)
+    values = np.empty(CHUNK, np.float32)
+    tokens = block.last_token - block.first_token
+    for row in range((tokens + ROWS - 1) // ROWS * ROWS):
+        for start in range(0, count, CHUNK):
+            if row < tokens:
+                group = (first + start) // group_size
+                decode_chunk(
+                    activations.signs, activations.planes, activations.exponents, group_size,
+                    (block.first_token + row) * groups + group, min(groups_per_chunk, groups - group),
+                    (start // CHUNK) % words_per_group, activations.mantissa_bits, activations.midpoint,
+                    values, 0, words, exponents,
+                )  # fmt: skip
+                values[max(channels - first - start, 0) :] = 0
+            else:
+                values[:] = 0
+            at = (row // ROWS * CHANNELS + start) * ROWS + row % ROWS
+            for i in range(min(CHUNK, count - start)):
+                a[at + i * ROWS] = values[i]
+
+
+@kernel
+def _sum_segments(a: NDArray[np.float32], panels: int, segments: int, length: int, sums: NDArray[np.float32]) -> None:
+    """Sums of the activations over each segment: ``[panels, CHANNELS / length, ROWS]``, exact in float32."""
+    sums[:] = 0
+    for panel in range(panels):
+        for channel in range(segments * length):
+            for row in range(ROWS):
+                total = (panel * (CHANNELS // length) + channel // length) * ROWS + row
+                sums[total] += a[(panel * CHANNELS + channel) * ROWS + row]
+
+
+@kernel
+def _unpack_codes(
+    codes: NDArray[np.int8], first: int, count: int, output: int, last_output: int, b: NDArray[np.float32]
+) -> None:
+    """Codes of ``count`` channels from ``first`` and `COLUMNS` outputs: ``[count, COLUMNS]``, zero past the operand."""
+    channels, outputs = codes.shape
+    inside = min(count, channels - first)
+    columns = min(COLUMNS, last_output - output)
+    if columns == COLUMNS:
+        flat = codes.reshape(-1)
+        for channel in range(inside):
+            store_codes(flat, (first + channel) * outputs + output, b, channel * COLUMNS)
+        b[inside * COLUMNS : count * COLUMNS] = 0
+    else:
+        b[:] = 0
+        for channel in range(inside):
+            for column in range(columns):
+                b[channel * COLUMNS + column] = codes[first + channel, output + column]
+
+
+@kernel
+def _unpack_parameters(
+    parameters: NDArray[np.float32],
+    first: int,
+    group_size: int,
+    segments: int,
+    length: int,
+    output: int,
+    target: NDArray[np.float32],
+) -> None:
+    """Scales or offsets of the segments from channel ``first``: ``[segments, COLUMNS]``, zero past the operand."""
+    columns = min(COLUMNS, parameters.shape[1] - output)
+    target[:] = 0
+    for segment in range(segments):
+        group = (first + segment * length) // group_size
+        for column in range(columns):
+            target[segment * COLUMNS + column] = parameters[group, output + column]
+
+
+@kernel
+def _store_results(
+    accumulators: NDArray[np.float32],
+    block: Block,
+    panels: int,
+    strips: int,
+    result: NDArray[np.uint16],
+    peak: NDArray[np.float32],
+) -> None:
+    """Convert ``[strips, panels, ROWS, COLUMNS]`` accumulators to FP16 patterns of the result."""
+    halves = np.empty(COLUMNS, np.uint16)
+    for row in range(block.last_token - block.first_token):
+        for strip in range(strips):
+            at = ((strip * panels + row // ROWS) * ROWS + row % ROWS) * COLUMNS
+            for column in range(0, COLUMNS, LANES):
+                store_halves(accumulators, at + column, halves, column, peak)
+            output = block.first_output + strip * COLUMNS
+            for column in range(min(COLUMNS, block.last_output - output)):
+                result[block.first_token + row, output + column] = halves[column]

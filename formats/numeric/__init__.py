@@ -1,0 +1,1 @@
+"""FP16 fields and alignment to a shared exponent."""

@@ -1,0 +1,1 @@
+"""The vector unit's functions, commands and programs, bit for bit."""

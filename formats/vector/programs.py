@@ -1,0 +1,274 @@
+"""What the vector unit runs: softmax, norms, activation functions as commands over rows.
+
+A program's steps name the rows that feed the operand streams and take the results; whoever runs it, the accelerator or
+`VectorProgram.run`, knows where they are.
+
+    >>> x = np.array([[1, 2, 3, 4]], np.float16)
+    >>> softmax(4, lanes=4).run({"x": x}, lanes=4)
+    array([[0.03204, 0.08716, 0.2369 , 0.644  ]], dtype=float16)
+
+Sums are FP32, in the order that `vector_command` states; what passes between two steps is FP16, save for scalars.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .command import Addend, Factor, Modifier, VectorCommand, VectorOperation, VectorState, as_vectors
+
+RESULT = "y"
+"""The row that a program leaves."""
+
+
+@dataclass(frozen=True)
+class VectorStep:
+    """A command, and the names of the rows that its streams carry; None for a stream that it does not use."""
+
+    command: VectorCommand
+    left: str | None = None
+    right: str | None = None
+    result: str | None = None
+
+
+@dataclass(frozen=True)
+class VectorProgram:
+    """Steps that make the row ``y`` of given rows of ``channels`` values.
+
+    Attributes
+    ----------
+    steps
+        In order.
+    inputs
+        The rows that must be given.
+    channels
+        Values of a row.
+    """
+
+    steps: tuple[VectorStep, ...]
+    inputs: tuple[str, ...]
+    channels: int
+
+    @property
+    def passes(self) -> int:
+        """Steps that walk over the whole row."""
+        return sum(step.command.reads_left for step in self.steps)
+
+    def cycles(self, lanes: int) -> int:
+        """Cycles of the unit for one row, from the first command until the next program's first command is taken.
+
+        Results leave `latency.VECTOR_PIPELINE_CYCLES` after their operands. A step that reads the row which the one
+        before it wrote must wait for it where rows are shorter than that way and the memory's; that is not counted.
+        """
+        return sum(step.command.cycles(lanes) for step in self.steps)
+
+    def run(
+        self, rows: Mapping[str, NDArray[np.float16]], *, lanes: int = 64, state: VectorState | None = None
+    ) -> NDArray[np.float16]:
+        """The software twin: run the program on rows ``[tokens, channels]``, one after the other.
+
+        A row that all tokens share, such as a gain, is ``[channels]``. `lanes` is that of the program.
+
+        Raises
+        ------
+        InputError
+            A row is missing or has another length.
+        """
+        for name in self.inputs:
+            if name not in rows or rows[name].shape[-1] != self.channels:
+                found = "missing" if name not in rows else f"of {rows[name].shape[-1]} channels"
+                raise InputError(f"rows: {name!r} is {found}; the program takes rows of {self.channels}")
+        state = VectorState() if state is None else state
+        tokens = [
+            self._run_row({name: row if row.ndim == 1 else row[token] for name, row in rows.items()}, lanes, state)
+            for token in range(len(rows[self.inputs[0]]))
+        ]
+        return np.stack(tokens)
+
+    def _run_row(self, rows: Mapping[str, NDArray[np.float16]], lanes: int, state: VectorState) -> NDArray[np.float16]:
+        """One token."""
+        vectors = {name: as_vectors(row, lanes) for name, row in rows.items()}
+        for step in self.steps:
+            left = vectors[step.left] if step.left else None
+            right = vectors[step.right] if step.right else None
+            result = state.execute(step.command, left, right, lanes=lanes)
+            if step.result:
+                vectors[step.result] = result
+        return vectors[RESULT].reshape(-1)[: self.channels]
+
+
+class _Builder:
+    """Collects steps; those that walk over the row get its length."""
+
+    def __init__(self, channels: int, lanes: int) -> None:
+        if channels < 1:
+            raise InputError(f"channels: {channels} is not valid; give a row at least one value")
+        self.channels = channels
+        self.row = {"vectors": -(-channels // lanes), "active": channels % lanes}
+        self.steps: list[VectorStep] = []
+
+    def walk(self, command: VectorCommand, left: str, right: str | None = None, result: str | None = None) -> None:
+        """A step over the whole row."""
+        self.steps.append(VectorStep(replace(command, **self.row), left, right, result))
+
+    def reduce(self, operation: VectorOperation, factor: Factor, left: str, scalar: int) -> None:
+        """A reduction of the whole row."""
+        self.walk(_reduction(operation, factor, scalar, **self.row), left)
+
+    def scalar(self, command: VectorCommand) -> None:
+        """A step on scalars."""
+        self.steps.append(VectorStep(command))
+
+    def load(self, register: int, value: float) -> None:
+        """Put a constant into a scalar register."""
+        self.scalar(VectorCommand(operation=VectorOperation.LOAD, destination=register, immediate=value))
+
+    def program(self, *inputs: str) -> VectorProgram:
+        """The program."""
+        return VectorProgram(tuple(self.steps), inputs, self.channels)
+
+
+def _reduction(operation: VectorOperation, factor: Factor, scalar: int, *, vectors: int, active: int) -> VectorCommand:
+    return VectorCommand(
+        operation=operation,
+        factor=factor,
+        factor_scalar=scalar,
+        destination=scalar,
+        vectors=vectors,
+        active=active,
+    )
+
+
+def _scaled(scalar: int) -> VectorCommand:
+    """Times a scalar."""
+    return VectorCommand(factor=Factor.SCALAR, factor_scalar=scalar)
+
+
+_TIMES_RIGHT = VectorCommand(factor=Factor.RIGHT)
+_PLUS_RIGHT = VectorCommand(addend=Addend.RIGHT)
+
+
+def softmax(channels: int, *, lanes: int = 64, scale: float = 1.0) -> VectorProgram:
+    """``exp(scale * x) / sum(exp(scale * x))`` of the row ``x``; `scale`, positive, is rounded to FP16."""
+    if not scale > 0:
+        raise InputError(f"scale: {scale} is not valid; choose a positive number")
+    build = _Builder(channels, lanes)
+    build.reduce(VectorOperation.LARGEST, Factor.ONE, "x", 0)
+    build.load(1, scale)
+    build.scalar(VectorCommand(left_scalar=0, factor=Factor.SCALAR, factor_scalar=1, destination=0))
+    exponential = VectorCommand(
+        operation=VectorOperation.EXPONENTIAL,
+        factor=Factor.SCALAR,
+        factor_scalar=1,
+        addend=Addend.SCALAR,
+        addend_scalar=0,
+        subtract=True,
+    )
+    build.walk(exponential, "x", result=RESULT)
+    build.reduce(VectorOperation.DOT, Factor.ONE, RESULT, 2)
+    build.scalar(
+        VectorCommand(
+            operation=VectorOperation.RECIPROCAL,
+            left_scalar=2,
+            factor=Factor.ZERO,
+            addend=Addend.SCALAR,
+            addend_scalar=2,
+            destination=2,
+        )
+    )
+    build.walk(_scaled(2), RESULT, result=RESULT)
+    return build.program("x")
+
+
+def _scale_by_root_mean_square(build: _Builder, row: str, epsilon: float) -> None:
+    """Put ``row / sqrt(mean(row**2) + epsilon)`` into the result, as ``sqrt(n) / sqrt(sum(row**2) + n * epsilon)``."""
+    build.reduce(VectorOperation.DOT, Factor.LEFT, row, 0)
+    build.load(1, build.channels * epsilon)
+    build.scalar(
+        VectorCommand(
+            operation=VectorOperation.RECIPROCAL_ROOT,
+            left_scalar=1,
+            addend=Addend.SCALAR,
+            addend_scalar=0,
+            destination=0,
+        )
+    )
+    build.load(1, math.sqrt(build.channels))
+    build.scalar(VectorCommand(left_scalar=0, factor=Factor.SCALAR, factor_scalar=1, destination=0))
+    build.walk(_scaled(0), row, result=RESULT)
+
+
+def rms_norm(channels: int, *, lanes: int = 64, epsilon: float = 1e-5) -> VectorProgram:
+    """``x / sqrt(mean(x**2) + epsilon) * gain`` of the rows ``x`` and ``gain``."""
+    build = _Builder(channels, lanes)
+    _scale_by_root_mean_square(build, "x", epsilon)
+    build.walk(_TIMES_RIGHT, RESULT, "gain", RESULT)
+    return build.program("x", "gain")
+
+
+def layer_norm(channels: int, *, lanes: int = 64, epsilon: float = 1e-5) -> VectorProgram:
+    """``(x - mean(x)) / sqrt(variance(x) + epsilon) * gain + bias`` of the rows ``x``, ``gain`` and ``bias``."""
+    build = _Builder(channels, lanes)
+    build.load(0, 1 / channels)
+    build.reduce(VectorOperation.DOT, Factor.SCALAR, "x", 0)
+    build.walk(VectorCommand(addend=Addend.SCALAR, addend_scalar=0, subtract=True), "x", result=RESULT)
+    _scale_by_root_mean_square(build, RESULT, epsilon)
+    build.walk(_TIMES_RIGHT, RESULT, "gain", RESULT)
+    build.walk(_PLUS_RIGHT, RESULT, "bias", RESULT)
+    return build.program("x", "gain", "bias")
+
+
+def silu(channels: int, *, lanes: int = 64, gated: bool = False) -> VectorProgram:
+    """``x / (1 + exp(-x))`` of the row ``x``, with `gated` times the row ``gate``.
+
+    As ``exp(min(x, 0)) * (x / (1 + exp(-|x|)))``: neither exponential overflows.
+    """
+    build = _Builder(channels, lanes)
+    build.load(0, 1.0)
+    build.walk(
+        VectorCommand(operation=VectorOperation.EXPONENTIAL, modifier=Modifier.NEGATIVE_MAGNITUDE), "x", result=RESULT
+    )
+    reciprocal = VectorCommand(operation=VectorOperation.RECIPROCAL, addend=Addend.SCALAR, addend_scalar=0)
+    build.walk(reciprocal, RESULT, result=RESULT)
+    build.walk(_TIMES_RIGHT, RESULT, "x", RESULT)
+    build.walk(
+        VectorCommand(operation=VectorOperation.EXPONENTIAL, modifier=Modifier.NEGATIVE_PART), "x", result="power"
+    )
+    build.walk(_TIMES_RIGHT, RESULT, "power", RESULT)
+    if gated:
+        build.walk(_TIMES_RIGHT, RESULT, "gate", RESULT)
+    return build.program("x", "gate") if gated else build.program("x")
+
+
+def square_root(channels: int, *, lanes: int = 64) -> VectorProgram:
+    """``sqrt(x)`` of the row ``x``, not negative: x times its reciprocal root."""
+    build = _Builder(channels, lanes)
+    build.walk(VectorCommand(operation=VectorOperation.RECIPROCAL_ROOT), "x", result=RESULT)
+    build.walk(_TIMES_RIGHT, RESULT, "x", RESULT)
+    return build.program("x")
+
+
+def relu(channels: int, *, lanes: int = 64) -> VectorProgram:
+    """``max(x, 0)`` of the row ``x``."""
+    build = _Builder(channels, lanes)
+    build.walk(VectorCommand(operation=VectorOperation.MAXIMUM), "x", result=RESULT)
+    return build.program("x")
+
+
+def residual(channels: int, *, lanes: int = 64) -> VectorProgram:
+    """``x + skip`` of the rows ``x`` and ``skip``."""
+    build = _Builder(channels, lanes)
+    build.walk(_PLUS_RIGHT, "x", "skip", RESULT)
+    return build.program("x", "skip")
+
+
+def rotation(channels: int, *, lanes: int = 64) -> VectorProgram:
+    """``x * cosine + turned * sine``, rows all; ``turned`` is ``x`` with the halves of each head swapped, one negated."""
+    build = _Builder(channels, lanes)
+    build.walk(_TIMES_RIGHT, "x", "cosine", RESULT)
+    build.walk(_TIMES_RIGHT, "turned", "sine", "product")
+    build.walk(_PLUS_RIGHT, RESULT, "product", RESULT)
+    return build.program("x", "turned", "cosine", "sine")

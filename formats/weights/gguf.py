@@ -1,0 +1,152 @@
+"""GGUF's block types Q4_1 and Q8_0: quantisers, and their bytes.
+
+Blocks are 32 input channels of one output channel. The rounding is that of llama.cpp's reference quantiser, whose Python
+form (`gguf.quants`, MIT licence) is the tests' oracle.
+
+====  ======================  ========================================================================
+type  weight                  bytes of a block
+====  ======================  ========================================================================
+Q4_1  ``d * code + m``        FP16 d, FP16 m, 16 bytes: codes 0..15 in the low halves, 16..31 in the high
+Q8_0  ``d * code``, signed    FP16 d, 32 signed bytes
+====  ======================  ========================================================================
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .base import Statistic, check_weights
+from .grouped_int import IntegerWeights
+
+BLOCK = 32
+Q4_1_BYTES = 20
+Q8_0_BYTES = 34
+_SIGN_BIT = np.uint8(128)
+"""`IntegerWeights` holds the signed bytes of Q8_0 as codes around 128; adding 128 flips a byte's top bit."""
+_LOW_HALF = np.uint8(15)
+
+
+@dataclass(frozen=True)
+class Q4_1:
+    """Affine 4-bit codes: ``d = (max - min) / 15``, ``m = min``, ``code = floor((w - m) / d + 1/2)``.
+
+    Codes are computed in float32 before d and m are rounded to FP16, as llama.cpp does.
+    """
+
+    name: ClassVar[str] = "q4_1"
+    source: ClassVar[str] = "llama.cpp, GGUF block type Q4_1"
+    statistic: ClassVar[Statistic] = "none"
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """There are none."""
+        return {}
+
+    def average_bits(self, in_channels: int = 4096) -> float:
+        """Storage of a weight: 20 bytes for 32."""
+        return 8 * Q4_1_BYTES / BLOCK
+
+    def quantize(self, w: NDArray[np.floating], statistic: NDArray[np.floating] | None = None) -> IntegerWeights:
+        """Quantise floating-point ``[in, out]``, whose ``in`` is a multiple of 32."""
+        blocks = _blocks(w, statistic)
+        low = blocks.min(axis=1, keepdims=True)
+        step = (blocks.max(axis=1, keepdims=True) - low) / np.float32(15)
+        codes = np.trunc((blocks - low) * _inverse(step) + np.float32(0.5)).clip(0, 15).astype(np.uint8)
+        scales, offsets = (each[:, 0].astype(np.float16) for each in (step, low))
+        return IntegerWeights(codes.reshape(w.shape), scales, 4, BLOCK, offsets=offsets)
+
+
+@dataclass(frozen=True)
+class Q8_0:
+    """Symmetric 8-bit codes: ``d = max|w| / 127``, ``code = round(w / d)``, ties away from zero.
+
+    Codes are computed in float32 before d is rounded to FP16, as llama.cpp does.
+    """
+
+    name: ClassVar[str] = "q8_0"
+    source: ClassVar[str] = "llama.cpp, GGUF block type Q8_0"
+    statistic: ClassVar[Statistic] = "none"
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """There are none."""
+        return {}
+
+    def average_bits(self, in_channels: int = 4096) -> float:
+        """Storage of a weight: 34 bytes for 32."""
+        return 8 * Q8_0_BYTES / BLOCK
+
+    def quantize(self, w: NDArray[np.floating], statistic: NDArray[np.floating] | None = None) -> IntegerWeights:
+        """Quantise floating-point ``[in, out]``, whose ``in`` is a multiple of 32."""
+        blocks = _blocks(w, statistic)
+        step = np.abs(blocks).max(axis=1, keepdims=True) / np.float32(127)
+        scaled = blocks * _inverse(step)
+        codes = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)) + _SIGN_BIT
+        return IntegerWeights(codes.astype(np.uint8).reshape(w.shape), step[:, 0].astype(np.float16), 8, BLOCK)
+
+
+def to_blocks(w: IntegerWeights) -> NDArray[np.uint8]:
+    """The bytes of GGUF, uint8 ``[out, bytes]``: Q4_1 for 4 bits with offsets, Q8_0 for 8 bits, symmetric.
+
+    Raises
+    ------
+    InputError
+        The weights are of neither form.
+    """
+    codes = w.codes.T.reshape(w.shape[1], -1, min(w.group_size, w.shape[0]))
+    form = (w.bits, w.group_size, w.offsets is not None, w.zero_points is not None)
+    if codes.shape[2] != BLOCK or form not in ((4, BLOCK, True, False), (8, BLOCK, False, False)):
+        raise InputError("w: is neither 4 bits with offsets nor 8 bits, in groups of 32; GGUF has no block for it")
+    parameters = [w.scales] if w.offsets is None else [w.scales, w.offsets]
+    heads = np.stack([each.T for each in parameters], axis=-1).view(np.uint8)
+    low, high = codes[..., : BLOCK // 2], codes[..., BLOCK // 2 :]
+    body = low | high << np.uint8(4) if w.bits == 4 else codes ^ _SIGN_BIT
+    return np.concatenate([heads, body], axis=-1).reshape(w.shape[1], -1)
+
+
+def from_blocks(data: NDArray[np.uint8], block_type: str) -> IntegerWeights:
+    """Weights ``[in, out]`` of the bytes ``[out, bytes]`` of a GGUF tensor of type ``"Q4_1"`` or ``"Q8_0"``.
+
+    Raises
+    ------
+    InputError
+        Another type, or bytes that are not whole blocks.
+    """
+    sizes = {"Q4_1": Q4_1_BYTES, "Q8_0": Q8_0_BYTES}
+    if block_type not in sizes:
+        raise InputError(f"block_type: {block_type!r} is not known; choose one of {', '.join(sizes)}")
+    if data.dtype != np.uint8 or data.ndim != 2 or data.size == 0 or data.shape[1] % sizes[block_type]:
+        raise InputError(
+            f"data: is {data.dtype} {list(data.shape)}; {block_type} needs uint8 [out, bytes] "
+            f"in blocks of {sizes[block_type]} bytes"
+        )
+    blocks = data.reshape(len(data), -1, sizes[block_type])
+    if block_type == "Q8_0":
+        scales = np.ascontiguousarray(blocks[..., :2]).view(np.float16)[..., 0]
+        return IntegerWeights(_channels_first(blocks[..., 2:] ^ _SIGN_BIT), np.ascontiguousarray(scales.T), 8, BLOCK)
+    parameters = np.ascontiguousarray(blocks[..., :4]).view(np.float16)
+    codes = np.concatenate([blocks[..., 4:] & _LOW_HALF, blocks[..., 4:] >> np.uint8(4)], axis=-1)
+    scales, offsets = (np.ascontiguousarray(parameters[..., index].T) for index in (0, 1))
+    return IntegerWeights(_channels_first(codes), scales, 4, BLOCK, offsets=offsets)
+
+
+def _blocks(w: NDArray[np.floating], statistic: NDArray[np.floating] | None) -> NDArray[np.float32]:
+    """Weights as float32 ``[in / 32, 32, out]``."""
+    if statistic is not None:
+        raise InputError("statistic: GGUF's block types use none; leave it out")
+    weights = check_weights(w).astype(np.float32)
+    if len(weights) % BLOCK:
+        raise InputError(f"w: {len(weights)} input channels are not whole blocks of {BLOCK}; choose another format")
+    return weights.reshape(-1, BLOCK, weights.shape[1])
+
+
+def _inverse(step: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.divide(1, step, out=np.zeros_like(step), where=step != 0)
+
+
+def _channels_first(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Codes ``[out, blocks, 32]`` as ``[in, out]``."""
+    return np.ascontiguousarray(codes.reshape(len(codes), -1).T)

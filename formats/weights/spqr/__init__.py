@@ -1,0 +1,1 @@
+"""SpQR (arXiv 2306.03078): format, memory layout, quantiser."""

@@ -1,0 +1,1 @@
+"""Controller, DMA and the whole accelerator."""

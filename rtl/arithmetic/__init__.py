@@ -1,0 +1,1 @@
+"""Adders, multipliers, converters and their pipelines."""

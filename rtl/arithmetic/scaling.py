@@ -1,0 +1,192 @@
+# amaranth: UnusedElaboratable=no
+"""What follows a group's dot product: the group's scale, and the accumulator over the groups."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..interfaces import FP16, PARTIAL_EXPONENT, Stream, check_range
+from .fp import FP32, HalfMultiplier, IntToHalf, SingleAdder
+from .fp_accumulator import MAX_DEPTH, RunningSum, check_outputs
+from .fp_stages import HalfProduct, IntegerConversion
+from .pipeline import Pipeline
+
+SCALE = data.StructLayout({"scale": FP16, "last": 1})
+"""A group's scale.
+
+Members
+-------
+scale : `FP16`
+    Of the group's weights, finite.
+last : `unsigned(1)`
+    The group is the last one of its output.
+"""
+
+
+def group_layout(bits: int) -> data.StructLayout:
+    """A group's integer dot product; its value is ``partial_sum * 2**(exponent - 14)``.
+
+    Members
+    -------
+    partial_sum : `signed(bits)`
+    exponent : `signed(6)`
+    """
+    return data.StructLayout({"partial_sum": signed(bits), "exponent": PARTIAL_EXPONENT})
+
+
+class ScaleAccumulator(wiring.Component):
+    """Sums a half per group times the group's FP16 scale in FP32: steps 3 and 4 of the Anda unit (section IV-B).
+
+    The product is exact, the sum rounds to nearest even after every group.
+
+    Timing: product and accumulator stand in a register each, so the output is valid 2 cycles after its last group is
+    taken; a group may come in every cycle. A multiplier and an adder of several stages take as many cycles more, and a
+    group is taken only when the `RunningSum` can take it.
+
+    Parameters
+    ----------
+    depth : `int`
+        Stages of the adder, 1 to 6; the multiplier has no more than four (`formats.latency.scale_accumulation_cycles`).
+    outputs : `int`
+        Sums in flight, 1 to 8: groups belong to them in turn. More than one needs a `depth` of more than one.
+
+    Members
+    -------
+    partials : `In(stream.Signature(FP16))`
+        A group's dot product, finite.
+    scales : `In(stream.Signature(SCALE))`
+        Taken together with it.
+    result : `Out(stream.Signature(FP32))`
+        After the group that was `last`.
+    """
+
+    partials: Stream
+    scales: Stream
+    result: Stream
+
+    def __init__(self, *, depth: int = 1, outputs: int = 1) -> None:
+        self.depth = check_range("depth", depth, 1, MAX_DEPTH)
+        self.outputs = check_outputs(outputs, depth)
+        super().__init__(
+            {
+                "partials": In(stream.Signature(FP16)),
+                "scales": In(stream.Signature(SCALE)),
+                "result": Out(stream.Signature(FP32)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the circuit."""
+        m = Module()
+        joined: Any = stream.Signature(FP16).create(path=("joined",))
+        m.d.comb += [
+            joined.valid.eq(self.partials.valid & self.scales.valid),
+            joined.payload.eq(self.partials.payload),
+            self.partials.ready.eq(joined.ready & self.scales.valid),
+            self.scales.ready.eq(joined.ready & self.partials.valid),
+        ]
+        if self.depth == 1:
+            self._accumulate(m, joined)
+        else:
+            self._accumulate_in_stages(m, joined)
+        return m
+
+    def _accumulate(self, m: Module, joined: Stream) -> None:
+        """Multiplier and adder of a stage each."""
+        m.submodules.multiplier = multiplier = HalfMultiplier()
+        m.submodules.adder = adder = SingleAdder()
+        pipeline = Pipeline(m, joined, self.result)
+        m.d.comb += [multiplier.left.eq(joined.payload), multiplier.right.eq(self.scales.payload.scale)]
+        product, last = pipeline.cut(product=multiplier.product, last=self.scales.payload.last)
+        accumulator: Any = Signal(FP32)
+        m.d.comb += [adder.left.eq(Mux(pipeline.first(last), 0, accumulator)), adder.right.eq(product)]
+        pipeline.accumulate(accumulator, adder.sum, last)
+        m.d.comb += self.result.payload.eq(accumulator)
+        pipeline.finish()
+
+    def _accumulate_in_stages(self, m: Module, joined: Stream) -> None:
+        """The same of several. Sums are never subnormal, and the first summand is added to +0."""
+        m.submodules.running_sum = running_sum = RunningSum(
+            depth=self.depth, outputs=self.outputs, subnormals=False, specials=False
+        )
+        pipeline = Pipeline(m, joined, running_sum.summands)
+        factors = {"left": Value.cast(joined.payload), "right": Value.cast(self.scales.payload.scale)}
+        (product,), carried = pipeline.in_stages(
+            HalfProduct().steps, [factors], {"last": self.scales.payload.last}, self.depth
+        )
+        m.d.comb += Value.cast(running_sum.summands.payload).eq(Cat(product["single"], carried["last"]))
+        pipeline.finish()
+        wiring.connect(m, running_sum.sums, wiring.flipped(self.result))
+
+
+class GroupAccumulator(wiring.Component):
+    """The integer dot products of an output's groups, to FP16, times their scales, summed in FP32.
+
+    `IntToHalf` and a `ScaleAccumulator`: steps 2 to 4 of the Anda unit (section IV-B), the arithmetic of
+    `formats.fp_int_gemm` before its last conversion. The output is valid 3 cycles after its last group is taken; a
+    group may come in every cycle. Of more stages: `formats.latency.group_scaling_cycles`.
+
+    Parameters
+    ----------
+    bits : `int`
+        Bits of a signed dot product, 2 to 64.
+    depth : `int`
+        As of `ScaleAccumulator`; the conversion has no more than six stages.
+
+    Members
+    -------
+    groups : `In(stream.Signature(group_layout(bits)))`
+    scales : `In(stream.Signature(SCALE))`
+    result : `Out(stream.Signature(FP32))`
+        As of `ScaleAccumulator`.
+    saturated : `Out(1)`
+        Sticky: a dot product overflowed FP16 and became +-65504.
+    """
+
+    groups: Stream
+    scales: Stream
+    result: Stream
+    saturated: Signal
+
+    def __init__(self, *, bits: int = 26, depth: int = 1) -> None:
+        self.bits = check_range("bits", bits, 2, 64)
+        self.scaling = ScaleAccumulator(depth=depth)
+        super().__init__(
+            {
+                "groups": In(stream.Signature(group_layout(bits))),
+                "scales": In(stream.Signature(SCALE)),
+                "result": Out(stream.Signature(FP32)),
+                "saturated": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the circuit."""
+        m = Module()
+        m.submodules.scale_accumulator = accumulator = self.scaling
+        converter = Pipeline(m, self.groups, accumulator.partials)
+        half = self._convert(m, converter) if self.scaling.depth == 1 else self._convert_in_stages(m, converter)
+        m.d.comb += Value.cast(accumulator.partials.payload).eq(half)
+        converter.finish()
+        wiring.connect(m, wiring.flipped(self.scales), accumulator.scales)
+        wiring.connect(m, accumulator.result, wiring.flipped(self.result))
+        return m
+
+    def _convert(self, m: Module, converter: Pipeline) -> Value:
+        m.submodules.to_half = to_half = IntToHalf(bits=self.bits)
+        group = self.groups.payload
+        m.d.comb += [to_half.value.eq(group.partial_sum), to_half.exponent.eq(group.exponent)]
+        (half,) = converter.cut(half=to_half.half)
+        with m.If(self.groups.valid & self.groups.ready & to_half.saturated):
+            m.d.sync += self.saturated.eq(1)
+        return Value.cast(half)
+
+    def _convert_in_stages(self, m: Module, converter: Pipeline) -> Value:
+        group = self.groups.payload
+        values = {"value": group.partial_sum, "exponent": group.exponent}
+        (result,), _ = converter.in_stages(IntegerConversion().steps, [values], {}, self.scaling.depth)
+        with m.If(converter.moves & converter.valid & result["saturated"]):
+            m.d.sync += self.saturated.eq(1)
+        return result["half"]

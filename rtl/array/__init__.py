@@ -1,0 +1,1 @@
+"""Matrix unit, dispatchers, buffers, engine."""

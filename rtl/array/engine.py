@@ -1,0 +1,229 @@
+# amaranth: UnusedElaboratable=no
+"""The matrix engine: buffers, dispatch, array and collector; commands in, groups of outputs out."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ...formats import InputError
+from ..interfaces import FP16, MAX_MANTISSA_BITS, SKIPPED_BITS, Stream
+from .arbiter import share_reads
+from .buffers import PLANE_READ, ActivationBuffer, RowBuffer
+from .collector import OutputCollector
+from .dispatch import TILES, AddressGenerator, WeightDispatcher
+from .mxu import MatrixUnit
+
+
+class MatrixEngine(wiring.Component):
+    """Matrix unit with its buffers, address generators, weight dispatcher and output collector.
+
+    It computes the tiles of a command and sends their outputs `lanes` channels at a time, so the tiles of all commands
+    together make whole groups.
+
+    Timing: address generators, dispatcher and array run ahead of each other as far as their streams let them, across
+    commands too. A group takes ``max(M + 1, 4)`` cycles (`formats.latency.array_cycles_per_group`); what start, drain and
+    collection add is in `formats.latency.matrix_engine_cycles`.
+
+    Parameters
+    ----------
+    rows, columns, lanes, affine, midpoint, skipping
+        As of `MatrixUnit`; `columns` divides `lanes`.
+    depth, exponent_depth, weight_depth, factor_depth : `int`
+        Rows of the memories of planes, exponents, weights and factors.
+
+    Members
+    -------
+    command : `In(stream.Signature(TILES))`
+    write_planes, write_exponents
+        As of `ActivationBuffer`, which has masks with `skipping`.
+    write_weights, write_factors : `In(stream.Signature(write_layout(...)))`
+        Rows of ``lanes * columns`` bits, see `WeightDispatcher`; and of the columns' scales, with `affine` followed by
+        their offsets.
+    groups : `Out(stream.Signature(ArrayLayout(FP16, lanes)))`
+        `lanes` outputs of each token in turn.
+    read_planes : `In(stream.Signature(PLANE_READ))`
+    planes : `Out(stream.Signature(plane_rows_layout(rows, lanes, masked=skipping)))`
+        Reads of the activation buffer for others than the array, which waits meanwhile; with `skipping`, only while the
+        engine is idle.
+    group_done, tile_done : `Out(1)`
+        The array takes the last bit-plane of a group; the last column of a tile leaves it.
+    partial_saturated, result_saturated : `Out(1)`
+        As of `MatrixUnit`.
+    out_of_range : `Out(1)`
+        In this cycle a row of a buffer is read or written that does not exist.
+    """
+
+    command: Stream
+    write_planes: Stream
+    write_exponents: Stream
+    write_weights: Stream
+    write_factors: Stream
+    groups: Stream
+    read_planes: Stream
+    planes: Stream
+    group_done: Signal
+    tile_done: Signal
+    partial_saturated: Signal
+    result_saturated: Signal
+    out_of_range: Signal
+
+    def __init__(
+        self,
+        *,
+        rows: int = 16,
+        columns: int = 16,
+        lanes: int = 64,
+        depth: int = 8192,
+        exponent_depth: int = 8192,
+        weight_depth: int = 8192,
+        factor_depth: int = 8192,
+        max_mantissa_bits: int = MAX_MANTISSA_BITS,
+        affine: bool = False,
+        midpoint: bool = False,
+        skipping: bool = False,
+    ) -> None:
+        self.skipping = bool(skipping)
+        self.unit = MatrixUnit(
+            rows=rows,
+            columns=columns,
+            lanes=lanes,
+            max_mantissa_bits=max_mantissa_bits,
+            affine=affine,
+            midpoint=midpoint,
+            skipping=skipping,
+        )
+        if lanes % columns:
+            raise InputError(f"columns: {columns} does not divide {lanes} lanes; choose a divisor")
+        self._activations = ActivationBuffer(
+            rows=rows, lanes=lanes, depth=depth, exponent_depth=exponent_depth, masked=self.skipping
+        )
+        self._weights = RowBuffer(width=lanes * columns, depth=weight_depth)
+        self._factors = RowBuffer(width=16 * columns * (1 + affine), depth=factor_depth)
+        self._dispatcher = WeightDispatcher(columns=columns, lanes=lanes, affine=affine)
+        self._collector = OutputCollector(rows=rows, lanes=lanes)
+        super().__init__(
+            {
+                "command": In(stream.Signature(TILES)),
+                "write_planes": self._activations.signature.members["write_planes"],
+                "write_exponents": self._activations.signature.members["write_exponents"],
+                "write_weights": self._weights.signature.members["write"],
+                "write_factors": self._factors.signature.members["write"],
+                "groups": Out(stream.Signature(data.ArrayLayout(FP16, lanes))),
+                "read_planes": self._activations.signature.members["read"],
+                "planes": self._activations.signature.members["planes"],
+                "group_done": Out(1),
+                "tile_done": Out(1),
+                "partial_saturated": Out(1),
+                "result_saturated": Out(1),
+                "out_of_range": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the circuit."""
+        m = Module()
+        m.submodules.matrix_unit = unit = self.unit
+        m.submodules.collector = self._collector
+        planes, weights, factors = self._address_generators(m)
+        buffers = (self._activations, self._weights, self._factors)
+        m.d.comb += [
+            self.out_of_range.eq(Cat(buffer.out_of_range for buffer in buffers).any()),
+            self.partial_saturated.eq(unit.partial_saturated),
+            self.result_saturated.eq(unit.result_saturated),
+        ]
+        self._connect_planes(m, planes)
+        self._connect_weights(m, weights)
+        self._connect_factors(m, factors)
+        wiring.connect(m, unit.outputs, self._collector.columns)
+        column = Signal(range(unit.columns))
+        moved, last = unit.outputs.valid & unit.outputs.ready, column == unit.columns - 1
+        m.d.comb += [self.group_done.eq(unit.weights.ready), self.tile_done.eq(moved & last)]
+        with m.If(moved):
+            m.d.sync += column.eq(Mux(last, 0, column + 1))
+        wiring.connect(m, self._collector.groups, wiring.flipped(self.groups))
+        return m
+
+    def _address_generators(self, m: Module) -> list[AddressGenerator]:
+        """One for each kind of row; each takes the command as soon as it can, the last one finishes it."""
+        generators = [
+            AddressGenerator(field="planes", skipping=self.skipping),
+            AddressGenerator(field="weights"),
+            AddressGenerator(field="factors"),
+        ]
+        taken = Signal(len(generators))
+        takes = Cat(generator.command.ready for generator in generators) | taken
+        m.d.comb += self.command.ready.eq(takes.all())
+        with m.If(self.command.valid):
+            m.d.sync += taken.eq(Mux(takes.all(), 0, takes))
+        for index, generator in enumerate(generators):
+            m.submodules[f"{generator.field}_addresses"] = generator
+            m.d.comb += [
+                generator.command.valid.eq(self.command.valid & ~taken[index]),
+                generator.command.payload.eq(self.command.payload),
+            ]
+        return generators
+
+    def _connect_planes(self, m: Module, addresses: AddressGenerator) -> None:
+        """Plane addresses, activation buffer, array."""
+        m.submodules.activations = buffer = self._activations
+        wiring.connect(m, wiring.flipped(self.write_planes), buffer.write_planes)
+        wiring.connect(m, wiring.flipped(self.write_exponents), buffer.write_exponents)
+        read: Stream = stream.Signature(PLANE_READ).create(path=("read_for_array",))
+        m.d.comb += [
+            read.valid.eq(addresses.requests.valid),
+            addresses.requests.ready.eq(read.ready),
+            read.payload.plane.eq(addresses.requests.payload.address),
+            read.payload.exponents.eq(addresses.requests.payload.exponents),
+            read.payload.last.eq(addresses.requests.payload.last_row),
+        ]
+        users = [(self.read_planes, self.planes), (read, self.unit.planes)]
+        share_reads(m, users, buffer.read, buffer.planes, "planes")
+        if self.skipping:
+            # a group's mask is read with each of its planes, and stands at the buffer's output until the next group's;
+            # a plane comes before the next one is asked for
+            # (the array's payload has `skipped` where the buffer's has the mask)
+            skipped = Signal(SKIPPED_BITS)
+            m.d.comb += [
+                addresses.mask.eq(buffer.planes.payload.mask),
+                self.unit.planes.payload.skipped.eq(skipped),
+            ]
+            with m.If(addresses.requests.valid & addresses.requests.ready):
+                m.d.sync += skipped.eq(addresses.requests.payload.skipped)
+
+    def _connect_weights(self, m: Module, addresses: AddressGenerator) -> None:
+        """Weight addresses, buffer, dispatcher, array."""
+        m.submodules.weights = buffer = self._weights
+        m.submodules.dispatcher = dispatcher = self._dispatcher
+        wiring.connect(m, wiring.flipped(self.write_weights), buffer.write)
+        _read(m, addresses, buffer, addresses.requests.payload.unsigned_codes)
+        m.d.comb += [
+            dispatcher.rows.valid.eq(buffer.answer.valid),
+            buffer.answer.ready.eq(dispatcher.rows.ready),
+            dispatcher.rows.payload.codes.eq(buffer.answer.payload.data),
+            dispatcher.rows.payload.unsigned_codes.eq(buffer.answer.payload.tag),
+        ]
+        wiring.connect(m, dispatcher.weights, self.unit.weights)
+
+    def _connect_factors(self, m: Module, addresses: AddressGenerator) -> None:
+        """Factor addresses, buffer, array."""
+        m.submodules.factors = buffer = self._factors
+        wiring.connect(m, wiring.flipped(self.write_factors), buffer.write)
+        _read(m, addresses, buffer, addresses.requests.payload.last_group)
+        factors = self.unit.factors
+        m.d.comb += [
+            factors.valid.eq(buffer.answer.valid),
+            buffer.answer.ready.eq(factors.ready),
+            # without offsets they are zero
+            Cat(Value.cast(factors.payload.scales), Value.cast(factors.payload.offsets)).eq(buffer.answer.payload.data),
+            factors.payload.last.eq(buffer.answer.payload.tag),
+        ]
+
+
+def _read(m: Module, addresses: AddressGenerator, buffer: RowBuffer, tag: Value) -> None:
+    """Let an address generator read a buffer."""
+    m.d.comb += [
+        buffer.read.valid.eq(addresses.requests.valid),
+        addresses.requests.ready.eq(buffer.read.ready),
+        buffer.read.payload.address.eq(addresses.requests.payload.address),
+        buffer.read.payload.tag.eq(tag),
+    ]

@@ -1,0 +1,270 @@
+# amaranth: UnusedElaboratable=no
+"""The matrix unit: an output-stationary array of Anda processing units."""
+
+from typing import Any
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..arithmetic.adder_trees import Tree, check_tree
+from ..elements.anda_apu import UNIT_STROBES, ActivationSum, UnitColumn
+from ..interfaces import FP16, MAX_LANES, MAX_MANTISSA_BITS, PARTIAL_EXPONENT, Stream, check_range, plane_rows_layout
+from ..verilog.rtlil import place
+
+
+def factors_layout(columns: int) -> data.StructLayout:
+    """What a group's dot products are multiplied by.
+
+    Members
+    -------
+    scales, offsets : `ArrayLayout(FP16, columns)`
+        Of each output channel. An array that is not affine ignores the offsets.
+    last : `unsigned(1)`
+        This is the last group of the tile.
+    """
+    halves = data.ArrayLayout(FP16, columns)
+    return data.StructLayout({"scales": halves, "offsets": halves, "last": 1})
+
+
+class MatrixUnit(wiring.Component):
+    """Array of `rows` tokens by `columns` output channels (Anda paper, section IV-A, "MXU").
+
+    A bit-plane of every token goes to all columns at once, a group's weights of every output channel to all rows; all
+    units work in step. A tile is `rows` by `columns` outputs; its groups follow each other, and so do tiles.
+
+    With `affine`, the units of a row share one more dot product, of the activations with ones; what it gives is
+    multiplied by the offsets and accumulated right after the scaled dot product, at no extra cycle.
+
+    Timing: a group takes M + 1 cycles, if its weights and factors are there. From a tile's last plane it takes
+    `formats.latency.unit_pipeline_cycles` until the first column of outputs is valid; they leave one column per cycle.
+    The next tile's groups are taken meanwhile, but its last plane waits until the last column has left.
+
+    Parameters
+    ----------
+    rows, columns : `int`
+        1 to 64.
+    lanes, max_mantissa_bits : `int`
+        As of `AndaPE`.
+    affine : `bool`
+        Whether weights may have offsets and codes of 0 to 15.
+    midpoint : `bool`
+        As of `AndaPE`: the outputs are those of ``AndaFormat(reconstruct="midpoint")``. It costs no cycle per group; a
+        group's weights and factors are taken, and its tile's outputs valid, `formats.latency.MIDPOINT_CYCLES` later.
+    skipping : `bool`
+        As of `AndaPE`: planes that have a one in no row may be left out, and a group takes as many cycles less.
+    tree, gated
+        As of `AndaPE`.
+
+    Members
+    -------
+    planes : `In(stream.Signature(plane_rows_layout(rows, lanes, skipping)))`
+        The same plane of every token's group.
+    weights : `In(stream.Signature(ArrayLayout(ArrayLayout(signed(weight_bits), lanes), columns)))`
+        A group's weights, once per group, held while its planes pass; `weight_bits` is 4, or 5 with `affine`.
+    factors : `In(stream.Signature(factors_layout(columns)))`
+        A group's scales and offsets, taken with its last plane.
+    outputs : `Out(stream.Signature(ArrayLayout(FP16, rows)))`
+        A tile's outputs, column by column.
+    partial_saturated, result_saturated : `Out(1)`
+        Sticky: a group's conversion, or an output, overflowed FP16.
+    """
+
+    planes: Stream
+    weights: Stream
+    factors: Stream
+    outputs: Stream
+    partial_saturated: Signal
+    result_saturated: Signal
+
+    def __init__(
+        self,
+        *,
+        rows: int = 16,
+        columns: int = 16,
+        lanes: int = 64,
+        max_mantissa_bits: int = MAX_MANTISSA_BITS,
+        affine: bool = False,
+        midpoint: bool = False,
+        skipping: bool = False,
+        tree: Tree = "ripple",
+        gated: bool = False,
+    ) -> None:
+        self.tree: Tree = check_tree(tree)
+        self.gated = bool(gated)
+        self.midpoint = bool(midpoint)
+        self.skipping = bool(skipping)
+        self.rows = check_range("rows", rows, 1, 64)
+        self.columns = check_range("columns", columns, 1, 64)
+        self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
+        self.max_mantissa_bits = check_range("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
+        self.affine = affine
+        self.weight_bits = 5 if affine else 4
+        weights = data.ArrayLayout(data.ArrayLayout(signed(self.weight_bits), lanes), columns)
+        super().__init__(
+            {
+                "planes": In(stream.Signature(plane_rows_layout(rows, lanes, self.skipping))),
+                "weights": In(stream.Signature(weights)),
+                "factors": In(stream.Signature(factors_layout(columns))),
+                "outputs": Out(stream.Signature(data.ArrayLayout(FP16, rows))),
+                "partial_saturated": Out(1),
+                "result_saturated": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the circuit."""
+        m = Module()
+        sequence = self._sequence(m)
+        exponents = self._exponents(m, sequence.strobes)
+        totals, sum_saturated = self._activation_sums(m, sequence.strobes, exponents)
+        columns = self._columns(m, sequence, exponents, totals, platform)
+        partial_saturated = Cat(sum_saturated, (column.partial_saturated for column in columns)).any()
+        result_saturated = Cat(column.result_saturated for column in columns).any()
+        m.d.sync += [
+            self.partial_saturated.eq(self.partial_saturated | partial_saturated),
+            self.result_saturated.eq(self.result_saturated | result_saturated),
+        ]
+        self._drain(m, columns, sequence)
+        return m
+
+    def _sequence(self, m: Module) -> "_Sequence":
+        """Take the planes of a group, then its factors through the pipeline."""
+        sequence = _Sequence(self.columns)
+        strobes = sequence.strobes
+        planes, factors = self.planes.payload, self.factors.payload
+        loaded, first_group, complete, last_plane = Signal(), Signal(init=1), Signal(), Signal()
+        # a group ends with its last plane, or with the half units that are added in the cycle after
+        group = strobes.add_half if self.midpoint else last_plane
+        # bit n: n + 1 cycles ago was the end of a group; of a tile's first group; of a tile's last group
+        groups, clears, tiles = Signal(4), Signal(3), Signal(4 + self.affine)
+        m.d.comb += [
+            complete.eq(~planes.last | (self.factors.valid & ~(factors.last & sequence.tile_pending))),
+            self.planes.ready.eq(~loaded | (self.weights.valid & complete)),
+            strobes.load.eq(self.planes.valid & ~loaded),
+            strobes.step.eq(self.planes.valid & self.planes.ready & loaded),
+            last_plane.eq(strobes.step & planes.last),
+            self.weights.ready.eq(group),
+            self.factors.ready.eq(group),
+            strobes.convert.eq(groups[0]),
+            strobes.multiply.eq(groups[1] | strobes.affine),
+            strobes.affine.eq(groups[2] & self.affine),
+            strobes.accumulate.eq(groups[2] | (groups[3] & self.affine)),
+            strobes.clear.eq(clears[2]),
+            strobes.finish.eq(tiles[3 + self.affine]),
+        ]
+        m.d.sync += [
+            groups.eq(Cat(group, groups)),
+            clears.eq(Cat(group & first_group, clears)),
+            tiles.eq(Cat(group & factors.last, tiles)),
+        ]
+        with m.If(strobes.load):
+            m.d.sync += [loaded.eq(1), strobes.first.eq(1)]
+        with m.If(strobes.step):
+            m.d.sync += [loaded.eq(~planes.last), strobes.first.eq(0)]
+        if self.midpoint:
+            m.d.sync += strobes.add_half.eq(last_plane)
+        if self.skipping:
+            with m.If(strobes.load | strobes.step):
+                m.d.sync += strobes.skipped.eq(Mux(loaded, planes.skipped, 0))
+        with m.If(group):
+            m.d.sync += [first_group.eq(factors.last), sequence.scales.eq(factors.scales)]
+            with m.If(factors.last):
+                m.d.sync += sequence.tile_pending.eq(1)
+        if self.affine:
+            # an offset is used a cycle after its scale, when the next group's may already have come
+            offsets = Signal.like(sequence.offsets)
+            m.d.sync += sequence.offsets.eq(offsets)
+            with m.If(group):
+                m.d.sync += offsets.eq(factors.offsets)
+        return sequence
+
+    def _exponents(self, m: Module, strobes: Any) -> Value:
+        """Each row's shared exponent, less the planes that have passed."""
+        exponents: Any = Signal(data.ArrayLayout(PARTIAL_EXPONENT, self.rows))
+        with m.If(strobes.load):
+            m.d.sync += [exponents[row].eq(self.planes.payload.exponents[row]) for row in range(self.rows)]
+        passed = 1 + strobes.skipped if self.skipping else 1
+        with m.If(strobes.step):
+            m.d.sync += [exponents[row].eq(exponents[row] - passed) for row in range(self.rows)]
+        if not self.midpoint:
+            return exponents
+        # the next group's exponents are loaded in the cycle that adds the half units
+        halved: Any = Signal.like(exponents)
+        with m.If(strobes.add_half):
+            m.d.sync += [halved[row].eq(exponents[row] - passed) for row in range(self.rows)]
+        return halved
+
+    def _activation_sums(self, m: Module, strobes: Any, exponents: Any) -> tuple[list[Value], list[Value]]:
+        """Each row's activation sum, and whether its conversion overflows; none without `affine`."""
+        totals: list[Value] = []
+        saturated: list[Value] = []
+        for row in range(self.rows if self.affine else 0):
+            m.submodules[f"sum_{row}"] = unit = ActivationSum(
+                lanes=self.lanes,
+                max_mantissa_bits=self.max_mantissa_bits,
+                midpoint=self.midpoint,
+                skipping=self.skipping,
+            )
+            m.d.comb += [
+                unit.strobes.eq(strobes),
+                unit.plane.eq(self.planes.payload.planes[row]),
+                unit.exponent.eq(exponents[row]),
+            ]
+            totals.append(Value.cast(unit.total))
+            saturated.append(unit.saturated)
+        return totals, saturated
+
+    def _columns(
+        self, m: Module, sequence: "_Sequence", exponents: Any, totals: list[Value], platform: object
+    ) -> list[UnitColumn]:
+        """The array: planes go along the rows, weights and factors along the columns."""
+        parameters: dict[str, Any] = {
+            "rows": self.rows,
+            "lanes": self.lanes,
+            "weight_bits": self.weight_bits,
+            "max_mantissa_bits": self.max_mantissa_bits,
+            "midpoint": self.midpoint,
+            "skipping": self.skipping,
+            "tree": self.tree,
+            "gated": self.gated,
+        }
+        columns = [UnitColumn(**parameters) for _ in range(self.columns)]
+        key = "_".join(["unit_column", *map(str, parameters.values())]).replace("-", "_")
+        for index, column in enumerate(columns):
+            place(m, f"column_{index}", key, column, platform)
+            factor = sequence.scales[index]
+            if self.affine:
+                factor = Mux(sequence.strobes.affine, sequence.offsets[index], factor)
+            m.d.comb += [
+                column.strobes.eq(sequence.strobes),
+                column.planes.eq(self.planes.payload.planes),
+                column.exponents.eq(exponents),
+                column.totals.eq(Cat(totals)),
+                column.weights.eq(self.weights.payload[index]),
+                column.factor.eq(factor),
+            ]
+        return columns
+
+    def _drain(self, m: Module, columns: list[UnitColumn], sequence: "_Sequence") -> None:
+        """Send the finished outputs column by column."""
+        index = Signal(range(self.columns))
+        last = index == self.columns - 1
+        outputs = Array(Value.cast(column.outputs) for column in columns)
+        m.d.comb += Value.cast(self.outputs.payload).eq(outputs[index])
+        with m.If(sequence.strobes.finish):
+            m.d.sync += self.outputs.valid.eq(1)
+        with m.If(self.outputs.valid & self.outputs.ready):
+            m.d.sync += index.eq(Mux(last, 0, index + 1))
+            with m.If(last):
+                m.d.sync += [self.outputs.valid.eq(0), sequence.tile_pending.eq(0)]
+
+
+class _Sequence:
+    """What the sequencer tells the array: strobes, the group's factors, and whether a tile is still on its way out."""
+
+    def __init__(self, columns: int) -> None:
+        self.strobes: Any = Signal(UNIT_STROBES)
+        self.scales: Any = Signal(data.ArrayLayout(FP16, columns))
+        self.offsets: Any = Signal(data.ArrayLayout(FP16, columns))
+        self.tile_pending = Signal()

@@ -1,0 +1,1 @@
+"""Processing elements and the units built of them."""

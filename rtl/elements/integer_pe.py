@@ -1,0 +1,363 @@
+# amaranth: UnusedElaboratable=no
+"""The baselines that compute on pre-aligned integers: FIGNA, iFPU and FIGLUT."""
+
+from typing import Any
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ...formats.processing_elements.aligned import TABLE_INPUTS, WEIGHT_PLANES
+from ..arithmetic.adder_trees import Tree, check_tree, partial_sums, tree_sum
+from ..arithmetic.fp import FP32
+from ..arithmetic.pipeline import Pipeline
+from ..arithmetic.scaling import SCALE, GroupAccumulator
+from ..interfaces import MAX_LANES, PARTIAL_EXPONENT, Stream, check_range, partial_sum_bits
+
+PARTS = 4
+"""Shares of an iFPU step's terms that have a register behind their sums."""
+
+MAX_ALIGNED_BITS = 28
+"""Magnitude bits of an aligned activation that these circuits take."""
+
+
+def aligned_layout(lanes: int, mantissa_bits: int, weights: Any, **extra: Any) -> data.StructLayout:
+    """A step of an integer dot product.
+
+    Members
+    -------
+    activations : `ArrayLayout(signed(mantissa_bits + 1), lanes)`
+        Integers under the group's exponent, magnitudes below ``2**mantissa_bits``.
+    weights
+        One per activation.
+    exponent : `signed(6)`
+        The group's shared exponent less `mantissa_bits`; read with its last step.
+    last : `unsigned(1)`
+        The step closes the group.
+    """
+    fields = {
+        "activations": data.ArrayLayout(signed(mantissa_bits + 1), lanes),
+        "weights": weights,
+        "exponent": PARTIAL_EXPONENT,
+        "last": 1,
+    }
+    return data.StructLayout(fields | extra)
+
+
+class _ScaledGroups(wiring.Component):
+    """An integer dot product of each group, and a `GroupAccumulator` behind it."""
+
+    operands: Stream
+    scales: Stream
+    result: Stream
+    saturated: Signal
+
+    def __init__(self, operands: data.StructLayout, bits: int, depth: int) -> None:
+        self.bits = bits
+        self.groups = GroupAccumulator(bits=bits, depth=depth)
+        super().__init__(
+            {
+                "operands": In(stream.Signature(operands)),
+                "scales": In(stream.Signature(SCALE)),
+                "result": Out(stream.Signature(FP32)),
+                "saturated": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the circuit."""
+        m = Module()
+        m.submodules.group_accumulator = accumulator = self.groups
+        pipeline = Pipeline(m, self.operands, accumulator.groups)
+        total = Signal(signed(self.bits))
+        exponent = Signal.like(self.operands.payload.exponent)
+        summand, start, lower, last = self._step(m, pipeline)
+        following = Mux(pipeline.first(last), start, total) + summand
+        pipeline.accumulate(Cat(total, exponent), Cat(following[: self.bits], lower), last)
+        m.d.comb += [accumulator.groups.payload.partial_sum.eq(total), accumulator.groups.payload.exponent.eq(exponent)]
+        pipeline.finish()
+        wiring.connect(m, wiring.flipped(self.scales), accumulator.scales)
+        wiring.connect(m, accumulator.result, wiring.flipped(self.result))
+        m.d.comb += self.saturated.eq(accumulator.saturated)
+        return m
+
+    def _step(self, m: Module, pipeline: Pipeline) -> tuple[Value, Value, Value, Value]:
+        """What a step adds, what a group starts from, its exponent, and whether the step is its last."""
+        raise NotImplementedError
+
+
+class FignaPE(_ScaledGroups):
+    """The FIGNA baseline: a bit-parallel integer dot product (Jang et al., HPCA 2024).
+
+    Activations are aligned to their group's largest exponent before they come here, with 13 bits and a sign; the -M11 and
+    -M8 variants keep 11 and 8 (Anda paper, section V). Each is multiplied by an INT4 weight; a group's sum is converted,
+    scaled and accumulated as an Anda unit does, so the arithmetic is that of `formats.elements.aligned.aligned_dot`.
+
+    Timing: ``ceil(64 / lanes)`` cycles for a group of 64, 16 with 4 lanes; the result is valid ``stages + 3`` cycles
+    after the last step. At the rates that the Anda paper gives the variants, 16 / M of FIGNA's, -M11 has 6 lanes (11
+    cycles) and -M8 has 8 (8 cycles): `formats.latency.figna_lanes`.
+
+    Parameters
+    ----------
+    lanes : `int`
+        Multiplications per cycle, 1 to 128.
+    mantissa_bits : `int`
+        1 to 28.
+    weight_bits : `int`
+        2 to 8.
+    group_size : `int`
+        The most elements of a group, 1 to 128; sizes the accumulator.
+    stages : `int`
+        Registers up to the group's sum: 1, the sum; 2, and the step's sum of products; 3, and each product.
+    depth : `int`
+        As of `GroupAccumulator`.
+
+    Members
+    -------
+    operands : `In(stream.Signature(aligned_layout(lanes, mantissa_bits, ArrayLayout(signed(weight_bits), lanes))))`
+    scales : `In(stream.Signature(SCALE))`
+        One per group.
+    result : `Out(stream.Signature(FP32))`
+    saturated : `Out(1)`
+        As of `GroupAccumulator`.
+    """
+
+    def __init__(
+        self,
+        *,
+        lanes: int = 4,
+        mantissa_bits: int = 13,
+        weight_bits: int = 4,
+        group_size: int = 64,
+        stages: int = 1,
+        depth: int = 1,
+    ) -> None:
+        self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
+        check_range("mantissa_bits", mantissa_bits, 1, MAX_ALIGNED_BITS)
+        check_range("weight_bits", weight_bits, 2, 8)
+        check_range("group_size", group_size, 1, MAX_LANES)
+        self.stages = check_range("stages", stages, 1, 3)
+        layout = aligned_layout(lanes, mantissa_bits, data.ArrayLayout(signed(weight_bits), lanes))
+        super().__init__(layout, partial_sum_bits(group_size, weight_bits, mantissa_bits), depth)
+
+    def _step(self, m: Module, pipeline: Pipeline) -> tuple[Value, Value, Value, Value]:
+        payload = self.operands.payload
+        products: list[Value] = [payload.activations[lane] * payload.weights[lane] for lane in range(self.lanes)]
+        exponent, last = payload.exponent, payload.last
+        if self.stages == 3:
+            named = {f"product_{lane}": product for lane, product in enumerate(products)}
+            *products, exponent, last = pipeline.cut(**named, exponent=exponent, last=last)
+        total = sum(products, start=Const(0, signed(1)))
+        if self.stages >= 2:
+            total, exponent, last = pipeline.cut(products=total, exponent=exponent, last=last)
+        return total, Const(0, signed(1)), exponent, last
+
+
+def plane_layout(lanes: int, mantissa_bits: int, group_size: int, weights: Any = None) -> data.StructLayout:
+    """A step of a dot product that is serial in the weights' bits: `aligned_layout` with one bit of each weight.
+
+    Members
+    -------
+    weights : `ArrayLayout(1, lanes)`
+        Bit `place` of ``weight + 8``: 1 adds the activation, 0 subtracts it.
+    place : `unsigned(2)`
+    start : `signed(...)`
+        Minus the sum of the group's activations; read with its first step.
+    """
+    start = signed(partial_sum_bits(group_size, 1, mantissa_bits))
+    bits = data.ArrayLayout(1, lanes) if weights is None else weights
+    return aligned_layout(lanes, mantissa_bits, bits, place=2, start=start)
+
+
+class IfpuPE(_ScaledGroups):
+    """The iFPU baseline: integer sums, serial in the bits of the weights (Kim et al., ICLR 2023).
+
+    A weight of 4 bits is four binary ones, each +1 or -1: ``2 * w = sum over i of 2**i * b[i] - 1`` with ``b[i]`` given
+    by bit i of ``w + 8``. A step adds or subtracts `lanes` aligned activations as one bit of their weights says and
+    shifts the sum to that bit's place. The term that all weights share, minus the sum of the activations, does not depend
+    on the weights, comes with the group and is shared by a row of elements.
+
+    The width of the aligned activations is not published; 24 bits, `formats.activation_aligned.IfpuFormat`'s, leave an
+    error far below FP16's. The order of the steps is this project's choice: the bits of a chunk of activations one after
+    the other, so that the activations stand still. The sum is twice the dot product; the exponent makes up for it, so
+    the arithmetic is again `formats.elements.aligned.aligned_dot`.
+
+    Timing: 4 steps for 16 weights, so 16 cycles for a group of 64 with 16 lanes; the result is valid ``stages + 3``
+    cycles after the last step.
+
+    Parameters
+    ----------
+    lanes : `int`
+        Activations per cycle, 1 to 128.
+    mantissa_bits, group_size, depth
+        As of `FignaPE`.
+    stages : `int`
+        Registers up to the group's sum: 1, the sum; 2, and the step's sum of terms; 3, and the sums of four shares of them.
+    tree : `str`
+        How a step's terms are summed, as of `AndaPE`.
+
+    Members
+    -------
+    operands : `In(stream.Signature(plane_layout(lanes, mantissa_bits, group_size)))`
+        The exponent is one less than `aligned_layout` says.
+    scales, result, saturated
+        As of `FignaPE`.
+    """
+
+    def __init__(
+        self,
+        *,
+        lanes: int = 16,
+        mantissa_bits: int = 24,
+        group_size: int = 64,
+        stages: int = 1,
+        tree: Tree = "ripple",
+        depth: int = 1,
+    ) -> None:
+        self.tree: Tree = check_tree(tree)
+        self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
+        self.mantissa_bits = check_range("mantissa_bits", mantissa_bits, 1, MAX_ALIGNED_BITS)
+        check_range("group_size", group_size, 1, MAX_LANES)
+        self.stages = check_range("stages", stages, 1, 3)
+        super().__init__(
+            plane_layout(lanes, mantissa_bits, group_size), doubled_sum_bits(group_size, mantissa_bits), depth
+        )
+
+    def _step(self, m: Module, pipeline: Pipeline) -> tuple[Value, Value, Value, Value]:
+        payload = self.operands.payload
+        # minus x is the complement of x and one, which is a carry of the tree
+        minus: list[Value] = [~weight for weight in payload.weights]
+        activations = [activation.as_unsigned() for activation in payload.activations]
+        terms: list[Value] = [
+            (activation ^ sign.replicate(self.mantissa_bits + 1)).as_signed()
+            for activation, sign in zip(activations, minus, strict=True)
+        ]
+        values = {name: getattr(payload, name) for name in ("place", "start", "exponent", "last")}
+        bits = self.mantissa_bits + 1
+        if self.stages == 3:
+            terms, minus = partial_sums(m, terms, bits, minus, self.tree, PARTS)
+            bits, shares = len(terms[0]), len(terms)
+            named = {f"sum_{share}": term for share, term in enumerate(terms)}
+            *held, place, start, exponent, last = pipeline.cut(**named, minus=Cat(minus), **values)
+            terms, minus = held[:shares], list(held[shares])
+            values = {"place": place, "start": start, "exponent": exponent, "last": last}
+        total = tree_sum(m, terms, bits, minus, self.tree)
+        place, start, exponent, last = values.values()
+        if self.stages >= 2:
+            total, place, start, exponent, last = pipeline.cut(plane=total, **values)
+        return to_place(total, place), start, exponent, last
+
+
+def to_place(value: Value, place: Value) -> Value:
+    """A signed value times ``2**place``, for a place of 2 bits."""
+    wide = Cat(value, value[-1].replicate(WEIGHT_PLANES - 1))
+    return (wide << place)[: len(wide)].as_signed()
+
+
+def doubled_sum_bits(group_size: int, mantissa_bits: int) -> int:
+    """Bits of twice a dot product with weights of -8 to 7, and of every sum on the way to it."""
+    return (group_size * (2**mantissa_bits - 1) * (2**WEIGHT_PLANES)).bit_length() + 1
+
+
+def table_layout(outputs: int, mantissa_bits: int, group_size: int) -> data.StructLayout:
+    """A step of a `FiglutPE`: as `plane_layout` with 4 lanes, but for the weights.
+
+    Members
+    -------
+    weights : `ArrayLayout(unsigned(4), outputs)`
+        Of each output, bit `place` of its 4 weights plus 8: a key of the table.
+    """
+    return plane_layout(TABLE_INPUTS, mantissa_bits, group_size, data.ArrayLayout(TABLE_INPUTS, outputs))
+
+
+class FiglutPE(wiring.Component):
+    """A look-up-table element: sums of 4 activations, read by bit patterns of weights (FIGLUT, arXiv 2503.06862).
+
+    The table holds ``x4 +- x3 +- x2 +- x1`` of 4 aligned activations in flip-flops, half of the 16 sums: the key's top
+    bit chooses between an entry and the negative of the opposite one (the paper's hFFLUT). The table takes 12 additions.
+    `outputs` accumulators read it at once, 32 in the paper, each with a bit of its own weights. The arithmetic is that
+    of `IfpuPE`: the results are twice the integer dot products, to be converted and scaled one after the other by a
+    `GroupAccumulator`, which is free for that while the next group's 64 steps pass.
+
+    Timing: 4 steps for 4 weights of each output, so 64 cycles for a group of 64, and `outputs` multiplications per cycle:
+    32 outputs have 8 times the peak throughput of the other baselines. The sums are valid 2 cycles after the last step.
+
+    Parameters
+    ----------
+    outputs : `int`
+        Accumulators that share the table, 1 to 64.
+    mantissa_bits, group_size
+        As of `FignaPE`.
+
+    Members
+    -------
+    operands : `In(stream.Signature(table_layout(outputs, mantissa_bits, group_size)))`
+        The exponent is one less than `aligned_layout` says. The activations stay the same for the 4 bits of a weight.
+    sums : `Out(stream.Signature(sums_layout(outputs, mantissa_bits, group_size)))`
+    """
+
+    operands: Stream
+    sums: Stream
+
+    def __init__(self, *, outputs: int = 32, mantissa_bits: int = 13, group_size: int = 64) -> None:
+        self.outputs = check_range("outputs", outputs, 1, 64)
+        self.mantissa_bits = check_range("mantissa_bits", mantissa_bits, 1, MAX_ALIGNED_BITS)
+        self.bits = doubled_sum_bits(check_range("group_size", group_size, 1, MAX_LANES), mantissa_bits)
+        super().__init__(
+            {
+                "operands": In(stream.Signature(table_layout(outputs, mantissa_bits, group_size))),
+                "sums": Out(stream.Signature(sums_layout(outputs, mantissa_bits, group_size))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the circuit."""
+        m = Module()
+        payload = self.operands.payload
+        pipeline = Pipeline(m, self.operands, self.sums)
+        table = self._table(m)
+        entries = {f"entry_{index}": entry for index, entry in enumerate(table)}
+        fields = {name: getattr(payload, name) for name in ("weights", "place", "start", "exponent", "last")}
+        *table, keys, place, start, exponent, last = pipeline.cut(**entries, **fields)
+        first = pipeline.first(last)
+        totals = [Signal(signed(self.bits), name=f"total_{output}") for output in range(self.outputs)]
+        lower = Signal.like(payload.exponent, name="exponent")
+        following: list[Value] = []
+        for output, total in enumerate(totals):
+            key = keys[output]
+            # the opposite key reads the same entry, and its negative is meant
+            index, negative = key[:-1] ^ (~key[-1]).replicate(TABLE_INPUTS - 1), ~key[-1]
+            entry = Array(table)[index]
+            term = to_place(Mux(negative, -entry, entry), place)
+            following.append((Mux(first, start, total) + term)[: self.bits])
+        pipeline.accumulate(Cat(*totals, lower), Cat(*following, exponent), last)
+        m.d.comb += [self.sums.payload.doubled[output].eq(total) for output, total in enumerate(totals)]
+        m.d.comb += self.sums.payload.exponent.eq(lower)
+        pipeline.finish()
+        return m
+
+    def _table(self, m: Module) -> list[Value]:
+        """Entry i: x4, plus x3, x2 and x1 where bits 2, 1 and 0 of i are set, minus them where they are not."""
+        x1, x2, x3, x4 = self.operands.payload.activations
+        pairs = [Signal(signed(self.mantissa_bits + 2), name=f"pair_{index}") for index in range(4)]
+        m.d.comb += [
+            pairs[0].eq(x4 - x3),
+            pairs[1].eq(x4 + x3),
+            pairs[2].eq(x2 - x1),
+            pairs[3].eq(x2 + x1),
+        ]
+        low = [-pairs[3], -pairs[2], pairs[2], pairs[3]]  # of -x2-x1, -x2+x1, x2-x1, x2+x1
+        return [(high + low[index])[: self.mantissa_bits + 3].as_signed() for high in pairs[:2] for index in range(4)]
+
+
+def sums_layout(outputs: int, mantissa_bits: int, group_size: int) -> data.StructLayout:
+    """Twice the dot products of a group with the weights of several outputs.
+
+    Members
+    -------
+    doubled : `ArrayLayout(signed(doubled_sum_bits(...)), outputs)`
+        The value of one is ``doubled * 2**(exponent - 14)``.
+    exponent : `signed(6)`
+    """
+    bits = doubled_sum_bits(group_size, mantissa_bits)
+    return data.StructLayout({"doubled": data.ArrayLayout(signed(bits), outputs), "exponent": PARTIAL_EXPONENT})

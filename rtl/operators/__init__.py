@@ -1,0 +1,1 @@
+"""Weight decoders and integer-only operators."""

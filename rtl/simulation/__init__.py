@@ -1,0 +1,1 @@
+"""Simulators of circuits and what drives them."""

@@ -1,0 +1,235 @@
+"""Builds the shared library that simulates a circuit: netlist, C++ of the simulator, compiler."""
+
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from amaranth.lib import wiring
+
+from ...formats import InputError
+from ...workloads.fetch import cache_dir
+from ..verilog.rtlil import to_rtlil
+from .ports import Port
+
+CompiledSimulator = Literal["cxxrtl", "verilator"]
+
+TOP = "circuit"
+_SMALL = 20_000
+"""Characters of RTLIL up to which a repeated element is not worth the border of a module of its own."""
+
+_HARNESS = Path(__file__).with_name("harness.cpp")
+_PACKAGES = {"cxxrtl": ["pyosys"], "verilator": ["pyosys", "verilator"]}
+_VERILATOR_RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
+_COMPILER = ("g++", "-std=c++17", "-O3", "-shared", "-fPIC")
+# cxxrtl's code is as fast at -O1; a memory's address may be anything while nothing is written: no assertions
+_CXXRTL_COMPILER = ("g++", "-std=c++17", "-O1", "-fPIC", "-DNDEBUG")
+
+
+def build(design: wiring.Component, ports: Sequence[Port], simulator: CompiledSimulator) -> Path:
+    """The shared library of `design`, from the cache or built now.
+
+    Raises
+    ------
+    InputError
+        The simulator or the compiler is not installed.
+    """
+    modules = to_rtlil(design, TOP)
+    netlist = "\n".join(modules.values())
+    adapter = _ADAPTERS[simulator](ports, clocked=r"\clk" in netlist)
+    require_simulator(simulator)
+    tools = [f"{package} {version(package)}" for package in _PACKAGES[simulator]]
+    recipe = "\0".join([*tools, Path(__file__).read_text(), _HARNESS.read_text(), netlist, adapter])
+    path = cache_dir() / "circuits" / f"{simulator}-{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.so"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+            folder = Path(scratch)
+            (folder / "netlist.il").write_text(netlist)
+            (folder / "adapter.cpp").write_text(adapter)
+            _BUILDERS[simulator](folder, [name for name, text in modules.items() if name != TOP and len(text) > _SMALL])
+            # another process may have built the same; either file is right
+            (folder / "library.so").replace(path)
+    return path
+
+
+def require_simulator(simulator: CompiledSimulator) -> None:
+    """Raise `InputError` unless the simulator and a compiler are installed."""
+    for package in _PACKAGES[simulator]:
+        if importlib.util.find_spec(package) is None:
+            raise InputError(f"simulator: {simulator} needs {package}; install it with pip install {package}")
+    if shutil.which(_COMPILER[0]) is None:
+        raise InputError(f"simulator: {simulator} needs the C++ compiler {_COMPILER[0]}; install it or choose amaranth")
+
+
+def require_package(package: str) -> None:
+    """Raise `InputError` unless a Python package that carries a tool is installed."""
+    if importlib.util.find_spec(package) is None:
+        raise InputError(f"{package}: is missing; install it with pip install {package}")
+
+
+def run_tool(command: Sequence[str | Path], folder: Path, **environment: str) -> None:
+    """Run a tool; its output is part of the exception if it fails."""
+    arguments = [str(part) for part in command]
+    variables = os.environ | environment
+    result = subprocess.run(arguments, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise RuntimeError(f"{command[0]} failed in {folder}:\n{result.stdout[-2000:]}{result.stderr[-4000:]}")
+
+
+def package_folder(module: str) -> Path:
+    """Where an installed package is."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent
+
+
+def yosys(commands: Sequence[str], folder: Path) -> None:
+    """Run Yosys commands, in a process of its own since it logs to the standard output of the one it is in."""
+    script = "import sys; from pyosys import libyosys as y; d = y.Design(); [y.run_pass(c, d) for c in sys.argv[1:]]"
+    run_tool([sys.executable, "-c", script, *commands], folder)
+
+
+def _build_cxxrtl(folder: Path, elements: Sequence[str]) -> None:
+    netlist = folder / "netlist.il"
+    netlist.write_text(_ZERO_CONTENTS.sub("", netlist.read_text()))
+    # large repeated elements stay modules, so that they are compiled once
+    keep = [f"setattr -mod -set keep_hierarchy 1 {element}" for element in elements]
+    # a wire whose bits have several drivers looks like a loop, which is evaluated until it settles
+    split = ["splitnets -driver", "opt_clean -purge"]
+    write = "write_cxxrtl -header -g0 circuit.cpp"
+    yosys(["read_rtlil netlist.il", *keep, f"prep -top {TOP} -flatten", *split, write], folder)
+    units = ["adapter.cpp", *_split_functions(folder / "circuit.cpp")]
+    runtime = package_folder("pyosys") / "share/include/backends/cxxrtl/runtime"
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda unit: run_tool([*_CXXRTL_COMPILER, "-c", unit, f"-I{runtime}", "-I."], folder), units))
+    objects = [Path(unit).with_suffix(".o") for unit in units]
+    run_tool([*_CXXRTL_COMPILER, "-shared", "-o", "library.so", *objects], folder)
+
+
+_ZERO_CONTENTS = re.compile(r"  cell \$meminit_v2 .*\n(?:    .*\n)*?    connect \\DATA \d+'0+\n(?:    .*\n)*?  end\n")
+"""A memory's contents, if zeros: cxxrtl's memories start as zeros anyway, and most of a netlist would be these."""
+
+_CXXRTL_FUNCTION = re.compile(r"^(?=(?:void|bool) p_\w+::\w+\(.*\{$)", re.MULTILINE)
+
+
+def _split_functions(source: Path) -> list[str]:
+    """Deal a circuit's functions out to a translation unit for each processor: they are compiled side by side."""
+    preamble, *functions = _CXXRTL_FUNCTION.split(source.read_text())
+    functions[-1] = functions[-1].rpartition("} // namespace")[0]
+    units = [preamble] * (os.cpu_count() or 1)
+    for function in sorted(functions, key=len, reverse=True):
+        shortest = min(range(len(units)), key=lambda unit: len(units[unit]))
+        units[shortest] += function
+    names = [f"part_{number}.cpp" for number in range(len(units))]
+    for name, unit in zip(names, units, strict=True):
+        (source.parent / name).write_text(f"{unit}}}\n")
+    return names
+
+
+def _build_verilator(folder: Path, elements: Sequence[str]) -> None:
+    yosys(["read_rtlil netlist.il", f"prep -top {TOP}", "write_verilog -noattr circuit.v"], folder)
+    compile_verilator(folder)
+
+
+def compile_verilator(folder: Path, *options: str) -> None:
+    """Compile circuit.v and adapter.cpp of a folder with Verilator and the compiler into library.so.
+
+    `options` are for the compiler, after those that it always has.
+    """
+    root = package_folder("verilator")
+    flags = ["--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "-Wno-lint", "--Mdir", "."]
+    command = [root / "bin/verilator_bin", *flags, "--top-module", TOP, "circuit.v"]
+    run_tool(command, folder, VERILATOR_ROOT=str(root))
+    generated = sorted(path.name for path in folder.glob("V*.cpp"))
+    includes = ["-I.", f"-I{root / 'include'}", f"-I{root / 'include/vltstd'}"]
+    runtime = [_verilator_runtime(folder, root / "include" / name, includes) for name in _VERILATOR_RUNTIME]
+    sources = ["adapter.cpp", *generated, *runtime]
+    run_tool([*_COMPILER, *options, "-o", "library.so", *sources, *includes, "-pthread"], folder)
+
+
+def _verilator_runtime(folder: Path, source: Path, includes: Sequence[str]) -> Path:
+    """A compiled part of Verilator's runtime, kept beside the circuits: the same for all, and slow to compile."""
+    compiled = folder.parent / f"{source.stem}-{version('verilator')}.o"
+    if not compiled.exists():
+        run_tool([*_COMPILER, "-c", "-o", "runtime.o", source, *includes, "-pthread"], folder)
+        (folder / "runtime.o").replace(compiled)
+    return compiled
+
+
+_BUILDERS = {"cxxrtl": _build_cxxrtl, "verilator": _build_verilator}
+
+
+def _adapter(header: str, members: str, setters: Sequence[str], getters: Sequence[str]) -> str:
+    """The `Circuit` that harness.cpp drives: its ports by number, and its clock."""
+
+    def switch(signature: str, cases: Sequence[str]) -> str:
+        lines = "".join(f"        case {number}: {case}; break;\n" for number, case in enumerate(cases) if case)
+        return f"    void {signature} {{\n        switch (port) {{\n{lines}        }}\n    }}\n"
+
+    accessors = switch("set(int port, const uint32_t *words)", setters) + switch(
+        "get(int port, uint32_t *words)", getters
+    )
+    return f'{header}\nstruct Circuit {{\n{members}\n{accessors}}};\n#include "{_HARNESS}"\n'
+
+
+def _cxxrtl_adapter(ports: Sequence[Port], clocked: bool) -> str:
+    header = """#include "circuit.h"
+#include <algorithm>
+template <size_t B> cxxrtl::value<B> &now(cxxrtl::value<B> &v) { return v; }
+template <size_t B> cxxrtl::value<B> &now(cxxrtl::wire<B> &w) { return w.curr; }"""
+    # after the edge it is enough to commit the registers: what follows from them settles with the next inputs
+    clock = ("top.p_clk.set<bool>(false); ", "top.p_clk.set<bool>(true); top.eval(); top.commit(); ")
+    low, high = clock if clocked else ("", "")
+    members = f"""    cxxrtl_design::p_{TOP} top;
+    void settle() {{ {low}top.step(); }}
+    void tick() {{ {high}}}"""
+    names = [f"top.p_{port.name.replace('_', '__')}" for port in ports]
+    setters = [
+        f"std::copy_n(words, {port.words}, {name}.data)" if port.is_input else ""
+        for port, name in zip(ports, names, strict=True)
+    ]
+    getters = [f"std::copy_n(now({name}).data, {port.words}, words)" for port, name in zip(ports, names, strict=True)]
+    return _adapter(header, members, setters, getters)
+
+
+def verilator_adapter(ports: Sequence[Port], clocked: bool, *, observer: str = "", members: str = "") -> str:
+    """What the harness drives a circuit of Verilator through.
+
+    `observer` is C++ that runs when the circuit has settled, once per cycle, and `members` what it needs in the class.
+    """
+    header = f"""#include "V{TOP}.h"
+#include <algorithm>
+template <class T> void load(T &port, const uint32_t *words) {{
+    if constexpr (sizeof(T) <= 4) port = words[0];
+    else if constexpr (std::is_integral_v<T>) port = words[0] | static_cast<uint64_t>(words[1]) << 32;
+    else std::copy_n(words, sizeof(T) / 4, port.data());
+}}
+template <class T> void store(const T &port, uint32_t *words) {{
+    if constexpr (sizeof(T) <= 4) words[0] = port;
+    else if constexpr (std::is_integral_v<T>) words[0] = port, words[1] = port >> 32;
+    else std::copy_n(port.data(), sizeof(T) / 4, words);
+}}"""
+    clock = "top.clk = {}; " if clocked else ""
+    members = f"""    VerilatedContext context;
+    V{TOP} top{{&context}};
+    ~Circuit() {{ top.final(); }}
+{members}
+    void settle() {{ {clock.format(0)}top.eval(); {observer}}}
+    void tick() {{ {clock.format(1)}top.eval(); }}"""
+    # Verilator escapes the double underscore, which it uses itself
+    names = [f"top.{port.name.replace('__', '___05F')}" for port in ports]
+    setters = [f"load({name}, words)" if port.is_input else "" for port, name in zip(ports, names, strict=True)]
+    return _adapter(header, members, setters, [f"store({name}, words)" for name in names])
+
+
+_ADAPTERS = {"cxxrtl": _cxxrtl_adapter, "verilator": verilator_adapter}

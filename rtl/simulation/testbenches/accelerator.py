@@ -1,0 +1,215 @@
+"""Runs programs on the accelerator, with a memory of chosen latency, in any of the simulators."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from itertools import takewhile
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....formats import InputError
+from ....formats.accelerator import Instruction, Machine, Opcode, Schedule, check_program
+from ....formats.accelerator.bounds_check import extents
+from ....formats.accelerator.instructions import INSTRUCTION_BITS, MEMORY_ADDRESS_BITS, UNITS
+from ....formats.latency import MEMORY_OUTSTANDING_ROWS
+from ...accelerator.isa import RETIRED
+from ...accelerator.top import FLAGS, Accelerator
+from ...array.buffers import MAX_DEPTH
+from ...interfaces import check_range
+from ..build import require_simulator
+from ..compiled import CompiledCircuit, compile_design
+from ..memory_model import LATENCY_BITS
+from ..simulate import SimulatorName, check_simulator, run_streams
+from ..streams import STALL_LIMIT_CYCLES, Payloads, StreamRun
+from .accelerator_circuit import AcceleratorBench, HostAction
+
+LEAST_LATENCY = 2
+
+
+@dataclass(frozen=True)
+class AcceleratorRun:
+    """What the accelerator made of a program.
+
+    Attributes
+    ----------
+    memory : uint8 ``[rows, memory_bits / 8]``
+        The memory before the run, with the rows that were read back.
+    cycles : `int`
+        From the cycle in which the start is taken to the one in which `done` is, both counted.
+    flags : mapping of flag to `bool`
+        The sticky flags: those of `accelerator.FLAGS`.
+    retired : mapping of kind to cycles
+        Of each kind of retire record, the cycles of its records, in order, counted from the start.
+    started : `int`
+        The cycle of the simulation in which the start is taken, from which on those are counted.
+    """
+
+    memory: NDArray[np.uint8]
+    cycles: int
+    flags: Mapping[str, bool]
+    retired: Mapping[str, tuple[int, ...]]
+    started: int
+
+
+def run_schedule(
+    plan: Schedule,
+    memory: NDArray[np.uint8],
+    *,
+    latency_cycles: int = 16,
+    pauses: int = 0,
+    simulator: SimulatorName = "amaranth",
+) -> AcceleratorRun:
+    """Run a compiled program and read its outputs back; parameters as of `run_program`."""
+    outputs = [region for chunk in plan.chunks for region in chunk.outputs]
+    rows = [
+        row
+        for region in outputs
+        for row in range(region.memory, region.memory + plan.machine.memory_rows(region.buffer, region.rows))
+    ]
+    return run_program(
+        plan.machine,
+        plan.instructions,
+        memory,
+        rows,
+        latency_cycles=latency_cycles,
+        pauses=pauses,
+        simulator=simulator,
+    )
+
+
+def run_program(
+    machine: Machine,
+    instructions: Sequence[Instruction],
+    memory: NDArray[np.uint8],
+    read_back: Sequence[int] = (),
+    *,
+    latency_cycles: int = 16,
+    pauses: int = 0,
+    simulator: SimulatorName = "amaranth",
+) -> AcceleratorRun:
+    """Run a program on an `Accelerator`.
+
+    Parameters
+    ----------
+    machine
+        Its size.
+    instructions
+        The program, which ends with ``halt``.
+    memory
+        What the memory holds, uint8 ``[rows, memory_bits / 8]``.
+    read_back
+        Rows of memory to read after the run.
+    latency_cycles
+        Of the memory: from a request to its row, 2 to 4095.
+    pauses
+        In how many of 256 cycles, pseudo-randomly, the memory's streams each pause.
+    simulator
+        As of `run_streams`.
+
+    Raises
+    ------
+    InputError
+        A parameter is out of its range, the program leaves the buffers, the memory is too large, or the simulator is
+        unknown or not installed.
+    """
+    check_program(machine, instructions)
+    check_simulator(simulator)
+    if simulator != "amaranth":
+        require_simulator(simulator)
+    check_range("latency_cycles", latency_cycles, LEAST_LATENCY, (1 << LATENCY_BITS) - 1)
+    check_range("pauses", pauses, 0, 200)
+    if len(memory) > MAX_DEPTH:
+        raise InputError(f"memory: has {len(memory)} rows, the test bench {MAX_DEPTH}; take fewer tokens or channels")
+    host = host_orders(machine, instructions, memory, read_back, _timing(latency_cycles, pauses))
+    kinds = retire_counts(machine, instructions)
+    depth = max(1024, 1 << (len(memory) - 1).bit_length())
+    outputs = {"started": 1, "done": 1, "rows": len(read_back), **kinds}
+    patience_cycles = _patience_cycles(machine, instructions, latency_cycles)
+    run = _run(machine, depth, {"host": host}, outputs, simulator, patience_cycles)
+    start = run.transfers["started"].cycles[0]
+    after = memory.copy()
+    for address, row in zip(read_back, run.transfers["rows"].payloads, strict=True):
+        after[address] = np.frombuffer(row.to_bytes(after.shape[1], "little"), np.uint8)
+    status = run.transfers["done"].payloads[0]
+    flags = {name: bool(status >> index & 1) for index, name in enumerate(FLAGS)}
+    retired = {kind: tuple(cycle - start for cycle in run.transfers[kind].cycles) for kind in kinds}
+    for kind in kinds:
+        if run.transfers[kind].payloads != list(range(kinds[kind])):
+            raise RuntimeError(f"{kind}: a retire record was lost")
+    return AcceleratorRun(after, run.transfers["done"].cycles[0] - start + 1, flags, retired, start)
+
+
+def _patience_cycles(machine: Machine, instructions: Sequence[Instruction], latency_cycles: int) -> int:
+    """For how long a program may leave no record: a transfer leaves one with its last row only."""
+    longest = max((rows for each in instructions for _, rows in extents(machine, each).values()), default=0)
+    return STALL_LIMIT_CYCLES + latency_cycles + longest * (32 + latency_cycles // MEMORY_OUTSTANDING_ROWS)
+
+
+def _bench(machine: Machine, memory_depth: int) -> AcceleratorBench:
+    return AcceleratorBench(accelerator=Accelerator(**asdict(machine)), memory_depth=memory_depth)
+
+
+def _run(
+    machine: Machine,
+    memory_depth: int,
+    inputs: Payloads,
+    outputs: Mapping[str, int],
+    simulator: SimulatorName,
+    patience_cycles: int,
+) -> StreamRun:
+    if simulator == "amaranth":
+        return run_streams(_bench(machine, memory_depth), inputs, outputs, patience_cycles=patience_cycles)
+    return _compiled(machine, memory_depth, simulator).run_streams(inputs, outputs, [], {}, patience_cycles)
+
+
+@lru_cache(maxsize=16)
+def _compiled(machine: Machine, memory_depth: int, simulator: Literal["cxxrtl", "verilator"]) -> CompiledCircuit:
+    """The circuit, which takes longer to elaborate than to run a small program."""
+    return compile_design(_bench(machine, memory_depth), simulator)
+
+
+def retire_counts(machine: Machine, instructions: Sequence[Instruction]) -> dict[str, int]:
+    """How many records of each kind a program leaves, up to ``halt`` or to what the machine does not have."""
+    counts = dict.fromkeys(RETIRED, 0)
+    ends = {Opcode.HALT} if machine.vector_unit else {Opcode.HALT, Opcode.VECTOR}
+    for each in takewhile(lambda instruction: instruction.opcode not in ends, instructions):
+        if each.opcode in UNITS:
+            counts[UNITS[each.opcode].name.lower()] += 1
+        if each.opcode == Opcode.GEMM:
+            tiles = each["blocks"] * each["output_groups"] * machine.tiles
+            counts["tile"] += tiles
+            counts["group"] += tiles * each["groups"]
+    return counts
+
+
+def host_orders(
+    machine: Machine,
+    instructions: Sequence[Instruction],
+    memory: NDArray[np.uint8],
+    read_back: Sequence[int] = (),
+    timing: int = LEAST_LATENCY,
+) -> list[int]:
+    """What the host does: fill the memories, run, read back."""
+    host = [_order(machine, HostAction.SET_TIMING, data=timing)]
+    host += [
+        _order(machine, HostAction.WRITE_MEMORY, address, int.from_bytes(row.tobytes(), "little"))
+        for address, row in enumerate(memory)
+    ]
+    host += [
+        _order(machine, HostAction.WRITE_PROGRAM, address, instruction.encode())
+        for address, instruction in enumerate(instructions)
+    ]
+    host.append(_order(machine, HostAction.RUN))
+    host += [_order(machine, HostAction.READ_MEMORY, row) for row in read_back]
+    return host
+
+
+def _order(machine: Machine, action: HostAction, address: int = 0, data: int = 0) -> int:
+    width = max(machine.memory_bits, INSTRUCTION_BITS)
+    return data | address << width | action.value << (width + MEMORY_ADDRESS_BITS)
+
+
+def _timing(latency_cycles: int, pauses: int) -> int:
+    return latency_cycles | pauses << LATENCY_BITS

@@ -1,0 +1,200 @@
+"""Runs whole GeMMs on the matrix unit and on the matrix engine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....formats import AndaTensor, GemmFlags, Int4Weights
+from ....formats.accelerator import Machine
+from ....formats.accelerator.layout import activation_rows, factor_rows, weight_rows
+from ....formats.gemm.fp_int import check_operands
+from ...arithmetic.adder_trees import Tree
+from ...array.buffers import ADDRESS_BITS
+from ...array.dispatch import TILES
+from ...array.engine import MatrixEngine
+from ...array.mxu import MatrixUnit
+from ..operands import factor_stream, plane_rows_stream, weight_stream
+from ..packing import pack, unpack
+from ..simulate import SimulatorName, run_streams
+from ..streams import Pauses, StreamRun
+
+
+@dataclass(frozen=True)
+class GemmRun:
+    """What a circuit made of a GeMM.
+
+    Attributes
+    ----------
+    outputs : float16 ``[tokens, out]``
+    flags : `GemmFlags`
+        The circuit's sticky flags.
+    cycles : `int`
+        Clock cycles until the last output has left.
+    """
+
+    outputs: NDArray[np.float16]
+    flags: GemmFlags
+    cycles: int
+
+
+def run_matrix_unit(
+    activations: AndaTensor,
+    weights: Int4Weights,
+    *,
+    rows: int = 16,
+    columns: int = 16,
+    pauses: Pauses | None = None,
+    simulator: SimulatorName = "amaranth",
+    vcd: Path | None = None,
+    tree: Tree = "ripple",
+    gated: bool = False,
+) -> GemmRun:
+    """Run a GeMM on a `MatrixUnit`, tile by tile: blocks of `rows` tokens, of each all blocks of `columns` outputs.
+
+    Activations ``[tokens, channels]``, weights ``[channels, out]``; a segment is ``min(group sizes)`` channels, and the
+    circuit has as many lanes. `pauses` may name ``planes``, ``weights``, ``factors`` and ``outputs``. Planes are skipped if
+    the activations' format has masks, for `rows` tokens. `tree` and `gated` are the circuit's.
+    """
+    check_operands(activations, weights, "fp16")
+    tokens, lanes = activations.shape[0], min(activations.format.group_size, weights.group_size)
+    outputs = weights.codes.shape[1]
+    affine = weights.offsets is not None
+    midpoint = activations.format.reconstruct == "midpoint"
+    skipping = activations.format.mask_rows > 0
+    unit = MatrixUnit(
+        rows=rows,
+        columns=columns,
+        lanes=lanes,
+        affine=affine,
+        midpoint=midpoint,
+        skipping=skipping,
+        tree=tree,
+        gated=gated,
+    )
+    blocks, tiles = -(-tokens // rows), -(-outputs // columns)
+
+    of_blocks = [
+        plane_rows_stream(activations.take(slice(start, start + rows)), rows, lanes) for start in range(0, tokens, rows)
+    ]
+    inputs = {
+        "planes": [word for planes in of_blocks for word in planes * tiles],
+        "weights": weight_stream(weights, columns, lanes, unit.weight_bits) * blocks,
+        "factors": factor_stream(weights, columns, lanes) * blocks,
+    }
+    flags = ["partial_saturated", "result_saturated"]
+    run = run_streams(
+        unit, inputs, {"outputs": blocks * tiles * columns}, flags=flags, pauses=pauses, simulator=simulator, vcd=vcd
+    )
+    values = unpack(run.transfers["outputs"].payloads, 16, rows).reshape(blocks, tiles * columns, rows)
+    halves = _halves(values.swapaxes(1, 2).reshape(blocks * rows, -1)[:tokens, :outputs])
+    return GemmRun(halves, _sticky(run), run.transfers["outputs"].cycles[-1] + 1)
+
+
+def run_matrix_engine(
+    activations: AndaTensor,
+    weights: Int4Weights,
+    *,
+    rows: int = 16,
+    columns: int = 16,
+    pauses: Pauses | None = None,
+    simulator: SimulatorName = "amaranth",
+) -> GemmRun:
+    """Run a GeMM on a `MatrixEngine`: fill its buffers, then one command for each block of `rows` tokens.
+
+    Activations ``[tokens, channels]``, weights ``[channels, out]``; a segment is ``min(group sizes)`` channels, and the
+    circuit has as many lanes. `pauses` may name ``groups``. The cycles do not count the filling of the buffers. Planes are
+    skipped if the activations' format has masks, for `rows` tokens.
+    """
+    check_operands(activations, weights, "fp16")
+    machine = _engine_machine(activations, weights, rows, columns)
+    blocks, groups = -(-activations.shape[0] // rows), -(-weights.codes.shape[1] // machine.lanes)
+    inputs = _buffer_contents(machine, activations, weights)
+    depths = {depth: max(2, len(inputs[port])) for depth, port in _DEPTHS.items()}
+    filling = max(len(payloads) for payloads in inputs.values())
+    inputs["command"] = _engine_commands(machine, activations, weights)
+    waits = {"command": [True] * filling + [False] * 1_000_000}
+    engine = MatrixEngine(
+        rows=rows,
+        columns=columns,
+        lanes=machine.lanes,
+        affine=machine.affine,
+        midpoint=machine.midpoint,
+        skipping=machine.skipping,
+        **depths,
+    )
+    flags = ["partial_saturated", "result_saturated"]
+    moved = {"groups": blocks * groups * rows}
+    run = run_streams(engine, inputs, moved, flags=flags, pauses={**waits, **(pauses or {})}, simulator=simulator)
+    values = unpack(run.transfers["groups"].payloads, 16, machine.lanes).reshape(blocks, groups, rows, machine.lanes)
+    cycles = run.transfers["groups"].cycles[-1] - run.transfers["command"].cycles[0] + 1
+    outputs = values.swapaxes(1, 2).reshape(blocks * rows, -1)[: activations.shape[0], : weights.codes.shape[1]]
+    return GemmRun(_halves(outputs), _sticky(run), cycles)
+
+
+_DEPTHS = {
+    "depth": "write_planes",
+    "exponent_depth": "write_exponents",
+    "weight_depth": "write_weights",
+    "factor_depth": "write_factors",
+}
+
+
+def _engine_machine(activations: AndaTensor, weights: Int4Weights, rows: int, columns: int) -> Machine:
+    """The machine whose buffers' rows the engine takes."""
+    return Machine(
+        rows=rows,
+        columns=columns,
+        lanes=min(activations.format.group_size, weights.group_size),
+        affine=weights.offsets is not None,
+        memory_bits=1 << 14,
+        midpoint=activations.format.reconstruct == "midpoint",
+        skipping=activations.format.mask_rows > 0,
+    )
+
+
+def _segments_per_factor(machine: Machine, weights: Int4Weights) -> int:
+    return max(1, weights.group_size // machine.lanes)
+
+
+def _buffer_contents(machine: Machine, activations: AndaTensor, weights: Int4Weights) -> dict[str, list[int]]:
+    """What fills the engine's buffers, row by row from address 0."""
+    planes, exponents = activation_rows(activations, machine)
+    contents = {
+        "write_planes": planes,
+        "write_exponents": exponents,
+        "write_weights": weight_rows(weights, machine),
+        "write_factors": factor_rows(weights, machine, _segments_per_factor(machine, weights)),
+    }
+    return {
+        name: [index | row << ADDRESS_BITS for index, row in enumerate(pack(rows.reshape(-1, rows.shape[-1]), 1))]
+        for name, rows in contents.items()
+    }
+
+
+def _engine_commands(machine: Machine, activations: AndaTensor, weights: Int4Weights) -> list[int]:
+    """A command for each block of tokens, over all tiles of the outputs."""
+    tokens, channels = activations.shape
+    groups = -(-channels // machine.lanes)
+    mantissa_bits = activations.format.mantissa_bits
+    every = {
+        "groups": groups,
+        "tiles": -(-weights.codes.shape[1] // machine.lanes) * machine.tiles,
+        "mantissa_bits": mantissa_bits,
+        "groups_per_factor": _segments_per_factor(machine, weights),
+        "unsigned_codes": int(machine.affine),
+    }
+    firsts = range(0, -(-tokens // machine.rows) * groups, groups)
+    commands = [{"planes": first * (mantissa_bits + 1), "exponents": first, **every} for first in firsts]
+    layout: Any = TILES
+    return [layout.const(command).as_bits() for command in commands]
+
+
+def _halves(patterns: NDArray[np.int64]) -> NDArray[np.float16]:
+    return np.ascontiguousarray(patterns.astype(np.uint16)).view(np.float16)
+
+
+def _sticky(run: StreamRun) -> GemmFlags:
+    return GemmFlags(bool(run.flags["partial_saturated"]), bool(run.flags["result_saturated"]))

@@ -1,0 +1,298 @@
+"""Drives the circuits with values of `formats`, and compares what comes out with what `formats` says."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....formats import AndaFormat, AndaTensor, InputError, Int4Weights
+from ....formats.accelerator.layout import plane_masks, segment_exponents
+from ....formats.anda.bitplanes import pack_bits
+from ....formats.latency import pe_cycles_per_group
+from ...compressor.bpc import BitPlaneCompressor, BpcLane
+from ...elements.anda_pe import AndaPE
+from ...interfaces import EXPONENT_BITS, MASK_BITS, partial_sum_bits
+from ..operands import plane_stream
+from ..packing import pack, unpack
+from ..simulate import SimulatorName, run_streams
+from ..streams import Pauses
+
+
+@dataclass(frozen=True)
+class PeRun:
+    """What an `AndaPE` computed.
+
+    Attributes
+    ----------
+    partial_sums : int64 ``[segments]``
+        The integer dot products.
+    exponents : int64 ``[segments]``
+        Shared exponent less M, and less one with midpoint reconstruction: a sum's value is ``partial_sum * 2**(exponent - 14)``.
+        Without it, planes that are skipped at the end are not counted.
+    cycles : `int`
+        Clock cycles from the first sign plane to the last mantissa plane, both included.
+    """
+
+    partial_sums: NDArray[np.int64]
+    exponents: NDArray[np.int64]
+    cycles: int
+
+
+@dataclass(frozen=True)
+class BpcRun:
+    """What a `BpcLane` emitted.
+
+    Attributes
+    ----------
+    tensor : `AndaTensor`
+        The planes and exponents, with the lane's sticky flag as `saturated`.
+    cycles : `int`
+        Clock cycles from the first sign plane to the last mantissa plane, both included.
+    latency_cycles : `int`
+        Clock cycles from taking the first group to its sign plane.
+    masks : bool ``[blocks, groups, M - 1]``
+        The plane masks of a compressor that makes them.
+    """
+
+    tensor: AndaTensor
+    cycles: int
+    latency_cycles: int
+    masks: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class TraceComparison:
+    """The dot products of a slice of a GeMM, from the circuit and from `formats`.
+
+    Attributes
+    ----------
+    partial_sums, expected : int64 ``[tokens, outputs, segments]``
+        From the circuit, and from the tensors' integers.
+    cycles, predicted_cycles : `int`
+        Counted in the simulation, and stated by `formats.latency`.
+    """
+
+    partial_sums: NDArray[np.int64]
+    expected: NDArray[np.int64]
+    cycles: int
+    predicted_cycles: int
+
+    @property
+    def mismatches(self) -> int:
+        """Dot products that differ."""
+        return int(np.count_nonzero(self.partial_sums != self.expected))
+
+    def report(self) -> str:
+        """One line: how many sums agree, and the first one that does not, with its place."""
+        if not self.mismatches:
+            return f"{self.expected.size} partial sums equal, {self.cycles} cycles ({self.predicted_cycles} predicted)"
+        first = tuple(int(i) for i in np.argwhere(self.partial_sums != self.expected)[0])
+        return (
+            f"{self.mismatches} of {self.expected.size} partial sums differ; the first at [token, output, segment] = "
+            f"{list(first)}: circuit {self.partial_sums[first]}, formats {self.expected[first]}"
+        )
+
+
+def run_pe(
+    activations: AndaTensor,
+    codes: NDArray[np.int8],
+    *,
+    weight_bits: int | None = None,
+    pauses: Pauses | None = None,
+    vcd: Path | None = None,
+) -> PeRun:
+    """Run an `AndaPE` over groups, one after the other.
+
+    Parameters
+    ----------
+    activations
+        Groups in C order; each is cut into ``group_size / lanes`` segments.
+    codes
+        int8 ``[lanes, segments]``: the weights of each segment.
+    weight_bits
+        Of the circuit; the fewest that hold the codes, and at least 4, by default.
+    pauses
+        Bubbles and back-pressure on the ports ``activation``, ``weights`` and ``result``.
+    vcd
+        Where to write the waveform.
+
+    Raises
+    ------
+    InputError
+        The codes do not fit the groups.
+    """
+    lanes, segments = codes.shape
+    group_size = activations.format.group_size
+    if group_size % lanes or segments * lanes != activations.exponents.size * group_size:
+        raise InputError(
+            f"codes: is {list(codes.shape)}; {activations.exponents.size} groups of {group_size} need "
+            f"[lanes, segments] with lanes that divide {group_size}"
+        )
+    midpoint = activations.format.reconstruct == "midpoint"
+    planes, skipping = plane_stream(activations, lanes), activations.format.mask_rows > 0
+    return _run_segments(planes, codes.T, midpoint, weight_bits, pauses, vcd, skipping)
+
+
+def _run_segments(
+    planes: list[int],
+    codes: NDArray[np.int8],
+    midpoint: bool,
+    weight_bits: int | None = None,
+    pauses: Pauses | None = None,
+    vcd: Path | None = None,
+    skipping: bool = False,
+) -> PeRun:
+    """Run an `AndaPE` over packed planes and codes ``[segments, lanes]``."""
+    segments, lanes = codes.shape
+    if weight_bits is None:
+        weight_bits = max(4, int(np.abs(codes.astype(np.int64) * 2 + 1).max()).bit_length())
+    pe = AndaPE(lanes=lanes, weight_bits=weight_bits, midpoint=midpoint, skipping=skipping)
+    inputs = {"activation": planes, "weights": pack(codes, weight_bits)}
+    run = run_streams(pe, inputs, {"result": segments}, pauses=pauses, vcd=vcd).transfers
+    bits = partial_sum_bits(lanes, weight_bits, pe.max_mantissa_bits + midpoint)
+    partial_sums = unpack(run["result"].payloads, bits, 1, signed=True)[:, 0]
+    exponents = unpack(run["result"].payloads, 6, 1, start=bits, signed=True)[:, 0]
+    taken = run["activation"].cycles
+    return PeRun(partial_sums, exponents, taken[-1] - taken[0] + 1)
+
+
+def run_bpc_lane(
+    x: NDArray[np.float16],
+    format: AndaFormat,
+    *,
+    pauses: Pauses | None = None,
+    vcd: Path | None = None,
+) -> BpcRun:
+    """Run a `BpcLane` over the groups of float16 ``[..., channels]``; the channels are whole groups.
+
+    `pauses` may name the ports ``group`` and ``planes``; `vcd` is where to write the waveform.
+
+    Raises
+    ------
+    InputError
+        The channels are not whole groups, or the format is not one that the circuit makes.
+    """
+    lanes, mantissa_bits = format.group_size, format.mantissa_bits
+    _check_compression(x, format)
+    lane = BpcLane(lanes=lanes, nearest=format.rounding == "nearest")
+    halves = x.view(np.uint16).reshape(-1, lanes)
+    groups = [word | mantissa_bits << 16 * lanes for word in pack(halves.astype(np.int64), 16)]
+    inputs, outputs = {"group": groups}, {"planes": len(groups) * (mantissa_bits + 1)}
+    run = run_streams(lane, inputs, outputs, flags=["saturated"], pauses=pauses, vcd=vcd)
+    planes = run.transfers["planes"]
+    bits = unpack(planes.payloads, 1, lanes + EXPONENT_BITS + 1).astype(np.bool_)
+    bits = bits.reshape(*x.shape[:-1], -1, mantissa_bits + 1, lanes + EXPONENT_BITS + 1)
+    exponents = bits[..., 0, lanes : lanes + EXPONENT_BITS] @ (1 << np.arange(EXPONENT_BITS))
+    tensor = AndaTensor(
+        format,
+        x.shape,
+        pack_bits(bits[..., 0, :lanes]),
+        pack_bits(bits[..., 1:, :lanes]),
+        exponents.astype(np.uint8),
+        bool(run.flags["saturated"]),
+    )
+    latency = planes.cycles[0] - run.transfers["group"].cycles[0]
+    return BpcRun(tensor, planes.cycles[-1] - planes.cycles[0] + 1, latency)
+
+
+def run_compressor(
+    x: NDArray[np.float16],
+    format: AndaFormat,
+    *,
+    rows: int = 16,
+    pauses: Pauses | None = None,
+    simulator: SimulatorName = "amaranth",
+    vcd: Path | None = None,
+) -> BpcRun:
+    """Run a `BitPlaneCompressor` over float16 ``[tokens, channels]``: whole blocks of `rows` tokens, whole groups.
+
+    The block's groups go in group by group, of each the tokens in turn. `pauses` may name ``groups`` and ``planes``.
+
+    Raises
+    ------
+    InputError
+        Tokens or channels are not whole blocks or groups, or the format is not one that the circuit makes; its masks are
+        none, or those of `rows` tokens.
+    """
+    lanes, mantissa_bits = format.group_size, format.mantissa_bits
+    _check_compression(x, format)
+    if x.shape[0] % rows:
+        raise InputError(f"x: {x.shape[0]} tokens are not whole blocks of {rows}; pad them with zeros")
+    masked = format.mask_rows > 0
+    if format.mask_rows not in (0, rows):
+        raise InputError(f"mask_rows: is {format.mask_rows}, the circuit makes masks of {rows} tokens; choose that")
+    compressor = BitPlaneCompressor(rows=rows, lanes=lanes, nearest=format.rounding == "nearest", masks=masked)
+    blocks, segments = len(x) // rows, x.shape[1] // lanes
+    halves = x.view(np.uint16).reshape(blocks, rows, segments, lanes).swapaxes(1, 2).reshape(-1, lanes)
+    groups = [word | mantissa_bits << 16 * lanes for word in pack(halves.astype(np.int64), 16)]
+    outputs = {"planes": blocks * segments * (mantissa_bits + 1)}
+    run = run_streams(
+        compressor, {"groups": groups}, outputs, flags=["saturated"], pauses=pauses, simulator=simulator, vcd=vcd
+    )
+    planes = run.transfers["planes"]
+    width = rows * (lanes + EXPONENT_BITS)
+    bits = unpack(planes.payloads, 1, width).astype(np.bool_).reshape(blocks, segments, mantissa_bits + 1, width)
+    exponents = bits[:, :, 0, rows * lanes :].reshape(blocks, segments, rows, EXPONENT_BITS)
+    exponents = (exponents @ (1 << np.arange(EXPONENT_BITS))).swapaxes(1, 2).reshape(-1, segments)
+    words = bits[..., : rows * lanes].reshape(blocks, segments, mantissa_bits + 1, rows, lanes)
+    words = words.transpose(0, 3, 1, 2, 4).reshape(-1, segments, mantissa_bits + 1, lanes)
+    tensor = AndaTensor(
+        format,
+        x.shape,
+        pack_bits(words[:, :, 0]),
+        pack_bits(words[:, :, 1:]),
+        exponents.astype(np.uint8),
+        bool(run.flags["saturated"]),
+    )
+    taken = run.transfers["groups"].cycles
+    latency = planes.cycles[0] - taken[0]
+    masks = None
+    if masked:
+        last_planes = planes.payloads[mantissa_bits :: mantissa_bits + 1]
+        masks = unpack(last_planes, 1, MASK_BITS, start=width + 1).astype(np.bool_)
+        masks = masks.reshape(blocks, segments, MASK_BITS)[..., : mantissa_bits - 1]
+    return BpcRun(tensor, planes.cycles[-1] - taken[0] + 1, latency, masks)
+
+
+def _check_compression(x: NDArray[np.float16], format: AndaFormat) -> None:
+    """Raise `InputError` if a compressor cannot make `format` of `x`."""
+    if x.shape[-1] % format.group_size:
+        raise InputError(f"x: {x.shape[-1]} channels are not whole groups of {format.group_size}; pad them with zeros")
+    if format.nonfinite != "saturate":
+        raise InputError('format: the circuit saturates infinities and NaN; choose nonfinite="saturate"')
+
+
+def compare_trace(activations: AndaTensor, weights: Int4Weights, *, vcd: Path | None = None) -> TraceComparison:
+    """Run every integer dot product of a GeMM through one `AndaPE`, and compare with the integers of `formats`.
+
+    Parameters
+    ----------
+    activations
+        ``[tokens, channels]``. Slice tokens and outputs first: the simulator runs about a thousand cycles a second.
+    weights
+        ``[channels, outputs]``. A segment is ``min(group sizes)`` channels, and the circuit has as many lanes.
+    vcd
+        Where to write the waveform.
+    """
+    tokens, channels = activations.shape
+    outputs = weights.codes.shape[1]
+    lanes = min(activations.format.group_size, weights.group_size)
+    segments = activations.exponents.shape[1] * activations.format.group_size // lanes
+    padded = np.zeros((segments * lanes, outputs), np.int8)
+    padded[:channels] = weights.codes
+    codes = padded.T.reshape(outputs, 1, segments, lanes)
+    integers = activations.signed_integers().reshape(1, tokens, segments, lanes).astype(np.int64)
+    expected = (integers * codes).sum(axis=-1)
+    planes = plane_stream(activations, lanes) * outputs
+    midpoint, skipping = activations.format.reconstruct == "midpoint", activations.format.mask_rows > 0
+    every_codes = np.repeat(codes, tokens, axis=1).reshape(-1, lanes)
+    run = _run_segments(planes, every_codes, midpoint, vcd=vcd, skipping=skipping)
+    units = segment_exponents(activations, lanes).astype(np.int64) - activations.format.mantissa_bits - midpoint
+    # planes that are skipped at a segment's end are zeros that its sum does not have
+    partial_sums = run.partial_sums.reshape(expected.shape) << run.exponents.reshape(expected.shape) - units
+    planes_sent = np.full(expected.shape[1:], activations.format.mantissa_bits)
+    if skipping:
+        planes_sent = 1 + plane_masks(activations, 1, lanes).sum(axis=-1)
+    predicted = outputs * sum(pe_cycles_per_group(int(count)) for count in planes_sent.flat)
+    return TraceComparison(partial_sums.swapaxes(0, 1), expected.swapaxes(0, 1), run.cycles, predicted)

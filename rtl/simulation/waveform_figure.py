@@ -1,0 +1,172 @@
+"""Draws a group of activations on its way through a compressor lane and a processing element, cycle by cycle."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from amaranth.hdl import Module, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..compressor.bpc import BpcLane, compressor_layout
+from ..elements.anda_pe import AndaPE
+from ..interfaces import Stream, partial_sum_bits, partial_sum_layout
+from .packing import pack
+from .simulate import run_streams
+from .vcd import read_vcd
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LANES, MANTISSA_BITS, WEIGHT_BITS = 4, 5, 4
+VALUES = (1.75, -0.625, 0.09375, -3.25)
+WEIGHTS = (3, -5, 7, 2)
+_SUM_BITS = partial_sum_bits(LANES, WEIGHT_BITS, MANTISSA_BITS)
+
+
+class LaneAndElement(wiring.Component):
+    """A compressor lane whose planes go straight into a processing element."""
+
+    group: Stream
+    weights: Stream
+    result: Stream
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "group": In(stream.Signature(compressor_layout(LANES, MANTISSA_BITS))),
+                "weights": In(stream.Signature(data.ArrayLayout(signed(WEIGHT_BITS), LANES))),
+                "result": Out(stream.Signature(partial_sum_layout(LANES, WEIGHT_BITS, MANTISSA_BITS))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        """Build the circuit."""
+        m = Module()
+        m.submodules.lane = lane = BpcLane(lanes=LANES, max_mantissa_bits=MANTISSA_BITS)
+        m.submodules.pe = pe = AndaPE(lanes=LANES, weight_bits=WEIGHT_BITS, max_mantissa_bits=MANTISSA_BITS)
+        wiring.connect(m, wiring.flipped(self.group), lane.group)
+        wiring.connect(m, lane.planes, pe.activation)
+        wiring.connect(m, wiring.flipped(self.weights), pe.weights)
+        wiring.connect(m, pe.result, wiring.flipped(self.result))
+        return m
+
+
+class Row(NamedTuple):
+    """A line of the figure: its label, the signal below ``bench.top``, how to print a value; none for a single bit."""
+
+    label: str
+    signal: str
+    show: Callable[[int], str] | None = None
+    valid: str | None = None
+    """A signal that tells in which cycles the value means something."""
+
+
+def _binary(value: int) -> str:
+    return format(value, f"0{LANES}b")[::-1]
+
+
+def _signed(bits: int) -> Callable[[int], str]:
+    return lambda value: str(value - (value >> bits - 1 << bits))
+
+
+_LANE = [
+    Row("group valid", "group__valid"),
+    Row("group (halves)", "group__payload", lambda _: f"{LANES} halves", "group__valid"),
+    *[
+        Row(f"exponent, countdown {lane}", f"lane.aligner_{lane}.own_exponent", str, "lane.planes__valid")
+        for lane in range(LANES)
+    ],
+    Row("shared exponent", r"lane.shared_exponent", str, "lane.sign_phase"),
+    Row("planes valid", "lane.planes__valid"),
+    Row("plane (element 0 first)", r"lane.\planes__payload.plane", _binary, "lane.planes__valid"),
+    Row("last", r"lane.\planes__payload.last"),
+]
+_ELEMENT = [
+    Row("load signs", "pe.load"),
+    Row("add a plane", "pe.step"),
+    Row("weights", "weights__payload", lambda _: ", ".join(map(str, WEIGHTS)), "weights__valid"),
+    Row("weights taken", "weights__ready"),
+    Row("partial sum", "pe.partial_sum", _signed(_SUM_BITS)),
+    Row("result valid", "result__valid"),
+    Row("result", r"\result__payload.partial_sum", _signed(_SUM_BITS), "result__valid"),
+]
+
+
+def draw_group() -> "Figure":
+    """Simulate one group, and draw what the simulator's waveform holds."""
+    with tempfile.TemporaryDirectory() as folder:
+        vcd = Path(folder) / "group.vcd"
+        halves = pack(np.array([VALUES], np.float16).view(np.uint16).astype(np.int64), 16)
+        group = halves[0] | MANTISSA_BITS << 16 * LANES
+        inputs = {"group": [group], "weights": pack(np.array([WEIGHTS]), WEIGHT_BITS)}
+        run_streams(LaneAndElement(), inputs, {"result": 1}, vcd=vcd)
+        return _draw(read_vcd(vcd))
+
+
+def _draw(waveform: Any) -> "Figure":
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    groups = [("Compressor lane", _LANE), ("Processing element", _ELEMENT)]
+    rows: list[Row | str] = [each for title, members in groups for each in (title, *members)]
+    cycles = len(waveform.samples("bench.top.clk"))
+    with mpl.rc_context({"font.family": "DejaVu Sans", "font.size": 8.5}):
+        figure = Figure(figsize=(11, 0.33 * len(rows) + 1.3), layout="constrained")
+        axes = figure.add_subplot()
+        axes.set_xlim(-2.1, cycles)
+        axes.set_ylim(len(rows) + 0.2, -0.6)
+        axes.axis("off")
+        for cycle in range(cycles):
+            axes.axvline(cycle, color="0.88", linewidth=0.7, zorder=0)
+            axes.text(cycle + 0.5, -0.25, str(cycle), ha="center", color="0.4")
+        axes.text(-0.1, -0.25, "cycle", ha="right", color="0.4")
+        for position, row in enumerate(rows):
+            if isinstance(row, str):
+                axes.text(-2.1, position + 0.6, row, weight="bold", va="center")
+            else:
+                axes.text(-0.1, position + 0.6, row.label, ha="right", va="center")
+                _draw_row(axes, waveform, row, position)
+        figure.suptitle(_title(waveform), fontsize=9)
+    return figure
+
+
+def _draw_row(axes: "Axes", waveform: Any, row: Row, position: int) -> None:
+    """A single bit as a line, a number as boxes with its value, each as long as the value stays."""
+    values = waveform.samples(f"bench.top.{row.signal}")
+    high, low = position + 0.25, position + 0.9
+    if row.show is None:
+        levels = [high if value else low for value in values]
+        axes.step(range(len(values) + 1), [*levels, levels[-1]], where="post", color="#1f4e79", linewidth=1.3)
+        return
+    valid = waveform.samples(f"bench.top.{row.valid}") if row.valid else [1] * len(values)
+    shown = [row.show(value) if ok else "" for value, ok in zip(values, valid, strict=True)]
+    start = 0
+    for cycle in range(1, len(shown) + 1):
+        # a plane is sent anew in every cycle, even if it is the same as the one before
+        if cycle == len(shown) or shown[cycle] != shown[start] or row.show is _binary:
+            _draw_box(axes, start, cycle, high, low, shown[start])
+            start = cycle
+
+
+def _draw_box(axes: "Axes", start: int, end: int, high: float, low: float, text: str) -> None:
+    if not text:
+        axes.plot([start, end], [(high + low) / 2] * 2, color="0.75", linewidth=0.9)
+        return
+    slope, middle = 0.08, (high + low) / 2
+    outline = [(start, middle), (start + slope, high), (end - slope, high)]
+    outline += [(end, middle), (end - slope, low), (start + slope, low)]
+    axes.fill(*zip(*outline, strict=True), facecolor="#eaf1f8", edgecolor="#1f4e79", linewidth=0.9)
+    axes.text((start + end) / 2, middle, text, ha="center", va="center", fontsize=8)
+
+
+def _title(waveform: Any) -> str:
+    """What goes in and what comes out."""
+    valid = waveform.samples("bench.top.result__valid").index(1)
+    value = _signed(_SUM_BITS)(waveform.samples(r"bench.top.\result__payload.partial_sum")[valid])
+    exponent = _signed(6)(waveform.samples(r"bench.top.\result__payload.exponent")[valid])
+    values, weights = ", ".join(map(str, VALUES)), ", ".join(map(str, WEIGHTS))
+    return f"({values}) · ({weights}) with {MANTISSA_BITS} mantissa bits: {value} · 2^({exponent} - 14)"

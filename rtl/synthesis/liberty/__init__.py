@@ -1,0 +1,1 @@
+"""Cell libraries in the Liberty format."""

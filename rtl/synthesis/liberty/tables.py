@@ -1,0 +1,81 @@
+"""Look-up tables of the non-linear delay model: bilinear, and extrapolated at their ends."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .reader import Group, numbers
+
+LOAD = "total_output_net_capacitance"
+_SECOND = (LOAD, "related_pin_transition")
+"""Variables that a table of two is normalised to have second: load after slew, clock slew after data slew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A value over one or two variables.
+
+    Attributes
+    ----------
+    rows, columns : `tuple` of `float`
+        The slew (of the constrained pin); and the load, or the slew of the related pin. One entry: no such variable.
+    values : `tuple` of `tuple` of `float`
+    """
+
+    rows: tuple[float, ...]
+    columns: tuple[float, ...]
+    values: tuple[tuple[float, ...], ...]
+
+    def __call__(self, row: float, column: float) -> float:
+        """The value at a point; outside of the table its last piece goes on, as in static timing tools."""
+        i, x = _place(self.rows, row)
+        j, y = _place(self.columns, column)
+        values = self.values
+        if not y:
+            left = values[i][j]
+            return left + x * (values[i + 1][j] - left) if x else left
+        low = values[i][j] + y * (values[i][j + 1] - values[i][j])
+        if not x:
+            return low
+        high = values[i + 1][j] + y * (values[i + 1][j + 1] - values[i + 1][j])
+        return low + x * (high - low)
+
+    def scaled(self, rows: float, columns: float, values: float) -> "Table":
+        """The table in other units."""
+        return Table(
+            tuple(x * rows for x in self.rows),
+            tuple(y * columns for y in self.columns),
+            tuple(tuple(v * values for v in line) for line in self.values),
+        )
+
+
+def _place(index: Sequence[float], value: float) -> tuple[int, float]:
+    """The piece of an axis, and the place in it as a share of its length."""
+    if len(index) == 1:
+        return 0, 0.0
+    piece = min(max(bisect_right(index, value) - 1, 0), len(index) - 2)
+    return piece, (value - index[piece]) / (index[piece + 1] - index[piece])
+
+
+def read_table(group: Group, templates: dict[str, Group]) -> Table:
+    """The table of a group such as ``cell_rise (template)``, in the library's units."""
+    template = templates.get(group.name)
+    attributes = {**(template.attributes if template else {}), **group.attributes}
+    values = numbers(attributes["values"])
+    axes = [
+        (attributes.get(f"variable_{n}", ""), numbers(attributes[f"index_{n}"]))
+        for n in (1, 2)
+        if f"index_{n}" in attributes and len(values) > 1
+    ]
+    if not axes:
+        return Table((0.0,), (0.0,), (values[:1],))
+    if len(axes) == 1:
+        (variable, index), line = axes[0], values
+        if variable == LOAD:
+            return Table((0.0,), index, (line,))
+        return Table(index, (0.0,), tuple((value,) for value in line))
+    (first, outer), (_, inner) = axes
+    lines = [values[i * len(inner) : (i + 1) * len(inner)] for i in range(len(outer))]
+    if first in _SECOND:
+        return Table(inner, outer, tuple(zip(*lines, strict=True)))
+    return Table(outer, inner, tuple(lines))

@@ -1,0 +1,1 @@
+"""Netlists: simulation, timing, power."""

@@ -1,0 +1,143 @@
+"""Gate netlists: cells of a library and the nets between them, from what Yosys writes."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ....formats import InputError
+from ..liberty.cells import Cell, CellLibrary
+
+Net: TypeAlias = int | str
+"""A net by number, or a constant: ``"0"``, ``"1"`` or ``"x"``."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A cell of the netlist, and the net at each of its pins."""
+
+    name: str
+    cell: Cell
+    nets: Mapping[str, Net]
+
+
+@dataclass(frozen=True)
+class NetlistPort:
+    """A port of the netlist, its lowest bit first."""
+
+    name: str
+    is_input: bool
+    nets: Sequence[Net]
+
+
+@dataclass(frozen=True)
+class Netlist:
+    """A flat netlist of library cells."""
+
+    ports: Sequence[NetlistPort]
+    instances: Sequence[Instance]
+    library: CellLibrary
+
+    @cached_property
+    def nets(self) -> list[int]:
+        """Every net that an input port or a cell drives, in rising order."""
+        driven = {net for port in self.ports if port.is_input for net in port.nets}
+        driven |= {i.nets[pin.name] for i in self.instances for pin in i.cell.outputs if pin.name in i.nets}
+        return sorted(net for net in driven if isinstance(net, int))
+
+    @cached_property
+    def loads(self) -> dict[int, list[tuple[Instance, str]]]:
+        """The input pins at each net."""
+        found: dict[int, list[tuple[Instance, str]]] = {net: [] for net in self.nets}
+        for instance in self.instances:
+            for pin, net in instance.nets.items():
+                if isinstance(net, int) and instance.cell.pins[pin].is_input:
+                    found[net].append((instance, pin))
+        return found
+
+    @cached_property
+    def in_order(self) -> list[Instance]:
+        """The combinational cells, each after those that drive it.
+
+        Raises
+        ------
+        InputError
+            They form a loop.
+        """
+        combinational = [instance for instance in self.instances if not instance.cell.flip_flop]
+        drivers = {i.nets[p.name]: i for i in combinational for p in i.cell.outputs if p.name in i.nets}
+        waiting = Counter[int]()
+        users: dict[int, list[Instance]] = {}
+        for instance in combinational:
+            for pin, net in instance.nets.items():
+                if instance.cell.pins[pin].is_input and net in drivers:
+                    waiting[id(instance)] += 1
+                    users.setdefault(id(drivers[net]), []).append(instance)
+        ready = [instance for instance in combinational if not waiting[id(instance)]]
+        for instance in ready:
+            for user in users.get(id(instance), ()):
+                waiting[id(user)] -= 1
+                if not waiting[id(user)]:
+                    ready.append(user)
+        if len(ready) < len(combinational):
+            raise InputError("design: has a combinational loop; break it with a register")
+        return ready
+
+    @property
+    def area_um2(self) -> float:
+        """Area of all cells."""
+        return sum(instance.cell.area_um2 for instance in self.instances)
+
+    def area_by_class(self) -> dict[str, tuple[int, float]]:
+        """Cells, and their area in um2, by what they do."""
+        found: dict[str, tuple[int, float]] = {}
+        for instance in self.instances:
+            count, area = found.get(instance.cell.kind, (0, 0.0))
+            found[instance.cell.kind] = count + 1, area + instance.cell.area_um2
+        return dict(sorted(found.items()))
+
+
+def read_netlist(path: Path, top: str, library: CellLibrary) -> Netlist:
+    """Read a netlist that Yosys' ``write_json`` wrote.
+
+    Raises
+    ------
+    InputError
+        Something was not mapped to cells of the library, or needs asynchronous resets.
+    """
+    module: dict[str, Any] = json.loads(path.read_text("utf-8"))["modules"][top]
+    unmapped = Counter(cell["type"] for cell in module["cells"].values() if cell["type"] not in library)
+    if unmapped:
+        kind, count = unmapped.most_common(1)[0]
+        raise InputError(
+            f"design: {count} cells of type {kind} have no counterpart in {library.name}; give a library that has one"
+        )
+    instances = [
+        Instance(name, library.cell(cell["type"]), {pin: bits[0] for pin, bits in cell["connections"].items() if bits})
+        for name, cell in module["cells"].items()
+    ]
+    for instance in instances:
+        if instance.cell.flip_flop and instance.cell.flip_flop.is_asynchronous:
+            raise InputError(f"design: needs asynchronous resets ({instance.cell.name}); make them synchronous")
+    ports = [NetlistPort(name, port["direction"] == "input", port["bits"]) for name, port in module["ports"].items()]
+    return Netlist(ports, instances, library)
+
+
+def structural_verilog(netlist: Netlist, top: str) -> str:
+    """The netlist as Verilog that instantiates the library's cells: for other tools."""
+    names: dict[Net, str] = {"0": "1'b0", "1": "1'b1", "x": "1'b0"} | {net: f"n{net}" for net in netlist.nets}
+    ports = netlist.ports
+    lines = [f"module {top} ({', '.join(port.name for port in ports)});"]
+    lines += [f"{'input' if p.is_input else 'output'} [{len(p.nets) - 1}:0] {p.name};" for p in ports]
+    lines += [f"wire n{net};" for net in netlist.nets]
+    for port in ports:
+        for bit, net in enumerate(port.nets):
+            left, right = (names[net], f"{port.name}[{bit}]") if port.is_input else (f"{port.name}[{bit}]", names[net])
+            lines.append(f"assign {left} = {right};")
+    for index, instance in enumerate(netlist.instances):
+        pins = ", ".join(f".{pin}({names[net]})" for pin, net in instance.nets.items() if net in names)
+        lines.append(f"{instance.cell.name} u{index} ({pins});")
+    return "\n".join([*lines, "endmodule", ""])

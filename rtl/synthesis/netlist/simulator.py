@@ -1,0 +1,347 @@
+"""Simulates a netlist gate by gate and counts toggles: a table look-up per gate, compiled once for all netlists.
+
+A compiler needs a minute for the C++ of ten thousand gates, and this needs none. The test bench is that of
+``harness.cpp``, so a netlist sees the same payloads in the same cycles as in every other simulator.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ...simulation.packing import Words, to_words
+from ...simulation.streams import STALL_LIMIT_CYCLES, Pauses, Payloads, StalledError, StreamRun, Transfers
+from ..liberty.cells import Pin
+from ..liberty.functions import Function
+from .netlist import Net, Netlist
+from .verilator import RESET, watched_nets
+
+Bits = NDArray[np.uint8]
+Indices = NDArray[np.int64]
+
+
+class _LookUps(NamedTuple):
+    """Arrays of `_Tables`: the places of results, where the inputs of each begin, their places, where the table of
+    each begins, and the tables.
+    """
+
+    targets: Indices
+    starts: Indices
+    inputs: Indices
+    tables: Indices
+    values: Bits
+
+
+class _Tables:
+    """Look-ups one after the other: each takes the values at some places and puts its result at another."""
+
+    def __init__(self) -> None:
+        self.targets: list[int] = []
+        self.starts: list[int] = [0]
+        self.inputs: list[int] = []
+        self.tables: list[int] = []
+        self.values: list[bool] = []
+
+    def add(self, target: int, function: Function, places: Mapping[str, int]) -> None:
+        """Add a look-up of `function`, whose inputs stand at `places`."""
+        self.targets.append(target)
+        self.inputs += [places[name] for name in function.inputs]
+        self.starts.append(len(self.inputs))
+        self.tables.append(len(self.values))
+        self.values += function.table
+
+    def arrays(self) -> _LookUps:
+        """What the kernels take."""
+        lists = (self.targets, self.starts, self.inputs, self.tables)
+        targets, starts, inputs, tables = (np.array(values, np.int64) for values in lists)
+        return _LookUps(targets, starts, inputs, tables, np.array(self.values, np.uint8))
+
+
+@njit(cache=True)
+def _look_up(values: Bits, results: Bits, tables: _LookUps) -> None:
+    """Do the look-ups in order, from `values` into `results`, which may be the same."""
+    for index in range(len(tables.targets)):
+        entry = 0
+        for position in range(tables.starts[index], tables.starts[index + 1]):
+            entry = entry << 1 | values[tables.inputs[position]]
+        results[tables.targets[index]] = tables.values[tables.tables[index] + entry]
+
+
+@njit(cache=True)
+def _observe(values: Bits, before: Bits, counts: Indices, samples: int) -> int:
+    """Count what has changed since the last cycle, if there was one, and what is one; the samples so far."""
+    if samples:
+        for place in range(len(values)):
+            counts[0, place] += values[place] != before[place]
+            counts[1, place] += values[place]
+    before[:] = values
+    return samples + 1
+
+
+@njit(cache=True)
+def _tick(values: Bits, state: Bits, following: _LookUps) -> None:
+    """The rising edge: each state, and its complement behind it."""
+    _look_up(values, state, following)
+    for place in following.targets:
+        values[place] = state[place]
+        values[place + 1] = 1 - state[place]
+
+
+class _Streams(NamedTuple):
+    """The streams of a run, inputs first: the places of their signals, payload bits, pauses and times, all flat.
+
+    ``starts[s]`` holds where payload places, payload bits, pauses and times of stream `s` begin, ``sizes[s]`` the bits
+    of a payload, how many payloads move, and the period of the pauses.
+    """
+
+    inputs: int
+    handshakes: Indices
+    starts: Indices
+    sizes: Indices
+    places: Indices
+    bits: Bits
+    pauses: Bits
+    times: Indices
+
+
+@njit(cache=True)
+def _drive(values: Bits, streams: _Streams, moved: Indices, offering: Bits, cycle: int) -> None:
+    """Set the inputs of a cycle, as `drive_input` and `drive_output` of harness.cpp."""
+    for stream in range(len(moved)):
+        places, bits, pauses, _ = streams.starts[stream]
+        width, count, period = streams.sizes[stream]
+        wants = moved[stream] < count and not streams.pauses[pauses + cycle % period]
+        if stream >= streams.inputs:
+            values[streams.handshakes[stream, 1]] = wants
+            continue
+        if wants and not offering[stream]:
+            offset = bits + moved[stream] * width
+            for bit in range(width):
+                values[streams.places[places + bit]] = streams.bits[offset + bit]
+            offering[stream] = 1
+        values[streams.handshakes[stream, 0]] = offering[stream]
+
+
+@njit(cache=True)
+def _take(values: Bits, streams: _Streams, moved: Indices, offering: Bits, cycle: int) -> int:
+    """Note the payloads that move in a cycle, and how many."""
+    fired = 0
+    for stream in range(len(moved)):
+        valid, ready = streams.handshakes[stream]
+        if not (values[valid] and values[ready]):
+            continue
+        places, bits, _, times = streams.starts[stream]
+        width = streams.sizes[stream, 0]
+        if stream >= streams.inputs:
+            offset = bits + moved[stream] * width
+            for bit in range(width):
+                streams.bits[offset + bit] = values[streams.places[places + bit]]
+        streams.times[times + moved[stream]] = cycle
+        moved[stream] += 1
+        offering[stream] = 0
+        fired += 1
+    return fired
+
+
+@njit(cache=True)
+def _run(
+    values: Bits, logic: _LookUps, following: _LookUps, counts: Indices, streams: _Streams, stall_limit: int
+) -> tuple[int, int]:
+    """Run until every payload has moved, and a cycle more, as `run_streams` of harness.cpp.
+
+    The samples taken; and -1, or the cycle after which nothing moved for `stall_limit` cycles.
+    """
+    moved, offering = np.zeros(len(streams.sizes), np.int64), np.zeros(len(streams.sizes), np.uint8)
+    before, state = np.zeros_like(values), np.zeros_like(values)
+    left = streams.sizes[:, 1].sum()
+    cycle, last_move, samples, draining = 0, 0, 0, False
+    while not draining:
+        draining = left == 0
+        _drive(values, streams, moved, offering, cycle)
+        _look_up(values, values, logic)
+        samples = _observe(values, before, counts, samples)
+        fired = _take(values, streams, moved, offering, cycle)
+        if fired:
+            left -= fired
+            last_move = cycle
+        _tick(values, state, following)
+        if left and cycle - last_move > stall_limit:
+            return samples, last_move
+        cycle += 1
+    _look_up(values, values, logic)
+    return _observe(values, before, counts, samples), -1
+
+
+@njit(cache=True)
+def _run_vectors(
+    values: Bits, logic: _LookUps, counts: Indices, places: Indices, rows: Bits, outputs: Indices, results: Bits
+) -> None:
+    """Apply rows of input bits and note the output bits of each."""
+    before = np.zeros_like(values)
+    samples = 0
+    for row in range(len(rows)):
+        for bit in range(len(places)):
+            values[places[bit]] = rows[row, bit]
+        _look_up(values, values, logic)
+        samples = _observe(values, before, counts, samples)
+        for bit in range(len(outputs)):
+            results[row, bit] = values[outputs[bit]]
+
+
+@dataclass
+class _Stream:
+    """One stream under test, before it is flattened."""
+
+    valid: int
+    ready: int
+    places: list[int]
+    bits: Bits
+    pause: Bits
+
+
+class GateKernel:
+    """A netlist as tables. It runs test benches as `CompiledCircuit` does, after a reset, and counts toggles.
+
+    Parameters
+    ----------
+    netlist
+        Without combinational loops; its flip-flops take the rising edge.
+    """
+
+    def __init__(self, netlist: Netlist) -> None:
+        nets = netlist.nets
+        self._place: dict[Net, int] = {net: index for index, net in enumerate(nets)}
+        self._place |= {"0": len(nets), "x": len(nets), "1": len(nets) + 1}
+        self._ports = {port.name: [self._place[net] for net in port.nets] for port in netlist.ports}
+        self._watched = watched_nets(netlist)
+        states = [instance for instance in netlist.instances if instance.cell.flip_flop]
+        self._size = len(nets) + 2 + 2 * len(states)
+        logic, following = _Tables(), _Tables()
+        for index, instance in enumerate(states):
+            flip_flop = instance.cell.flip_flop
+            assert flip_flop is not None and flip_flop.clock.table == (False, True)
+            state = len(nets) + 2 + 2 * index
+            places = self._places(instance.nets) | {flip_flop.state: state, flip_flop.complement: state + 1}
+            following.add(state, flip_flop.next_state, places)
+            self._add_outputs(logic, instance.cell.outputs, places)
+        for instance in netlist.in_order:
+            self._add_outputs(logic, instance.cell.outputs, self._places(instance.nets))
+        self._logic, self._following = logic.arrays(), following.arrays()
+        self._counts = np.zeros((2, self._size), np.int64)
+        self._samples = 0
+
+    def _places(self, nets: Mapping[str, Net]) -> dict[str, int]:
+        return {pin: self._place[net] for pin, net in nets.items() if net in self._place}
+
+    def _add_outputs(self, logic: _Tables, outputs: Sequence[Pin], places: Mapping[str, int]) -> None:
+        for pin in outputs:
+            if pin.name in places and pin.function:
+                logic.add(places[pin.name], pin.function, places)
+
+    def toggles(self) -> dict[int, int]:
+        """Toggles of each net in the last run."""
+        return {net: int(self._counts[0, self._place[net]]) for net in self._watched}
+
+    def ones(self) -> dict[int, int]:
+        """Cycles of the last run in which each net was one."""
+        return {net: int(self._counts[1, self._place[net]]) for net in self._watched}
+
+    def cycles(self) -> int:
+        """Cycles of the last run: the steps from one reading of the nets to the next."""
+        return self._samples - 1
+
+    def run_streams(
+        self, inputs: Payloads, outputs: Mapping[str, int], flags: Sequence[str], pauses: Pauses
+    ) -> StreamRun:
+        """See `simulate.run_streams`; flags are not read.
+
+        Raises
+        ------
+        StalledError
+            The netlist stops short.
+        """
+        streams = [self._stream(name, self._bits(f"{name}__payload", p), pauses) for name, p in inputs.items()]
+        for name, count in outputs.items():
+            empty = np.zeros((count, len(self._ports[f"{name}__payload"])), np.uint8)
+            streams.append(self._stream(name, empty, pauses))
+        flat = _flatten(streams, len(inputs))
+        self._counts[:] = 0
+        values = self._after_reset()
+        self._samples, stalled = _run(values, self._logic, self._following, self._counts, flat, STALL_LIMIT_CYCLES)
+        if stalled >= 0:
+            raise StalledError(f"nothing moved since cycle {stalled}")
+        transfers: dict[str, Transfers] = {}
+        for name, stream, start in zip([*inputs, *outputs], streams, flat.starts, strict=True):
+            bits = flat.bits[start[1] : start[1] + stream.bits.size].reshape(stream.bits.shape)
+            transfers[name] = Transfers(_words(bits), flat.times[start[3] : start[3] + len(bits)].copy())
+        return StreamRun(transfers, {})
+
+    def run_vectors(self, inputs: Mapping[str, Sequence[int]], outputs: Sequence[str]) -> dict[str, list[int]]:
+        """See `simulate.run_vectors`."""
+        rows = np.concatenate([self._bits(name, values) for name, values in inputs.items()], axis=1)
+        places = np.array([place for name in inputs for place in self._ports[name]], np.int64)
+        found = np.array([place for name in outputs for place in self._ports[name]], np.int64)
+        results = np.zeros((len(rows), len(found)), np.uint8)
+        self._counts[:] = 0
+        _run_vectors(self._initial(), self._logic, self._counts, places, rows, found, results)
+        self._samples = len(rows)
+        parts = np.split(results, np.cumsum([len(self._ports[name]) for name in outputs])[:-1], axis=1)
+        return {name: Transfers(_words(part), found).payloads for name, part in zip(outputs, parts, strict=True)}
+
+    def _bits(self, port: str, payloads: Sequence[int] | Words) -> Bits:
+        """Payloads as ``[n, bits]``."""
+        width = len(self._ports[port])
+        octets = to_words(payloads, width).astype("<u4").view(np.uint8)
+        return np.unpackbits(octets, axis=1, bitorder="little")[:, :width]
+
+    def _stream(self, name: str, bits: Bits, pauses: Pauses) -> _Stream:
+        (valid,), (ready,) = self._ports[f"{name}__valid"], self._ports[f"{name}__ready"]
+        pause = np.array(pauses.get(name, (False,)), np.uint8)
+        return _Stream(valid, ready, self._ports[f"{name}__payload"], bits, pause)
+
+    def _initial(self) -> Bits:
+        values = np.zeros(self._size, np.uint8)
+        values[self._place["1"]] = 1
+        values[self._following.targets + 1] = 1
+        return values
+
+    def _after_reset(self) -> Bits:
+        """The values after a clock edge with reset and without inputs."""
+        values = self._initial()
+        for level in (1, 0):
+            for place in self._ports.get(RESET, []):
+                values[place] = level
+            _look_up(values, values, self._logic)
+            if level:
+                _tick(values, np.zeros_like(values), self._following)
+        return values
+
+
+def _flatten(streams: Sequence[_Stream], inputs: int) -> _Streams:
+    def flat(parts: list[Any], kind: type) -> tuple[Any, Any]:
+        starts = np.cumsum([0, *(np.size(part) for part in parts)])[:-1]
+        return starts, np.concatenate([np.ravel(part) for part in parts]).astype(kind)
+
+    place_starts, places = flat([stream.places for stream in streams], np.int64)
+    bit_starts, bits = flat([stream.bits for stream in streams], np.uint8)
+    pause_starts, pauses = flat([stream.pause for stream in streams], np.uint8)
+    time_starts, times = flat([np.zeros(len(stream.bits)) for stream in streams], np.int64)
+    return _Streams(
+        inputs,
+        np.array([(stream.valid, stream.ready) for stream in streams], np.int64),
+        np.stack([place_starts, bit_starts, pause_starts, time_starts], axis=1).astype(np.int64),
+        np.array([(s.bits.shape[1], len(s.bits), len(s.pause)) for s in streams], np.int64),
+        places,
+        bits,
+        pauses,
+        times,
+    )
+
+
+def _words(bits: Bits) -> Words:
+    """Words of bits ``[n, bits]``."""
+    octets = np.packbits(bits, axis=1, bitorder="little")
+    return np.pad(octets, ((0, 0), (0, -octets.shape[1] % 4))).view("<u4").astype(np.uint32, copy=False)

@@ -1,0 +1,182 @@
+"""Static timing of a netlist with the tables of its library (non-linear delay model): no wires, ideal clock.
+
+Inputs arrive at time zero with no slew, outputs see a stated load. Slews and arrivals are the latest over all arcs, for
+each edge apart, as static timing tools propagate them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ..liberty.cells import EDGES, Arc, Edge
+from .netlist import Instance, Net, Netlist
+
+_LATE = float("-inf")
+
+
+@dataclass(slots=True)
+class _Point:
+    """A net's latest arrival and largest slew, in ps, by edge; and the arc behind the arrival."""
+
+    arrival: dict[Edge, float]
+    slew: dict[Edge, float]
+    cause: dict[Edge, tuple[Instance, Net, Edge] | None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A cell on the critical path: the arrival at its output, in ps."""
+
+    instance: str
+    cell: str
+    arrival_ps: float
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Timing of a netlist.
+
+    Attributes
+    ----------
+    critical_ps : `float`
+        Least clock period: the latest arrival with the set-up time of the flip-flop that it meets, or at an output.
+    arrival_ps : `float`
+        The latest arrival alone.
+    endpoint : `str`
+        Where the critical path ends.
+    path : `list` of `Step`
+        The cells on it.
+    slews_ps : `dict`
+        Mean of the slews of both edges, by net; of nets that never change none.
+    loads_ff : `dict`
+        Mean load of both edges, by net.
+    """
+
+    critical_ps: float
+    arrival_ps: float
+    endpoint: str
+    path: list[Step]
+    slews_ps: Mapping[int, float]
+    loads_ff: Mapping[int, float]
+
+
+def analyze_timing(netlist: Netlist, output_load_ff: float) -> Timing:
+    """Arrivals and slews of all nets, and the critical path.
+
+    Parameters
+    ----------
+    netlist
+        Without combinational loops.
+    output_load_ff
+        What each output of the netlist drives.
+    """
+    loads = _loads(netlist, output_load_ff)
+    points = {
+        net: _Point(dict.fromkeys(EDGES, 0.0), dict.fromkeys(EDGES, 0.0), dict.fromkeys(EDGES))
+        for port in netlist.ports
+        if port.is_input
+        for net in port.nets
+        if isinstance(net, int)
+    }
+    clocks = _clock_nets(netlist)
+    for instance in netlist.instances:
+        if instance.cell.flip_flop:
+            _propagate(instance, points, loads, clocks)
+    for instance in netlist.in_order:
+        _propagate(instance, points, loads, clocks)
+    required, arrival, endpoint, end = max(_endpoints(netlist, points), key=lambda found: found[0])
+    slews = {net: (p.slew["rise"] + p.slew["fall"]) / 2 for net, p in points.items() if min(p.slew.values()) >= 0}
+    means = {net: (load["rise"] + load["fall"]) / 2 for net, load in loads.items()}
+    return Timing(required, arrival, endpoint, _trace(points, end), slews, means)
+
+
+def _loads(netlist: Netlist, output_load_ff: float) -> dict[int, dict[Edge, float]]:
+    found: dict[int, dict[Edge, float]] = {
+        net: {edge: sum(instance.cell.pins[pin].capacitance[edge] for instance, pin in pins) for edge in EDGES}
+        for net, pins in netlist.loads.items()
+    }
+    for port in netlist.ports:
+        for net in port.nets:
+            if not port.is_input and isinstance(net, int):
+                found[net] = {edge: found[net][edge] + output_load_ff for edge in EDGES}
+    return found
+
+
+def _clock_nets(netlist: Netlist) -> set[Net]:
+    return {
+        instance.nets[name]
+        for instance in netlist.instances
+        if instance.cell.flip_flop
+        for name in instance.cell.flip_flop.clock.inputs
+    }
+
+
+def _propagate(
+    instance: Instance, points: dict[int, _Point], loads: Mapping[int, dict[Edge, float]], clocks: set[Net]
+) -> None:
+    """Arrivals and slews at a cell's outputs."""
+    for pin in instance.cell.outputs:
+        net = instance.nets.get(pin.name)
+        if not isinstance(net, int):
+            continue
+        point = _Point(dict.fromkeys(EDGES, _LATE), dict.fromkeys(EDGES, _LATE), dict.fromkeys(EDGES))
+        for arc in pin.arcs:
+            source = instance.nets.get(arc.related)
+            if isinstance(source, int) and source in points and arc.delay and _is_delay(arc):
+                for edge in EDGES:
+                    _relax(point, points[source], source, instance, arc, edge, loads[net][edge])
+        if max(point.arrival.values()) > _LATE and net not in clocks:
+            points[net] = point
+
+
+def _is_delay(arc: Arc) -> bool:
+    return arc.kind in ("combinational", "combinational_rise", "combinational_fall", "rising_edge", "falling_edge")
+
+
+def _relax(point: _Point, source: _Point, net: Net, instance: Instance, arc: Arc, edge: Edge, load: float) -> None:
+    """Take an arc into account for one edge of its output."""
+    if edge not in arc.delay:
+        return
+    delay, slew = arc.delay[edge], arc.slew[edge]
+    for cause in arc.causes(edge):
+        if source.arrival[cause] == _LATE:
+            continue
+        arrival = source.arrival[cause] + delay(source.slew[cause], load)
+        if arrival > point.arrival[edge]:
+            point.arrival[edge], point.cause[edge] = arrival, (instance, net, cause)
+        point.slew[edge] = max(point.slew[edge], slew(source.slew[cause], load))
+
+
+_End: TypeAlias = tuple[float, float, str, tuple[Net, Edge]]
+
+
+def _endpoints(netlist: Netlist, points: Mapping[int, _Point]) -> list[_End]:
+    """Least period, arrival, name and net of each end of a path: the data pins of flip-flops, and the outputs."""
+    found: list[_End] = [(0.0, 0.0, "", ("0", "rise"))]
+    for port in netlist.ports:
+        for index, net in enumerate(() if port.is_input else port.nets):
+            if isinstance(net, int) and net in points:
+                for edge, arrival in points[net].arrival.items():
+                    found.append((arrival, arrival, f"{port.name}[{index}]", (net, edge)))
+    for instance in netlist.instances:
+        for pin in instance.cell.pins.values() if instance.cell.flip_flop else ():
+            net = instance.nets.get(pin.name)
+            for arc in pin.arcs:
+                if arc.kind not in ("setup_rising", "setup_falling") or not isinstance(net, int) or net not in points:
+                    continue
+                for edge, arrival in points[net].arrival.items():
+                    if edge in arc.delay and arrival > _LATE:
+                        setup = arc.delay[edge](points[net].slew[edge], 0.0)
+                        found.append((arrival + setup, arrival, f"{instance.name}.{pin.name}", (net, edge)))
+    return found
+
+
+def _trace(points: Mapping[int, _Point], end: tuple[Net, Edge]) -> list[Step]:
+    """The cells on the path that ends at a net, from the first."""
+    steps: list[Step] = []
+    net, edge = end
+    while isinstance(net, int) and (cause := points[net].cause[edge]) is not None:
+        instance, source, source_edge = cause
+        steps.insert(0, Step(instance.name, instance.cell.name, points[net].arrival[edge]))
+        net, edge = source, source_edge
+    return steps

@@ -1,0 +1,1 @@
+"""Operand streams that drive a netlist."""

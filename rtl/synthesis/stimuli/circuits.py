@@ -1,0 +1,250 @@
+"""What each circuit is fed while its toggles are counted, and what must come out.
+
+Activations and weights are those of a captured trace; everything else that a circuit takes (mantissa lengths, positions
+of a last step) is as in the accelerator.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from amaranth.lib import wiring
+from numpy.typing import NDArray
+
+from ....formats import AndaFormat, AndaTensor, Int4Weights, fp_int_gemm
+from ....formats.anda.plane_mask import sent_planes
+from ...array.mxu import MatrixUnit
+from ...compressor.bpc import BitPlaneCompressor, BpcLane
+from ...elements.anda_pe import AndaPE
+from ...elements.sign_counter import count_negatives
+from ...interfaces import EXPONENT_BITS, partial_sum_bits
+from ...simulation.operands import factor_stream, plane_rows_stream, plane_stream, segment_planes, weight_stream
+from ...simulation.packing import pack
+from ...simulation.streams import Pauses
+from .operands import BLOCK_TOKENS, Operands
+
+
+@dataclass(frozen=True)
+class Stimulus:
+    """One run of a circuit.
+
+    Attributes
+    ----------
+    name : `str`
+        What tells it from the circuit's other runs, such as ``M=7``.
+    inputs : mapping
+        Payloads of the input streams; of a circuit without clock, values of its inputs.
+    outputs : mapping
+        How many payloads each output stream gives; of a circuit without clock, its outputs, with zeros.
+    operations, operation : `int`, `str`
+        The useful work of the run: how many, and of what.
+    expected : mapping
+        What `formats` says that outputs give, where it speaks of them; all others are compared with the circuit
+        before synthesis alone.
+    masks : mapping
+        Which bits of an output `expected` speaks of; all, where it is not named.
+    pauses : mapping
+        Cycles in which a stream waits, as of `streams.Pauses`.
+    is_clocked : `bool`
+    """
+
+    name: str
+    inputs: Mapping[str, Sequence[int]]
+    outputs: Mapping[str, int]
+    operations: int
+    operation: str
+    expected: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
+    masks: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
+    pauses: Pauses = field(default_factory=dict[str, Sequence[bool]])
+    is_clocked: bool = True
+
+
+def anda_pe(design: AndaPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """Every group in turn, without a gap; with skipping once more without zero planes of the token, and of its block."""
+    x = regroup(operands.activations, design.lanes)
+    codes = regroup(operands.codes, design.lanes)
+    weights = pack(codes, design.weight_bits)
+    runs: list[Stimulus] = []
+    for m in (m for m in mantissa_bits if m <= design.max_mantissa_bits):
+        reconstruct = "midpoint" if design.midpoint else "truncate"
+        tensor = AndaFormat(mantissa_bits=m, group_size=design.lanes, reconstruct=reconstruct).encode(x)
+        integers = tensor.signed_integers().reshape(len(x), design.lanes).astype(np.int64)
+        sums = (integers * codes).sum(axis=1)
+        exponents = tensor.exponents.reshape(-1).astype(np.int64) - m - design.midpoint
+        planes = plane_stream(tensor, design.lanes)
+        if design.signs == "shared":
+            planes = count_negatives(planes, design.lanes)
+        for suffix, sent in _skips(design, tensor, operands):
+            # zero planes at the end are not shifted in, unless the half stands behind them
+            below = 0 if design.midpoint else sent[:, ::-1].argmax(axis=1)
+            sent_words = _without_skipped(planes, sent, design.lanes) if design.skipping else planes
+            inputs = {"activation": sent_words, "weights": weights}
+            expected = {"result": _partial_sums(design, sums >> below, exponents + below)}
+            runs.append(Stimulus(f"M={m}{suffix}", inputs, {"result": len(x)}, x.size, "MAC", expected))
+    return runs
+
+
+def _partial_sums(design: AndaPE, sums: NDArray[np.int64], exponents: NDArray[np.int64]) -> list[int]:
+    """Payloads of `partial_sum_layout`."""
+    bits = partial_sum_bits(design.lanes, design.weight_bits, design.max_mantissa_bits + design.midpoint)
+    fields = zip(sums.tolist(), exponents.tolist(), strict=True)
+    return [total & (1 << bits) - 1 | (exponent & 63) << bits for total, exponent in fields]
+
+
+def _skips(design: AndaPE, tensor: AndaTensor, operands: Operands) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """What is told apart in a run's name, and which planes are sent: bool ``[groups, M]``."""
+    m = tensor.format.mantissa_bits
+    every = np.ones((tensor.exponents.size, m), np.bool_)
+    yield "", every
+    if design.skipping:
+        own = sent_planes(tensor, 1).reshape(-1, m)
+        yield " skipping 1", own
+        if operands.block_planes is not None and operands.lanes == design.lanes:
+            yield f" skipping {BLOCK_TOKENS}", operands.block_planes[:, :m]
+
+
+def _without_skipped(planes: Sequence[int], sent: NDArray[np.bool_], lanes: int) -> list[int]:
+    """Payloads of every plane as payloads of those that are sent, which say how many are passed over behind them."""
+    last, skipped = lanes + EXPONENT_BITS, lanes + EXPONENT_BITS + 1
+    words: list[int] = []
+    for group, mask in enumerate(sent):
+        signs, *mantissas = planes[group * (len(mask) + 1) : (group + 1) * (len(mask) + 1)]
+        places = np.flatnonzero(mask).tolist()
+        words.append(signs)
+        for place, following in pairwise([*places, len(mask)]):
+            word = mantissas[place] & ~(1 << last) | (following == len(mask)) << last
+            words.append(word | following - place - 1 << skipped)
+    return words
+
+
+def matrix_unit(design: MatrixUnit, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """Tiles of whole rows and columns of the array; every column has weights of its own."""
+    lanes, rows, columns = design.lanes, design.rows, design.columns
+    groups = max(len(operands.activations) // rows // 8 * 8, 8)
+    x = np.resize(regroup(operands.activations, lanes), (rows, groups * lanes))
+    codes = np.resize(regroup(operands.codes, lanes), (columns, groups * lanes)).T
+    scales = np.resize(operands.scales, (groups, columns))
+    weights = Int4Weights(np.ascontiguousarray(codes), np.ascontiguousarray(scales), group_size=lanes)
+    runs: list[Stimulus] = []
+    for m in (m for m in mantissa_bits if m <= design.max_mantissa_bits):
+        tensor = AndaFormat(mantissa_bits=m, group_size=lanes).encode(x)
+        inputs = {
+            "planes": plane_rows_stream(tensor, rows, lanes),
+            "weights": weight_stream(weights, columns, lanes, design.weight_bits),
+            "factors": factor_stream(weights, columns, lanes),
+        }
+        halves = fp_int_gemm(tensor, weights).view(np.uint16).T.astype(np.int64)
+        work = rows * columns * groups * lanes
+        runs.append(Stimulus(f"M={m}", inputs, {"outputs": columns}, work, "MAC", {"outputs": pack(halves, 16)}))
+    return runs
+
+
+def bpc_lane(design: BpcLane, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """Every group in turn. The exponent counts with the sign plane alone."""
+    runs: list[Stimulus] = []
+    for m, words, values, planes in _compressions(design, operands, mantissa_bits):
+        whole = (1 << design.lanes + EXPONENT_BITS + 1) - 1
+        plane = whole & ~(31 << design.lanes)
+        masks = [plane if index % (m + 1) else whole for index in range(len(planes))]
+        outputs = {"planes": len(planes)}
+        runs.append(
+            Stimulus(f"M={m}", {"group": words}, outputs, values, "value", {"planes": planes}, {"planes": masks})
+        )
+    return runs
+
+
+def compressor(design: BitPlaneCompressor, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """Every group in turn, as many as are whole blocks."""
+    return [
+        Stimulus(f"M={m}", {"groups": words[:whole]}, {"planes": whole // design.rows * (m + 1)}, values, "value")
+        for m, words, values, _ in _compressions(design, operands, mantissa_bits)
+        if (whole := len(words) // design.rows * design.rows)
+    ]
+
+
+def _compressions(
+    design: BpcLane | BitPlaneCompressor, operands: Operands, mantissa_bits: Sequence[int]
+) -> list[tuple[int, list[int], int, list[int]]]:
+    """Of each M: the groups to compress, their values, and the planes that one lane makes of them."""
+    x = np.ascontiguousarray(regroup(operands.activations, design.lanes))
+    halves = pack(x.view(np.uint16).astype(np.int64), 16)
+    found: list[tuple[int, list[int], int, list[int]]] = []
+    for m in (m for m in mantissa_bits if m <= design.max_mantissa_bits):
+        rounding = "nearest" if design.nearest else "truncate"
+        tensor = AndaFormat(mantissa_bits=m, group_size=design.lanes, rounding=rounding).encode(x)
+        bits = segment_planes(tensor, design.lanes)[:, 0]
+        found.append(
+            (m, [word | m << 16 * design.lanes for word in halves], x.size, _lane_planes(bits, tensor.exponents))
+        )
+    return found
+
+
+def _lane_planes(bits: NDArray[np.uint8], exponents: NDArray[np.uint8]) -> list[int]:
+    """Payloads of `plane_layout` of planes ``[groups, M + 1, lanes]``."""
+    _, planes, lanes = bits.shape
+    shared = exponents.reshape(-1).tolist()
+    return [
+        word | shared[index // planes] << lanes | (index % planes == planes - 1) << lanes + EXPONENT_BITS
+        for index, word in enumerate(pack(bits.reshape(-1, lanes), 1))
+    ]
+
+
+def regroup(values: NDArray[Any], lanes: int) -> NDArray[Any]:
+    """The same values in groups of another size."""
+    whole = values.size // lanes * lanes
+    return np.ascontiguousarray(values.reshape(-1)[:whole].reshape(-1, lanes))
+
+
+def half_multiplier(design: wiring.Component, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """Activations times weights."""
+    inputs = {"left": float_bits(operands.activations), "right": float_bits(operands.weights)}
+    return [_vectors(inputs, ("product",), "product")]
+
+
+def int_to_half(design: Any, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """Dot products at each M, with the group's exponent."""
+    runs: list[Stimulus] = []
+    for m in mantissa_bits:
+        tensor = AndaFormat(mantissa_bits=m, group_size=operands.lanes).encode(operands.activations)
+        sums = (tensor.signed_integers().reshape(operands.codes.shape).astype(np.int64) * operands.codes).sum(axis=1)
+        exponents = tensor.exponents.reshape(-1).astype(np.int64) - m
+        inputs = {"value": sums.tolist(), "exponent": exponents.tolist()}
+        runs.append(_vectors(inputs, ("half", "saturated"), "conversion", f"M={m}"))
+    return runs
+
+
+def single_adder(design: wiring.Component, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """Running sums of products, as in an accumulator."""
+    products = operands.activations.astype(np.float32) * operands.weights.astype(np.float32)
+    sums = np.cumsum(products, axis=1, dtype=np.float32)
+    left = np.concatenate([np.zeros((len(sums), 1), np.float32), sums[:, :-1]], axis=1)
+    expected = {"sum": float_bits(left + products + np.float32(0))}
+    return [_vectors({"left": float_bits(left), "right": float_bits(products)}, ("sum",), "sum", expected=expected)]
+
+
+def single_to_half(design: wiring.Component, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """Running sums of products."""
+    products = operands.activations.astype(np.float32) * operands.weights.astype(np.float32)
+    sums = np.cumsum(products, axis=1, dtype=np.float32)
+    expected = {"half": float_bits(sums.astype(np.float16))}
+    return [_vectors({"single": float_bits(sums)}, ("half", "saturated"), "conversion", expected=expected)]
+
+
+def _vectors(
+    inputs: Mapping[str, Sequence[int]],
+    outputs: Sequence[str],
+    operation: str,
+    name: str = "trace",
+    expected: Mapping[str, Sequence[int]] = MappingProxyType({}),
+) -> Stimulus:
+    count = len(next(iter(inputs.values())))
+    return Stimulus(name, inputs, dict.fromkeys(outputs, 0), count, operation, expected, is_clocked=False)
+
+
+def float_bits(values: NDArray[np.floating[Any]]) -> list[int]:
+    """The bits of halves or singles, in C order."""
+    words = np.uint16 if values.dtype == np.float16 else np.uint32
+    return np.ascontiguousarray(values).view(words).reshape(-1).tolist()

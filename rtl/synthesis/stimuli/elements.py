@@ -1,0 +1,249 @@
+"""What the processing elements are fed, all with the same dot products, and the sums that must come out."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from amaranth.hdl import Value
+from numpy.typing import NDArray
+
+from ....formats import AndaFormat
+from ....formats.activations.aligned import FignaFormat, IfpuFormat
+from ....formats.processing_elements.aligned import WEIGHT_PLANES, aligned_dot, weight_planes
+from ....formats.processing_elements.floating import floating_dot as floating_dot_twin
+from ....formats.processing_elements.scaled import scale_and_accumulate
+from ...arithmetic.scaling import GroupAccumulator
+from ...elements.fp_dot import FloatingDot
+from ...elements.fp_pe import FpIntPE
+from ...elements.integer_pe import TABLE_INPUTS, FiglutPE, FignaPE, IfpuPE
+from ...elements.scaled_pe import ScaledAndaPE
+from ...elements.sign_counter import count_negatives
+from ...interfaces import partial_sum_bits
+from ...simulation.operands import plane_stream
+from ...simulation.packing import pack
+from .circuits import Stimulus, float_bits, regroup
+from .operands import Operands
+
+GROUPS_PER_OUTPUT = 8
+"""Groups that one output accumulates over: 512 channels of 64 lanes."""
+
+Integers = NDArray[np.int64]
+_Item = TypeVar("_Item")
+
+
+def floating_dot(design: FloatingDot, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """Every group in turn, with weights as halves or as codes; an output after `GROUPS_PER_OUTPUT` groups.
+
+    An addend is +0, the zeros above the other fields.
+    """
+    weights = operands.codes if design.weight_bits else operands.weights
+    steps = operands.lanes * GROUPS_PER_OUTPUT // design.ways
+    shape = (-1, steps, design.ways)
+    sums = floating_dot_twin(
+        operands.activations.reshape(shape),
+        weights.reshape(shape),
+        summation=design.summation,
+        rounding=design.rounding,
+        subnormals=design.subnormals,
+    )
+    words = _in_turn(_float_steps(operands, design.ways, design.weight_bits, steps), steps, design.outputs)
+    expected = {"result": float_bits(sums)}
+    return [Stimulus("trace", {"operands": words}, {"result": len(sums)}, operands.codes.size, "MAC", expected)]
+
+
+def fp_int_pe(design: FpIntPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """Every group in turn, with its scale."""
+    dot = design.dot
+    steps = operands.lanes // dot.ways
+    shape = (-1, steps, dot.ways)
+    sums = floating_dot_twin(
+        operands.activations.reshape(shape),
+        operands.codes.reshape(shape),
+        summation=dot.summation,
+        rounding=dot.rounding,
+        subnormals=dot.subnormals,
+        weight_bits=dot.weight_bits,
+    )
+    totals, _ = scale_and_accumulate(_per_output(sums), _per_output(operands.scales))
+    words = _float_steps(operands, dot.ways, dot.weight_bits, steps)
+    # an output's groups follow each other, and each group's steps are taken in turn with those of the other outputs
+    groups = _in_turn([words[at : at + steps] for at in range(0, len(words), steps)], GROUPS_PER_OUTPUT, dot.outputs)
+    inputs = {
+        "operands": _in_turn([word for group in groups for word in group], steps, dot.outputs),
+        "scales": _in_turn(_scale_words(operands), GROUPS_PER_OUTPUT, dot.outputs),
+    }
+    return [_scaled("trace", inputs, totals, operands)]
+
+
+def figna_pe(design: FignaPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """Every group in turn, aligned to the circuit's own length."""
+    bits = len(Value.cast(design.operands.payload.activations[0])) - 1
+    tensor = FignaFormat(mantissa_bits=bits, group_size=operands.lanes).encode(operands.activations)
+    integers, codes = (_chunks(values, design.lanes) for values in (tensor.integers, operands.codes))
+    groups, steps, lanes = integers.shape
+    fields = [
+        (integers.reshape(-1, lanes), bits + 1),
+        (codes.reshape(-1, lanes), 4),
+        (np.repeat(tensor.exponents.ravel().astype(np.int64) + 15 - bits, steps), 6),
+        (_closes(groups, steps), 1),
+    ]
+    totals, _ = aligned_dot(*_aligned(tensor, operands), bits)
+    inputs = {"operands": _join(fields), "scales": _scale_words(operands)}
+    return [_scaled("trace", inputs, totals, operands)]
+
+
+def ifpu_pe(design: IfpuPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """Every group in turn, each chunk of lanes with the binary planes of its weights."""
+    bits = design.mantissa_bits
+    tensor = IfpuFormat(mantissa_bits=bits, group_size=operands.lanes).encode(operands.activations)
+    chunks = _chunks(tensor.integers, design.lanes)
+    planes = _chunks(operands.codes, design.lanes)
+    words = _serial_words(chunks, weight_planes(planes.astype(np.int8)).swapaxes(-1, -2), tensor.exponents, bits)
+    totals, _ = aligned_dot(*_aligned(tensor, operands), bits)
+    return [_scaled("trace", {"operands": words, "scales": _scale_words(operands)}, totals, operands)]
+
+
+def figlut_pe(design: FiglutPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """Every group in turn; each output has the codes of another group."""
+    bits = design.mantissa_bits
+    tensor = FignaFormat(mantissa_bits=bits, group_size=operands.lanes).encode(operands.activations)
+    integers = tensor.integers.reshape(operands.codes.shape).astype(np.int64)
+    codes = np.stack([np.roll(operands.codes, shift, axis=0) for shift in range(design.outputs)], axis=1)
+    chunks = _chunks(integers, TABLE_INPUTS)
+    planes = weight_planes(codes).reshape(len(codes), design.outputs, -1, TABLE_INPUTS, WEIGHT_PLANES)
+    words = _serial_words(chunks, planes.transpose(0, 2, 4, 1, 3), tensor.exponents, bits)
+    sums = 2 * (integers[:, None] * codes).sum(axis=-1)
+    fields = pack(sums, design.bits)
+    mask = [(1 << design.bits * design.outputs) - 1] * len(sums)
+    run = Stimulus(
+        "trace", {"operands": words}, {"sums": len(sums)}, codes.size, "MAC", {"sums": fields}, {"sums": mask}
+    )
+    return [run]
+
+
+def group_accumulator(design: GroupAccumulator, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """The dot products of Anda groups, one in M + 1 cycles."""
+    runs: list[Stimulus] = []
+    for m in mantissa_bits:
+        sums, exponents = _anda_sums(operands, m)
+        inputs = {"groups": _join([(sums, design.bits), (exponents, 6)]), "scales": _scale_words(operands)}
+        waits = {"groups": [*[True] * m, False]}
+        runs.append(_scaled(f"M={m}", inputs, _anda_totals(operands, m), operands, waits))
+    return runs
+
+
+def scaled_anda_pe(design: ScaledAndaPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """Every group in turn, with its scale."""
+    element = design.element
+    runs: list[Stimulus] = []
+    for m in (m for m in mantissa_bits if m <= element.max_mantissa_bits):
+        tensor = AndaFormat(mantissa_bits=m, group_size=element.lanes).encode(operands.activations)
+        planes = plane_stream(tensor, element.lanes)
+        if element.signs == "shared":
+            planes = count_negatives(planes, element.lanes)
+        inputs = {
+            "activation": planes,
+            "weights": pack(operands.codes, element.weight_bits),
+            "scales": _scale_words(operands),
+        }
+        runs.append(_scaled(f"M={m}", inputs, _anda_totals(operands, m), operands))
+    return runs
+
+
+def _scaled(
+    name: str,
+    inputs: dict[str, list[int]],
+    totals: NDArray[np.float32],
+    operands: Operands,
+    pauses: dict[str, list[bool]] | None = None,
+) -> Stimulus:
+    """The run of an element whose output is the FP32 sum over groups."""
+    expected = {"result": float_bits(totals)}
+    work = operands.codes.size
+    return Stimulus(name, inputs, {"result": len(totals)}, work, "MAC", expected, pauses=pauses or {})
+
+
+def _anda_sums(operands: Operands, mantissa_bits: int) -> tuple[Integers, Integers]:
+    """The groups' integer dot products, and their exponents less M."""
+    tensor = AndaFormat(mantissa_bits=mantissa_bits, group_size=operands.lanes).encode(operands.activations)
+    integers = tensor.signed_integers().reshape(operands.codes.shape).astype(np.int64)
+    return (integers * operands.codes).sum(axis=1), tensor.exponents.reshape(-1).astype(np.int64) - mantissa_bits
+
+
+def _anda_totals(operands: Operands, mantissa_bits: int) -> NDArray[np.float32]:
+    sums, exponents = _anda_sums(operands, mantissa_bits)
+    partials = np.ldexp(sums.astype(np.float64), exponents - 14)
+    return scale_and_accumulate(_per_output(partials), _per_output(operands.scales))[0]
+
+
+def _aligned(tensor: Any, operands: Operands) -> tuple[Any, Any, Any, Any]:
+    """Integers, exponents, codes and scales by output and group, as `aligned_dot` takes them."""
+    shape = (-1, GROUPS_PER_OUTPUT, operands.lanes)
+    exponents = _per_output(tensor.exponents.ravel())
+    return tensor.integers.reshape(shape), exponents, operands.codes.reshape(shape), _per_output(operands.scales)
+
+
+def _per_output(values: NDArray[Any]) -> NDArray[Any]:
+    return values.reshape(-1, GROUPS_PER_OUTPUT)
+
+
+def _chunks(values: NDArray[Any], lanes: int) -> NDArray[Any]:
+    """Groups ``[groups, steps, lanes]``, the last step of each filled with zeros."""
+    groups = values.reshape(-1, 64)
+    padded = np.pad(groups, ((0, 0), (0, -groups.shape[1] % lanes)))
+    return padded.reshape(len(groups), -1, lanes)
+
+
+def _closes(groups: int, steps: int) -> NDArray[np.int64]:
+    return np.tile(np.arange(steps) == steps - 1, groups).astype(np.int64)
+
+
+def _float_steps(operands: Operands, ways: int, weight_bits: int, steps: int) -> list[int]:
+    """Payloads of `operands_layout`: `ways` halves, `ways` weights, and whether `steps` steps are complete."""
+    halves = regroup(operands.activations, ways).view(np.uint16)
+    weights = regroup(operands.codes, ways) if weight_bits else regroup(operands.weights, ways).view(np.uint16)
+    last = _closes(len(halves) // steps, steps)
+    return _join([(halves, 16), (weights, weight_bits or 16), (last, 1)])
+
+
+def _serial_words(chunks: Integers, planes: NDArray[np.uint8], exponents: NDArray[Any], bits: int) -> list[int]:
+    """Chunks ``[groups, chunks, lanes]`` with the planes of their weights ``[groups, chunks, 4, ...]``, in turn."""
+    groups, count, lanes = chunks.shape
+    steps = count * WEIGHT_PLANES
+    start = np.repeat(-chunks.astype(np.int64).sum(axis=(1, 2)), steps)
+    fields = [
+        (np.repeat(chunks.reshape(-1, lanes), WEIGHT_PLANES, axis=0), bits + 1),
+        (planes.reshape(groups * steps, -1), 1),
+        (np.repeat(exponents.ravel().astype(np.int64) + 14 - bits, steps), 6),
+        (_closes(groups, steps), 1),
+        (np.tile(np.arange(WEIGHT_PLANES), groups * count), 2),
+        (start, partial_sum_bits(64, 1, bits)),
+    ]
+    return _join(fields)
+
+
+def _in_turn(sequence: list[_Item], length: int, outputs: int) -> list[_Item]:
+    """Items that come in runs of `length`, of `outputs` runs one item after the other."""
+    block = length * outputs
+    return [
+        sequence[start + run * length + index]
+        for start in range(0, len(sequence), block)
+        for index in range(length)
+        for run in range(outputs)
+    ]
+
+
+def _scale_words(operands: Operands) -> list[int]:
+    """Payloads of `SCALE`, one per group."""
+    scales = operands.scales.view(np.uint16)
+    return _join([(scales, 16), (_closes(len(scales) // GROUPS_PER_OUTPUT, GROUPS_PER_OUTPUT), 1)])
+
+
+def _join(fields: Sequence[tuple[NDArray[Any], int]]) -> list[int]:
+    """Payloads of fields ``[payloads]`` or ``[payloads, count]`` with their bits, the first one lowest."""
+    words, position = [0] * len(fields[0][0]), 0
+    for values, bits in fields:
+        columns = np.asarray(values).reshape(len(words), -1).astype(np.int64)
+        words = [word | value << position for word, value in zip(words, pack(columns, bits), strict=True)]
+        position += bits * columns.shape[1]
+    return words

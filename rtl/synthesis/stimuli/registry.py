@@ -1,0 +1,70 @@
+"""Which stimulus belongs to which circuit."""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from amaranth.lib import wiring
+
+from . import circuits as circuit
+from . import elements as element
+from . import operators as operator
+from . import vector
+from .circuits import Stimulus
+from .operands import Operands
+
+Maker = Callable[[Any, Operands, Sequence[int]], list[Stimulus]]
+"""Of a circuit, operands and mantissa lengths: the runs."""
+
+_MAKERS: Mapping[str, Maker] = MappingProxyType(
+    {
+        "AndaPE": circuit.anda_pe,
+        "BitPlaneCompressor": circuit.compressor,
+        "BpcLane": circuit.bpc_lane,
+        "DiExp": operator.di_exp_operator,
+        "FiglutPE": element.figlut_pe,
+        "FieldExtractor": operator.field_extractor,
+        "FignaPE": element.figna_pe,
+        "FloatingDot": element.floating_dot,
+        "FpIntPE": element.fp_int_pe,
+        "GroupAccumulator": element.group_accumulator,
+        "HalfMultiplier": circuit.half_multiplier,
+        "IfpuPE": element.ifpu_pe,
+        "IntToHalf": circuit.int_to_half,
+        "IntegerSqrt": operator.integer_sqrt_operator,
+        "MatrixUnit": circuit.matrix_unit,
+        "MaximumExponent": operator.maximum_exponent,
+        "NegativeCounter": operator.negative_counter,
+        "RunningSum": operator.running_sum,
+        "ScaledAndaPE": element.scaled_anda_pe,
+        "SingleAdder": circuit.single_adder,
+        "SingleToHalf": circuit.single_to_half,
+        "SoftmaxLane": operator.softmax_lane,
+        "SpQRDecoder": operator.spqr_decoder,
+        "SqueezeLLMDecoder": operator.squeezellm_decoder,
+        "VectorUnit": vector.vector_unit,
+    }
+)
+
+
+def has_stimulus(design: wiring.Component) -> bool:
+    """Whether a circuit can be measured."""
+    return _maker(design) is not None
+
+
+def stimuli(design: wiring.Component, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+    """The runs of a circuit; of one that has a mantissa length a run for each of `mantissa_bits`.
+
+    Raises
+    ------
+    LookupError
+        Nobody has said what this kind of circuit is fed.
+    """
+    maker = _maker(design)
+    if maker is None:
+        raise LookupError(type(design).__name__)
+    return maker(design, operands, mantissa_bits)
+
+
+def _maker(design: wiring.Component) -> Maker | None:
+    return next((_MAKERS[kind.__name__] for kind in type(design).__mro__ if kind.__name__ in _MAKERS), None)

@@ -1,0 +1,111 @@
+# amaranth: UnusedElaboratable=no
+"""Writes the circuits as Verilog."""
+
+import inspect
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from amaranth.lib import wiring
+
+from ...formats import InputError
+from ..accelerator.top import Accelerator
+from ..arithmetic.fp import HalfMultiplier, IntToHalf, SingleAdder, SingleToHalf
+from ..array.engine import MatrixEngine
+from ..array.mxu import MatrixUnit
+from ..compressor.alignment import FieldExtractor, MantissaAligner, MaximumExponent
+from ..compressor.bpc import BitPlaneCompressor, BpcLane
+from ..elements.anda_apu import AndaUnit
+from ..elements.anda_pe import AndaPE
+from ..elements.registry import BASELINE_DESIGNS
+from ..simulation.build import require_package, yosys
+from ..vector.functions import FunctionEvaluator
+from ..vector.lane import VectorLane
+from ..vector.unit import VectorUnit
+from .rtlil import to_rtlil
+
+_DESIGNS: Mapping[str, Callable[..., wiring.Component]] = MappingProxyType(
+    {
+        "accelerator": Accelerator,
+        **BASELINE_DESIGNS,
+        "anda-pe": AndaPE,
+        "anda-unit": AndaUnit,
+        "bpc-lane": BpcLane,
+        "compressor": BitPlaneCompressor,
+        "field-extractor": FieldExtractor,
+        "half-multiplier": HalfMultiplier,
+        "int-to-half": IntToHalf,
+        "mantissa-aligner": MantissaAligner,
+        "matrix-engine": MatrixEngine,
+        "matrix-unit": MatrixUnit,
+        "maximum-exponent": MaximumExponent,
+        "single-adder": SingleAdder,
+        "single-to-half": SingleToHalf,
+        "vector-function": FunctionEvaluator,
+        "vector-lane": VectorLane,
+        "vector-unit": VectorUnit,
+    }
+)
+
+_TIDY = [
+    "proc",
+    "pmuxtree",
+    "opt_expr",
+    "wreduce",
+    "opt_clean -purge",
+    f"techmap -map {Path(__file__).with_name('equal_widths.v')}",
+    "opt_expr",
+    "opt_clean -purge",
+]
+"""What Yosys does to a netlist so that its Verilog lints clean: widths are explicit, and nothing is left over."""
+
+_STYLE = "-noattr -norename"
+
+
+def design_names() -> list[str]:
+    """Names of the circuits that `to_verilog` writes."""
+    return sorted(_DESIGNS)
+
+
+def create_design(name: str, **parameters: int) -> wiring.Component:
+    """The circuit of that name; a parameter that is not given keeps its default.
+
+    Raises
+    ------
+    InputError
+        There is no such circuit or parameter, or a parameter is out of its range.
+    """
+    if name not in _DESIGNS:
+        raise InputError(f"design: there is no {name!r}; choose one of {', '.join(design_names())}")
+    allowed = design_parameters(name)
+    for parameter in parameters:
+        if parameter not in allowed:
+            raise InputError(f"{parameter}: is no parameter of {name}; choose one of {', '.join(allowed)}")
+    return _DESIGNS[name](**parameters)
+
+
+def design_parameters(name: str) -> list[str]:
+    """Names of a circuit's parameters."""
+    return list(inspect.signature(_DESIGNS[name]).parameters)
+
+
+def to_verilog(name: str, **parameters: int) -> str:
+    """Verilog of a circuit: its elements, then the top module, whose name is the circuit's with underscores.
+
+    A stream `port` becomes the Verilog ports `port__payload`, `port__valid` and `port__ready`, whose payload is packed
+    with its first field lowest; `clk` and a synchronous `rst` come with them.
+
+    Raises
+    ------
+    InputError
+        There is no such circuit or parameter, a parameter is out of its range, or Yosys is missing.
+    """
+    require_package("pyosys")
+    top = name.replace("-", "_")
+    modules = to_rtlil(create_design(name, **parameters), top)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        (folder / "netlist.il").write_text("\n".join(modules.values()))
+        yosys(["read_rtlil netlist.il", f"hierarchy -top {top}", *_TIDY, f"write_verilog {_STYLE} design.v"], folder)
+        return (folder / "design.v").read_text()

@@ -1,0 +1,42 @@
+"""Checks the circuits' Verilog with Verilator (``-Wall``)."""
+
+import os
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+from ..simulation.build import package_folder, require_package
+from .emit import to_verilog
+
+WAIVERS = Path(__file__).with_name("lint.vlt")
+"""The warnings that are accepted, each with its reason."""
+
+
+def lint(name: str, **parameters: int) -> list[str]:
+    """Verilator's warnings and errors about a circuit's Verilog, less those waived; an empty list if there are none.
+
+    Parameters
+    ----------
+    name, parameters
+        As of `verilog.to_verilog`.
+
+    Raises
+    ------
+    InputError
+        There is no such circuit or parameter, a parameter is out of its range, or Yosys or Verilator is missing.
+    """
+    return lint_text(to_verilog(name, **parameters), name.replace("-", "_"))
+
+
+def lint_text(text: str, top: str) -> list[str]:
+    """The same for Verilog whose top module is `top`."""
+    require_package("verilator")
+    root = package_folder("verilator")
+    arguments = ["--lint-only", "-Wall", "--top-module", top, str(WAIVERS), "design.v"]
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "design.v").write_text(text)
+        command = [str(root / "bin/verilator_bin"), *arguments]
+        variables = os.environ | {"VERILATOR_ROOT": str(root)}
+        result = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+    return [line for line in result.stderr.splitlines() if re.match(r"%(Warning|Error)", line)]

@@ -1,0 +1,166 @@
+"""Writes, or compares with, the figures that the program prints for a fixed set of commands: `tests/golden/figures.json`.
+
+``python scripts/golden.py check`` runs the commands and tells every figure that differs; ``write`` renews the file. Only a change that
+is meant to move numbers may renew it. Texts are left out: names and sentences may change, figures may not.
+"""
+
+import argparse
+import hashlib
+import io
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from anda_codesign.experiments.cli import main
+
+FILE = Path(__file__).parents[1] / "tests" / "golden" / "figures.json"
+LEVELS = {"analytical": "analytical", "events": "events", "cycle": "cycle"}
+OLD_LEVELS = {"analytical": "closed", "events": "events", "cycle": "instructions"}
+ARCHITECTURES = ("anda", "figna", "figna-m11", "figna-m8", "fp-fp", "fp-int", "ifpu")
+TECHNOLOGIES = ("paper-16nm", "asap7", "sky130", "osu018", "cacti-16nm")
+GEMMS = ("2048x4096x4096", "1x4096x11008", "100x576x1536")
+TIMES = ("seconds", "wall", "rate", "elapsed")
+"""Fields that tell how long the program took, or that are of no use to compare."""
+
+
+def printed(*arguments: str) -> Any:
+    """The document that a command prints with ``--json -``."""
+    out = io.StringIO()
+    with redirect_stdout(out), redirect_stderr(io.StringIO()) as errors:
+        status = main([*arguments, "--json", "-"])
+    if status:
+        raise SystemExit(f"anda {' '.join(arguments)}: status {status}: {errors.getvalue()}")
+    return json.loads(out.getvalue())
+
+
+def numbers(document: Any, place: str = "") -> Iterator[tuple[str, float | None]]:
+    """Every number of a document with its place, such as ``gemms.0.cycles``."""
+    if isinstance(document, dict):
+        for key, value in document.items():
+            yield from numbers(value, f"{place}.{key}" if place else str(key))
+    elif isinstance(document, list):
+        for index, value in enumerate(document):
+            yield from numbers(value, f"{place}.{index}")
+    elif isinstance(document, int | float) and not isinstance(document, bool):
+        yield place, document
+
+
+def digest(document: Any) -> dict[str, Any]:
+    """The numbers of the first levels of a document, and a hash of all."""
+    found = dict(numbers(document))
+    text = json.dumps(found, sort_keys=True)
+    short = {place: value for place, value in found.items() if place.count(".") < 2 and not place.startswith("gemms")}
+    return {**short, "sha256": hashlib.sha256(text.encode()).hexdigest()[:16], "numbers": len(found)}
+
+
+def simulations(levels: dict[str, str]) -> Iterator[tuple[str, Any]]:
+    """`anda simulate` on every architecture, level and technology."""
+    for technology in TECHNOLOGIES:
+        for arch in ARCHITECTURES:
+            machine = ["--arch", arch, "--technology", technology]
+            bits = ["--m", "7"]
+            for level in ("analytical", "events") if technology == "paper-16nm" else ("analytical",):
+                for gemm in GEMMS:
+                    command = ["simulate", "--gemm", gemm, *bits, *machine, "--level"]
+                    yield " ".join([*command, level]), digest(printed(*command, levels[level]))
+            command = ["simulate", "--model", "LLaMA-7B", "--precision", "7,5,6,6", *machine]
+            yield " ".join(command), digest(printed(*command))
+    for extra in (["--whole"], ["--whole", "--phase", "decode", "--tokens", "64", "--context", "512", "--batch", "4"]):
+        for arch in ARCHITECTURES:
+            command = ["simulate", "--model", "OPT-1.3B", "--precision", "8,6,7,7", "--arch", arch, *extra]
+            yield " ".join(command), digest(printed(*command))
+    more = (
+        ["--whole", "--level", "events", "--tokens", "256"],
+        ["--whole", "--kv-cache", "anda:8", "--vector-unit", "integer"],
+        ["--memory", "hbm2", "--level", "events", "--tokens", "128"],
+        ["--weights", "spqr-3"],
+        ["--midpoint", "--objective", "edp"],
+        ["--tiling", "model"],
+        ["--group-cycles", "7.2,5.9,6.4,6.1"],
+    )
+    for extra in more:
+        command = ["simulate", "--model", "LLaMA-7B", "--precision", "7,5,6,6", *extra]
+        yield " ".join(command), digest(printed(*command))
+    for gemm in ("64x1024x256", "33x320x96"):
+        command = ["simulate", "--gemm", gemm, "--m", "6", "--arch", "anda", "--level"]
+        yield " ".join([*command, "cycle"]), digest(printed(*command, levels["cycle"]))
+
+
+def others() -> Iterator[tuple[str, Any]]:
+    """Catalogues, explanations, the accelerator's cycles and circuit, one search."""
+    for command in (["models"], ["archs"], ["formats"], ["rtl", "cycles"]):
+        yield " ".join(command), digest(printed(*command))
+    command = ["explain", "--model", "LLaMA-7B", "--precision", "7,5,6,6"]
+    yield " ".join(command), digest(printed(*command))
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder) / "trace.safetensors"
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            if main(["trace", "capture", "--out", str(trace)]):
+                raise SystemExit("anda trace capture failed")
+        for m in ("4", "7"):
+            command = ["rtl", "run", "--rows", "2", "--columns", "2", "--m", m]
+            yield " ".join(command), digest(printed(*command, "--trace", str(trace)))
+        for command in (["trace", "planes"], ["formats", "compare"], ["trace", "info"]):
+            yield (
+                " ".join(command),
+                digest(
+                    printed(*command, str(trace))
+                    if command[1] != "compare"
+                    else printed(*command, "--trace", str(trace))
+                ),
+            )
+
+
+def scoreboard() -> Iterator[tuple[str, Any]]:
+    """Published and our values of every figure, computed afresh."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["reproduce", "all", "--blocks", "2"]
+        rows = printed(*command, "--fresh", "--out", folder)
+    yield " ".join(command), [[row["figure"], row["published"], row["ours"]] for row in rows]
+
+
+def main_job(report: Path) -> Iterator[tuple[str, Any]]:
+    """The table of `make run`, from its report folder."""
+    import pandas as pd
+
+    [table] = report.glob("**/*.parquet")
+    rows = json.loads(pd.read_parquet(table).to_json(orient="records", double_precision=15))
+    yield "make run", [dict(numbers(row)) for row in rows]
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Every figure by its command."""
+    levels = OLD_LEVELS if arguments.old_levels else LEVELS
+    figures: dict[str, Any] = {}
+    for part in (simulations(levels), others(), scoreboard(), main_job(arguments.report)):
+        for command, found in part:
+            print(command, file=sys.stderr, flush=True)
+            figures[command] = found
+    return figures
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("action", choices=("write", "check"))
+    parser.add_argument("--report", type=Path, required=True, help="a report folder of `make run`")
+    parser.add_argument("--old-levels", action="store_true", help="for a program from before the levels' names")
+    given = parser.parse_args()
+    figures = run(given)
+    text = json.dumps(figures, indent=1, sort_keys=True)
+    if given.action == "write":
+        FILE.parent.mkdir(exist_ok=True)
+        FILE.write_text(text + "\n", "utf-8")
+    else:
+        kept = json.loads(FILE.read_text("utf-8"))
+        fresh = json.loads(text)
+        different = [command for command in sorted({*kept, *fresh}) if kept.get(command) != fresh.get(command)]
+        for command in different:
+            print(
+                f"differs: {command}\n  kept  {str(kept.get(command))[:300]}\n  fresh {str(fresh.get(command))[:300]}"
+            )
+        print(f"{len(kept)} commands, {len(different)} differ")
+        raise SystemExit(bool(different))

@@ -1,0 +1,1 @@
+"""Level `analytical`: cycles and traffic from formulas."""

@@ -1,0 +1,1 @@
+"""Architectures, technologies and weight formats from YAML."""

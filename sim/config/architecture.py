@@ -1,0 +1,210 @@
+"""Accelerators as data: the array, its processing elements, the buffers, and what memory holds.
+
+The built-in ones under ``architectures/`` are those that the Anda paper compares (arXiv 2411.15982, section V): equal
+clock, equal peak throughput at 16 bits, equal on-chip memory.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from ...formats import AndaFormat, latency
+from ...workloads import Precision
+from ...workloads.models.gemms import FP16_BITS
+from .weights import Weights, load_weights
+from .yaml_config import Bits, Bytes, Config, Hertz, config_names, find_config, load_config
+
+FOLDER = Path(__file__).parents[1] / "architectures"
+
+Timing = Literal["bit-serial", "fp16-rate", "mantissa-rate"]
+
+
+class ProcessingElement(Config):
+    """One element of the array: `lanes` products of an activation with a weight, for one token and output channel.
+
+    `timing` says how long it takes for a group of `lanes` channels:
+
+    * ``bit-serial``: a cycle for the sign plane and one for each mantissa plane;
+    * ``fp16-rate``: as long as the FP16 baseline, whatever the mantissa;
+    * ``mantissa-rate``: the array needs as many cycles as the operand has mantissa bits, 16/11 and 16/8 faster than
+      FP16. This is how the published system-level speedups of FIGNA-M11 and FIGNA-M8 are counted; the published area
+      and energy of one element are at the FP16 rate.
+    """
+
+    kind: str
+    """Name of its area and power in the technology file."""
+    lanes: Literal[8, 16, 32, 64, 128]
+    timing: Timing
+    weight_operand: Literal["fp16", "int"]
+    """What the other operand is: FP16, to which weights are converted, or an integer of `Weights.bits`."""
+    mantissa_bits: int | Literal["variable"]
+    """Significant bits of the activation operand; ``variable``: the precision that a run asks for."""
+    midpoint: bool = False
+    """Whether mantissas stand for the middle of their interval: one more pass in the cycle that loads the next signs."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.timing == "bit-serial") != (self.mantissa_bits == "variable"):
+            raise ValueError("mantissa_bits: 'variable' goes with timing: bit-serial, a number with the other timings")
+        if self.midpoint and self.timing != "bit-serial":
+            raise ValueError("midpoint: goes with timing: bit-serial; leave it out")
+        if self.mantissa_bits != "variable" and not 1 <= self.mantissa_bits <= FP16_BITS:
+            raise ValueError(f"mantissa_bits: {self.mantissa_bits} is out of range; use 1 to 16 or 'variable'")
+        return self
+
+    def element_cycles(self, mantissa_bits: int) -> int:
+        """Cycles in which one element works for one group at its published power."""
+        if self.timing == "bit-serial":
+            return latency.pe_cycles_per_group(mantissa_bits)
+        return latency.FP16_GROUP_CYCLES
+
+    def array_cycles(self, mantissa_bits: int, weight_load_cycles: int) -> int:
+        """Cycles from one group to the next in the array, whose weights stream from the buffer."""
+        if self.timing == "bit-serial":
+            return latency.array_cycles_per_group(mantissa_bits, weight_load_cycles)
+        cycles = mantissa_bits if self.timing == "mantissa-rate" else latency.FP16_GROUP_CYCLES
+        return max(cycles, weight_load_cycles)
+
+
+class Array(Config):
+    """An output-stationary array: rows share activations of one token, columns share weights of one channel."""
+
+    rows: int = Field(ge=1, le=1024)
+    columns: int = Field(ge=1, le=1024)
+
+
+class Buffer(Config):
+    """An on-chip memory with one port, double-buffered in use: one half fills while the other is read."""
+
+    capacity_bytes: Bytes = Field(alias="capacity")
+    port_bits: Bits = Field(alias="port")
+
+
+class Compressor(Config):
+    """The bit-plane compressor: FP16 results in, Anda planes out, one group a lane."""
+
+    lanes: int = Field(ge=1, le=1024)
+
+
+class Architecture(Config):
+    """An accelerator. Amounts in YAML carry their unit: ``clock: 285 MHz``, ``capacity: 1 MiB``, ``port: 1024 bit``."""
+
+    name: str
+    title: str
+    source: str
+    clock_hz: Hertz = Field(alias="clock")
+    array: Array
+    processing_element: ProcessingElement
+    activation_memory: Literal["anda", "fp16"]
+    """What the buffers and DRAM hold; elements with another operand format convert FP16 at every read."""
+    activation_buffer: Buffer
+    exponent_buffer: Buffer | None
+    """A separate memory for shared exponents; none where activations stay FP16."""
+    weight_buffer: Buffer
+    weights: Annotated[Weights, BeforeValidator(load_weights)]
+    """A built-in weight format, by name."""
+    vector_lanes: int = Field(ge=1)
+    compressor: Compressor | None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        anda = self.activation_memory == "anda"
+        for field in ("exponent_buffer", "compressor"):
+            if anda != (getattr(self, field) is not None):
+                needs = "needs one" if anda else "has none; write null"
+                raise ValueError(f"{field}: activation_memory {self.activation_memory} {needs}")
+        if anda != (self.processing_element.mantissa_bits == "variable"):
+            raise ValueError("activation_memory: 'anda' goes with processing_element.mantissa_bits: variable")
+        plane = self.array.rows * self.processing_element.lanes
+        if anda and plane > self.activation_buffer.port_bits:
+            raise ValueError(
+                f"activation_buffer.port: one plane of {self.array.rows} rows is {plane} bit; "
+                f"widen the port to that or take fewer array.rows"
+            )
+        return self
+
+    @property
+    def group_size(self) -> int:
+        """Channels that an element reduces at once; they share an exponent where activations are Anda."""
+        return self.processing_element.lanes
+
+    @property
+    def buffers(self) -> dict[str, Buffer]:
+        """The on-chip memories by their field."""
+        exponents = {} if self.exponent_buffer is None else {"exponent_buffer": self.exponent_buffer}
+        return {"activation_buffer": self.activation_buffer, **exponents, "weight_buffer": self.weight_buffer}
+
+    @property
+    def weight_load_cycles(self) -> int:
+        """Cycles to stream one group's weights of all columns over the weight buffer's port."""
+        return -(-self.array.columns * self.group_size * self.weights.bits // self.weight_buffer.port_bits)
+
+    def precision(self, asked: Precision) -> Precision:
+        """The mantissa bits that the datapath uses: those asked for, or its own where they are fixed."""
+        bits = self.processing_element.mantissa_bits
+        return asked if bits == "variable" else Precision.uniform(bits)
+
+    @property
+    def weight_digits(self) -> int:
+        """Passes of one group: the digits that a weight decodes to, where the other operand is an integer."""
+        return self.weights.digits if self.processing_element.weight_operand == "int" else 1
+
+    def array_cycles_per_group(self, mantissa_bits: int) -> int:
+        """Cycles of the array for one group of channels of one tile, for one digit of the weights."""
+        return self.processing_element.array_cycles(mantissa_bits, self.weight_load_cycles)
+
+    def token_bits(self, channels: int, mantissa_bits: int | None) -> int:
+        """Storage of one token's activations, whole groups where they are Anda.
+
+        Args:
+            channels: values of the token.
+            mantissa_bits: M of the stored activations; None where they stay FP16 whatever the memory holds.
+        """
+        if self.activation_memory == "fp16" or mantissa_bits is None:
+            return channels * FP16_BITS
+        return -(-channels // self.group_size) * stored_group_bits(mantissa_bits, self.group_size)
+
+    def token_footprint(self, channels: int, mantissa_bits: int) -> tuple[int, int]:
+        """Bits of one token's activations in the activation buffer and in the exponent buffer."""
+        bits = self.token_bits(channels, mantissa_bits)
+        if self.exponent_buffer is None:
+            return bits, 0
+        planes = -(-channels // self.group_size) * self.group_size * (mantissa_bits + 1)
+        return planes, bits - planes
+
+    def resident_tokens(self, channels: int, mantissa_bits: int) -> int:
+        """Tokens of `channels` activations that fit the activation buffer and the exponent buffer."""
+        planes, exponents = self.token_footprint(channels, mantissa_bits)
+        tokens = self.activation_buffer.capacity_bytes * 8 // planes
+        if self.exponent_buffer is None:
+            return tokens
+        return min(tokens, self.exponent_buffer.capacity_bytes * 8 // exponents)
+
+
+@cache
+def stored_group_bits(mantissa_bits: int, group_size: int) -> int:
+    """Bits of one stored Anda group: signs, planes and exponent."""
+    bits = AndaFormat(mantissa_bits=mantissa_bits, group_size=group_size).bits_per_value * group_size
+    return round(bits)
+
+
+def architecture_names() -> list[str]:
+    """The built-in architectures."""
+    return list(config_names(FOLDER))
+
+
+def load_architecture(name: str | Path) -> Architecture:
+    """A built-in architecture by name, or one's own by the path of its YAML file.
+
+    Raises:
+        InputError: there is no such architecture, or its file has an unknown key or a bad value.
+    """
+    path = find_config(name, FOLDER, "architecture")
+    return _load_builtin(path) if path.parent == FOLDER else load_config(Architecture, path, "architecture")
+
+
+@cache
+def _load_builtin(path: Path) -> Architecture:
+    return load_config(Architecture, path, "architecture")

@@ -1,0 +1,137 @@
+"""Technology data: what a square millimetre, a cycle and a bit cost, each constant with its unit, node and source."""
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field
+
+from ...formats import InputError
+from ..cost.sram import SramTable
+from .constants import Constant, unit
+from .yaml_config import Config, check, config_names, find_config, read_yaml
+
+FOLDER = Path(__file__).parents[1] / "technology"
+
+
+Area = Annotated[Constant, unit("mm^2")]
+Power = Annotated[Constant, unit("mW")]
+Cycles = Annotated[Constant, unit("cycle")]
+Ratio = Annotated[Constant, unit("1")]
+Bandwidth = Annotated[Constant, unit("GB/s")]
+EnergyPerBit = Annotated[Constant, unit("pJ/bit")]
+
+
+class Component(Config):
+    """Area and mean power of a part of the reference machine."""
+
+    area: Area
+    power: Power
+
+
+class Element(Config):
+    """Area and power of a processing element over those of FP-FP's."""
+
+    area: Ratio
+    power: Ratio
+
+
+class Skipping(Config):
+    """What zero-plane skipping costs and saves, over an Anda element without it."""
+
+    area: Ratio
+    power: Ratio
+    """In a run in which no plane is skipped."""
+    plane: Ratio
+    """Energy that a skipped plane saves, over that of a mean cycle."""
+
+
+class Reference(Config):
+    """The machine and the run that the areas and powers belong to."""
+
+    architecture: str
+    cycles_per_group: Cycles
+
+
+class Dram(Config):
+    """External memory: a bandwidth and an energy per bit."""
+
+    bandwidth: Bandwidth
+    energy: EnergyPerBit
+
+
+class Technology(Config):
+    """Areas and powers of the reference machine's parts, relative processing elements, and the DRAM."""
+
+    name: str
+    title: str
+    reference: Reference
+    array: Component
+    compressor: Component
+    vector_unit: Component
+    controller: Component
+    activation_buffer: Component
+    weight_buffer: Component
+    elements: dict[str, Element]
+    skipping: Skipping | None = None
+    vector_operations: dict[str, Ratio] = Field(default_factory=dict[str, Constant])
+    """Energy of one operation of a vector lane over that of a FP16 multiply-accumulate, by kind."""
+    dram: Dram
+    sram: SramTable | None = None
+    """Where buffer areas and energies come from, in place of the two published buffers."""
+
+    def element(self, kind: str) -> Element:
+        """The relative area and power of a kind of processing element.
+
+        Raises:
+            InputError: this technology has no such kind; the message lists those it has.
+        """
+        try:
+            return self.elements[kind]
+        except KeyError:
+            kinds = ", ".join(self.elements)
+            raise InputError(
+                f"processing_element.kind: {kind!r} is not in technology {self.name}; choose one of {kinds}"
+            ) from None
+
+    def with_bandwidth(self, gigabytes_per_second: float) -> Self:
+        """The same technology with another DRAM bandwidth; ``math.inf`` is a memory that never makes anyone wait.
+
+        Raises:
+            InputError: the bandwidth is not above zero.
+        """
+        if not gigabytes_per_second > 0:
+            raise InputError(f"dram.bandwidth: is {gigabytes_per_second} GB/s; give more than 0")
+        bandwidth = self.dram.bandwidth.model_copy(update={"value": gigabytes_per_second, "source": "set by the user"})
+        return self.model_copy(update={"dram": self.dram.model_copy(update={"bandwidth": bandwidth})})
+
+
+def technology_names() -> list[str]:
+    """The built-in technologies."""
+    return list(config_names(FOLDER))
+
+
+def load_technology(name: str | Path = "paper-16nm") -> Technology:
+    """A built-in technology by name, or one's own by the path of its YAML file.
+
+    A file may name a built-in technology as its ``base``; the keys that it has replace those of the base.
+
+    Raises:
+        InputError: there is no such technology, or its file has an unknown key or a bad value.
+    """
+    path = find_config(name, FOLDER, "technology")
+    return _load_builtin(path) if path.parent == FOLDER else _load(path)
+
+
+@cache
+def _load_builtin(path: Path) -> Technology:
+    return _load(path)
+
+
+def _load(path: Path) -> Technology:
+    where = f"technology {path.name}"
+    data: Any = read_yaml(path, where)
+    if isinstance(data, dict) and "base" in data:
+        base = read_yaml(find_config(str(data.pop("base")), FOLDER, f"{where}: base"), where)
+        data = {**base, **data}
+    return check(Technology, data, where)

@@ -1,0 +1,73 @@
+"""Weight formats on the machine: what a channel takes in memory, how it passes the array, what runs beside it.
+
+The dispatcher decodes codes on their way to the array: look-up tables and bilevel scales cost no cycle. Weights outside
+the dense part are multiplied by a side unit, which runs along with the array and adds to its results.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from .yaml_config import Config, config_names, find_config, load_config
+
+FOLDER = Path(__file__).parents[1] / "weights"
+
+
+class Weights(Config):
+    """Dense codes with group parameters or a table, and a sparse rest."""
+
+    name: str
+    title: str
+    source: str
+    bits: int = Field(ge=1, le=8)
+    """Of a code."""
+    group_size: int = Field(ge=1)
+    """Input channels that share parameters; a short last group has them too."""
+    scale_bits: int = Field(ge=0)
+    """Parameters of a group."""
+    table_bits: int = Field(default=0, ge=0)
+    """A look-up table of each output channel."""
+    digits: int = Field(default=1, ge=1, le=4)
+    """4-bit integers that a code decodes to; an integer array passes them one after the other."""
+    sparse_fraction: float = Field(default=0.0, ge=0, le=1)
+    """Weights that are in the sparse part."""
+    sparse_bits: int = Field(default=0, ge=0)
+    """Of one sparse weight, its place included."""
+    pointer_bits: int = Field(default=0, ge=0)
+    """Of each output channel, for its sparse weights."""
+    sparse_lanes: int = Field(default=1, ge=1)
+    """Products of the side unit per cycle."""
+
+    def sparse_weights(self, in_channels: int) -> int:
+        """Sparse weights of one output channel, the mean rounded up."""
+        return -int(-in_channels * self.sparse_fraction // 1)
+
+    def channel_bits(self, in_channels: int) -> int:
+        """Storage of one output channel."""
+        groups = -(-in_channels // self.group_size)
+        dense = in_channels * self.bits + groups * self.scale_bits + self.table_bits
+        return dense + self.sparse_weights(in_channels) * self.sparse_bits + self.pointer_bits
+
+
+def weight_format_names() -> list[str]:
+    """The built-in weight formats."""
+    return list(config_names(FOLDER))
+
+
+def load_weights(name: Any) -> Weights:
+    """A built-in weight format by name, or one's own by the path of its YAML file; an object stays as it is.
+
+    Raises:
+        InputError: there is no such format, or its file has an unknown key or a bad value.
+    """
+    if isinstance(name, Weights):
+        return name
+    path = find_config(str(name), FOLDER, "weight format")
+    return _load_builtin(path) if path.parent == FOLDER else load_config(Weights, path, "weight format")
+
+
+@cache
+def _load_builtin(path: Path) -> Weights:
+    return load_config(Weights, path, "weight format")

@@ -1,0 +1,239 @@
+"""What events cost on an architecture in a technology: picojoules and square millimetres from published powers.
+
+The technology gives the mean power of each part of a reference machine in one run. Divided by the clock it is energy
+per cycle; divided by the bits that the run moves per cycle it is energy per bit.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ...formats import InputError, latency
+from ..analytical.gemm import SramBits
+from ..config.architecture import Architecture, load_architecture
+from ..config.technology import Component, Technology
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """Picojoules by place."""
+
+    compute: float
+    """Array, compressor, vector unit and controller."""
+    sram: float
+    dram: float
+
+    @property
+    def total(self) -> float:
+        """The sum of the parts."""
+        return self.compute + self.sram + self.dram
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain numbers, the total among them."""
+        return {"compute": self.compute, "sram": self.sram, "dram": self.dram, "total": self.total}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a part of a run does; with unit costs, its energy."""
+
+    element_cycles: int = 0
+    """Cycles in which the elements work at their published power."""
+    skipped_cycles: int = 0
+    """Cycles of the elements that zero-plane skipping saves."""
+    array_cycles: int = 0
+    """Cycles in which the array runs."""
+    operations: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Operations of vector lanes and of the side unit of sparse weights, by kind."""
+    sram: SramBits = field(default_factory=SramBits)
+    dram_bits: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UnitCosts:
+    """Energy of one event of each kind, and the area of each part, on one architecture."""
+
+    array_pj_per_cycle: float
+    """All elements of the array, in a cycle in which they work."""
+    skipped_pj_per_cycle: float
+    """What a skipped cycle does not save: a zero plane takes less energy than a mean cycle."""
+    support_pj_per_cycle: dict[str, float]
+    """Compressor, vector unit and controller, in a cycle in which the array runs."""
+    vector_pj: dict[str, float]
+    """One operation of a vector lane, by kind; FP16: a multiply-accumulate of the FP16 array, which bounds it above."""
+    sram: "SramCosts"
+    dram_pj_per_bit: float
+    dram_bits_per_cycle: float
+    area_mm2: dict[str, float]
+    notes: tuple[str, ...] = ()
+    """What a reader should know about the buffers: interpolated, or too slow for the clock."""
+
+    def energy(self, work: Work, cycles: int) -> Energy:
+        """Energy of what is done in so many cycles.
+
+        Raises:
+            InputError: the technology does not know a kind of operation.
+        """
+        support = sum(self.support_pj_per_cycle.values())
+        compute = work.element_cycles * self.array_pj_per_cycle + work.array_cycles * support
+        compute += work.skipped_cycles * self.skipped_pj_per_cycle
+        for kind, count in work.operations.items():
+            compute += count * self.operation_pj(kind)
+        return Energy(compute, self.sram_pj(work.sram, cycles), work.dram_bits * self.dram_pj_per_bit)
+
+    def operation_pj(self, kind: str) -> float:
+        """Energy of one operation of a vector lane.
+
+        Raises:
+            InputError: the technology does not know the kind.
+        """
+        if kind not in self.vector_pj:
+            raise InputError(f"vector_operations: the technology has no {kind!r}; add it with its source")
+        return self.vector_pj[kind]
+
+    def sram_pj(self, bits: SramBits, cycles: int) -> float:
+        """Energy of the buffers in a run."""
+        sram = self.sram
+        return (
+            bits.activation_reads * sram.activation_read_pj_per_bit
+            + bits.activation_writes * sram.activation_write_pj_per_bit
+            + bits.weight_reads * sram.weight_read_pj_per_bit
+            + bits.weight_writes * sram.weight_write_pj_per_bit
+            + cycles * sram.leakage_pj_per_cycle
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SramCosts:
+    """Energy of the buffers; exponents count with the activations."""
+
+    activation_read_pj_per_bit: float
+    activation_write_pj_per_bit: float
+    weight_read_pj_per_bit: float
+    weight_write_pj_per_bit: float
+    leakage_pj_per_cycle: float = 0.0
+    """Zero where the published powers do not tell it apart."""
+
+
+def unit_costs(architecture: Architecture, technology: Technology, skipping: bool = False) -> UnitCosts:
+    """Derive the costs; with `skipping` of elements that pass over zero planes.
+
+    The array scales with its elements and their kind; compressor and vector unit with their lanes. Buffers come from
+    the technology's table of memories, or else their area scales with capacity and their energy per bit does not: the
+    published powers are of one size.
+
+    Raises:
+        InputError: the technology has no such processing element, or its table no such buffer, or it does not say what
+            skipping costs.
+    """
+    reference = load_architecture(technology.reference.architecture)
+    scale = _scales(architecture, reference)
+    element = technology.element(architecture.processing_element.kind)
+    published = technology.element(reference.processing_element.kind)
+    units = {
+        "compressor": technology.compressor,
+        "vector_unit": technology.vector_unit,
+        "controller": technology.controller,
+    }
+    array_pj = _pj_per_cycle(technology.array, reference) / published.power.value
+    macs_per_cycle = reference.array.rows * reference.array.columns * reference.group_size / latency.FP16_GROUP_CYCLES
+    mac_pj = array_pj * technology.element("fp-fp").power.value / macs_per_cycle
+    per_cycle = array_pj * element.power.value * scale["array"]
+    area, power, plane = _skipping(technology) if skipping else (1.0, 1.0, 1.0)
+    sram, buffer_area, notes = _buffers(architecture, technology, reference, scale)
+    return UnitCosts(
+        array_pj_per_cycle=per_cycle * power,
+        skipped_pj_per_cycle=per_cycle * (power - plane),
+        support_pj_per_cycle={name: _pj_per_cycle(unit, reference) * scale[name] for name, unit in units.items()},
+        vector_pj={kind: mac_pj * ratio.value for kind, ratio in technology.vector_operations.items()},
+        sram=sram,
+        dram_pj_per_bit=technology.dram.energy.value,
+        dram_bits_per_cycle=technology.dram.bandwidth.value * 8e9 / architecture.clock_hz,
+        area_mm2={
+            "array": technology.array.area.value / published.area.value * element.area.value * scale["array"] * area,
+            **{name: unit.area.value * scale[name] for name, unit in units.items()},
+            **buffer_area,
+        },
+        notes=notes,
+    )
+
+
+def _skipping(technology: Technology) -> tuple[float, float, float]:
+    """Area and power of elements with zero-plane skipping over those without, and what a skipped plane saves."""
+    if technology.skipping is None:
+        raise InputError(
+            f"skipping: technology {technology.name} does not say what it costs; add skipping with area, power and plane"
+        )
+    found = technology.skipping
+    return found.area.value, found.power.value, found.plane.value
+
+
+def _buffers(
+    architecture: Architecture, technology: Technology, reference: Architecture, scale: dict[str, float]
+) -> tuple[SramCosts, dict[str, float], tuple[str, ...]]:
+    """Energy and area of the buffers, and notes on them, from the technology's table or the published figures."""
+    if technology.sram is None:
+        per_bit = sram_pj_per_bit(technology, reference)
+        area = {
+            "activation_buffer": technology.activation_buffer.area.value * scale["activation_buffer"],
+            "weight_buffer": technology.weight_buffer.area.value * scale["weight_buffer"],
+        }
+        return SramCosts(per_bit, per_bit, per_bit, per_bit), area, ()
+    macros = {
+        field: technology.sram.macro(field, buffer.capacity_bytes, buffer.port_bits)
+        for field, buffer in architecture.buffers.items()
+    }
+    activation, weight = macros["activation_buffer"], macros["weight_buffer"]
+    activation_port, weight_port = architecture.activation_buffer.port_bits, architecture.weight_buffer.port_bits
+    costs = SramCosts(
+        activation_read_pj_per_bit=activation.read_pj / activation_port,
+        activation_write_pj_per_bit=activation.write_pj / activation_port,
+        weight_read_pj_per_bit=weight.read_pj / weight_port,
+        weight_write_pj_per_bit=weight.write_pj / weight_port,
+        leakage_pj_per_cycle=sum(macro.leakage_mw for macro in macros.values()) * 1e9 / architecture.clock_hz,
+    )
+    notes = (note for field, macro in macros.items() for note in macro.notes(field, architecture.clock_hz))
+    return costs, {field: macro.area_mm2 for field, macro in macros.items()}, tuple(notes)
+
+
+def sram_pj_per_bit(technology: Technology, reference: Architecture) -> float:
+    """Buffer energy per bit: power of both buffers over the bits that both deliver in the published run.
+
+    In each cycle the activation buffer delivers one plane of all rows, and over a group the exponents; over a group the
+    weight buffer delivers the codes of all columns and their share of the scales. Both are 1024 bits wide and 1 MiB
+    large, so they share one figure; taken apart, their powers would give 0.057 and 0.047 pJ/bit.
+    """
+    cycles = technology.reference.cycles_per_group.value
+    group, array = reference.group_size, reference.array
+    exponent_bits = reference.token_bits(group, 1) - reference.token_footprint(group, 1)[0]
+    activation_bits = array.rows * (group * cycles + exponent_bits)
+    scale_bits = reference.weights.scale_bits * group / reference.weights.group_size
+    weight_bits = array.columns * (group * reference.weights.bits + scale_bits)
+    pj = _pj_per_cycle(technology.activation_buffer, reference) + _pj_per_cycle(technology.weight_buffer, reference)
+    return pj * cycles / (activation_bits + weight_bits)
+
+
+def _pj_per_cycle(component: Component, reference: Architecture) -> float:
+    return component.power.value * 1e9 / reference.clock_hz
+
+
+def _scales(architecture: Architecture, reference: Architecture) -> dict[str, float]:
+    """Size of each part over that of the reference machine."""
+    lanes = architecture.compressor.lanes if architecture.compressor else 0
+    reference_lanes = reference.compressor.lanes if reference.compressor else 1
+    return {
+        "array": _elements(architecture) / _elements(reference),
+        "compressor": lanes / reference_lanes,
+        "vector_unit": architecture.vector_lanes / reference.vector_lanes,
+        "controller": 1.0,
+        "activation_buffer": _activation_bytes(architecture) / _activation_bytes(reference),
+        "weight_buffer": architecture.weight_buffer.capacity_bytes / reference.weight_buffer.capacity_bytes,
+    }
+
+
+def _elements(architecture: Architecture) -> int:
+    return architecture.array.rows * architecture.array.columns * architecture.processing_element.lanes
+
+
+def _activation_bytes(architecture: Architecture) -> int:
+    exponents = architecture.exponent_buffer
+    return architecture.activation_buffer.capacity_bytes + (exponents.capacity_bytes if exponents else 0)

@@ -1,0 +1,1 @@
+"""Level `cycle`: the circuit's program, cycle for cycle."""

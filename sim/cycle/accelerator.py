@@ -1,0 +1,303 @@
+"""The accelerator's circuit as processes (SimPy) that run its programs, cycle for cycle.
+
+The controller issues instructions in order; loader, matrix engine, compressor, vector unit and writer work beside each
+other, and wait for instructions, for each other's ports and for what they hand each other. A unit says in which cycle its
+next instruction, tile, group or row comes, from `formats.latency`; nothing is simulated cycle by cycle. The circuit takes
+exactly these cycles, for every retire record.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+from typing import Literal
+
+from ...formats import latency
+from ...formats.accelerator import (
+    Buffer,
+    Instruction,
+    Layer,
+    Machine,
+    Opcode,
+    Schedule,
+    Unit,
+    check_program,
+    schedule,
+)
+from ...formats.accelerator.instructions import MAX_UNFINISHED, UNITS, Port, reads
+from ...formats.vector.command import REDUCTIONS, VectorOperation
+from ..processes.units import Channel, Process, Station, Units
+from .matrix_engine import MatrixEngine, SentPlanes
+
+NAMES = {
+    Unit.LOADER: "loader",
+    Unit.MATRIX: "array",
+    Unit.COMPRESSOR: "compressor",
+    Unit.VECTOR: "vector unit",
+    Unit.STORER: "writer",
+}
+"""The units in the words of a timeline."""
+
+Pauses = Callable[[Literal["request", "read", "write"], int], int]
+"""When the memory goes on: the first cycle from a given one on in which it takes a request, reads a row for one, or takes
+a row to write. Each of the three pauses on its own."""
+
+
+def _never_pauses(_: str, cycle: int) -> int:
+    return cycle
+
+
+@dataclass(frozen=True)
+class AcceleratorRun:
+    """When what is finished.
+
+    Attributes:
+        cycles: from the cycle in which the start is taken to the one in which the end is told, both counted.
+        issued: when the controller was done with each instruction: gave it to its unit, or passed the barrier.
+        ended: when each unit ended its instructions.
+        groups: when groups were done, range by range.
+        tiles: when the last column of each tile left the array.
+        spans: of each tile, the first cycle that was its own, and the one in which its last group was done.
+        reads: of each block of tokens, when its first and its last plane were asked for.
+    """
+
+    cycles: int
+    issued: list[int]
+    ended: dict[Unit, list[int]]
+    groups: list[range]
+    tiles: list[int]
+    spans: list[tuple[int, int]]
+    reads: list[tuple[int, int]]
+
+    @cached_property
+    def retired(self) -> dict[str, list[int]]:
+        """Of each kind of retire record (group, tile, and each unit's instructions) the cycles, in order."""
+        units = {unit.name.lower(): cycles for unit, cycles in self.ended.items()}
+        return {"group": list(chain.from_iterable(self.groups)), "tile": self.tiles, **units}
+
+
+def gemm_cycles(
+    machine: Machine,
+    tokens: int,
+    layers: Sequence[Layer],
+    result_mantissa_bits: int | None = None,
+    memory_latency_cycles: int = 16,
+) -> int:
+    """Cycles of a GeMM, or of a chain of them, from its shapes alone.
+
+    Raises:
+        InputError: the shapes do not fit together or not into the machine.
+    """
+    plan = schedule(machine, tokens, layers, result_mantissa_bits)
+    return run_schedule(plan, memory_latency_cycles).cycles
+
+
+def run_schedule(
+    plan: Schedule,
+    memory_latency_cycles: int = 16,
+    sent_planes: SentPlanes | None = None,
+    pauses: Pauses = _never_pauses,
+) -> AcceleratorRun:
+    """When a compiled program finishes what; parameters as of `run_program`."""
+    return run_program(plan.machine, plan.instructions, memory_latency_cycles, sent_planes, pauses)
+
+
+def run_program(
+    machine: Machine,
+    instructions: Sequence[Instruction],
+    memory_latency_cycles: int = 16,
+    sent_planes: SentPlanes | None = None,
+    pauses: Pauses = _never_pauses,
+) -> AcceleratorRun:
+    """When a program, which ends with ``halt``, finishes what.
+
+    Args:
+        machine: what it runs on.
+        instructions: the program.
+        memory_latency_cycles: from a request to its row, at least 2; a row per cycle, unless it pauses.
+        sent_planes: of a machine that skips planes; None sends all.
+        pauses: when the memory pauses.
+
+    Raises:
+        InputError: an instruction touches rows that a buffer does not have.
+        DeadlockError: nobody can go on.
+    """
+    check_program(machine, instructions)
+    return Accelerator(machine, memory_latency_cycles, sent_planes, pauses).run_program(instructions)
+
+
+@dataclass
+class MemoryReads:
+    """Rows of memory on their way into a buffer: asked for one per cycle, written as they come.
+
+    The loader alone reads the memory, and a load's buffer port is the loader's until it is idle, so that when its rows
+    come is known when it is issued.
+    """
+
+    latency_cycles: int
+    pauses: Pauses
+    asked: int = -1
+    """When the last row was asked for."""
+    read: deque[int] = field(default_factory=lambda: deque(maxlen=latency.MEMORY_OUTSTANDING_ROWS))
+    """When the memory began to read each of the last rows."""
+    taken: int = -1
+    """When the last row was taken."""
+    written: int = -1
+    """When the last row of a buffer was written."""
+
+    def transfer(self, issued: int, count: int, packed: int) -> tuple[int, int]:
+        """When the last row of a load is asked for, and when its last row of the buffer is written.
+
+        `count` rows of the buffer come, `packed` of them in a row of memory.
+        """
+        self.asked = issued
+        for left in range(count, 0, -packed):
+            self._ask()
+            # the next row is taken with the last write of this one
+            self.taken = max(self.read[-1] + 1, self.written)
+            self.written = self.taken + min(packed, left)
+        return self.asked, self.written
+
+    def _ask(self) -> None:
+        """One request: it waits for room among those under way, the memory for the row before it."""
+        self.asked += 1
+        if len(self.read) == latency.MEMORY_OUTSTANDING_ROWS:
+            self.asked = max(self.asked, self.read[0] + 1)
+        self.asked = self.pauses("request", self.asked)
+        before = self.read[-1] + 1 if self.read else 0
+        self.read.append(self.pauses("read", max(self.asked + self.latency_cycles - 1, before, self.taken)))
+
+
+class Accelerator(Units):
+    """The processes, and who owns the shared ports of the buffers."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        memory_latency_cycles: int = 16,
+        sent_planes: SentPlanes | None = None,
+        pauses: Pauses = _never_pauses,
+    ) -> None:
+        super().__init__()
+        self.machine, self.pauses = machine, pauses
+        self.stations = {unit: Station[Instruction](self, NAMES[unit]) for unit in Unit}
+        self.owners: dict[Port, Station[Instruction]] = {}
+        self.memory = MemoryReads(memory_latency_cycles, pauses)
+        self.coming: Channel[int] = self.work("rows of the memory")
+        """Of each load the cycle in which its last row is written."""
+        self.matrix = MatrixEngine(self, machine, self.stations[Unit.MATRIX], sent_planes)
+        self.issued: list[int] = []
+
+    def run_program(self, instructions: Iterable[Instruction]) -> AcceleratorRun:
+        """Run until the end is told.
+
+        Raises:
+            DeadlockError: nobody can go on.
+        """
+        self.run(
+            self._control(instructions),
+            servers=[
+                self._request_rows(),
+                self._write_rows(),
+                *self.matrix.processes(),
+                self._work(Unit.COMPRESSOR),
+                self._work(Unit.VECTOR),
+                self._work(Unit.STORER),
+            ],
+        )
+        ended = {unit: station.cycles for unit, station in self.stations.items()}
+        matrix = self.matrix
+        # the end is told in the cycle after `halt`, and cycles are counted from 0
+        cycles = self.issued[-1] + 2
+        return AcceleratorRun(cycles, self.issued, ended, matrix.groups, matrix.tiles, matrix.spans, matrix.reads)
+
+    def _control(self, instructions: Iterable[Instruction]) -> Process:
+        """The controller: issue instructions in order, one per cycle at most."""
+        yield self.after(latency.FETCH_CYCLES)
+        for instruction in instructions:
+            who = f"controller, at {instruction.opcode.name.lower()},"
+            ends = instruction.opcode == Opcode.HALT or not self._is_legal(instruction)
+            if instruction.opcode in UNITS and not ends:
+                yield from self._issue(instruction, self.stations[UNITS[instruction.opcode]], who)
+            else:
+                for unit, station in self.stations.items():
+                    if ends or instruction["units"] >> unit & 1:
+                        yield from station.at_most(0 if ends else instruction["pending"], who)
+            self.issued.append(self.now)
+            if ends:
+                break
+            yield self.after(1)
+
+    def _is_legal(self, instruction: Instruction) -> bool:
+        """Whether the machine can do it; what it cannot do ends the program."""
+        if instruction.opcode == Opcode.VECTOR:
+            return self.machine.vector_unit
+        return instruction.fields.get("mantissa_bits", 1) <= self.machine.max_mantissa_bits
+
+    def _issue(self, instruction: Instruction, station: Station[Instruction], who: str) -> Process:
+        """Wait for room and for ports, and give a unit its instruction when it takes it."""
+        yield from station.at_most(MAX_UNFINISHED - 1, who)
+        ports = [port for port in Port if port in instruction.ports]
+        for port in ports:
+            owner = self.owners.get(port, station)
+            if owner is not station:
+                yield from owner.at_most(0, who)
+        if wait := station.ready.take(who):
+            yield wait
+        if station.idle:
+            # what it owned was free
+            self.owners = {port: owner for port, owner in self.owners.items() if owner is not station}
+        self.owners |= dict.fromkeys(ports, station)
+        station.give(instruction)
+
+    def _request_rows(self) -> Process:
+        """The loader's side of the memory: ask for rows; the next load begins with the last request."""
+        station = self.stations[Unit.LOADER]
+        while True:
+            load = yield from station.instructions.get("loader")
+            packed = self.machine.packed(Buffer(load["buffer"]))
+            asked, written = self.memory.transfer(self.now, load["count"], packed)
+            self.coming.put(written)
+            yield self.until(asked)
+            station.ready.give()
+
+    def _write_rows(self) -> Process:
+        """The loader's side of the buffers: write rows as they come."""
+        while True:
+            yield self.until((yield from self.coming.get("loader")))
+            self.stations[Unit.LOADER].end()
+
+    def _work(self, unit: Unit) -> Process:
+        """A unit that does one instruction after the other."""
+        station = self.stations[unit]
+        while True:
+            instruction = yield from station.instructions.get(station.name)
+            yield self.after(self._cycles(unit, instruction))
+            station.end()
+            yield self.after(1)
+            station.ready.give()
+
+    def _cycles(self, unit: Unit, instruction: Instruction) -> int:
+        """Cycles from an instruction's issue to its end."""
+        machine = self.machine
+        if unit == Unit.COMPRESSOR:
+            return latency.compress_cycles(instruction["blocks"], instruction["mantissa_bits"], machine.rows)
+        if unit == Unit.STORER:
+            return self._store_cycles(instruction)
+        left, right = reads(instruction)
+        scalar = None
+        if instruction["to_scalar"]:
+            kinds = {VectorOperation.LOAD: "constant"} | dict.fromkeys(REDUCTIONS, "reduction")
+            scalar = kinds.get(VectorOperation(instruction["operation"]), "function")
+        return latency.vector_instruction_cycles(
+            instruction["vectors"], machine.lanes, operands=left + right, only_right=right > left, scalar=scalar
+        )
+
+    def _store_cycles(self, instruction: Instruction) -> int:
+        """Rows are asked for one per cycle, and come as long as the row of memory before can leave."""
+        count, packed = instruction["count"], self.machine.packed(Buffer(instruction["buffer"]))
+        left = self.now + latency.store_cycles(0)
+        for rows in range(count, 0, -packed):
+            left = self.pauses("write", left + min(packed, rows))
+        return left - self.now

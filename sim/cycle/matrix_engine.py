@@ -1,0 +1,274 @@
+"""Sequencer, dispatchers, array and collector of the accelerator as processes (SimPy).
+
+They hand commands, rows, groups of weights and tiles to each other, in the cycles of the circuit, which
+`formats.latency` states: a thing is handed over in the cycle in which it happens. Between the first and the last group of
+a tile nobody but the array and the dispatcher of weights takes part, and those groups are one event.
+"""
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import simpy
+from numpy.typing import NDArray
+
+from ...formats import latency
+from ...formats.accelerator import Instruction, Machine
+from ..processes.units import Channel, Process, Slots, Station, Units
+
+SentPlanes = Sequence[NDArray[np.integer]]
+"""Of each ``gemm`` of a program, in order, the mantissa planes that each group sends, ``[blocks, groups]``: what
+`formats.accelerator.program_planes` reads from the activations for a machine that skips planes."""
+
+
+class Command(NamedTuple):
+    """A block of tokens, with which the array computes some tiles."""
+
+    sent: list[int]
+    """Mantissa planes that each group of a tile sends."""
+    tiles: int
+    last: bool
+    """Whether it is the last of its instruction."""
+
+
+class Rows(NamedTuple):
+    """The rows that a dispatcher reads for a command."""
+
+    command: Command
+    first: int
+    """The cycle from which on the first of them can be taken."""
+
+
+class Tile(NamedTuple):
+    """A tile that the array is done with."""
+
+    last_plane: int
+    """The cycle of its last plane."""
+    last: bool
+    """Whether it is the last of its instruction."""
+
+
+@dataclass(frozen=True)
+class Dispatcher:
+    """Reads one operand's rows from its buffer: its address generator."""
+
+    name: str
+    commands: Channel[Command]
+    rows: Channel[Rows]
+    last_request: Slots
+    """Given when it makes the last request of a command, so that it can take the next one."""
+
+
+class MatrixEngine:
+    """The processes, and what they hand over.
+
+    Parameters
+    ----------
+    units
+        The run that they belong to.
+    machine
+        Its size.
+    station
+        Where instructions come from.
+    sent_planes
+        Of a machine that skips planes.
+    """
+
+    def __init__(
+        self, units: Units, machine: Machine, station: Station[Instruction], sent_planes: SentPlanes | None
+    ) -> None:
+        self.units, self.machine, self.station = units, machine, station
+        self.sent_planes: Iterator[NDArray[np.integer]] | None = iter(sent_planes) if sent_planes else None
+        self.adds_half = latency.MIDPOINT_CYCLES * machine.midpoint
+        self.planes, self.weights, self.factors = (self._dispatcher(name) for name in ("planes", "weights", "factors"))
+        slots = units.slots
+        self.taken = slots("a dispatcher to take a command")
+        self.swaps: Channel[int] = Channel(slots("a group of weights"))
+        """Of each group the cycle in which its weights are handed to the array."""
+        self.weights_free = slots("the array to be done with a group", 1)
+        self.inner: Channel[int] = Channel(slots("the last group of a tile"))
+        """Of each tile the cycle in which the weights of its last group but one are handed to the array."""
+        self.computed: Channel[Tile] = units.work("a tile of the array")
+        self.drained = slots("the collector to take the tile before", 1)
+        self.groups: list[range] = []
+        """The cycles in which groups were done."""
+        self.done = -1
+        """When the last of them was."""
+        self.left = 0
+        """Groups left of the present command."""
+        self.last_command = False
+        """Whether that is the last of its instruction."""
+        self.reads: list[tuple[int, int]] = []
+        """Of each command the cycles of the first and the last request for planes."""
+        self.spans: list[tuple[int, int]] = []
+        """Of each tile the first cycle that was its own, and the one in which its last group was done."""
+        self.tiles: list[int] = []
+        """The cycles in which the last columns of the tiles left."""
+
+    def _dispatcher(self, name: str) -> Dispatcher:
+        units = self.units
+        return Dispatcher(
+            f"dispatcher of {name}",
+            units.work(f"a command for {name}"),
+            units.work(f"rows of {name}"),
+            units.slots(f"the last row of {name} to be wanted"),
+        )
+
+    def processes(self) -> list[Process]:
+        """All of them; they never end."""
+        dispatchers = (self.planes, self.weights, self.factors)
+        return [
+            self._sequence(),
+            *map(self._dispatch, dispatchers),
+            self._load_weights(),
+            self._multiply(),
+            self._collect(),
+        ]
+
+    def _sequence(self) -> Process:
+        """The sequencer: a command for each block of tokens; the next one when all dispatchers have taken it."""
+        dispatchers = (self.planes, self.weights, self.factors)
+        while True:
+            instruction = yield from self.station.instructions.get("sequencer")
+            groups, blocks = instruction["groups"], instruction["blocks"]
+            tiles = instruction["output_groups"] * self.machine.tiles
+            sent: list[list[int]] | None = next(self.sent_planes).tolist() if self.sent_planes else None
+            for block in range(blocks):
+                yield self.units.after(1)
+                planes = sent[block] if sent else [instruction["mantissa_bits"]] * groups
+                command = Command(planes, tiles, block == blocks - 1)
+                for dispatcher in dispatchers:
+                    dispatcher.commands.put(command)
+                for _ in dispatchers:
+                    if wait := self.taken.take("sequencer"):
+                        yield wait
+            self.station.ready.give()
+
+    def _dispatch(self, dispatcher: Dispatcher) -> Process:
+        """An address generator: a row per cycle, as they are wanted."""
+        while True:
+            command = yield from dispatcher.commands.get(dispatcher.name)
+            self.taken.give()
+            yield self.units.after(1)
+            began = self.units.now
+            dispatcher.rows.put(Rows(command, began + latency.BUFFER_READ_CYCLES))
+            only_row = dispatcher is self.factors and command.tiles * len(command.sent) == 1
+            if not only_row and (wait := dispatcher.last_request.take(dispatcher.name)):
+                yield wait
+            if dispatcher is self.planes:
+                self.reads.append((began, self.units.now))
+
+    def _load_weights(self) -> Process:
+        """The double buffer of weights: a group is gathered while the array computes with the group before."""
+        while True:
+            command, first = yield from self.weights.rows.get("buffer of weights")
+            groups = len(command.sent)
+            yield self.units.until(max(first, self.units.now))
+            for tile in range(command.tiles):
+                if groups > 1:
+                    yield from self._gather(last_of_command=False)
+                if groups > 2:
+                    yield self.units.until((yield from self.inner.get("buffer of weights")))
+                yield from self._gather(last_of_command=tile == command.tiles - 1)
+
+    def _gather(self, last_of_command: bool) -> Process:
+        """A group of weights: four rows, the first one in this cycle; then the array takes it."""
+        before = latency.WEIGHT_LOAD_CYCLES - 1 - latency.BUFFER_READ_CYCLES
+        yield self.units.after(before)
+        if last_of_command:
+            self.weights.last_request.give()
+        yield self.units.after(latency.WEIGHT_LOAD_CYCLES - before)
+        if wait := self.weights_free.take("buffer of weights"):
+            yield wait
+        self.swaps.put(self.units.now)
+
+    def _multiply(self) -> Process:
+        """The array: group after group, tile after tile."""
+        while True:
+            command, first = yield from self.planes.rows.get("array")
+            self.left, self.last_command = command.tiles * len(command.sent), command.last
+            inner = command.sent[1:-1]
+            for _ in range(command.tiles):
+                began = max(first, self.done + 1)
+                if len(command.sent) > 1:
+                    swapped = yield from self._group(command.sent[0], first)
+                    first = 0
+                    if inner:
+                        yield from self._inner_groups(inner, swapped)
+                    self.weights_free.give()
+                yield from self._group(command.sent[-1], first, ends_tile=True)
+                first = 0
+                self.weights_free.give()
+                self.spans.append((began, self.done))
+
+    def _group(self, sent: int, first: int, ends_tile: bool = False) -> Generator[simpy.Event, None, int]:
+        """A group of `sent` mantissa planes; the cycle in which its weights came.
+
+        `first` is when a command's first signs come at the earliest, 0 for its other groups.
+        """
+        units = self.units
+        # half units are added while the next signs are loaded
+        signs = max(first, self.done + 1 - self.adds_half)
+        if self.left == 1 and sent == 1:
+            yield units.until(signs)
+            self.planes.last_request.give()
+        swapped = yield from self.swaps.get("array")
+        first_plane = max(signs + latency.SIGN_LOAD_CYCLES, swapped + 1)
+        if self.left == 1 and sent > 1:
+            yield units.until(first_plane + sent - 2)
+            self.planes.last_request.give()
+        yield units.until(first_plane + sent - 1)
+        if first:
+            factors = yield from self.factors.rows.get("array")
+            yield units.until(max(factors.first, units.now))
+        if ends_tile:
+            if wait := self.drained.take("array"):
+                yield wait
+            self.computed.put(Tile(units.now, self.left == 1 and self.last_command))
+        if self.adds_half:
+            yield units.after(self.adds_half)
+        self._retire(range(units.now, units.now + 1))
+        return swapped
+
+    def _inner_groups(self, sent: list[int], swapped: int) -> Process:
+        """The groups between a tile's first and last; `swapped` is when the first one's weights came."""
+        done, cycles = self.done, list[range]()
+        equal = min(sent) == max(sent)
+        for index, planes in enumerate(sent):
+            swap = max(swapped + latency.WEIGHT_LOAD_CYCLES, done)
+            first_plane = max(done + 1 - self.adds_half + latency.SIGN_LOAD_CYCLES, swap + 1)
+            step = first_plane + planes - 1 + self.adds_half - done
+            # once both sides take the same time for a group, they take it for all the others
+            count = len(sent) - index if equal and swap - swapped == step else 1
+            cycles.append(range(done + step, done + step * count + 1, step))
+            swapped, done = swap + step * (count - 1), done + step * count
+            if count > 1:
+                break
+        self.inner.put(swapped)
+        yield self.units.until(done)
+        self._retire(*cycles)
+
+    def _retire(self, *cycles: range) -> None:
+        """Groups are done."""
+        self.groups += cycles
+        self.done = self.units.now
+        self.left -= sum(map(len, cycles))
+        if self.left == 1:
+            self.factors.last_request.give()
+
+    def _collect(self) -> Process:
+        """The collector: a tile's columns, and when they make a group of outputs of each token, these groups."""
+        machine, units = self.machine, self.units
+        pipeline = latency.unit_pipeline_cycles(machine.affine, machine.midpoint)
+        while True:
+            tile = yield from self.computed.get("collector")
+            yield units.until(max(tile.last_plane + pipeline, units.now) + machine.columns - 1)
+            self.tiles.append(units.now)
+            yield units.after(1)
+            self.drained.give()
+            if len(self.tiles) % machine.tiles == 0:
+                yield units.after(machine.rows - 1)
+                if tile.last:
+                    self.station.end()
+                yield units.after(1)

@@ -1,0 +1,82 @@
+"""The third level of time: the program that the accelerator's circuit would run, in processes that take its cycles.
+
+`accelerator` runs the program, in exactly the circuit's cycles. This module lays a GeMM of an architecture out for it. The
+circuit is Anda's: a read and a write channel as wide as the buffers' ports, and a schedule of its own, which keeps a chunk
+of tokens and lets the weights pass.
+"""
+
+from ...formats import InputError
+from ...formats.accelerator import Layer, Machine, schedule
+from ..config.architecture import Architecture
+from ..mapping.mapped_gemm import Problem
+from ..mapping.tiling import Tiling
+from ..processes.timeline import Timeline
+from .accelerator import run_schedule
+
+MAX_ROWS = 1 << 14
+"""Rows of a memory that an instruction can address."""
+
+MEMORY_LATENCY_CYCLES = 16
+"""From a request to its row."""
+
+
+def accelerator_machine(architecture: Architecture) -> Machine:
+    """The circuit of an architecture: its array, and buffers of its capacities.
+
+    Raises:
+        InputError: the architecture is not Anda's, or its ports and weights are not those of the circuit.
+    """
+    name, array, lanes = architecture.name, architecture.array, architecture.group_size
+    exponents = architecture.exponent_buffer
+    if architecture.processing_element.timing != "bit-serial" or exponents is None:
+        raise InputError(f"level: instructions is the circuit of Anda; use closed or events with {name}")
+    weights = architecture.weights
+    if weights.digits != 1 or weights.sparse_fraction or weights.bits != 4:
+        raise InputError(f"level: instructions knows INT4 weights; use closed or events with {weights.name}")
+    weight_row = lanes * array.columns
+    if architecture.weight_buffer.port_bits != weight_row:
+        raise InputError(
+            f"weight_buffer.port: the circuit's is {weight_row} bit for {array.columns} columns of {lanes} lanes; "
+            "use that, or another level"
+        )
+    return Machine(
+        rows=array.rows,
+        columns=array.columns,
+        lanes=lanes,
+        memory_bits=architecture.activation_buffer.port_bits,
+        plane_depth=_depth(architecture.activation_buffer.capacity_bytes, array.rows * lanes),
+        exponent_depth=_depth(exponents.capacity_bytes, array.rows * 5),
+        weight_depth=_depth(architecture.weight_buffer.capacity_bytes, weight_row),
+        instruction_depth=MAX_ROWS,
+        midpoint=architecture.processing_element.midpoint,
+    )
+
+
+def run_instructions(problem: Problem, timeline: Timeline | None = None) -> tuple[int, Tiling]:
+    """Cycles of a GeMM, from the start of its program to its end, and the chunk of tokens that stays on chip.
+
+    A timeline notes what the units do.
+
+    Raises:
+        InputError: what `accelerator_machine` raises; the GeMM does not fit the circuit's memories.
+    """
+    machine = accelerator_machine(problem.architecture)
+    weights = problem.architecture.weights
+    layer = Layer(
+        channels=problem.in_channels,
+        outputs=problem.out_channels,
+        mantissa_bits=problem.mantissa_bits,
+        groups_per_factor=-(-weights.group_size // machine.lanes),
+    )
+    plan = schedule(machine, problem.tokens, [layer], problem.result_mantissa_bits)
+    run = run_schedule(plan, MEMORY_LATENCY_CYCLES)
+    if timeline is not None:
+        from .program_timeline import draw_program
+
+        draw_program(timeline, machine, plan.instructions, run)
+    tokens = min(plan.chunks[0].blocks * machine.rows, problem.tokens)
+    return run.cycles, Tiling("activations", tokens, min(machine.lanes, problem.out_channels), 1)
+
+
+def _depth(capacity_bytes: int, row_bits: int) -> int:
+    return min(capacity_bytes * 8 // row_bits, MAX_ROWS)

@@ -1,0 +1,1 @@
+"""Level `events`: SimPy processes of any machine."""

@@ -1,0 +1,282 @@
+"""The event model of one GeMM: processes that hand strips to each other and wait for each other (SimPy).
+
+The controller starts a DMA channel for each operand, which fetches strips over the shared DRAM interface and through the
+port of its buffer, as far ahead as the buffer has room. The dispatcher takes strips when they are there and gives the
+array its steps; the array frees the room of what is used up. Results pass the output collector and the compressor into
+the activation buffer, and a third DMA channel stores them. The channels take turns in an order that the plan fixes. One event is a strip or a step of the array, never a bit or a
+cycle; time is in whole cycles. With an infinitely fast memory nobody waits, and the closed form comes out exactly.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple, get_args
+
+from ...formats import latency
+from ..mapping.mapped_gemm import Problem
+from ..mapping.plan import RESULT_PLACES, Block, DmaChannel, Load, Plan, Step
+from ..memory.dram import Dram, DramReport, Request
+from ..processes.timeline import Timeline
+from ..processes.units import Buffer, Channel, DeadlockError, Port, Process, Turns, Units
+
+__all__ = ["DeadlockError", "EventReport", "Machine", "Waiting", "run_events"]
+
+ALWAYS = 1 << 62
+"""More turns than anyone takes."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Cycles that the array has waited, by what for."""
+
+    resident: int = 0
+    stream: int = 0
+    results: int = 0
+    """For a place to put results."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventReport:
+    """What the event model saw in one GeMM."""
+
+    cycles: int
+    """From the first fetch to the last stored result."""
+    waiting: Waiting
+    dram: DramReport
+    ports: dict[str, float]
+    """Share of the cycles in which the filling port of each buffer was busy."""
+
+
+class Result(NamedTuple):
+    """Results on their way to DRAM."""
+
+    cycle: int
+    """When the unit before was done with the last of them."""
+    requests: list[Request]
+    """Where in DRAM they go."""
+    bits: int
+
+
+def run_events(problem: Problem, plan: Plan, dram: Dram, timeline: Timeline | None = None) -> EventReport:
+    """Run one GeMM, and note what the units do if there is a timeline.
+
+    Raises:
+        DeadlockError: nobody can go on; a plan that takes more than it frees.
+    """
+    return Machine(problem, plan, dram, timeline).run_gemm()
+
+
+class Machine(Units):
+    """The units of the accelerator and the room between them."""
+
+    def __init__(self, problem: Problem, plan: Plan, dram: Dram, timeline: Timeline | None = None) -> None:
+        super().__init__()
+        self.timeline = timeline
+        self.problem = problem
+        self.plan = plan
+        self.dram = dram
+        machine = problem.architecture
+        # a memory that never makes anyone wait does so on neither side of the buffers, nor for a turn
+        infinite = dram.infinite
+        turns = {channel: self.slots("its turn at the memory", ALWAYS * infinite) for channel in get_args(DmaChannel)}
+        self.turns = Turns(turns, () if infinite else plan.turns())
+        ports = {"activations": machine.activation_buffer.port_bits, "weights": machine.weight_buffer.port_bits}
+        self.ports = {tensor: Port(math.inf if infinite else bits) for tensor, bits in ports.items()}
+        resident, stream = plan.resident_tensor, plan.stream_tensor
+        self.resident = self.buffer(f"resident {resident}", plan.resident_places, self.ports[resident])
+        self.stream = self.buffer(f"streamed {stream}", plan.stream_places, self.ports[stream])
+        self.commands = self.slots("a command")
+        self.steps = self.slots("a step")
+        self.array_ready = self.slots("the array")
+        self.step: Step | None = None
+        self.block_end: int | None = None
+        """When the array was through with the last block; the first has none to wait for."""
+        self.late = "stream"
+        """The operand that the dispatcher waited for last."""
+        self.result_places = self.slots("a place for results", RESULT_PLACES)
+        results = (self.slots(f"results of the {unit}") for unit in ("array", "collector", "compressor"))
+        self.computed, self.collected, self.compressed = (Channel[Result | None](each) for each in results)
+        """None is the end."""
+        self.waiting = Waiting()
+
+    def run_gemm(self) -> EventReport:
+        """Start all units and run until the last result is stored."""
+        cycles = self.run(
+            self._control(),
+            self._load("resident", self.plan.resident_loads(), self.resident),
+            self._load("stream", self.plan.stream_loads(), self.stream),
+            self._dispatch(),
+            self._multiply(),
+            self._collect(),
+            self._compress(),
+            self._write(),
+        )
+        ports = {tensor: port.utilisation(cycles) for tensor, port in self.ports.items()}
+        return EventReport(cycles, self.waiting, self.dram.report(), ports)
+
+    def _control(self) -> Process:
+        """Give the dispatcher its command; loads need none, their addresses are known."""
+        self.commands.give()
+        yield from ()
+
+    def _load(self, channel: DmaChannel, loads: Iterable[Load], buffer: Buffer) -> Process:
+        """A DMA channel: fetch strips in order, each as soon as its buffer has a place and its turn has come."""
+        timeline, who = self.timeline, f"loader of {buffer.name}"
+        for load in loads:
+            if wait := buffer.places.take(who):
+                yield wait
+            for request in load:
+                if wait := self.turns.take(channel, who):
+                    yield wait
+                now = self.now
+                served = self.dram.serve(now, request)
+                self.turns.end()
+                stop = max(served.stop, buffer.port.serve(served.start, request.bits).stop)
+                if stop > now:
+                    yield self.until(stop)
+                buffer.strips.give()
+                if timeline:
+                    timeline.transfer(f"loader of {request.tensor}", "strip", served.start, stop, request.bits)
+            if timeline:
+                timeline.filled(load[0].tensor, sum(request.bits for request in load), self.now)
+
+    def _dispatch(self) -> Process:
+        """Wait for the operands of each step, and give it to the array when that is ready."""
+        if wait := self.commands.take("dispatcher"):
+            yield wait
+        start = self.problem.start_cycles
+        for step in self.plan.steps():
+            if step.takes_resident and (wait := self.resident.strips.take("dispatcher")):
+                self.late = "resident"
+                yield wait
+            if step.takes_stream and (wait := self.stream.strips.take("dispatcher")):
+                self.late = "stream"
+                yield wait
+            if start:
+                began, start = self.now, 0
+                yield self.until(began + self.problem.start_cycles)
+                if self.timeline:
+                    self.timeline.span("dispatcher", "fill", began, self.now)
+            if wait := self.array_ready.take("dispatcher"):
+                yield wait
+            self.step = step
+            self.steps.give()
+        if wait := self.array_ready.take("dispatcher"):
+            yield wait
+        self.step = None
+        self.steps.give()
+
+    def _multiply(self) -> Process:
+        """The array: take a step, work, free what it used up, hand results on."""
+        filling = self.problem.start_cycles
+        while True:
+            self.array_ready.give()
+            if wait := self.steps.take("array"):
+                began = self.now
+                yield wait
+                self._note_wait(self.late, began, self.now - filling)
+            if (step := self.step) is None:
+                break
+            began, filling = self.now, 0
+            yield self.until(self._step_end(step))
+            if step.frees_resident:
+                self.resident.places.give(step.frees_resident)
+            if step.frees_stream:
+                self.stream.places.give()
+            if self.timeline:
+                self._note_step(step, began, self.timeline)
+            if step.block is not None:
+                done = self.now
+                if wait := self.result_places.take("array"):
+                    yield wait
+                    self._note_wait("results", done, self.now)
+                self.computed.put(self._result(step.block))
+        self.computed.put(None)
+
+    def _step_end(self, step: Step) -> int:
+        """When the array is through with a step: not before the outputs of the block before have left."""
+        if self.block_end is None:
+            self.block_end = self.now - self.problem.tile_cycles + self.problem.reduction_cycles
+        end = self.now + step.cycles
+        if step.block is not None:
+            end = self.block_end = max(end, self.block_end + step.spacing)
+        return end
+
+    def _result(self, block: Block) -> Result:
+        requests = list(self.plan.result_requests(block))
+        return Result(self.now, requests, sum(request.bits for request in requests))
+
+    def _note_wait(self, what: str, began: int, stop: int) -> None:
+        if stop <= began:
+            return
+        setattr(self.waiting, what, getattr(self.waiting, what) + stop - began)
+        if self.timeline:
+            buffers = {"resident": self.resident.name, "stream": self.stream.name, "results": "a place for results"}
+            self.timeline.span("array", f"wait for {buffers[what]}", began, stop)
+
+    def _note_step(self, step: Step, began: int, timeline: Timeline) -> None:
+        now, details = self.now, {}
+        if step.block is not None:
+            tokens, channels = step.block
+            details = {"tokens": f"{tokens.start}..{tokens.stop}", "channels": f"{channels.start}..{channels.stop}"}
+        timeline.span("dispatcher", "planes and weights", began, now)
+        timeline.span("array", "multiply", began, now, **details)
+        timeline.freed(self.plan.resident_tensor, step.frees_resident, now)
+        timeline.freed(self.plan.stream_tensor, int(step.frees_stream), now)
+
+    def _collect(self) -> Process:
+        """The collector: gather a block's last columns and send them.
+
+        It is as fast as the array, so the earlier tiles of a block have left when the last one comes.
+        """
+        while True:
+            if (item := (yield from self.computed.get("collector"))) is None:
+                break
+            sent = item.cycle + self.problem.tail_cycles - self.problem.compress_cycles
+            if sent > self.now:
+                yield self.until(sent)
+            if self.timeline:
+                self.timeline.span("collector", "last tile", item.cycle, item.cycle + self.problem.collect_cycles)
+            self.collected.put(item._replace(cycle=sent))
+        self.collected.put(None)
+
+    def _compress(self) -> Process:
+        """The compressor, which FP16 results pass at once."""
+        bits = self.problem.result_mantissa_bits
+        while True:
+            if (item := (yield from self.collected.get("compressor"))) is None:
+                break
+            sent = item.cycle
+            done = sent + self.problem.compress_cycles
+            if done > self.now:
+                yield self.until(done)
+            if self.timeline and bits is not None:
+                rows = self.problem.architecture.array.rows
+                began = max(done - latency.bpc_cycles_per_block(bits, rows), sent - rows)
+                self.timeline.span("compressor", "last groups", began, done)
+            self.compressed.put(item)
+        self.compressed.put(None)
+
+    def _write(self) -> Process:
+        """The DMA channel of the results: into the activation buffer, out of it, into DRAM."""
+        while True:
+            if (item := (yield from self.compressed.get("writer"))) is None:
+                return
+            if wait := self.turns.take("results", "writer"):
+                yield wait
+            yield from self._store(item)
+            self.result_places.give()
+
+    def _store(self, results: Result) -> Process:
+        now = self.now
+        served = [self.dram.serve(now, request) for request in results.requests]
+        passed = self.ports["activations"].serve(now, 2 * results.bits)
+        self.turns.end()
+        if not served:
+            return
+        stop = max(passed.stop, *(each.stop for each in served))
+        if stop > now:
+            yield self.until(stop)
+        if self.timeline:
+            start = min(each.start for each in served)
+            self.timeline.transfer("writer", "results", start, stop, results.bits)

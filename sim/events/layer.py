@@ -1,0 +1,216 @@
+"""The attention and the vector unit in events: what `events` is for the FP-INT GeMMs.
+
+Attention: DMA channels fetch queries, keys and values; the array forms the scores of a strip of query rows, the vector
+unit its softmax while the array goes on with the next strip's scores, then the array multiplies the probabilities with
+the values, and a DMA channel stores the outputs. Keys and values that do not fit their buffer come in chunks for each
+tile of queries that does; the softmax runs along. With an infinitely fast memory and vector unit it takes the cycles of
+the closed form.
+
+Vector operations: strips of tokens pass the port of the activation buffer and then the lanes.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ...formats import latency
+from ..config.architecture import Architecture
+from ..memory.dram import Dram, Request
+from ..models.attention import AttentionPieces, Piece
+from ..models.vector import Scores
+from ..processes.timeline import Timeline
+from ..processes.units import Channel, Port, Process, Slots, Units
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionRun:
+    """The attention of one layer, softmax included."""
+
+    cycles: int
+    softmax_cycles: int
+    """Of these, those in which the array waited for probabilities."""
+
+
+def run_attention(
+    work: AttentionPieces,
+    machine: Architecture,
+    dram: Dram,
+    softmax: Callable[[Scores], int],
+    timeline: Timeline | None = None,
+) -> AttentionRun:
+    """Run the attention of one layer.
+
+    Args:
+        work: its pieces in order.
+        machine: the accelerator.
+        dram: a fresh memory; ``activations`` are queries, ``weights`` keys and values, ``results`` outputs.
+        softmax: cycles of the vector unit for some scores.
+        timeline: notes what the units do.
+    """
+    return _Attention(work, machine, dram, softmax, timeline).run_layer()
+
+
+class _Attention(Units):
+    def __init__(
+        self,
+        work: AttentionPieces,
+        machine: Architecture,
+        dram: Dram,
+        softmax: Callable[[Scores], int],
+        timeline: Timeline | None,
+    ) -> None:
+        super().__init__()
+        self.pieces, self.cache_places = work
+        self.machine, self.dram, self.timeline = machine, dram, timeline
+        self.softmax = softmax
+        infinite = dram.infinite
+        self.activation_port, self.weight_port = (
+            Port(math.inf if infinite else buffer.port_bits)
+            for buffer in (machine.activation_buffer, machine.weight_buffer)
+        )
+        self.queries = self.buffer("queries", 2, self.activation_port)
+        self.cache = self.buffer("keys and values", self.cache_places, self.weight_port)
+        self.scores, self.probabilities = self.slots("scores"), self.slots("probabilities")
+        self.outputs = Channel[Piece](self.slots("outputs"))
+        self.softmax_cycles = 0
+
+    def run_layer(self) -> AttentionRun:
+        """All pieces."""
+        queries = [Request("activations", p.query_offset, p.query_bits) for p in self.pieces if p.query_bits]
+        cache = [Request("weights", p.cache_offset, p.cache_bits) for p in self.pieces if p.cache_bits]
+        cycles = self.run(
+            self._load(queries, self.queries.places, self.queries.strips, self.activation_port),
+            self._load(cache, self.cache.places, self.cache.strips, self.weight_port),
+            self._multiply(),
+            self._normalise(),
+            self._write(),
+        )
+        return AttentionRun(cycles, self.softmax_cycles)
+
+    def _load(self, requests: list[Request], places: Slots, strips: Slots, port: Port) -> Process:
+        for request in requests:
+            if wait := places.take(f"loader of {request.tensor}"):
+                yield wait
+            served = self.dram.serve(self.now, request)
+            stop = max(served.stop, port.serve(served.start, request.bits).stop)
+            if stop > self.now:
+                yield self.until(stop)
+            strips.give()
+            self._note_transfer(f"loader of {request.tensor}", served.start, stop, request.bits)
+
+    def _multiply(self) -> Process:
+        """Scores of a piece, then the values of the piece before, whose softmax has had time meanwhile."""
+        pending: Piece | None = None
+        for piece in self.pieces:
+            if piece.cache_bits and self.cache_places == 1 and pending is not None:
+                yield from self._weigh(pending)  # it still needs the keys and values that are to be replaced
+                pending = None
+            if piece.query_bits and (wait := self.queries.strips.take("array")):
+                yield wait
+            if piece.cache_bits and (wait := self.cache.strips.take("array")):
+                yield wait
+            yield from self._work("scores", piece.score_cycles)
+            if piece.frees_queries:
+                self.queries.places.give()
+            self.scores.give()
+            if pending is not None:
+                yield from self._weigh(pending)
+            pending = piece
+        if pending is not None:
+            yield from self._weigh(pending)
+
+    def _weigh(self, piece: Piece) -> Process:
+        """Probabilities times values."""
+        began = self.now
+        if wait := self.probabilities.take("array"):
+            yield wait
+            self.softmax_cycles += self.now - began
+            if self.timeline and self.now > began:
+                self.timeline.span("array", "wait for probabilities", began, self.now)
+        yield from self._work("values", piece.value_cycles)
+        if piece.frees_cache:
+            self.cache.places.give()
+        if piece.output_bits:
+            self.outputs.put(piece)
+
+    def _work(self, name: str, cycles: int) -> Process:
+        began = self.now
+        if cycles:
+            yield self.environment.timeout(cycles)
+            if self.timeline:
+                self.timeline.span("array", name, began, self.now)
+
+    def _normalise(self) -> Process:
+        """The vector unit: softmax of each piece."""
+        for piece in self.pieces:
+            if wait := self.scores.take("vector unit"):
+                yield wait
+            began = self.now
+            cycles = self.softmax(Scores(piece.finished_rows, piece.scores, piece.score_vectors))
+            if cycles:
+                yield self.environment.timeout(cycles)
+                if self.timeline:
+                    self.timeline.span("vector unit", "softmax", began, self.now)
+            self.probabilities.give()
+
+    def _write(self) -> Process:
+        for _ in range(sum(piece.output_bits > 0 for piece in self.pieces)):
+            piece = yield from self.outputs.get("writer")
+            now = self.now
+            written = self.activation_port.serve(now, 2 * piece.output_bits)
+            served = self.dram.serve(now, Request("results", piece.output_offset, piece.output_bits))
+            stop = max(written.stop, served.stop)
+            if stop > now:
+                yield self.until(stop)
+            self._note_transfer("writer", served.start, stop, piece.output_bits)
+
+    def _note_transfer(self, unit: str, start: int, stop: int, bits: int) -> None:
+        if self.timeline:
+            self.timeline.transfer(unit, "strip", start, stop, bits)
+
+
+def run_vector(
+    name: str,
+    cycles: int,
+    value_bits: int,
+    tokens: int,
+    machine: Architecture,
+    timeline: Timeline | None = None,
+) -> int:
+    """Cycles of one kind of vector work in one layer, in strips of as many tokens as the array has rows.
+
+    Args:
+        name: what a timeline calls it.
+        cycles: of the unit for all tokens.
+        value_bits: read through the port of the activation buffer.
+        tokens: of all sequences.
+        machine: the accelerator.
+        timeline: notes what the unit does.
+    """
+    units, count = Units(), -(-tokens // machine.array.rows)
+    port = Port(machine.activation_buffer.port_bits)
+    places, strips = units.slots("a free register file", 2), units.slots("a strip of values")
+
+    def share(total: int, strip: int) -> int:
+        return total * (strip + 1) // count - total * strip // count
+
+    def read() -> Process:
+        for strip in range(count):
+            if wait := places.take("port"):
+                yield wait
+            stop = port.serve(units.now, share(value_bits, strip)).stop
+            if stop > units.now:
+                yield units.until(stop)
+            strips.give()
+
+    def compute() -> Process:
+        for strip in range(count):
+            if wait := strips.take("vector unit"):
+                yield wait
+            began = units.now
+            yield units.environment.timeout(share(cycles, strip))
+            if timeline:
+                timeline.span("vector unit", name, began, units.now)
+            places.give()
+
+    return units.run(read(), compute()) + latency.VECTOR_PIPELINE_CYCLES

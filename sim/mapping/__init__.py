@@ -1,0 +1,1 @@
+"""Mappings of a GeMM onto a machine and the search for the best."""

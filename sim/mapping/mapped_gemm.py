@@ -1,0 +1,219 @@
+"""One GeMM as an architecture sees it: array tiles, cycles of a tile, bits of a token, a channel and a result row."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from ...formats import InputError, latency
+from ...workloads import MODULES, Gemm, Precision
+from ..config.architecture import Architecture
+
+CONSUMER = {"o": "u", "u": "d", "d": "qkv"}
+"""The module whose input a module's results become, and whose mantissa length they are compressed to.
+
+Residual additions, norms and activation functions lie between and happen in the vector unit, before compression. The
+results of ``qkv`` go to the attention and the KV cache, as FP16 or at the precision of the cache.
+"""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The product ``[tokens, in_channels] @ [in_channels, out_channels]`` on one architecture."""
+
+    architecture: Architecture
+    tokens: int
+    in_channels: int
+    out_channels: int
+    mantissa_bits: int
+    """M of the datapath, and of the stored activations where they are Anda."""
+    result_mantissa_bits: int | None
+    """M to which the results are compressed; None where they stay FP16."""
+    groups: int
+    """Groups of channels in the reduction; the last one may be short and takes as long as the others."""
+    row_tiles: int
+    """Tiles of the array along the tokens."""
+    column_tiles: int
+    """Tiles of the array along the output channels."""
+    group_cycles: float
+    """Cycles of the array for one group; a mean where all-zero planes are skipped."""
+    skips: bool
+    """Whether all-zero planes are skipped."""
+    token_bits: int
+    """Stored bits of one token's activations."""
+    channel_bits: int
+    """Stored bits of one output channel's weights."""
+    result_bits: int
+    """Stored bits of one token's results."""
+
+    @cached_property
+    def tiles(self) -> int:
+        """Tiles of the array in all."""
+        return self.row_tiles * self.column_tiles
+
+    @cached_property
+    def reduction_cycles(self) -> int:
+        """Cycles of one tile: its groups in the array, or its sparse weights in the side unit."""
+        return max(self.dense_cycles(self.groups), self.sparse_cycles)
+
+    def dense_cycles(self, groups: int) -> int:
+        """Cycles of the array for the first groups of a tile."""
+        return math.ceil(groups * self.group_cycles)
+
+    @cached_property
+    def read_share(self) -> float:
+        """Planes that are read and sent to the array, over those that are stored, signs included."""
+        return min(self.group_cycles / latency.pe_cycles_per_group(self.mantissa_bits), 1.0) if self.skips else 1.0
+
+    @cached_property
+    def sparse_products(self) -> int:
+        """Products of a whole tile that the side unit makes."""
+        array = self.architecture.array
+        return array.rows * array.columns * self.architecture.weights.sparse_weights(self.in_channels)
+
+    @cached_property
+    def sparse_cycles(self) -> int:
+        """Cycles of the side unit for one tile."""
+        return -(-self.sparse_products // self.architecture.weights.sparse_lanes)
+
+    def stored_result_bits(self, channels: int) -> int:
+        """Stored bits of the first `channels` results of one token, its share of the masks included."""
+        bits = self.architecture.token_bits(channels, self.result_mantissa_bits)
+        if not self.skips or self.result_mantissa_bits is None:
+            return bits
+        return bits + _mask_bits(channels, self.result_mantissa_bits, self.architecture)
+
+    @cached_property
+    def drain_cycles(self) -> int:
+        """Cycles from a tile's last plane until its last column of outputs has left."""
+        midpoint = self.architecture.processing_element.midpoint
+        return latency.unit_pipeline_cycles(midpoint=midpoint) + self.architecture.array.columns
+
+    @cached_property
+    def tile_cycles(self) -> int:
+        """Cycles from one tile to the next: its groups, or the outputs of the one before if the reduction is short."""
+        return max(self.reduction_cycles, self.drain_cycles)
+
+    @cached_property
+    def array_cycles(self) -> int:
+        """Cycles from the first plane to the last one of all tiles when no operand is ever late."""
+        return self.reduction_cycles + (self.tiles - 1) * self.tile_cycles
+
+    @cached_property
+    def collect_cycles(self) -> int:
+        """Cycles from the last plane of a tile until its outputs are collected."""
+        return self.drain_cycles - 1
+
+    @cached_property
+    def start_cycles(self) -> int:
+        """Cycles from the command until the first group's weights are dispatched and its first plane enters."""
+        return latency.WEIGHT_START_CYCLES - 2 + self.architecture.weight_load_cycles
+
+    @cached_property
+    def compress_cycles(self) -> int:
+        """Cycles that the compressor adds for the groups of all rows; 0 where results stay FP16."""
+        bits = self.result_mantissa_bits
+        return 0 if bits is None else latency.bpc_cycles(1, bits, self.architecture.array.rows) - self._sending
+
+    @property
+    def _sending(self) -> int:
+        """Cycles in which the collector sends a group of each row."""
+        return self.architecture.array.rows
+
+    @cached_property
+    def element_cycles(self) -> int:
+        """Cycles in which the elements work at their published power; waiting for weights or memory is not work."""
+        return self._element_cycles(self.read_share)
+
+    @cached_property
+    def skipped_cycles(self) -> int:
+        """Cycles that the elements would work longer without zero-plane skipping."""
+        return self._element_cycles(1.0) - self.element_cycles
+
+    def _element_cycles(self, share: float) -> int:
+        per_group = self.architecture.processing_element.element_cycles(self.mantissa_bits)
+        return self.tiles * math.ceil(self.groups * per_group * share) * self.architecture.weight_digits
+
+    @cached_property
+    def tail_cycles(self) -> int:
+        """Cycles from the end of the last tile until its results can be stored: outputs, collector, compressor.
+
+        The last group does not wait for further weights, so with very short mantissas it ends before its time.
+        """
+        element = self.architecture.processing_element
+        idle = 0
+        if element.timing == "bit-serial" and not self.skips:
+            digits = self.architecture.weight_digits
+            idle = int(self.group_cycles) // digits - latency.pe_cycles_per_group(self.mantissa_bits)
+        return self.collect_cycles - idle + 1 + self._sending + self.compress_cycles
+
+
+def problem(
+    gemm: Gemm,
+    architecture: Architecture,
+    precision: Precision,
+    cache_bits: int | None = None,
+    group_cycles: Mapping[str, float] | None = None,
+) -> Problem:
+    """Lay a GeMM out on an architecture.
+
+    Args:
+        gemm: its `repeat` is left out.
+        architecture: the machine.
+        precision: the mantissa bits that the datapath uses (`Architecture.precision`).
+        cache_bits: M to which the results of ``qkv`` are compressed; None where the attention takes them as FP16.
+        group_cycles: mean cycles of a group of each module where all-zero planes are skipped, from
+            `formats.plane_mask.mean_group_cycles`; None where they are not.
+
+    Raises:
+        InputError: the module is not one of the four whose weights are INT4, a size is not positive, or cycles of a
+            group are given that the array cannot take.
+    """
+    if gemm.module not in MODULES:
+        raise InputError(f"gemm.module: {gemm.module!r} has no INT4 weights; use {', '.join(MODULES)}")
+    for field in ("tokens", "in_channels", "out_channels", "repeat"):
+        if getattr(gemm, field) < 1:
+            raise InputError(f"gemm.{field}: is {getattr(gemm, field)}; give at least 1")
+    array, compressed = architecture.array, architecture.compressor is not None
+    mantissa_bits: int = getattr(precision, gemm.module)
+    result_bits = None
+    if compressed:
+        result_bits = cache_bits if gemm.module == "qkv" else int(getattr(precision, CONSUMER[gemm.module]))
+    full = architecture.array_cycles_per_group(mantissa_bits)
+    mean = full if group_cycles is None else _checked_cycles(gemm.module, group_cycles, architecture, full)
+    mask = 0 if group_cycles is None else _mask_bits(gemm.in_channels, mantissa_bits, architecture)
+    result_mask = 0 if None in (group_cycles, result_bits) else _mask_bits(gemm.out_channels, result_bits, architecture)
+    return Problem(
+        architecture=architecture,
+        tokens=gemm.tokens,
+        in_channels=gemm.in_channels,
+        out_channels=gemm.out_channels,
+        mantissa_bits=mantissa_bits,
+        result_mantissa_bits=result_bits,
+        groups=-(-gemm.in_channels // architecture.group_size),
+        row_tiles=-(-gemm.tokens // array.rows),
+        column_tiles=-(-gemm.out_channels // array.columns),
+        group_cycles=mean * architecture.weight_digits,
+        skips=group_cycles is not None,
+        token_bits=architecture.token_bits(gemm.in_channels, mantissa_bits) + mask,
+        channel_bits=architecture.weights.channel_bits(gemm.in_channels),
+        result_bits=architecture.token_bits(gemm.out_channels, result_bits) + result_mask,
+    )
+
+
+def _checked_cycles(module: str, group_cycles: Mapping[str, float], architecture: Architecture, full: int) -> float:
+    """A module's mean cycles of a group, between those of one plane and those of all."""
+    if architecture.processing_element.timing != "bit-serial":
+        raise InputError(f"group_cycles: {architecture.name} has no planes to skip; leave them out")
+    if module not in group_cycles:
+        raise InputError(f"group_cycles: {module} is missing; give one for each module")
+    least = architecture.array_cycles_per_group(1)
+    if not least <= group_cycles[module] <= full:
+        raise InputError(f"group_cycles: {module} has {group_cycles[module]}; use {least} to {full} cycles")
+    return group_cycles[module]
+
+
+def _mask_bits(channels: int, mantissa_bits: int | None, architecture: Architecture) -> int:
+    """One token's share of the masks that say which planes of a block of tokens are sent; the first always is."""
+    groups = -(-channels // architecture.group_size)
+    return -(-groups * ((mantissa_bits or 1) - 1) // architecture.array.rows)

@@ -1,0 +1,189 @@
+"""Which operand stays on chip: the legal tilings of a GeMM.
+
+The array is output stationary: a tile of outputs stays in the elements until its whole reduction is done, and partial
+sums never leave it. Reuse beyond one tile comes from the buffers, in one of three ways:
+
+* ``activations`` stay: a tile of tokens with all its channels is loaded once, all weights stream past it. The weights
+  are fetched once per token tile, so activations that take fewer bits mean fewer fetches;
+* ``weights`` stay: a tile of output channels with all its inputs is loaded once, all activations stream past it;
+* ``nothing`` stays: both stream, a part of the reduction at a time, for each tile of the array anew.
+
+Every stream is double-buffered. So is the tile that stays, unless it is the only one, or the smallest that the array
+can use and too large to be there twice. It is then replaced in place, part by part, as the last tile of the array uses it up.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ...formats import InputError
+from .mapped_gemm import Problem
+
+Resident = Literal["activations", "weights", "nothing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tiling:
+    """What one buffer fill holds."""
+
+    resident: Resident
+    tokens: int
+    """Tokens of an activation tile."""
+    channels: int
+    """Output channels of a weight tile."""
+    copies: int
+    """Room for this many tiles of the resident operand."""
+
+    def activation_passes(self, problem: Problem) -> int:
+        """How often all activations come from DRAM."""
+        return 1 if self.resident == "activations" else -(-problem.out_channels // self.channels)
+
+    def weight_passes(self, problem: Problem) -> int:
+        """How often all weights come from DRAM."""
+        return 1 if self.resident == "weights" else -(-problem.tokens // self.tokens)
+
+    def in_place(self, problem: Problem) -> bool:
+        """Whether a tile is replaced in place."""
+        whole = (
+            self.tokens == problem.tokens if self.resident == "activations" else self.channels == problem.out_channels
+        )
+        return self.copies == 1 and not whole
+
+    def __str__(self) -> str:
+        tile = f"{self.tokens} tokens x {self.channels} output channels"
+        return f"{self.resident} resident, {tile}, {'double' if self.copies == 2 else 'single'}-buffered"
+
+
+def tilings(problem: Problem) -> list[Tiling]:
+    """The legal tilings that can be best.
+
+    With an operand resident, a larger tile never costs more, so each way of reuse has one candidate: its largest tile.
+    That nothing stays, which takes more of the memory, is for where no operand can.
+
+    Raises:
+        InputError: a buffer cannot even hold what one tile of the array needs for one group.
+    """
+    found = _candidates(problem)
+    if not found and (shortage := _shortage(problem)):
+        raise InputError(shortage)
+    return found
+
+
+def is_legal(problem: Problem) -> bool:
+    """Whether the buffers hold what the GeMM needs at least."""
+    return bool(_candidates(problem))
+
+
+def _candidates(problem: Problem) -> list[Tiling]:
+    array = problem.architecture.array
+    rows, columns = min(array.rows, problem.tokens), min(array.columns, problem.out_channels)
+    room_tokens, room_channels = resident_tokens(problem), resident_channels(problem)
+    found: list[Tiling] = []
+    if room_channels >= min(2 * columns, problem.out_channels):
+        found += [Tiling("activations", t, columns, n) for t, n in _largest(problem.tokens, rows, room_tokens)]
+    if room_tokens >= min(2 * rows, problem.tokens):
+        found += [Tiling("weights", rows, c, n) for c, n in _largest(problem.out_channels, columns, room_channels)]
+    if not found and _shortage(problem) is None:
+        found.append(Tiling("nothing", rows, columns, 2))
+    return found
+
+
+def model_tilings(problems: Sequence[Problem]) -> list[Tiling]:
+    """One token tile for all GeMMs of a model: the largest power of two of strips that each can keep double-buffered.
+
+    With it the weights of every module are fetched equally often. This rule, without a free parameter, comes within 10 %
+    of the published energy efficiency of every design (docs/calibration.md); a search for each GeMM finds less traffic.
+
+    Raises:
+        InputError: not even one strip of some GeMM fits.
+    """
+    rows = problems[0].architecture.array.rows
+    room = min(resident_tokens(problem) for problem in problems) // (2 * rows)
+    tile = rows << max(room.bit_length() - 1, 0)
+    return [chosen_tiling(problem, f"activations:{min(tile, problem.tokens)}") for problem in problems]
+
+
+def chosen_tiling(problem: Problem, text: str) -> Tiling:
+    """The tiling that a text such as ``activations:32``, ``weights:64`` or ``nothing`` asks for.
+
+    The number is the tile of the operand that stays: tokens, or output channels, whole strips of the array or the whole
+    GeMM. It is double-buffered if it fits twice.
+
+    Raises:
+        InputError: the text is not of that form, or the tile does not fit the GeMM, the array or the buffers.
+    """
+    resident, _, number = text.partition(":")
+    if resident not in get_args(Resident) or number.isdecimal() == (resident == "nothing"):
+        raise InputError(f"tiling: {text!r} is unknown; write activations:TOKENS, weights:CHANNELS or nothing")
+    array = problem.architecture.array
+    rows, columns = min(array.rows, problem.tokens), min(array.columns, problem.out_channels)
+    room_tokens, room_channels = resident_tokens(problem), resident_channels(problem)
+    if resident == "nothing":
+        if shortage := _shortage(problem):
+            raise InputError(shortage)
+        return Tiling("nothing", rows, columns, 2)
+    if resident == "activations":
+        _check_stream("output channels", columns, problem.out_channels, room_channels)
+        copies = _copies("tokens", int(number), problem.tokens, array.rows, room_tokens)
+        return Tiling("activations", int(number), columns, copies)
+    _check_stream("tokens", rows, problem.tokens, room_tokens)
+    copies = _copies("output channels", int(number), problem.out_channels, array.columns, room_channels)
+    return Tiling("weights", rows, int(number), copies)
+
+
+def _copies(what: str, size: int, length: int, strip: int, room: int) -> int:
+    if not 1 <= size <= length:
+        raise InputError(f"tiling: {size} {what} do not fit a GeMM of {length}; use 1 to {length}")
+    if size % strip and size != length:
+        raise InputError(f"tiling: {size} {what} split a tile of the array; use a multiple of {strip}")
+    largest = next(_largest(length, min(strip, length), room), (0, 0))
+    if size > largest[0]:
+        mend = f"use at most {largest[0]}" if largest[0] else "use search or nothing"
+        raise InputError(f"tiling: {size} {what} do not fit the buffer; {mend}")
+    return largest[1] if size == largest[0] else 2
+
+
+def _check_stream(what: str, strip: int, length: int, room: int) -> None:
+    if room < min(2 * strip, length):
+        raise InputError(f"tiling: the other buffer holds {room} {what}, too few to stream; use nothing")
+
+
+def _largest(length: int, strip: int, room: int) -> Iterator[tuple[int, int]]:
+    """Largest tile along an axis, in whole strips, with its number of copies; nothing if no strip fits."""
+    if room >= length:
+        yield length, 1
+    elif room >= 2 * strip:
+        yield room // (2 * strip) * strip, 2
+    elif room >= strip:
+        yield strip, 1
+
+
+def resident_tokens(problem: Problem) -> int:
+    """Tokens, with all their input channels, that fill the activation buffer."""
+    return problem.architecture.resident_tokens(problem.in_channels, problem.mantissa_bits)
+
+
+def resident_channels(problem: Problem) -> int:
+    """Output channels, with all their weights, that fill the weight buffer."""
+    return problem.architecture.weight_buffer.capacity_bytes * 8 // problem.channel_bits
+
+
+def _shortage(problem: Problem) -> str | None:
+    """What keeps both operands from streaming: a buffer without room for two groups of one tile of the array."""
+    architecture = problem.architecture
+    group, array = architecture.group_size, architecture.array
+    planes, exponents = architecture.token_footprint(group, problem.mantissa_bits)
+    weights = architecture.weights.channel_bits(group)
+    for field, strip, bits in (
+        ("activation_buffer", min(array.rows, problem.tokens), planes),
+        ("exponent_buffer", min(array.rows, problem.tokens), exponents),
+        ("weight_buffer", min(array.columns, problem.out_channels), weights),
+    ):
+        buffer = getattr(architecture, field)
+        least = -(-2 * strip * bits // 8)
+        if buffer is not None and buffer.capacity_bytes < least:
+            return (
+                f"{field}.capacity: {buffer.capacity_bytes} B is too small for any tiling; one group of a tile of the "
+                f"array, double-buffered, takes {least} B"
+            )
+    return None

@@ -1,0 +1,1 @@
+"""Whole models: attention, vector unit, layers."""

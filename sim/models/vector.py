@@ -1,0 +1,143 @@
+"""The vector unit: norms, softmax, activation functions, rotations and residuals.
+
+In FP16 it runs the programs of `formats.vector_programs`, which the circuit runs too: each pass takes a vector of all lanes
+in a cycle, and a row costs the cycles of its reductions and scalars besides. `integer_vector` counts the same layer in
+integers alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal, get_args
+
+from ...formats import InputError
+from ...formats.vector import programs as vector_programs
+from ...workloads import ModelShape
+
+VectorUnit = Literal["fp16", "integer"]
+"""What the lanes compute in: FP16, or integers alone as I-LLM does (arXiv 2405.17849)."""
+
+
+@dataclass(frozen=True, slots=True)
+class VectorWork:
+    """Operations of one kind of work in one layer."""
+
+    name: str
+    operations: dict[str, int]
+    """By kind: ``fp16``; ``add`` and ``multiply`` in integers."""
+    cycles: int
+    """Of the unit, without the way of the last results through it (`latency.VECTOR_PIPELINE_CYCLES`)."""
+    values: int
+    """Values that pass the port of the activation buffer; second operands come from the array or their own memory."""
+
+    @property
+    def total(self) -> int:
+        """Operations of all kinds."""
+        return sum(self.operations.values())
+
+
+@dataclass(frozen=True, slots=True)
+class RowCost:
+    """What a program costs for one row."""
+
+    passes: int
+    """Over the row; an operation of each value, and a cycle of each vector."""
+    scalars: int
+    """Operations once a row."""
+    cycles: int
+    """Once a row: reductions and scalars."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What the softmax of one layer goes over."""
+
+    rows: int
+    """Query rows of all heads."""
+    scores: int
+    """Attention scores of all heads."""
+    vectors: int
+    """Vectors of the unit's lanes that they fill, each row anew."""
+
+
+def check_vector_unit(name: str) -> VectorUnit:
+    """The vector unit of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in get_args(VectorUnit):
+        raise InputError(f"vector_unit: {name!r} is unknown; use {', '.join(get_args(VectorUnit))}")
+    return name  # pyright: ignore[reportReturnType]
+
+
+PROGRAMS: dict[str, Callable[[int, int], vector_programs.VectorProgram]] = {
+    "softmax": lambda channels, lanes: vector_programs.softmax(channels, lanes=lanes),
+    "rms_norm": lambda channels, lanes: vector_programs.rms_norm(channels, lanes=lanes),
+    "layer_norm": lambda channels, lanes: vector_programs.layer_norm(channels, lanes=lanes),
+    "gated_silu": lambda channels, lanes: vector_programs.silu(channels, lanes=lanes, gated=True),
+    "relu": lambda channels, lanes: vector_programs.relu(channels, lanes=lanes),
+    "residual": lambda channels, lanes: vector_programs.residual(channels, lanes=lanes),
+    "rotation": lambda channels, lanes: vector_programs.rotation(channels, lanes=lanes),
+}
+
+
+@cache
+def row_cost(name: str, lanes: int) -> RowCost:
+    """What a row of a program costs, whatever its length."""
+    program = PROGRAMS[name](lanes, lanes)
+    return RowCost(program.passes, len(program.steps) - program.passes, program.cycles(lanes) - program.passes)
+
+
+def softmax_cycles(unit: VectorUnit, lanes: int) -> Callable[[Scores], int]:
+    """Cycles of the vector unit for some scores."""
+    if unit == "integer":
+        from .integer_vector import SOFTMAX, SOFTMAX_ROW
+
+        return lambda part: -(-(SOFTMAX.total * part.scores + SOFTMAX_ROW.total * part.rows) // lanes)
+    cost = row_cost("softmax", lanes)
+    return lambda part: cost.passes * part.vectors + cost.cycles * part.rows
+
+
+def layer_work(
+    shape: ModelShape, tokens: int, scores: Scores, lanes: int, unit: VectorUnit = "fp16"
+) -> tuple[VectorWork, ...]:
+    """What the vector unit does in one block.
+
+    Args:
+        shape: the model.
+        tokens: of all sequences of the batch.
+        scores: what the softmax goes over.
+        lanes: of the unit.
+        unit: FP16 or integers.
+    """
+    if unit == "integer":
+        from .integer_vector import integer_layer_work
+
+        return integer_layer_work(shape, tokens, scores, lanes)
+    norm = "layer_norm" if shape.family == "opt" else "rms_norm"
+    softmax = row_cost("softmax", lanes)
+    work = [
+        _rows("norms", norm, 2 * tokens, shape.hidden, lanes),
+        VectorWork(
+            "softmax",
+            {"fp16": softmax.passes * scores.scores + softmax.scalars * scores.rows},
+            softmax_cycles(unit, lanes)(scores),
+            softmax.passes * scores.scores,
+        ),
+        _rows("activation", "gated_silu" if shape.gated else "relu", tokens, shape.ffn, lanes),
+        _rows("residuals", "residual", 2 * tokens, shape.hidden, lanes),
+    ]
+    if shape.family == "llama":
+        work.append(_rows("rotation", "rotation", tokens, shape.hidden + shape.kv_channels, lanes))
+    return tuple(work)
+
+
+def _rows(name: str, program: str, rows: int, channels: int, lanes: int) -> VectorWork:
+    cost = row_cost(program, lanes)
+    return VectorWork(
+        name,
+        {"fp16": rows * (cost.passes * channels + cost.scalars)},
+        rows * (cost.passes * -(-channels // lanes) + cost.cycles),
+        rows * cost.passes * channels,
+    )

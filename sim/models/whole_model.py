@@ -1,0 +1,332 @@
+"""Whole models: the FP-INT GeMMs, the attention's products and the vector unit, layer by layer, in prefill or decode.
+
+The parts run one after the other. At closed form that is all: attention is the larger of work and DRAM traffic, and what
+the vector unit could do meanwhile is not overlapped. In events the softmax of one strip runs beside the array's work on
+the next (`layer_events`). Embedding and language-model head are left out.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ...formats import InputError, latency
+from ...workloads import ModelShape, Precision, gemms
+from ...workloads.models.gemms import FP16_BITS
+from ..analytical.gemm import SramBits
+from ..config.architecture import Architecture
+from ..config.technology import Technology
+from ..cost.energy import Energy, Work
+from ..mapping.search import Objective, gemm_work
+from ..processes.timeline import Timeline
+from ..result import GemmRun, Level, SimulationResult
+from ..simulate import Setup, make_setup, simulate
+from .attention import AttentionWork, KvCache, attention_pieces, attention_work
+from .vector import Scores, VectorUnit, VectorWork, check_vector_unit, layer_work, softmax_cycles
+
+Kind = Literal["fp-int", "attention", "vector"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """One part of a model, all layers."""
+
+    name: str
+    kind: Kind
+    operations: int
+    """Multiply-accumulates; lane operations of the vector unit."""
+    cycles: int
+    dram_bytes: int
+    sram_bytes: int
+    energy_pj: Energy
+    work: Work
+    groups: int = 0
+    """Groups of the array's tiles, where it is attention."""
+    unit_cycles: int = 0
+    """Cycles that the vector unit works, where it is its work."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python numbers, for JSON."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "operations": self.operations,
+            "cycles": self.cycles,
+            "dram_bytes": self.dram_bytes,
+            "sram_bytes": self.sram_bytes,
+            "energy_pj": self.energy_pj.to_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ModelResult:
+    """A model on a machine."""
+
+    model: str
+    level: Level
+    rows: tuple[ModelRow, ...]
+    gemms: SimulationResult
+    """The FP-INT GeMMs in detail."""
+
+    @property
+    def machine(self) -> Architecture:
+        """The accelerator."""
+        return self.gemms.machine
+
+    @property
+    def architecture(self) -> str:
+        """Name of the machine."""
+        return self.gemms.architecture
+
+    @property
+    def seconds(self) -> float:
+        """Time of all parts."""
+        return self.cycles / self.machine.clock_hz
+
+    @property
+    def other_rows(self) -> tuple[ModelRow, ...]:
+        """What is not a FP-INT GeMM."""
+        return tuple(row for row in self.rows if row.kind != "fp-int")
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the FP-INT GeMMs and the attention."""
+        return sum(row.operations for row in self.rows if row.kind != "vector")
+
+    @property
+    def dram_bytes(self) -> int:
+        """Of all parts."""
+        return sum(row.dram_bytes for row in self.rows)
+
+    @property
+    def sram_bytes(self) -> int:
+        """Of all parts."""
+        return sum(row.sram_bytes for row in self.rows)
+
+    @property
+    def cycles(self) -> int:
+        """Of all parts, one after the other."""
+        return sum(row.cycles for row in self.rows)
+
+    @property
+    def energy_pj(self) -> Energy:
+        """Of all parts."""
+        parts = [row.energy_pj for row in self.rows]
+        return Energy(
+            *(math.fsum(values) for values in zip(*((e.compute, e.sram, e.dram) for e in parts), strict=True))
+        )
+
+    @property
+    def fp_int_share(self) -> float:
+        """Multiply-accumulates of the FP-INT GeMMs over those of the model (Fig. 2 of the Anda paper)."""
+        return self.gemms.macs / self.macs
+
+    def cycle_share(self, kind: Kind) -> float:
+        """Cycles of one kind of part over all."""
+        return sum(row.cycles for row in self.rows if row.kind == kind) / self.cycles
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python numbers, for JSON."""
+        return {
+            "model": self.model,
+            "arch": self.architecture,
+            "level": self.level,
+            "cycles": self.cycles,
+            "seconds": self.seconds,
+            "macs": self.macs,
+            "fp_int_share": self.fp_int_share,
+            "dram_bytes": self.dram_bytes,
+            "sram_bytes": self.sram_bytes,
+            "energy_pj": self.energy_pj.to_dict(),
+            "area_mm2": self.gemms.area_mm2,
+            "rows": [row.to_dict() for row in self.rows],
+        }
+
+
+def simulate_model(
+    shape: ModelShape,
+    architecture: str | Path | Architecture,
+    precision: Precision,
+    phase: str = "prefill",
+    tokens: int = 2048,
+    context: int = 0,
+    batch: int = 1,
+    kv_cache: str = "fp16",
+    level: Level = "closed",
+    technology: str | Path | Technology = "paper-16nm",
+    objective: Objective = "energy",
+    tiling: str = "search",
+    memory: str | Path = "flat",
+    weights: str | Path | None = None,
+    vector_unit: str = "fp16",
+    group_cycles: Mapping[str, float] | None = None,
+    timeline: Timeline | None = None,
+) -> ModelResult:
+    """Time a whole model.
+
+    Args:
+        shape: the model.
+        architecture, precision, level, technology, objective, tiling, memory, weights, group_cycles, timeline: as of
+            `simulate`.
+        phase: ``"prefill"`` is one pass over `tokens`; ``"decode"`` is `tokens` steps of one token.
+        tokens: of each sequence.
+        context: tokens of each sequence that are cached already.
+        batch: sequences that run together.
+        kv_cache: ``"fp16"``, or ``"anda:M"`` for keys, values and attention at M mantissa bits.
+        vector_unit: ``"fp16"``, or ``"integer"``: the operators of I-LLM, without floating point.
+
+    Raises:
+        InputError: as of `simulate`; no sequence; an unknown cache format or vector unit; a technology without the
+            energies of that vector unit.
+    """
+    if batch < 1:
+        raise InputError(f"batch: is {batch}; give at least 1")
+    unit = check_vector_unit(vector_unit)
+    skipping = group_cycles is not None
+    setup = make_setup(architecture, level, technology, objective, tiling, memory, weights, skipping)
+    cache = KvCache.parse(kv_cache, setup.machine)
+    work = [replace(gemm, tokens=gemm.tokens * batch) for gemm in gemms(shape, phase, tokens, context)]
+    fp_int = simulate(
+        work,
+        setup.machine,
+        precision,
+        level,
+        setup.process,
+        objective,
+        tiling,
+        memory,
+        cache_bits=cache.mantissa_bits if cache.format == "anda" else None,
+        group_cycles=group_cycles,
+        timeline=timeline,
+    )
+    layer = Layer(shape, setup, cache, phase, tokens, context, batch, setup.machine.precision(precision).o, unit)
+    return ModelResult(
+        model=shape.name,
+        level=level,
+        rows=(
+            *map(_fp_int_row, fp_int.runs),
+            *(closed_rows(layer) if level == "closed" else event_rows(layer, timeline)),
+        ),
+        gemms=fp_int,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What attention and vector unit have to do in one layer, or in one step of it."""
+
+    shape: ModelShape
+    setup: Setup
+    cache: KvCache
+    phase: str
+    tokens: int
+    context: int
+    batch: int
+    output_mantissa_bits: int
+    unit: VectorUnit
+
+    @property
+    def passes(self) -> list[tuple[int, int]]:
+        """New and cached tokens of each pass through the layer."""
+        if self.phase == "prefill":
+            return [(self.tokens, self.context)]
+        return [(1, self.context + step) for step in range(self.tokens)]
+
+    def attention(self) -> list[AttentionWork]:
+        """Of each pass."""
+        machine = self.setup.machine
+        return [
+            attention_work(self.shape, machine, self.cache, new, old, self.batch, self.output_mantissa_bits)
+            for new, old in self.passes
+        ]
+
+    def vector(self, attention: list[AttentionWork]) -> tuple[VectorWork, ...]:
+        """Of all passes."""
+        scores = Scores(
+            sum(work.rows for work in attention),
+            sum(work.scores for work in attention),
+            sum(work.score_vectors for work in attention),
+        )
+        return layer_work(self.shape, self.batch * self.tokens, scores, self.setup.machine.vector_lanes, self.unit)
+
+
+def closed_rows(layer: Layer) -> Iterator[ModelRow]:
+    """Attention as the larger of work and DRAM traffic, the vector unit as its programs' cycles."""
+    costs, attention, layers = layer.setup.costs, layer.attention(), layer.shape.layers
+    cycles = sum(math.ceil(max(work.array_cycles, work.dram_bits / costs.dram_bits_per_cycle)) for work in attention)
+    yield _attention_row(layer, attention, layers * cycles)
+    for work in layer.vector(attention):
+        yield _vector_row(layer, work, layers * (work.cycles + len(layer.passes) * latency.VECTOR_PIPELINE_CYCLES))
+
+
+def event_rows(layer: Layer, timeline: Timeline | None) -> Iterator[ModelRow]:
+    """Both in events: the softmax runs beside the array, and only what the array waits for it counts as its own."""
+    from ..events.layer import run_attention, run_vector
+
+    machine, layers = layer.setup.machine, layer.shape.layers
+    softmax = softmax_cycles(layer.unit, machine.vector_lanes)
+    cycles = waited = 0
+    for new, old in layer.passes:
+        work = attention_pieces(layer.shape, machine, layer.cache, new, old, layer.batch, layer.output_mantissa_bits)
+        run = run_attention(work, machine, layer.setup.dram(), softmax, timeline)
+        if timeline:
+            timeline.finish("attention", run.cycles)
+        cycles, waited = cycles + run.cycles, waited + run.softmax_cycles
+    attention = layer.attention()
+    yield _attention_row(layer, attention, layers * (cycles - waited))
+    passes = len(layer.passes)
+    for work in layer.vector(attention):
+        if work.name == "softmax":
+            yield _vector_row(layer, work, layers * waited)
+            continue
+        tokens = layer.batch * layer.tokens // passes
+        taken = run_vector(
+            work.name, work.cycles // passes, work.values * FP16_BITS // passes, tokens, machine, timeline
+        )
+        if timeline:
+            timeline.finish(work.name, taken)
+        yield _vector_row(layer, work, layers * passes * taken)
+
+
+def _fp_int_row(run: GemmRun) -> ModelRow:
+    repeat, energy = run.gemm.repeat, run.energy_pj
+    return ModelRow(
+        name=run.gemm.module,
+        kind="fp-int",
+        operations=run.gemm.total_macs,
+        cycles=run.cycles * repeat,
+        dram_bytes=-(-run.traffic.dram_bits // 8) * repeat,
+        sram_bytes=-(-run.traffic.sram.total // 8) * repeat,
+        energy_pj=Energy(energy.compute * repeat, energy.sram * repeat, energy.dram * repeat),
+        work=gemm_work(run.problem, run.traffic),
+    )
+
+
+def _attention_row(layer: Layer, steps: list[AttentionWork], cycles: int) -> ModelRow:
+    layers = layer.shape.layers
+    work = Work(
+        element_cycles=layers * sum(step.element_cycles for step in steps),
+        array_cycles=layers * sum(step.array_cycles for step in steps),
+        sram=SramBits(*(layers * sum(bits) for bits in zip(*(astuple(step.sram) for step in steps), strict=True))),
+        dram_bits=layers * sum(step.dram_bits for step in steps),
+    )
+    return ModelRow(
+        name="attention",
+        kind="attention",
+        operations=layers * sum(step.macs for step in steps),
+        cycles=cycles,
+        dram_bytes=-(-work.dram_bits // 8),
+        sram_bytes=-(-work.sram.total // 8),
+        energy_pj=layer.setup.costs.energy(work, cycles),
+        work=work,
+        groups=layers * sum(step.groups for step in steps),
+    )
+
+
+def _vector_row(layer: Layer, part: VectorWork, cycles: int) -> ModelRow:
+    work = Work(operations={kind: count * layer.shape.layers for kind, count in part.operations.items()})
+    operations = part.total * layer.shape.layers
+    energy = layer.setup.costs.energy(work, cycles)
+    busy = layer.shape.layers * part.cycles
+    return ModelRow(part.name, "vector", operations, cycles, 0, 0, energy, work, unit_cycles=busy)

@@ -1,0 +1,1 @@
+"""Explanations, plots and limits of a result."""

@@ -1,0 +1,202 @@
+"""Where every number of a result comes from: count x unit = total, row by row, with the source of the unit."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from ..config.technology import Component, Technology
+from ..cost.energy import Work
+from ..mapping.search import gemm_work
+from ..memory.dram import Tensor
+from ..models.whole_model import ModelResult, ModelRow
+from ..result import GemmRun, Level, SimulationResult
+
+Quantity = Literal["cycles", "traffic", "energy", "area"]
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One row; the totals of a quantity's rows add up to that of the result."""
+
+    quantity: Quantity
+    part: str
+    """The module or other part of the model for cycles and traffic, ``compute``, ``sram`` and ``dram`` for energy."""
+    what: str
+    count: int
+    count_unit: str
+    unit: float
+    unit_unit: str
+    source: str
+
+    @property
+    def total(self) -> float:
+        """``count * unit``."""
+        return self.count * self.unit
+
+    @property
+    def total_unit(self) -> str:
+        """Unit of the total."""
+        return self.unit_unit.partition("/")[0]
+
+
+def explain(result: SimulationResult | ModelResult) -> list[Explained]:
+    """All rows: cycles and traffic by GeMM and other part, energy by kind of event, area by part."""
+    fp_int = result.gemms if isinstance(result, ModelResult) else result
+    others = result.other_rows if isinstance(result, ModelResult) else ()
+    works = [
+        *((gemm_work(run.problem, run.traffic), run.gemm.repeat) for run in fp_int.runs),
+        *((row.work, 1) for row in others),
+    ]
+    tensors = {name: sum(getattr(run.traffic, name) * run.gemm.repeat for run in fp_int.runs) for name in TENSORS}
+    tensors["keys, values, queries and outputs"] = sum(row.work.dram_bits for row in others)
+    return [
+        *(row for run in fp_int.runs for row in _cycles(run, fp_int.level)),
+        *(row for other in others for row in _other_cycles(other)),
+        *(row for run in fp_int.runs for row in _traffic(run)),
+        *(_other_traffic(other) for other in others if other.work.dram_bits),
+        *_compute(fp_int, works),
+        *_sram(fp_int, works, result.cycles),
+        *_dram(fp_int.process, tensors),
+        *_area(fp_int),
+    ]
+
+
+TENSORS: tuple[Tensor, ...] = ("activations", "weights", "results")
+
+
+def _cycles(run: GemmRun, level: Level) -> Iterator[Explained]:
+    problem, repeat = run.problem, run.gemm.repeat
+    bound = "groups x cycles per group, formats/latency.py"
+    if problem.tile_cycles > problem.reduction_cycles:
+        bound = "the outputs of the tile before leave one column a cycle"
+    yield Explained(
+        "cycles",
+        run.gemm.module,
+        "tiles of the array",
+        problem.tiles * repeat,
+        "tile",
+        problem.tile_cycles,
+        "cycle/tile",
+        f"{problem.groups} groups of {problem.group_cycles:g} cycles: {bound}",
+    )
+    what = "filling and draining" if level == "closed" else "filling, draining and waiting"
+    sources = {
+        "closed": "sim/analytical/gemm.py",
+        "events": "sim/events/gemm.py",
+        "instructions": "sim/cycle/accelerator.py",
+    }
+    yield Explained(
+        "cycles",
+        run.gemm.module,
+        what,
+        repeat,
+        "GeMM",
+        run.cycles - problem.array_cycles,
+        "cycle/GeMM",
+        sources[level],
+    )
+
+
+def _other_cycles(row: ModelRow) -> Iterator[Explained]:
+    """Attention and vector unit: the work itself, and what waiting adds or overlap saves."""
+    if row.kind == "attention":
+        group = row.work.array_cycles // row.groups
+        yield Explained(
+            "cycles", row.name, "groups of tiles", row.groups, "group", group, "cycle/group", "sim/models/attention.py"
+        )
+        done = row.groups * group
+    else:
+        done = row.unit_cycles
+        source = f"{row.operations} operations: formats/vector/programs.py, sim/models/integer_vector.py"
+        yield Explained("cycles", row.name, "steps of all lanes", done, "step", 1, "cycle/step", source)
+    if row.cycles != done:
+        what = "filling and waiting, less what overlaps"
+        yield Explained("cycles", row.name, what, 1, "run", row.cycles - done, "cycle/run", "sim/events/layer.py")
+
+
+def _traffic(run: GemmRun) -> Iterator[Explained]:
+    problem, tiling, repeat = run.problem, run.tiling, run.gemm.repeat
+    passes: dict[Tensor, int] = {
+        "activations": tiling.activation_passes(problem),
+        "weights": tiling.weight_passes(problem),
+        "results": 1,
+    }
+    for tensor, times in passes.items():
+        yield Explained(
+            "traffic",
+            run.gemm.module,
+            f"{tensor} over DRAM",
+            times * repeat,
+            "pass",
+            run.traffic.tensor_bits[tensor] / 8,
+            "B/pass",
+            str(tiling),
+        )
+
+
+def _other_traffic(row: ModelRow) -> Explained:
+    what, source = "queries, keys, values and outputs over DRAM", "sim/models/attention.py"
+    return Explained("traffic", row.name, what, 1, "pass", row.work.dram_bits / 8, "B/pass", source)
+
+
+def _compute(result: SimulationResult, works: list[tuple[Work, int]]) -> Iterator[Explained]:
+    process, costs = result.process, result.costs
+    element = process.element(result.machine.processing_element.kind)
+    source = f"{process.array.power.source}; {element.power.source}"
+    if process.skipping is not None and any(run.problem.skips for run in result.runs):
+        source += f"; {process.skipping.power.source}"
+    cycles = sum(work.element_cycles * repeat for work, repeat in works)
+    yield _energy("compute", "array", cycles, "cycle", costs.array_pj_per_cycle, source)
+    if skipped := sum(work.skipped_cycles * repeat for work, repeat in works):
+        assert process.skipping is not None
+        source = process.skipping.plane.source
+        yield _energy("compute", "array, skipped planes", skipped, "cycle", costs.skipped_pj_per_cycle, source)
+    counts: dict[tuple[str, str], int] = defaultdict(int)
+    for work, repeat in works:
+        for kind, count in work.operations.items():
+            counts["sparse weights" if work.array_cycles else f"vector unit, {kind}", kind] += count * repeat
+    for (what, kind), count in counts.items():
+        fp16 = f"{process.array.power.source}; {process.element('fp-fp').power.source}"
+        source = f"{process.vector_operations[kind].source}; {fp16}"
+        yield _energy("compute", what, count, "operation", costs.operation_pj(kind), source)
+    cycles = sum(work.array_cycles * repeat for work, repeat in works)
+    for name, picojoules in costs.support_pj_per_cycle.items():
+        part: Component = getattr(process, name)
+        yield _energy("compute", name, cycles, "cycle", picojoules, part.power.source)
+
+
+def _sram(result: SimulationResult, works: Iterable[tuple[Work, int]], cycles: int) -> Iterator[Explained]:
+    process, costs = result.process, result.costs.sram
+    published = f"{process.activation_buffer.power.source}; {process.weight_buffer.power.source}"
+    source = published if process.sram is None else f"{process.sram.table}, {process.sram.device}"
+    for buffer in ("activation", "weight"):
+        for action in ("read", "write"):
+            bits = sum(getattr(work.sram, f"{buffer}_{action}s") * repeat for work, repeat in works)
+            picojoules = getattr(costs, f"{buffer}_{action}_pj_per_bit")
+            yield _energy("sram", f"{buffer} buffer, {action}", bits, "bit", picojoules, source)
+    yield _energy("sram", "leakage", cycles, "cycle", costs.leakage_pj_per_cycle, source)
+
+
+def _dram(process: Technology, tensors: dict[str, int]) -> Iterator[Explained]:
+    energy = process.dram.energy
+    for name, bits in tensors.items():
+        if bits:
+            yield _energy("dram", name, bits, "bit", energy.value, energy.source)
+
+
+def _energy(part: str, what: str, count: int, count_unit: str, picojoules: float, source: str) -> Explained:
+    return Explained("energy", part, what, count, count_unit, picojoules, f"pJ/{count_unit}", source)
+
+
+def _area(result: SimulationResult) -> Iterator[Explained]:
+    process = result.process
+    for name, area in result.costs.area_mm2.items():
+        if process.sram is not None and name.endswith("_buffer"):
+            source = f"{process.sram.table}, {process.sram.device}"
+        else:
+            part: Component = getattr(process, name)
+            source = part.area.source
+            if name == "array":
+                source += f"; {process.element(result.machine.processing_element.kind).area.source}"
+        yield Explained("area", "area", name, 1, "part", area, "mm^2/part", source)

@@ -1,0 +1,35 @@
+"""What a result leaves out, in one line each; reports print them."""
+
+from ..models.whole_model import ModelResult
+from ..result import SimulationResult
+
+
+def not_modelled(result: SimulationResult | ModelResult) -> list[str]:
+    """What the machine that would really be built does besides, and this result does not count."""
+    whole = isinstance(result, ModelResult)
+    gemms = result.gemms if whole else result
+    limits = ["embedding, language-model head and sampling"]
+    if not whole:
+        limits.append("attention and vector unit (whole models have them)")
+    if gemms.level == "closed":
+        limits.append("waiting: loads, work and stores overlap perfectly beyond the first load and the last store")
+    else:
+        limits.append("overlap between one GeMM and the next")
+    if gemms.level == "instructions":
+        limits.append("a memory that pauses: it answers a row of the port a cycle, 16 cycles after it is asked")
+    if all(run.report is None or run.report.dram.row_hits is None for run in gemms.runs):
+        limits.append("DRAM rows, banks, refresh and turnaround (memory hbm2 at level events has them)")
+    if gemms.process.sram is None:
+        limits.append("leakage apart from the published mean powers")
+    limits.append("energy of a waiting array; voltage, temperature and process corners other than the technology's")
+    if gemms.machine.processing_element.midpoint:
+        limits.append("energy of midpoint reconstruction (its cycles are counted)")
+    if gemms.machine.compressor is not None:
+        limits.append("rounding to nearest in the compressor: the same cycles, an adder for each value")
+    if whole and any("add" in row.work.operations for row in result.rows):
+        limits.append(
+            "circuits of the integer vector unit: its additions and products are at published ratios of 45 nm"
+        )
+    if any(run.problem.sparse_products for run in gemms.runs):
+        limits.append("sparse weights that are spread unevenly over the output channels")
+    return limits

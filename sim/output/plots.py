@@ -1,0 +1,193 @@
+"""Pictures of results: where energy and cycles go, and the roofline. Matplotlib is imported when one is drawn.
+
+Colours are those of Okabe and Ito; markers and hatches differ too, so that nothing is lost in greyscale.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..models.whole_model import ModelResult
+from ..result import GemmRun, SimulationResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import Formatter
+
+Result = SimulationResult | ModelResult
+
+PARTS = {"compute": ("#000000", ""), "SRAM": ("#56b4e9", "///"), "DRAM": ("#f0e442", "...")}
+COLORS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442", "#999999", "#000000", "#777777")
+MARKERS = {"o": 11, "s": 8, "^": 6, "D": 5, "v": 5}
+"""With their sizes, the first the largest: GeMMs of one place stay apart."""
+LINES = ("-", "--", "-.", ":")
+NAMED_SHARE = 0.05
+"""Parts of a bar that are at least this much of it bear their names."""
+
+
+def overview_figure(results: Sequence[Result]) -> "Figure":
+    """Energy, cycles and roofline of one or several results, side by side."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(15, 4.6), layout="constrained")
+    energy, cycles, roofline = figure.subplots(1, 3)
+    draw_energy(energy, results)
+    draw_cycles(cycles, results)
+    draw_roofline(roofline, results)
+    return figure
+
+
+def energy_figure(results: Sequence[Result]) -> "Figure":
+    """Stacked bars of compute, SRAM and DRAM energy in joules, one bar for each result."""
+    figure, axes = _figure()
+    draw_energy(axes, results)
+    return figure
+
+
+def cycle_figure(results: Sequence[Result]) -> "Figure":
+    """Stacked bars of the cycles of each part, one bar for each result; hatched where the array waits."""
+    figure, axes = _figure()
+    draw_cycles(axes, results)
+    return figure
+
+
+def roofline_figure(result: Result) -> "Figure":
+    """The GeMMs of a result under the roof of its machine, both axes logarithmic."""
+    figure, axes = _figure()
+    draw_roofline(axes, [result])
+    return figure
+
+
+def draw_energy(axes: "Axes", results: Sequence[Result]) -> None:
+    """See `energy_figure`."""
+    names = _labels(results)
+    bottom = [0.0] * len(results)
+    for part, (color, hatch) in PARTS.items():
+        joules = [getattr(result.energy_pj, part.lower()) / 1e12 for result in results]
+        axes.bar(names, joules, bottom=bottom, label=part, color=color, hatch=hatch, edgecolor="white", width=0.6)
+        bottom = [below + value for below, value in zip(bottom, joules, strict=True)]
+    axes.set_ylabel("energy [J]")
+    _finish_bars(axes, len(results))
+
+
+def draw_cycles(axes: "Axes", results: Sequence[Result]) -> None:
+    """See `cycle_figure`."""
+    names = list(dict.fromkeys(part for result in results for part, _, _ in _cycle_parts(result)))
+    for name, result in zip(_labels(results), results, strict=True):
+        bottom = 0
+        for part, working, waiting in _cycle_parts(result):
+            color = COLORS[names.index(part) % len(COLORS)]
+            label = part if result is results[0] else None
+            drawn = axes.bar(name, working, bottom=bottom, color=color, label=label, edgecolor="white", width=0.6)
+            axes.bar(name, waiting, bottom=bottom + working, color=color, hatch="//", edgecolor="white", width=0.6)
+            if working >= NAMED_SHARE * result.cycles:
+                axes.bar_label(drawn, [part], label_type="center", color=_readable_on(color), fontsize=8)
+            bottom += working + waiting
+    axes.yaxis.set_major_formatter(_prefixed())
+    axes.set_ylabel("cycles (hatched: waiting)")
+    _finish_bars(axes, len(results))
+
+
+def draw_roofline(axes: "Axes", results: Sequence[Result]) -> None:
+    """See `roofline_figure`; with several results, each with its own roof."""
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    points = [[roofline_point(run, r.machine.clock_hz) for run in _gemms(r).runs] for r in results]
+    roofs = [roof(_gemms(result)) for result in results]
+    ridges = [peak / bandwidth for bandwidth, peak in roofs]
+    places = [*ridges, *(x for of_result in points for x, _ in of_result)]
+    span = [min(places) / 4, max(places) * 4]
+    for index, result in enumerate(results):
+        (bandwidth, peak), ridge, color = roofs[index], ridges[index], COLORS[index % len(COLORS)]
+        xs = sorted([*span, ridge])
+        label = result.architecture if len(results) > 1 else None
+        heights = [min(peak, x * bandwidth) for x in xs]
+        axes.loglog(xs, heights, color=color, linestyle=LINES[index % len(LINES)], label=label)
+        markers = itertools.cycle(MARKERS.items())
+        for (marker, size), (intensity, rate) in zip(markers, points[index], strict=False):
+            axes.plot(intensity, rate, marker, color=color, markerfacecolor="white", markersize=size)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(_prefixed())
+    axes.set_xlabel("multiply-accumulates per DRAM byte")
+    axes.set_ylabel("multiply-accumulates per second")
+    axes.set_title(", ".join(dict.fromkeys(f"level {_gemms(result).level}" for result in results)))
+    modules = [
+        Line2D(
+            [], [], color="black", marker=marker, markerfacecolor="white", markersize=size, linestyle="", label=module
+        )
+        for module, (marker, size) in zip(_modules(results[0]), itertools.cycle(MARKERS.items()), strict=False)
+    ]
+    axes.legend(handles=[*axes.get_legend_handles_labels()[0], *modules], frameon=False, loc="lower right")
+
+
+def roofline_point(run: GemmRun, clock_hz: float) -> tuple[float, float]:
+    """Multiply-accumulates per DRAM byte, and per second, of one GeMM."""
+    return run.gemm.macs * 8 / run.traffic.dram_bits, run.gemm.macs * clock_hz / run.cycles
+
+
+def roof(result: SimulationResult) -> tuple[float, float]:
+    """DRAM bytes per second, and multiply-accumulates per second of the array at the fastest of the run's GeMMs."""
+    machine, clock_hz = result.machine, result.machine.clock_hz
+    cycles = min(run.problem.group_cycles for run in result.runs)
+    macs_per_cycle = machine.array.rows * machine.array.columns * machine.group_size / cycles
+    return result.costs.dram_bits_per_cycle / 8 * clock_hz, macs_per_cycle * clock_hz
+
+
+def _gemms(result: Result) -> SimulationResult:
+    return result.gemms if isinstance(result, ModelResult) else result
+
+
+def _modules(result: Result) -> list[str]:
+    return [run.gemm.module for run in _gemms(result).runs]
+
+
+def _cycle_parts(result: Result) -> list[tuple[str, int, int]]:
+    """Name, working and waiting cycles of each part, from the bottom up."""
+    runs = [
+        (run.gemm.module, run.array_cycles * run.gemm.repeat, (run.cycles - run.array_cycles) * run.gemm.repeat)
+        for run in _gemms(result).runs
+    ]
+    others = result.other_rows if isinstance(result, ModelResult) else ()
+    return [*runs, *((row.name, row.cycles, 0) for row in others)]
+
+
+def _labels(results: Sequence[Result]) -> list[str]:
+    """A bar's name: the architecture, and the precision where it is not the machine's own."""
+    return [
+        f"{r.architecture}\n{_gemms(r).precision}"
+        if r.machine.processing_element.mantissa_bits == "variable"
+        else r.architecture
+        for r in results
+    ]
+
+
+def _finish_bars(axes: "Axes", bars: int) -> None:
+    """Room for the legend beside the bars, however few they are."""
+    axes.set_xlim(-0.6, bars - 0.4 + 0.45 * max(bars, 2))
+    axes.legend(frameon=False, loc="upper right", reverse=True)
+    if bars > 3:
+        axes.tick_params("x", labelsize=8)
+
+
+def _prefixed() -> "Formatter":
+    """Numbers as 14 G, 200 M."""
+    from matplotlib.ticker import EngFormatter
+
+    return EngFormatter()
+
+
+def _readable_on(color: str) -> str:
+    """Black or white, whichever stands out from a colour."""
+    red, green, blue = (int(color[place : place + 2], 16) for place in (1, 3, 5))
+    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 115 else "white"
+
+
+def _figure() -> "tuple[Figure, Axes]":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    return figure, figure.add_subplot()

@@ -1,0 +1,1 @@
+"""Parts that all SimPy processes share."""

@@ -1,0 +1,205 @@
+"""Bad input of `anda simulate` and `anda explain`: one line that names the field and the mend."""
+
+from pathlib import Path
+
+import pytest
+from anda_codesign.sim.config.architecture import FOLDER as ARCHITECTURES
+from anda_codesign.sim.config.technology import FOLDER as TECHNOLOGIES
+from messages import ARCHS, FOUR, MODELS, Refused
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ("--model GPT-5", f"model: 'GPT-5' is unknown; choose one of {MODELS}"),
+        ("--model=", f"model: '' is unknown; choose one of {MODELS}"),
+        ("--arch tpu", f"architecture: 'tpu' is unknown; choose one of {ARCHS} or give a path to a YAML file"),
+        (
+            "--arch none.yaml",
+            f"architecture: there is no file 'none.yaml'; give a readable YAML file or one of {ARCHS}",
+        ),
+        ("--precision 0,5,6,6", "precision: qkv has 0 mantissa bits; use 1 to 16"),
+        ("--precision 7,5,6,17", "precision: d has 17 mantissa bits; use 1 to 16"),
+        ("--precision 7,5,6", f"precision: '7,5,6' is not four numbers; {FOUR}"),
+        ("--precision 7,5,6,6,6", f"precision: '7,5,6,6,6' is not four numbers; {FOUR}"),
+        ("--precision 7,5,6,six", f"precision: '7,5,6,six' is not four numbers; {FOUR}"),
+        ("--precision=", f"precision: '' is not four numbers; {FOUR}"),
+        ("--m 7", "precision: given twice; use either --precision or --m"),
+        ("--arch fp-fp --precision 99,1,1,1", "precision: qkv has 99 mantissa bits; use 1 to 16"),
+        ("--gemm 1x2x3", "model: give either --model NAME or --gemm TxKxN"),
+        ("--tokens 0", "tokens: 0 is too few; use 1 or more"),
+        ("--phase train", "phase: 'train' is unknown; use prefill or decode"),
+        ("--level rtl", "level: 'rtl' is unknown; use closed, events, instructions"),
+        ("--objective speed", "objective: 'speed' is unknown; use energy, latency, edp"),
+        ("--tiling all", "tiling: 'all' is unknown; write activations:TOKENS, weights:CHANNELS or nothing"),
+        (
+            "--technology 3nm",
+            "technology: '3nm' is unknown; choose one of asap7, cacti-16nm, osu018, paper-16nm, sky130 or give a path to a YAML file",
+        ),
+    ],
+)
+def test_simulate(refused: Refused, changes: str, message: str):
+    good = "simulate --model OPT-125M --arch anda --precision 7,5,6,6 --json -"
+    assert refused(*good.split(), *changes.split()) == message
+
+
+KV = "write fp16 or anda:M with M from 1 to 16"
+WEIGHTS = "int4, spqr-3, squeezellm-3, squeezellm-4"
+
+
+@pytest.mark.parametrize("command", ["simulate", "explain"])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ("--memory hbm2", "memory: 'hbm2' needs level events; use flat with level closed"),
+        (
+            "--memory ddr9 --level events",
+            "memory: 'ddr9' is unknown; choose one of hbm2 or give a path to a YAML file",
+        ),
+        (
+            "--weights nf4",
+            f"weight format: 'nf4' is unknown; choose one of {WEIGHTS} or give a path to a YAML file",
+        ),
+        ("--kv-cache anda:7", "kv_cache: 'anda:7' matters to whole models only; simulate a whole one"),
+        ("--vector-unit integer", "vector_unit: 'integer' matters to whole models only; simulate a whole one"),
+        ("--whole --kv-cache int8", f"kv_cache: 'int8' is unknown; {KV}"),
+        ("--whole --vector-unit bf16", "vector_unit: 'bf16' is unknown; use fp16, integer"),
+        ("--context -1", "context: -1 is negative; use 0 or more"),
+        ("--batch 0", "batch: 0 is too few; use 1 or more"),
+        ("--midpoint --arch figna", "midpoint: figna has no mantissa planes; leave it out"),
+        (
+            "--group-cycles 7,6",
+            "group_cycles: '7,6' is not four numbers; give the mean cycles of qkv, o, u and d, such as 7.2,5.9,6.4,6.1",
+        ),
+        ("--group-cycles 9,6,7,7", "group_cycles: qkv has 9.0; use 4 to 8 cycles"),
+        ("--arch ,", "arch: there is none; give one of `anda archs`, or several with commas"),
+    ],
+)
+def test_the_machine(refused: Refused, command: str, changes: str, message: str):
+    good = f"{command} --model OPT-125M --arch anda --precision 7,5,6,6 --json -"
+    assert refused(*good.split(), *changes.split()) == message
+
+
+@pytest.mark.parametrize(
+    "option", ["--tokens 3", "--context 1", "--batch 2", "--phase decode", "--kv-cache anda:7", "--vector-unit integer"]
+)
+def test_options_of_a_model_with_a_gemm(refused: Refused, option: str):
+    name = option.split()[0].removeprefix("--")
+    message = f"{name}: does not apply to a single GeMM; leave it out or give --model"
+    assert refused("simulate", "--gemm", "16x64x16", "--m", 7, *option.split()) == message
+
+
+def test_files_of_a_simulation(refused: Refused, tmp_path: Path):
+    gemm = ("simulate", "--gemm", "16x64x16", "--m", 7)
+    there = tmp_path / "there.png"
+    there.write_text("mine")
+    kept = "exists and is not overwritten; name another file"
+    assert refused(*gemm, "--plot", there) == f"plot: {there} {kept}"
+    assert refused(*gemm, "--level", "events", "--timeline", there) == f"timeline: {there} {kept}"
+    assert there.read_text() == "mine"
+    picture = tmp_path / "picture.txt"
+    assert refused(*gemm, "--plot", picture) == f"plot: {picture} is no picture; end it in .png, .svg, .pdf"
+    trace = tmp_path / "trace.json"
+    message = "timeline: level closed has no events; use level events or instructions"
+    assert refused(*gemm, "--timeline", trace) == message
+    several = "timeline: shows one architecture; give one --arch"
+    assert refused(*gemm, "--arch", "anda,fp-fp", "--level", "events", "--timeline", trace) == several
+    assert not trace.exists()
+    assert refused("explain", *gemm[1:], "--arch", "anda,fp-fp") == "arch: one at a time is explained; give one"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {
+                "activation_buffer: {capacity: 1 MiB, port: 1024 bit}": "activation_buffer: {capacity: 1 KiB, port: 1024 bit}"
+            },
+            "activation_buffer.capacity: 1024 B is too small for any tiling; one group of a tile of the array, "
+            "double-buffered, takes 2048 B",
+        ),
+        (
+            {"clock: 285 MHz": "clock: 285"},
+            "architecture mine.yaml: clock: 285 has no unit; write a number and a unit, such as '285 MHz'",
+        ),
+        (
+            {"clock: 285 MHz": "clock: 0 MHz"},
+            "architecture mine.yaml: clock: '0 MHz' is not a positive whole number of Hz; write '285 MHz'",
+        ),
+        (
+            {"vector_lanes: 64": "vector_lanes: 64\nvoltage: 0.8 V"},
+            "architecture mine.yaml: voltage: is not a key here; the keys are activation_buffer, activation_memory, "
+            "array, clock, compressor, exponent_buffer, name, processing_element, source, title, vector_lanes, "
+            "weight_buffer, weights",
+        ),
+        (
+            {"array: {rows: 16, columns: 16}": "array: {rows: 32, columns: 16}"},
+            "architecture mine.yaml: activation_buffer.port: one plane of 32 rows is 2048 bit; "
+            "widen the port to that or take fewer array.rows",
+        ),
+    ],
+)
+def test_an_architecture_of_ones_own(refused: Refused, tmp_path: Path, changes: dict[str, str], message: str):
+    text = (ARCHITECTURES / "anda.yaml").read_text()
+    for before, after in changes.items():
+        assert before in text
+        text = text.replace(before, after)
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(text)
+    assert refused("simulate", "--gemm", "64x512x64", "--m", 7, "--arch", mine) == message
+
+
+@pytest.mark.parametrize("bandwidth", ["0", "-1"])
+def test_no_bandwidth(refused: Refused, tmp_path: Path, bandwidth: str):
+    mine = tmp_path / "mine.yaml"
+    constant = f"{{value: {bandwidth}, unit: GB/s, node: HBM2, source: mine, uncertainty: none}}"
+    energy = "{value: 3.9, unit: pJ/bit, node: HBM2, source: mine, uncertainty: none}"
+    mine.write_text(f"name: mine\ntitle: mine\nbase: paper-16nm\ndram: {{bandwidth: {constant}, energy: {energy}}}\n")
+    expected = f"technology mine.yaml: dram.bandwidth.value: is {bandwidth}; input should be greater than 0"
+    assert refused("simulate", "--gemm", "16x64x16", "--m", 7, "--technology", mine) == expected
+
+
+def test_a_constant_without_a_unit(refused: Refused, tmp_path: Path):
+    mine = tmp_path / "mine.yaml"
+    text = (TECHNOLOGIES / "paper-16nm.yaml").read_text()
+    mine.write_text(text.replace("{value: 256, unit: GB/s,", "{value: 256,"))
+    expected = "technology mine.yaml: dram.bandwidth.unit: is missing; add it"
+    assert refused("simulate", "--gemm", "16x64x16", "--m", 7, "--technology", mine) == expected
+
+
+def test_keys_that_do_not_exist_in_an_architecture(refused: Refused, tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text((ARCHITECTURES / "anda.yaml").read_text().replace("columns: 16", "columns: 16, depth: 4"))
+    message = "architecture mine.yaml: array.depth: is not a key here; the keys are columns, rows"
+    assert refused("simulate", "--model", "OPT-125M", "--m", 7, "--arch", path) == message
+
+
+def test_keys_that_do_not_exist_in_a_technology(refused: Refused, tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text((TECHNOLOGIES / "paper-16nm.yaml").read_text() + "\ncooling: water\n")
+    message = refused("simulate", "--model", "OPT-125M", "--m", 7, "--technology", path)
+    assert message.startswith("technology mine.yaml: cooling: is not a key here; the keys are activation_buffer, ")
+
+
+def test_a_tile_of_more_rows_than_tokens(refused: Refused):
+    message = "tiling: 32 tokens do not fit a GeMM of 16; use 1 to 16"
+    assert refused("simulate", "--gemm", "16x64x16", "--m", 7, "--tiling", "activations:32") == message
+
+
+def test_a_fixed_width_does_not_say_more_than_the_mistake(refused: Refused):
+    assert refused("simulate", "--model", "GPT-5", "--arch", "fp-fp", "--m", 7).startswith("model: 'GPT-5' is unknown")
+
+
+def test_the_precision_is_missing(refused: Refused):
+    assert refused("simulate", "--model", "OPT-125M") == f"precision: anda needs one; {FOUR}"
+    assert refused("simulate", "--gemm", "16x64x16") == f"precision: anda needs one; {FOUR}"
+
+
+def test_four_widths_for_one_gemm(refused: Refused):
+    message = "precision: a single GeMM has one width; give --m"
+    assert refused("simulate", "--gemm", "16x64x16", "--precision", "7,5,6,6") == message
+
+
+def test_a_gemm_that_is_none(refused: Refused):
+    message = "gemm: '16x64' is not three numbers; write TOKENSxINxOUT, such as 2048x4096x4096"
+    assert refused("simulate", "--gemm", "16x64", "--m", 7) == message

@@ -1,0 +1,245 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from anda_codesign.experiments.cli import main
+from anda_codesign.experiments.precision_search.precision_study import PrecisionSearch, Texts, study_precision
+from anda_codesign.experiments.precision_search.search_figure import search_figure
+from anda_codesign.experiments.precision_search.search_space import Choice, Cost
+from anda_codesign.formats import InputError
+from anda_codesign.workloads import AndaActivations, Decoder, Precision, TextBlocks, bops_saving, synthetic_decoder
+
+SYNTHETIC = synthetic_decoder()
+SENSITIVITY = {"qkv": 1.0, "o": 0.1, "u": 1.5, "d": 0.5}
+
+
+class MadeUpDecoder(Decoder):
+    """A decoder whose loss follows from the mantissa bits, with a spread from block to block."""
+
+    def __init__(self) -> None:
+        super().__init__(SYNTHETIC.weights, SYNTHETIC.tokenizer, SYNTHETIC.sha256)
+
+    def nll(self, blocks, hook=None):  # type: ignore[no-untyped-def]
+        nll = np.full((1, blocks.shape[1] - 1), 3.0)
+        if not isinstance(hook, AndaActivations):
+            return nll
+        cost = sum(weight * 4.0 ** (7 - hook.formats[module].mantissa_bits) for module, weight in SENSITIVITY.items())
+        noise = np.random.default_rng(int(blocks[0, 0])).normal(0, 0.02)
+        return nll + 0.003 * cost * (1 + noise) * (2 if blocks[0, 0] >= 1000 else 1) - 0.002
+
+
+def blocks(first: int) -> TextBlocks:
+    return TextBlocks(np.arange(first, first + 16, dtype=np.int32)[:, None] * np.ones((1, 4), np.int32))
+
+
+DECODER = MadeUpDecoder()
+STUDY = study_precision(DECODER, blocks(0), blocks(100), tolerance=0.01)
+
+
+def test_history_holds_the_measured_losses():
+    for step in STUDY.history:
+        cost = sum(4.0 ** (7 - getattr(step.step.precision, module)) * s for module, s in SENSITIVITY.items())
+        assert step.verdict.loss.loss == pytest.approx(np.expm1(0.003 * cost - 0.002), rel=0.1)
+        assert step.bops_saving == bops_saving(DECODER.shape, step.step.precision)
+        assert step.step.best == (step.verdict.loss.loss <= 0.01)
+
+
+def test_best_is_checked_on_heldout_blocks():
+    assert STUDY.best is not None
+    assert STUDY.heldout is not None
+    assert STUDY.best.verdict.decision == "within"
+    assert STUDY.heldout.decision == "within"
+    assert STUDY.heldout.loss != STUDY.best.verdict.loss
+    assert STUDY.best.bops_saving == max(step.bops_saving for step in STUDY.history if step.step.best)
+
+
+def test_record_is_json_with_the_result_on_top():
+    record = json.loads(json.dumps(STUDY.record(), allow_nan=False))
+    assert STUDY.best is not None
+    assert Precision.parse(record["best"]) == STUDY.best.step.precision
+    assert record["iterations"] == len(record["history"]) == len(STUDY.history)
+    best = next(step for step in record["history"] if step["precision"] == record["best"])
+    for key in ("loss", "loss_standard_error", "decision", "bops_saving"):
+        assert record[key] == best[key]
+    assert record["heldout"]["blocks"] == STUDY.heldout.blocks  # type: ignore[union-attr]
+
+
+def test_nothing_within_tolerance():
+    study = study_precision(DECODER, blocks(0), blocks(100), tolerance=0.0, iterations=2)
+    record = study.record()
+    assert (study.best, study.heldout, record["best"], record["loss"], record["heldout"]) == (None,) * 5
+    assert record["iterations"] == 2
+
+
+def test_steps_are_reported_as_they_finish():
+    seen: list[str] = []
+    study = study_precision(
+        DECODER, blocks(0), blocks(100), 0.01, on_step=lambda step: seen.append(str(step.step.precision))
+    )
+    assert seen == [str(step.step.precision) for step in study.history]
+
+
+def test_figure_shows_every_step():
+    losses, savings = search_figure(STUDY).axes
+    assert [label.get_text() for label in savings.get_xticklabels()] == [str(s.step.precision) for s in STUDY.history]
+    bars = sorted(savings.patches, key=lambda bar: bar.get_x())
+    assert [bar.get_height() for bar in bars] == [step.bops_saving for step in STUDY.history]
+    assert [bool(bar.get_hatch()) for bar in bars] == [step.step.best for step in STUDY.history]
+    assert list(losses.lines[0].get_ydata()) == [100 * step.verdict.loss.loss for step in STUDY.history]
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from anda_codesign import workloads
+
+    monkeypatch.setenv("ANDA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(workloads, "load_decoder", lambda _: DECODER)
+    monkeypatch.setattr(
+        workloads,
+        "load_blocks",
+        lambda _tokenizer, text, split, *_: blocks(100 * (split == "heldout") + 1000 * (text == "brown")),
+    )
+
+
+@pytest.mark.usefixtures("made_up")
+def test_command_prints_json(capsys: pytest.CaptureFixture[str]):
+    assert main(["search", "--json", "-"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["best"] == STUDY.record()["best"]
+    assert {"best", "iterations", "history", "loss", "loss_standard_error", "bops_saving"} <= record.keys()
+
+
+@pytest.mark.usefixtures("made_up")
+def test_command_prints_a_line_per_step(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    assert main(["search", "--plot", str(tmp_path / "a.png")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["qkv,o,u,d", "BOPs", "saving", "loss", "%", "±", "%", "blocks", "decision"]
+    assert [line.split()[1] for line in lines[1:-2]] == [str(step.step.precision) for step in STUDY.history]
+    assert lines[-2].startswith(f"Best: {STUDY.record()['best']}, ")
+    assert lines[-1].endswith("blocks: within.")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.usefixtures("made_up")
+def test_command_without_a_result(capsys: pytest.CaptureFixture[str]):
+    assert main(["search", "--tolerance", "0", "--iterations", "1"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "No precision visited is within 0 %."
+
+
+@pytest.mark.usefixtures("made_up")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--tolerance", "-1"], "tolerance: -1.0 is no tolerance; use 0 or more, such as 0.01 for 1 %"),
+        (["--plot", "a.gif"], "plot: a.gif is no picture; end it in .png, .svg, .pdf"),
+        (["--plot", "/"], "plot: '/' names no file; give a new one"),
+    ],
+)
+def test_command_with_bad_input(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]):
+    assert main(["search", *arguments]) == 2
+    assert capsys.readouterr().err == f"anda: error: {message}\n"
+
+
+def search(**options: Any) -> PrecisionSearch:
+    texts = Texts(blocks(0), blocks(100))
+    return PrecisionSearch(DECODER, texts, tolerance=0.01, **options)
+
+
+def test_the_optimum_of_a_range():
+    found = search().exhaustive(range(5, 9))
+    assert found.best is not None
+    assert STUDY.best is not None
+    assert found.best.precision == STUDY.best.precision
+    assert [step.step.cost for step in found.history] == sorted(step.step.cost for step in found.history)
+    assert found.heldout == STUDY.heldout
+
+
+def test_objective_decides():
+    energy = search(objective="energy").search()
+    assert energy.objective == "energy"
+    assert energy.record()["objective"] == "energy"
+    assert energy.best is not None
+    assert energy.best.step.cost == Cost("energy", DECODER.shape)(Choice(energy.best.precision))
+    assert energy.best.step.cost == min(step.step.cost for step in energy.history if step.step.best)
+
+
+def test_a_second_text_must_be_within_the_tolerance_too():
+    """Blocks from 1000 on lose twice as much, so that a wider precision is needed."""
+    second = Texts(blocks(1000), blocks(1100))
+    both = search(second=second).search()
+    assert both.best is not None
+    assert STUDY.best is not None
+    assert both.best.step.cost > STUDY.best.step.cost
+    assert both.best.step.loss <= 0.01
+    assert both.second_heldout is not None
+    assert both.second_heldout.loss.loss == pytest.approx(both.best.verdict.loss.loss, rel=0.2)
+    assert both.record()["second_heldout"]["blocks"] == both.second_heldout.blocks
+    assert STUDY.record()["second_heldout"] is None
+
+
+def test_no_numerics():
+    with pytest.raises(InputError, match=r"^numerics: there are none; give at least one choice$"):
+        search(numerics=())
+
+
+@pytest.mark.usefixtures("made_up")
+def test_command_with_every_option(capsys: pytest.CaptureFixture[str]):
+    options = ["--iterations", "25", "--reconstruct", "truncate,nearest", "--group-size", "32,64"]
+    assert main(["search", *options, "--second-text", "brown", "--exhaustive", "6-8", "--json", "-"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["objective"] == "bops"
+    assert {(step["reconstruct"], step["group_size"]) for step in record["history"]} == {
+        (reconstruct, size) for reconstruct in ("truncate", "nearest") for size in (32, 64)
+    }
+    assert record["numerics"]["partial"] == "float"
+    assert record["exhaustive"]["bits"] == [6, 8]
+    assert record["exhaustive"]["excess_cost"] >= 0
+
+
+@pytest.mark.usefixtures("made_up")
+def test_command_tells_the_distance_to_the_optimum(capsys: pytest.CaptureFixture[str]):
+    assert main(["search", "--exhaustive", "5-8"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith("All precisions of 5 to 8 bits, the cheapest first (")
+    assert line.endswith(f"): the optimum is {STUDY.record()['best']}; the search ended 0.0 % above it.")
+
+
+def test_command_by_layer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """On a random model, whose loss is what it is."""
+    from anda_codesign import workloads
+
+    tokens = np.random.default_rng(0).integers(0, 256, (2, 4, 16)).astype(np.int32)
+    monkeypatch.setenv("ANDA_CACHE", str(tmp_path))
+    monkeypatch.setattr(workloads, "load_decoder", lambda _: SYNTHETIC)
+    monkeypatch.setattr(
+        workloads, "load_blocks", lambda _tokenizer, _text, split, *_: TextBlocks(tokens[int(split == "heldout")])
+    )
+    assert main(["search", "--tolerance", "0.05", "--per-layer", "--json", "-"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    layers = record["per_layer"]
+    assert len(layers["layers"]) == 2
+    assert layers["bops_saving"] >= record["bops_saving"]
+    assert layers["loss"] <= 0.05
+    assert main(["search", "--tolerance", "0.05", "--per-layer"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in lines[-2:]] == layers["layers"]
+    assert lines[-4].startswith(f"By layer: {layers['bops_saving']:.2f} times fewer bit operations, ")
+
+
+@pytest.mark.usefixtures("made_up")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--objective", "area"], "objective: 'area' is unknown; use bops, energy, latency"),
+        (["--reconstruct", "up"], "reconstruct: 'up' is unknown; use truncate, midpoint, nearest"),
+        (["--group-size", "a"], "group_size: 'a' is not a list of numbers; write them as 32,64"),
+        (["--exhaustive", "8-"], "exhaustive: '8-' is no range of mantissa bits; write it as 4-8"),
+        (["--exhaustive", "8-4"], "exhaustive: '8-4' is no range of mantissa bits; write it as 4-8"),
+        (["--backend", "jax"], "backend: 'jax' is unknown; use numpy or torch"),
+    ],
+)
+def test_command_with_options_that_are_wrong(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]):
+    assert main(["search", *arguments]) == 2
+    assert capsys.readouterr().err == f"anda: error: {message}\n"

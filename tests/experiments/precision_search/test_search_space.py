@@ -1,0 +1,128 @@
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from anda_codesign.experiments.precision_search.search import best_first_search, exhaustive_search
+from anda_codesign.experiments.precision_search.search_space import (
+    PUBLISHED,
+    Choice,
+    Cost,
+    Numerics,
+    saving,
+    start_choices,
+)
+from anda_codesign.formats import AndaFormat, InputError
+from anda_codesign.sim import simulate
+from anda_codesign.workloads import AndaArithmetic, Precision, bops, bops_saving, gemms, model_shape
+
+SHAPE = model_shape("OPT-125M")
+PRECISION = Precision(7, 6, 5, 4)
+X = np.random.default_rng(0).standard_normal((3, 256)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("numerics", "options"),
+    [
+        (PUBLISHED, {}),
+        (Numerics("midpoint"), {"reconstruct": "midpoint"}),
+        (Numerics("nearest", 32), {"rounding": "nearest", "group_size": 32}),
+    ],
+)
+def test_activations_are_those_of_the_format(numerics: Numerics, options: dict[str, Any]):
+    hook = numerics.activations(PRECISION)
+    assert not isinstance(hook, AndaArithmetic)
+    for module, bits in PRECISION._asdict().items():
+        expected = AndaFormat(mantissa_bits=bits, **options).encode(X.astype(np.float16)).decode()
+        np.testing.assert_array_equal(hook(module, 0, X), expected)
+
+
+def test_partial_sums_are_those_of_the_gemm():
+    hooks = [Numerics(partial=partial).activations(PRECISION) for partial in ("fp16", "fp32")]  # type: ignore[arg-type]
+    assert all(isinstance(hook, AndaArithmetic) for hook in hooks)
+    assert ["arithmetic fp16" in hooks[0].description, "arithmetic fp32" in hooks[1].description] == [True, True]
+
+
+def test_bit_operations():
+    cost = Cost("bops", SHAPE)
+    assert cost(Choice(PRECISION)) == bops(SHAPE, PRECISION)
+    assert cost.layer(Choice(PRECISION, Numerics("nearest", 32))) == bops(SHAPE, PRECISION) / SHAPE.layers
+    assert saving(SHAPE, [PRECISION]) == bops_saving(SHAPE, PRECISION)
+    mixed = saving(SHAPE, [Precision.uniform(4), Precision.uniform(8)])
+    assert mixed == pytest.approx(16 / 6)
+
+
+def test_the_simulated_machine():
+    result = simulate(gemms(SHAPE, tokens=2048), "anda", PRECISION)
+    assert Cost("energy", SHAPE)(Choice(PRECISION)) == pytest.approx(result.energy_pj.total, rel=1e-12)
+    fast = simulate(gemms(SHAPE, tokens=2048), "anda", PRECISION, objective="latency")
+    assert Cost("latency", SHAPE)(Choice(PRECISION)) == fast.cycles
+
+
+def test_group_size_costs_energy_and_no_bit_operations():
+    """Larger groups at the same peak throughput: fewer exponents are stored, the FP16 accumulations are fewer."""
+    small, large = (Choice(PRECISION, Numerics(group_size=size)) for size in (16, 64))
+    assert Cost("bops", SHAPE)(small) == Cost("bops", SHAPE)(large)
+    assert Cost("energy", SHAPE)(small) != Cost("energy", SHAPE)(large)
+    assert Cost("latency", SHAPE)(small) == pytest.approx(Cost("latency", SHAPE)(large), rel=0.01)
+
+
+def test_several_numerics_are_searched_together():
+    """Rounding to nearest needs one bit less here, so it wins, whatever the order in which they are given."""
+    numerics = [PUBLISHED, Numerics("nearest")]
+
+    def loss(choice: Choice) -> float:
+        needed = 6 if choice.numerics == PUBLISHED else 5
+        return 0.0 if min(choice.precision) >= needed else 1.0
+
+    for order in (numerics, numerics[::-1]):
+        result = best_first_search(start_choices(order), Choice.neighbours, loss, Cost("bops", SHAPE), 0.01, 64)
+        assert result.best is not None
+        assert result.best.candidate == Choice(Precision.uniform(5), Numerics("nearest"))
+
+
+def test_exhaustive_search_visits_all_that_are_cheaper():
+    costs = {"a": 5.0, "b": 1.0, "c": 3.0, "d": 4.0, "e": 3.0}
+    losses = {"a": 0.0, "b": 0.5, "c": 0.2, "d": 0.01, "e": 0.3}
+    result = exhaustive_search(costs, losses.__getitem__, costs.__getitem__, tolerance=0.01)
+    assert [step.candidate for step in result.history] == ["b", "c", "e", "d"]
+    assert result.best is not None
+    assert (result.best.candidate, result.best.cost) == ("d", 4.0)
+    assert exhaustive_search("ab", lambda _: 1.0, costs.__getitem__, tolerance=0.01).best is None
+
+
+def test_exhaustive_search_finds_what_the_descent_misses():
+    """A loss with a wall: 6,6,6,6 to 4,6,6,6 passes 5,6,6,6, which is bad, so one bit at a time never gets there."""
+
+    def loss(choice: Choice) -> float:
+        return 0.0 if choice.precision in {(6, 6, 6, 6), (4, 6, 6, 6)} else 1.0
+
+    cost = Cost("bops", SHAPE)
+    descent = best_first_search(start_choices([PUBLISHED]), Choice.neighbours, loss, cost, 0.01, 64).best
+    everything = [Choice(Precision(a, b, c, d)) for a in (4, 5, 6) for b in (5, 6) for c in (5, 6) for d in (5, 6)]
+    optimum = exhaustive_search(everything, loss, cost, 0.01).best
+    assert descent is not None
+    assert optimum is not None
+    assert (descent.candidate.precision, optimum.candidate.precision) == ((6, 6, 6, 6), (4, 6, 6, 6))
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: Numerics("round"), "reconstruct: 'round' is unknown; use truncate, midpoint, nearest"),  # type: ignore[arg-type]
+        (lambda: Numerics(partial="bf16"), "partial: 'bf16' is unknown; use float, fp16, fp32"),  # type: ignore[arg-type]
+        (lambda: Cost("area", SHAPE), "objective: 'area' is unknown; use bops, energy, latency"),  # type: ignore[arg-type]
+        (
+            lambda: exhaustive_search("a", lambda _: 0.0, lambda _: 0.0, tolerance=-1),
+            "tolerance: -1 is no tolerance; use 0 or more, such as 0.01 for 1 %",
+        ),
+    ],
+)
+def test_bad_input(build: Any, message: str):
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        build()
+
+
+def test_group_sizes_are_those_of_the_format():
+    with pytest.raises(InputError, match=r"^group_size: "):
+        Numerics(group_size=48)

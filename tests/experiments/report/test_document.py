@@ -1,0 +1,38 @@
+from pathlib import Path
+
+from anda_codesign.experiments.report.document import (
+    Bullets,
+    Heading,
+    Paragraph,
+    Picture,
+    Table,
+    to_html,
+    to_markdown,
+)
+
+BLOCKS = [
+    Heading("Title <1>", 1),
+    Paragraph("a & b"),
+    Bullets(["one", "two"]),
+    Table(("name", "n"), [("a|b", "1"), ("c", "2")], "caption"),
+    Picture("dot", "a dot", "description"),
+]
+
+
+def test_markdown_escapes_bars_and_links_figures():
+    text = to_markdown(BLOCKS)
+    assert text.startswith("# Title <1>\n\na & b\n\n- one\n- two\n\n| name | n |\n| --- | ---: |\n| a\\|b | 1 |")
+    assert "![description](figures/dot.png)" in text
+
+
+def test_html_is_escaped_and_self_contained(tmp_path: Path):
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "dot.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    page = to_html(BLOCKS, tmp_path)
+    assert "<title>Title &lt;1&gt;</title>" in page
+    assert "<p>a &amp; b</p>" in page
+    assert '<td class="text short">a|b</td><td class="number">1</td>' in page
+    assert 'src="data:image/svg+xml;base64,' in page
+    for outside in ('src="http', 'href="http', "url(http", "@import", "<link"):
+        assert outside not in page
+    assert "{{" not in page

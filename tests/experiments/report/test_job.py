@@ -1,0 +1,90 @@
+"""The main job from end to end on the real model, on a plan small enough for a test."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from anda_codesign.experiments.report import evaluation, job
+from anda_codesign.experiments.report.machine import simulate_points
+from anda_codesign.experiments.report.plan import PlannedPoint
+from anda_codesign.formats import InputError
+from anda_codesign.workloads import Precision, sampled_layers, synthetic_decoder
+from anda_codesign.workloads.models.synthetic import SYNTHETIC_OPT
+
+PLAN = (
+    PlannedPoint("uniform", Precision.uniform(5), 2),
+    PlannedPoint("uniform", Precision.uniform(8), 2),
+    PlannedPoint("one module", Precision(16, 16, 4, 16), 2),
+)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(job, "BLOCK_TOKENS", 64)
+    monkeypatch.setattr(job, "CIRCUIT_WIDTHS", (3,))
+    monkeypatch.setattr(job, "plan_points", lambda _blocks: iter(PLAN))
+    monkeypatch.setattr(evaluation, "evaluation_cache", lambda: tmp_path / "cache")
+    return tmp_path
+
+
+@pytest.mark.model
+def test_the_report_folder(small: Path):
+    out = small / "report"
+    frame = job.run_report("smollm2-135m", out, blocks=2)
+    written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    figures = {
+        f"figures/{name}.{kind}"
+        for name in ("loss", "sensitivity", "tradeoff", "energy")
+        for kind in ("png", "svg", "pdf")
+    }
+    tables = {"table.csv", "table.parquet", "circuits.csv"}
+    assert written == figures | tables | {"report.md", "report.html", "trace.safetensors", "timeline.json"}
+
+    assert frame["kind"].tolist() == ["baseline", *["architecture"] * 5, "uniform", "uniform", "one module"]
+    losses = frame.set_index("precision")["loss_percent"]
+    assert losses["5,5,5,5"] > 10 > abs(losses["8,8,8,8"])
+    assert pd.read_parquet(out / "table.parquet")["cycles"].tolist() == frame["cycles"].tolist()
+    assert (frame[frame["architecture"] == "anda"]["speedup"] > 0.9).all()
+
+    circuits = pd.read_csv(out / "circuits.csv")
+    assert circuits["mismatches"].sum() == 0
+    assert (circuits["cycles"] == circuits["predicted_cycles"]).all()
+    assert set(circuits["circuit"]) == {"anda-pe", "bpc-lane"}
+
+    page = (out / "report.html").read_text()
+    markdown = (out / "report.md").read_text()
+    for number in (f"{losses['5,5,5,5']:+.2f}", f"{frame['cycles'].iloc[0]:,}", "0 mismatches"):
+        assert number in page
+        assert number in markdown
+
+    with pytest.raises(InputError, match=r"^out: .* is not an empty folder and is not overwritten; name another one$"):
+        job.run_report("smollm2-135m", out, blocks=2)
+
+
+@pytest.mark.model
+def test_a_second_run_takes_finished_blocks_from_the_cache(small: Path, monkeypatch: pytest.MonkeyPatch):
+    first = job.run_report("smollm2-135m", small / "first", blocks=2)
+    kept = sorted((small / "cache").iterdir())
+    assert len(kept) == 2 + sum(point.blocks for point in PLAN)
+    stamps = [path.stat().st_mtime_ns for path in kept]
+    second = job.run_report("smollm2-135m", small / "second", blocks=2)
+    assert [path.stat().st_mtime_ns for path in sorted((small / "cache").iterdir())] == stamps
+    assert json.loads(first.to_json()) == json.loads(second.to_json())
+
+
+def test_one_block_has_no_standard_error(tmp_path: Path):
+    with pytest.raises(InputError, match=r"^blocks: 1 is too few for a standard error; use 2 or more$"):
+        job.run_report("smollm2-135m", tmp_path, blocks=1)
+
+
+def test_traced_layers_of_any_model():
+    assert sampled_layers(30) == (0, 11, 29)
+    assert sampled_layers(4) == (0, 1, 3)
+    assert sampled_layers(1) == (0,)
+
+
+def test_models_without_a_name_are_simulated():
+    shape = synthetic_decoder(SYNTHETIC_OPT).shape
+    points = simulate_points(shape, [])
+    assert points[0].bops_saving == 1 and all(point.cycles > 0 for point in points)

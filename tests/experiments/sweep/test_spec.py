@@ -1,0 +1,191 @@
+"""Sweep files: what they mean, and what is wrong with them."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anda_codesign.experiments.sweep import SweepSpec, load_spec, question_names, sweep_schema
+from anda_codesign.experiments.sweep.overrides import architecture_columns, architecture_with, technology_with
+from anda_codesign.formats import InputError
+from anda_codesign.sim.config.yaml_config import check
+
+
+def spec(**fields: Any) -> SweepSpec:
+    return check(SweepSpec, {"models": "OPT-125M", "archs": "anda", "mantissa_bits": 7} | fields, "sweep")
+
+
+def refusal(**fields: Any) -> str:
+    with pytest.raises(InputError) as error:
+        spec(**fields).points()
+    return str(error.value)
+
+
+def test_every_combination_is_a_point_in_the_order_of_the_file():
+    points = spec(
+        models=["OPT-1.3B", "opt-125m"], archs=["fp-fp", "anda"], precisions=["7,5,6,6"], tokens={"from": 1, "to": 2}
+    ).points()
+    machines = [("fp-fp", None), ("anda", "7,5,6,6"), ("anda", "7,7,7,7")]
+    assert [(p.model, p.arch, p.precision, p.tokens) for p in points] == [
+        (model, *machine, tokens) for model in ("OPT-1.3B", "OPT-125M") for machine in machines for tokens in (1, 2)
+    ]
+    assert len({p.key for p in points}) == len(points)
+
+
+def test_fields_of_the_machine():
+    points = spec(
+        archs=["fp-fp", "anda"],
+        architecture={"activation_buffer.capacity": ["512 KiB", "1 MiB"], "array.columns": 32},
+        technology={"dram.bandwidth": {"from": 64, "to": 256, "points": 3}},
+    ).points()
+    assert len(points) == 2 * 2 * 3
+    assert [p.columns()["activation_buffer_capacity"] for p in points[::3]] == [1 << 19, 1 << 20] * 2
+    assert {p.columns()["array_columns"] for p in points} == {32}
+    assert [p.columns()["dram_bandwidth"] for p in points[:3]] == [64, 128, 256]
+
+
+def test_replaced_fields_reach_the_objects():
+    own = architecture_with("anda", (("weights.bits", 3), ("weights.group_size", 64)))
+    assert (own.weights.name, own.weights.bits, own.weights.group_size) == ("int4", 3, 64)
+    assert architecture_columns("anda", (("weights", "spqr-3"), ("weights.bits", 3))) == {
+        "weights": "spqr-3",
+        "weights_bits": 3,
+    }
+    machine = architecture_with("anda", (("array.columns", 32), ("activation_buffer.capacity", "2 MiB")))
+    assert (machine.array.rows, machine.array.columns) == (16, 32)
+    assert machine.activation_buffer.capacity_bytes == 2 << 20
+    technology = technology_with("paper-16nm", (("dram.energy", 7.8),))
+    assert (technology.dram.energy.value, technology.dram.energy.source) == (7.8, "set by the sweep")
+    assert technology.dram.bandwidth == technology_with("paper-16nm", ()).dram.bandwidth
+
+
+def test_constraints_on_inputs_leave_points_out():
+    fields = {"architecture": {"array.rows": [4, 8, 16], "array.columns": [16, 32, 64]}}
+    points = spec(**fields, constraints=["array_rows * array_columns == 256"]).points()
+    assert [(p.columns()["array_rows"], p.columns()["array_columns"]) for p in points] == [(4, 64), (8, 32), (16, 16)]
+
+
+@pytest.mark.parametrize("method", ["random", "latin-hypercube"])
+def test_sampling(method: str):
+    fields = {
+        "tokens": {"from": 1, "to": 1000},
+        "technology": {"dram.bandwidth": {"from": 1, "to": 10}, "dram.energy": [1.0, 2.0]},
+        "archs": ["fp-fp", "anda"],
+    }
+    sampling = {"method": method, "points": 10, "for_each": ["archs"]}
+    points = spec(**fields, sampling=sampling | {"seed": 3}).points()
+    assert len(points) == 20
+    assert [p.arch for p in points] == ["fp-fp", "anda"] * 10
+    assert [p.tokens for p in points[::2]] == [p.tokens for p in points[1::2]]
+    assert points == spec(**fields, sampling=sampling | {"seed": 3}).points()
+    assert points != spec(**fields, sampling=sampling | {"seed": 4}).points()
+    if method == "latin-hypercube":
+        assert sorted((p.tokens - 1) // 100 for p in points[::2]) == list(range(10))
+        assert Counter(p.columns()["dram_bandwidth"] for p in points[::2]) == Counter(range(1, 11))
+        assert Counter(p.columns()["dram_energy"] for p in points[::2]) == {1.0: 5, 2.0: 5}
+
+
+def test_random_points_meet_the_constraints_and_fill_the_budget():
+    fields: dict[str, Any] = {"tokens": {"from": 1, "to": 40}, "constraints": ["tokens % 2 == 0"]}
+    points = spec(**fields, sampling={"method": "random", "points": 15}).points()
+    assert len({p.tokens for p in points}) == 15
+    assert all(p.tokens % 2 == 0 for p in points)
+    everything = spec(**fields, sampling={"method": "random", "points": 100}).points()
+    assert sorted(p.tokens for p in everything) == list(range(2, 41, 2))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"archs": ["anda"], "mantissa_bits": None}, "precisions: anda needs some; list tuples under precisions or "),
+        ({"mantissa_bits": [0]}, "precision: qkv has 0 mantissa bits; use 1 to 16"),
+        ({"models": "GPT-5"}, "model: 'GPT-5' is unknown; choose one of OPT-125M, "),
+        ({"archs": "tpu"}, "architecture: 'tpu' is unknown; choose one of anda, "),
+        ({"tokens": []}, "sweep: tokens: there is no value; give one, a list of some, or a range"),
+        ({"models": None}, "sweep: models: there is no value; give one, a list of some, or a range"),
+        ({"precisions": []}, "sweep: precisions: there is no value; give one, a list of some, or a range"),
+        ({"technology": {"dram.bandwidth": []}}, "sweep: technology.dram.bandwidth: there is no value; give one"),
+        ({"tokens": {"from": 1, "step": 2}}, "sweep: tokens: a range needs a number under 'to'; "),
+        ({"tokens": "many"}, "sweep: tokens.0: is 'many'; input should be a valid integer"),
+        ({"coffee": 1}, "sweep: coffee: is not a key here; the keys are architecture, archs, "),
+        ({"sampling": {"metod": "grid"}}, "sweep: sampling.metod: is not a key here; the keys are for_each, method, "),
+        (
+            {"sampling": {"points": 5}},
+            "sampling.points: a grid takes every combination; use random or latin-hypercube",
+        ),
+        (
+            {"sampling": {"method": "random"}},
+            "sampling.points: is missing; say how many samples random takes",
+        ),
+        (
+            {"sampling": {"method": "random", "points": 1, "for_each": ["arch"]}},
+            "sampling.for_each: 'arch' is no dimension; use one of models, archs, ",
+        ),
+        (
+            {"tokens": {"from": 1, "to": 2000}, "contexts": {"from": 1, "to": 2000}},
+            "sampling: the grid has 4,000,000 combinations, more than 1,000,000; take random or latin-hypercube",
+        ),
+        (
+            {"constraints": ["tokens < 1", "tokens > 1"]},
+            "constraints: no point meets them all; loosen one or vary more",
+        ),
+        ({"constraints": ["watts < 1"]}, "constraints: 'watts' is no column; use one of arch, area_mm2, batch, "),
+        ({"derived": {"edp": "energy * seconds"}}, "derived.edp: 'energy' is no column; use one of arch, "),
+        ({"derived": {"cycles": "1"}}, "derived.cycles: is no new name; use letters, digits and underscores"),
+        ({"derived": {"a b": "1"}}, "derived.a b: is no new name; use letters, digits and underscores"),
+        (
+            {"architecture": {"cache.ways": 4}},
+            "architecture.cache.ways: anda has no 'cache'; name a field that every architecture of the sweep has",
+        ),
+        (
+            {"archs": ["fp-fp"], "architecture": {"exponent_buffer.capacity": "1 KiB"}},
+            "architecture.exponent_buffer.capacity: fp-fp has no 'exponent_buffer'; name a field that every ",
+        ),
+        (
+            {"architecture": {"array.depth": 4}},
+            "architecture anda with array.depth 4: array.depth: is not a key here; the keys are columns, rows",
+        ),
+        (
+            {"architecture": {"array.rows": 32}},
+            "architecture anda with array.rows 32: activation_buffer.port: one plane of 32 rows is 2048 bit; ",
+        ),
+        (
+            {"technology": {"dram.colour": 4}},
+            "technology.dram.colour: is no constant of paper-16nm; name one, such as dram.bandwidth",
+        ),
+        ({"technology": {"dram.energy": -1}}, "technology paper-16nm with dram.energy -1: dram.energy.value: is -1; "),
+    ],
+)
+def test_sweeps_that_are_wrong(fields: dict[str, Any], message: str):
+    assert refusal(**fields).startswith(message)
+
+
+def test_a_file_of_ones_own_is_part_of_the_key(tmp_path: Path):
+    from anda_codesign.sim.config.architecture import FOLDER
+
+    path = tmp_path / "mine.yaml"
+    path.write_text((FOLDER / "anda.yaml").read_text())
+    (before,) = spec(archs=str(path)).points()
+    key = before.key
+    path.write_text((FOLDER / "anda.yaml").read_text().replace("285 MHz", "300 MHz"))
+    assert before.key != key
+
+
+@pytest.mark.parametrize("name", question_names())
+def test_the_built_in_questions(name: str):
+    question = load_spec(name)
+    assert question.title
+    assert 5 <= question.size() <= 1400
+    first = {dimension: values[0] for dimension, values in question.dimensions().items()}
+    question.check_names([question.point(first)])
+
+
+def test_the_schema_describes_the_file():
+    schema = json.loads(sweep_schema())
+    assert schema["additionalProperties"] is False
+    assert set(schema["required"]) == {"models", "archs"}
+    assert set(schema["properties"]) == set(SweepSpec.model_fields)
+    kinds = schema["properties"]["tokens"]["anyOf"]
+    assert [kind["type"] for kind in kinds] == ["integer", "array", "object"]
+    assert set(kinds[2]["properties"]) == {"from", "to", "step", "points", "unit"}

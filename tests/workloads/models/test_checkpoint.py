@@ -1,0 +1,217 @@
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from anda_codesign.formats import InputError, Int4Weights
+from anda_codesign.workloads import Decoder, load_checkpoint, load_shape
+from checkpoints import LLAMA, LLAMA_CONFIG, OPT, OPT_CONFIG, TOKENS, llama_tensors, opt_tensors, write
+from safetensors.numpy import save_file
+
+
+def expected(decoder: Decoder) -> np.ndarray:
+    """Logits of the decoder with its weights quantised a second time, as a loaded checkpoint has them."""
+    layers = [
+        replace(
+            layer,
+            linears={
+                name: replace(linear, weights=Int4Weights.quantize(linear.weights.dequantize()))
+                for name, linear in layer.linears.items()
+            },
+        )
+        for layer in decoder.weights.layers
+    ]
+    return decoder.with_weights(replace(decoder.weights, layers=layers), "").logits(TOKENS)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "config", "tensors"), [(LLAMA, LLAMA_CONFIG, llama_tensors), (OPT, OPT_CONFIG, opt_tensors)]
+)
+def test_same_logits_as_the_model_that_was_saved(decoder: Decoder, config: Any, tensors: Any, tmp_path: Path):
+    loaded = load_checkpoint(write(tmp_path / "model", config, tensors()))
+    np.testing.assert_array_equal(loaded.logits(TOKENS), expected(decoder))
+    assert loaded.shape == replace(decoder.shape, name="model", source="")
+
+
+def test_rope_parameters_of_newer_configurations(tmp_path: Path):
+    config = {key: value for key, value in LLAMA_CONFIG.items() if key != "rope_theta"}
+    config["rope_parameters"] = {"rope_type": "default", "rope_theta": 500.0}
+    assert load_checkpoint(write(tmp_path, config, llama_tensors())).weights.rope_theta == 500.0
+
+
+def test_untied_head(tmp_path: Path):
+    tensors = llama_tensors() | {"lm_head.weight": 2 * LLAMA.weights.embedding}
+    loaded = load_checkpoint(write(tmp_path, LLAMA_CONFIG | {"tie_word_embeddings": False}, tensors))
+    np.testing.assert_array_equal(loaded.logits(TOKENS), 2 * expected(LLAMA))
+
+
+def test_files_with_an_index(tmp_path: Path):
+    folder = write(tmp_path, LLAMA_CONFIG, llama_tensors())
+    tensors = llama_tensors()
+    (folder / "model.safetensors").unlink()
+    weight_map = {name: f"part-{'layers.0' in name}.safetensors" for name in tensors}
+    for part in set(weight_map.values()):
+        save_file({name: tensors[name] for name in tensors if weight_map[name] == part}, folder / part)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    np.testing.assert_array_equal(load_checkpoint(folder).logits(TOKENS), expected(LLAMA))
+
+
+def test_bf16_and_fp16(tmp_path: Path):
+    """A file written by hand: BF16 is the upper half of float32."""
+    gain = np.array([1.0, -2.5, 3.140625, 2.0**-100], np.float32)
+    data = {"bf16": ("BF16", (gain.view(np.uint32) >> 16).astype("<u2")), "fp16": ("F16", gain.astype("<f2"))}
+    header, payload = {}, b""
+    for name, (dtype, values) in data.items():
+        start = len(payload)
+        payload += values.tobytes()
+        header[name] = {"dtype": dtype, "shape": [4], "data_offsets": [start, len(payload)]}
+    text = json.dumps(header).encode()
+    (tmp_path / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + payload)
+    from anda_codesign.workloads.models.safetensors_folder import SafetensorsFolder
+
+    folder = SafetensorsFolder(tmp_path)
+    np.testing.assert_array_equal(folder.floats("bf16", (4,)), gain)
+    np.testing.assert_array_equal(folder.floats("fp16", (4,)), gain.astype(np.float16).astype(np.float32))
+
+
+def rejects(folder: Path, message: str) -> None:
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        load_checkpoint(folder)
+
+
+def test_missing_configuration(tmp_path: Path):
+    rejects(tmp_path, f"checkpoint: {tmp_path}/config.json does not exist; give a Hugging Face checkpoint folder")
+
+
+def test_missing_weights(tmp_path: Path):
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA_CONFIG))
+    message = "model.safetensors does not exist; give a folder with safetensors weights"
+    rejects(tmp_path, f"checkpoint: {tmp_path}/{message}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_type": "gemma"}, "has model type 'gemma'; use llama, mistral or opt"),
+        ({"hidden_act": "gelu"}, "has hidden_act 'gelu'; the decoder computes only 'silu'"),
+        ({"rope_scaling": {"type": "yarn"}}, "has rope_type 'yarn'; use a model with default or llama3"),
+        ({"rope_scaling": {"rope_type": "llama3"}}, "lacks 'factor' of rope_type 'llama3'; copy it again"),
+        ({"quantization_config": {"quant_method": "hqq"}}, "is quantised by 'hqq'; use gptq or awq, or floats"),
+        (
+            {"quantization_config": {"quant_method": "gptq", "bits": 3}},
+            "has bits 3 of gptq; only 4 is read",
+        ),
+        (
+            {"quantization_config": {"quant_method": "awq", "version": "gemv"}},
+            "has version 'gemv' of awq; only 'gemm' is read",
+        ),
+        (
+            {"quantization_config": {"quant_method": "gptq", "checkpoint_format": "marlin"}},
+            "has checkpoint_format 'marlin'; use gptq or gptq_v2",
+        ),
+        (
+            {"head_dim": 64},
+            "has head_dim 64; the decoder computes only hidden_size / num_attention_heads, 32",
+        ),
+    ],
+)
+def test_models_that_the_decoder_does_not_compute(changes: dict[str, Any], message: str, tmp_path: Path):
+    folder = write(tmp_path, LLAMA_CONFIG | changes, llama_tensors())
+    rejects(folder, f"checkpoint: {folder}/config.json {message}")
+
+
+def test_scaled_rotary_embedding(tmp_path: Path):
+    """The published formula of LLaMA 3.1, one frequency at a time."""
+    rope = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+    rope |= {"original_max_position_embeddings": 64, "rope_theta": 10000.0}
+    weights = load_checkpoint(write(tmp_path, LLAMA_CONFIG | {"rope_parameters": rope}, llama_tensors())).weights
+    plain = 10000.0 ** -(np.arange(0, 32, 2) / 32)
+    expected = []
+    for frequency in plain:
+        wavelength = 2 * np.pi / frequency
+        if wavelength < 64 / 4:
+            expected.append(frequency)
+        elif wavelength > 64 / 1:
+            expected.append(frequency / 8)
+        else:
+            smooth = (64 / wavelength - 1) / (4 - 1)
+            expected.append((1 - smooth) * frequency / 8 + smooth * frequency)
+    assert weights.rope_scaling is not None
+    np.testing.assert_allclose(weights.rope_scaling.scale(plain.astype(np.float32)), expected, rtol=1e-6)
+    assert len(set(np.array(expected) / plain)) > 2
+
+
+def test_a_window_limits_the_length(tmp_path: Path):
+    loaded = load_checkpoint(write(tmp_path, LLAMA_CONFIG | {"sliding_window": 16}, llama_tensors()))
+    assert loaded.logits(TOKENS[:16]).shape == (16, 256)
+    with pytest.raises(InputError, match=f"^tokens: 20 in a sequence; {tmp_path.name} reads 16 at most$"):
+        loaded.logits(TOKENS)
+
+
+def test_the_hash_is_that_of_configuration_weights_and_rounding(tmp_path: Path):
+    folders = [write(tmp_path / name, LLAMA_CONFIG, llama_tensors()) for name in ("one", "same", "epsilon", "gain")]
+    write(folders[2], LLAMA_CONFIG | {"rms_norm_eps": 1e-6}, llama_tensors())
+    write(folders[3], LLAMA_CONFIG, llama_tensors() | {"model.norm.weight": np.ones(128, np.float32)})
+    hashes = [load_checkpoint(folder).sha256 for folder in folders]
+    hashes += [load_checkpoint(folders[0], group_size).sha256 for group_size in (64, None)]
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 5
+
+
+def test_weights_as_they_are(tmp_path: Path):
+    loaded = load_checkpoint(write(tmp_path, LLAMA_CONFIG, llama_tensors()), group_size=None)
+    np.testing.assert_array_equal(loaded.logits(TOKENS), LLAMA.logits(TOKENS))
+    with pytest.raises(InputError, match=r"^weights: q of layer 0 is in floating point; this needs INT4 weights$"):
+        loaded.linear(0, "q")
+
+
+@pytest.mark.parametrize(("text", "message"), [("{", "is no model configuration"), ("[]", "is no model configuration")])
+def test_damaged_configuration(text: str, message: str, tmp_path: Path):
+    (tmp_path / "config.json").write_text(text)
+    rejects(tmp_path, f"checkpoint: {tmp_path}/config.json {message}; copy it again")
+
+
+def test_incomplete_configuration(tmp_path: Path):
+    config = {key: value for key, value in LLAMA_CONFIG.items() if key != "hidden_size"}
+    folder = write(tmp_path, config, llama_tensors())
+    rejects(folder, f"checkpoint: {folder}/config.json lacks 'hidden_size'; copy it again")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"weight_map": 3}'])
+def test_damaged_index(text: str, tmp_path: Path):
+    index = write(tmp_path, LLAMA_CONFIG, llama_tensors()) / "model.safetensors.index.json"
+    index.write_text(text)
+    rejects(tmp_path, f"checkpoint: {index} is damaged; copy it again")
+
+
+def test_missing_tensor(tmp_path: Path):
+    tensors = llama_tensors()
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    folder = write(tmp_path, LLAMA_CONFIG, tensors)
+    name = "model.layers.1.mlp.up_proj.weight"
+    rejects(folder, f"checkpoint: {folder} holds no tensor '{name}'; give a complete checkpoint")
+
+
+def test_tensor_of_another_shape(tmp_path: Path):
+    tensors = llama_tensors() | {"model.norm.weight": np.ones(64, np.float32)}
+    folder = write(tmp_path, LLAMA_CONFIG, tensors)
+    rejects(folder, f"checkpoint: {folder}: model.norm.weight is F32 [64]; its config needs floats [128]")
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.0001, 0.5, 0.999])
+def test_truncated_weights(kept: float, tmp_path: Path):
+    folder = write(tmp_path, LLAMA_CONFIG, llama_tensors())
+    path = folder / "model.safetensors"
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * kept)])
+    rejects(folder, f"checkpoint: {path} is truncated or no safetensors file; copy it again")
+
+
+def test_the_shape_of_a_checkpoint_needs_no_weights_in_memory(tmp_path: Path):
+    shape = load_shape(str(write(tmp_path / "small", OPT_CONFIG, opt_tensors())))
+    assert shape == replace(OPT.shape, name="small", source=shape.source)
+    assert load_shape(shape) is shape
+    assert load_shape("opt-125m").name == "OPT-125M"

@@ -1,0 +1,184 @@
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from anda_codesign.formats import InputError
+from anda_codesign.workloads import ModelShape, load_decoder
+from anda_codesign.workloads.models.gguf_file import half_split_rows, read_gguf
+from anda_codesign.workloads.models.parameters import linear_names
+
+SHAPE = ModelShape(
+    name="tiny",
+    family="llama",
+    hidden=64,
+    ffn=96,
+    layers=2,
+    heads=4,
+    kv_heads=2,
+    vocabulary=40,
+    gated=True,
+    max_length=128,
+)
+FILE_NAMES = {
+    "q": "attn_q",
+    "k": "attn_k",
+    "v": "attn_v",
+    "o": "attn_output",
+    "gate": "ffn_gate",
+    "up": "ffn_up",
+    "down": "ffn_down",
+}
+
+
+def tensors(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """The tensors of a tiny model under their names in GGUF files, each ``[out, in]``."""
+    outputs = {"k": 32, "v": 32, "gate": 96, "up": 96}
+    result = {"token_embd.weight": rng.standard_normal((40, 64)), "output_norm.weight": rng.standard_normal(64)}
+    for layer in range(2):
+        result[f"blk.{layer}.attn_norm.weight"] = rng.standard_normal(64)
+        result[f"blk.{layer}.ffn_norm.weight"] = rng.standard_normal(64)
+        for name in linear_names(SHAPE):
+            size = (outputs.get(name, 64), 96 if name == "down" else 64)
+            result[f"blk.{layer}.{FILE_NAMES[name]}.weight"] = rng.standard_normal(size)
+    return {name: values.astype(np.float32) for name, values in result.items()}
+
+
+def write(path: Path, values: dict[str, np.ndarray], linear_type: str = "Q4_1", **fields: Any) -> Path:
+    import gguf
+
+    writer = gguf.GGUFWriter(path, fields.get("architecture", "llama"))
+    writer.add_embedding_length(fields.get("hidden", 64))
+    writer.add_feed_forward_length(96)
+    writer.add_block_count(2)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(2)
+    writer.add_layer_norm_rms_eps(1e-5)
+    for name, tensor in values.items():
+        linear = name.startswith("blk") and tensor.ndim == 2
+        if linear:
+            kind = gguf.GGMLQuantizationType[linear_type]
+            writer.add_tensor(name, gguf.quants.quantize(tensor, kind), raw_dtype=kind)
+        else:
+            writer.add_tensor(name, tensor)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.fixture
+def values(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    return tensors(rng)
+
+
+def test_weights_are_those_of_the_file(tmp_path: Path, values: dict[str, np.ndarray]):
+    import gguf
+
+    weights, tokenizer = read_gguf(write(tmp_path / "tiny.gguf", values), SHAPE)
+    assert tokenizer is None
+    assert (weights.rope_theta, weights.norm_epsilon) == (10000.0, pytest.approx(1e-5))
+    np.testing.assert_array_equal(weights.embedding, values["token_embd.weight"])
+    kind = gguf.GGMLQuantizationType.Q4_1
+    for name in ("v", "o", "gate", "up", "down"):
+        original = values[f"blk.1.{FILE_NAMES[name]}.weight"]
+        expected = gguf.quants.dequantize(gguf.quants.quantize(original, kind), kind).T
+        np.testing.assert_array_equal(weights.layers[1].linears[name].weights.dequantize(), expected)
+
+
+@pytest.mark.parametrize(("name", "heads"), [("q", 4), ("k", 2)])
+def test_rotary_pairs_are_brought_together(tmp_path: Path, values: dict[str, np.ndarray], name: str, heads: int):
+    """The file holds channel i of the first half at row 2 i and of the second at 2 i + 1, per head of 16."""
+    weights, _ = read_gguf(write(tmp_path / "tiny.gguf", values), SHAPE)
+    ours = weights.layers[0].linears[name].weights.dequantize().T
+    theirs = values[f"blk.0.{FILE_NAMES[name]}.weight"]
+    for head in range(heads):
+        for i in range(8):
+            np.testing.assert_allclose(ours[16 * head + i], theirs[16 * head + 2 * i], atol=0.25)
+            np.testing.assert_allclose(ours[16 * head + 8 + i], theirs[16 * head + 2 * i + 1], atol=0.25)
+
+
+def test_untied_head(tmp_path: Path, values: dict[str, np.ndarray]):
+    values["output.weight"] = values["token_embd.weight"] * 2
+    weights, _ = read_gguf(write(tmp_path / "tiny.gguf", values), SHAPE)
+    assert weights.head is not None
+    np.testing.assert_array_equal(weights.head, values["output.weight"])
+
+
+def test_half_split_rows_of_two_heads_of_four():
+    assert half_split_rows(2, 4).tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
+
+
+def rejects(path: Path, message: str) -> None:
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        read_gguf(path, SHAPE)
+
+
+def test_other_architecture(tmp_path: Path, values: dict[str, np.ndarray]):
+    path = write(tmp_path / "a.gguf", values, architecture="gemma")
+    rejects(path, f"model: {path} holds architecture 'gemma'; this loader needs a LLaMA model")
+
+
+def test_other_shape(tmp_path: Path, values: dict[str, np.ndarray]):
+    path = write(tmp_path / "a.gguf", values, hidden=128)
+    rejects(path, f"model: {path} has llama.embedding_length 128, tiny has 64; name its model")
+
+
+def test_other_quantisation(tmp_path: Path, values: dict[str, np.ndarray]):
+    path = write(tmp_path / "a.gguf", values, linear_type="Q8_0")
+    rejects(path, f"model: {path}: blk.0.attn_q.weight is Q8_0; give a file with Q4_1 linear layers")
+
+
+def test_missing_tensor(tmp_path: Path, values: dict[str, np.ndarray]):
+    del values["blk.1.ffn_up.weight"]
+    path = write(tmp_path / "a.gguf", values)
+    rejects(path, f"model: {path} holds no tensor 'blk.1.ffn_up.weight'; give a complete GGUF file")
+
+
+def test_tensor_that_the_decoder_would_ignore(tmp_path: Path, values: dict[str, np.ndarray]):
+    values["rope_freqs.weight"] = np.ones(8, np.float32)
+    path = write(tmp_path / "a.gguf", values)
+    rejects(path, f"model: {path} holds 'rope_freqs.weight', which this decoder cannot use")
+
+
+def test_vocabulary_of_another_size(tmp_path: Path, values: dict[str, np.ndarray]):
+    values["token_embd.weight"] = values["token_embd.weight"][:39]
+    path = write(tmp_path / "a.gguf", values)
+    rejects(path, f"model: {path}: token_embd.weight has shape (39, 64) instead of (40, 64)")
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.99])
+def test_truncated(tmp_path: Path, values: dict[str, np.ndarray], kept: float):
+    path = write(tmp_path / "a.gguf", values)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * kept)])
+    with pytest.raises(
+        InputError, match=rf"^model: {re.escape(str(path))} is truncated or no GGUF file \(.*\); fetch it"
+    ):
+        read_gguf(path, SHAPE)
+
+
+def test_not_a_gguf_file(tmp_path: Path):
+    path = tmp_path / "a.gguf"
+    path.write_bytes(b"PK\x03\x04" * 100)
+    with pytest.raises(InputError, match=rf"^model: {re.escape(str(path))} is truncated or no GGUF file"):
+        read_gguf(path, SHAPE)
+
+
+def test_missing_file(tmp_path: Path):
+    path = tmp_path / "none.gguf"
+    message = f"model: {path} does not exist; run `anda fetch` or give the path of a GGUF file"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        load_decoder(path=path)
+
+
+def test_damaged_fetched_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ANDA_CACHE", str(tmp_path))
+    path = tmp_path / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    path.write_bytes(b"GGUF")
+    with pytest.raises(
+        InputError, match=rf"^model: {re.escape(str(path))} is damaged \(its sha256 is .{{64}}\); run `anda fetch`"
+    ):
+        load_decoder()

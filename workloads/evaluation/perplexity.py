@@ -1,0 +1,156 @@
+"""What a number format costs in perplexity: a paired comparison, and evaluations that survive an interruption."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import formats
+from ...formats import InputError
+from ..inference.decoder import ActivationHook, ModuleArithmetic
+from ..text.blocks import TextBlocks
+
+
+@dataclass(frozen=True)
+class PairedLoss:
+    """The loss against a reference on the same tokens; negative where the reference is worse."""
+
+    loss: float
+    """Relative increase of the perplexity: exp(mean difference of the NLL) - 1."""
+    standard_error: float
+    """Of `loss`, from the spread over the blocks; NaN for a single block."""
+    perplexity: float
+    reference_perplexity: float
+    tokens: int
+    """Tokens that were predicted."""
+
+    def __str__(self) -> str:
+        return f"{100 * self.loss:+.2f} % ± {100 * self.standard_error:.2f} (perplexity {self.perplexity:.3f})"
+
+
+def paired_loss(nll: NDArray[np.float64], reference_nll: NDArray[np.float64]) -> PairedLoss:
+    """Compare the NLL of the same blocks, both float64 ``[blocks, tokens - 1]``.
+
+    The blocks are taken as independent, the tokens inside a block are not.
+
+    Raises:
+        InputError: the shapes differ.
+    """
+    if nll.shape != reference_nll.shape:
+        raise InputError(f"nll: has shape {nll.shape}, the reference {reference_nll.shape}; evaluate the same blocks")
+    differences = (nll - reference_nll).mean(axis=1)
+    ratio = float(np.exp(differences.mean()))
+    spread = float(differences.std(ddof=1)) if len(differences) > 1 else float("nan")
+    return PairedLoss(
+        loss=ratio - 1,
+        standard_error=ratio * spread / len(differences) ** 0.5,
+        perplexity=float(np.exp(nll.mean())),
+        reference_perplexity=float(np.exp(reference_nll.mean())),
+        tokens=nll.size,
+    )
+
+
+class DescribedActivations(ActivationHook, Protocol):
+    """An `ActivationHook` that names what it does."""
+
+    @property
+    def description(self) -> str:
+        """Equal only for hooks that give equal values."""
+        ...
+
+
+DescribedHook = DescribedActivations | ModuleArithmetic
+
+
+class Evaluator(Protocol):
+    """What `evaluate` needs of a decoder."""
+
+    sha256: str
+
+    def nll(self, blocks: NDArray[np.int32], hook: DescribedHook, /) -> NDArray[np.float64]:
+        """See `Decoder.nll`."""
+        ...
+
+
+def evaluate(
+    decoder: Evaluator,
+    blocks: TextBlocks,
+    hook: DescribedHook,
+    cache_dir: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> NDArray[np.float64]:
+    """The NLL of each block: float64 ``[blocks, tokens - 1]``, in nats.
+
+    Args:
+        decoder: the model, a `Decoder` or a `PrefixCache` of one.
+        blocks: the text.
+        hook: the activations' number format.
+        cache_dir: folder that keeps every finished block by the hash of model, tokens, format and program; a later
+            call takes them from there. None keeps nothing.
+        progress: called with the number of finished blocks and of all blocks.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    nll: list[NDArray[np.float64]] = []
+    for tokens in blocks.tokens:
+        path = cache_dir and cache_dir / f"nll-{_key(decoder, tokens, hook)}.npy"
+        values = path and _read(path, len(tokens) - 1)
+        if values is None:
+            values = decoder.nll(tokens[None], hook)[0]
+            if path:
+                _write(path, values)
+        nll.append(values)
+        if progress:
+            progress(len(nll), len(blocks.tokens))
+    return np.stack(nll)
+
+
+def _key(decoder: Evaluator, tokens: NDArray[np.int32], hook: DescribedHook) -> str:
+    text = hashlib.sha256(tokens.astype("<i4").tobytes()).hexdigest()
+    parts = [decoder.sha256, text, hook.description, _program_sha256()]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+@cache
+def _program_sha256() -> str:
+    """Of the source files that an evaluation's values can depend on: all of this room and of the formats."""
+    rooms = Path(__file__).parents[1], Path(formats.__file__).parent
+    sources = (path for room in rooms for path in sorted(room.rglob("*.py")))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+
+
+def _read(path: Path, length: int) -> NDArray[np.float64] | None:
+    """A finished block, or None if there is none or the file is damaged."""
+    try:
+        values: NDArray[np.float64] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return values if values.shape == (length,) and values.dtype == np.float64 else None
+
+
+def _write(path: Path, values: NDArray[np.float64]) -> None:
+    """Save under the final name in one step, so that a killed run leaves no half a file."""
+    part: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+            part = Path(file.name)
+            np.save(file, values)
+        part.replace(path)
+    except OSError as error:
+        if part:
+            part.unlink(missing_ok=True)
+        raise InputError(
+            f"cache: {path.parent} cannot be written ({error.strerror or error}); free space and run again, "
+            "finished blocks are kept"
+        ) from None

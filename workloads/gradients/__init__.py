@@ -1,0 +1,1 @@
+"""Backward pass, Hessians and Fisher information."""

@@ -1,0 +1,1 @@
+"""The decoder, its hooks, fake quantisation."""

@@ -1,0 +1,208 @@
+"""The forward pass of a decoder-only transformer, open at the inputs of its GeMMs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...formats import InputError, Int4Weights
+from ..models.parameters import DecoderWeights, FloatArray, Linear, Norm
+from ..models.precision import MODULES
+from ..models.shapes import ModelShape
+from ..text.tokenizer import TextTokenizer
+from . import operators
+
+
+class ActivationHook(Protocol):
+    """Sees, and may replace, what enters the GeMMs of a module."""
+
+    def __call__(self, module: str, layer: int, x: FloatArray, /) -> FloatArray:
+        """Return the activations to multiply: float32 ``[tokens, channels]`` like `x`, which stays as it is."""
+        ...
+
+
+class ModuleArithmetic(ABC):
+    """Computes the GeMMs of a module in another arithmetic than float32."""
+
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """Identifies the values it gives, for the evaluation cache."""
+
+    @abstractmethod
+    def multiply(self, module: str, layer: int, x: FloatArray, weights: Sequence[Int4Weights]) -> FloatArray:
+        """Multiply float32 ``[tokens, in]`` by each matrix ``[in, out]``; the results side by side, float32."""
+
+
+Hook = ActivationHook | ModuleArithmetic
+"""What an evaluation may do differently: to the inputs of the GeMMs, or in the GeMMs as a whole."""
+
+
+class Decoder:
+    """A model that runs: LLaMA (RMSNorm, rotary positions, SwiGLU) or OPT (LayerNorm, learned positions, ReLU).
+
+    Weights are dequantised to float32 when a layer first runs. Each sequence is computed by itself, so what a block
+    gives does not depend on its neighbours.
+    """
+
+    def __init__(self, weights: DecoderWeights, tokenizer: TextTokenizer | None, sha256: str) -> None:
+        self.shape: ModelShape = weights.shape
+        self.sha256 = sha256
+        """Of the file the weights came from."""
+        self._tokenizer = tokenizer
+        self.weights = weights
+        """As they were loaded."""
+        self._blocks = [_Block(weights, layer) for layer in range(weights.shape.layers)]
+
+    @property
+    def tokenizer(self) -> TextTokenizer:
+        """The model's tokenizer.
+
+        Raises:
+            InputError: the model came without one.
+        """
+        if self._tokenizer is None:
+            raise InputError(
+                f"tokenizer: {self.shape.name} came without one; copy its tokenizer.json into the folder, or give token ids"
+            )
+        return self._tokenizer
+
+    def linear(self, layer: int, name: str) -> Int4Weights:
+        """The INT4 weights of a linear layer: q, k, v, o, gate, up or down.
+
+        Raises:
+            InputError: no such layer or name, or weights of another format.
+        """
+        return self.weights.int4(layer, name)
+
+    def with_weights(self, weights: DecoderWeights, sha256: str) -> Decoder:
+        """The same model with other weights; `sha256` identifies them."""
+        return Decoder(weights, self._tokenizer, sha256)
+
+    def hidden(self, tokens: NDArray[np.int32], hook: Hook | None = None, layers: int | None = None) -> FloatArray:
+        """The residual stream after the first `layers` blocks (all, if None): float32 ``[tokens, hidden]``.
+
+        Args:
+            tokens: int32 ``[tokens]``, one sequence.
+            hook: sees and replaces the inputs of the modules' GeMMs, or computes them.
+            layers: blocks to run.
+
+        Raises:
+            InputError: the sequence is longer than the model can read.
+        """
+        require_length(self.shape, len(tokens))
+        x = self.weights.embedding[tokens]
+        if self.weights.positions is not None:
+            x += self.weights.positions[: len(tokens)]
+        self.run(x, range(self.shape.layers)[:layers], hook)
+        return x
+
+    def run(self, x: FloatArray, layers: Iterable[int], hook: Hook | None = None) -> None:
+        """Run some blocks on the residual stream ``[tokens, hidden]`` of one sequence, in place."""
+        for layer in layers:
+            self._blocks[layer].forward(x, hook)
+
+    def logits(self, tokens: NDArray[np.int32], hook: Hook | None = None) -> FloatArray:
+        """Logits of the next token after each token: float32 ``[tokens, vocabulary]``."""
+        return self._final(self.hidden(tokens, hook)) @ self._head.T
+
+    def nll(self, blocks: NDArray[np.int32], hook: Hook | None = None) -> NDArray[np.float64]:
+        """Negative log-likelihood of each token but the first, in nats: float64 ``[blocks, tokens - 1]``.
+
+        Args:
+            blocks: int32 ``[blocks, tokens]``, independent sequences.
+            hook: sees and replaces the inputs of the modules' GeMMs, or computes them.
+        """
+        return np.stack([self.token_nll(self.hidden(block, hook), block) for block in blocks])
+
+    def token_nll(self, hidden: FloatArray, tokens: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Negative log-likelihood of ``tokens[1:]``, in nats: float64 ``[tokens - 1]``.
+
+        Args:
+            hidden: the residual stream after the last block, ``[tokens, hidden]``.
+            tokens: the sequence, int32 ``[tokens]``.
+        """
+        return operators.token_nll(self._final(hidden[:-1]), self._head, tokens[1:])
+
+    @property
+    def _head(self) -> FloatArray:
+        return self.weights.embedding if self.weights.head is None else self.weights.head
+
+    def _final(self, x: FloatArray) -> FloatArray:
+        return _normalise(x, self.weights.final_norm, self.weights.norm_epsilon)
+
+
+def require_length(shape: ModelShape, tokens: int) -> None:
+    """Raise `InputError` if a model cannot read a sequence of so many tokens."""
+    if tokens > shape.max_length:
+        raise InputError(f"tokens: {tokens} in a sequence; {shape.name} reads {shape.max_length} at most")
+
+
+class _Block:
+    """One transformer block with its weights as float32 matrices ``[in, out]``, one per module."""
+
+    def __init__(self, weights: DecoderWeights, layer: int) -> None:
+        self._weights, self._index = weights, layer
+        self._shape = weights.shape
+        self._layer = weights.layers[layer]
+
+    def forward(self, x: FloatArray, hook: Hook | None) -> None:
+        """Add the block's attention and FFN to the residual stream ``[tokens, hidden]``, in place."""
+        epsilon = self._weights.norm_epsilon
+        normalised = _normalise(x, self._layer.attention_norm, epsilon)
+        context = self._attention(self._multiply("qkv", normalised, hook))
+        x += self._multiply("o", context, hook)
+        normalised = _normalise(x, self._layer.ffn_norm, epsilon)
+        up = self._multiply("u", normalised, hook)
+        activated = operators.swiglu(up) if self._shape.gated else operators.relu(up)
+        x += self._multiply("d", activated, hook)
+
+    def _multiply(self, module: str, x: FloatArray, hook: Hook | None) -> FloatArray:
+        if isinstance(hook, ModuleArithmetic):
+            weights = [self._weights.int4(self._index, name) for name in self._layer.names(module)]
+            out = hook.multiply(module, self._index, x, weights)
+        else:
+            out = (x if hook is None else hook(module, self._index, x)) @ self._matrices[module]
+        if (bias := self._biases[module]) is not None:
+            out += bias
+        return out
+
+    def _attention(self, qkv: FloatArray) -> FloatArray:
+        shape = self._shape
+        heads = qkv.reshape(len(qkv), shape.heads + 2 * shape.kv_heads, shape.head_dim)
+        rotated, values = np.split(heads, [shape.heads + shape.kv_heads], axis=1)
+        if self._weights.rope_theta is not None:
+            table = operators.rope_table(len(qkv), shape.head_dim, self._weights.rope_theta, self._weights.rope_scaling)
+            rotated = operators.rotate(rotated, table)
+        queries, keys = np.split(rotated, [shape.heads], axis=1)
+        return operators.causal_attention(queries, keys, values)
+
+    @cached_property
+    def _matrices(self) -> dict[str, FloatArray]:
+        """The linear layers of each module side by side."""
+        return {module: _beside(linear.weights.dequantize() for linear in self._linears(module)) for module in MODULES}
+
+    @cached_property
+    def _biases(self) -> dict[str, FloatArray | None]:
+        """The biases of each module side by side; a module's layers have all of them or none."""
+        biases = {module: [linear.bias for linear in self._linears(module)] for module in MODULES}
+        present = {module: [bias for bias in found if bias is not None] for module, found in biases.items()}
+        return {module: _beside(found) if found else None for module, found in present.items()}
+
+    def _linears(self, module: str) -> list[Linear]:
+        return [self._layer.linears[name] for name in self._layer.names(module)]
+
+
+def _beside(arrays: Iterable[FloatArray]) -> FloatArray:
+    return np.concatenate(list(arrays), axis=-1)
+
+
+def _normalise(x: FloatArray, norm: Norm, epsilon: float) -> FloatArray:
+    if norm.bias is None:
+        return operators.rms_norm(x, norm.gain, epsilon)
+    return operators.layer_norm(x, norm.gain, norm.bias, epsilon)

@@ -1,0 +1,178 @@
+"""The decoder's forward pass in torch, for evaluations; the same model, hooks and values up to float32 rounding.
+
+Needs torch (extra ``hf``). Hooks stay what they are: torch's tensors lend them their memory as NumPy arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...formats import InputError
+from ..models.parameters import FloatArray, LayerWeights, Norm
+from ..models.precision import MODULES
+from . import operators
+from .decoder import Decoder, Hook, ModuleArithmetic, require_length
+
+Tensor = Any
+
+BACKENDS = ("numpy", "torch")
+HEAD_TILE = 256
+"""Tokens per tile of the language-model head; 49152 logits of a tile are 50 MB."""
+
+
+class TorchDecoder:
+    """A decoder, for `evaluate`, that computes with torch.
+
+    Without a hook the NLL of a token differs from that of `Decoder` by float32 rounding, less than 1e-3 nats. A hook that
+    rounds turns some of these differences into steps of its own format, so that single tokens differ more and only
+    means over many agree. One evaluation should not mix the two; their cache entries are apart.
+
+    Args:
+        decoder: the model; its weights are copied as float32 matrices.
+
+    Raises:
+        InputError: torch is not installed.
+    """
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._torch = _torch()
+        self.shape = decoder.shape
+        self.sha256 = f"{decoder.sha256} torch {self._torch.__version__}"
+        """Identifies the values: those of the decoder, computed by this version of torch."""
+        model = decoder.weights
+        self._weights = model
+        self._head = self._tensor(model.embedding if model.head is None else model.head)
+        self._layers = [_Layer(self._torch, layer) for layer in model.layers]
+        self._rope: tuple[Tensor, Tensor] | None = None
+        if model.rope_theta is not None:
+            shape = model.shape
+            table = operators.rope_table(shape.max_length, shape.head_dim, model.rope_theta, model.rope_scaling)
+            self._rope = tuple(self._tensor(part) for part in table)
+
+    def _tensor(self, array: FloatArray) -> Tensor:
+        """An array as tensor, which shares its memory where it may be written."""
+        return self._torch.from_numpy(array if array.flags.writeable else array.copy())
+
+    def nll(self, blocks: NDArray[np.int32], hook: Hook | None = None) -> NDArray[np.float64]:
+        """As `Decoder.nll`."""
+        return np.stack([self.token_nll(self.hidden(tokens, hook), tokens) for tokens in blocks])
+
+    def hidden(self, tokens: NDArray[np.int32], hook: Hook | None = None, layers: int | None = None) -> FloatArray:
+        """As `Decoder.hidden`."""
+        require_length(self.shape, len(tokens))
+        x = self._weights.embedding[tokens]
+        if self._weights.positions is not None:
+            x += self._weights.positions[: len(tokens)]
+        self.run(x, range(self.shape.layers)[:layers], hook)
+        return x
+
+    def run(self, x: FloatArray, layers: Iterable[int], hook: Hook | None = None) -> None:
+        """As `Decoder.run`."""
+        with self._torch.inference_mode():
+            stream = self._torch.from_numpy(x)
+            for index in layers:
+                weights = self._layers[index].weights
+                qkv = self._multiply("qkv", index, self._normalise(stream, weights.attention_norm), hook)
+                stream += self._multiply("o", index, self._attention(qkv), hook)
+                up = self._multiply("u", index, self._normalise(stream, weights.ffn_norm), hook)
+                stream += self._multiply("d", index, self._activate(up), hook)
+
+    def token_nll(self, hidden: FloatArray, tokens: NDArray[np.int32]) -> NDArray[np.float64]:
+        """As `Decoder.token_nll`."""
+        torch = self._torch
+        with torch.inference_mode():
+            final = self._normalise(torch.from_numpy(hidden[:-1]), self._weights.final_norm)
+            targets = torch.from_numpy(tokens[1:].astype(np.int64))
+            nll = [
+                torch.nn.functional.cross_entropy(rows @ self._head.T, own, reduction="none")
+                for rows, own in zip(final.split(HEAD_TILE), targets.split(HEAD_TILE), strict=True)
+            ]
+            return torch.cat(nll).double().numpy()
+
+    def _multiply(self, module: str, index: int, x: Tensor, hook: Hook | None) -> Tensor:
+        layer = self._layers[index]
+        if isinstance(hook, ModuleArithmetic):
+            weights = [self._weights.int4(index, name) for name in layer.weights.names(module)]
+            out = self._torch.from_numpy(hook.multiply(module, index, x.numpy(), weights))
+        else:
+            if hook is not None:
+                x = self._torch.from_numpy(hook(module, index, x.numpy()))
+            out = x @ layer.matrices[module]
+        bias = layer.biases[module]
+        return out if bias is None else out + bias
+
+    def _attention(self, qkv: Tensor) -> Tensor:
+        shape = self.shape
+        heads = qkv.view(len(qkv), -1, shape.head_dim)
+        turned, values = heads.split([shape.heads + shape.kv_heads, shape.kv_heads], dim=1)
+        queries, keys = self._rotate(turned).split([shape.heads, shape.kv_heads], dim=1)
+        context = self._torch.nn.functional.scaled_dot_product_attention(
+            queries.transpose(0, 1)[None],
+            keys.transpose(0, 1)[None],
+            values.transpose(0, 1)[None],
+            is_causal=True,
+            enable_gqa=shape.heads != shape.kv_heads,
+        )
+        return context[0].transpose(0, 1).reshape(len(qkv), -1)
+
+    def _rotate(self, x: Tensor) -> Tensor:
+        if self._rope is None:
+            return x
+        cosine, sine = (part[: len(x)] for part in self._rope)
+        first, second = x.chunk(2, dim=-1)
+        return self._torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
+
+    def _activate(self, up: Tensor) -> Tensor:
+        if not self.shape.gated:
+            return up.relu_()
+        gate, up = up.chunk(2, dim=1)
+        return self._torch.nn.functional.silu(gate) * up
+
+    def _normalise(self, x: Tensor, norm: Norm) -> Tensor:
+        functional, epsilon = self._torch.nn.functional, self._weights.norm_epsilon
+        gain = self._tensor(norm.gain)
+        if norm.bias is None:
+            return functional.rms_norm(x, gain.shape, gain, epsilon)
+        return functional.layer_norm(x, gain.shape, gain, self._tensor(norm.bias), epsilon)
+
+
+class _Layer:
+    """One layer's weights as torch matrices ``[in, out]``, one per module."""
+
+    def __init__(self, torch: Any, weights: LayerWeights) -> None:
+        self.weights = weights
+        self.matrices = {module: torch.from_numpy(_matrix(weights, module)) for module in MODULES}
+        self.biases = {module: _bias(torch, weights, module) for module in MODULES}
+
+
+def _matrix(weights: LayerWeights, module: str) -> FloatArray:
+    matrices = [weights.linears[name].weights.dequantize() for name in weights.names(module)]
+    return np.ascontiguousarray(np.concatenate(matrices, axis=1))
+
+
+def _bias(torch: Any, weights: LayerWeights, module: str) -> Tensor | None:
+    biases = [bias for name in weights.names(module) if (bias := weights.linears[name].bias) is not None]
+    return torch.from_numpy(np.concatenate(biases)) if biases else None
+
+
+def evaluator(decoder: Decoder, backend: str) -> Decoder | TorchDecoder:
+    """What computes a decoder's evaluations: ``"numpy"`` the decoder itself, ``"torch"`` a `TorchDecoder`.
+
+    Raises:
+        InputError: an unknown backend, or torch is not installed.
+    """
+    if backend not in BACKENDS:
+        raise InputError(f"backend: {backend!r} is unknown; use {' or '.join(BACKENDS)}")
+    return decoder if backend == "numpy" else TorchDecoder(decoder)
+
+
+def _torch() -> Any:
+    try:
+        return import_module("torch")
+    except ImportError:
+        raise InputError("torch: is not installed, and this backend needs it; install anda-codesign[hf]") from None

@@ -1,0 +1,1 @@
+"""I-LLM models (arXiv 2405.17849)."""

@@ -1,0 +1,221 @@
+"""Static integer tables of a decoder: weights, gains and embedding, quantised once from floats; and all widths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...formats import InputError
+from ...formats.integer_only import Anchor, DyadicTensor, Engine, SigmoidForm
+from ...formats.integer_only.arithmetic import Integers
+from ...formats.integer_only.smoothing import BlockWeights
+from ..inference.decoder import Decoder
+from ..models.parameters import DecoderWeights
+from ..models.shapes import ModelShape
+from ..text.blocks import load_blocks
+from .smoothed_blocks import smoothed_blocks
+
+FloatArray = NDArray[np.floating[Any]]
+
+LINEARS = ("q", "k", "v", "o", "gate", "up", "down")
+CALIBRATION_BLOCKS = 4
+MULTIPLIER_BITS = 16
+"""Width of static multipliers: weight scales per output channel, norm gains, reciprocal smoothing factors."""
+ZERO_POINT_BITS = 8
+"""Width of a static zero point: that of a code."""
+ROPE_BITS = 14
+"""Fraction bits of the rotary tables: int16 entries."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntegerConfig:
+    """Widths and options of the integer decoder.
+
+    Attributes:
+        weight_bits: W of WxAy, all linear layers.
+        activation_bits: A of WxAy: inputs of the linear layers, queries, keys and values.
+        gate_bits: inputs of SwiGLU.
+        sigmoid_bits: the sigmoid inside SwiGLU.
+        probability_bits: softmax output.
+        residual_bits: residual stream, signed.
+        head_bits: weights of the language-model head and their input, whatever WxAy is.
+        guard_bits: of DI-Exp; None takes `exp_guard_bits`, 0 is the paper's algorithm.
+        sigmoid_form: ``shared_max`` is the paper's.
+        anchor: of every requantisation; ``minimum`` is the paper's.
+        engine: of the matrix products; both give the same integers.
+    """
+
+    weight_bits: int = 8
+    activation_bits: int = 8
+    gate_bits: int = 8
+    sigmoid_bits: int = 16
+    probability_bits: int = 16
+    residual_bits: int = 16
+    head_bits: int = 8
+    guard_bits: int | None = None
+    sigmoid_form: SigmoidForm = "stable"
+    anchor: Anchor = "zero"
+    engine: Engine = "blas"
+
+    def __post_init__(self) -> None:
+        for name in ("weight_bits", "activation_bits", "gate_bits", "head_bits"):
+            _require(name, getattr(self, name), 2, 8)
+        for name in ("sigmoid_bits", "probability_bits"):
+            _require(name, getattr(self, name), 2, 16)
+        _require("residual_bits", self.residual_bits, 8, 32)
+
+
+def _require(name: str, bits: int, lowest: int, highest: int) -> None:
+    if not lowest <= bits <= highest:
+        raise InputError(f"{name} is {bits}; choose {lowest} to {highest}")
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """Static factors ``m / 2**k`` of channels: norm gains, reciprocal smoothing factors, an epsilon."""
+
+    m: Integers
+    """Signed, 16 bits [channels]."""
+    k: int
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerBlock:
+    """One transformer block."""
+
+    input_norm: Factors
+    post_norm: Factors
+    linears: Mapping[str, DyadicTensor]
+    """q k v o gate up down: codes uint8 [in, out], m and zero point [1, out], k common; q includes 1/sqrt(head_dim)."""
+    gate_smooth: Factors | None
+    """Reciprocals of the factors that FSBR moved from up into gate [ffn]."""
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerWeights:
+    """Everything static that the integer decoder computes with."""
+
+    shape: ModelShape
+    config: IntegerConfig
+    rope_theta: float
+    epsilon: Factors
+    """Of the norms, one value."""
+    embedding: DyadicTensor
+    """``[vocabulary, hidden]``, from which a token's residual stream starts: int16, a power-of-two scale per row."""
+    head: DyadicTensor
+    """``[hidden, vocabulary]``, like a linear layer."""
+    final_norm: Factors
+    blocks: Sequence[IntegerBlock]
+
+    @classmethod
+    def quantize(cls, weights: DecoderWeights, blocks: Sequence[BlockWeights], config: IntegerConfig) -> IntegerWeights:
+        """Quantise a float model.
+
+        Args:
+            weights: shape, embedding, final norm and head are used.
+            blocks: its blocks, smoothed (`smoothed_blocks`) or as they are (`float_blocks`).
+            config: the widths.
+
+        Raises:
+            InputError: the model has no rotary embedding.
+        """
+        if weights.rope_theta is None:
+            raise InputError(f"model: {weights.shape.name} is not of the LLaMA architecture; use one that is")
+        head = weights.embedding if weights.head is None else weights.head
+        return cls(
+            shape=weights.shape,
+            config=config,
+            rope_theta=weights.rope_theta,
+            epsilon=quantize_factors(np.array([weights.norm_epsilon])),
+            embedding=quantize_rows(weights.embedding, config.residual_bits),
+            head=quantize_matrix(np.ascontiguousarray(head.T), config.head_bits),
+            final_norm=quantize_factors(weights.final_norm.gain),
+            blocks=[_quantize_block(block, config.weight_bits, weights.shape.head_dim) for block in blocks],
+        )
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Mean over the linear layers of code width plus multiplier (16 bits) and zero point (8) of each output."""
+        matrices = [matrix.codes.shape for block in self.blocks for matrix in block.linears.values()]
+        weights = sum(inputs * outputs for inputs, outputs in matrices)
+        parameters = sum(outputs for _, outputs in matrices) * (MULTIPLIER_BITS + ZERO_POINT_BITS)
+        return self.config.weight_bits + parameters / weights
+
+
+def quantize_decoder(
+    decoder: Decoder, config: IntegerConfig, calibration: NDArray[np.int32] | None = None
+) -> IntegerWeights:
+    """Smooth a decoder and quantise it.
+
+    Args:
+        decoder: a LLaMA model.
+        config: the widths.
+        calibration: int32 ``[blocks, tokens]`` for the smoothing factors; None takes 4 blocks of 512 calibration tokens.
+    """
+    if calibration is None:
+        calibration = load_blocks(decoder.tokenizer, blocks=CALIBRATION_BLOCKS).tokens
+    return IntegerWeights.quantize(decoder.weights, smoothed_blocks(decoder, calibration), config)
+
+
+def _quantize_block(block: BlockWeights, bits: int, head_dim: int) -> IntegerBlock:
+    matrices = {name: block[name] for name in LINEARS}
+    matrices["q"] = matrices["q"] * np.float32(head_dim**-0.5)
+    return IntegerBlock(
+        input_norm=quantize_factors(block["input_norm"]),
+        post_norm=quantize_factors(block["post_norm"]),
+        linears={name: quantize_matrix(w, bits) for name, w in matrices.items()},
+        gate_smooth=quantize_factors(1 / block["gate_smooth"]) if "gate_smooth" in block else None,
+    )
+
+
+def quantize_matrix(w: FloatArray, bits: int) -> DyadicTensor:
+    """Round `w` ``[in, out]`` to nearest unsigned codes, asymmetric, a dyadic scale per output channel ``[1, out]``.
+
+    The channels share one exponent, so that their 16-bit multipliers can be applied to a row of accumulators. A channel's
+    range contains 0, so its zero point is a code, and a channel of zeros comes back as zeros.
+    """
+    top = (1 << bits) - 1
+    low, high = np.minimum(w.min(axis=0), 0).astype(np.float64), np.maximum(w.max(axis=0), 0)
+    step = np.where(high > low, (high - low) / top, np.finfo(np.float32).tiny)
+    k = MULTIPLIER_BITS - 1 - int(np.floor(np.log2(step.max())))
+    k -= int(np.ceil(np.ldexp(step.max(), k))) >> MULTIPLIER_BITS
+    m = np.maximum(np.ceil(np.ldexp(step, k)), 1)
+    grid = np.ldexp(m, -k)
+    zero_point = np.rint(-low / grid)
+    codes = np.clip(np.rint(w / grid) + zero_point, 0, top).astype(np.uint8)
+    return DyadicTensor(codes, m.astype(np.int64)[None], np.asarray(k), zero_point.astype(np.int64)[None])
+
+
+def quantize_factors(x: FloatArray) -> Factors:
+    """Factors per channel as signed 16-bit integers at one exponent, ``m / 2**k`` nearest `x`.
+
+    Raises:
+        InputError: all of them are zero, or one is not finite.
+    """
+    largest = float(np.abs(x).max())
+    if not 0 < largest < np.inf:
+        raise InputError(f"factors: the largest magnitude is {largest}; pass finite values that are not all zero")
+    _, exponent = np.frexp(largest)
+    k = MULTIPLIER_BITS - 1 - int(exponent)
+    limit = (1 << (MULTIPLIER_BITS - 1)) - 1
+    return Factors(np.clip(np.rint(np.ldexp(x.astype(np.float64), k)), -limit, limit).astype(np.int64), k)
+
+
+def quantize_rows(x: FloatArray, bits: int) -> DyadicTensor:
+    """Rows as signed `bits`-bit integers with a power-of-two scale each: the embedding ``[vocabulary, hidden]``."""
+    _, exponent = np.frexp(np.abs(x).max(axis=1, keepdims=True))
+    k = bits - 1 - exponent.astype(np.int64)
+    limit = (1 << (bits - 1)) - 1
+    codes = np.clip(np.rint(np.ldexp(x.astype(np.float64), k)), -limit, limit)
+    return DyadicTensor.power_of_two(codes.astype(np.int16 if bits <= 16 else np.int32), k)
+
+
+def rope_table(tokens: int, head_dim: int, theta: float) -> tuple[Integers, Integers]:
+    """Cosines and sines of the rotary embedding with 14 fraction bits, int16 ``[tokens, 1, head_dim / 2]``."""
+    angles = np.arange(tokens)[:, None, None] * theta ** (-np.arange(0, head_dim, 2) / head_dim)
+    cosine, sine = (np.rint(np.ldexp(f(angles), ROPE_BITS)).astype(np.int16) for f in (np.cos, np.sin))
+    return cosine, sine  # pyright: ignore[reportReturnType]

@@ -1,0 +1,1 @@
+"""Model shapes, checkpoints, parameters, lists of GeMMs."""

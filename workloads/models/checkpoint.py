@@ -1,0 +1,307 @@
+"""LLaMA- and OPT-architecture models from Hugging Face checkpoint folders, without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...formats import InputError, Int4Weights
+from ..fetch import file_sha256
+from ..inference.decoder import Decoder, require_length
+from ..inference.operators import RopeScaling
+from ..text.hf_tokenizer import HfTokenizer, read_tokenizer
+from .packed_int4 import PackedLayout
+from .parameters import DecoderWeights, FloatArray, FloatWeights, LayerWeights, Linear, Norm, linear_names
+from .safetensors_folder import SafetensorsFolder
+from .shapes import ModelShape
+
+OPT_POSITION_OFFSET = 2
+"""OPT's table of positions has two rows before that of the first token."""
+
+
+def load_checkpoint(folder: Path | str, group_size: int | None = 128) -> Decoder:
+    """Load a local checkpoint, its linear layers as INT4, and its tokenizer if the folder has one.
+
+    The whole model is kept: a byte per weight, and four more once it has run.
+
+    Args:
+        folder: holds ``config.json`` (model type llama, mistral or opt) and safetensors files: F32, F16 or BF16, or
+            linear layers packed by GPTQ or AWQ, which are taken as they are.
+        group_size: input channels that share a weight scale where floats are rounded (symmetric,
+            `Int4Weights.quantize`); None leaves floats as they are.
+
+    Raises:
+        InputError: a file is missing or damaged, or the model is one that the decoder does not compute.
+    """
+    return open_checkpoint(folder, group_size).decoder()
+
+
+def open_checkpoint(folder: Path | str, group_size: int | None = 128) -> Checkpoint:
+    """A local checkpoint whose tensors are read when they are asked for; see `load_checkpoint`."""
+    folder = Path(folder)
+    config = _read_config(folder)
+    kind = _Opt if config["model_type"] == "opt" else _Llama
+    return kind(folder, config, group_size)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise InputError(f"checkpoint: {path} does not exist; give a Hugging Face checkpoint folder")
+    try:
+        config = json.loads(path.read_text("utf-8"))
+        model_type = config["model_type"]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"checkpoint: {path} is no model configuration; copy it again") from None
+    if model_type not in ("llama", "mistral", "opt"):
+        raise InputError(f"checkpoint: {path} has model type {model_type!r}; use llama, mistral or opt")
+    for key, plain in _PLAIN.items():
+        if config.get(key, plain) != plain:
+            raise InputError(f"checkpoint: {path} has {key} {config[key]!r}; the decoder computes only {plain!r}")
+    return config
+
+
+_PLAIN: dict[str, Any] = {
+    "hidden_act": "silu",
+    "activation_function": "relu",
+    "do_layer_norm_before": True,
+    "_remove_final_layer_norm": False,
+}
+"""Options that would change the computation, with the value that it has."""
+
+
+class Checkpoint(ABC):
+    """A model in a folder, read piece by piece."""
+
+    layer_prefix: ClassVar[str]
+    embedding_name: ClassVar[str]
+    names: ClassVar[dict[str, str]]
+    """Tensor names of the linear layers and norms, after the layer's prefix."""
+
+    def __init__(self, folder: Path, config: dict[str, Any], group_size: int | None) -> None:
+        self._folder, self._path = folder, folder / "config.json"
+        self._config, self._group_size = config, group_size
+        try:
+            self.shape = self._shape(folder.resolve().name)
+        except KeyError as missing:
+            raise InputError(f"checkpoint: {self._path} lacks {missing}; copy it again") from None
+        packed = config.get("quantization_config")
+        self._layout = PackedLayout.from_config(packed, self._path) if packed else None
+        self._tensors = SafetensorsFolder(folder)
+        if config.get("head_dim") not in (None, self.shape.head_dim):
+            raise InputError(
+                f"checkpoint: {self._path} has head_dim {config['head_dim']}; "
+                f"the decoder computes only hidden_size / num_attention_heads, {self.shape.head_dim}"
+            )
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the configuration and all weight files together."""
+        return hashlib.sha256((file_sha256(self._path) + self._tensors.sha256()).encode()).hexdigest()
+
+    @property
+    def stored_dtype(self) -> str:
+        """How the file stores the embedding: ``"F32"``, ``"F16"`` or ``"BF16"``."""
+        return self._tensors.dtype(self.embedding_name)
+
+    @property
+    def quantization(self) -> str:
+        """Where the INT4 weights come from."""
+        if self._layout is not None:
+            return self._layout.description
+        return "none" if self._group_size is None else f"round to nearest, symmetric, group {self._group_size}"
+
+    def tokenizer(self) -> HfTokenizer | None:
+        """The folder's tokenizer, or None if it has none."""
+        return read_tokenizer(self._folder)
+
+    def decoder(self) -> Decoder:
+        """The whole model."""
+        shape = self.shape
+        layers = [self.layer(layer) for layer in range(shape.layers)]
+        sha256 = f"{self.sha256} {self.quantization}"
+        return Decoder(self._weights(layers, self._embedding()), self.tokenizer(), sha256)
+
+    def one_layer(self, layer: int) -> Decoder:
+        """A decoder of this layer alone, for `Decoder.run` on what `embed` or the layer before gives."""
+        weights = self._weights([self.layer(layer)], np.empty((0, self.shape.hidden), np.float32))
+        return Decoder(replace(weights, shape=replace(self.shape, layers=1)), None, "")
+
+    def embed(self, tokens: NDArray[np.int32]) -> FloatArray:
+        """The residual stream of one sequence before the first layer: float32 ``[tokens, hidden]``.
+
+        Raises:
+            InputError: the sequence is longer than the model can read.
+        """
+        require_length(self.shape, len(tokens))
+        x = self._embedding(tokens)
+        positions = self._positions(np.arange(len(tokens)))
+        return x if positions is None else x + positions
+
+    @abstractmethod
+    def _shape(self, name: str) -> ModelShape: ...
+
+    @abstractmethod
+    def _weights(self, layers: list[LayerWeights], embedding: FloatArray) -> DecoderWeights:
+        """All parameters; without an embedding ``[0, hidden]`` also without what only whole models need."""
+
+    def _positions(self, rows: NDArray[np.intp]) -> FloatArray | None:
+        """Learned position embeddings of these positions, if the model has them."""
+        return None
+
+    def _embedding(self, rows: NDArray[np.int32] | None = None) -> FloatArray:
+        return self._tensors.floats(self.embedding_name, (self.shape.vocabulary, self.shape.hidden), rows)
+
+    def layer(self, layer: int) -> LayerWeights:
+        """The parameters of one layer."""
+        prefix = f"{self.layer_prefix}.{layer}."
+        return LayerWeights(
+            attention_norm=self._norm(prefix + self.names["attention_norm"]),
+            ffn_norm=self._norm(prefix + self.names["ffn_norm"]),
+            linears={name: self._linear(prefix, name) for name in linear_names(self.shape)},
+        )
+
+    def _linear(self, prefix: str, name: str) -> Linear:
+        shape = self.shape
+        inputs = shape.ffn if name == "down" else shape.hidden
+        wide = {"k": shape.kv_channels, "v": shape.kv_channels, "gate": shape.ffn, "up": shape.ffn}
+        outputs = wide.get(name, shape.hidden)
+        tensor = prefix + self.names[name]
+        bias = f"{tensor}.bias"
+        return Linear(
+            self._matrix(tensor, (inputs, outputs)),
+            self._tensors.floats(bias, (outputs,)) if bias in self._tensors else None,
+        )
+
+    def _matrix(self, tensor: str, shape: tuple[int, int]) -> Int4Weights | FloatWeights:
+        if self._layout is not None and f"{tensor}.qweight" in self._tensors:
+            return self._layout.read(self._tensors, tensor, shape)
+        matrix = np.ascontiguousarray(self._tensors.floats(f"{tensor}.weight", shape[::-1]).T)
+        return FloatWeights(matrix) if self._group_size is None else Int4Weights.quantize(matrix, self._group_size)
+
+    def _norm(self, name: str) -> Norm:
+        size, bias = (self.shape.hidden,), f"{name}.bias"
+        gain = self._tensors.floats(f"{name}.weight", size)
+        return Norm(gain, self._tensors.floats(bias, size) if bias in self._tensors else None)
+
+
+class _Llama(Checkpoint):
+    layer_prefix: ClassVar[str] = "model.layers"
+    embedding_name: ClassVar[str] = "model.embed_tokens.weight"
+    names: ClassVar[dict[str, str]] = {
+        "q": "self_attn.q_proj",
+        "k": "self_attn.k_proj",
+        "v": "self_attn.v_proj",
+        "o": "self_attn.o_proj",
+        "gate": "mlp.gate_proj",
+        "up": "mlp.up_proj",
+        "down": "mlp.down_proj",
+        "attention_norm": "input_layernorm",
+        "ffn_norm": "post_attention_layernorm",
+    }
+
+    def _shape(self, name: str) -> ModelShape:
+        config = self._config
+        return ModelShape(
+            name=name,
+            family="llama",
+            hidden=config["hidden_size"],
+            ffn=config["intermediate_size"],
+            layers=config["num_hidden_layers"],
+            heads=config["num_attention_heads"],
+            kv_heads=config.get("num_key_value_heads") or config["num_attention_heads"],
+            vocabulary=config["vocab_size"],
+            gated=True,
+            # up to the window's length, attention to the window is attention to all
+            max_length=int(min(config["max_position_embeddings"], config.get("sliding_window") or math.inf)),
+        )
+
+    def _weights(self, layers: list[LayerWeights], embedding: FloatArray) -> DecoderWeights:
+        tied = self._config.get("tie_word_embeddings", False) or not len(embedding)
+        table = (self.shape.vocabulary, self.shape.hidden)
+        rope = self._rope()
+        return DecoderWeights(
+            shape=self.shape,
+            embedding=embedding,
+            layers=layers,
+            final_norm=self._norm("model.norm"),
+            norm_epsilon=self._config.get("rms_norm_eps", 1e-6),
+            rope_theta=float(rope.get("rope_theta") or self._config.get("rope_theta") or 10000.0),
+            rope_scaling=self._rope_scaling(rope),
+            head=None if tied else self._tensors.floats("lm_head.weight", table),
+        )
+
+    def _rope(self) -> dict[str, Any]:
+        """``rope_parameters`` of newer configurations, ``rope_scaling`` of older ones."""
+        return self._config.get("rope_parameters") or self._config.get("rope_scaling") or {}
+
+    def _rope_scaling(self, rope: dict[str, Any]) -> RopeScaling | None:
+        kind = rope.get("rope_type") or rope.get("type") or "default"
+        if kind == "default":
+            return None
+        if kind != "llama3":
+            raise InputError(f"checkpoint: {self._path} has rope_type {kind!r}; use a model with default or llama3")
+        try:
+            return RopeScaling(
+                factor=rope["factor"],
+                original_length=rope["original_max_position_embeddings"],
+                low_frequency_factor=rope["low_freq_factor"],
+                high_frequency_factor=rope["high_freq_factor"],
+            )
+        except KeyError as missing:
+            raise InputError(f"checkpoint: {self._path} lacks {missing} of rope_type 'llama3'; copy it again") from None
+
+
+class _Opt(Checkpoint):
+    layer_prefix: ClassVar[str] = "model.decoder.layers"
+    embedding_name: ClassVar[str] = "model.decoder.embed_tokens.weight"
+    names: ClassVar[dict[str, str]] = {
+        "q": "self_attn.q_proj",
+        "k": "self_attn.k_proj",
+        "v": "self_attn.v_proj",
+        "o": "self_attn.out_proj",
+        "up": "fc1",
+        "down": "fc2",
+        "attention_norm": "self_attn_layer_norm",
+        "ffn_norm": "final_layer_norm",
+    }
+
+    def _shape(self, name: str) -> ModelShape:
+        config = self._config
+        if config.get("word_embed_proj_dim", config["hidden_size"]) != config["hidden_size"]:
+            raise InputError(f"checkpoint: {self._path} projects its embedding (word_embed_proj_dim); use another OPT")
+        return ModelShape(
+            name=name,
+            family="opt",
+            hidden=config["hidden_size"],
+            ffn=config["ffn_dim"],
+            layers=config["num_hidden_layers"],
+            heads=config["num_attention_heads"],
+            kv_heads=config["num_attention_heads"],
+            vocabulary=config["vocab_size"],
+            gated=False,
+            max_length=config["max_position_embeddings"],
+        )
+
+    def _weights(self, layers: list[LayerWeights], embedding: FloatArray) -> DecoderWeights:
+        return DecoderWeights(
+            shape=self.shape,
+            embedding=embedding,
+            layers=layers,
+            final_norm=self._norm("model.decoder.final_layer_norm"),
+            norm_epsilon=1e-5,
+            positions=self._positions(np.arange(self.shape.max_length)),
+        )
+
+    def _positions(self, rows: NDArray[np.intp]) -> FloatArray:
+        table = (self.shape.max_length + OPT_POSITION_OFFSET, self.shape.hidden)
+        return self._tensors.floats("model.decoder.embed_positions.weight", table, rows + OPT_POSITION_OFFSET)

@@ -1,0 +1,104 @@
+"""The GeMMs of one forward pass, and what a precision saves on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...formats import InputError
+from .precision import MODULES, Precision
+from .shapes import ModelShape
+
+FP16_BITS = 16
+WEIGHT_BITS = 4
+
+
+@dataclass(frozen=True)
+class Gemm:
+    """``repeat`` products ``[tokens, in_channels] @ [in_channels, out_channels]`` of equal shape."""
+
+    module: str
+    """``qkv``, ``o``, ``u``, ``d`` (activation times INT4 weight) or ``attention`` (FP16 times FP16)."""
+    tokens: int
+    in_channels: int
+    out_channels: int
+    repeat: int = 1
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one product."""
+        return self.tokens * self.in_channels * self.out_channels
+
+    @property
+    def total_macs(self) -> int:
+        """Multiply-accumulates of all `repeat` products."""
+        return self.macs * self.repeat
+
+
+def gemms(
+    shape: ModelShape, phase: str = "prefill", tokens: int = 2048, context: int = 0, attention: bool = False
+) -> list[Gemm]:
+    """The GeMMs of a forward pass at batch 1; the language-model head is not among them.
+
+    Args:
+        shape: the model.
+        phase: ``"prefill"`` is one pass over `tokens`; ``"decode"`` is `tokens` steps of one token each.
+        tokens: tokens to process.
+        context: tokens whose keys and values are cached already.
+        attention: append the products of queries with keys and of probabilities with values. They are counted as dense
+            rectangles, without the saving that a causal mask allows, and the query heads that share a key/value
+            head form one product.
+
+    Raises:
+        InputError: an unknown phase, no tokens, or a negative context.
+    """
+    if phase not in ("prefill", "decode"):
+        raise InputError(f"phase: {phase!r} is unknown; use prefill or decode")
+    if tokens < 1:
+        raise InputError(f"tokens: {tokens} is too few; use 1 or more")
+    if context < 0:
+        raise InputError(f"context: {context} is negative; use 0 or more")
+    rows, steps = (tokens, 1) if phase == "prefill" else (1, tokens)
+    products = [
+        Gemm(module, rows, in_channels, out_channels, repeat=shape.layers * steps)
+        for module, (in_channels, out_channels) in _module_channels(shape).items()
+    ]
+    if attention:
+        for step in range(steps):
+            products += _attention(shape, rows, keys=context + rows + step)
+    return products
+
+
+def bops(shape: ModelShape, precision: Precision) -> int:
+    """Bit operations of the FP-INT GeMMs for one token: M x 4 per multiply-accumulate (arXiv 2411.15982)."""
+    return shape.layers * _weighted_macs(shape, precision) * WEIGHT_BITS
+
+
+def bops_saving(shape: ModelShape, precision: Precision) -> float:
+    """Bit operations with FP16 activations (16 x 4 each) over those with Anda: 16 / (MAC-weighted mean of M)."""
+    return _weighted_macs(shape, (FP16_BITS,) * len(MODULES)) / _weighted_macs(shape, precision)
+
+
+def _weighted_macs(shape: ModelShape, bits: tuple[int, ...]) -> int:
+    """Multiply-accumulates of one block and token, each counted as often as its activation has bits."""
+    channels = _module_channels(shape)
+    return sum(inputs * outputs * m for (inputs, outputs), m in zip(channels.values(), bits, strict=True))
+
+
+def _module_channels(shape: ModelShape) -> dict[str, tuple[int, int]]:
+    """Input and output channels of each module; projections of the same input are one GeMM."""
+    up_projections = 2 if shape.gated else 1
+    return {
+        "qkv": (shape.hidden, shape.hidden + 2 * shape.kv_channels),
+        "o": (shape.hidden, shape.hidden),
+        "u": (shape.hidden, up_projections * shape.ffn),
+        "d": (shape.ffn, shape.hidden),
+    }
+
+
+def _attention(shape: ModelShape, rows: int, keys: int) -> list[Gemm]:
+    queries = rows * (shape.heads // shape.kv_heads)
+    repeat = shape.layers * shape.kv_heads
+    return [
+        Gemm("attention", queries, shape.head_dim, keys, repeat),
+        Gemm("attention", queries, keys, shape.head_dim, repeat),
+    ]

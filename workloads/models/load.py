@@ -1,0 +1,57 @@
+"""Decoders with real weights, by name or from a checkpoint folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...formats import InputError
+from ..fetch import MODEL_SHA256, data_paths, file_sha256
+from ..inference.decoder import Decoder
+from .checkpoint import load_checkpoint, open_checkpoint
+from .gguf_file import read_gguf
+from .shapes import ModelShape, model_shape
+
+FETCHED_MODEL = "SmolLM2-135M"
+
+
+def load_shape(model: str | ModelShape) -> ModelShape:
+    """The shape of a model by its name or checkpoint folder; a shape is itself.
+
+    Raises:
+        InputError: an unknown model, or a folder that `load_checkpoint` would refuse.
+    """
+    if isinstance(model, ModelShape):
+        return model
+    return open_checkpoint(model).shape if _is_folder(model) else model_shape(model)
+
+
+def _is_folder(name: str) -> bool:
+    """An empty name is not the folder where the program runs."""
+    return bool(name) and Path(name).is_dir()
+
+
+def load_decoder(name: str = "smollm2-135m", path: Path | str | None = None) -> Decoder:
+    """Load a LLaMA-architecture model with Q4_1 weights, or a checkpoint folder (`load_checkpoint`).
+
+    Args:
+        name: a model of `model_names`, or a Hugging Face checkpoint folder.
+        path: a GGUF file of that model; None takes the file that `fetch` brought (SmolLM2-135M only).
+
+    Raises:
+        InputError: an unknown model, no such file, or a file that is damaged or of another model.
+    """
+    if path is None and _is_folder(name):
+        return load_checkpoint(name)
+    shape = model_shape(name)
+    if path is None and shape.name != FETCHED_MODEL:
+        raise InputError(
+            f"model: {shape.name} has no weights here; use {FETCHED_MODEL} or give the path of a GGUF file"
+        )
+    file = data_paths().model if path is None else Path(path)
+    if not file.is_file():
+        raise InputError(f"model: {file} does not exist; run `anda fetch` or give the path of a GGUF file")
+    sha256 = file_sha256(file)
+    if path is None and sha256 != MODEL_SHA256:
+        raise InputError(f"model: {file} is damaged (its sha256 is {sha256}); run `anda fetch`")
+    weights, tokenizer = read_gguf(file, shape)
+    return Decoder(weights, tokenizer, sha256)

@@ -1,0 +1,147 @@
+"""Decoders whose linear layers are quantised again, in memory and as folders."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...formats import InputError
+from ...formats.weights.base import PackedWeights, WeightQuantizer
+from ...formats.weights.registry import read_weights
+from ..gradients.calibration import Fisher, Hessians, Progress
+from ..inference.decoder import Decoder
+from .parameters import MODULE_LINEARS, Linear
+
+PackedLinears = Mapping[tuple[int, str], PackedWeights]
+"""By layer and name: q k v o gate up down."""
+
+MODEL_FILE = "model.json"
+FOLDER_VERSION = 1
+
+_MODULE_OF = {name: module for module, names in MODULE_LINEARS.items() for name in names}
+
+
+def quantize_linears(
+    decoder: Decoder,
+    quantizer: WeightQuantizer,
+    hessians: Hessians | None = None,
+    fisher: Fisher | None = None,
+    progress: Progress | None = None,
+) -> dict[tuple[int, str], PackedWeights]:
+    """Quantise every linear layer of a decoder.
+
+    Args:
+        decoder: the model; its weights are dequantised first.
+        quantizer: the method.
+        hessians: for methods that need them.
+        fisher: for methods that need it.
+        progress: called with the number of finished linear layers and of all of them.
+
+    Raises:
+        InputError: the statistic that the method needs is missing, or a layer does not fit the method.
+    """
+    keys = list(_linears(decoder))
+    packed: dict[tuple[int, str], PackedWeights] = {}
+    for layer, name in keys:
+        weights = decoder.weights.layers[layer].linears[name].weights.dequantize()
+        statistic: NDArray[np.floating] | None = None
+        if quantizer.statistic == "hessian" and hessians is not None:
+            statistic = hessians[layer, _MODULE_OF[name]]
+        elif quantizer.statistic == "fisher" and fisher is not None:
+            statistic = fisher[layer, name]
+        try:
+            packed[layer, name] = quantizer.quantize(weights, statistic)
+        except InputError as error:
+            raise InputError(f"layer {layer} {name}: {error}") from None
+        if progress:
+            progress(len(packed), len(keys))
+    return packed
+
+
+def with_linears(decoder: Decoder, packed: PackedLinears) -> Decoder:
+    """The same decoder with these weights in its linear layers; its `sha256` covers them too."""
+    digest = hashlib.sha256(decoder.sha256.encode())
+    linears = [dict(layer.linears) for layer in decoder.weights.layers]
+    for (layer, name), weights in sorted(packed.items(), key=lambda item: item[0]):
+        linears[layer][name] = Linear(weights, linears[layer][name].bias)
+        digest.update(f"{layer}.{name}".encode() + weights.to_bytes())
+    layers = [replace(layer, linears=own) for layer, own in zip(decoder.weights.layers, linears, strict=True)]
+    return decoder.with_weights(replace(decoder.weights, layers=layers), digest.hexdigest())
+
+
+def average_bits(packed: PackedLinears, bits: Callable[[PackedWeights], float]) -> float:
+    """Mean bits per weight over all weights: by formula or by bytes, as `bits` says of each matrix."""
+    sizes = [weights.shape[0] * weights.shape[1] for weights in packed.values()]
+    total = sum(bits(weights) * size for weights, size in zip(packed.values(), sizes, strict=True))
+    return total / sum(sizes)
+
+
+def save_linears(folder: Path | str, decoder: Decoder, packed: PackedLinears, about: Mapping[str, Any]) -> None:
+    """Write a file for each linear layer, and ``model.json``, which names the model they belong to.
+
+    Args:
+        folder: is made if it does not exist.
+        decoder: the model that was quantised.
+        packed: its linear layers.
+        about: JSON values to keep with the model: method, parameters, measurements.
+    """
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    files: dict[str, str] = {}
+    for (layer, name), weights in packed.items():
+        data = weights.to_bytes()
+        path.joinpath(_file_name(layer, name)).write_bytes(data)
+        files[_file_name(layer, name)] = hashlib.sha256(data).hexdigest()
+    description = {
+        "version": FOLDER_VERSION,
+        "model": decoder.shape.name,
+        "model_sha256": decoder.sha256,
+        "files": files,
+        "about": dict(about),
+    }
+    path.joinpath(MODEL_FILE).write_text(json.dumps(description, indent=1) + "\n")
+
+
+def load_linears(folder: Path | str, decoder: Decoder) -> Decoder:
+    """The decoder with the linear layers of a folder that `save_linears` wrote for it.
+
+    Raises:
+        InputError: no such folder, of another model, or a file is missing or damaged.
+    """
+    path = Path(folder)
+    try:
+        description = json.loads(path.joinpath(MODEL_FILE).read_text())
+        version, sha256, files = (description[key] for key in ("version", "model_sha256", "files"))
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"model: {path / MODEL_FILE} cannot be read; write the folder again") from None
+    if version != FOLDER_VERSION:
+        raise InputError(f"model: {path} is version {version}, this program reads {FOLDER_VERSION}; write it again")
+    if sha256 != decoder.sha256:
+        raise InputError(f"model: {path} belongs to another file of {decoder.shape.name}; load that one")
+    packed: dict[tuple[int, str], PackedWeights] = {}
+    for layer, name in _linears(decoder):
+        file = path / _file_name(layer, name)
+        if not file.is_file():
+            raise InputError(f"model: {file} does not exist; write the folder again")
+        data = file.read_bytes()
+        if hashlib.sha256(data).hexdigest() != files.get(file.name):
+            raise InputError(f"model: {file} is damaged; write the folder again")
+        packed[layer, name] = read_weights(data)
+    return with_linears(decoder, packed)
+
+
+def _linears(decoder: Decoder) -> Iterator[tuple[int, str]]:
+    for layer, weights in enumerate(decoder.weights.layers):
+        for name in weights.linears:
+            yield layer, name
+
+
+def _file_name(layer: int, name: str) -> str:
+    return f"{layer}.{name}.andw"

@@ -1,0 +1,72 @@
+"""The shapes of published models, from ``data/models.yaml``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ...formats import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelShape:
+    """What the cost of a decoder-only transformer depends on; all fields count channels, heads, layers or tokens."""
+
+    name: str
+    family: str
+    """Architecture: ``"opt"`` or ``"llama"``."""
+    hidden: int
+    ffn: int
+    layers: int
+    heads: int
+    """Query heads."""
+    kv_heads: int
+    """Key/value heads; fewer than `heads` with grouped-query attention."""
+    vocabulary: int
+    gated: bool
+    """The FFN has a gate projection beside its up projection."""
+    max_length: int
+    """Tokens of context that the model was trained for."""
+    source: str = ""
+
+    @property
+    def head_dim(self) -> int:
+        """Channels of one head."""
+        return self.hidden // self.heads
+
+    @property
+    def kv_channels(self) -> int:
+        """Output channels of the key (or the value) projection."""
+        return self.kv_heads * self.head_dim
+
+
+def model_names() -> list[str]:
+    """The known models, in the order of the data file."""
+    return [shape.name for shape in _shapes().values()]
+
+
+def model_shape(name: str) -> ModelShape:
+    """The shape of a published model; upper and lower case are alike.
+
+    Raises:
+        InputError: no such model; the message lists those that exist.
+    """
+    try:
+        return _shapes()[name.lower()]
+    except KeyError:
+        raise InputError(f"model: {name!r} is unknown; choose one of {', '.join(model_names())}") from None
+
+
+@cache
+def _shapes() -> dict[str, ModelShape]:
+    import yaml
+
+    data: dict[str, Any] = yaml.safe_load((Path(__file__).parents[1] / "data" / "models.yaml").read_text("utf-8"))
+    shapes: dict[str, ModelShape] = {}
+    for family in data["families"]:
+        models: dict[str, dict[str, Any]] = family.pop("models")
+        for name, numbers in models.items():
+            shapes[name.lower()] = ModelShape(name=name, **family, **numbers)
+    return shapes

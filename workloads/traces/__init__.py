@@ -1,0 +1,1 @@
+"""Activations captured from real models, and their files."""

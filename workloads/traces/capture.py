@@ -1,0 +1,205 @@
+"""Traces of whole checkpoints, a layer at a time: memory holds one layer's weights and activations, never the model's.
+
+All blocks pass a layer before the next one is read. Between layers the residual streams lie in a file, so that a
+capture that was killed goes on after its last finished layer and ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...formats import InputError
+from ..inference.fake_quantize import FloatArray, to_fp16
+from ..models.checkpoint import Checkpoint, open_checkpoint
+from ..models.parameters import linear_names
+from ..models.precision import MODULES
+from ..text.blocks import load_blocks
+from .trace import CAPTURE_VERSION, FOLDER_FILE, Trace, layer_file, weight_tensors
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptureText:
+    """What the model reads while it is captured."""
+
+    text: str = "wiki"
+    """See `load_blocks`."""
+    split: str = "calibration"
+    tokens: int = 64
+    """Length of a block."""
+    blocks: int = 1
+
+
+def capture_checkpoint(
+    folder: Path | str,
+    out: Path | str,
+    text: CaptureText | None = None,
+    *,
+    layers: Sequence[int] | None = None,
+    group_size: int = 128,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Run a checkpoint on text and write what enters the GeMMs of its layers, as FP16, with the INT4 weights.
+
+    The folder `out` gets a trace file for each layer and ``capture.json`` with the sha256 of each; `Trace.load` opens
+    it as one trace. Called again with the same arguments, a capture that was interrupted goes on.
+
+    Args:
+        folder: the checkpoint, see `load_checkpoint`.
+        out: a new or empty folder, or that of the interrupted capture.
+        text: what is read.
+        layers: those to keep; None keeps all.
+        group_size: input channels that share a weight scale where floats are rounded to INT4.
+        progress: called after each layer with the number of layers done and of all.
+
+    Raises:
+        InputError: the checkpoint, its tokenizer, the text or a layer does not serve, `out` holds something else, or
+            it cannot be written; finished layers stay.
+    """
+    capture = _Capture(open_checkpoint(folder, group_size), Path(out), text or CaptureText(), layers)
+    try:
+        capture.run(progress)
+    except OSError as error:
+        raise InputError(
+            f"out: {out} cannot be written ({error.strerror or error}); mend that and run the same command again, "
+            f"which goes on after {capture.done} finished layers"
+        ) from None
+    return Path(out)
+
+
+class _Capture:
+    """One capture: its folder, and how far it is."""
+
+    def __init__(self, checkpoint: Checkpoint, out: Path, text: CaptureText, layers: Sequence[int] | None) -> None:
+        self._checkpoint, self._out = checkpoint, out
+        shape = checkpoint.shape
+        self._kept = sorted(set(range(shape.layers) if layers is None else layers))
+        if not self._kept:
+            raise InputError("layers: there are none; name at least one")
+        for layer in self._kept:
+            if not 0 <= layer < shape.layers:
+                raise InputError(f"layers: {layer} does not exist; {shape.name} has 0 to {shape.layers - 1}")
+        tokenizer = checkpoint.tokenizer()
+        if tokenizer is None:
+            raise InputError(f"tokenizer: {shape.name} has no tokenizer.json; copy it into the checkpoint folder")
+        blocks = load_blocks(tokenizer, text.text, text.split, text.tokens, text.blocks)
+        self._tokens = blocks.tokens
+        self._metadata: dict[str, Any] = {
+            "model": shape.name,
+            "model_sha256": checkpoint.sha256,
+            "tokenizer_sha256": tokenizer.sha256,
+            "text": text.text,
+            "split": text.split,
+            "text_sha256": blocks.sha256,
+            "blocks": text.blocks,
+            "tokens": blocks.tokens.size,
+            "layers": self._kept,
+            "linears": list(linear_names(shape)),
+            "weight_group_size": None,
+            "stored_dtype": checkpoint.stored_dtype,
+            "quantization": checkpoint.quantization,
+            "dtype": "float16",
+            "capture_version": CAPTURE_VERSION,
+        }
+        self._files: dict[str, str] = {}
+        self.done = 0
+        """Finished layers, kept or only passed."""
+
+    def run(self, progress: Callable[[int, int], None] | None) -> None:
+        self._resume()
+        last = max(self._kept) + 1
+        stream = self._first_stream() if self.done == 0 else np.load(self._stream_file(self.done))
+        for layer in range(self.done, last):
+            self._run_layer(layer, stream)
+            if layer + 1 < last:
+                self._write_stream(layer + 1, stream)
+            self._write_record(layer + 1)
+            self._stream_file(layer).unlink(missing_ok=True)
+            if progress:
+                progress(self.done, last)
+
+    def _resume(self) -> None:
+        """Make the folder, or take up what was left there."""
+        self._out.mkdir(parents=True, exist_ok=True)
+        record = self._read_record()
+        if record is None:
+            if any(self._out.iterdir()):
+                raise InputError(f"out: {self._out} is not empty; name a new folder")
+            self._write_record(0)
+            return
+        metadata: dict[str, Any] = record["metadata"]
+        for name, value in self._metadata.items():
+            if name != "weight_group_size" and metadata.get(name) != value:
+                raise InputError(
+                    f"out: {self._out} holds a capture with {name} {metadata.get(name)}, not {value}; name a new folder"
+                )
+        self._metadata, self._files, self.done = metadata, record["files"], record["done"]
+        for left in (*self._out.glob("stream-*.npy"), *self._out.glob("*.part")):
+            if left != self._stream_file(self.done):
+                left.unlink()
+
+    def _first_stream(self) -> FloatArray:
+        """The residual streams before the first layer: float32 ``[blocks, tokens, hidden]``."""
+        return np.stack([self._checkpoint.embed(tokens) for tokens in self._tokens])
+
+    def _run_layer(self, layer: int, stream: FloatArray) -> None:
+        """Take all blocks through a layer, in place, and write its trace if it is kept."""
+        decoder = self._checkpoint.one_layer(layer)
+        seen: dict[str, list[NDArray[np.float16]]] = {module: [] for module in MODULES}
+
+        def hook(module: str, _: int, x: FloatArray) -> FloatArray:
+            rounded = to_fp16(x)
+            if not np.isfinite(rounded).all():
+                raise InputError(f"activations of {module} in layer {layer} overflow FP16; use another model")
+            if layer in self._kept:
+                seen[module].append(rounded.astype(np.float16))
+            return rounded
+
+        for x in stream:
+            decoder.run(x, [0], hook)
+        if layer not in self._kept:
+            return
+        weights = {name: decoder.linear(0, name) for name in self._metadata["linears"]}
+        # a checkpoint with one group for all channels has groups of different lengths; the longest serves all
+        self._metadata["weight_group_size"] = max(matrix.group_size for matrix in weights.values())
+        tensors: dict[str, NDArray[Any]] = {
+            f"activations.{layer}.{module}": np.concatenate(parts) for module, parts in seen.items()
+        }
+        for name, matrix in weights.items():
+            tensors |= weight_tensors(layer, name, matrix)
+        trace = Trace(self._metadata | {"layers": [layer]}, tensors)
+        self._files[str(layer)] = trace.write(self._out / layer_file(layer))
+
+    def _stream_file(self, layer: int) -> Path:
+        """The residual streams before a layer."""
+        return self._out / f"stream-{layer:03d}.npy"
+
+    def _write_stream(self, layer: int, stream: FloatArray) -> None:
+        path = self._stream_file(layer)
+        part = path.with_suffix(".part")
+        with part.open("wb") as file:
+            np.save(file, stream)
+        part.replace(path)
+
+    def _write_record(self, done: int) -> None:
+        path = self._out / FOLDER_FILE
+        part = path.with_suffix(".part")
+        record = {"metadata": self._metadata, "done": done, "files": self._files}
+        part.write_text(json.dumps(record, indent=1) + "\n")
+        part.replace(path)
+        self.done = done
+
+    def _read_record(self) -> dict[str, Any] | None:
+        path = self._out / FOLDER_FILE
+        if not path.is_file():
+            return None
+        try:
+            return json.loads(path.read_text("utf-8"))
+        except ValueError:
+            raise InputError(f"out: {path} is damaged; name a new folder") from None

@@ -1,0 +1,267 @@
+"""Captured activations and the weights they meet: one safetensors file, or a folder with a file for each layer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...formats import InputError, Int4Weights
+from ..fetch import file_sha256
+from ..inference.decoder import Decoder
+from ..inference.fake_quantize import FloatArray, to_fp16
+from ..models.parameters import MODULE_LINEARS, linear_names
+from ..models.precision import MODULES
+from ..models.safetensors_folder import write_safetensors
+from ..text.blocks import TextBlocks
+
+CAPTURE_VERSION = 1
+FOLDER_FILE = "capture.json"
+"""Metadata of a trace that is a folder, and the sha256 of each layer's file."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What entered the GeMMs of some layers, and those GeMMs' weights."""
+
+    metadata: Mapping[str, Any]
+    """Keys: model, model_sha256, text_sha256, layers, tokens, linears, weight_group_size, dtype, capture_version; of a
+    checkpoint also tokenizer_sha256, text, split, blocks, stored_dtype, quantization."""
+    tensors: Mapping[str, NDArray[Any]]
+
+    def activation(self, layer: int, module: str) -> NDArray[np.float16]:
+        """The input of a module's GeMMs: float16 ``[tokens, channels]``.
+
+        Raises:
+            InputError: that layer or module was not captured.
+        """
+        if module not in MODULES:
+            raise InputError(f"module: {module!r} is unknown; use {', '.join(MODULES)}")
+        self._require_layer(layer)
+        return self.tensors[f"activations.{layer}.{module}"]
+
+    def weights(self, layer: int, name: str) -> Int4Weights:
+        """The weights of a linear layer, ``[in, out]``: q, k, v, o, gate, up or down.
+
+        Raises:
+            InputError: that layer was not captured, or there is no such linear layer.
+        """
+        self._require_layer(layer)
+        if name not in self.metadata["linears"]:
+            raise InputError(f"name: {name!r} was not captured; the trace holds {', '.join(self.metadata['linears'])}")
+        prefix = f"weights.{layer}.{name}"
+        return Int4Weights(
+            self.tensors[f"{prefix}.codes"],
+            self.tensors[f"{prefix}.scales"],
+            self.metadata["weight_group_size"],
+            self.tensors.get(f"{prefix}.offsets"),
+        )
+
+    def first_weights(self, layer: int, module: str) -> Int4Weights:
+        """The weights of the first of a module's linear layers, such as q of qkv; errors as of `weights`."""
+        return self.weights(layer, next(name for name in MODULE_LINEARS[module] if name in self.metadata["linears"]))
+
+    def save(self, path: Path | str) -> None:
+        """Write a new file; it appears under its name only when it is complete.
+
+        Raises:
+            InputError: the file exists.
+        """
+        path = Path(path)
+        if path.exists():
+            raise InputError(f"trace: {path} exists and is not overwritten; give another path or remove it")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.write(path)
+        except OSError as error:
+            raise InputError(
+                f"trace: {path} cannot be written ({error.strerror}); free space or name another"
+            ) from None
+
+    def write(self, path: Path) -> str:
+        """Write or replace a file; its sha256. Raises `OSError` if it cannot be written."""
+        return write_safetensors(path, self.tensors, {"anda_trace": json.dumps(dict(self.metadata))})
+
+    @classmethod
+    def load(cls, path: Path | str) -> Trace:
+        """Read a file that `save` wrote, all of it, and check it; or open a folder that `capture_checkpoint` wrote.
+
+        Of a folder, a layer is read and checked against its sha256 when one of its tensors is asked for.
+
+        Raises:
+            InputError: the file is missing, truncated, no trace, of another version, or holds infinities or NaN; or
+                the folder holds no finished capture.
+        """
+        path = Path(path)
+        if path.is_dir():
+            return cls._load_folder(path)
+        if not path.is_file():
+            raise InputError(f"trace: {path} does not exist; capture one with `anda trace capture`")
+        metadata, tensors = _read(path)
+        trace = cls(metadata, tensors)
+        trace._validate(path)
+        return trace
+
+    @classmethod
+    def _load_folder(cls, path: Path) -> Trace:
+        file = path / FOLDER_FILE
+        if not file.is_file():
+            raise InputError(f"trace: {path} holds no {FOLDER_FILE}; give a folder of `anda trace capture`")
+        try:
+            record = json.loads(file.read_text("utf-8"))
+            metadata, files = record["metadata"], {int(layer): sha256 for layer, sha256 in record["files"].items()}
+        except (ValueError, KeyError, AttributeError, TypeError):
+            raise InputError(f"trace: {file} is damaged; capture it again with `anda trace capture`") from None
+        if missing := set(metadata["layers"]) - set(files):
+            done = f"{len(files)} of {len(files) + len(missing)} layers"
+            raise InputError(f"trace: {path} holds {done}; run the same `anda trace capture` again to finish it")
+        return cls(metadata, _FolderTensors(path, files))
+
+    def _require_layer(self, layer: int) -> None:
+        if layer not in self.metadata["layers"]:
+            raise InputError(f"layer: {layer} was not captured; the trace holds {_listed(self.metadata['layers'])}")
+
+    def _validate(self, path: Path) -> None:
+        mend = "capture it again with `anda trace capture`"
+        if self.metadata.get("capture_version") != CAPTURE_VERSION:
+            found = self.metadata.get("capture_version")
+            raise InputError(f"trace: {path} has capture version {found}, not {CAPTURE_VERSION}; {mend}")
+        try:
+            for layer in self.metadata["layers"]:
+                for module in MODULES:
+                    _require_activation(path, f"activations.{layer}.{module}", self.activation(layer, module))
+                for name in self.metadata["linears"]:
+                    self._require_weights(path, layer, name)
+        except KeyError as missing:
+            raise InputError(f"trace: {path} lacks the entry {missing}; {mend}") from None
+
+    def _require_weights(self, path: Path, layer: int, name: str) -> None:
+        try:
+            self.weights(layer, name)
+        except InputError as error:
+            raise InputError(f"trace: {path}: weights.{layer}.{name}: {error}") from None
+
+
+def layer_file(layer: int) -> str:
+    """The file of a layer in a folder; it is a trace of its own."""
+    return f"layer-{layer:03d}.safetensors"
+
+
+class _FolderTensors(Mapping[str, NDArray[Any]]):
+    """The tensors of all layers, of which those of the layer last used are kept."""
+
+    def __init__(self, folder: Path, files: dict[int, str]) -> None:
+        self._folder, self._files = folder, files
+        self._layer: int | None = None
+        self._tensors: Mapping[str, NDArray[Any]] = {}
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        layer = int(name.split(".")[1])
+        if layer != self._layer:
+            self._tensors, self._layer = self._read(layer), layer
+        return self._tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for layer in sorted(self._files) for name in self._read(layer))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _read(self, layer: int) -> Mapping[str, NDArray[Any]]:
+        path = self._folder / layer_file(layer)
+        trace = Trace.load(path)
+        if file_sha256(path) != self._files[layer]:
+            raise InputError(f"trace: {path} is not the file that was captured; capture it again")
+        return trace.tensors
+
+
+def sampled_layers(layers: int) -> tuple[int, ...]:
+    """First layer, one within, and the last; of the built-in model's 30, 11 has the largest activations at ``d``."""
+    return tuple(sorted({0, layers * 3 // 8, layers - 1}))
+
+
+def capture_trace(decoder: Decoder, blocks: TextBlocks, layers: Sequence[int] | None = None, tokens: int = 64) -> Trace:
+    """Run the first `tokens` tokens of the first block and keep what enters the GeMMs of some layers, as FP16.
+
+    Without `layers`, of `sampled_layers`.
+
+    Raises:
+        InputError: a layer does not exist, or the block is too short.
+    """
+    layers = sampled_layers(decoder.shape.layers) if layers is None else layers
+    if not layers:
+        raise InputError("layers: there are none; name at least one")
+    for layer in layers:
+        if not 0 <= layer < decoder.shape.layers:
+            raise InputError(
+                f"layers: {layer} does not exist; {decoder.shape.name} has 0 to {decoder.shape.layers - 1}"
+            )
+    if not 1 <= tokens <= blocks.tokens.shape[1]:
+        raise InputError(f"tokens: {tokens} of a block of {blocks.tokens.shape[1]}; use 1 to {blocks.tokens.shape[1]}")
+    tensors: dict[str, NDArray[Any]] = {}
+
+    def hook(module: str, layer: int, x: FloatArray) -> FloatArray:
+        rounded = to_fp16(x)
+        if layer in layers:
+            tensors[f"activations.{layer}.{module}"] = rounded.astype(np.float16)
+        return rounded
+
+    used = TextBlocks(blocks.tokens[:1, :tokens])
+    decoder.hidden(used.tokens[0], hook, layers=max(layers) + 1)
+    names = linear_names(decoder.shape)
+    weights = {(layer, name): decoder.linear(layer, name) for layer in layers for name in names}
+    for (layer, name), weight in weights.items():
+        tensors |= weight_tensors(layer, name, weight)
+    metadata = {
+        "model": decoder.shape.name,
+        "model_sha256": decoder.sha256,
+        "text_sha256": used.sha256,
+        "layers": list(layers),
+        "tokens": tokens,
+        "linears": list(names),
+        "weight_group_size": weights[layers[0], names[0]].group_size,
+        "dtype": "float16",
+        "capture_version": CAPTURE_VERSION,
+    }
+    return Trace(metadata, tensors)
+
+
+def weight_tensors(layer: int, name: str, weights: Int4Weights) -> dict[str, NDArray[Any]]:
+    """The tensors of a linear layer, under the names that `Trace.weights` looks for."""
+    prefix = f"weights.{layer}.{name}"
+    tensors: dict[str, NDArray[Any]] = {f"{prefix}.codes": weights.codes, f"{prefix}.scales": weights.scales}
+    if weights.offsets is not None:
+        tensors[f"{prefix}.offsets"] = weights.offsets
+    return tensors
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = json.loads((file.metadata() or {})["anda_trace"])
+            return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise InputError(f"trace: {path} is truncated or no safetensors file ({error}); capture it again") from None
+    except (KeyError, ValueError):
+        raise InputError(f"trace: {path} is no trace of this program; capture one with `anda trace capture`") from None
+
+
+def _require_activation(path: Path, name: str, values: NDArray[Any]) -> None:
+    if values.dtype != np.float16 or values.ndim != 2:
+        raise InputError(
+            f"trace: {path}: {name} is {values.dtype} {list(values.shape)}; give float16 [tokens, channels]"
+        )
+    if not np.isfinite(values).all():
+        index = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
+        raise InputError(f"trace: {path}: {name} holds {values[index]} at {index}; capture it again")
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
