@@ -181,7 +181,7 @@ def _gemm_record(run: GemmRun) -> dict[str, Any]:
         "in_channels": run.gemm.in_channels,
         "out_channels": run.gemm.out_channels,
         "repeat": run.gemm.repeat,
-        "mantissa_bits": run.problem.mantissa_bits,
+        "mantissa_bits": run.mapped.mantissa_bits,
         "tiling": str(run.tiling),
         "cycles": run.cycles,
         "array_cycles": run.array_cycles,

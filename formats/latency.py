@@ -166,7 +166,7 @@ def group_scaling_cycles(depth: int = 1) -> int:
     return min(depth, CONVERSION_STAGES) + scale_accumulation_cycles(depth)
 
 
-def single_scaling_cycles(depth: int = 1) -> int:
+def fp32_scaling_cycles(depth: int = 1) -> int:
     """As `group_scaling_cycles`, from a group's sum that is a single."""
     return min(depth, ROUNDING_STAGES) + scale_accumulation_cycles(depth)
 

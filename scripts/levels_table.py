@@ -69,7 +69,7 @@ def rows() -> Iterator[list[str]]:
             m_in, m_out = draw.randint(3, 11), draw.randint(3, 11)
             levels = [
                 simulate([gemm], small, Precision(1, 1, m_in, m_out), level, technology).cycles
-                for level in ("closed", "events", "instructions")
+                for level in ("analytical", "events", "cycle")
             ]
             cycles = [*levels, circuit_cycles(small, gemm, m_in, m_out)]
             size = f"{gemm.tokens}x{gemm.in_channels}x{gemm.out_channels}"

@@ -96,9 +96,7 @@ def technology(library: str, node: Node) -> dict[str, Any]:
     lane = find_result(library, "bpc-lane", "M=6")
     lanes = 16
     lane_pj = lane.energy_pj_per_operation * values_per_cycle + lanes * lane.leakage_mw * CLOCK_PS * 1e-3
-    operators = [
-        find_result(library, design, "trace") for design in ("half-multiplier", "single-adder", "single-to-half")
-    ]
+    operators = [find_result(library, design, "trace") for design in ("fp16-multiplier", "fp32-adder", "fp32-to-fp16")]
     vector_pj = sum(
         result.energy_pj_per_operation * values_per_cycle + machine.vector_lanes * result.leakage_mw * CLOCK_PS * 1e-3
         for result in operators
@@ -121,7 +119,7 @@ def technology(library: str, node: Node) -> dict[str, Any]:
         "vector_unit": part(
             machine.vector_lanes * sum(result.area_um2 for result in operators),
             vector_pj,
-            f"{table}: {machine.vector_lanes} x (half-multiplier, single-adder, single-to-half), one pass an output; registers "
+            f"{table}: {machine.vector_lanes} x (fp16-multiplier, fp32-adder, fp32-to-fp16), one pass an output; registers "
             "not in it",
         ),
         **memories(node, cycles),

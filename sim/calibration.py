@@ -228,7 +228,7 @@ def levels() -> str:
                 cycles = [
                     simulate([one], name, Precision(7, 6, 6, 6), level, technology).cycles
                     for technology in technologies
-                    for level in ("closed", "events")
+                    for level in ("analytical", "events")
                 ]
                 size = f"{gemm.tokens}x{gemm.in_channels}x{gemm.out_channels}"
                 yield (size, name, *map("{:,}".format, cycles), f"{100 * (cycles[3] / cycles[2] - 1):.3f} %")

@@ -8,13 +8,13 @@ from .analytical.gemm import Traffic
 from .config.architecture import Architecture
 from .config.technology import Technology
 from .cost.energy import Energy, UnitCosts
-from .mapping.mapped_gemm import Problem
+from .mapping.mapped_gemm import MappedGemm
 from .mapping.tiling import Tiling
 
 if TYPE_CHECKING:
     from .events.gemm import EventReport
 
-Level = Literal["closed", "events", "instructions"]
+Level = Literal["analytical", "events", "cycle"]
 """Formulas; processes that wait for each other; the program of Anda's circuit, in its cycles."""
 
 
@@ -23,7 +23,7 @@ class GemmRun:
     """One GeMM of a run; numbers are for one of its `gemm.repeat` products."""
 
     gemm: Gemm
-    problem: Problem
+    mapped: MappedGemm
     tiling: Tiling
     cycles: int
     traffic: Traffic
@@ -34,7 +34,7 @@ class GemmRun:
     @property
     def array_cycles(self) -> int:
         """Cycles in which the array works; the others are waiting and filling."""
-        return self.problem.array_cycles
+        return self.mapped.array_cycles
 
 
 @dataclass(frozen=True, slots=True)

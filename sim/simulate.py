@@ -15,7 +15,7 @@ from .config.architecture import Architecture, load_architecture
 from .config.technology import Technology, load_technology
 from .config.weights import load_weights
 from .cost.energy import UnitCosts, unit_costs
-from .mapping.mapped_gemm import Problem, problem
+from .mapping.mapped_gemm import MappedGemm, map_gemm
 from .mapping.plan import Plan
 from .mapping.search import Objective, best_tiling, gemm_work
 from .mapping.tiling import Tiling, chosen_tiling, is_legal, model_tilings
@@ -41,7 +41,7 @@ class Setup:
     memory: "Memory | None"
     """A memory with rows; None for constant bandwidth."""
 
-    def tilings(self, shapes: list[Problem]) -> list[Tiling]:
+    def tilings(self, shapes: list[MappedGemm]) -> list[Tiling]:
         """The tiling of each GeMM."""
         if self.tiling == "search":
             return [best_tiling(shape, self.costs, self.objective) for shape in shapes]
@@ -62,7 +62,7 @@ def simulate(
     gemms: Iterable[Gemm],
     architecture: str | Path | Architecture,
     precision: Precision,
-    level: Level = "closed",
+    level: Level = "analytical",
     technology: str | Path | Technology = "paper-16nm",
     objective: Objective = "energy",
     tiling: str = "search",
@@ -75,14 +75,14 @@ def simulate(
     """Time GeMMs one after the other and count their energy.
 
     A GeMM with ``repeat`` above one is simulated once. Activations come from DRAM and results go back to it; results of
-    a GeMM on Anda are compressed to the mantissa length of the module that consumes them (`problem.CONSUMER`).
+    a GeMM on Anda are compressed to the mantissa length of the module that consumes them (`mapped.CONSUMER`).
 
     Args:
         gemms: from `workloads.gemms`, the four modules with INT4 weights.
         architecture: a name, the path of a YAML file, or an object.
         precision: mantissa bits of the modules; used where the architecture's are variable.
-        level: ``"closed"``, formulas that assume perfect overlap; ``"events"``, processes that wait for each other;
-            ``"instructions"``, the processes of Anda's circuit that run its program, cycle for cycle, with the circuit's
+        level: ``"analytical"``, formulas that assume perfect overlap; ``"events"``, processes that wait for each other;
+            ``"cycle"``, the processes of Anda's circuit that run its program, cycle for cycle, with the circuit's
             own tiling and memory.
         technology: a name, the path of a YAML file, or an object.
         objective: what the search for each GeMM's tiling minimises.
@@ -95,7 +95,7 @@ def simulate(
         cache_bits: M to which the results of ``qkv`` are compressed on Anda; None leaves them FP16.
         group_cycles: mean cycles of a group by module where all-zero planes are skipped, as
             `formats.plane_mask.mean_group_cycles` measures them on the activations; the masks are stored with these.
-        timeline: collects what the units do, not at level ``"closed"``; of a GeMM that repeats, the first one.
+        timeline: collects what the units do, not at level ``"analytical"``; of a GeMM that repeats, the first one.
 
     Raises:
         InputError: nothing to simulate, an unknown level, architecture, technology, objective, tiling, memory or
@@ -103,17 +103,17 @@ def simulate(
     """
     skipping = group_cycles is not None
     setup = make_setup(architecture, level, technology, objective, tiling, memory, weights, skipping)
-    if timeline is not None and level == "closed":
-        raise InputError("timeline: level closed has no events; use level events or instructions")
-    if group_cycles is not None and level == "instructions":
-        raise InputError("group_cycles: level instructions sends every plane; leave them out or use level events")
+    if timeline is not None and level == "analytical":
+        raise InputError("timeline: level analytical has no events; use level events or cycle")
+    if group_cycles is not None and level == "cycle":
+        raise InputError("group_cycles: level cycle sends every plane; leave them out or use level events")
     if cache_bits is not None and setup.machine.compressor is None:
         raise InputError(f"cache_bits: {setup.machine.name} has no compressor; leave it out")
     used = setup.machine.precision(precision)
     work = list(gemms)
     if not work:
         raise InputError("gemms: there are none; give at least one GeMM")
-    shapes = [problem(gemm, setup.machine, used, cache_bits, group_cycles) for gemm in work]
+    shapes = [map_gemm(gemm, setup.machine, used, cache_bits, group_cycles) for gemm in work]
     if level == "events" and tiling == "search" and group_cycles is None:
         longer = [_longer(gemm, shape, setup, used, cache_bits) for gemm, shape in zip(work, shapes, strict=True)]
         chosen = [_event_tiling([shape, *more], setup) for shape, more in zip(shapes, longer, strict=True)]
@@ -125,20 +125,20 @@ def simulate(
     return _total(runs, used, setup)
 
 
-def _event_tiling(shapes: list[Problem], setup: Setup) -> tuple[Tiling, "EventReport"]:
+def _event_tiling(shapes: list[MappedGemm], setup: Setup) -> tuple[Tiling, "EventReport"]:
     from .events.search import event_tiling
 
     return event_tiling(shapes, setup.costs, setup.objective, setup.dram)
 
 
 def _longer(
-    gemm: Gemm, shape: Problem, setup: Setup, precision: Precision, cache_bits: int | None
-) -> Iterator[Problem]:
+    gemm: Gemm, shape: MappedGemm, setup: Setup, precision: Precision, cache_bits: int | None
+) -> Iterator[MappedGemm]:
     """The GeMM at the longer mantissas that its buffers allow, one after the other."""
     if setup.machine.processing_element.mantissa_bits != "variable":
         return
     for bits in range(shape.mantissa_bits + 1, MAX_MANTISSA_BITS + 1):
-        more = problem(gemm, setup.machine, precision._replace(**{gemm.module: bits}), cache_bits)
+        more = map_gemm(gemm, setup.machine, precision._replace(**{gemm.module: bits}), cache_bits)
         if not is_legal(more):
             return
         yield more
@@ -162,8 +162,8 @@ def make_setup(
     for field, value, choices in (("level", level, get_args(Level)), ("objective", objective, get_args(Objective))):
         if value not in choices:
             raise InputError(f"{field}: {value!r} is unknown; use {', '.join(choices)}")
-    if level == "instructions" and tiling != "search":
-        raise InputError(f"tiling: level instructions has the circuit's own; leave {tiling!r} out or use level events")
+    if level == "cycle" and tiling != "search":
+        raise InputError(f"tiling: level cycle has the circuit's own; leave {tiling!r} out or use level events")
     rows = None
     if memory != "flat":
         if level != "events":
@@ -176,14 +176,14 @@ def make_setup(
 
 def _run(
     gemm: Gemm,
-    shape: Problem,
+    shape: MappedGemm,
     tiling: Tiling,
     report: "EventReport | None",
     setup: Setup,
     timeline: Timeline | None,
 ) -> GemmRun:
     """One GeMM, where events have not reported on it yet, or have to write a timeline."""
-    if setup.level == "instructions":
+    if setup.level == "cycle":
         from .cycle.run import run_instructions
 
         cycles, tiling = run_instructions(shape, timeline)
@@ -207,7 +207,7 @@ def _run(
 def _total(runs: tuple[GemmRun, ...], precision: Precision, setup: Setup) -> SimulationResult:
     cycles = sum(run.cycles * run.gemm.repeat for run in runs)
     macs = sum(run.gemm.total_macs for run in runs)
-    bit_macs = sum(run.gemm.total_macs * run.problem.mantissa_bits for run in runs)
+    bit_macs = sum(run.gemm.total_macs * run.mapped.mantissa_bits for run in runs)
     return SimulationResult(
         machine=setup.machine,
         process=setup.process,

@@ -1,8 +1,8 @@
 """Accelerators small enough for any simulator of circuits."""
 
-from anda_codesign.formats.accelerator import Machine
+from anda_codesign.formats.accelerator import AcceleratorConfig
 
-SMALL_MACHINE = Machine(
+SMALL_MACHINE = AcceleratorConfig(
     rows=2,
     columns=2,
     lanes=8,

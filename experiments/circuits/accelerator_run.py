@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import AndaTensor, GemmFlags, InputError, Int4Weights, fp_int_gemm
-from ...formats.accelerator import Machine, Schedule, compile_gemms, program_planes, read_outputs, read_tensor
+from ...formats.accelerator import AcceleratorConfig, Schedule, compile_gemms, program_planes, read_outputs, read_tensor
 from ...formats.anda.plane_mask import MASK_BITS
 from ...formats.numeric.alignment import MAX_MANTISSA_BITS
 from ...workloads import MODULES, Trace
@@ -240,7 +240,7 @@ def _compare(plan: Schedule, run: AcceleratorRun, activations: AndaTensor, weigh
     return sum(theirs.size for _, theirs in pairs), mismatches
 
 
-def _machine(rows: int, columns: int, lanes: int, affine: bool, skipping: bool) -> Machine:
+def _machine(rows: int, columns: int, lanes: int, affine: bool, skipping: bool) -> AcceleratorConfig:
     """A machine of that array, with a memory port as wide as the widest row that it has to carry.
 
     Its buffers are a quarter of the accelerator's, or less, and it has no vector unit: simulators take longer to build
@@ -249,7 +249,7 @@ def _machine(rows: int, columns: int, lanes: int, affine: bool, skipping: bool) 
     widest = max(
         rows * lanes, lanes * columns, 16 * lanes, 16 * columns * (1 + affine), 5 * rows + MASK_BITS * skipping
     )
-    return Machine(
+    return AcceleratorConfig(
         rows=rows,
         columns=columns,
         lanes=lanes,

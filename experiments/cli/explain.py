@@ -18,7 +18,7 @@ def explain(
     context: options.ContextOption = 0,
     batch: options.BatchOption = 1,
     phase: options.PhaseOption = "prefill",
-    level: options.LevelOption = "closed",
+    level: options.LevelOption = "analytical",
     technology: options.TechnologyOption = "paper-16nm",
     objective: options.ObjectiveOption = "energy",
     tiling: options.TilingOption = "search",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 TimelineOption = Annotated[
     Path | None,
     typer.Option(
-        "--timeline", metavar="FILE", help="At levels events and instructions: write what the units do, for Perfetto."
+        "--timeline", metavar="FILE", help="At levels events and cycle: write what the units do, for Perfetto."
     ),
 ]
 PlotOption = Annotated[
@@ -34,7 +34,7 @@ def simulate(
     context: options.ContextOption = 0,
     batch: options.BatchOption = 1,
     phase: options.PhaseOption = "prefill",
-    level: options.LevelOption = "closed",
+    level: options.LevelOption = "analytical",
     technology: options.TechnologyOption = "paper-16nm",
     objective: options.ObjectiveOption = "energy",
     tiling: options.TilingOption = "search",

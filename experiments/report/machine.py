@@ -14,7 +14,9 @@ BASELINE = "fp-fp"
 TOKENS = 2048
 
 
-def simulate_points(shape: ModelShape, measured: Sequence[MeasuredPoint], level: str = "closed") -> list[SweepPoint]:
+def simulate_points(
+    shape: ModelShape, measured: Sequence[MeasuredPoint], level: str = "analytical"
+) -> list[SweepPoint]:
     """Prefill of `TOKENS` tokens: the baseline, the architectures of fixed width, then the measured precisions."""
     from ...sim import architecture_names
 

@@ -64,7 +64,7 @@ class Point:
     tokens: int = 2048
     context: int = 0
     batch: int = 1
-    level: str = "closed"
+    level: str = "analytical"
     technology: str = "paper-16nm"
     objective: str = "energy"
     tiling: str = "search"

@@ -64,7 +64,7 @@ class SweepSpec(Config):
     tokens: Numbers = (2048,)
     contexts: Numbers = (0,)
     batches: Numbers = (1,)
-    levels: Texts = ("closed",)
+    levels: Texts = ("analytical",)
     technologies: Texts = ("paper-16nm",)
     objectives: Texts = ("energy",)
     tilings: Texts = ("search",)

@@ -3,15 +3,15 @@
 from .assembler import assemble, disassemble
 from .bounds_check import check_program
 from .compiler import Layer, Schedule, schedule
-from .config import Machine
+from .config import AcceleratorConfig
 from .instructions import Buffer, Instruction, Opcode, Unit
 from .memory_image import compile_gemms, program_planes, read_outputs, read_tensor
 
 __all__ = [
+    "AcceleratorConfig",
     "Buffer",
     "Instruction",
     "Layer",
-    "Machine",
     "Opcode",
     "Schedule",
     "Unit",

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from ..errors import InputError
 from ..latency import WEIGHT_LOAD_CYCLES
-from .config import Machine
+from .config import AcceleratorConfig
 from .instructions import Buffer, Instruction, Opcode, reads
 
 
-def extents(machine: Machine, instruction: Instruction) -> Mapping[str, tuple[Buffer, int]]:
+def extents(machine: AcceleratorConfig, instruction: Instruction) -> Mapping[str, tuple[Buffer, int]]:
     """Of each address field, its buffer, and how many rows from there on the instruction touches or passes over."""
     match instruction.opcode:
         case Opcode.LOAD | Opcode.STORE:
@@ -34,7 +34,7 @@ def extents(machine: Machine, instruction: Instruction) -> Mapping[str, tuple[Bu
             return {}
 
 
-def _of_gemm(machine: Machine, gemm: Instruction) -> Mapping[str, tuple[Buffer, int]]:
+def _of_gemm(machine: AcceleratorConfig, gemm: Instruction) -> Mapping[str, tuple[Buffer, int]]:
     groups = gemm["groups"]
     segments, tiles = gemm["blocks"] * groups, gemm["output_groups"] * machine.tiles
     return {
@@ -46,7 +46,7 @@ def _of_gemm(machine: Machine, gemm: Instruction) -> Mapping[str, tuple[Buffer, 
     }
 
 
-def check_program(machine: Machine, instructions: Sequence[Instruction]) -> None:
+def check_program(machine: AcceleratorConfig, instructions: Sequence[Instruction]) -> None:
     """Refuse a program that leaves the buffers.
 
     Raises

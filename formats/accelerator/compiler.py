@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from ..errors import InputError
 from ..latency import WEIGHT_LOAD_CYCLES
-from .config import Machine
+from .config import AcceleratorConfig
 from .instructions import BLOCKS_BITS, GROUPS_BITS, Buffer, Instruction, Opcode, Unit, barrier, instruction
 
 
@@ -55,7 +55,7 @@ class Chunk:
 class Schedule:
     """A program, and the map of the memory that it works on."""
 
-    machine: Machine
+    machine: AcceleratorConfig
     tokens: int
     layers: tuple[Layer, ...]
     result_mantissa_bits: int | None
@@ -68,7 +68,7 @@ class Schedule:
 
 
 def schedule(
-    machine: Machine, tokens: int, layers: Sequence[Layer], result_mantissa_bits: int | None = None
+    machine: AcceleratorConfig, tokens: int, layers: Sequence[Layer], result_mantissa_bits: int | None = None
 ) -> Schedule:
     """The program of a chain of GeMMs.
 
@@ -92,7 +92,7 @@ def schedule(
     return _Scheduler(machine, tokens, tuple(layers), result_mantissa_bits).run()
 
 
-def _check(machine: Machine, tokens: int, layers: Sequence[Layer], result_mantissa_bits: int | None) -> None:
+def _check(machine: AcceleratorConfig, tokens: int, layers: Sequence[Layer], result_mantissa_bits: int | None) -> None:
     if not layers:
         raise InputError("layers: there are none; give at least one GeMM")
     sizes = {"tokens": tokens}
@@ -114,7 +114,7 @@ def _check(machine: Machine, tokens: int, layers: Sequence[Layer], result_mantis
 
 @dataclass
 class _Scheduler:
-    machine: Machine
+    machine: AcceleratorConfig
     tokens: int
     layers: tuple[Layer, ...]
     result_mantissa_bits: int | None

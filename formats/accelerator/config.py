@@ -13,7 +13,7 @@ from .instructions import ADDRESS_BITS, Buffer
 
 
 @dataclass(frozen=True)
-class Machine:
+class AcceleratorConfig:
     """An accelerator: its array, the rows of its buffers, and its memory port.
 
     Parameters

@@ -13,7 +13,7 @@ from ..anda.plane_mask import MASK_BITS
 from ..latency import WEIGHT_LOAD_CYCLES
 from ..weights.int4 import BITS as CODE_BITS
 from ..weights.int4 import Int4Weights
-from .config import Machine
+from .config import AcceleratorConfig
 
 Bits = NDArray[np.uint8]
 
@@ -85,7 +85,7 @@ def plane_masks(tensor: AndaTensor, rows: int, lanes: int) -> NDArray[np.bool_]:
     return sent_planes(planes)[..., 2:]
 
 
-def activation_rows(tensor: AndaTensor, machine: Machine) -> tuple[Bits, Bits]:
+def activation_rows(tensor: AndaTensor, machine: AcceleratorConfig) -> tuple[Bits, Bits]:
     """Rows of planes ``[blocks, segments, M + 1, bits]`` and of exponents ``[blocks, segments, bits]``.
 
     Segments that hold only the padding of the last group are left out. If the machine skips planes, a row of exponents
@@ -105,7 +105,7 @@ def activation_rows(tensor: AndaTensor, machine: Machine) -> tuple[Bits, Bits]:
 
 
 def read_activation_rows(
-    planes: Bits, exponents: Bits, machine: Machine, shape: tuple[int, int], mantissa_bits: int
+    planes: Bits, exponents: Bits, machine: AcceleratorConfig, shape: tuple[int, int], mantissa_bits: int
 ) -> AndaTensor:
     """The tensor ``[tokens, channels]``, in groups of `machine.lanes`, whose `activation_rows` these are."""
     tokens, _ = shape
@@ -119,7 +119,7 @@ def read_activation_rows(
     return AndaTensor(machine.format(mantissa_bits), shape, signs, mantissas, np.ascontiguousarray(shared))
 
 
-def weight_rows(weights: Int4Weights, machine: Machine) -> Bits:
+def weight_rows(weights: Int4Weights, machine: AcceleratorConfig) -> Bits:
     """Rows of weights ``[output groups, rows, bits]``: tiles, of each the segments, of each four rows.
 
     The rows of a segment hold the codes column by column, each column lane by lane, 4 bits each.
@@ -132,7 +132,7 @@ def weight_rows(weights: Int4Weights, machine: Machine) -> Bits:
     return bits.reshape(tiles // machine.tiles, machine.tiles * segments * WEIGHT_LOAD_CYCLES, -1)
 
 
-def factor_rows(weights: Int4Weights, machine: Machine, groups_per_factor: int) -> Bits:
+def factor_rows(weights: Int4Weights, machine: AcceleratorConfig, groups_per_factor: int) -> Bits:
     """Rows of factors ``[output groups, rows, bits]``: tiles, of each a row for `groups_per_factor` segments.
 
     A row holds the columns' scales, and if the machine is affine their offsets.

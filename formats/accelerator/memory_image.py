@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..gemm.fp_int import check_operands
 from ..weights.int4 import Int4Weights
 from .compiler import Layer, Region, Schedule, schedule
-from .config import Machine
+from .config import AcceleratorConfig
 from .instructions import Buffer
 from .layout import (
     Bits,
@@ -28,7 +28,7 @@ _MOST_GROUPS_PER_FACTOR = 63
 
 
 def compile_gemms(
-    machine: Machine,
+    machine: AcceleratorConfig,
     activations: AndaTensor,
     weights: Sequence[Int4Weights],
     *,
@@ -84,7 +84,7 @@ def compile_gemms(
     return plan, memory
 
 
-def _layer(machine: Machine, weights: Int4Weights, mantissa_bits: int, group_size: int) -> Layer:
+def _layer(machine: AcceleratorConfig, weights: Int4Weights, mantissa_bits: int, group_size: int) -> Layer:
     lanes = machine.lanes
     if weights.group_size % lanes or group_size % lanes:
         segment = min(weights.group_size, group_size)
@@ -158,11 +158,11 @@ def _write_activations(plan: Schedule, memory: NDArray[np.uint8], activations: A
             _write(memory, machine, region, rows[blocks].reshape(region.rows, -1))
 
 
-def _write(memory: NDArray[np.uint8], machine: Machine, region: Region, bits: Bits) -> None:
+def _write(memory: NDArray[np.uint8], machine: AcceleratorConfig, region: Region, bits: Bits) -> None:
     rows = pack_rows(bits, machine.memory_bits)
     memory[region.memory : region.memory + len(rows)] = rows
 
 
-def _read(memory: NDArray[np.uint8], machine: Machine, region: Region) -> Bits:
+def _read(memory: NDArray[np.uint8], machine: AcceleratorConfig, region: Region) -> Bits:
     count = machine.memory_rows(Buffer(region.buffer), region.rows)
     return unpack_rows(memory[region.memory : region.memory + count], machine.row_bits[region.buffer], region.rows)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..kernels.dispatch import use_compiled
 from ..numeric.alignment import EXPONENT_OFFSET, Rounding, align
-from ..numeric.fp16 import MAX_PATTERN, half_patterns, split_fp16
+from ..numeric.fp16 import MAX_PATTERN, fp16_patterns, split_fp16
 from .bitplanes import WORD_BITS, pack_bits, pack_planes, unpack_bits, unpack_planes, word_axis
 
 CHUNK_VALUES = 1 << 15
@@ -76,7 +76,7 @@ def decode_numpy(words: Words, group_size: int, midpoint: bool) -> NDArray[np.ui
         units = words.exponents[chunk].astype(np.int32) - (EXPONENT_OFFSET + mantissa_bits + midpoint)
         magnitudes = integers.astype(np.float32) * np.ldexp(np.float32(1), units)[:, None]
         signs = unpack_bits(words.signs[chunk], group_size).astype(np.uint16) << np.uint16(15)
-        patterns[chunk] = half_patterns(magnitudes) | signs
+        patterns[chunk] = fp16_patterns(magnitudes) | signs
     return patterns
 
 

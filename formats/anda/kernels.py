@@ -181,7 +181,7 @@ def _decode_chunk(
             patterns = magnitudes.bits_as(I32)
             (patterns | negative.select(patterns.like(1 << 31), 0)).bits_as(F32).store(target, at)
         else:
-            patterns = half_patterns(magnitudes)
+            patterns = fp16_patterns(magnitudes)
             (patterns | negative.select(patterns.like(1 << 15), 0)).store(target, at)
         return context.get_dummy_value()
 
@@ -202,7 +202,7 @@ def _gather_planes(builder: Any, planes: Any, plane_at: Any, stride: Any, mantis
     return Lanes(builder, builder.load(mantissas))
 
 
-def half_patterns(magnitudes: Lanes) -> Lanes:
+def fp16_patterns(magnitudes: Lanes) -> Lanes:
     """FP16 patterns of float32 magnitudes up to 65504; bits that FP16 cannot hold are cut off."""
     patterns = magnitudes.bits_as(I32)
     normal = (patterns >> 13) - ((127 - 15) << 10)

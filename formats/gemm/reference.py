@@ -45,13 +45,13 @@ def _output(
         for factors, parameters in contributions:
             value = _dot_product(a, token, start, factors)
             if partial == "fp16":
-                value, saturated = round_to_half(value)
+                value, saturated = round_to_fp16(value)
                 flags.partial_saturated |= saturated
             else:
-                value = round_to_single(value)
+                value = round_to_fp32(value)
             scale = Fraction(float(parameters[start // w.group_size, output]))
-            accumulator = round_to_single(accumulator + round_to_single(value * scale))
-    rounded, saturated = round_to_half(accumulator)
+            accumulator = round_to_fp32(accumulator + round_to_fp32(value * scale))
+    rounded, saturated = round_to_fp16(accumulator)
     flags.result_saturated |= saturated
     # A negative sum that rounds to zero is -0; a sum that is exactly zero is +0.
     return np.copysign(np.float16(float(rounded)), -1 if accumulator < 0 else 1)
@@ -82,7 +82,7 @@ def _bits(words: NDArray[np.uint64] | np.uint64) -> int:
     return sum(int(word) << (64 * i) for i, word in enumerate(np.atleast_1d(words)))
 
 
-def round_to_half(value: Fraction) -> tuple[Fraction, bool]:
+def round_to_fp16(value: Fraction) -> tuple[Fraction, bool]:
     """Round to nearest even to FP16, saturating at +-65504; also tells whether the value overflowed."""
     rounded = _round(value, significand_bits=11, least_exponent=-24)
     if abs(rounded) > _FP16_MAX:
@@ -90,7 +90,7 @@ def round_to_half(value: Fraction) -> tuple[Fraction, bool]:
     return rounded, False
 
 
-def round_to_single(value: Fraction) -> Fraction:
+def round_to_fp32(value: Fraction) -> Fraction:
     """Round to nearest even to FP32. Sums and products of FP16 values stay far from its overflow."""
     return _round(value, significand_bits=24, least_exponent=-149)
 

@@ -14,7 +14,7 @@ from llvmlite import binding, ir
 from numba import config, types
 from numba.core import cgutils
 
-from ..anda.kernels import half_patterns
+from ..anda.kernels import fp16_patterns
 from ..kernels.jit import array_data, intrinsic
 from ..kernels.lanes import F32, I16, I32, I64, Lanes
 
@@ -182,7 +182,7 @@ def _accumulate(builder: Any, pointers: _Pointers, affine: Any, rounded: bool) -
             dot = Lanes.load(builder, pointers.dots, builder.add(at, column), LANES)
             total = Lanes.load(builder, pointers.accumulators, builder.add(at, column), LANES)
             if rounded:
-                partial = round_to_half(dot)
+                partial = round_to_fp16(dot)
                 builder.store(Lanes(builder, builder.load(peak)).maximum(magnitude(partial)).value, peak)
                 total = total.add_product(saturate(partial), scale)  # the product of two FP16 numbers is exact
             else:
@@ -198,7 +198,7 @@ def _accumulate(builder: Any, pointers: _Pointers, affine: Any, rounded: bool) -
         keep_peak(Lanes(builder, builder.load(peak)), pointers.peak)
 
 
-def round_to_half(values: Lanes) -> Lanes:
+def round_to_fp16(values: Lanes) -> Lanes:
     """float32 rounded to nearest even to FP16's precision, without its limit; the sign of a zero is lost.
 
     Adding and subtracting ``1.5 * 2^(13 + e)`` rounds a value of exponent e to 11 bits, since the sum has 24 of them.
@@ -248,7 +248,7 @@ def round_sums(_context: Any, sums: Any, at: Any, peak: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         sums, peak = (array_data(context, builder, signature, arguments, i) for i in (0, 2))
-        rounded = round_to_half(Lanes.load(builder, sums, arguments[1], LANES))
+        rounded = round_to_fp16(Lanes.load(builder, sums, arguments[1], LANES))
         keep_peak(magnitude(rounded), peak)
         saturate(rounded).store(sums, arguments[1])
         return context.get_dummy_value()
@@ -276,10 +276,10 @@ def store_halves(_context: Any, accumulators: Any, at: Any, target: Any, target_
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         accumulators, target, peak = (array_data(context, builder, signature, arguments, i) for i in (0, 2, 4))
         patterns = Lanes.load(builder, accumulators, arguments[1], LANES).bits_as(I32)
-        rounded = round_to_half((patterns & 0x7FFFFFFF).bits_as(F32))
+        rounded = round_to_fp16((patterns & 0x7FFFFFFF).bits_as(F32))
         keep_peak(rounded, peak)
         signs = ((patterns >> 31) << 15).narrowed(I16)
-        (half_patterns(rounded.minimum(MAX_HALF)) | signs).store(target, arguments[3])
+        (fp16_patterns(rounded.minimum(MAX_HALF)) | signs).store(target, arguments[3])
         return context.get_dummy_value()
 
     return types.void(accumulators, types.intp, target, types.intp, peak), codegen

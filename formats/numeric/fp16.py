@@ -30,7 +30,7 @@ def split_fp16(bits: NDArray[np.uint16]) -> Fp16Fields:
     return Fp16Fields((bits >> 15).astype(np.bool_), np.maximum(exponents, 1), significands)
 
 
-def half_patterns(magnitudes: NDArray[np.float32]) -> NDArray[np.uint16]:
+def fp16_patterns(magnitudes: NDArray[np.float32]) -> NDArray[np.uint16]:
     """FP16 patterns of magnitudes below 65536; bits that FP16 cannot hold are cut off."""
     normal = (magnitudes.view(np.uint32) >> np.uint32(13)) - np.uint32((127 - 15) << 10)
     subnormal = (np.minimum(magnitudes, np.float32(2.0**-14)) * np.float32(2.0**24)).astype(np.uint32)

@@ -64,7 +64,7 @@ def plane_serial_sums(integers: NDArray[np.integer], codes: NDArray[np.int8]) ->
     return (planes << np.arange(WEIGHT_PLANES)).sum(axis=-1) - integers.astype(np.int64).sum(axis=-1)
 
 
-def half_table(integers: NDArray[np.integer]) -> NDArray[np.int64]:
+def fp16_table(integers: NDArray[np.integer]) -> NDArray[np.int64]:
     """FIGLUT's table of ``[..., 4]`` activations: int64 ``[..., 8]``.
 
     Entry i is x4, plus x3, x2 and x1 where bits 2, 1 and 0 of i are set, minus them where they are not.
@@ -75,7 +75,7 @@ def half_table(integers: NDArray[np.integer]) -> NDArray[np.int64]:
 
 
 def read_table(table: NDArray[np.int64], keys: NDArray[np.integer]) -> NDArray[np.int64]:
-    """The sum of +-x4 .. +-x1 that a key of 4 bits means, from `half_table` ``[..., 8]``; keys ``[...]``."""
+    """The sum of +-x4 .. +-x1 that a key of 4 bits means, from `fp16_table` ``[..., 8]``; keys ``[...]``."""
     positive = keys >> 3 == 1
     index = np.where(positive, keys & 7, ~keys & 7)
     entry = np.take_along_axis(table, index[..., None], axis=-1)[..., 0]
@@ -87,6 +87,6 @@ def table_serial_sums(integers: NDArray[np.integer], codes: NDArray[np.int8]) ->
     chunks = integers.reshape(*integers.shape[:-1], -1, TABLE_INPUTS)
     bits = weight_planes(codes).reshape(*chunks.shape, WEIGHT_PLANES).astype(np.int64)
     keys = (bits << np.arange(TABLE_INPUTS)[:, None]).sum(axis=-2)
-    table = np.repeat(half_table(chunks)[..., None, :], WEIGHT_PLANES, axis=-2)
+    table = np.repeat(fp16_table(chunks)[..., None, :], WEIGHT_PLANES, axis=-2)
     planes = read_table(table, keys).sum(axis=-2)
     return (planes << np.arange(WEIGHT_PLANES)).sum(axis=-1) - integers.astype(np.int64).sum(axis=-1)

@@ -9,7 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from ...formats.accelerator.config import Machine
+from ...formats.accelerator.config import AcceleratorConfig
 from ...formats.accelerator.instructions import (
     COUNT_BITS,
     FIELDS,
@@ -45,7 +45,7 @@ class Loader(wiring.Component):
 
     Parameters
     ----------
-    machine : `Machine`
+    machine : `AcceleratorConfig`
         Gives the widths of the buffers and of the memory.
 
     Members
@@ -71,7 +71,7 @@ class Loader(wiring.Component):
     write_results: Stream
     finished: Signal
 
-    def __init__(self, *, machine: Machine) -> None:
+    def __init__(self, *, machine: AcceleratorConfig) -> None:
         self.machine = machine
         writes = {
             _write_port(buffer): Out(stream.Signature(write_layout(width)))
@@ -164,7 +164,7 @@ class Storer(wiring.Component):
 
     Parameters
     ----------
-    machine : `Machine`
+    machine : `AcceleratorConfig`
 
     Members
     -------
@@ -188,7 +188,7 @@ class Storer(wiring.Component):
     memory_write: Stream
     finished: Signal
 
-    def __init__(self, *, machine: Machine) -> None:
+    def __init__(self, *, machine: AcceleratorConfig) -> None:
         self.machine = machine
         super().__init__(
             {

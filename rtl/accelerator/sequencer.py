@@ -8,7 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
-from ...formats.accelerator.config import Machine
+from ...formats.accelerator.config import AcceleratorConfig
 from ...formats.accelerator.instructions import BLOCKS_BITS, FIELDS, MAX_UNFINISHED, Opcode
 from ..array.buffers import ADDRESS_BITS, write_layout
 from ..array.dispatch import TILES
@@ -30,7 +30,7 @@ class GemmSequencer(wiring.Component):
 
     Parameters
     ----------
-    machine : `Machine`
+    machine : `AcceleratorConfig`
 
     Members
     -------
@@ -51,7 +51,7 @@ class GemmSequencer(wiring.Component):
     write: Stream
     finished: Signal
 
-    def __init__(self, *, machine: Machine) -> None:
+    def __init__(self, *, machine: AcceleratorConfig) -> None:
         self.machine = machine
         super().__init__(
             {

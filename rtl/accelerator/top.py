@@ -7,7 +7,7 @@ from amaranth.hdl import Const, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...formats.accelerator.config import Machine
+from ...formats.accelerator.config import AcceleratorConfig
 from ...formats.accelerator.instructions import ADDRESS_BITS, INSTRUCTION_BITS, MEMORY_ADDRESS_BITS, Buffer, Unit
 from ..array.arbiter import share_reads, share_stream
 from ..array.buffers import RowBuffer, write_layout
@@ -109,7 +109,7 @@ class Accelerator(wiring.Component):
         nearest: bool = False,
         skipping: bool = False,
     ) -> None:
-        self.machine = Machine(
+        self.machine = AcceleratorConfig(
             rows=rows,
             columns=columns,
             lanes=lanes,
@@ -224,7 +224,7 @@ class Accelerator(wiring.Component):
                 m.d.sync += index.eq(index + 1)
 
 
-def _engine(machine: Machine) -> MatrixEngine:
+def _engine(machine: AcceleratorConfig) -> MatrixEngine:
     """A machine's matrix engine."""
     return MatrixEngine(
         rows=machine.rows,

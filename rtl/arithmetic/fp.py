@@ -1,7 +1,7 @@
 """IEEE 754 arithmetic of the accumulation path: combinational circuits, round to nearest even.
 
-A group's integer dot product goes through `IntToHalf`, `HalfMultiplier` and `SingleAdder`; the accumulator of a
-finished output goes through `SingleToHalf`.
+A group's integer dot product goes through `IntToFp16`, `Fp16Multiplier` and `Fp32Adder`; the accumulator of a
+finished output goes through `Fp32ToFp16`.
 
 Halves are finite. Singles are zero or normal: every product of two halves is a multiple of 2**-48, so is every sum of
 such products, rounded or not, and therefore nothing but zero lies below 2**-48, far above the least normal single,
@@ -52,7 +52,7 @@ def significand(value: Any) -> Value:
     return Cat(value.fraction, value.exponent.any())
 
 
-def round_to_half(m: Module, exponent: Value, normalized: Value, half: Any, saturated: Value) -> None:
+def round_to_fp16(m: Module, exponent: Value, normalized: Value, half: Any, saturated: Value) -> None:
     """Drive `half`, except for its sign, with a normalized significand rounded to nearest even.
 
     `exponent` is the biased exponent that a half of this magnitude has; below 1 the half is subnormal, above 30 it
@@ -87,7 +87,7 @@ def round_magnitude(m: Module, field: Value, shifted: Value) -> tuple[Value, Val
     return Mux(overflow, LARGEST_HALF, rounded)[:15], overflow
 
 
-class IntToHalf(wiring.Component):
+class IntToFp16(wiring.Component):
     """Converts a group's dot product to a half: ``value * 2**(exponent - 14)``, round to nearest even.
 
     Parameters
@@ -127,11 +127,11 @@ class IntToHalf(wiring.Component):
         padded = Cat(Const(0, max(0, 13 - self.bits)), normalized)
         exponent = Signal(signed(8))
         m.d.comb += [exponent.eq(self.exponent + self.bits - zeros), self.half.sign.eq(self.value < 0)]
-        round_to_half(m, exponent, padded, self.half, self.saturated)
+        round_to_fp16(m, exponent, padded, self.half, self.saturated)
         return m
 
 
-class HalfMultiplier(wiring.Component):
+class Fp16Multiplier(wiring.Component):
     """Multiplies two halves. The product is exact: 11 by 11 bits fit the 24 of a single.
 
     Members
@@ -165,7 +165,7 @@ class HalfMultiplier(wiring.Component):
         return m
 
 
-class SingleAdder(wiring.Component):
+class Fp32Adder(wiring.Component):
     """Adds two singles, round to nearest even.
 
     Members
@@ -212,7 +212,7 @@ class SingleAdder(wiring.Component):
         return m
 
 
-class SingleToHalf(wiring.Component):
+class Fp32ToFp16(wiring.Component):
     """Converts a single to a half, round to nearest even.
 
     Members
@@ -237,5 +237,5 @@ class SingleToHalf(wiring.Component):
         m = Module()
         exponent = Signal(signed(9))
         m.d.comb += [exponent.eq(self.single.exponent - (127 - 15)), self.half.sign.eq(self.single.sign)]
-        round_to_half(m, exponent, significand(self.single), self.half, self.saturated)
+        round_to_fp16(m, exponent, significand(self.single), self.half, self.saturated)
         return m

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ...formats.processing_elements.floating import Rounding
 from ..interfaces import Stream, check_range
 from .fp import FP32
-from .ieee754 import SingleAddition, check_rounding
+from .ieee754 import Fp32Addition, check_rounding
 from .pipeline import Pipeline, Step, Values
 
 MAX_DEPTH = 6
@@ -63,7 +63,7 @@ class RunningSum(wiring.Component):
     ) -> None:
         self.depth = check_range("depth", depth, 1, MAX_DEPTH)
         self.outputs = check_outputs(outputs, depth)
-        self.addition = SingleAddition(check_rounding(rounding), bool(subnormals), bool(specials))
+        self.addition = Fp32Addition(check_rounding(rounding), bool(subnormals), bool(specials))
         super().__init__({"summands": In(stream.Signature(SUMMAND)), "sums": Out(stream.Signature(FP32))})
 
     def elaborate(self, platform: object) -> Module:

@@ -7,7 +7,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from ..interfaces import FP16
 from .adder_trees import two_rows
 from .fp import round_magnitude, shift_right_sticky, subnormal_distance
-from .ieee754 import HALF_BIAS, HALVES_BIAS, Half, Product, leading_zeros, multiply_halves, multiply_integer
+from .ieee754 import HALF_BIAS, HALVES_BIAS, Fp16, Product, leading_zeros, multiply_halves, multiply_integer
 from .pipeline import Step, Values, others
 
 _PARTS = ("sign", "exponent", "significand", "zero", "infinite", "nan")
@@ -15,7 +15,7 @@ _PARTS = ("sign", "exponent", "significand", "zero", "infinite", "nan")
 
 
 @dataclass(frozen=True)
-class HalfProduct:
+class Fp16Product:
     """Of a half ``left`` and a half or integer ``right``: the ``single`` that their exact product is.
 
     Attributes
@@ -37,13 +37,13 @@ class HalfProduct:
 
     def _rows(self, m: Module, values: Values) -> Values:
         """The parts of the product, of its significand two rows of bits that sum to it."""
-        left = Half.split(FP16(values["left"]), self.subnormals, self.specials)
+        left = Fp16.split(FP16(values["left"]), self.subnormals, self.specials)
         if self.weight_bits:
             integer = values["right"].as_signed()
             product = multiply_integer(left, integer)
             factor: Value = Mux(integer < 0, -integer, integer)[: self.weight_bits]
         else:
-            right = Half.split(FP16(values["right"]), self.subnormals, self.specials)
+            right = Fp16.split(FP16(values["right"]), self.subnormals, self.specials)
             product, factor = multiply_halves(left, right), right.significand
         row_0, row_1 = product_rows(m, left.significand, factor)
         parts = dict(zip(_PARTS, product.values, strict=True))
@@ -77,7 +77,7 @@ def product_rows(m: Module, left: Value, right: Value) -> tuple[Value, Value]:
 
 
 class IntegerConversion:
-    """The steps of an `IntToHalf`: from ``value`` and ``exponent`` to ``half`` and ``saturated``."""
+    """The steps of an `IntToFp16`: from ``value`` and ``exponent`` to ``half`` and ``saturated``."""
 
     @property
     def steps(self) -> list[Step]:
@@ -86,7 +86,7 @@ class IntegerConversion:
             Step(5, self._magnitude),
             Step(4, _count),
             Step(6, self._normalize),
-            *half_rounding(),
+            *fp16_rounding(),
         ]
 
     def _magnitude(self, m: Module, values: Values) -> Values:
@@ -97,15 +97,15 @@ class IntegerConversion:
 
     def _normalize(self, m: Module, values: Values) -> Values:
         significand, zeros = values["significand"], values["zeros"]
-        exponent = Signal(signed(8), name="half_exponent")
+        exponent = Signal(signed(8), name="fp16_exponent")
         m.d.comb += exponent.eq(values["exponent"].as_signed() + len(significand) - zeros)
         normalized = (significand << zeros)[: len(significand)]
         padded = Cat(Const(0, max(0, 13 - len(significand))), normalized)
         return {"sign": values["sign"], "exponent": exponent, "normalized": padded}
 
 
-def half_rounding() -> list[Step]:
-    """From ``sign``, ``exponent`` and ``normalized`` significand to ``half`` and ``saturated``, as of `round_to_half`."""
+def fp16_rounding() -> list[Step]:
+    """From ``sign``, ``exponent`` and ``normalized`` significand to ``half`` and ``saturated``, as of `round_to_fp16`."""
     return [Step(5, _measure), Step(7, _denormalize), Step(7, _round)]
 
 

@@ -164,7 +164,7 @@ class Product:
 
 
 @dataclass(frozen=True)
-class Half:
+class Fp16:
     """A half taken apart: effective exponent, significand with its hidden bit, and what is special about it."""
 
     sign: Value
@@ -175,7 +175,7 @@ class Half:
     nan: Value
 
     @classmethod
-    def split(cls, half: Any, subnormals: bool, specials: bool) -> "Half":
+    def split(cls, half: Any, subnormals: bool, specials: bool) -> "Fp16":
         """The parts of `half`; without `subnormals` they count as zero, without `specials` all halves are finite."""
         normal = half.exponent.any()
         if subnormals:
@@ -193,7 +193,7 @@ class Half:
         )
 
 
-def multiply_halves(left: Half, right: Half) -> Product:
+def multiply_halves(left: Fp16, right: Fp16) -> Product:
     """The product of two halves: 22 bits under the sum of two exponents."""
     infinite = left.infinite | right.infinite
     zero = left.zero | right.zero
@@ -208,7 +208,7 @@ def multiply_halves(left: Half, right: Half) -> Product:
     )
 
 
-def multiply_integer(half: Half, integer: Value) -> Product:
+def multiply_integer(half: Fp16, integer: Value) -> Product:
     """The product of a half and a signed integer: 11 bits more than the integer has, under the half's exponent."""
     magnitude = Mux(integer < 0, -integer, integer)[: len(integer)]
     zero = half.zero | ~integer.any()
@@ -224,7 +224,7 @@ def multiply_integer(half: Half, integer: Value) -> Product:
 
 
 @dataclass(frozen=True)
-class SingleAddition:
+class Fp32Addition:
     """The steps of an `IeeeAdder`, whose parameters these are: from ``left`` and ``right`` to ``sum``."""
 
     rounding: Rounding
@@ -356,7 +356,7 @@ class IeeeAdder(wiring.Component):
     sum: Any
 
     def __init__(self, *, rounding: Rounding = "nearest", subnormals: bool = True, specials: bool = True) -> None:
-        self.addition = SingleAddition(check_rounding(rounding), bool(subnormals), bool(specials))
+        self.addition = Fp32Addition(check_rounding(rounding), bool(subnormals), bool(specials))
         super().__init__({"left": In(FP32), "right": In(FP32), "sum": Out(FP32)})
 
     def elaborate(self, platform: object) -> Module:

@@ -8,9 +8,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..interfaces import FP16, PARTIAL_EXPONENT, Stream, check_range
-from .fp import FP32, HalfMultiplier, IntToHalf, SingleAdder
+from .fp import FP32, Fp16Multiplier, Fp32Adder, IntToFp16
 from .fp_accumulator import MAX_DEPTH, RunningSum, check_outputs
-from .fp_stages import HalfProduct, IntegerConversion
+from .fp_stages import Fp16Product, IntegerConversion
 from .pipeline import Pipeline
 
 SCALE = data.StructLayout({"scale": FP16, "last": 1})
@@ -95,8 +95,8 @@ class ScaleAccumulator(wiring.Component):
 
     def _accumulate(self, m: Module, joined: Stream) -> None:
         """Multiplier and adder of a stage each."""
-        m.submodules.multiplier = multiplier = HalfMultiplier()
-        m.submodules.adder = adder = SingleAdder()
+        m.submodules.multiplier = multiplier = Fp16Multiplier()
+        m.submodules.adder = adder = Fp32Adder()
         pipeline = Pipeline(m, joined, self.result)
         m.d.comb += [multiplier.left.eq(joined.payload), multiplier.right.eq(self.scales.payload.scale)]
         product, last = pipeline.cut(product=multiplier.product, last=self.scales.payload.last)
@@ -114,7 +114,7 @@ class ScaleAccumulator(wiring.Component):
         pipeline = Pipeline(m, joined, running_sum.summands)
         factors = {"left": Value.cast(joined.payload), "right": Value.cast(self.scales.payload.scale)}
         (product,), carried = pipeline.in_stages(
-            HalfProduct().steps, [factors], {"last": self.scales.payload.last}, self.depth
+            Fp16Product().steps, [factors], {"last": self.scales.payload.last}, self.depth
         )
         m.d.comb += Value.cast(running_sum.summands.payload).eq(Cat(product["single"], carried["last"]))
         pipeline.finish()
@@ -124,7 +124,7 @@ class ScaleAccumulator(wiring.Component):
 class GroupAccumulator(wiring.Component):
     """The integer dot products of an output's groups, to FP16, times their scales, summed in FP32.
 
-    `IntToHalf` and a `ScaleAccumulator`: steps 2 to 4 of the Anda unit (section IV-B), the arithmetic of
+    `IntToFp16` and a `ScaleAccumulator`: steps 2 to 4 of the Anda unit (section IV-B), the arithmetic of
     `formats.fp_int_gemm` before its last conversion. The output is valid 3 cycles after its last group is taken; a
     group may come in every cycle. Of more stages: `formats.latency.group_scaling_cycles`.
 
@@ -175,11 +175,11 @@ class GroupAccumulator(wiring.Component):
         return m
 
     def _convert(self, m: Module, converter: Pipeline) -> Value:
-        m.submodules.to_half = to_half = IntToHalf(bits=self.bits)
+        m.submodules.to_fp16 = to_fp16 = IntToFp16(bits=self.bits)
         group = self.groups.payload
-        m.d.comb += [to_half.value.eq(group.partial_sum), to_half.exponent.eq(group.exponent)]
-        (half,) = converter.cut(half=to_half.half)
-        with m.If(self.groups.valid & self.groups.ready & to_half.saturated):
+        m.d.comb += [to_fp16.value.eq(group.partial_sum), to_fp16.exponent.eq(group.exponent)]
+        (half,) = converter.cut(half=to_fp16.half)
+        with m.If(self.groups.valid & self.groups.ready & to_fp16.saturated):
             m.d.sync += self.saturated.eq(1)
         return Value.cast(half)
 

@@ -135,7 +135,7 @@ class MatrixUnit(wiring.Component):
         planes, factors = self.planes.payload, self.factors.payload
         loaded, first_group, complete, last_plane = Signal(), Signal(init=1), Signal(), Signal()
         # a group ends with its last plane, or with the half units that are added in the cycle after
-        group = strobes.add_half if self.midpoint else last_plane
+        group = strobes.add_fp16 if self.midpoint else last_plane
         # bit n: n + 1 cycles ago was the end of a group; of a tile's first group; of a tile's last group
         groups, clears, tiles = Signal(4), Signal(3), Signal(4 + self.affine)
         m.d.comb += [
@@ -163,7 +163,7 @@ class MatrixUnit(wiring.Component):
         with m.If(strobes.step):
             m.d.sync += [loaded.eq(~planes.last), strobes.first.eq(0)]
         if self.midpoint:
-            m.d.sync += strobes.add_half.eq(last_plane)
+            m.d.sync += strobes.add_fp16.eq(last_plane)
         if self.skipping:
             with m.If(strobes.load | strobes.step):
                 m.d.sync += strobes.skipped.eq(Mux(loaded, planes.skipped, 0))
@@ -191,7 +191,7 @@ class MatrixUnit(wiring.Component):
             return exponents
         # the next group's exponents are loaded in the cycle that adds the half units
         halved: Any = Signal.like(exponents)
-        with m.If(strobes.add_half):
+        with m.If(strobes.add_fp16):
             m.d.sync += [halved[row].eq(exponents[row] - passed) for row in range(self.rows)]
         return halved
 

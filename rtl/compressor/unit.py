@@ -7,7 +7,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...formats.accelerator.config import Machine
+from ...formats.accelerator.config import AcceleratorConfig
 from ...formats.accelerator.instructions import BLOCKS_BITS, Buffer, Opcode
 from ..accelerator.isa import operands_layout
 from ..array.buffers import ADDRESS_BITS, READ, answer_layout, write_layout
@@ -25,7 +25,7 @@ class Compression(wiring.Component):
 
     Parameters
     ----------
-    machine : `Machine`
+    machine : `AcceleratorConfig`
 
     Members
     -------
@@ -49,7 +49,7 @@ class Compression(wiring.Component):
     finished: Signal
     nonfinite: Signal
 
-    def __init__(self, *, machine: Machine) -> None:
+    def __init__(self, *, machine: AcceleratorConfig) -> None:
         self.machine = machine
         width = machine.row_bits
         super().__init__(

@@ -8,7 +8,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..arithmetic.adder_trees import Tree, check_tree
-from ..arithmetic.fp import FP32, HalfMultiplier, IntToHalf, SingleAdder, SingleToHalf
+from ..arithmetic.fp import FP32, Fp16Multiplier, Fp32Adder, Fp32ToFp16, IntToFp16
 from ..interfaces import FP16, MAX_LANES, MAX_MANTISSA_BITS, PARTIAL_EXPONENT, SKIPPED_BITS, check_range
 from ..verilog.rtlil import place
 from .anda_pe import DotProduct
@@ -21,7 +21,7 @@ UNIT_STROBES = data.StructLayout(
         "load": 1,
         "step": 1,
         "first": 1,
-        "add_half": 1,
+        "add_fp16": 1,
         "skipped": SKIPPED_BITS,
         "convert": 1,
         "multiply": 1,
@@ -35,7 +35,7 @@ UNIT_STROBES = data.StructLayout(
 
 Members
 -------
-load, step, first, add_half, skipped
+load, step, first, add_fp16, skipped
     As of `DotProduct`.
 convert
     Take the dot product as a half.
@@ -131,10 +131,10 @@ class AndaUnit(wiring.Component):
             gated=self.gated,
         )
         bits = len(dot_product.partial_sum)
-        m.submodules.to_half = to_half = IntToHalf(bits=bits)
-        m.submodules.multiplier = multiplier = HalfMultiplier()
-        m.submodules.adder = adder = SingleAdder()
-        m.submodules.rounder = rounder = SingleToHalf()
+        m.submodules.to_fp16 = to_fp16 = IntToFp16(bits=bits)
+        m.submodules.multiplier = multiplier = Fp16Multiplier()
+        m.submodules.adder = adder = Fp32Adder()
+        m.submodules.rounder = rounder = Fp32ToFp16()
         partial = Signal(FP16)
         product = Signal(FP32)
         accumulator = Signal(FP32)
@@ -143,22 +143,22 @@ class AndaUnit(wiring.Component):
             dot_product.load.eq(strobes.load),
             dot_product.step.eq(strobes.step),
             dot_product.first.eq(strobes.first),
-            dot_product.add_half.eq(strobes.add_half),
+            dot_product.add_fp16.eq(strobes.add_fp16),
             dot_product.skipped.eq(strobes.skipped),
             dot_product.plane.eq(self.plane),
             dot_product.weights.eq(self.weights),
-            to_half.value.eq(dot_product.partial_sum),
-            to_half.exponent.eq(self.exponent),
+            to_fp16.value.eq(dot_product.partial_sum),
+            to_fp16.exponent.eq(self.exponent),
             multiplier.left.eq(Mux(strobes.affine, self.total, partial)),
             multiplier.right.eq(self.factor),
             adder.left.eq(Mux(strobes.clear, 0, accumulator)),
             adder.right.eq(product),
             rounder.single.eq(accumulator),
-            self.partial_saturated.eq(strobes.convert & to_half.saturated),
+            self.partial_saturated.eq(strobes.convert & to_fp16.saturated),
             self.result_saturated.eq(strobes.finish & rounder.saturated),
         ]
         with m.If(strobes.convert):
-            m.d.sync += partial.eq(to_half.half)
+            m.d.sync += partial.eq(to_fp16.half)
         with m.If(strobes.multiply):
             m.d.sync += product.eq(multiplier.product)
         with m.If(strobes.accumulate):
@@ -216,21 +216,21 @@ class ActivationSum(wiring.Component):
             midpoint=self.midpoint,
             skipping=self.skipping,
         )
-        m.submodules.to_half = to_half = IntToHalf(bits=len(dot_product.partial_sum))
+        m.submodules.to_fp16 = to_fp16 = IntToFp16(bits=len(dot_product.partial_sum))
         m.d.comb += [
             dot_product.load.eq(self.strobes.load),
             dot_product.step.eq(self.strobes.step),
             dot_product.first.eq(self.strobes.first),
-            dot_product.add_half.eq(self.strobes.add_half),
+            dot_product.add_fp16.eq(self.strobes.add_fp16),
             dot_product.skipped.eq(self.strobes.skipped),
             dot_product.plane.eq(self.plane),
             *[weight.eq(1) for weight in dot_product.weights],
-            to_half.value.eq(dot_product.partial_sum),
-            to_half.exponent.eq(self.exponent),
-            self.saturated.eq(self.strobes.convert & to_half.saturated),
+            to_fp16.value.eq(dot_product.partial_sum),
+            to_fp16.exponent.eq(self.exponent),
+            self.saturated.eq(self.strobes.convert & to_fp16.saturated),
         ]
         with m.If(self.strobes.convert):
-            m.d.sync += self.total.eq(to_half.half)
+            m.d.sync += self.total.eq(to_fp16.half)
         return m
 
 

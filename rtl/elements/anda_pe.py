@@ -50,7 +50,7 @@ class DotProduct(wiring.Component):
         `plane` is a group's sign plane: keep it, from the next cycle on.
     step, first : `In(1)`
         `plane` is a mantissa plane: accumulate it; `first` starts from zero.
-    add_half : `In(1)`
+    add_fp16 : `In(1)`
         Accumulate, as one more plane, which mantissas were not zero. Only with `midpoint`.
     skipped : `In(4)`
         Planes between this one and the one before that were not sent. Only with `skipping`.
@@ -67,7 +67,7 @@ class DotProduct(wiring.Component):
     load: Signal
     step: Signal
     first: Signal
-    add_half: Signal
+    add_fp16: Signal
     skipped: Signal
     plane: Signal
     negatives: Signal
@@ -101,7 +101,7 @@ class DotProduct(wiring.Component):
                 "load": In(1),
                 "step": In(1),
                 "first": In(1),
-                "add_half": In(1),
+                "add_fp16": In(1),
                 "skipped": In(SKIPPED_BITS),
                 "plane": In(lanes),
                 "negatives": In(lanes.bit_length()),
@@ -121,8 +121,8 @@ class DotProduct(wiring.Component):
             nonzero = Signal(self.lanes)
             with m.If(self.step):
                 m.d.sync += nonzero.eq(Mux(self.first, 0, nonzero) | self.plane)
-            plane = Mux(self.add_half, nonzero, self.plane)
-            accumulate = self.step | self.add_half
+            plane = Mux(self.add_fp16, nonzero, self.plane)
+            accumulate = self.step | self.add_fp16
         with m.If(self.load):
             m.d.sync += signs.eq(self.plane)
         if self.gated:
@@ -326,7 +326,7 @@ class AndaPE(wiring.Component):
             summed, final = self._last_sum(m, group, exponent, free)
             m.d.comb += self.weights.ready.eq(summed if self.midpoint else group)
             if self.midpoint:
-                m.d.comb += dot_product.add_half.eq(summed)
+                m.d.comb += dot_product.add_fp16.eq(summed)
             half = 1 + skipped if self.midpoint else 0
             with m.If(summed):
                 # the next group's exponent may be coming

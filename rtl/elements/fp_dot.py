@@ -13,12 +13,12 @@ from ...formats.processing_elements.floating import ALIGNED_BITS, QUIET_NAN, Rou
 from ..arithmetic.adder_trees import adder_tree
 from ..arithmetic.fp import FP32
 from ..arithmetic.fp_accumulator import MAX_DEPTH, RunningSum, check_outputs
-from ..arithmetic.fp_stages import HalfProduct
+from ..arithmetic.fp_stages import Fp16Product
 from ..arithmetic.ieee754 import (
-    Half,
+    Fp16,
+    Fp32Addition,
     IeeeAdder,
     Product,
-    SingleAddition,
     check_choice,
     check_rounding,
     effective_parts,
@@ -161,12 +161,12 @@ class FloatingDot(wiring.Component):
         payload = self.operands.payload
         products: list[Product] = []
         for way in range(self.ways):
-            activation = Half.split(payload.activations[way], self.subnormals, self.specials)
+            activation = Fp16.split(payload.activations[way], self.subnormals, self.specials)
             weight = payload.weights[way]
             if self.weight_bits:
                 products.append(multiply_integer(activation, weight))
             else:
-                products.append(multiply_halves(activation, Half.split(weight, self.subnormals, self.specials)))
+                products.append(multiply_halves(activation, Fp16.split(weight, self.subnormals, self.specials)))
         return products
 
     def _carried(self) -> dict[str, Value]:
@@ -200,7 +200,7 @@ class FloatingDot(wiring.Component):
 
     def _sum_in_stages(self, m: Module) -> None:
         """Chained sums of products and adders of several stages each."""
-        addition = SingleAddition(self.rounding, self.subnormals, self.specials)
+        addition = Fp32Addition(self.rounding, self.subnormals, self.specials)
         m.submodules.running_sum = running_sum = RunningSum(
             depth=self.depth,
             outputs=self.outputs,
@@ -214,7 +214,7 @@ class FloatingDot(wiring.Component):
             {"left": Value.cast(payload.activations[way]), "right": Value.cast(payload.weights[way])}
             for way in range(self.ways)
         ]
-        product = HalfProduct(self.weight_bits, self.subnormals, self.specials)
+        product = Fp16Product(self.weight_bits, self.subnormals, self.specials)
         lanes, carried = pipeline.in_stages(product.steps, lanes, {"last": payload.last}, self.depth)
         summands = [lane["single"] for lane in lanes]
         while len(summands) > 1:
@@ -368,8 +368,8 @@ def _override(m: Module, result: Signal, nan: Value, infinite: Sequence[Value], 
     """Replace `result` where a summand is a NaN or an infinity."""
     plus = Cat(is_infinite & ~sign for is_infinite, sign in zip(infinite, signs, strict=True)).any()
     minus = Cat(is_infinite & sign for is_infinite, sign in zip(infinite, signs, strict=True)).any()
-    single_infinity = Cat(Const(0, 23), Const(255, 8), minus)
+    fp32_infinity = Cat(Const(0, 23), Const(255, 8), minus)
     with m.If(nan | (plus & minus)):
         m.d.comb += result.eq(QUIET_NAN)
     with m.Elif(plus | minus):
-        m.d.comb += result.eq(single_infinity)
+        m.d.comb += result.eq(fp32_infinity)

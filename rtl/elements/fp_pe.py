@@ -6,8 +6,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...formats.processing_elements.floating import Rounding, Summation
-from ..arithmetic.fp import FP32, SingleToHalf, significand
-from ..arithmetic.fp_stages import half_rounding
+from ..arithmetic.fp import FP32, Fp32ToFp16, significand
+from ..arithmetic.fp_stages import fp16_rounding
 from ..arithmetic.pipeline import Pipeline
 from ..arithmetic.scaling import SCALE, ScaleAccumulator
 from ..interfaces import FP16, Stream
@@ -61,7 +61,7 @@ class FpIntPE(wiring.Component):
 
     Timing: a group of 64 takes 16 cycles with 4 ways; the result is valid ``stages + 3`` cycles after the last step,
     with ``"exact"`` one more; of more depth see `formats.latency.floating_dot_cycles` and
-    `single_scaling_cycles`.
+    `fp32_scaling_cycles`.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ class FpIntPE(wiring.Component):
         return m
 
     def _round(self, m: Module, converter: Pipeline) -> Value:
-        m.submodules.rounder = rounder = SingleToHalf()
+        m.submodules.rounder = rounder = Fp32ToFp16()
         m.d.comb += rounder.single.eq(self.dot.result.payload)
         (half,) = converter.cut(half=rounder.half)
         with m.If(self.dot.result.valid & self.dot.result.ready & rounder.saturated):
@@ -145,7 +145,7 @@ class FpIntPE(wiring.Component):
         exponent = Signal(signed(9))
         m.d.comb += exponent.eq(single.exponent - (127 - 15))
         values = {"sign": single.sign, "exponent": exponent, "normalized": significand(single)}
-        (result,), _ = converter.in_stages(half_rounding(), [values], {}, self.dot.depth)
+        (result,), _ = converter.in_stages(fp16_rounding(), [values], {}, self.dot.depth)
         with m.If(converter.moves & converter.valid & result["saturated"]):
             m.d.sync += self.saturated.eq(1)
         return result["half"]

@@ -8,8 +8,8 @@ from amaranth.hdl import Array, Cat, Const, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..arithmetic.fp import FP32, HalfMultiplier, SingleAdder, SingleToHalf
-from ..arithmetic.ieee754 import HALF_BIAS, Half, Product
+from ..arithmetic.fp import FP32, Fp16Multiplier, Fp32Adder, Fp32ToFp16
+from ..arithmetic.ieee754 import HALF_BIAS, Fp16, Product
 from ..arithmetic.pipeline import Pipeline
 from ..interfaces import FP16, MAX_LANES, Stream, check_range
 
@@ -190,11 +190,11 @@ class SpQRDecoder(wiring.Component):
 
 def _difference(m: Module, name: str, code: Value, zero: Any) -> Any:
     """``code - zero`` as a half. The sum of two halves as a single rounds to the same half as the exact one does."""
-    m.submodules[f"{name}_adder"] = adder = SingleAdder()
-    m.submodules[f"{name}_difference"] = rounder = SingleToHalf()
+    m.submodules[f"{name}_adder"] = adder = Fp32Adder()
+    m.submodules[f"{name}_difference"] = rounder = Fp32ToFp16()
     m.d.comb += [
-        Value.cast(adder.left).eq(Value.cast(_integer_single(m, code, f"{name}_code"))),
-        Value.cast(adder.right).eq(Value.cast(_negative_single(m, zero, f"{name}_zero"))),
+        Value.cast(adder.left).eq(Value.cast(_integer_fp32(m, code, f"{name}_code"))),
+        Value.cast(adder.right).eq(Value.cast(_negative_fp32(m, zero, f"{name}_zero"))),
         rounder.single.eq(adder.sum),
     ]
     return rounder.half
@@ -202,8 +202,8 @@ def _difference(m: Module, name: str, code: Value, zero: Any) -> Any:
 
 def _product(m: Module, name: str, scale: Any, difference: Any) -> Any:
     """``scale * difference`` as a half."""
-    m.submodules[f"{name}_multiplier"] = multiplier = HalfMultiplier()
-    m.submodules[f"{name}_product"] = rounder = SingleToHalf()
+    m.submodules[f"{name}_multiplier"] = multiplier = Fp16Multiplier()
+    m.submodules[f"{name}_product"] = rounder = Fp32ToFp16()
     m.d.comb += [
         multiplier.left.eq(scale),
         multiplier.right.eq(difference),
@@ -212,7 +212,7 @@ def _product(m: Module, name: str, scale: Any, difference: Any) -> Any:
     return rounder.half
 
 
-def _integer_single(m: Module, code: Value, name: str) -> Any:
+def _integer_fp32(m: Module, code: Value, name: str) -> Any:
     """A small unsigned integer as a single."""
     result: Any = Signal(FP32, name=name)
     for place in range(len(code)):
@@ -222,9 +222,9 @@ def _integer_single(m: Module, code: Value, name: str) -> Any:
     return result
 
 
-def _negative_single(m: Module, half: Any, name: str) -> Any:
+def _negative_fp32(m: Module, half: Any, name: str) -> Any:
     """Minus a finite half, as a single."""
-    parts = Half.split(half, subnormals=True, specials=False)
+    parts = Fp16.split(half, subnormals=True, specials=False)
     never = Const(0, 1)
     exact = Product(HALF_BIAS, ~parts.sign, parts.exponent, parts.significand, parts.zero, never, never)
     return exact.single(m, name, normal=False)

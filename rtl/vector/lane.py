@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from ...formats.numeric.fp16 import MAX_FP16
 from ...formats.vector.command import Addend, Factor, Modifier
-from ..arithmetic.fp import FP32, HalfMultiplier, SingleAdder, SingleToHalf
+from ..arithmetic.fp import FP32, Fp16Multiplier, Fp32Adder, Fp32ToFp16
 from ..interfaces import FP16
 from .functions import FunctionEvaluator
 
@@ -97,7 +97,7 @@ class VectorLane(wiring.Component):
         total: Any = Signal(FP32)
         active = Signal(4)  # of the second stage's operands and those after
         m.submodules.evaluator = evaluator = FunctionEvaluator()
-        m.submodules.rounder = rounder = SingleToHalf()
+        m.submodules.rounder = rounder = Fp32ToFp16()
         next_product, next_addend = self._multiply(m)
         combined = self._combine(m, product, addend, active[0])
         m.d.comb += [
@@ -122,7 +122,7 @@ class VectorLane(wiring.Component):
 
     def _multiply(self, m: Module) -> tuple[Value, Value]:
         """The first stage: operands chosen, product and addend."""
-        m.submodules.multiplier = multiplier = HalfMultiplier()
+        m.submodules.multiplier = multiplier = Fp16Multiplier()
         operands, select = self.operands, self.select
         factor: Any = Signal(FP16)
         addend: Any = Signal(FP32)
@@ -146,7 +146,7 @@ class VectorLane(wiring.Component):
                 m.d.comb += factor.eq(operands.factor_scalar)
         with m.Switch(select.addend):
             with m.Case(Addend.RIGHT):
-                m.d.comb += addend.eq(_to_single(m, operands.right))
+                m.d.comb += addend.eq(_to_fp32(m, operands.right))
             with m.Case(Addend.SCALAR):
                 m.d.comb += addend.eq(operands.addend_scalar)
         m.d.comb += multiplier.right.eq(factor)
@@ -155,7 +155,7 @@ class VectorLane(wiring.Component):
 
     def _combine(self, m: Module, product: Value, addend: Value, active: Value) -> Value:
         """The second stage: the sum or the larger of two singles."""
-        m.submodules.adder = adder = SingleAdder()
+        m.submodules.adder = adder = Fp32Adder()
         combine = self.combine
         neutral = Mux(combine.larger, _LOWEST, 0)
         left: Any = Signal(FP32)
@@ -179,8 +179,8 @@ def _ordered(single: Value) -> Value:
     return pattern ^ Cat(pattern[-1].replicate(31), Const(1, 1))
 
 
-def _to_single(m: Module, half: Any) -> Value:
+def _to_fp32(m: Module, half: Any) -> Value:
     """A half as a single, by a product with one."""
-    m.submodules.extender = extender = HalfMultiplier()
+    m.submodules.extender = extender = Fp16Multiplier()
     m.d.comb += [extender.left.eq(half), Value.cast(extender.right).eq(ONE)]
     return Value.cast(extender.product)

@@ -7,7 +7,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...formats.accelerator.config import Machine
+from ...formats.accelerator.config import AcceleratorConfig
 from ...formats.accelerator.instructions import Opcode
 from ...formats.vector.command import COMMAND_FIELDS, REDUCTIONS, Addend, Factor, VectorOperation
 from ..accelerator.isa import operands_layout
@@ -26,7 +26,7 @@ class VectorSequencer(wiring.Component):
 
     Parameters
     ----------
-    machine : `Machine`
+    machine : `AcceleratorConfig`
 
     Members
     -------
@@ -49,7 +49,7 @@ class VectorSequencer(wiring.Component):
     finished: Signal
     saturated: Signal
 
-    def __init__(self, *, machine: Machine) -> None:
+    def __init__(self, *, machine: AcceleratorConfig) -> None:
         width = 16 * machine.lanes
         self._unit = VectorUnit(lanes=machine.lanes)
         super().__init__(

@@ -12,7 +12,7 @@ from ...formats import InputError
 from ...formats.latency import VECTOR_PIPELINE_CYCLES, VECTOR_SCALAR_CYCLES, vector_reduction_cycles
 from ...formats.vector.command import COMMAND_FIELDS, REDUCTIONS, SCALARS, Addend, Factor, VectorOperation
 from ...formats.vector.functions import VectorFunction
-from ..arithmetic.fp import SingleToHalf
+from ..arithmetic.fp import Fp32ToFp16
 from ..interfaces import FP16, MAX_LANES, Stream, check_range
 from ..verilog.rtlil import place
 from .lane import VectorLane
@@ -153,8 +153,8 @@ class VectorUnit(wiring.Component):
     def _operands(self, m: Module, lanes: list[VectorLane], scalars: Any, walk: "_Walk") -> None:
         """Vectors and scalars to the lanes."""
         command = self.command.payload
-        m.submodules.left_rounder = left_rounder = SingleToHalf()
-        m.submodules.factor_rounder = factor_rounder = SingleToHalf()
+        m.submodules.left_rounder = left_rounder = Fp32ToFp16()
+        m.submodules.factor_rounder = factor_rounder = Fp32ToFp16()
         m.d.comb += [
             Value.cast(left_rounder.single).eq(scalars[command.left_scalar]),
             Value.cast(factor_rounder.single).eq(scalars[command.factor_scalar]),

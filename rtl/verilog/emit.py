@@ -11,7 +11,7 @@ from amaranth.lib import wiring
 
 from ...formats import InputError
 from ..accelerator.top import Accelerator
-from ..arithmetic.fp import HalfMultiplier, IntToHalf, SingleAdder, SingleToHalf
+from ..arithmetic.fp import Fp16Multiplier, Fp32Adder, Fp32ToFp16, IntToFp16
 from ..array.engine import MatrixEngine
 from ..array.mxu import MatrixUnit
 from ..compressor.alignment import FieldExtractor, MantissaAligner, MaximumExponent
@@ -34,14 +34,14 @@ _DESIGNS: Mapping[str, Callable[..., wiring.Component]] = MappingProxyType(
         "bpc-lane": BpcLane,
         "compressor": BitPlaneCompressor,
         "field-extractor": FieldExtractor,
-        "half-multiplier": HalfMultiplier,
-        "int-to-half": IntToHalf,
+        "fp16-multiplier": Fp16Multiplier,
+        "int-to-fp16": IntToFp16,
         "mantissa-aligner": MantissaAligner,
         "matrix-engine": MatrixEngine,
         "matrix-unit": MatrixUnit,
         "maximum-exponent": MaximumExponent,
-        "single-adder": SingleAdder,
-        "single-to-half": SingleToHalf,
+        "fp32-adder": Fp32Adder,
+        "fp32-to-fp16": Fp32ToFp16,
         "vector-function": FunctionEvaluator,
         "vector-lane": VectorLane,
         "vector-unit": VectorUnit,

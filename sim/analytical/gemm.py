@@ -11,7 +11,7 @@ the event model shows what does not overlap.
 import math
 from dataclasses import dataclass
 
-from ..mapping.mapped_gemm import Problem
+from ..mapping.mapped_gemm import MappedGemm
 from ..mapping.tiling import Tiling
 from ..memory.dram import Tensor
 
@@ -64,47 +64,47 @@ class Traffic:
         )
 
 
-def traffic(problem: Problem, tiling: Tiling) -> Traffic:
+def traffic(mapped: MappedGemm, tiling: Tiling) -> Traffic:
     """Count the bits: real tokens and channels, though edge tiles take the cycles of whole ones."""
-    activations = problem.tokens * problem.token_bits
-    weights = problem.out_channels * problem.channel_bits
-    results = problem.tokens * problem.result_bits
+    activations = mapped.tokens * mapped.token_bits
+    weights = mapped.out_channels * mapped.channel_bits
+    results = mapped.tokens * mapped.result_bits
     return Traffic(
         tensor_bits={"activations": activations, "weights": weights, "results": results},
-        activations=activations * tiling.activation_passes(problem),
-        weights=weights * tiling.weight_passes(problem),
+        activations=activations * tiling.activation_passes(mapped),
+        weights=weights * tiling.weight_passes(mapped),
         results=results,
-        activation_reads=math.ceil(activations * problem.read_share) * problem.column_tiles,
-        weight_reads=weights * problem.row_tiles,
+        activation_reads=math.ceil(activations * mapped.read_share) * mapped.column_tiles,
+        weight_reads=weights * mapped.row_tiles,
     )
 
 
-def cycles(problem: Problem, dram_bits: int, dram_bits_per_cycle: float) -> int:
+def cycles(mapped: MappedGemm, dram_bits: int, dram_bits_per_cycle: float) -> int:
     """Cycles of one GeMM.
 
     Args:
-        problem: the GeMM on its architecture.
+        mapped: the GeMM on its architecture.
         dram_bits: all that it moves.
         dram_bits_per_cycle: the bandwidth; it may be infinite.
     """
-    exposed_bits = _first_group_bits(problem) + _last_result_bits(problem)
-    work = problem.start_cycles + problem.array_cycles + problem.tail_cycles
+    exposed_bits = _first_group_bits(mapped) + _last_result_bits(mapped)
+    work = mapped.start_cycles + mapped.array_cycles + mapped.tail_cycles
     busy = work + exposed_bits / dram_bits_per_cycle
     return math.ceil(max(busy, dram_bits / dram_bits_per_cycle))
 
 
-def _first_group_bits(problem: Problem) -> int:
+def _first_group_bits(mapped: MappedGemm) -> int:
     """What must be there before the array can begin: one group of its first rows and columns."""
-    array = problem.architecture.array
-    rows, columns = min(array.rows, problem.tokens), min(array.columns, problem.out_channels)
-    return (rows * problem.token_bits + columns * problem.channel_bits) // problem.groups
+    array = mapped.architecture.array
+    rows, columns = min(array.rows, mapped.tokens), min(array.columns, mapped.out_channels)
+    return (rows * mapped.token_bits + columns * mapped.channel_bits) // mapped.groups
 
 
-def _last_result_bits(problem: Problem) -> int:
+def _last_result_bits(mapped: MappedGemm) -> int:
     """Results of the last tile of the array, which leave when all else is done."""
-    array, architecture = problem.architecture.array, problem.architecture
-    rows = problem.tokens - (problem.row_tiles - 1) * array.rows
-    columns = problem.out_channels - (problem.column_tiles - 1) * array.columns
-    if problem.result_mantissa_bits is not None:
+    array, architecture = mapped.architecture.array, mapped.architecture
+    rows = mapped.tokens - (mapped.row_tiles - 1) * array.rows
+    columns = mapped.out_channels - (mapped.column_tiles - 1) * array.columns
+    if mapped.result_mantissa_bits is not None:
         columns = min(columns, architecture.group_size)
-    return rows * architecture.token_bits(columns, problem.result_mantissa_bits)
+    return rows * architecture.token_bits(columns, mapped.result_mantissa_bits)

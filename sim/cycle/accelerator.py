@@ -15,10 +15,10 @@ from typing import Literal
 
 from ...formats import latency
 from ...formats.accelerator import (
+    AcceleratorConfig,
     Buffer,
     Instruction,
     Layer,
-    Machine,
     Opcode,
     Schedule,
     Unit,
@@ -78,7 +78,7 @@ class AcceleratorRun:
 
 
 def gemm_cycles(
-    machine: Machine,
+    machine: AcceleratorConfig,
     tokens: int,
     layers: Sequence[Layer],
     result_mantissa_bits: int | None = None,
@@ -104,7 +104,7 @@ def run_schedule(
 
 
 def run_program(
-    machine: Machine,
+    machine: AcceleratorConfig,
     instructions: Sequence[Instruction],
     memory_latency_cycles: int = 16,
     sent_planes: SentPlanes | None = None,
@@ -174,7 +174,7 @@ class Accelerator(Units):
 
     def __init__(
         self,
-        machine: Machine,
+        machine: AcceleratorConfig,
         memory_latency_cycles: int = 16,
         sent_planes: SentPlanes | None = None,
         pauses: Pauses = _never_pauses,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...formats.accelerator import Buffer, Instruction, Machine, Opcode
+from ...formats.accelerator import AcceleratorConfig, Buffer, Instruction, Opcode
 from ...formats.accelerator.bounds_check import extents
 
 Rows = tuple[Buffer, int, int]
@@ -38,7 +38,7 @@ class Stay(NamedTuple):
     """The last instruction that reads them; if there is none, the one that writes them."""
 
 
-def stays(machine: Machine, program: Sequence[Instruction]) -> Iterator[Stay]:
+def stays(machine: AcceleratorConfig, program: Sequence[Instruction]) -> Iterator[Stay]:
     """All rows that a program writes, each as often as it is written."""
     depths = {buffer: machine.depth(buffer) for buffer in Buffer}
     # of each row the instruction that wrote it and the last one that read it; -1 if there is none
@@ -61,17 +61,17 @@ def _ended(buffer: Buffer, written: NDArray[np.int_], used: NDArray[np.int_]) ->
             yield Stay(buffer, count, writer, user)
 
 
-def rows_read(machine: Machine, instruction: Instruction) -> list[Rows]:
+def rows_read(machine: AcceleratorConfig, instruction: Instruction) -> list[Rows]:
     """What an instruction reads on chip."""
     return _rows(machine, instruction, _READ)
 
 
-def rows_written(machine: Machine, instruction: Instruction) -> list[Rows]:
+def rows_written(machine: AcceleratorConfig, instruction: Instruction) -> list[Rows]:
     """What an instruction writes on chip."""
     return _rows(machine, instruction, _WRITTEN)
 
 
-def _rows(machine: Machine, instruction: Instruction, fields: Mapping[Opcode, tuple[str, ...]]) -> list[Rows]:
+def _rows(machine: AcceleratorConfig, instruction: Instruction, fields: Mapping[Opcode, tuple[str, ...]]) -> list[Rows]:
     touched, of_opcode = extents(machine, instruction), fields.get(instruction.opcode, ())
     rows: list[Rows] = []
     for field in of_opcode:

@@ -14,7 +14,7 @@ import simpy
 from numpy.typing import NDArray
 
 from ...formats import latency
-from ...formats.accelerator import Instruction, Machine
+from ...formats.accelerator import AcceleratorConfig, Instruction
 from ..processes.units import Channel, Process, Slots, Station, Units
 
 SentPlanes = Sequence[NDArray[np.integer]]
@@ -76,11 +76,11 @@ class MatrixEngine:
     """
 
     def __init__(
-        self, units: Units, machine: Machine, station: Station[Instruction], sent_planes: SentPlanes | None
+        self, units: Units, machine: AcceleratorConfig, station: Station[Instruction], sent_planes: SentPlanes | None
     ) -> None:
         self.units, self.machine, self.station = units, machine, station
         self.sent_planes: Iterator[NDArray[np.integer]] | None = iter(sent_planes) if sent_planes else None
-        self.adds_half = latency.MIDPOINT_CYCLES * machine.midpoint
+        self.adds_fp16 = latency.MIDPOINT_CYCLES * machine.midpoint
         self.planes, self.weights, self.factors = (self._dispatcher(name) for name in ("planes", "weights", "factors"))
         slots = units.slots
         self.taken = slots("a dispatcher to take a command")
@@ -209,7 +209,7 @@ class MatrixEngine:
         """
         units = self.units
         # half units are added while the next signs are loaded
-        signs = max(first, self.done + 1 - self.adds_half)
+        signs = max(first, self.done + 1 - self.adds_fp16)
         if self.left == 1 and sent == 1:
             yield units.until(signs)
             self.planes.last_request.give()
@@ -226,8 +226,8 @@ class MatrixEngine:
             if wait := self.drained.take("array"):
                 yield wait
             self.computed.put(Tile(units.now, self.left == 1 and self.last_command))
-        if self.adds_half:
-            yield units.after(self.adds_half)
+        if self.adds_fp16:
+            yield units.after(self.adds_fp16)
         self._retire(range(units.now, units.now + 1))
         return swapped
 
@@ -237,8 +237,8 @@ class MatrixEngine:
         equal = min(sent) == max(sent)
         for index, planes in enumerate(sent):
             swap = max(swapped + latency.WEIGHT_LOAD_CYCLES, done)
-            first_plane = max(done + 1 - self.adds_half + latency.SIGN_LOAD_CYCLES, swap + 1)
-            step = first_plane + planes - 1 + self.adds_half - done
+            first_plane = max(done + 1 - self.adds_fp16 + latency.SIGN_LOAD_CYCLES, swap + 1)
+            step = first_plane + planes - 1 + self.adds_fp16 - done
             # once both sides take the same time for a group, they take it for all the others
             count = len(sent) - index if equal and swap - swapped == step else 1
             cycles.append(range(done + step, done + step * count + 1, step))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from ...formats import latency
-from ...formats.accelerator import Buffer, Instruction, Machine, Opcode, disassemble
+from ...formats.accelerator import AcceleratorConfig, Buffer, Instruction, Opcode, disassemble
 from ...formats.accelerator.instructions import UNITS
 from ...formats.vector.command import VectorOperation
 from ..processes.timeline import Timeline
@@ -22,7 +22,9 @@ CONTENTS = {
 """What the buffers hold, in the words of a timeline."""
 
 
-def draw_program(timeline: Timeline, machine: Machine, program: Sequence[Instruction], run: AcceleratorRun) -> None:
+def draw_program(
+    timeline: Timeline, machine: AcceleratorConfig, program: Sequence[Instruction], run: AcceleratorRun
+) -> None:
     """Note what a run did. A cycle's work is a span from its beginning to the next one's."""
     program = program[: len(run.issued)]
     _draw_instructions(timeline, machine, program, run)
@@ -40,7 +42,7 @@ def _ends(program: Sequence[Instruction], run: AcceleratorRun) -> Iterator[int]:
 
 
 def _draw_instructions(
-    timeline: Timeline, machine: Machine, program: Sequence[Instruction], run: AcceleratorRun
+    timeline: Timeline, machine: AcceleratorConfig, program: Sequence[Instruction], run: AcceleratorRun
 ) -> None:
     """The controller, and the units that do an instruction at a time."""
     presented, loaded = latency.FETCH_CYCLES, 0
@@ -70,7 +72,9 @@ def _draw_dispatch(timeline: Timeline, run: AcceleratorRun) -> None:
         timeline.span("dispatcher", "planes of a block", first, last + 1)
 
 
-def _draw_array(timeline: Timeline, machine: Machine, program: Sequence[Instruction], run: AcceleratorRun) -> None:
+def _draw_array(
+    timeline: Timeline, machine: AcceleratorConfig, program: Sequence[Instruction], run: AcceleratorRun
+) -> None:
     """Instructions, and in them tiles."""
     spans = iter(run.spans)
     for instruction in program:
@@ -83,14 +87,16 @@ def _draw_array(timeline: Timeline, machine: Machine, program: Sequence[Instruct
                 timeline.span("array", "tile", first, last + 1)
 
 
-def _draw_collector(timeline: Timeline, machine: Machine, run: AcceleratorRun) -> None:
+def _draw_collector(timeline: Timeline, machine: AcceleratorConfig, run: AcceleratorRun) -> None:
     for index, left in enumerate(run.tiles, 1):
         timeline.span("collector", "columns", left - machine.columns + 1, left + 1)
         if index % machine.tiles == 0:
             timeline.span("collector", "tokens", left + 1, left + 1 + machine.rows)
 
 
-def _draw_buffers(timeline: Timeline, machine: Machine, program: Sequence[Instruction], run: AcceleratorRun) -> None:
+def _draw_buffers(
+    timeline: Timeline, machine: AcceleratorConfig, program: Sequence[Instruction], run: AcceleratorRun
+) -> None:
     """What the buffers hold: from the end of what writes it to the end of what reads it last."""
     ends = list(_ends(program, run))
     changes: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))

@@ -6,9 +6,9 @@ of tokens and lets the weights pass.
 """
 
 from ...formats import InputError
-from ...formats.accelerator import Layer, Machine, schedule
+from ...formats.accelerator import AcceleratorConfig, Layer, schedule
 from ..config.architecture import Architecture
-from ..mapping.mapped_gemm import Problem
+from ..mapping.mapped_gemm import MappedGemm
 from ..mapping.tiling import Tiling
 from ..processes.timeline import Timeline
 from .accelerator import run_schedule
@@ -20,7 +20,7 @@ MEMORY_LATENCY_CYCLES = 16
 """From a request to its row."""
 
 
-def accelerator_machine(architecture: Architecture) -> Machine:
+def accelerator_machine(architecture: Architecture) -> AcceleratorConfig:
     """The circuit of an architecture: its array, and buffers of its capacities.
 
     Raises:
@@ -29,17 +29,17 @@ def accelerator_machine(architecture: Architecture) -> Machine:
     name, array, lanes = architecture.name, architecture.array, architecture.group_size
     exponents = architecture.exponent_buffer
     if architecture.processing_element.timing != "bit-serial" or exponents is None:
-        raise InputError(f"level: instructions is the circuit of Anda; use closed or events with {name}")
+        raise InputError(f"level: cycle is the circuit of Anda; use analytical or events with {name}")
     weights = architecture.weights
     if weights.digits != 1 or weights.sparse_fraction or weights.bits != 4:
-        raise InputError(f"level: instructions knows INT4 weights; use closed or events with {weights.name}")
+        raise InputError(f"level: cycle knows INT4 weights; use analytical or events with {weights.name}")
     weight_row = lanes * array.columns
     if architecture.weight_buffer.port_bits != weight_row:
         raise InputError(
             f"weight_buffer.port: the circuit's is {weight_row} bit for {array.columns} columns of {lanes} lanes; "
             "use that, or another level"
         )
-    return Machine(
+    return AcceleratorConfig(
         rows=array.rows,
         columns=array.columns,
         lanes=lanes,
@@ -52,7 +52,7 @@ def accelerator_machine(architecture: Architecture) -> Machine:
     )
 
 
-def run_instructions(problem: Problem, timeline: Timeline | None = None) -> tuple[int, Tiling]:
+def run_instructions(mapped: MappedGemm, timeline: Timeline | None = None) -> tuple[int, Tiling]:
     """Cycles of a GeMM, from the start of its program to its end, and the chunk of tokens that stays on chip.
 
     A timeline notes what the units do.
@@ -60,22 +60,22 @@ def run_instructions(problem: Problem, timeline: Timeline | None = None) -> tupl
     Raises:
         InputError: what `accelerator_machine` raises; the GeMM does not fit the circuit's memories.
     """
-    machine = accelerator_machine(problem.architecture)
-    weights = problem.architecture.weights
+    machine = accelerator_machine(mapped.architecture)
+    weights = mapped.architecture.weights
     layer = Layer(
-        channels=problem.in_channels,
-        outputs=problem.out_channels,
-        mantissa_bits=problem.mantissa_bits,
+        channels=mapped.in_channels,
+        outputs=mapped.out_channels,
+        mantissa_bits=mapped.mantissa_bits,
         groups_per_factor=-(-weights.group_size // machine.lanes),
     )
-    plan = schedule(machine, problem.tokens, [layer], problem.result_mantissa_bits)
+    plan = schedule(machine, mapped.tokens, [layer], mapped.result_mantissa_bits)
     run = run_schedule(plan, MEMORY_LATENCY_CYCLES)
     if timeline is not None:
         from .program_timeline import draw_program
 
         draw_program(timeline, machine, plan.instructions, run)
-    tokens = min(plan.chunks[0].blocks * machine.rows, problem.tokens)
-    return run.cycles, Tiling("activations", tokens, min(machine.lanes, problem.out_channels), 1)
+    tokens = min(plan.chunks[0].blocks * machine.rows, mapped.tokens)
+    return run.cycles, Tiling("activations", tokens, min(machine.lanes, mapped.out_channels), 1)
 
 
 def _depth(capacity_bytes: int, row_bits: int) -> int:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import NamedTuple, get_args
 
 from ...formats import latency
-from ..mapping.mapped_gemm import Problem
+from ..mapping.mapped_gemm import MappedGemm
 from ..mapping.plan import RESULT_PLACES, Block, DmaChannel, Load, Plan, Step
 from ..memory.dram import Dram, DramReport, Request
 from ..processes.timeline import Timeline
 from ..processes.units import Buffer, Channel, DeadlockError, Port, Process, Turns, Units
 
-__all__ = ["DeadlockError", "EventReport", "Machine", "Waiting", "run_events"]
+__all__ = ["DeadlockError", "EventReport", "EventSimulation", "Waiting", "run_events"]
 
 ALWAYS = 1 << 62
 """More turns than anyone takes."""
@@ -57,25 +57,25 @@ class Result(NamedTuple):
     bits: int
 
 
-def run_events(problem: Problem, plan: Plan, dram: Dram, timeline: Timeline | None = None) -> EventReport:
+def run_events(mapped: MappedGemm, plan: Plan, dram: Dram, timeline: Timeline | None = None) -> EventReport:
     """Run one GeMM, and note what the units do if there is a timeline.
 
     Raises:
         DeadlockError: nobody can go on; a plan that takes more than it frees.
     """
-    return Machine(problem, plan, dram, timeline).run_gemm()
+    return EventSimulation(mapped, plan, dram, timeline).run_gemm()
 
 
-class Machine(Units):
+class EventSimulation(Units):
     """The units of the accelerator and the room between them."""
 
-    def __init__(self, problem: Problem, plan: Plan, dram: Dram, timeline: Timeline | None = None) -> None:
+    def __init__(self, mapped: MappedGemm, plan: Plan, dram: Dram, timeline: Timeline | None = None) -> None:
         super().__init__()
         self.timeline = timeline
-        self.problem = problem
+        self.mapped = mapped
         self.plan = plan
         self.dram = dram
-        machine = problem.architecture
+        machine = mapped.architecture
         # a memory that never makes anyone wait does so on neither side of the buffers, nor for a turn
         infinite = dram.infinite
         turns = {channel: self.slots("its turn at the memory", ALWAYS * infinite) for channel in get_args(DmaChannel)}
@@ -144,7 +144,7 @@ class Machine(Units):
         """Wait for the operands of each step, and give it to the array when that is ready."""
         if wait := self.commands.take("dispatcher"):
             yield wait
-        start = self.problem.start_cycles
+        start = self.mapped.start_cycles
         for step in self.plan.steps():
             if step.takes_resident and (wait := self.resident.strips.take("dispatcher")):
                 self.late = "resident"
@@ -154,7 +154,7 @@ class Machine(Units):
                 yield wait
             if start:
                 began, start = self.now, 0
-                yield self.until(began + self.problem.start_cycles)
+                yield self.until(began + self.mapped.start_cycles)
                 if self.timeline:
                     self.timeline.span("dispatcher", "fill", began, self.now)
             if wait := self.array_ready.take("dispatcher"):
@@ -168,7 +168,7 @@ class Machine(Units):
 
     def _multiply(self) -> Process:
         """The array: take a step, work, free what it used up, hand results on."""
-        filling = self.problem.start_cycles
+        filling = self.mapped.start_cycles
         while True:
             self.array_ready.give()
             if wait := self.steps.take("array"):
@@ -196,7 +196,7 @@ class Machine(Units):
     def _step_end(self, step: Step) -> int:
         """When the array is through with a step: not before the outputs of the block before have left."""
         if self.block_end is None:
-            self.block_end = self.now - self.problem.tile_cycles + self.problem.reduction_cycles
+            self.block_end = self.now - self.mapped.tile_cycles + self.mapped.reduction_cycles
         end = self.now + step.cycles
         if step.block is not None:
             end = self.block_end = max(end, self.block_end + step.spacing)
@@ -232,26 +232,26 @@ class Machine(Units):
         while True:
             if (item := (yield from self.computed.get("collector"))) is None:
                 break
-            sent = item.cycle + self.problem.tail_cycles - self.problem.compress_cycles
+            sent = item.cycle + self.mapped.tail_cycles - self.mapped.compress_cycles
             if sent > self.now:
                 yield self.until(sent)
             if self.timeline:
-                self.timeline.span("collector", "last tile", item.cycle, item.cycle + self.problem.collect_cycles)
+                self.timeline.span("collector", "last tile", item.cycle, item.cycle + self.mapped.collect_cycles)
             self.collected.put(item._replace(cycle=sent))
         self.collected.put(None)
 
     def _compress(self) -> Process:
         """The compressor, which FP16 results pass at once."""
-        bits = self.problem.result_mantissa_bits
+        bits = self.mapped.result_mantissa_bits
         while True:
             if (item := (yield from self.collected.get("compressor"))) is None:
                 break
             sent = item.cycle
-            done = sent + self.problem.compress_cycles
+            done = sent + self.mapped.compress_cycles
             if done > self.now:
                 yield self.until(done)
             if self.timeline and bits is not None:
-                rows = self.problem.architecture.array.rows
+                rows = self.mapped.architecture.array.rows
                 began = max(done - latency.bpc_cycles_per_block(bits, rows), sent - rows)
                 self.timeline.span("compressor", "last groups", began, done)
             self.compressed.put(item)

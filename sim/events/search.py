@@ -12,7 +12,7 @@ from functools import cache
 
 from ..analytical import gemm as closed
 from ..cost.energy import UnitCosts
-from ..mapping.mapped_gemm import Problem
+from ..mapping.mapped_gemm import MappedGemm
 from ..mapping.plan import Plan
 from ..mapping.search import Objective, best_tiling
 from ..mapping.tiling import Tiling
@@ -21,7 +21,7 @@ from .gemm import EventReport, run_events
 
 
 def event_tiling(
-    shapes: Sequence[Problem], costs: UnitCosts, objective: Objective, dram: Callable[[], Dram]
+    shapes: Sequence[MappedGemm], costs: UnitCosts, objective: Objective, dram: Callable[[], Dram]
 ) -> tuple[Tiling, EventReport]:
     """Choose a tiling, and run it.
 

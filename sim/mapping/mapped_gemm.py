@@ -18,7 +18,7 @@ results of ``qkv`` go to the attention and the KV cache, as FP16 or at the preci
 
 
 @dataclass(frozen=True)
-class Problem:
+class MappedGemm:
     """The product ``[tokens, in_channels] @ [in_channels, out_channels]`` on one architecture."""
 
     architecture: Architecture
@@ -148,13 +148,13 @@ class Problem:
         return self.collect_cycles - idle + 1 + self._sending + self.compress_cycles
 
 
-def problem(
+def map_gemm(
     gemm: Gemm,
     architecture: Architecture,
     precision: Precision,
     cache_bits: int | None = None,
     group_cycles: Mapping[str, float] | None = None,
-) -> Problem:
+) -> MappedGemm:
     """Lay a GeMM out on an architecture.
 
     Args:
@@ -183,7 +183,7 @@ def problem(
     mean = full if group_cycles is None else _checked_cycles(gemm.module, group_cycles, architecture, full)
     mask = 0 if group_cycles is None else _mask_bits(gemm.in_channels, mantissa_bits, architecture)
     result_mask = 0 if None in (group_cycles, result_bits) else _mask_bits(gemm.out_channels, result_bits, architecture)
-    return Problem(
+    return MappedGemm(
         architecture=architecture,
         tokens=gemm.tokens,
         in_channels=gemm.in_channels,

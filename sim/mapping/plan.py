@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from ...formats.numeric.alignment import MAX_MANTISSA_BITS
 from ..memory.dram import PAGE_BITS, Request, Tensor
-from .mapped_gemm import Problem
+from .mapped_gemm import MappedGemm
 from .tiling import Tiling, resident_channels
 
 PARTS = 8
@@ -86,7 +86,7 @@ class Plan:
     memories can make no part later (`turns`).
     """
 
-    problem: Problem
+    mapped: MappedGemm
     tiling: Tiling
 
     @property
@@ -148,10 +148,10 @@ class Plan:
         DRAM holds activations by strips of tokens, as the next GeMM reads them, and in a strip by groups of channels,
         each in the same room whatever its mantissa length.
         """
-        problem, rows = self.problem, self.problem.architecture.array.rows
-        pitch = _pages(self._result_room * -(-problem.out_channels // problem.architecture.group_size))
+        mapped, rows = self.mapped, self.mapped.architecture.array.rows
+        pitch = _pages(self._result_room * -(-mapped.out_channels // mapped.architecture.group_size))
         for strip in block.tokens.split(rows):
-            first, offset = strip.start // rows * pitch, strip.start * problem.result_bits
+            first, offset = strip.start // rows * pitch, strip.start * mapped.result_bits
             for place, before, bits in self._result_parts(block.channels):
                 yield Request("results", offset + strip.length * before, strip.length * bits, first + place)
 
@@ -200,26 +200,26 @@ class Plan:
 
     def _resident_tiles(self) -> list[list[Span]]:
         """Strips of each resident tile; none where nothing is resident."""
-        array = self.problem.architecture.array
+        array = self.mapped.architecture.array
         if self.tiling.resident == "nothing":
             return []
         if self._tokens_stay:
-            tiles, strip = Span(0, self.problem.tokens).split(self.tiling.tokens), array.rows
+            tiles, strip = Span(0, self.mapped.tokens).split(self.tiling.tokens), array.rows
         else:
-            tiles, strip = Span(0, self.problem.out_channels).split(self.tiling.channels), array.columns
+            tiles, strip = Span(0, self.mapped.out_channels).split(self.tiling.channels), array.columns
         return [tile.split(strip) for tile in tiles]
 
     def _stream_strips(self) -> list[Span]:
         if not self._tokens_stay:
-            return Span(0, self.problem.tokens).split(self.problem.architecture.array.rows)
-        return Span(0, self.problem.out_channels).split(self._stream_width)
+            return Span(0, self.mapped.tokens).split(self.mapped.architecture.array.rows)
+        return Span(0, self.mapped.out_channels).split(self._stream_width)
 
     @cached_property
     def _stream_width(self) -> int:
         """Output channels of a strip of weights that passes: a group, if it fits twice."""
-        columns = self.problem.architecture.array.columns
-        room = resident_channels(self.problem) // 2 // columns * columns
-        return max(columns, min(room, self.problem.architecture.group_size))
+        columns = self.mapped.architecture.array.columns
+        room = resident_channels(self.mapped) // 2 // columns * columns
+        return max(columns, min(room, self.mapped.architecture.group_size))
 
     def _resident_steps(self) -> Iterator[Step]:
         """Every strip of the stream against the resident tile, whose own strips arrive during the first pass."""
@@ -239,7 +239,7 @@ class Plan:
         leave, with the last of all.
         """
         stream, whole = self._stream_strips(), Span(tile[0].start, tile[-1].stop)
-        length = self.problem.tokens if self._tokens_stay else self.problem.out_channels
+        length = self.mapped.tokens if self._tokens_stay else self.mapped.out_channels
         for i, strip in enumerate(stream):
             last = i == len(stream) - 1
             for part in tile if i == 0 or (last and whole.stop == length) else [whole]:
@@ -250,14 +250,14 @@ class Plan:
     def _step(
         self, resident: Span, stream: Span, takes_resident: bool, takes_stream: bool, freed: int, frees_stream: bool
     ) -> Step:
-        problem = self.problem
+        mapped = self.mapped
         block = Block(*((resident, stream) if self._tokens_stay else (stream, resident)))
-        later = (self._array_tiles(block) - 1) * problem.tile_cycles
-        spacing = later + problem.tile_cycles
-        return Step(problem.reduction_cycles + later, spacing, takes_resident, takes_stream, freed, frees_stream, block)
+        later = (self._array_tiles(block) - 1) * mapped.tile_cycles
+        spacing = later + mapped.tile_cycles
+        return Step(mapped.reduction_cycles + later, spacing, takes_resident, takes_stream, freed, frees_stream, block)
 
     def _array_tiles(self, block: Block) -> int:
-        array = self.problem.architecture.array
+        array = self.mapped.architecture.array
         return -(-block.tokens.length // array.rows) * -(-block.channels.length // array.columns)
 
     def _step_in_parts(self, step: Step, takes_parts: bool, frees_parts: bool, first: bool) -> Iterator[Step]:
@@ -270,7 +270,7 @@ class Plan:
             first: whether the strip of the stream comes in parts, too.
         """
         assert step.block is not None
-        problem, tiles = self.problem, self._array_tiles(step.block)
+        mapped, tiles = self.mapped, self._array_tiles(step.block)
         empty = Step(0, step.spacing, False, False, 0, False, None)
         parts = [empty._replace(cycles=self._dense_cycles(groups)) for groups in self._parts]
         alone = takes_parts and frees_parts and tiles == 1
@@ -279,7 +279,7 @@ class Plan:
         if takes_parts:
             pieces += [part._replace(takes_resident=True, takes_stream=first, frees_resident=alone) for part in parts]
         if whole:
-            pieces.append(empty._replace(cycles=problem.reduction_cycles + (whole - 1) * problem.tile_cycles))
+            pieces.append(empty._replace(cycles=mapped.reduction_cycles + (whole - 1) * mapped.tile_cycles))
         if frees_parts and not alone:
             pieces += [part._replace(frees_resident=1) for part in parts]
         pieces[0] = pieces[0]._replace(takes_stream=True)
@@ -294,15 +294,15 @@ class Plan:
         """
         if channels in self._known_parts:
             return self._known_parts[channels]
-        problem, (start, stop) = self.problem, channels
-        group, room = problem.architecture.group_size, self._result_room
-        if problem.result_mantissa_bits is not None:
+        mapped, (start, stop) = self.mapped, channels
+        group, room = mapped.architecture.group_size, self._result_room
+        if mapped.result_mantissa_bits is not None:
             start = start // group * group
-            stop = stop if stop == problem.out_channels else stop // group * group
-        before, parts = problem.stored_result_bits(start), list[tuple[int, int, int]]()
+            stop = stop if stop == mapped.out_channels else stop // group * group
+        before, parts = mapped.stored_result_bits(start), list[tuple[int, int, int]]()
         while start < stop:
             end = min(start // group * group + group, stop)
-            after = problem.stored_result_bits(end)
+            after = mapped.stored_result_bits(end)
             parts.append((start // group * room + start % group * (room // group), before, after - before))
             start, before = end, after
         return self._known_parts.setdefault(channels, parts)
@@ -314,24 +314,24 @@ class Plan:
     @cached_property
     def _result_room(self) -> int:
         """Bits of memory for one group of a strip's results, a power of two: enough for the longest mantissas."""
-        machine = self.problem.architecture
+        machine = self.mapped.architecture
         bits = machine.array.rows * self._longest_bits(machine.group_size)
         return 1 << (bits - 1).bit_length()
 
     def _chunk_steps(self) -> Iterator[Step]:
         for tokens, channels, groups in self._chunks():
-            last = groups.stop == self.problem.groups
+            last = groups.stop == self.mapped.groups
             block = Block(tokens, channels) if last else None
-            yield Step(self._dense_cycles(groups), self.problem.tile_cycles, True, True, 1, True, block)
+            yield Step(self._dense_cycles(groups), self.mapped.tile_cycles, True, True, 1, True, block)
 
     def _dense_cycles(self, groups: Span) -> int:
-        return self.problem.dense_cycles(groups.stop) - self.problem.dense_cycles(groups.start)
+        return self.mapped.dense_cycles(groups.stop) - self.mapped.dense_cycles(groups.start)
 
     def _chunks(self) -> Iterator[tuple[Span, Span, Span]]:
         """Tokens, output channels and groups of the reduction of each fetch where nothing is resident."""
-        array = self.problem.architecture.array
-        channels = Span(0, self.problem.out_channels).split(array.columns)
-        for token_strip in Span(0, self.problem.tokens).split(array.rows):
+        array = self.mapped.architecture.array
+        channels = Span(0, self.mapped.out_channels).split(array.columns)
+        for token_strip in Span(0, self.mapped.tokens).split(array.rows):
             for channel_strip in channels:
                 for groups in self._parts:
                     yield token_strip, channel_strip, groups
@@ -339,34 +339,34 @@ class Plan:
     @cached_property
     def _parts(self) -> list[Span]:
         """Groups of the reduction that are loaded at once, where a strip is not loaded whole."""
-        limit = self._chunk_groups if self.tiling.resident == "nothing" else -(-self.problem.groups // PARTS)
-        return Span(0, self.problem.groups).share(limit)
+        limit = self._chunk_groups if self.tiling.resident == "nothing" else -(-self.mapped.groups // PARTS)
+        return Span(0, self.mapped.groups).share(limit)
 
     @cached_property
     def _in_place(self) -> bool:
-        return self.tiling.in_place(self.problem)
+        return self.tiling.in_place(self.mapped)
 
     @cached_property
     def _chunk_groups(self) -> int:
         """Groups of a chunk, as many as both buffers hold twice at the longest mantissas; one at least."""
-        problem, architecture = self.problem, self.problem.architecture
+        mapped, architecture = self.mapped, self.mapped.architecture
         group, array = architecture.group_size, architecture.array
-        tokens, channels = min(array.rows, problem.tokens), min(array.columns, problem.out_channels)
+        tokens, channels = min(array.rows, mapped.tokens), min(array.columns, mapped.out_channels)
         weights = architecture.weight_buffer.capacity_bytes * 8
         room = min(
             architecture.resident_tokens(group, MAX_MANTISSA_BITS) // (2 * tokens),
             weights // (2 * channels * architecture.weights.channel_bits(group)),
         )
-        return min(problem.groups, max(room, 1))
+        return min(mapped.groups, max(room, 1))
 
     def _strip(self, tensor: Tensor, strip: Span, in_parts: bool) -> Load:
-        parts = self._parts if in_parts else [Span(0, self.problem.groups)]
+        parts = self._parts if in_parts else [Span(0, self.mapped.groups)]
         return [self._part(tensor, strip, groups) for groups in parts]
 
     def _part(self, tensor: Tensor, strip: Span, groups: Span) -> Request:
         """What of a strip falls to some groups of the reduction; the parts add up."""
         bits, room, size = self._stored(tensor)
-        whole, count, parts = strip.length * bits, self.problem.groups, len(self._parts)
+        whole, count, parts = strip.length * bits, self.mapped.groups, len(self._parts)
         start, stop = whole * groups.start // count, whole * groups.stop // count
         number = strip.start // size * parts + -(-groups.start * parts // count)
         place = number * _pages(-(-size * room * -(-count // parts) // count))
@@ -374,14 +374,14 @@ class Plan:
 
     def _stored(self, tensor: Tensor) -> tuple[int, int, int]:
         """Bits of a token's activations or a channel's weights, at most of any mantissa length, and how many a strip has."""
-        problem, array = self.problem, self.problem.architecture.array
+        mapped, array = self.mapped, self.mapped.architecture.array
         if tensor == "activations":
-            return problem.token_bits, self._longest_bits(problem.in_channels), array.rows
-        return problem.channel_bits, problem.channel_bits, self._stream_width if self._tokens_stay else array.columns
+            return mapped.token_bits, self._longest_bits(mapped.in_channels), array.rows
+        return mapped.channel_bits, mapped.channel_bits, self._stream_width if self._tokens_stay else array.columns
 
     def _longest_bits(self, channels: int) -> int:
         """Room for so many channels of a token's activations, of any mantissa length, with masks."""
-        machine = self.problem.architecture
+        machine = self.mapped.architecture
         masks = -(-channels // machine.group_size) * MAX_MANTISSA_BITS
         return machine.token_bits(channels, MAX_MANTISSA_BITS) + masks
 

@@ -5,27 +5,27 @@ from typing import Literal
 from ..analytical import gemm as closed
 from ..analytical.gemm import Traffic
 from ..cost.energy import UnitCosts, Work
-from .mapped_gemm import Problem
+from .mapped_gemm import MappedGemm
 from .tiling import Tiling, tilings
 
 Objective = Literal["energy", "latency", "edp"]
 """What the search minimises; ``edp`` is the product of energy and latency."""
 
 
-def gemm_work(problem: Problem, traffic: Traffic) -> Work:
+def gemm_work(mapped: MappedGemm, traffic: Traffic) -> Work:
     """What elements, side unit, buffers and DRAM do in one GeMM."""
-    products = problem.tiles * problem.sparse_products
+    products = mapped.tiles * mapped.sparse_products
     return Work(
-        element_cycles=problem.element_cycles,
-        skipped_cycles=problem.skipped_cycles,
-        array_cycles=problem.array_cycles,
+        element_cycles=mapped.element_cycles,
+        skipped_cycles=mapped.skipped_cycles,
+        array_cycles=mapped.array_cycles,
         operations={"fp16": products} if products else {},
         sram=traffic.sram,
         dram_bits=traffic.dram_bits,
     )
 
 
-def best_tiling(problem: Problem, costs: UnitCosts, objective: Objective) -> Tiling:
+def best_tiling(mapped: MappedGemm, costs: UnitCosts, objective: Objective) -> Tiling:
     """The legal tiling that is best; the others of `energy` and `latency` decide between equals.
 
     The array does the same work in all of them, so they differ in DRAM traffic alone, and most often one tiling is best
@@ -33,12 +33,12 @@ def best_tiling(problem: Problem, costs: UnitCosts, objective: Objective) -> Til
     """
 
     def score(tiling: Tiling) -> tuple[float, float]:
-        traffic = closed.traffic(problem, tiling)
-        latency = closed.cycles(problem, traffic.dram_bits, costs.dram_bits_per_cycle)
-        picojoules = costs.energy(gemm_work(problem, traffic), latency).total
+        traffic = closed.traffic(mapped, tiling)
+        latency = closed.cycles(mapped, traffic.dram_bits, costs.dram_bits_per_cycle)
+        picojoules = costs.energy(gemm_work(mapped, traffic), latency).total
         if objective == "edp":
             return picojoules * latency, latency
         return (picojoules, latency) if objective == "energy" else (latency, picojoules)
 
-    found = tilings(problem)
+    found = tilings(mapped)
     return found[0] if len(found) == 1 else min(found, key=score)

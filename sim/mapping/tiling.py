@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ...formats import InputError
-from .mapped_gemm import Problem
+from .mapped_gemm import MappedGemm
 
 Resident = Literal["activations", "weights", "nothing"]
 
@@ -34,19 +34,17 @@ class Tiling:
     copies: int
     """Room for this many tiles of the resident operand."""
 
-    def activation_passes(self, problem: Problem) -> int:
+    def activation_passes(self, mapped: MappedGemm) -> int:
         """How often all activations come from DRAM."""
-        return 1 if self.resident == "activations" else -(-problem.out_channels // self.channels)
+        return 1 if self.resident == "activations" else -(-mapped.out_channels // self.channels)
 
-    def weight_passes(self, problem: Problem) -> int:
+    def weight_passes(self, mapped: MappedGemm) -> int:
         """How often all weights come from DRAM."""
-        return 1 if self.resident == "weights" else -(-problem.tokens // self.tokens)
+        return 1 if self.resident == "weights" else -(-mapped.tokens // self.tokens)
 
-    def in_place(self, problem: Problem) -> bool:
+    def in_place(self, mapped: MappedGemm) -> bool:
         """Whether a tile is replaced in place."""
-        whole = (
-            self.tokens == problem.tokens if self.resident == "activations" else self.channels == problem.out_channels
-        )
+        whole = self.tokens == mapped.tokens if self.resident == "activations" else self.channels == mapped.out_channels
         return self.copies == 1 and not whole
 
     def __str__(self) -> str:
@@ -54,7 +52,7 @@ class Tiling:
         return f"{self.resident} resident, {tile}, {'double' if self.copies == 2 else 'single'}-buffered"
 
 
-def tilings(problem: Problem) -> list[Tiling]:
+def tilings(mapped: MappedGemm) -> list[Tiling]:
     """The legal tilings that can be best.
 
     With an operand resident, a larger tile never costs more, so each way of reuse has one candidate: its largest tile.
@@ -63,32 +61,32 @@ def tilings(problem: Problem) -> list[Tiling]:
     Raises:
         InputError: a buffer cannot even hold what one tile of the array needs for one group.
     """
-    found = _candidates(problem)
-    if not found and (shortage := _shortage(problem)):
+    found = _candidates(mapped)
+    if not found and (shortage := _shortage(mapped)):
         raise InputError(shortage)
     return found
 
 
-def is_legal(problem: Problem) -> bool:
+def is_legal(mapped: MappedGemm) -> bool:
     """Whether the buffers hold what the GeMM needs at least."""
-    return bool(_candidates(problem))
+    return bool(_candidates(mapped))
 
 
-def _candidates(problem: Problem) -> list[Tiling]:
-    array = problem.architecture.array
-    rows, columns = min(array.rows, problem.tokens), min(array.columns, problem.out_channels)
-    room_tokens, room_channels = resident_tokens(problem), resident_channels(problem)
+def _candidates(mapped: MappedGemm) -> list[Tiling]:
+    array = mapped.architecture.array
+    rows, columns = min(array.rows, mapped.tokens), min(array.columns, mapped.out_channels)
+    room_tokens, room_channels = resident_tokens(mapped), resident_channels(mapped)
     found: list[Tiling] = []
-    if room_channels >= min(2 * columns, problem.out_channels):
-        found += [Tiling("activations", t, columns, n) for t, n in _largest(problem.tokens, rows, room_tokens)]
-    if room_tokens >= min(2 * rows, problem.tokens):
-        found += [Tiling("weights", rows, c, n) for c, n in _largest(problem.out_channels, columns, room_channels)]
-    if not found and _shortage(problem) is None:
+    if room_channels >= min(2 * columns, mapped.out_channels):
+        found += [Tiling("activations", t, columns, n) for t, n in _largest(mapped.tokens, rows, room_tokens)]
+    if room_tokens >= min(2 * rows, mapped.tokens):
+        found += [Tiling("weights", rows, c, n) for c, n in _largest(mapped.out_channels, columns, room_channels)]
+    if not found and _shortage(mapped) is None:
         found.append(Tiling("nothing", rows, columns, 2))
     return found
 
 
-def model_tilings(problems: Sequence[Problem]) -> list[Tiling]:
+def model_tilings(problems: Sequence[MappedGemm]) -> list[Tiling]:
     """One token tile for all GeMMs of a model: the largest power of two of strips that each can keep double-buffered.
 
     With it the weights of every module are fetched equally often. This rule, without a free parameter, comes within 10 %
@@ -98,12 +96,12 @@ def model_tilings(problems: Sequence[Problem]) -> list[Tiling]:
         InputError: not even one strip of some GeMM fits.
     """
     rows = problems[0].architecture.array.rows
-    room = min(resident_tokens(problem) for problem in problems) // (2 * rows)
+    room = min(resident_tokens(mapped) for mapped in problems) // (2 * rows)
     tile = rows << max(room.bit_length() - 1, 0)
-    return [chosen_tiling(problem, f"activations:{min(tile, problem.tokens)}") for problem in problems]
+    return [chosen_tiling(mapped, f"activations:{min(tile, mapped.tokens)}") for mapped in problems]
 
 
-def chosen_tiling(problem: Problem, text: str) -> Tiling:
+def chosen_tiling(mapped: MappedGemm, text: str) -> Tiling:
     """The tiling that a text such as ``activations:32``, ``weights:64`` or ``nothing`` asks for.
 
     The number is the tile of the operand that stays: tokens, or output channels, whole strips of the array or the whole
@@ -115,19 +113,19 @@ def chosen_tiling(problem: Problem, text: str) -> Tiling:
     resident, _, number = text.partition(":")
     if resident not in get_args(Resident) or number.isdecimal() == (resident == "nothing"):
         raise InputError(f"tiling: {text!r} is unknown; write activations:TOKENS, weights:CHANNELS or nothing")
-    array = problem.architecture.array
-    rows, columns = min(array.rows, problem.tokens), min(array.columns, problem.out_channels)
-    room_tokens, room_channels = resident_tokens(problem), resident_channels(problem)
+    array = mapped.architecture.array
+    rows, columns = min(array.rows, mapped.tokens), min(array.columns, mapped.out_channels)
+    room_tokens, room_channels = resident_tokens(mapped), resident_channels(mapped)
     if resident == "nothing":
-        if shortage := _shortage(problem):
+        if shortage := _shortage(mapped):
             raise InputError(shortage)
         return Tiling("nothing", rows, columns, 2)
     if resident == "activations":
-        _check_stream("output channels", columns, problem.out_channels, room_channels)
-        copies = _copies("tokens", int(number), problem.tokens, array.rows, room_tokens)
+        _check_stream("output channels", columns, mapped.out_channels, room_channels)
+        copies = _copies("tokens", int(number), mapped.tokens, array.rows, room_tokens)
         return Tiling("activations", int(number), columns, copies)
-    _check_stream("tokens", rows, problem.tokens, room_tokens)
-    copies = _copies("output channels", int(number), problem.out_channels, array.columns, room_channels)
+    _check_stream("tokens", rows, mapped.tokens, room_tokens)
+    copies = _copies("output channels", int(number), mapped.out_channels, array.columns, room_channels)
     return Tiling("weights", rows, int(number), copies)
 
 
@@ -158,26 +156,26 @@ def _largest(length: int, strip: int, room: int) -> Iterator[tuple[int, int]]:
         yield strip, 1
 
 
-def resident_tokens(problem: Problem) -> int:
+def resident_tokens(mapped: MappedGemm) -> int:
     """Tokens, with all their input channels, that fill the activation buffer."""
-    return problem.architecture.resident_tokens(problem.in_channels, problem.mantissa_bits)
+    return mapped.architecture.resident_tokens(mapped.in_channels, mapped.mantissa_bits)
 
 
-def resident_channels(problem: Problem) -> int:
+def resident_channels(mapped: MappedGemm) -> int:
     """Output channels, with all their weights, that fill the weight buffer."""
-    return problem.architecture.weight_buffer.capacity_bytes * 8 // problem.channel_bits
+    return mapped.architecture.weight_buffer.capacity_bytes * 8 // mapped.channel_bits
 
 
-def _shortage(problem: Problem) -> str | None:
+def _shortage(mapped: MappedGemm) -> str | None:
     """What keeps both operands from streaming: a buffer without room for two groups of one tile of the array."""
-    architecture = problem.architecture
+    architecture = mapped.architecture
     group, array = architecture.group_size, architecture.array
-    planes, exponents = architecture.token_footprint(group, problem.mantissa_bits)
+    planes, exponents = architecture.token_footprint(group, mapped.mantissa_bits)
     weights = architecture.weights.channel_bits(group)
     for field, strip, bits in (
-        ("activation_buffer", min(array.rows, problem.tokens), planes),
-        ("exponent_buffer", min(array.rows, problem.tokens), exponents),
-        ("weight_buffer", min(array.columns, problem.out_channels), weights),
+        ("activation_buffer", min(array.rows, mapped.tokens), planes),
+        ("exponent_buffer", min(array.rows, mapped.tokens), exponents),
+        ("weight_buffer", min(array.columns, mapped.out_channels), weights),
     ):
         buffer = getattr(architecture, field)
         least = -(-2 * strip * bits // 8)

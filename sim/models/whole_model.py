@@ -153,7 +153,7 @@ def simulate_model(
     context: int = 0,
     batch: int = 1,
     kv_cache: str = "fp16",
-    level: Level = "closed",
+    level: Level = "analytical",
     technology: str | Path | Technology = "paper-16nm",
     objective: Objective = "energy",
     tiling: str = "search",
@@ -206,7 +206,7 @@ def simulate_model(
         level=level,
         rows=(
             *map(_fp_int_row, fp_int.runs),
-            *(closed_rows(layer) if level == "closed" else event_rows(layer, timeline)),
+            *(closed_rows(layer) if level == "analytical" else event_rows(layer, timeline)),
         ),
         gemms=fp_int,
     )
@@ -299,7 +299,7 @@ def _fp_int_row(run: GemmRun) -> ModelRow:
         dram_bytes=-(-run.traffic.dram_bits // 8) * repeat,
         sram_bytes=-(-run.traffic.sram.total // 8) * repeat,
         energy_pj=Energy(energy.compute * repeat, energy.sram * repeat, energy.dram * repeat),
-        work=gemm_work(run.problem, run.traffic),
+        work=gemm_work(run.mapped, run.traffic),
     )
 
 

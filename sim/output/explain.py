@@ -45,7 +45,7 @@ def explain(result: SimulationResult | ModelResult) -> list[Explained]:
     fp_int = result.gemms if isinstance(result, ModelResult) else result
     others = result.other_rows if isinstance(result, ModelResult) else ()
     works = [
-        *((gemm_work(run.problem, run.traffic), run.gemm.repeat) for run in fp_int.runs),
+        *((gemm_work(run.mapped, run.traffic), run.gemm.repeat) for run in fp_int.runs),
         *((row.work, 1) for row in others),
     ]
     tensors = {name: sum(getattr(run.traffic, name) * run.gemm.repeat for run in fp_int.runs) for name in TENSORS}
@@ -66,25 +66,25 @@ TENSORS: tuple[Tensor, ...] = ("activations", "weights", "results")
 
 
 def _cycles(run: GemmRun, level: Level) -> Iterator[Explained]:
-    problem, repeat = run.problem, run.gemm.repeat
+    mapped, repeat = run.mapped, run.gemm.repeat
     bound = "groups x cycles per group, formats/latency.py"
-    if problem.tile_cycles > problem.reduction_cycles:
+    if mapped.tile_cycles > mapped.reduction_cycles:
         bound = "the outputs of the tile before leave one column a cycle"
     yield Explained(
         "cycles",
         run.gemm.module,
         "tiles of the array",
-        problem.tiles * repeat,
+        mapped.tiles * repeat,
         "tile",
-        problem.tile_cycles,
+        mapped.tile_cycles,
         "cycle/tile",
-        f"{problem.groups} groups of {problem.group_cycles:g} cycles: {bound}",
+        f"{mapped.groups} groups of {mapped.group_cycles:g} cycles: {bound}",
     )
-    what = "filling and draining" if level == "closed" else "filling, draining and waiting"
+    what = "filling and draining" if level == "analytical" else "filling, draining and waiting"
     sources = {
-        "closed": "sim/analytical/gemm.py",
+        "analytical": "sim/analytical/gemm.py",
         "events": "sim/events/gemm.py",
-        "instructions": "sim/cycle/accelerator.py",
+        "cycle": "sim/cycle/accelerator.py",
     }
     yield Explained(
         "cycles",
@@ -92,7 +92,7 @@ def _cycles(run: GemmRun, level: Level) -> Iterator[Explained]:
         what,
         repeat,
         "GeMM",
-        run.cycles - problem.array_cycles,
+        run.cycles - mapped.array_cycles,
         "cycle/GeMM",
         sources[level],
     )
@@ -116,10 +116,10 @@ def _other_cycles(row: ModelRow) -> Iterator[Explained]:
 
 
 def _traffic(run: GemmRun) -> Iterator[Explained]:
-    problem, tiling, repeat = run.problem, run.tiling, run.gemm.repeat
+    mapped, tiling, repeat = run.mapped, run.tiling, run.gemm.repeat
     passes: dict[Tensor, int] = {
-        "activations": tiling.activation_passes(problem),
-        "weights": tiling.weight_passes(problem),
+        "activations": tiling.activation_passes(mapped),
+        "weights": tiling.weight_passes(mapped),
         "results": 1,
     }
     for tensor, times in passes.items():
@@ -144,7 +144,7 @@ def _compute(result: SimulationResult, works: list[tuple[Work, int]]) -> Iterato
     process, costs = result.process, result.costs
     element = process.element(result.machine.processing_element.kind)
     source = f"{process.array.power.source}; {element.power.source}"
-    if process.skipping is not None and any(run.problem.skips for run in result.runs):
+    if process.skipping is not None and any(run.mapped.skips for run in result.runs):
         source += f"; {process.skipping.power.source}"
     cycles = sum(work.element_cycles * repeat for work, repeat in works)
     yield _energy("compute", "array", cycles, "cycle", costs.array_pj_per_cycle, source)

@@ -11,11 +11,11 @@ def not_modelled(result: SimulationResult | ModelResult) -> list[str]:
     limits = ["embedding, language-model head and sampling"]
     if not whole:
         limits.append("attention and vector unit (whole models have them)")
-    if gemms.level == "closed":
+    if gemms.level == "analytical":
         limits.append("waiting: loads, work and stores overlap perfectly beyond the first load and the last store")
     else:
         limits.append("overlap between one GeMM and the next")
-    if gemms.level == "instructions":
+    if gemms.level == "cycle":
         limits.append("a memory that pauses: it answers a row of the port a cycle, 16 cycles after it is asked")
     if all(run.report is None or run.report.dram.row_hits is None for run in gemms.runs):
         limits.append("DRAM rows, banks, refresh and turnaround (memory hbm2 at level events has them)")
@@ -30,6 +30,6 @@ def not_modelled(result: SimulationResult | ModelResult) -> list[str]:
         limits.append(
             "circuits of the integer vector unit: its additions and products are at published ratios of 45 nm"
         )
-    if any(run.problem.sparse_products for run in gemms.runs):
+    if any(run.mapped.sparse_products for run in gemms.runs):
         limits.append("sparse weights that are spread unevenly over the output channels")
     return limits

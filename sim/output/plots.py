@@ -132,7 +132,7 @@ def roofline_point(run: GemmRun, clock_hz: float) -> tuple[float, float]:
 def roof(result: SimulationResult) -> tuple[float, float]:
     """DRAM bytes per second, and multiply-accumulates per second of the array at the fastest of the run's GeMMs."""
     machine, clock_hz = result.machine, result.machine.clock_hz
-    cycles = min(run.problem.group_cycles for run in result.runs)
+    cycles = min(run.mapped.group_cycles for run in result.runs)
     macs_per_cycle = machine.array.rows * machine.array.columns * machine.group_size / cycles
     return result.costs.dram_bits_per_cycle / 8 * clock_hz, macs_per_cycle * clock_hz
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from anda_codesign.formats import latency
-from anda_codesign.formats.accelerator import Buffer, Instruction, Machine, Opcode, Schedule, Unit
+from anda_codesign.formats.accelerator import AcceleratorConfig, Buffer, Instruction, Opcode, Schedule, Unit
 from anda_codesign.formats.accelerator.instructions import MAX_UNFINISHED, UNITS, Port, reads
 from anda_codesign.formats.vector.command import REDUCTIONS, VectorOperation
 from numpy.typing import NDArray
@@ -44,7 +44,7 @@ def run_schedule(
 
 
 def run_program(
-    machine: Machine,
+    machine: AcceleratorConfig,
     instructions: Sequence[Instruction],
     memory_latency_cycles: int = 16,
     sent_planes: SentPlanes | None = None,
@@ -63,7 +63,7 @@ def run_program(
 class Controller:
     """Issues instructions, and knows when they are finished."""
 
-    def __init__(self, machine: Machine, memory_latency_cycles: int, sent_planes: SentPlanes | None) -> None:
+    def __init__(self, machine: AcceleratorConfig, memory_latency_cycles: int, sent_planes: SentPlanes | None) -> None:
         self.matrix = Matrix(machine, None if sent_planes is None else iter(sent_planes))
         self.loader = Loader(machine, memory_latency_cycles)
         self.machine = machine
@@ -136,7 +136,7 @@ class Controller:
 class Loader:
     """Rows of memory: asked for one per cycle, written to the buffer as they come."""
 
-    machine: Machine
+    machine: AcceleratorConfig
     latency_cycles: int
     asked: int = NEVER
     """When the last row was asked for."""
@@ -178,7 +178,7 @@ class Loader:
 class Matrix:
     """Sequencer, address generators, array and collector."""
 
-    machine: Machine
+    machine: AcceleratorConfig
     sent_planes: Iterator[NDArray[np.integer]] | None
     groups: list[int] = field(default_factory=list[int])
     """When each group was done: its last plane taken, with midpoint reconstruction its half units added."""
@@ -229,19 +229,19 @@ class Matrix:
     def _group(self, sent: int, last_of_tile: bool, sign_plane: int, weight_row: int, factor: int) -> None:
         """One group of `sent` mantissa planes; the last three arguments are when its first rows come at the earliest."""
         before = self.groups[-1] if self.groups else NEVER
-        adds_half = latency.MIDPOINT_CYCLES * self.machine.midpoint
+        adds_fp16 = latency.MIDPOINT_CYCLES * self.machine.midpoint
         self.gathered = max(weight_row, self.gathered + 1, self.swapped) + latency.WEIGHT_LOAD_CYCLES - 1
         self.weights_free = self.gathered - 1
         self.swapped = max(self.gathered + 1, before)
         # half units are added while the next signs are loaded
-        signs = max(sign_plane, before + 1 - adds_half)
+        signs = max(sign_plane, before + 1 - adds_fp16)
         first_plane = max(signs + latency.SIGN_LOAD_CYCLES, self.swapped + 1)
         self.planes_free = first_plane + sent - 2 if sent > 1 else signs
         self.factors_free = factor - latency.BUFFER_READ_CYCLES
         last = max(first_plane + sent - 1, factor)
         if last_of_tile and self.tiles:
             last = max(last, self.tiles[-1] + 1)
-        self.groups.append(last + adds_half)
+        self.groups.append(last + adds_fp16)
         if last_of_tile:
             self._drain(last)
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from anda_codesign.formats import AndaTensor, Int4Weights, fp_int_gemm
 from anda_codesign.formats.accelerator import (
+    AcceleratorConfig,
     Instruction,
-    Machine,
     Schedule,
     assemble,
     compile_gemms,
@@ -47,7 +47,7 @@ SMALL = replace(
 
 
 def compare(
-    machine: Machine,
+    machine: AcceleratorConfig,
     shape: tuple[int, int, int],
     mantissa_bits: int,
     *,
@@ -112,7 +112,7 @@ def random_weights(rng: np.random.Generator, channels: int, outputs: int, group_
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_every_record_of_a_gemm(machine: Machine) -> None:
+def test_every_record_of_a_gemm(machine: AcceleratorConfig) -> None:
     compare(machine, (3, 20, 18), 3, weight_group=16, latency_cycles=30)
 
 

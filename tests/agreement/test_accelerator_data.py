@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from anda_codesign.experiments.circuits.accelerator_run import GemmSlice, run_gemm
 from anda_codesign.formats import AndaFormat, GemmFlags, Int4Weights, fp_int_gemm
-from anda_codesign.formats.accelerator import Machine, compile_gemms, read_outputs, read_tensor
+from anda_codesign.formats.accelerator import AcceleratorConfig, compile_gemms, read_outputs, read_tensor
 from anda_codesign.rtl import run_schedule
 from anda_codesign.workloads import MODULES, capture_trace, load_blocks, load_decoder
 from machines import SMALL_MACHINE
@@ -44,7 +44,7 @@ def adversarial() -> dict[str, NDArray[np.float16]]:
     }
 
 
-def weights(machine: Machine, kind: str) -> Int4Weights:
+def weights(machine: AcceleratorConfig, kind: str) -> Int4Weights:
     rng = np.random.default_rng(1)
     low, high = (0, 15) if machine.affine else (-8, 7)
     codes = rng.integers(low, high + 1, (CHANNELS, OUTPUTS))
@@ -58,7 +58,7 @@ def weights(machine: Machine, kind: str) -> Int4Weights:
 @pytest.mark.parametrize("kind", ["plain", "extreme"])
 @pytest.mark.parametrize("mantissa_bits", range(1, 17))
 @pytest.mark.parametrize("machine", MACHINES, ids=["2x2", "3x4 affine"])
-def test_adversarial_data(machine: Machine, mantissa_bits: int, kind: str) -> None:
+def test_adversarial_data(machine: AcceleratorConfig, mantissa_bits: int, kind: str) -> None:
     w = weights(machine, kind)
     for name, values in adversarial().items():
         x = AndaFormat(mantissa_bits, 8).encode(values)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 from anda_codesign.formats import InputError
-from anda_codesign.formats.accelerator import Instruction, Machine, Opcode, assemble, check_program
+from anda_codesign.formats.accelerator import AcceleratorConfig, Instruction, Opcode, assemble, check_program
 from anda_codesign.formats.accelerator.bounds_check import extents
 from anda_codesign.formats.accelerator.instructions import FIELDS
 from anda_codesign.rtl import Accelerator, run_program
@@ -15,7 +15,7 @@ from anda_codesign.rtl.simulation.compiled import compile_design
 from anda_codesign.rtl.simulation.testbenches.accelerator import host_orders
 from anda_codesign.rtl.simulation.testbenches.accelerator_circuit import AcceleratorBench
 
-MACHINE = Machine(
+MACHINE = AcceleratorConfig(
     rows=2,
     columns=2,
     lanes=8,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from accelerator_recurrence import run_program as run_recurrence
 from anda_codesign.formats import InputError, latency
-from anda_codesign.formats.accelerator import Instruction, Layer, Machine, Unit, assemble, schedule
+from anda_codesign.formats.accelerator import AcceleratorConfig, Instruction, Layer, Unit, assemble, schedule
 from anda_codesign.formats.accelerator.instructions import vector
 from anda_codesign.formats.vector.command import REDUCTIONS, Addend, Factor, VectorCommand, VectorOperation
 from anda_codesign.sim.cycle.accelerator import Accelerator, SentPlanes, gemm_cycles, run_program, run_schedule
@@ -23,10 +23,10 @@ ROOMY = replace(MACHINE, **DEPTHS)
 
 
 @st.composite
-def machines(draw: st.DrawFn) -> Machine:
+def machines(draw: st.DrawFn) -> AcceleratorConfig:
     """Any array, with buffers that hold at least a block of tokens of 30 channels."""
     columns = draw(st.sampled_from([1, 2, 4, 8]))
-    return Machine(
+    return AcceleratorConfig(
         rows=draw(st.integers(1, 5)),
         columns=columns,
         lanes=8,
@@ -48,7 +48,7 @@ latencies = st.integers(2, 40) | st.integers(60, 70) | st.integers(100, 300)
 
 
 def assert_equal(
-    machine: Machine, program: list[Instruction], latency_cycles: int, sent_planes: SentPlanes | None = None
+    machine: AcceleratorConfig, program: list[Instruction], latency_cycles: int, sent_planes: SentPlanes | None = None
 ) -> None:
     run = run_program(machine, program, latency_cycles, sent_planes)
     expected = run_recurrence(machine, program, latency_cycles, sent_planes)
@@ -59,7 +59,11 @@ def assert_equal(
 @settings(max_examples=250, deadline=None)
 @given(st.data(), machines(), st.integers(1, 12), st.lists(layers, min_size=1, max_size=3), latencies)
 def test_chains_of_gemms(
-    data: st.DataObject, machine: Machine, tokens: int, shapes: list[tuple[int, int, int, int]], latency_cycles: int
+    data: st.DataObject,
+    machine: AcceleratorConfig,
+    tokens: int,
+    shapes: list[tuple[int, int, int, int]],
+    latency_cycles: int,
 ) -> None:
     """Every record, whatever the array, buffers, options, memory and shapes."""
     chain = [Layer(shapes[0][0], *shapes[0][1:])]
@@ -134,7 +138,7 @@ def test_programs_without_order(instructions: list[Instruction], latency_cycles:
 
 @given(machines(), st.integers(1, 6), st.integers(1, 3), st.integers(1, 5), st.integers(1, 9))
 def test_operands_on_chip_give_the_closed_form(
-    machine: Machine, groups: int, outputs: int, blocks: int, m: int
+    machine: AcceleratorConfig, groups: int, outputs: int, blocks: int, m: int
 ) -> None:
     """A ``gemm`` whose operands are there takes the formula's cycles, from its command to its last row of results."""
     text = (

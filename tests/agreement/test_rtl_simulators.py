@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, InputError, Int4Weights
 from anda_codesign.rtl import AndaPE, StalledError, run_streams, run_vectors
-from anda_codesign.rtl.arithmetic.fp import SingleToHalf
+from anda_codesign.rtl.arithmetic.fp import Fp32ToFp16
 from anda_codesign.rtl.compressor.bpc import BpcLane
 from anda_codesign.rtl.simulation.packing import pack
 from anda_codesign.rtl.simulation.testbenches.array import run_matrix_unit
@@ -32,8 +32,8 @@ def test_streams_under_pauses(simulator: str) -> None:
 def test_vectors(simulator: str) -> None:
     values = np.random.default_rng(1).integers(0, 2**32, 200).tolist()
     outputs = ["half", "saturated"]
-    compiled = run_vectors(SingleToHalf(), {"single": values}, outputs, simulator=simulator)
-    assert compiled == run_vectors(SingleToHalf(), {"single": values}, outputs)
+    compiled = run_vectors(Fp32ToFp16(), {"single": values}, outputs, simulator=simulator)
+    assert compiled == run_vectors(Fp32ToFp16(), {"single": values}, outputs)
 
 
 @pytest.mark.parametrize("simulator", ["amaranth", "cxxrtl"])

@@ -1,4 +1,4 @@
-"""The simulator's level `instructions` against the accelerator's circuit, and against the other levels."""
+"""The simulator's level `cycle` against the accelerator's circuit, and against the other levels."""
 
 import math
 
@@ -61,7 +61,7 @@ def test_equal_to_the_circuit_cycle_for_cycle(
     """Loads, array, compressor and stores of a whole program; results of ``qkv`` stay FP16."""
     machine, gemm = small(*array), Gemm(module, tokens, channels, outputs)
     precision = Precision(m, 1, m, m_out)
-    result = simulate([gemm], machine, precision, "instructions")
+    result = simulate([gemm], machine, precision, "cycle")
     assert result.cycles == circuit_cycles(machine, gemm, m, None if module == "qkv" else m_out)
 
 
@@ -77,8 +77,8 @@ def test_never_below_the_closed_form(module: str, tokens: int, channels: int, ou
     """The circuit does not begin before its loads are done, and stores only whole strips."""
     gemm = Gemm(module, tokens, channels, outputs)
     infinite = load_technology().with_bandwidth(math.inf)
-    instructions = simulate([gemm], "anda", Precision.uniform(m), "instructions")
-    assert instructions.level == "instructions"
+    instructions = simulate([gemm], "anda", Precision.uniform(m), "cycle")
+    assert instructions.level == "cycle"
     assert instructions.cycles > simulate([gemm], "anda", Precision.uniform(m), technology=infinite).cycles
 
 
@@ -89,7 +89,7 @@ def test_levels_agree_on_large_gemms(gemm: tuple[int, int, int], more: float):
     """The circuit loads a chunk of tokens before it works on it; what else it takes is hidden."""
     closed, events, instructions = (
         simulate([Gemm("o", *gemm)], "anda", Precision.uniform(8), level)  # type: ignore[arg-type]
-        for level in ("closed", "events", "instructions")
+        for level in ("analytical", "events", "cycle")
     )
     assert closed.cycles <= events.cycles < instructions.cycles < (1 + more) * events.cycles
 
@@ -97,8 +97,8 @@ def test_levels_agree_on_large_gemms(gemm: tuple[int, int, int], more: float):
 def test_the_circuit_fills_the_buffer_once():
     """4096 channels at M = 8: what the tiling keeps twice, to load the next tile meanwhile, the schedule keeps once."""
     gemm = Gemm("o", 2048, 4096, 64)
-    run = simulate([gemm], "anda", Precision.uniform(8), "instructions").runs[0]
-    (candidate,) = [tiling for tiling in tilings(run.problem) if tiling.resident == "activations"]
+    run = simulate([gemm], "anda", Precision.uniform(8), "cycle").runs[0]
+    (candidate,) = [tiling for tiling in tilings(run.mapped) if tiling.resident == "activations"]
     assert (candidate.tokens, candidate.copies) == (112, 2)
     assert run.tiling.tokens == 224
 
@@ -106,17 +106,17 @@ def test_the_circuit_fills_the_buffer_once():
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ({"architecture": "figna"}, "level: instructions is the circuit of Anda; use closed or events with figna"),
-        ({"weights": "spqr-3"}, "level: instructions knows INT4 weights; use closed or events with spqr-3"),
+        ({"architecture": "figna"}, "level: cycle is the circuit of Anda; use analytical or events with figna"),
+        ({"weights": "spqr-3"}, "level: cycle knows INT4 weights; use analytical or events with spqr-3"),
         (
             {"tiling": "nothing"},
-            "tiling: level instructions has the circuit's own; leave 'nothing' out or use level events",
+            "tiling: level cycle has the circuit's own; leave 'nothing' out or use level events",
         ),
-        ({"memory": "hbm2"}, "memory: 'hbm2' needs level events; use flat with level instructions"),
+        ({"memory": "hbm2"}, "memory: 'hbm2' needs level events; use flat with level cycle"),
     ],
 )
 def test_bad_input(arguments: dict[str, str], expected: str):
-    given = {"architecture": "anda", "precision": Precision.uniform(7), "level": "instructions", **arguments}
+    given = {"architecture": "anda", "precision": Precision.uniform(7), "level": "cycle", **arguments}
     with pytest.raises(InputError) as caught:
         simulate([Gemm("u", 16, 64, 64)], **given)  # type: ignore[arg-type]
     assert str(caught.value) == expected
@@ -125,7 +125,7 @@ def test_bad_input(arguments: dict[str, str], expected: str):
 def test_another_port_of_the_weights():
     machine = load_architecture("anda").model_copy(update={"weight_buffer": Buffer(capacity="1 MiB", port="512 bit")})
     with pytest.raises(InputError) as caught:
-        simulate([Gemm("u", 16, 64, 64)], machine, Precision.uniform(7), "instructions")
+        simulate([Gemm("u", 16, 64, 64)], machine, Precision.uniform(7), "cycle")
     assert str(caught.value) == (
         "weight_buffer.port: the circuit's is 1024 bit for 16 columns of 64 lanes; use that, or another level"
     )

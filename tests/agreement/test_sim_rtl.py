@@ -29,7 +29,7 @@ def operands(
     return AndaFormat(mantissa_bits=mantissa_bits, group_size=lanes).encode(x), w
 
 
-@pytest.mark.parametrize("level", ["closed", "events"])
+@pytest.mark.parametrize("level", ["analytical", "events"])
 @pytest.mark.parametrize(
     ("mantissa_bits", "tokens", "in_channels", "out_channels", "rows", "columns", "lanes"),
     [
@@ -61,10 +61,10 @@ def test_matrix_unit(
         INFINITE,
     )
     run = model.runs[0]
-    assert run.array_cycles + run.problem.collect_cycles == circuit.cycles
+    assert run.array_cycles + run.mapped.collect_cycles == circuit.cycles
 
 
-@pytest.mark.parametrize("level", ["closed", "events"])
+@pytest.mark.parametrize("level", ["analytical", "events"])
 @pytest.mark.parametrize(
     ("mantissa_bits", "tokens", "in_channels", "out_channels", "rows", "columns", "lanes"),
     [

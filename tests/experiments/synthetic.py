@@ -29,7 +29,7 @@ def point(kind: Kind, architecture: str, precision: Precision | None, loss: floa
         sram_pj=1.1e10 * scale,
         dram_pj=4.8e10 * scale,
         area_mm2=3.5 * (0.6 if architecture == "anda" else 1.0),
-        level="closed",
+        level="analytical",
     )
 
 

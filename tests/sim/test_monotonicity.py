@@ -17,7 +17,7 @@ from anda_codesign.sim import (
 )
 from anda_codesign.sim.config.architecture import Architecture, Buffer
 from anda_codesign.sim.events.gemm import run_events
-from anda_codesign.sim.mapping.mapped_gemm import problem
+from anda_codesign.sim.mapping.mapped_gemm import map_gemm
 from anda_codesign.sim.mapping.plan import Plan
 from anda_codesign.sim.mapping.tiling import Tiling, tilings
 from anda_codesign.sim.memory.hbm import HbmDram, load_memory
@@ -144,7 +144,7 @@ def test_more_bandwidth_never_costs_time_in_events(
 def test_a_faster_hbm_never_costs_time(case: tuple[Gemm, Precision, Precision, Architecture], data_rate: int):
     """The data rate, with all latencies as they were."""
     gemm, longer, _, machine = case
-    shape = problem(gemm, machine, machine.precision(longer))
+    shape = map_gemm(gemm, machine, machine.precision(longer))
     memory = load_memory("hbm2")
 
     def cycles(rate: float, tiling: Tiling) -> int:
@@ -163,7 +163,7 @@ def test_a_faster_hbm_never_costs_time(case: tuple[Gemm, Precision, Precision, A
 def test_turns_suit_what_is_done(case: tuple[Gemm, Precision, Precision, Architecture]):
     """Each request has one turn; they are the same at all mantissa lengths and so are places in memory."""
     gemm, longer, shorter, machine = case
-    shapes = [problem(gemm, machine, machine.precision(p)) for p in (longer, shorter)]
+    shapes = [map_gemm(gemm, machine, machine.precision(p)) for p in (longer, shorter)]
     for tiling in tilings(shapes[0]):
         plans = [Plan(shape, tiling) for shape in shapes]
         turns = plans[0].turns()
@@ -192,7 +192,7 @@ def test_both_memories_move_the_bytes_of_the_formulas(gemm: Gemm, name: str, pre
         assert events.energy_pj.dram == closed.energy_pj.dram
 
 
-@pytest.mark.parametrize("level", ["closed", "events"])
+@pytest.mark.parametrize("level", ["analytical", "events"])
 @settings(max_examples=12, deadline=None)
 @given(precisions, st.integers(1, 60), st.integers(0, 200), st.integers(1, 3), st.floats(0.5, 300))
 def test_whole_models(level: str, precision: Precision, tokens: int, context: int, batch: int, gigabytes: float):

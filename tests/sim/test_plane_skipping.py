@@ -17,7 +17,7 @@ INFINITE = load_technology().with_bandwidth(math.inf)
 GEMM = Gemm("u", 64, 512, 256)
 
 
-def cycles(gemm: Gemm, mantissa_bits: int, mean: float | None, level: str = "closed", tiling: str = "search"):
+def cycles(gemm: Gemm, mantissa_bits: int, mean: float | None, level: str = "analytical", tiling: str = "search"):
     given = None if mean is None else {gemm.module: mean}
     precision = Precision.uniform(mantissa_bits)
     return simulate([gemm], "anda", precision, level, INFINITE, group_cycles=given, tiling=tiling)  # type: ignore[arg-type]
@@ -39,7 +39,7 @@ def test_measured_planes_of_sparse_activations():
 @given(st.integers(3, 16), st.floats(0, 1), st.sampled_from(["search", "nothing", "activations:16", "weights:16"]))
 def test_levels_agree_with_a_mean(mantissa_bits: int, share: float, tiling: str):
     mean = 4 + share * (mantissa_bits + 1 - 4)
-    closed, events = (cycles(GEMM, mantissa_bits, mean, level, tiling) for level in ("closed", "events"))
+    closed, events = (cycles(GEMM, mantissa_bits, mean, level, tiling) for level in ("analytical", "events"))
     assert closed.cycles == events.cycles
     assert closed.dram_bytes == events.dram_bytes
     report = events.runs[0].report
@@ -60,7 +60,7 @@ def test_masks_are_stored_and_all_planes_cost_as_before():
     """M - 1 bits for 16 tokens and a group of 64; with no plane to skip nothing else changes."""
     plain, skipping = cycles(GEMM, 8, None), cycles(GEMM, 8, 9.0)
     assert skipping.cycles == plain.cycles
-    ratios, array = load_technology().skipping, plain.costs.array_pj_per_cycle * plain.runs[0].problem.element_cycles
+    ratios, array = load_technology().skipping, plain.costs.array_pj_per_cycle * plain.runs[0].mapped.element_cycles
     assert ratios is not None
     assert skipping.energy_pj.compute == pytest.approx(plain.energy_pj.compute + (ratios.power.value - 1) * array)
     assert skipping.costs.area_mm2["array"] == pytest.approx(plain.costs.area_mm2["array"] * ratios.area.value)
@@ -73,8 +73,8 @@ def test_a_skipped_plane_saves_what_a_zero_plane_costs():
     every, fewer = cycles(GEMM, 8, 9.0), cycles(GEMM, 8, 7.5)
     ratios, costs = load_technology().skipping, every.costs
     assert ratios is not None
-    skipped = fewer.runs[0].problem.skipped_cycles
-    assert skipped == every.runs[0].problem.element_cycles - fewer.runs[0].problem.element_cycles > 0
+    skipped = fewer.runs[0].mapped.skipped_cycles
+    assert skipped == every.runs[0].mapped.element_cycles - fewer.runs[0].mapped.element_cycles > 0
     support = sum(costs.support_pj_per_cycle.values())
     saved = skipped * (ratios.plane.value * costs.array_pj_per_cycle / ratios.power.value + support)
     assert every.energy_pj.compute - fewer.energy_pj.compute == pytest.approx(saved, rel=1e-3)
@@ -96,7 +96,7 @@ def test_skipping_of_a_whole_model():
         simulate_model(shape, "anda", Precision(8, 7, 7, 7), tokens=64, group_cycles=given) for given in (None, means)
     )
     for run, before in zip(skipping.gemms.runs, plain.gemms.runs, strict=True):
-        full = latency.array_cycles_per_group(before.problem.mantissa_bits)
+        full = latency.array_cycles_per_group(before.mapped.mantissa_bits)
         assert run.array_cycles == pytest.approx(before.array_cycles * means[run.gemm.module] / full, rel=0.02)
 
 
@@ -105,7 +105,7 @@ def with_midpoint(machine: Architecture) -> Architecture:
     return machine.model_copy(update={"processing_element": element})
 
 
-@pytest.mark.parametrize("level", ["closed", "events"])
+@pytest.mark.parametrize("level", ["analytical", "events"])
 @given(st.integers(1, 40), st.integers(1, 4), st.integers(8, 30), st.integers(1, 16))
 def test_midpoint_keeps_the_stated_cycles(level: str, tokens: int, blocks: int, groups: int, mantissa_bits: int):
     """A cycle later at the end of a GeMM, and at the same rate: what `formats.latency` states of the engine."""
@@ -140,4 +140,4 @@ def test_midpoint_needs_planes():
 
 def test_gemms_of_a_model_without_an_option_are_unchanged():
     work = gemms(model_shape("OPT-125M"), tokens=64)
-    assert not any(run.problem.skips for run in simulate(work, "anda", Precision.uniform(6)).runs)
+    assert not any(run.mapped.skips for run in simulate(work, "anda", Precision.uniform(6)).runs)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....formats import InputError
-from ....formats.accelerator import Instruction, Machine, Opcode, Schedule, check_program
+from ....formats.accelerator import AcceleratorConfig, Instruction, Opcode, Schedule, check_program
 from ....formats.accelerator.bounds_check import extents
 from ....formats.accelerator.instructions import INSTRUCTION_BITS, MEMORY_ADDRESS_BITS, UNITS
 from ....formats.latency import MEMORY_OUTSTANDING_ROWS
@@ -80,7 +80,7 @@ def run_schedule(
 
 
 def run_program(
-    machine: Machine,
+    machine: AcceleratorConfig,
     instructions: Sequence[Instruction],
     memory: NDArray[np.uint8],
     read_back: Sequence[int] = (),
@@ -141,18 +141,18 @@ def run_program(
     return AcceleratorRun(after, run.transfers["done"].cycles[0] - start + 1, flags, retired, start)
 
 
-def _patience_cycles(machine: Machine, instructions: Sequence[Instruction], latency_cycles: int) -> int:
+def _patience_cycles(machine: AcceleratorConfig, instructions: Sequence[Instruction], latency_cycles: int) -> int:
     """For how long a program may leave no record: a transfer leaves one with its last row only."""
     longest = max((rows for each in instructions for _, rows in extents(machine, each).values()), default=0)
     return STALL_LIMIT_CYCLES + latency_cycles + longest * (32 + latency_cycles // MEMORY_OUTSTANDING_ROWS)
 
 
-def _bench(machine: Machine, memory_depth: int) -> AcceleratorBench:
+def _bench(machine: AcceleratorConfig, memory_depth: int) -> AcceleratorBench:
     return AcceleratorBench(accelerator=Accelerator(**asdict(machine)), memory_depth=memory_depth)
 
 
 def _run(
-    machine: Machine,
+    machine: AcceleratorConfig,
     memory_depth: int,
     inputs: Payloads,
     outputs: Mapping[str, int],
@@ -165,12 +165,14 @@ def _run(
 
 
 @lru_cache(maxsize=16)
-def _compiled(machine: Machine, memory_depth: int, simulator: Literal["cxxrtl", "verilator"]) -> CompiledCircuit:
+def _compiled(
+    machine: AcceleratorConfig, memory_depth: int, simulator: Literal["cxxrtl", "verilator"]
+) -> CompiledCircuit:
     """The circuit, which takes longer to elaborate than to run a small program."""
     return compile_design(_bench(machine, memory_depth), simulator)
 
 
-def retire_counts(machine: Machine, instructions: Sequence[Instruction]) -> dict[str, int]:
+def retire_counts(machine: AcceleratorConfig, instructions: Sequence[Instruction]) -> dict[str, int]:
     """How many records of each kind a program leaves, up to ``halt`` or to what the machine does not have."""
     counts = dict.fromkeys(RETIRED, 0)
     ends = {Opcode.HALT} if machine.vector_unit else {Opcode.HALT, Opcode.VECTOR}
@@ -185,7 +187,7 @@ def retire_counts(machine: Machine, instructions: Sequence[Instruction]) -> dict
 
 
 def host_orders(
-    machine: Machine,
+    machine: AcceleratorConfig,
     instructions: Sequence[Instruction],
     memory: NDArray[np.uint8],
     read_back: Sequence[int] = (),
@@ -206,7 +208,7 @@ def host_orders(
     return host
 
 
-def _order(machine: Machine, action: HostAction, address: int = 0, data: int = 0) -> int:
+def _order(machine: AcceleratorConfig, action: HostAction, address: int = 0, data: int = 0) -> int:
     width = max(machine.memory_bits, INSTRUCTION_BITS)
     return data | address << width | action.value << (width + MEMORY_ADDRESS_BITS)
 

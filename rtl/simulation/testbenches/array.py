@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....formats import AndaTensor, GemmFlags, Int4Weights
-from ....formats.accelerator import Machine
+from ....formats.accelerator import AcceleratorConfig
 from ....formats.accelerator.layout import activation_rows, factor_rows, weight_rows
 from ....formats.gemm.fp_int import check_operands
 from ...arithmetic.adder_trees import Tree
@@ -142,9 +142,9 @@ _DEPTHS = {
 }
 
 
-def _engine_machine(activations: AndaTensor, weights: Int4Weights, rows: int, columns: int) -> Machine:
+def _engine_machine(activations: AndaTensor, weights: Int4Weights, rows: int, columns: int) -> AcceleratorConfig:
     """The machine whose buffers' rows the engine takes."""
-    return Machine(
+    return AcceleratorConfig(
         rows=rows,
         columns=columns,
         lanes=min(activations.format.group_size, weights.group_size),
@@ -155,11 +155,11 @@ def _engine_machine(activations: AndaTensor, weights: Int4Weights, rows: int, co
     )
 
 
-def _segments_per_factor(machine: Machine, weights: Int4Weights) -> int:
+def _segments_per_factor(machine: AcceleratorConfig, weights: Int4Weights) -> int:
     return max(1, weights.group_size // machine.lanes)
 
 
-def _buffer_contents(machine: Machine, activations: AndaTensor, weights: Int4Weights) -> dict[str, list[int]]:
+def _buffer_contents(machine: AcceleratorConfig, activations: AndaTensor, weights: Int4Weights) -> dict[str, list[int]]:
     """What fills the engine's buffers, row by row from address 0."""
     planes, exponents = activation_rows(activations, machine)
     contents = {
@@ -174,7 +174,7 @@ def _buffer_contents(machine: Machine, activations: AndaTensor, weights: Int4Wei
     }
 
 
-def _engine_commands(machine: Machine, activations: AndaTensor, weights: Int4Weights) -> list[int]:
+def _engine_commands(machine: AcceleratorConfig, activations: AndaTensor, weights: Int4Weights) -> list[int]:
     """A command for each block of tokens, over all tiles of the outputs."""
     tokens, channels = activations.shape
     groups = -(-channels // machine.lanes)

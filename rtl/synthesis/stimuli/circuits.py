@@ -198,13 +198,13 @@ def regroup(values: NDArray[Any], lanes: int) -> NDArray[Any]:
     return np.ascontiguousarray(values.reshape(-1)[:whole].reshape(-1, lanes))
 
 
-def half_multiplier(design: wiring.Component, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+def fp16_multiplier(design: wiring.Component, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """Activations times weights."""
     inputs = {"left": float_bits(operands.activations), "right": float_bits(operands.weights)}
     return [_vectors(inputs, ("product",), "product")]
 
 
-def int_to_half(design: Any, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+def int_to_fp16(design: Any, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """Dot products at each M, with the group's exponent."""
     runs: list[Stimulus] = []
     for m in mantissa_bits:
@@ -216,7 +216,7 @@ def int_to_half(design: Any, operands: Operands, mantissa_bits: Sequence[int]) -
     return runs
 
 
-def single_adder(design: wiring.Component, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+def fp32_adder(design: wiring.Component, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """Running sums of products, as in an accumulator."""
     products = operands.activations.astype(np.float32) * operands.weights.astype(np.float32)
     sums = np.cumsum(products, axis=1, dtype=np.float32)
@@ -225,7 +225,7 @@ def single_adder(design: wiring.Component, operands: Operands, mantissa_bits: Se
     return [_vectors({"left": float_bits(left), "right": float_bits(products)}, ("sum",), "sum", expected=expected)]
 
 
-def single_to_half(design: wiring.Component, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
+def fp32_to_fp16(design: wiring.Component, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """Running sums of products."""
     products = operands.activations.astype(np.float32) * operands.weights.astype(np.float32)
     sums = np.cumsum(products, axis=1, dtype=np.float32)

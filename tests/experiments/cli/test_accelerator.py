@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from anda_codesign.experiments.circuits import accelerator_run
-from anda_codesign.formats.accelerator import Machine, Schedule
+from anda_codesign.formats.accelerator import AcceleratorConfig, Schedule
 from anda_codesign.workloads import TextBlocks, capture_trace, synthetic_decoder
 
 from anda_codesign import rtl
@@ -78,7 +78,7 @@ def test_options_beyond_the_paper(anda: Run) -> None:
 def test_options_are_the_machines(
     anda: Run, monkeypatch: pytest.MonkeyPatch, options: list[str], expected: tuple[bool, bool, bool]
 ) -> None:
-    machines: list[Machine] = []
+    machines: list[AcceleratorConfig] = []
 
     def stop(plan: Schedule, *_: object, **__: object) -> None:
         machines.append(plan.machine)

@@ -51,7 +51,7 @@ WEIGHTS = "int4, spqr-3, squeezellm-3, squeezellm-4"
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ("--memory hbm2", "memory: 'hbm2' needs level events; use flat with level closed"),
+        ("--memory hbm2", "memory: 'hbm2' needs level events; use flat with level analytical"),
         (
             "--memory ddr9 --level events",
             "memory: 'ddr9' is unknown; choose one of hbm2 or give a path to a YAML file",
@@ -100,7 +100,7 @@ def test_files_of_a_simulation(refused: Refused, tmp_path: Path):
     picture = tmp_path / "picture.txt"
     assert refused(*gemm, "--plot", picture) == f"plot: {picture} is no picture; end it in .png, .svg, .pdf"
     trace = tmp_path / "trace.json"
-    message = "timeline: level closed has no events; use level events or instructions"
+    message = "timeline: level analytical has no events; use level events or cycle"
     assert refused(*gemm, "--timeline", trace) == message
     several = "timeline: shows one architecture; give one --arch"
     assert refused(*gemm, "--arch", "anda,fp-fp", "--level", "events", "--timeline", trace) == several

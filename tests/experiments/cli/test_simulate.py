@@ -49,7 +49,7 @@ def record(anda: Run) -> Callable[..., dict[str, Any]]:
     return run
 
 
-@pytest.mark.parametrize("level", ["closed", "events"])
+@pytest.mark.parametrize("level", ["analytical", "events"])
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
 @pytest.mark.parametrize("arch", architecture_names())
 def test_the_record_of_a_model(record: Run, arch: str, phase: str, level: str):
@@ -112,7 +112,7 @@ def test_the_table_for_a_person(anda: Run, record: Run):
     answer = anda("simulate", *options.split())
     assert (answer.status, answer.err) == (0, "")
     result = record(options)
-    assert "OPT-125M on anda, mantissa bits 7,5,6,6, 64 tokens, level closed" in answer.out
+    assert "OPT-125M on anda, mantissa bits 7,5,6,6, 64 tokens, level analytical" in answer.out
     for text in (f"{result['cycles']:,}", f"{result['energy_pj']['total'] / 1e9:,.3f} mJ", f"{result['area_mm2']:.3f}"):
         assert text in answer.out
 
@@ -127,7 +127,7 @@ def test_a_new_json_file(anda: Run, record: Run, tmp_path: Any):
 WHOLE = "--model OPT-125M --m 7 --tokens 16 --whole"
 
 
-@pytest.mark.parametrize("level", ["closed", "events"])
+@pytest.mark.parametrize("level", ["analytical", "events"])
 def test_a_whole_model(record: Run, level: str):
     result = record(f"{WHOLE} --level {level}")
     alone = record(f"--model OPT-125M --m 7 --tokens 16 --level {level}")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, InputError, Int4Weights
 from anda_codesign.formats.accelerator import (
+    AcceleratorConfig,
     Buffer,
     Instruction,
     Layer,
-    Machine,
     Opcode,
     assemble,
     check_program,
@@ -31,7 +31,7 @@ from anda_codesign.formats.vector.command import Factor, VectorCommand, VectorOp
 from hypothesis import given
 from hypothesis import strategies as st
 
-SMALL = Machine(
+SMALL = AcceleratorConfig(
     rows=2,
     columns=2,
     lanes=8,

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 from anda_codesign.formats.anda.format import AndaTensor
-from anda_codesign.formats.gemm.reference import round_to_half, round_to_single
+from anda_codesign.formats.gemm.reference import round_to_fp16, round_to_fp32
 from anda_codesign.formats.weights.dense_sparse import DenseSparseWeights
 from anda_codesign.formats.weights.grouped_int import IntegerWeights
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ def weight_gemm_reference(a: AndaTensor, w: IntegerWeights | DenseSparseWeights)
                 total = _integer_output(x, w, output, a.format.group_size)
             else:
                 total = _dense_sparse_output(x, w, output, a.format.group_size)
-            value = np.float16(float(round_to_half(total)[0]))
+            value = np.float16(float(round_to_fp16(total)[0]))
             result[(*token, output)] = np.copysign(value, -1 if total < 0 else 1)
     return result
 
@@ -44,7 +44,7 @@ def _integer_output(x: list[Fraction], w: IntegerWeights, output: int, activatio
             contributions.append((sum(x[own], Fraction(0)), w.offsets))
         for value, factors in contributions:
             factor = Fraction(float(factors[start // w.group_size, output]))
-            total = round_to_single(total + round_to_single(round_to_half(value)[0] * factor))
+            total = round_to_fp32(total + round_to_fp32(round_to_fp16(value)[0] * factor))
     return total
 
 
@@ -54,8 +54,8 @@ def _dense_sparse_output(x: list[Fraction], w: DenseSparseWeights, output: int, 
     for start in range(0, len(x), activation_group):
         own = slice(start, start + activation_group)
         products = sum((value * weight for value, weight in zip(x[own], dense[own], strict=True)), Fraction(0))
-        total = round_to_single(total + round_to_single(products))
+        total = round_to_fp32(total + round_to_fp32(products))
     for entry in range(int(w.sparse.row_offsets[output]), int(w.sparse.row_offsets[output + 1])):
         value = Fraction(float(w.sparse.values[entry]))
-        total = round_to_single(total + round_to_single(x[int(w.sparse.columns[entry])] * value))
+        total = round_to_fp32(total + round_to_fp32(x[int(w.sparse.columns[entry])] * value))
     return total

@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import numpy as np
-from anda_codesign.formats.gemm.reference import round_to_half, round_to_single
+from anda_codesign.formats.gemm.reference import round_to_fp16, round_to_fp32
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -22,7 +22,7 @@ NEAR_HALF = st.floats(-70000, 70000, width=32)
 def test_round_to_half(value: float) -> None:
     with np.errstate(over="ignore"):
         expected = np.float64(value).astype(np.float16)
-    rounded, saturated = round_to_half(Fraction(value))
+    rounded, saturated = round_to_fp16(Fraction(value))
     assert saturated == np.isinf(expected)
     assert float(rounded) == (np.copysign(65504, value) if saturated else expected)
 
@@ -32,4 +32,4 @@ def test_round_to_half(value: float) -> None:
 @example(2.0**24 + 3)
 @example(2.0**-149 * 1.5)
 def test_round_to_single(value: float) -> None:
-    assert float(round_to_single(Fraction(value))) == np.float32(value)
+    assert float(round_to_fp32(Fraction(value))) == np.float32(value)

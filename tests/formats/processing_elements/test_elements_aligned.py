@@ -7,7 +7,7 @@ import pytest
 from anda_codesign.formats import AndaFormat, Int4Weights, fp_int_gemm
 from anda_codesign.formats.activations.aligned import FignaFormat, IfpuFormat
 from anda_codesign.formats.numeric.fp16 import round_to_fp16
-from anda_codesign.formats.processing_elements.aligned import aligned_dot, half_table, read_table, weight_planes
+from anda_codesign.formats.processing_elements.aligned import aligned_dot, fp16_table, read_table, weight_planes
 
 
 @pytest.mark.parametrize("mantissa_bits", [1, 8, 11, 13, 16])
@@ -26,7 +26,7 @@ def test_equal_mantissas_give_the_outputs_of_anda(element: type, mantissa_bits: 
 def test_tables_hold_every_sum_of_signs() -> None:
     integers = np.array([[3, -50, 700, -9000], [0, 1, -1, 8191]])
     keys = np.arange(16)
-    table = half_table(integers)
+    table = fp16_table(integers)
     for row, x in enumerate(integers):
         read = read_table(np.repeat(table[row : row + 1], 16, axis=0), keys)
         signs = [[1 if key >> i & 1 else -1 for i in range(4)] for key in range(16)]

@@ -10,8 +10,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from anda_codesign.formats import AndaFormat, AndaTensor, GemmFlags, InputError, Int4Weights, fp_int_gemm
 from anda_codesign.formats.accelerator import (
+    AcceleratorConfig,
     Instruction,
-    Machine,
     Opcode,
     assemble,
     compile_gemms,
@@ -27,7 +27,7 @@ from anda_codesign.rtl.simulation.testbenches.accelerator import host_orders
 from anda_codesign.rtl.simulation.testbenches.accelerator_circuit import AcceleratorBench
 from numpy.typing import NDArray
 
-MACHINE = Machine(
+MACHINE = AcceleratorConfig(
     rows=2,
     columns=2,
     lanes=8,
@@ -62,7 +62,7 @@ def assert_same(left: AndaTensor, right: AndaTensor) -> None:
         np.testing.assert_array_equal(getattr(left, name), getattr(right, name))
 
 
-def assert_gemm(machine: Machine, a: AndaTensor, w: Int4Weights, pauses: int = 0) -> int:
+def assert_gemm(machine: AcceleratorConfig, a: AndaTensor, w: Int4Weights, pauses: int = 0) -> int:
     """Run a GeMM and compare; its cycles."""
     plan, memory = compile_gemms(machine, a, [w])
     run = run_schedule(plan, memory, pauses=pauses)
@@ -215,7 +215,9 @@ def test_an_illegal_instruction_ends_the_program_and_sets_a_flag() -> None:
     assert len(run.retired["loader"]) == 1
 
 
-def run_unchecked(machine: Machine, program: list[Instruction], memory: NDArray[np.uint8]) -> tuple[list[str], int]:
+def run_unchecked(
+    machine: AcceleratorConfig, program: list[Instruction], memory: NDArray[np.uint8]
+) -> tuple[list[str], int]:
     """The flags of a program that nobody has checked, and the row 3 of memory after it."""
     bench = AcceleratorBench(accelerator=Accelerator(**asdict(machine)), memory_depth=16)
     host = host_orders(machine, program, memory, read_back=[3])

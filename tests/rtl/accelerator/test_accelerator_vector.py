@@ -7,7 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, Int4Weights, fp_int_gemm
-from anda_codesign.formats.accelerator import Instruction, Machine, Opcode, assemble, compile_gemms, read_outputs
+from anda_codesign.formats.accelerator import (
+    AcceleratorConfig,
+    Instruction,
+    Opcode,
+    assemble,
+    compile_gemms,
+    read_outputs,
+)
 from anda_codesign.formats.accelerator.instructions import Unit, barrier, vector
 from anda_codesign.formats.vector.command import Addend, Factor, VectorCommand, VectorOperation
 from anda_codesign.formats.vector.programs import RESULT, VectorProgram, layer_norm, relu, silu, softmax
@@ -16,7 +23,7 @@ from anda_codesign.sim.cycle import accelerator as model
 from numpy.typing import NDArray
 
 LANES = 8
-MACHINE = Machine(
+MACHINE = AcceleratorConfig(
     rows=2,
     columns=2,
     lanes=LANES,

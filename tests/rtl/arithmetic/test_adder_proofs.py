@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from amaranth.hdl import Assert, Assume, Cat, Module, Mux, Signal, Value, signed
-from anda_codesign.rtl.arithmetic.fp import FP32, HalfMultiplier, SingleAdder
+from anda_codesign.rtl.arithmetic.fp import FP32, Fp16Multiplier, Fp32Adder
 from anda_codesign.rtl.interfaces import FP16
 
 from ..formal import Claim, RefutedError, prove
@@ -27,7 +27,7 @@ class SumIsOnGrid(Claim):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.adder = adder = SingleAdder()
+        m.submodules.adder = adder = Fp32Adder()
         m.d.comb += [adder.left.eq(self.left), adder.right.eq(self.right)]
         for summand in (self.left, self.right):
             m.d.comb += Assume(on_grid(summand) & (summand.exponent < 254))
@@ -43,7 +43,7 @@ class ProductIsOnGrid(Claim):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.multiplier = multiplier = HalfMultiplier()
+        m.submodules.multiplier = multiplier = Fp16Multiplier()
         m.d.comb += [
             multiplier.left.eq(self.left),
             multiplier.right.eq(self.right),
@@ -66,7 +66,7 @@ class SumIsRounded(Claim):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.adder = adder = SingleAdder()
+        m.submodules.adder = adder = Fp32Adder()
         m.d.comb += [adder.left.eq(self.left), adder.right.eq(self.right)]
         apart = self.left.exponent - self.right.exponent
         zero = ~Cat(self.right.fraction, self.right.exponent).any() & (self.distance == 26)
@@ -94,7 +94,7 @@ class SumIsRounded(Claim):
                 self._assert_rounded(m, adder, sign, magnitude, leading)
         return m
 
-    def _assert_rounded(self, m: Module, adder: SingleAdder, sign: Value, magnitude: Signal, leading: int) -> None:
+    def _assert_rounded(self, m: Module, adder: Fp32Adder, sign: Value, magnitude: Signal, leading: int) -> None:
         """The sum is the magnitude, whose leading one is given, rounded to 24 bits."""
         dropped = max(0, leading - 23)
         kept, remainder, half = magnitude >> dropped, magnitude[:dropped], 2**dropped >> 1
@@ -117,8 +117,8 @@ class SumsCommute(Claim):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.adder = adder = SingleAdder()
-        m.submodules.swapped = swapped = SingleAdder()
+        m.submodules.adder = adder = Fp32Adder()
+        m.submodules.swapped = swapped = Fp32Adder()
         m.d.comb += [
             adder.left.eq(self.left),
             adder.right.eq(self.right),

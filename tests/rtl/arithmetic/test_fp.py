@@ -6,7 +6,7 @@ import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.formats.numeric.fp16 import round_to_fp16
 from anda_codesign.rtl import run_vectors
-from anda_codesign.rtl.arithmetic.fp import HalfMultiplier, IntToHalf, SingleAdder, SingleToHalf
+from anda_codesign.rtl.arithmetic.fp import Fp16Multiplier, Fp32Adder, Fp32ToFp16, IntToFp16
 from numpy.typing import NDArray
 
 compiled = pytest.mark.tool("g++")
@@ -17,9 +17,9 @@ def halves(bits: NDArray[np.integer]) -> NDArray[np.float32]:
     return bits.astype(np.uint16).view(np.float16).astype(np.float32)
 
 
-def assert_int_to_half(values: NDArray[np.int64], exponents: NDArray[np.int64], bits: int, simulator: str) -> None:
+def assert_int_to_fp16(values: NDArray[np.int64], exponents: NDArray[np.int64], bits: int, simulator: str) -> None:
     inputs = {"value": values.tolist(), "exponent": exponents.tolist()}
-    result = run_vectors(IntToHalf(bits=bits), inputs, ["half", "saturated"], simulator=simulator)
+    result = run_vectors(IntToFp16(bits=bits), inputs, ["half", "saturated"], simulator=simulator)
     exact = np.ldexp(values.astype(np.float64), exponents - 14)
     np.testing.assert_array_equal(result["half"], round_to_fp16(exact)[0].view(np.uint16))
     np.testing.assert_array_equal(result["saturated"], np.abs(exact) >= 65520)
@@ -33,32 +33,32 @@ def spread_integers(rng: np.random.Generator, count: int, bits: int) -> NDArray[
     return values
 
 
-def test_int_to_half() -> None:
+def test_int_to_fp16() -> None:
     rng = np.random.default_rng(0)
-    assert_int_to_half(spread_integers(rng, 2000, 26), rng.integers(-15, 30, 2000), 26, "amaranth")
+    assert_int_to_fp16(spread_integers(rng, 2000, 26), rng.integers(-15, 30, 2000), 26, "amaranth")
 
 
-def test_int_to_half_of_few_bits() -> None:
+def test_int_to_fp16_of_few_bits() -> None:
     """Narrower than a half's significand: nothing to round but below the least normal half."""
     values, exponents = np.meshgrid(np.arange(-16, 16), np.arange(-15, 30))
-    assert_int_to_half(values.ravel(), exponents.ravel(), 5, "amaranth")
+    assert_int_to_fp16(values.ravel(), exponents.ravel(), 5, "amaranth")
 
 
 @compiled
-def test_int_to_half_of_every_14_bit_integer() -> None:
+def test_int_to_fp16_of_every_14_bit_integer() -> None:
     values, exponents = np.meshgrid(np.arange(-(2**13), 2**13), np.arange(-15, 30))
-    assert_int_to_half(values.ravel(), exponents.ravel(), 14, "cxxrtl")
+    assert_int_to_fp16(values.ravel(), exponents.ravel(), 14, "cxxrtl")
 
 
 @compiled
-def test_int_to_half_at_random() -> None:
+def test_int_to_fp16_at_random() -> None:
     rng = np.random.default_rng(1)
-    assert_int_to_half(spread_integers(rng, 500_000, 26), rng.integers(-15, 30, 500_000), 26, "cxxrtl")
+    assert_int_to_fp16(spread_integers(rng, 500_000, 26), rng.integers(-15, 30, 500_000), 26, "cxxrtl")
 
 
 def assert_product(left: NDArray[np.integer], right: NDArray[np.integer], simulator: str) -> None:
     inputs = {"left": left.tolist(), "right": right.tolist()}
-    result = run_vectors(HalfMultiplier(), inputs, ["product"], simulator=simulator)["product"]
+    result = run_vectors(Fp16Multiplier(), inputs, ["product"], simulator=simulator)["product"]
     np.testing.assert_array_equal(result, (halves(left) * halves(right)).view(np.uint32))
 
 
@@ -85,7 +85,7 @@ def accumulator_values(rng: np.random.Generator, count: int) -> NDArray[np.float
 
 def assert_sum(left: NDArray[np.float32], right: NDArray[np.float32], simulator: str) -> None:
     inputs = {"left": left.view(np.uint32).tolist(), "right": right.view(np.uint32).tolist()}
-    result = run_vectors(SingleAdder(), inputs, ["sum"], simulator=simulator)["sum"]
+    result = run_vectors(Fp32Adder(), inputs, ["sum"], simulator=simulator)["sum"]
     # adding +0 turns the one result that differs, -0 + -0, into +0
     np.testing.assert_array_equal(result, (left + right + np.float32(0)).view(np.uint32))
 
@@ -113,9 +113,9 @@ def test_sum_at_random() -> None:
     assert_sum(left, near(left, rng), "cxxrtl")
 
 
-def assert_single_to_half(values: NDArray[np.float32], simulator: str) -> None:
+def assert_fp32_to_fp16(values: NDArray[np.float32], simulator: str) -> None:
     inputs = {"single": values.view(np.uint32).tolist()}
-    result = run_vectors(SingleToHalf(), inputs, ["half", "saturated"], simulator=simulator)
+    result = run_vectors(Fp32ToFp16(), inputs, ["half", "saturated"], simulator=simulator)
     np.testing.assert_array_equal(result["half"], round_to_fp16(values)[0].view(np.uint16))
     np.testing.assert_array_equal(result["saturated"], np.abs(values) >= 65520)
 
@@ -130,17 +130,17 @@ def around_halves(bits: NDArray[np.uint16]) -> NDArray[np.float32]:
     return np.concatenate([points, beside[~near_zero]])
 
 
-def test_single_to_half() -> None:
-    assert_single_to_half(around_halves(ALL_FINITE_HALVES[::97]), "amaranth")
-    assert_single_to_half(np.float32([2.0**-25, -(2.0**-25), 2.0**-48, 3.0e38, -3.0e38, 65519.996]), "amaranth")
+def test_fp32_to_fp16() -> None:
+    assert_fp32_to_fp16(around_halves(ALL_FINITE_HALVES[::97]), "amaranth")
+    assert_fp32_to_fp16(np.float32([2.0**-25, -(2.0**-25), 2.0**-48, 3.0e38, -3.0e38, 65519.996]), "amaranth")
 
 
 @compiled
-def test_single_to_half_around_every_half() -> None:
-    assert_single_to_half(around_halves(ALL_FINITE_HALVES), "cxxrtl")
+def test_fp32_to_fp16_around_every_half() -> None:
+    assert_fp32_to_fp16(around_halves(ALL_FINITE_HALVES), "cxxrtl")
 
 
 def test_illegal_bits() -> None:
     with pytest.raises(InputError) as error:
-        IntToHalf(bits=1)
+        IntToFp16(bits=1)
     assert str(error.value) == "bits: 1 is not valid; choose an integer from 2 to 64"

@@ -16,7 +16,7 @@ EXTREMES = [0, 1, 0x7FFFFF, 0x800000, 0x800001, 0x3F800000, 0x7F7FFFFF, 0x7F8000
 EXTREME_PAIRS = np.array(list(itertools.product([*EXTREMES, *[x | 1 << 31 for x in EXTREMES]], repeat=2)), np.uint32).T
 
 
-def single_pairs(rng: np.random.Generator, count: int) -> NDArray[np.uint32]:
+def fp32_pairs(rng: np.random.Generator, count: int) -> NDArray[np.uint32]:
     """uint32 ``[2, count]``: any singles, singles of like exponents, and subnormals."""
     bits = rng.integers(0, 2**32, (2, count), dtype=np.uint64).astype(np.uint32)
     close, small = count // 2, count // 4
@@ -40,19 +40,19 @@ def ieee_sums(pairs: NDArray[np.uint32]) -> list[int]:
 
 
 def test_sums_are_those_of_ieee_754() -> None:
-    pairs = single_pairs(np.random.default_rng(0), 600)
+    pairs = fp32_pairs(np.random.default_rng(0), 600)
     assert sums(IeeeAdder(), pairs, "amaranth") == ieee_sums(pairs)
 
 
 @compiled
 def test_many_sums_are_those_of_ieee_754() -> None:
-    pairs = single_pairs(np.random.default_rng(1), 200_000)
+    pairs = fp32_pairs(np.random.default_rng(1), 200_000)
     assert sums(IeeeAdder(), pairs, "cxxrtl") == ieee_sums(pairs)
 
 
 @pytest.mark.parametrize(("rounding", "subnormals"), [("nearest", False), ("truncate", True), ("truncate", False)])
 def test_fewer_features(rounding: str, subnormals: bool) -> None:
-    pairs = single_pairs(np.random.default_rng(2), 400)
+    pairs = fp32_pairs(np.random.default_rng(2), 400)
     twin = add_singles(*pairs.view(np.float32), rounding, subnormals)
     assert sums(IeeeAdder(rounding=rounding, subnormals=subnormals), pairs, "amaranth") == twin.view(np.uint32).tolist()
 
@@ -60,14 +60,14 @@ def test_fewer_features(rounding: str, subnormals: bool) -> None:
 @compiled
 @pytest.mark.parametrize("subnormals", [True, False])
 def test_many_truncated_sums(subnormals: bool) -> None:
-    pairs = single_pairs(np.random.default_rng(3), 100_000)
+    pairs = fp32_pairs(np.random.default_rng(3), 100_000)
     twin = add_singles(*pairs.view(np.float32), "truncate", subnormals)
     adder = IeeeAdder(rounding="truncate", subnormals=subnormals)
     assert sums(adder, pairs, "cxxrtl") == twin.view(np.uint32).tolist()
 
 
 def test_finite_sums_need_no_special_cases() -> None:
-    pairs = single_pairs(np.random.default_rng(4), 300) & 0xBFFFFFFF
+    pairs = fp32_pairs(np.random.default_rng(4), 300) & 0xBFFFFFFF
     assert sums(IeeeAdder(specials=False), pairs, "amaranth") == ieee_sums(pairs)
 
 

@@ -9,8 +9,8 @@ from anda_codesign.formats import InputError
 from anda_codesign.formats.latency import (
     FP16_GROUP_CYCLES,
     floating_dot_cycles,
+    fp32_scaling_cycles,
     running_sum_cycles,
-    single_scaling_cycles,
 )
 from anda_codesign.formats.processing_elements.floating import floating_dot
 from anda_codesign.formats.processing_elements.scaled import scale_and_accumulate
@@ -134,7 +134,7 @@ def test_fp_int_with_outputs_in_flight() -> None:
     assert (
         run.transfers["result"].payloads == scale_and_accumulate(floating_dot(a, w), scales)[0].view(np.uint32).tolist()
     )
-    last = floating_dot_cycles(48, 4, depth=3) + single_scaling_cycles(3)
+    last = floating_dot_cycles(48, 4, depth=3) + fp32_scaling_cycles(3)
     assert run.transfers["operands"].cycles == list(range(48))
     assert run.transfers["result"].cycles[-1] == last - 1
 
@@ -193,7 +193,7 @@ def test_fp_int_with_scales(variant: dict[str, Any]) -> None:
     assert run.transfers["result"].payloads == total.view(np.uint32).tolist()
     assert run.flags == {"saturated": saturated}
     dot = floating_dot_cycles(24, 2, variant["summation"] == "exact")
-    assert run.transfers["result"].cycles[-1] == dot + single_scaling_cycles() - 1
+    assert run.transfers["result"].cycles[-1] == dot + fp32_scaling_cycles() - 1
 
 
 @pytest.mark.parametrize("port", ["operands", "scales", "result"])

@@ -70,7 +70,7 @@ def test_reports(document: dict, tmp_path: Path) -> None:
     assert set(records([document])[0]) == set(frame.columns)
 
 
-@pytest.mark.parametrize("name", ["bpc-lane", "int-to-half", "single-adder", "half-multiplier", "single-to-half"])
+@pytest.mark.parametrize("name", ["bpc-lane", "int-to-fp16", "fp32-adder", "fp16-multiplier", "fp32-to-fp16"])
 def test_other_circuits_agree_with_formats(name: str) -> None:
     parameters = {"lanes": 8} if name == "bpc-lane" else {}
     found = synthesize(name, parameters, osu018(), 20_000, operands(), [4])
@@ -144,7 +144,7 @@ def test_energy_by_hand() -> None:
 
 def test_toggles_are_those_of_the_outputs() -> None:
     """Of a combinational circuit: counted against its inputs and outputs, bit by bit, and against Verilator."""
-    library, design = osu018(), create_design("int-to-half", bits=8)
+    library, design = osu018(), create_design("int-to-fp16", bits=8)
     netlist = map_design(design, library, 20_000, "area")
     simulator, verilator = GateKernel(netlist), GateSimulator(netlist)
     values = {"value": [3, -100, 127, 0, 0, 5], "exponent": [0, 1, 2, 3, 3, -4]}

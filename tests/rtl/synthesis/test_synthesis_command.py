@@ -97,21 +97,21 @@ def test_unusable_libraries(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], library: Callable[[Path], Path], message: str
 ) -> None:
     path = library(tmp_path)
-    assert refused(capsys, "single-to-half", "--clock-ps", "20000", "--liberty", str(path)) == message.format(path)
+    assert refused(capsys, "fp32-to-fp16", "--clock-ps", "20000", "--liberty", str(path)) == message.format(path)
 
 
 def test_a_clock_that_is_not_kept(capsys: pytest.CaptureFixture[str]) -> None:
-    line = refused(capsys, "single-to-half", "--clock-ps", "100")
+    line = refused(capsys, "fp32-to-fp16", "--clock-ps", "100")
     needs = int(line.split()[3])
     assert line == (
-        f"clock-ps: single-to-half needs {needs} ps in osu018_stdcells, not 100; give a longer one, more stages, or --slower "
+        f"clock-ps: fp32-to-fp16 needs {needs} ps in osu018_stdcells, not 100; give a longer one, more stages, or --slower "
         "for its figures at that period"
     )
-    assert main(["rtl", "synth", "single-to-half", "--clock-ps", "100", "--slower", "--json", "-"]) == 0
+    assert main(["rtl", "synth", "fp32-to-fp16", "--clock-ps", "100", "--slower", "--json", "-"]) == 0
     printed = capsys.readouterr()
     (document,) = json.loads(printed.out)
     assert round(document["period_ps"]) == needs and not document["clock_met"]
-    assert f"clock-ps: single-to-half needs {needs} ps in osu018_stdcells, not 100; its powers" in printed.err
+    assert f"clock-ps: fp32-to-fp16 needs {needs} ps in osu018_stdcells, not 100; its powers" in printed.err
 
 
 def test_a_wrong_netlist_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,7 +121,7 @@ def test_a_wrong_netlist_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pyt
         return replace(netlist, ports=ports)
 
     monkeypatch.setattr("anda_codesign.rtl.synthesis.measure.map_design", wrong)
-    line = refused(capsys, "single-to-half", "--clock-ps", "20001", "--m", "9")
+    line = refused(capsys, "fp32-to-fp16", "--clock-ps", "20001", "--m", "9")
     assert line.startswith("netlist: ") and "of half differ from the circuit before synthesis" in line
     assert line.endswith("no figure of it is given, report this as a bug")
 
@@ -149,7 +149,7 @@ def test_several_files_after_one_option(tmp_path: Path, capsys: pytest.CaptureFi
     arguments = [
         "rtl",
         "synth",
-        "single-to-half",
+        "fp32-to-fp16",
         "--clock-ps",
         "20000",
         "--m",
@@ -159,7 +159,7 @@ def test_several_files_after_one_option(tmp_path: Path, capsys: pytest.CaptureFi
         str(rest),
     ]
     assert main(arguments) == 0
-    assert "single-to-half" in capsys.readouterr().out
+    assert "fp32-to-fp16" in capsys.readouterr().out
 
 
 def read_saif(text: str) -> Any:
@@ -215,7 +215,7 @@ import anda_codesign.rtl.synthesis as synthesis
 from anda_codesign.experiments.cli import main
 
 synthesis.all_designs = lambda: [
-    ("single-to-half", {}), ("int-to-half", {"bits": 8}), ("half-multiplier", {}), ("bpc-lane", {"lanes": 8})
+    ("fp32-to-fp16", {}), ("int-to-fp16", {"bits": 8}), ("fp16-multiplier", {}), ("bpc-lane", {"lanes": 8})
 ]
 if __name__ == "__main__":
     sys.exit(main(["rtl", "synth", "--all", "--clock-ps", "20000", "--m", "4", *sys.argv[1:]]))

@@ -37,10 +37,10 @@ SMALL = {
 COMBINATIONAL = (
     "field-extractor",
     "maximum-exponent",
-    "half-multiplier",
-    "int-to-half",
-    "single-adder",
-    "single-to-half",
+    "fp16-multiplier",
+    "int-to-fp16",
+    "fp32-adder",
+    "fp32-to-fp16",
 )
 
 

@@ -7,7 +7,7 @@ from anda_codesign.formats import InputError, latency
 from anda_codesign.sim import architecture_names, load_architecture, load_technology, simulate
 from anda_codesign.sim.analytical import gemm as closed
 from anda_codesign.sim.config.architecture import Architecture, Buffer
-from anda_codesign.sim.mapping.mapped_gemm import problem
+from anda_codesign.sim.mapping.mapped_gemm import map_gemm
 from anda_codesign.sim.mapping.plan import Plan
 from anda_codesign.sim.mapping.tiling import Tiling, tilings
 from anda_codesign.sim.memory.dram import Request
@@ -70,7 +70,7 @@ def test_short_reductions_wait_for_the_outputs_before():
 @given(gemms, precisions)
 def test_the_array_keeps_the_stated_cycles(gemm: Gemm, precision: Precision):
     """From the first plane to the last output, what the circuit's matrix unit takes."""
-    shape = problem(gemm, load_architecture("anda"), precision)
+    shape = map_gemm(gemm, load_architecture("anda"), precision)
     stated = latency.matrix_unit_cycles(shape.tiles, shape.groups, shape.group_cycles, 16)
     assert shape.array_cycles + shape.collect_cycles == stated
 
@@ -118,7 +118,7 @@ def test_traffic_is_what_the_loaders_fetch_and_the_array_finishes(
 ):
     """For every legal tiling: the plan's strips and steps, summed, against the formulas."""
     machine = with_buffers(load_architecture(name), activation_kib, weight_kib)
-    shape = problem(gemm, machine, machine.precision(precision))
+    shape = map_gemm(gemm, machine, machine.precision(precision))
     for tiling in tilings(shape):
         moved, plan = closed.traffic(shape, tiling), Plan(shape, tiling)
         steps = list(plan.steps())
@@ -147,7 +147,7 @@ def test_no_smaller_tile_is_better_than_the_candidates(
 ):
     """All legal resident tiles, by brute force: none moves fewer bits or takes fewer cycles than the best candidate."""
     machine = with_buffers(load_architecture(name), activation_kib, weight_kib)
-    shape = problem(gemm, machine, machine.precision(precision))
+    shape = map_gemm(gemm, machine, machine.precision(precision))
     found = tilings(shape)
     everything = list(found)
     for candidate in found:
@@ -167,7 +167,7 @@ def test_no_smaller_tile_is_better_than_the_candidates(
 @given(gemms, names, precisions, kibibytes, kibibytes)
 def test_candidates_fit_the_buffers(gemm: Gemm, name: str, precision: Precision, activation_kib: int, weight_kib: int):
     machine = with_buffers(load_architecture(name), activation_kib, weight_kib)
-    shape = problem(gemm, machine, machine.precision(precision))
+    shape = map_gemm(gemm, machine, machine.precision(precision))
     planes, _ = machine.token_footprint(gemm.in_channels, shape.mantissa_bits)
     for tiling in tilings(shape):
         if tiling.resident == "activations":
@@ -208,7 +208,7 @@ def test_compressed_activations_let_the_weights_be_fetched_less_often():
     gemm = Gemm("d", 2048, 13824, 5120)
     tiles: dict[str, list[Tiling]] = {}
     for machine in (anda, figna):
-        shape = problem(gemm, machine, machine.precision(Precision.uniform(8)))
+        shape = map_gemm(gemm, machine, machine.precision(Precision.uniform(8)))
         tiles[machine.name] = [t for t in tilings(shape) if t.resident == "activations"]
     assert [t.tokens for t in tiles["anda"]] == [32]
     assert [t.tokens for t in tiles["figna"]] == [16]

@@ -77,7 +77,7 @@ def test_levels_agree_and_parts_add_up(name: str):
     for tiling in ("search", "nothing"):
         closed, events = (
             simulate(work, "anda", UNIFORM, level, INFINITE, weights=name, tiling=tiling)
-            for level in ("closed", "events")
+            for level in ("analytical", "events")
         )
         assert closed.cycles == events.cycles
         rows = explain(closed)

@@ -146,12 +146,10 @@ def test_a_compiled_program_reads_what_it_writes() -> None:
 
 def test_a_gemm_at_the_level_of_instructions() -> None:
     work, timeline = [Gemm("u", 40, 512, 256), Gemm("d", 20, 256, 64)], Timeline(285e6)
-    seen = simulate(work, "anda", Precision.uniform(5), "instructions", timeline=timeline)
-    assert seen.runs == simulate(work, "anda", Precision.uniform(5), "instructions").runs
+    seen = simulate(work, "anda", Precision.uniform(5), "cycle", timeline=timeline)
+    assert seen.runs == simulate(work, "anda", Precision.uniform(5), "cycle").runs
     shown = {UNITS[e["tid"]] for e in timeline.to_chrome()["traceEvents"] if e["ph"] == "X"}
     assert shown == set(UNITS) - {"vector unit"}
     with pytest.raises(InputError) as caught:
-        simulate(work, "anda", Precision.uniform(5), "instructions", group_cycles=dict.fromkeys(("u", "d"), 5.0))
-    assert str(caught.value) == (
-        "group_cycles: level instructions sends every plane; leave them out or use level events"
-    )
+        simulate(work, "anda", Precision.uniform(5), "cycle", group_cycles=dict.fromkeys(("u", "d"), 5.0))
+    assert str(caught.value) == ("group_cycles: level cycle sends every plane; leave them out or use level events")

@@ -6,7 +6,7 @@ from anda_codesign.sim import architecture_names, load_architecture, load_techno
 from anda_codesign.sim.analytical import gemm as closed
 from anda_codesign.sim.config.architecture import Architecture, Buffer
 from anda_codesign.sim.events.gemm import DeadlockError, run_events
-from anda_codesign.sim.mapping.mapped_gemm import Problem, problem
+from anda_codesign.sim.mapping.mapped_gemm import MappedGemm, map_gemm
 from anda_codesign.sim.mapping.plan import Plan, Step
 from anda_codesign.sim.mapping.tiling import Tiling, tilings
 from anda_codesign.sim.memory.dram import FlatDram
@@ -39,14 +39,14 @@ def machines(draw: st.DrawFn) -> Architecture:
     )
 
 
-def event_cycles(shape: Problem, tiling: Tiling, bits_per_cycle: float) -> int:
+def event_cycles(shape: MappedGemm, tiling: Tiling, bits_per_cycle: float) -> int:
     return run_events(shape, Plan(shape, tiling), FlatDram(bits_per_cycle)).cycles
 
 
 @settings(deadline=None)
 @given(gemms, machines(), precisions)
 def test_equal_to_the_closed_form_with_infinitely_fast_memory(gemm: Gemm, machine: Architecture, precision: Precision):
-    shape = problem(gemm, machine, machine.precision(precision))
+    shape = map_gemm(gemm, machine, machine.precision(precision))
     for tiling in tilings(shape):
         assert event_cycles(shape, tiling, math.inf) == closed.cycles(shape, 0, math.inf)
 
@@ -54,7 +54,7 @@ def test_equal_to_the_closed_form_with_infinitely_fast_memory(gemm: Gemm, machin
 @settings(max_examples=60, deadline=None)
 @given(gemms, machines(), precisions, st.sampled_from([1.0, 100.0, 7000.0]))
 def test_never_below_the_closed_form(gemm: Gemm, machine: Architecture, precision: Precision, bits_per_cycle: float):
-    shape = problem(gemm, machine, machine.precision(precision))
+    shape = map_gemm(gemm, machine, machine.precision(precision))
     for tiling in tilings(shape):
         moved = closed.traffic(shape, tiling).dram_bits
         bound = closed.cycles(shape, moved, bits_per_cycle)
@@ -96,7 +96,7 @@ class Hoarder(Plan):
 
 def test_a_deadlock_says_who_waits_for_whom():
     machine = load_architecture("anda")
-    shape = problem(Gemm("u", 64, 256, 256), machine, Precision.uniform(3))
+    shape = map_gemm(Gemm("u", 64, 256, 256), machine, Precision.uniform(3))
     hoarder = Hoarder(shape, tilings(shape)[0])
     with pytest.raises(DeadlockError) as caught:
         run_events(shape, hoarder, FlatDram(math.inf))
@@ -110,7 +110,7 @@ def test_a_deadlock_says_who_waits_for_whom():
 def test_the_array_says_what_it_waited_for():
     """All cycles but the array's own work and the tail are waiting."""
     machine = load_architecture("anda")
-    shape = problem(Gemm("u", 512, 1024, 1024), machine, Precision.uniform(3))
+    shape = map_gemm(Gemm("u", 512, 1024, 1024), machine, Precision.uniform(3))
     for bits_per_cycle in (10.0, 300.0, math.inf):
         report = run_events(shape, Plan(shape, tilings(shape)[0]), FlatDram(bits_per_cycle))
         waited = report.waiting.resident + report.waiting.stream + report.waiting.results

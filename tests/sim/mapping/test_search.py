@@ -3,7 +3,7 @@ from anda_codesign.formats import InputError
 from anda_codesign.sim import load_architecture, load_technology, parse_gemm, simulate
 from anda_codesign.sim.analytical import gemm as closed
 from anda_codesign.sim.cost.energy import unit_costs
-from anda_codesign.sim.mapping.mapped_gemm import problem
+from anda_codesign.sim.mapping.mapped_gemm import map_gemm
 from anda_codesign.sim.mapping.search import best_tiling, gemm_work
 from anda_codesign.sim.mapping.tiling import chosen_tiling, tilings
 from anda_codesign.workloads import Gemm, Precision
@@ -15,7 +15,7 @@ UNIFORM = Precision.uniform(7)
 
 def shape_of(gemm: Gemm, name: str = "anda"):
     machine = load_architecture(name)
-    return problem(gemm, machine, machine.precision(UNIFORM))
+    return map_gemm(gemm, machine, machine.precision(UNIFORM))
 
 
 @given(
@@ -44,9 +44,9 @@ def test_each_objective_is_met(tokens: int, in_channels: int, out_channels: int,
 def test_a_tile_that_fits_only_once_is_replaced_without_waiting():
     """16 tokens of 20480 FP16 channels fit 1152 KiB once; as the last tile of the array uses them up, the next ones come."""
     gemm = Gemm("d", 64, 20480, 512)
-    closed, events = (simulate([gemm], "fp-fp", UNIFORM, level) for level in ("closed", "events"))
+    closed, events = (simulate([gemm], "fp-fp", UNIFORM, level) for level in ("analytical", "events"))
     assert closed.runs[0].tiling == events.runs[0].tiling
-    assert closed.runs[0].tiling.in_place(closed.runs[0].problem)
+    assert closed.runs[0].tiling.in_place(closed.runs[0].mapped)
     loads = 3 * 16 * 20480 * 16 / 1024  # through the port of the buffer
     assert events.cycles - closed.cycles < loads / 10
 

@@ -210,7 +210,7 @@ def test_a_simulation_reports_rows_and_utilisation():
 def test_rows_need_the_event_model():
     with pytest.raises(InputError) as caught:
         simulate([Gemm("u", 1, 64, 64)], "anda", Precision.uniform(6), memory="hbm2")
-    assert str(caught.value) == "memory: 'hbm2' needs level events; use flat with level closed"
+    assert str(caught.value) == "memory: 'hbm2' needs level events; use flat with level analytical"
 
 
 def test_unknown_memory(tmp_path: Path):

@@ -257,7 +257,7 @@ def test_events_do_the_same_work():
     assert events.gemms.cycles > closed.gemms.cycles
 
 
-LEVELS = ("closed", "events")
+LEVELS = ("analytical", "events")
 
 
 def test_to_dict_is_plain_json():

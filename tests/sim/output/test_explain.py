@@ -41,7 +41,7 @@ def test_what_bounds_a_tile_is_said():
 
 
 @pytest.mark.parametrize("vector_unit", ["fp16", "integer"])
-@pytest.mark.parametrize("level", ["closed", "events"])
+@pytest.mark.parametrize("level", ["analytical", "events"])
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
 def test_rows_of_a_whole_model_add_up(phase: str, level: str, vector_unit: str):
     result = simulate_model(

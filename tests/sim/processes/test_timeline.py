@@ -103,7 +103,7 @@ def test_the_file_is_json_and_never_overwritten(tmp_path: Path):
 def test_a_timeline_needs_events():
     with pytest.raises(InputError) as caught:
         simulate(WORK, "anda", Precision.uniform(5), timeline=Timeline(CLOCK))
-    assert str(caught.value) == "timeline: level closed has no events; use level events or instructions"
+    assert str(caught.value) == "timeline: level analytical has no events; use level events or cycle"
 
 
 def test_a_timeline_changes_nothing():
