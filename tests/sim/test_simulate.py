@@ -157,7 +157,7 @@ def test_decode_is_one_row_of_the_array():
         (lambda: simulate([], "anda", Precision.uniform(7)), "gemms: there are none; give at least one GeMM"),
         (
             lambda: simulate([Gemm("u", 1, 1, 1)], "anda", Precision.uniform(7), level="rtl"),  # type: ignore[arg-type]
-            "level: 'rtl' is unknown; use closed, events, instructions",
+            "level: 'rtl' is unknown; use analytical, events, cycle",
         ),
         (
             lambda: simulate([Gemm("u", 1, 1, 1)], "anda", Precision.uniform(7), objective="area"),  # type: ignore[arg-type]
