@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from ..arithmetic.adder_trees import Tree, check_tree
 from ..elements.anda_apu import UNIT_STROBES, ActivationSum, UnitColumn
 from ..interfaces import FP16, MAX_LANES, MAX_MANTISSA_BITS, PARTIAL_EXPONENT, Stream, check_range, plane_rows_layout
-from ..verilog.rtlil import place
+from ..rtlil import place
 
 
 def factors_layout(columns: int) -> data.StructLayout:

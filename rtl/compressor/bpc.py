@@ -16,7 +16,7 @@ from ..interfaces import (
     plane_layout,
     plane_rows_layout,
 )
-from ..verilog.rtlil import place
+from ..rtlil import place
 from .alignment import FieldExtractor, MantissaAligner, MaximumExponent
 
 

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from ..arithmetic.adder_trees import Tree, check_tree
 from ..arithmetic.fp import FP32, Fp16Multiplier, Fp32Adder, Fp32ToFp16, IntToFp16
 from ..interfaces import FP16, MAX_LANES, MAX_MANTISSA_BITS, PARTIAL_EXPONENT, SKIPPED_BITS, check_range
-from ..verilog.rtlil import place
+from ..rtlil import place
 from .anda_pe import DotProduct
 
 _ONE_BITS = 2

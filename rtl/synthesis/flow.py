@@ -14,8 +14,9 @@ from amaranth.lib import wiring
 
 from ...formats import InputError
 from ...workloads.fetch import cache_dir
-from ..simulation.build import TOP, require_simulator, yosys
-from ..verilog.rtlil import to_rtlil
+from ..rtlil import to_rtlil
+from ..simulation.build import TOP, require_simulator
+from ..tools import yosys
 from .liberty.cells import Cell, CellLibrary
 from .netlist.netlist import Netlist, read_netlist
 

@@ -14,7 +14,7 @@ from ...formats.vector.command import COMMAND_FIELDS, REDUCTIONS, SCALARS, Adden
 from ...formats.vector.functions import VectorFunction
 from ..arithmetic.fp import Fp32ToFp16
 from ..interfaces import FP16, MAX_LANES, Stream, check_range
-from ..verilog.rtlil import place
+from ..rtlil import place
 from .lane import VectorLane
 
 VECTOR_COMMAND = data.StructLayout(dict(COMMAND_FIELDS))

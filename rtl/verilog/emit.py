@@ -19,11 +19,11 @@ from ..compressor.bpc import BitPlaneCompressor, BpcLane
 from ..elements.anda_apu import AndaUnit
 from ..elements.anda_pe import AndaPE
 from ..elements.registry import BASELINE_DESIGNS
-from ..simulation.build import require_package, yosys
+from ..rtlil import to_rtlil
+from ..tools import require_package, yosys
 from ..vector.functions import FunctionEvaluator
 from ..vector.lane import VectorLane
 from ..vector.unit import VectorUnit
-from .rtlil import to_rtlil
 
 _DESIGNS: Mapping[str, Callable[..., wiring.Component]] = MappingProxyType(
     {

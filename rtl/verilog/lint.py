@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from ..simulation.build import package_folder, require_package
+from ..tools import package_folder, require_package
 from .emit import to_verilog
 
 WAIVERS = Path(__file__).with_name("lint.vlt")

@@ -13,7 +13,7 @@ from amaranth.hdl import Assume, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 from anda_codesign.rtl.interfaces import Stream
-from anda_codesign.rtl.simulation.build import require_package, yosys
+from anda_codesign.rtl.tools import require_package, yosys
 
 _TOP = "claim"
 

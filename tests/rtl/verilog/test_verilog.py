@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.rtl import design_names, to_verilog
-from anda_codesign.rtl.simulation.build import yosys
+from anda_codesign.rtl.tools import yosys
 from anda_codesign.rtl.verilog.emit import design_parameters
 from anda_codesign.rtl.verilog.lint import lint, lint_text
 
