@@ -15,9 +15,9 @@ from .config.architecture import Architecture, load_architecture
 from .config.technology import Technology, load_technology
 from .config.weights import load_weights
 from .cost.energy import UnitCosts, unit_costs
+from .cost.search import Objective, best_tiling, gemm_work
 from .mapping.mapped_gemm import MappedGemm, map_gemm
 from .mapping.plan import Plan
-from .mapping.search import Objective, best_tiling, gemm_work
 from .mapping.tiling import Tiling, chosen_tiling, is_legal, model_tilings
 from .memory.dram import Dram, FlatDram
 from .processes.timeline import Timeline

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Self
 from pydantic import Field
 
 from ...formats import InputError
-from ..cost.sram import SramTable
 from .constants import Constant, unit
+from .sram import SramTable
 from .yaml_config import Config, check, config_names, find_config, read_yaml
 
 FOLDER = Path(__file__).parents[1] / "technology"

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ...formats import latency
+from ..analytical.attention import AttentionPieces, Piece
+from ..analytical.vector_work import Scores
 from ..config.architecture import Architecture
 from ..memory.dram import Dram, Request
-from ..models.attention import AttentionPieces, Piece
-from ..models.vector import Scores
 from ..processes.timeline import Timeline
 from ..processes.units import Channel, Port, Process, Slots, Units
 

@@ -12,9 +12,9 @@ from functools import cache
 
 from ..analytical import gemm as closed
 from ..cost.energy import UnitCosts
+from ..cost.search import Objective, best_tiling
 from ..mapping.mapped_gemm import MappedGemm
 from ..mapping.plan import Plan
-from ..mapping.search import Objective, best_tiling
 from ..mapping.tiling import Tiling
 from ..memory.dram import Dram
 from .gemm import EventReport, run_events

@@ -14,16 +14,17 @@ from typing import Any, Literal
 from ...formats import InputError, latency
 from ...workloads import ModelShape, Precision, gemms
 from ...workloads.models.gemms import FP16_BITS
+from ..analytical.attention import AttentionWork, KvCache, attention_pieces, attention_work
 from ..analytical.gemm import SramBits
+from ..analytical.vector import layer_work, softmax_cycles
+from ..analytical.vector_work import Scores, VectorUnit, VectorWork, check_vector_unit
 from ..config.architecture import Architecture
 from ..config.technology import Technology
 from ..cost.energy import Energy, Work
-from ..mapping.search import Objective, gemm_work
+from ..cost.search import Objective, gemm_work
 from ..processes.timeline import Timeline
 from ..result import GemmRun, Level, SimulationResult
 from ..simulate import Setup, make_setup, simulate
-from .attention import AttentionWork, KvCache, attention_pieces, attention_work
-from .vector import Scores, VectorUnit, VectorWork, check_vector_unit, layer_work, softmax_cycles
 
 Kind = Literal["fp-int", "attention", "vector"]
 

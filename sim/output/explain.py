@@ -7,7 +7,7 @@ from typing import Literal
 
 from ..config.technology import Component, Technology
 from ..cost.energy import Work
-from ..mapping.search import gemm_work
+from ..cost.search import gemm_work
 from ..memory.dram import Tensor
 from ..models.whole_model import ModelResult, ModelRow
 from ..result import GemmRun, Level, SimulationResult
@@ -103,12 +103,19 @@ def _other_cycles(row: ModelRow) -> Iterator[Explained]:
     if row.kind == "attention":
         group = row.work.array_cycles // row.groups
         yield Explained(
-            "cycles", row.name, "groups of tiles", row.groups, "group", group, "cycle/group", "sim/models/attention.py"
+            "cycles",
+            row.name,
+            "groups of tiles",
+            row.groups,
+            "group",
+            group,
+            "cycle/group",
+            "sim/analytical/attention.py",
         )
         done = row.groups * group
     else:
         done = row.unit_cycles
-        source = f"{row.operations} operations: formats/vector/programs.py, sim/models/integer_vector.py"
+        source = f"{row.operations} operations: formats/vector/programs.py, sim/analytical/integer_vector.py"
         yield Explained("cycles", row.name, "steps of all lanes", done, "step", 1, "cycle/step", source)
     if row.cycles != done:
         what = "filling and waiting, less what overlaps"
@@ -136,7 +143,7 @@ def _traffic(run: GemmRun) -> Iterator[Explained]:
 
 
 def _other_traffic(row: ModelRow) -> Explained:
-    what, source = "queries, keys, values and outputs over DRAM", "sim/models/attention.py"
+    what, source = "queries, keys, values and outputs over DRAM", "sim/analytical/attention.py"
     return Explained("traffic", row.name, what, 1, "pass", row.work.dram_bits / 8, "B/pass", source)
 
 

@@ -4,11 +4,11 @@ import math
 
 import pytest
 from anda_codesign.sim import load_architecture
+from anda_codesign.sim.analytical.attention import KvCache, attention_pieces, attention_work
 from anda_codesign.sim.config.architecture import Architecture, Buffer
 from anda_codesign.sim.events.layer import run_attention, run_vector
 from anda_codesign.sim.memory.dram import FlatDram
 from anda_codesign.sim.memory.hbm import HbmDram, load_memory
-from anda_codesign.sim.models.attention import KvCache, attention_pieces, attention_work
 from anda_codesign.sim.processes.units import DeadlockError, Units
 from anda_codesign.workloads import ModelShape
 from hypothesis import given, settings

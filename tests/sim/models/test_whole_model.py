@@ -3,8 +3,9 @@ import json
 import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.sim import architecture_names, load_architecture, simulate, simulate_model
-from anda_codesign.sim.models.attention import KvCache, attention_work
-from anda_codesign.sim.models.vector import PROGRAMS, Scores, layer_work, row_cost
+from anda_codesign.sim.analytical.attention import KvCache, attention_work
+from anda_codesign.sim.analytical.vector import PROGRAMS, layer_work, row_cost
+from anda_codesign.sim.analytical.vector_work import Scores
 from anda_codesign.workloads import ModelShape, Precision, bops_saving, gemms, model_names, model_shape
 from hypothesis import given, settings
 from hypothesis import strategies as st

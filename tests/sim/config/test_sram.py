@@ -6,9 +6,9 @@ import yaml
 from anda_codesign.formats import InputError
 from anda_codesign.sim import load_architecture, load_technology, simulate
 from anda_codesign.sim.config.architecture import Buffer
+from anda_codesign.sim.config.sram import SramTable
 from anda_codesign.sim.cost.cacti import DEVICES, FIELDS, TABLE, configurations, main
 from anda_codesign.sim.cost.energy import unit_costs
-from anda_codesign.sim.cost.sram import SramTable
 from anda_codesign.workloads import Gemm, Precision, gemms, model_shape
 
 WORK = [Gemm("u", 64, 1024, 512)]

@@ -8,32 +8,11 @@ integers alone.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, get_args
 
-from ...formats import InputError
 from ...formats.vector import programs as vector_programs
 from ...workloads import ModelShape
-
-VectorUnit = Literal["fp16", "integer"]
-"""What the lanes compute in: FP16, or integers alone as I-LLM does (arXiv 2405.17849)."""
-
-
-@dataclass(frozen=True, slots=True)
-class VectorWork:
-    """Operations of one kind of work in one layer."""
-
-    name: str
-    operations: dict[str, int]
-    """By kind: ``fp16``; ``add`` and ``multiply`` in integers."""
-    cycles: int
-    """Of the unit, without the way of the last results through it (`latency.VECTOR_PIPELINE_CYCLES`)."""
-    values: int
-    """Values that pass the port of the activation buffer; second operands come from the array or their own memory."""
-
-    @property
-    def total(self) -> int:
-        """Operations of all kinds."""
-        return sum(self.operations.values())
+from .integer_vector import SOFTMAX, SOFTMAX_ROW, integer_layer_work
+from .vector_work import Scores, VectorUnit, VectorWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,29 +25,6 @@ class RowCost:
     """Operations once a row."""
     cycles: int
     """Once a row: reductions and scalars."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """What the softmax of one layer goes over."""
-
-    rows: int
-    """Query rows of all heads."""
-    scores: int
-    """Attention scores of all heads."""
-    vectors: int
-    """Vectors of the unit's lanes that they fill, each row anew."""
-
-
-def check_vector_unit(name: str) -> VectorUnit:
-    """The vector unit of that name.
-
-    Raises:
-        InputError: there is none.
-    """
-    if name not in get_args(VectorUnit):
-        raise InputError(f"vector_unit: {name!r} is unknown; use {', '.join(get_args(VectorUnit))}")
-    return name  # pyright: ignore[reportReturnType]
 
 
 PROGRAMS: dict[str, Callable[[int, int], vector_programs.VectorProgram]] = {
@@ -92,8 +48,6 @@ def row_cost(name: str, lanes: int) -> RowCost:
 def softmax_cycles(unit: VectorUnit, lanes: int) -> Callable[[Scores], int]:
     """Cycles of the vector unit for some scores."""
     if unit == "integer":
-        from .integer_vector import SOFTMAX, SOFTMAX_ROW
-
         return lambda part: -(-(SOFTMAX.total * part.scores + SOFTMAX_ROW.total * part.rows) // lanes)
     cost = row_cost("softmax", lanes)
     return lambda part: cost.passes * part.vectors + cost.cycles * part.rows
@@ -112,8 +66,6 @@ def layer_work(
         unit: FP16 or integers.
     """
     if unit == "integer":
-        from .integer_vector import integer_layer_work
-
         return integer_layer_work(shape, tokens, scores, lanes)
     norm = "layer_norm" if shape.family == "opt" else "rms_norm"
     softmax = row_cost("softmax", lanes)

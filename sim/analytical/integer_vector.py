@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ...workloads import ModelShape
-from .vector import Scores, VectorWork
+from .vector_work import Scores, VectorWork
 
 DIVISION_STEPS = 32
 """Of a serial divider, square root included: a bit of the result a step."""

@@ -22,8 +22,8 @@ from ...formats.numeric.alignment import SIGNIFICAND_BITS
 from ...formats.weights.int4 import BITS as INT4_BITS
 from ...workloads import ModelShape
 from ...workloads.models.gemms import FP16_BITS
-from ..analytical.gemm import SramBits
 from ..config.architecture import Architecture
+from .gemm import SramBits
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@ from anda_codesign.formats import InputError
 from anda_codesign.sim import load_architecture, load_technology, parse_gemm, simulate
 from anda_codesign.sim.analytical import gemm as closed
 from anda_codesign.sim.cost.energy import unit_costs
+from anda_codesign.sim.cost.search import best_tiling, gemm_work
 from anda_codesign.sim.mapping.mapped_gemm import map_gemm
-from anda_codesign.sim.mapping.search import best_tiling, gemm_work
 from anda_codesign.sim.mapping.tiling import chosen_tiling, tilings
 from anda_codesign.workloads import Gemm, Precision
 from hypothesis import given

@@ -4,9 +4,9 @@ from typing import Literal
 
 from ..analytical import gemm as closed
 from ..analytical.gemm import Traffic
-from ..cost.energy import UnitCosts, Work
-from .mapped_gemm import MappedGemm
-from .tiling import Tiling, tilings
+from ..mapping.mapped_gemm import MappedGemm
+from ..mapping.tiling import Tiling, tilings
+from .energy import UnitCosts, Work
 
 Objective = Literal["energy", "latency", "edp"]
 """What the search minimises; ``edp`` is the product of energy and latency."""
