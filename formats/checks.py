@@ -1,0 +1,83 @@
+"""Range, choice and array checks of every room: each raises `InputError` with field, value and fix in one line."""
+
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from .errors import InputError
+
+Choice = TypeVar("Choice")
+Array = TypeVar("Array", bound=NDArray[Any])
+
+
+def check_integer(field: str, value: Any, lowest: int, highest: int | None = None) -> int:
+    """Return ``value`` if it is an integer from ``lowest`` to ``highest`` (None: no limit). A boolean is no integer.
+
+    >>> check_integer("tokens", 3, 1)
+    3
+    >>> check_integer("mantissa_bits", 17, 1, 16)
+    Traceback (most recent call last):
+    anda_codesign.formats.errors.InputError: mantissa_bits: 17 is not valid; choose an integer from 1 to 16
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or _is_outside(value, lowest, highest):
+        allowed = f"of at least {lowest}" if highest is None else f"from {lowest} to {highest}"
+        raise InputError(f"{field}: {value!r} is not valid; choose an integer {allowed}")
+    return int(value)
+
+
+def check_number(field: str, value: Any, lowest: float, highest: float | None = None) -> float:
+    """Return ``value`` if it is a number from ``lowest`` to ``highest`` (None: no limit, infinity included)."""
+    if not _is_number(value) or _is_outside(value, lowest, highest):
+        allowed = f"of at least {lowest:g}" if highest is None else f"from {lowest:g} to {highest:g}"
+        raise InputError(f"{field}: {value!r} is not valid; choose a number {allowed}")
+    return value
+
+
+def check_positive(field: str, value: Any) -> float:
+    """Return ``value`` if it is a finite number above 0."""
+    if not _is_number(value) or not 0 < value < float("inf"):
+        raise InputError(f"{field}: {value!r} is not valid; choose a positive number")
+    return value
+
+
+def check_choice(field: str, value: Any, choices: Iterable[Choice]) -> Choice:
+    """Return the element of ``choices`` that equals ``value``: the member, if the choices are an enumeration.
+
+    >>> check_choice("engine", "tensor", ("integer", "blas"))
+    Traceback (most recent call last):
+    anda_codesign.formats.errors.InputError: engine: 'tensor' is not valid; choose one of integer, blas
+    """
+    known = list(choices)
+    for choice in known:
+        if value == choice and not isinstance(value, bool | float):
+            return choice
+    raise InputError(f"{field}: {value!r} is not valid; choose one of {', '.join(map(str, known))}")
+
+
+def check_array(field: str, array: Array, dtype: DTypeLike, shape: tuple[int, ...]) -> Array:
+    """Return ``array`` if it has this dtype and shape."""
+    if array.dtype != dtype or array.shape != shape:
+        raise InputError(
+            f"{field}: is {array.dtype} {list(array.shape)}; give an array {np.dtype(dtype)} {list(shape)}"
+        )
+    return array
+
+
+def check_finite(field: str, array: Array) -> Array:
+    """Return ``array`` if it has no infinity and no NaN."""
+    finite = np.isfinite(array)
+    if not finite.all():
+        index = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise InputError(f"{field}: element {index} is {array[index]}; give finite values")
+    return array
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_outside(value: Any, lowest: float, highest: float | None) -> bool:
+    return not lowest <= value or (highest is not None and not value <= highest)
