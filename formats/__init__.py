@@ -2,12 +2,13 @@
 
 from .anda.format import AndaFormat, AndaTensor
 from .errors import InputError
-from .gemm.fp_int import GemmFlags, fp_int_gemm
+from .gemm.fp_int import fp_int_gemm
+from .gemm.operands import GemmFlags
 from .gemm.packed import weight_gemm
 from .gemm.reference import fp_int_gemm_reference
+from .weight_registry import read_weights, weight_quantizer
 from .weights.base import PackedWeights, WeightQuantizer
 from .weights.int4 import Int4Weights
-from .weights.registry import read_weights, weight_quantizer
 
 __all__ = [
     "AndaFormat",

@@ -76,7 +76,7 @@ def check_finite(field: str, array: Array) -> Array:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    return not isinstance(value, bool) and isinstance(value, Real)
 
 
 def _is_outside(value: Any, lowest: float, highest: float | None) -> bool:

@@ -16,8 +16,8 @@ import numpy as np
 
 from ...formats import InputError
 from ...formats.activations.registry import ActivationFormat, activation_format_modes, activation_formats
+from ...formats.weight_registry import weight_quantizer_modes, weight_quantizers
 from ...formats.weights.base import WeightQuantizer
-from ...formats.weights.registry import weight_quantizer_modes, weight_quantizers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

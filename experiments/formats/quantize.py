@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError, WeightQuantizer, weight_quantizer
-from ...formats.weights.registry import weight_quantizers
+from ...formats.weight_registry import weight_quantizers
 from ...workloads import Decoder, Fp16Activations, PairedLoss, TextBlocks, evaluate, paired_loss
 from ...workloads.gradients.calibration import Fisher, Hessians, fisher_information, hessians
 from ...workloads.integer_only.decoder import IntegerDecoder

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..anda.format import AndaTensor
 from ..errors import InputError
-from ..gemm.fp_int import check_operands
+from ..gemm.operands import check_operands
 from ..weights.int4 import Int4Weights
 from .compiler import Layer, Region, Schedule, schedule
 from .config import AcceleratorConfig

@@ -12,32 +12,17 @@ for each segment of ``min(group_size, weight group)`` channels, in increasing ch
 The accumulator is converted to FP16 at the end, round to nearest even, saturating.
 """
 
-from dataclasses import dataclass
-from typing import Literal, get_args
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..anda.format import AndaTensor
-from ..errors import InputError
 from ..kernels.dispatch import use_compiled
 from ..numeric.fp16 import round_to_fp16
 from ..weights.int4 import Int4Weights
-
-Partial = Literal["fp16", "fp32"]
+from .operands import GemmFlags, Partial, check_operands, segment_length
 
 _NUMPY_TOKENS = 64
 """Tokens that NumPy code works on at a time, which bounds its temporary arrays."""
-
-
-@dataclass
-class GemmFlags:
-    """Sticky flags of the GeMM's conversions to FP16; a GeMM sets them and never clears them."""
-
-    partial_saturated: bool = False
-    """A segment's integer sum overflowed FP16."""
-    result_saturated: bool = False
-    """An output overflowed FP16."""
 
 
 def fp_int_gemm(
@@ -69,20 +54,6 @@ def fp_int_gemm(
     return gemm(rows, w, partial, flags).reshape(*a.shape[:-1], w.codes.shape[1])
 
 
-def check_operands(a: AndaTensor, w: Int4Weights, partial: str) -> None:
-    """Raise `InputError` unless the operands of a GeMM fit together."""
-    if partial not in get_args(Partial):
-        raise InputError(f"partial: {partial!r} is not valid; choose one of {', '.join(get_args(Partial))}")
-    if a.shape[-1] != w.codes.shape[0]:
-        raise InputError(f"w: has {w.codes.shape[0]} input channels, a has {a.shape[-1]}; give operands that match")
-    large, small = max(a.format.group_size, w.group_size), min(a.format.group_size, w.group_size)
-    if large % small:
-        raise InputError(
-            f"w: weight group {w.group_size} and activation group {a.format.group_size} do not nest; "
-            "choose sizes of which one is a multiple of the other"
-        )
-
-
 def gemm_numpy(a: AndaTensor, w: Int4Weights, partial: Partial, flags: GemmFlags) -> NDArray[np.float16]:
     """`fp_int_gemm` of a matrix ``[tokens, in]`` in plain NumPy: float64 holds every integer sum."""
     tokens, channels = a.shape
@@ -105,11 +76,6 @@ def gemm_numpy(a: AndaTensor, w: Int4Weights, partial: Partial, flags: GemmFlags
         result[start : start + _NUMPY_TOKENS], saturated = round_to_fp16(accumulator)
         flags.result_saturated |= saturated
     return result
-
-
-def segment_length(a: AndaTensor, w: Int4Weights) -> int:
-    """Channels whose products are summed as integers: they share an activation group and a weight group."""
-    return min(a.format.group_size, w.group_size)
 
 
 def _convert(

@@ -24,7 +24,8 @@ from ..weights.base import PackedWeights
 from ..weights.dense_sparse import DenseSparseWeights, SparseWeights
 from ..weights.grouped_int import IntegerWeights
 from ..weights.int4 import Int4Weights
-from .fp_int import GemmFlags, fp_int_gemm
+from .fp_int import fp_int_gemm
+from .operands import GemmFlags
 
 _FP16_UNIT = 24
 """All FP16 numbers are integers times ``2^-24``."""

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from ..anda.codec import Words
 from ..anda.format import AndaTensor
 from ..weights.int4 import Int4Weights
-from .fp_int import GemmFlags, Partial, segment_length
 from .kernels import Activations, Block, Weights, multiply_block
+from .operands import GemmFlags, Partial, segment_length
 from .tile import COLUMNS, ROWS
 
 _TOKENS = 21 * 12

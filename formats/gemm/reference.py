@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..anda.format import AndaTensor
 from ..weights.int4 import Int4Weights
-from .fp_int import GemmFlags, Partial, check_operands
+from .operands import GemmFlags, Partial, check_operands
 
 _FP16_MAX = Fraction(65504)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...formats import AndaFormat, InputError, Int4Weights, fp_int_gemm
 from ...formats.activations.base import ActivationFormat
-from ...formats.gemm.fp_int import Partial
+from ...formats.gemm.operands import Partial
 from ..evaluation.perplexity import DescribedActivations
 from ..models.precision import MODULES, Precision
 from .decoder import ModuleArithmetic

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError
+from ...formats.weight_registry import read_weights
 from ...formats.weights.base import PackedWeights, WeightQuantizer
-from ...formats.weights.registry import read_weights
 from ..gradients.calibration import Fisher, Hessians, Progress
 from ..inference.decoder import Decoder
 from .parameters import MODULE_LINEARS, Linear

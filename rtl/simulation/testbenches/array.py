@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ....formats import AndaTensor, GemmFlags, Int4Weights
 from ....formats.accelerator import AcceleratorConfig
 from ....formats.accelerator.layout import activation_rows, factor_rows, weight_rows
-from ....formats.gemm.fp_int import check_operands
+from ....formats.gemm.operands import check_operands
 from ...arithmetic.adder_trees import Tree
 from ...array.buffers import ADDRESS_BITS
 from ...array.dispatch import TILES

@@ -19,7 +19,7 @@ from anda_codesign.experiments.formats.format_comparison import (
 )
 from anda_codesign.formats import InputError
 from anda_codesign.formats.activations.registry import activation_format, activation_formats
-from anda_codesign.formats.weights.registry import weight_quantizers
+from anda_codesign.formats.weight_registry import weight_quantizers
 from anda_codesign.workloads import MODULES, Trace
 
 

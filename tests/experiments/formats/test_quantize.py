@@ -12,7 +12,7 @@ import pytest
 from anda_codesign.experiments.formats.quantize import IntegerOnly, QuantizationStudy, StudyTexts, parse_methods
 from anda_codesign.experiments.progress import Advance
 from anda_codesign.formats import InputError
-from anda_codesign.formats.weights.registry import weight_quantizer
+from anda_codesign.formats.weight_registry import weight_quantizer
 from anda_codesign.workloads import Fp16Activations, TextBlocks, synthetic_decoder
 from anda_codesign.workloads.integer_only.decoder import IntegerDecoder
 from anda_codesign.workloads.integer_only.io import load_integer_weights

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, AndaTensor, InputError, Int4Weights, fp_int_gemm
-from anda_codesign.formats.gemm.fp_int import GemmFlags
+from anda_codesign.formats.gemm.operands import GemmFlags
 from anda_codesign.formats.gemm.packed import weight_gemm
 from anda_codesign.formats.weights.base import PackedWeights, WeightQuantizer
 from anda_codesign.formats.weights.dense_sparse import DenseSparseWeights, SparseWeights

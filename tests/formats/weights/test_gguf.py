@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, InputError
 from anda_codesign.formats.gemm.packed import weight_gemm
+from anda_codesign.formats.weight_registry import read_weights, weight_quantizer
 from anda_codesign.formats.weights.gguf import Q4_1, Q8_0, from_blocks, to_blocks
 from anda_codesign.formats.weights.grouped_int import RoundToNearest
-from anda_codesign.formats.weights.registry import read_weights, weight_quantizer
 from gguf import GGMLQuantizationType, quants
 
 from ..gemm.packed_gemm_reference import weight_gemm_reference

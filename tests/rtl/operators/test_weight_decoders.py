@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.formats.latency import BILEVEL_CYCLES, LOOK_UP_CYCLES
-from anda_codesign.formats.weights.registry import weight_quantizer
+from anda_codesign.formats.weight_registry import weight_quantizer
 from anda_codesign.formats.weights.spqr.statistics import decode_affine
 from anda_codesign.rtl import run_streams
 from anda_codesign.rtl.operators.weight_decoders import SpQRDecoder, SqueezeLLMDecoder

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from anda_codesign.formats import InputError
-from anda_codesign.formats.weights.registry import weight_quantizer
+from anda_codesign.formats.weight_registry import weight_quantizer
 from anda_codesign.workloads import TextBlocks, synthetic_decoder
 from anda_codesign.workloads.gradients.calibration import fisher_information, hessians
 from anda_codesign.workloads.models.requantize import (

@@ -6,14 +6,14 @@ import sys
 import numpy as np
 import pytest
 from anda_codesign.formats import InputError
-from anda_codesign.formats.weights import serialization as weight_file
-from anda_codesign.formats.weights.base import WeightQuantizer
-from anda_codesign.formats.weights.registry import (
+from anda_codesign.formats.weight_registry import (
     read_weights,
     weight_quantizer,
     weight_quantizer_modes,
     weight_quantizers,
 )
+from anda_codesign.formats.weights import serialization as weight_file
+from anda_codesign.formats.weights.base import WeightQuantizer
 from anda_codesign.formats.weights.spqr.format import SpQRWeights
 
 
@@ -43,7 +43,7 @@ def test_bad_names() -> None:
 
 def test_import_does_not_load_the_compiler() -> None:
     program = (
-        "import sys, anda_codesign.formats.weights.registry as methods\n"
+        "import sys, anda_codesign.formats.weight_registry as methods\n"
         "methods.weight_quantizer('squeezellm')\n"
         "assert 'numba' not in sys.modules"
     )

@@ -8,15 +8,15 @@
 import inspect
 from typing import Any
 
-from ..errors import InputError
-from . import serialization as weight_file
-from .base import PackedWeights, WeightQuantizer
-from .gguf import Q4_1, Q8_0
-from .gptq import Gptq
-from .grouped_int import IntegerWeights, RoundToNearest
-from .spqr.format import SpQRWeights
-from .spqr.quantizer import SpQR
-from .squeezellm import KMeans, SqueezeLLM, SqueezeLLMWeights
+from .errors import InputError
+from .weights import serialization as weight_file
+from .weights.base import PackedWeights, WeightQuantizer
+from .weights.gguf import Q4_1, Q8_0
+from .weights.gptq import Gptq
+from .weights.grouped_int import IntegerWeights, RoundToNearest
+from .weights.spqr.format import SpQRWeights
+from .weights.spqr.quantizer import SpQR
+from .weights.squeezellm import KMeans, SqueezeLLM, SqueezeLLMWeights
 
 _FORMATS = {packed.name: packed for packed in (IntegerWeights, SqueezeLLMWeights, SpQRWeights)}
 
