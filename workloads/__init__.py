@@ -7,12 +7,12 @@ from .inference.decoder import ActivationHook, Decoder, ModuleArithmetic
 from .inference.hooks import AndaActivations, AndaArithmetic, FormatActivations, Fp16Activations, ModuleActivations
 from .inference.prefix_cache import LayeredActivations, PrefixCache
 from .inference.torch_decoder import TorchDecoder, evaluator
-from .models.checkpoint import load_checkpoint, open_checkpoint
+from .loading.checkpoint import load_checkpoint, open_checkpoint
+from .loading.load import load_decoder, load_shape
+from .loading.synthetic import synthetic_decoder
 from .models.gemms import Gemm, bops, bops_saving, gemms
-from .models.load import load_decoder, load_shape
 from .models.precision import MODULES, Precision
 from .models.shapes import ModelShape, model_names, model_shape
-from .models.synthetic import synthetic_decoder
 from .text.blocks import TextBlocks, load_blocks
 from .text.tokenizer import TextTokenizer, Tokenizer
 from .traces.capture import CaptureText, capture_checkpoint

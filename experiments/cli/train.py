@@ -10,7 +10,7 @@ from .output import note
 
 def note_limits(model: str) -> None:
     """Say what a model that was trained here is not evidence for."""
-    from ...workloads.models.opt_training import read_training
+    from ...workloads.loading.opt_training import read_training
 
     if record := read_training(Path(model)):
         perplexity = ", ".join(f"{value:.0f} on {text}" for text, value in record["heldout_perplexity"].items())
@@ -29,7 +29,7 @@ def train_opt(
 
     The folder then serves as --model. Needs the extra hf (torch, transformers).
     """
-    from ...workloads.models.opt_training import OptTraining, train_opt
+    from ...workloads.loading.opt_training import OptTraining, train_opt
     from ..progress import stage
 
     training = OptTraining(steps=steps, seed=seed)

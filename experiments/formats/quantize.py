@@ -19,7 +19,7 @@ from ...workloads.gradients.calibration import Fisher, Hessians, fisher_informat
 from ...workloads.integer_only.decoder import IntegerDecoder
 from ...workloads.integer_only.io import save_integer_weights
 from ...workloads.integer_only.weights import CALIBRATION_BLOCKS, IntegerConfig, quantize_decoder
-from ...workloads.models.requantize import PackedLinears, average_bits, quantize_linears, save_linears, with_linears
+from ...workloads.loading.requantize import PackedLinears, average_bits, quantize_linears, save_linears, with_linears
 from ...workloads.text.blocks import SPLITS, cut_blocks, read_text
 
 Stage = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...formats import InputError
 from ...workloads import Decoder, Precision, TextBlocks, TorchDecoder, Verdict, sequential_test
-from ...workloads.evaluation.perplexity import DescribedHook
+from ...workloads.inference.decoder import DescribedHook
 from .layer_search import Layers, allocations, layered_activations, measure_sensitivities, spread
 from .search import SearchResult, SearchStep, best_first_search, exhaustive_search
 from .search_space import PUBLISHED, Choice, Cost, Numerics, Objective, saving, start_choices

@@ -26,7 +26,7 @@ from ...workloads import (
     load_decoder,
     paired_loss,
 )
-from ...workloads.evaluation.perplexity import DescribedHook
+from ...workloads.inference.decoder import DescribedHook
 from ..precision_search.precision_study import study_precision
 from ..precision_search.search_space import Numerics, Partial
 from ..progress import Advance, stage

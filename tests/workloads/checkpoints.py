@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from anda_codesign.workloads import Decoder, synthetic_decoder
-from anda_codesign.workloads.models.synthetic import SYNTHETIC_OPT
+from anda_codesign.workloads.loading.synthetic import SYNTHETIC_OPT
 from anda_codesign.workloads.text.tokenizer import Tokenizer, byte_characters
 from safetensors.numpy import save_file
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ... import formats
 from ...formats import InputError
-from ..inference.decoder import ActivationHook, ModuleArithmetic
+from ..inference.decoder import DescribedHook
 from ..text.blocks import TextBlocks
 
 
@@ -57,18 +57,6 @@ def paired_loss(nll: NDArray[np.float64], reference_nll: NDArray[np.float64]) ->
         reference_perplexity=float(np.exp(reference_nll.mean())),
         tokens=nll.size,
     )
-
-
-class DescribedActivations(ActivationHook, Protocol):
-    """An `ActivationHook` that names what it does."""
-
-    @property
-    def description(self) -> str:
-        """Equal only for hooks that give equal values."""
-        ...
-
-
-DescribedHook = DescribedActivations | ModuleArithmetic
 
 
 class Evaluator(Protocol):

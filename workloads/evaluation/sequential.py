@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError
+from ..inference.decoder import DescribedHook
 from ..inference.hooks import Fp16Activations
 from ..text.blocks import TextBlocks
-from .perplexity import DescribedHook, Evaluator, PairedLoss, evaluate, paired_loss
+from .perplexity import Evaluator, PairedLoss, evaluate, paired_loss
 
 STAGES = (8, 32, 64)
 """Blocks after which the test looks at the loss."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..inference import operators
-from ..inference.operators import FloatArray
+from ..models.parameters import FloatArray
 
 Pullback = Callable[[FloatArray], FloatArray]
 

@@ -43,6 +43,18 @@ Hook = ActivationHook | ModuleArithmetic
 """What an evaluation may do differently: to the inputs of the GeMMs, or in the GeMMs as a whole."""
 
 
+class DescribedActivations(ActivationHook, Protocol):
+    """An `ActivationHook` that names what it does."""
+
+    @property
+    def description(self) -> str:
+        """Equal only for hooks that give equal values."""
+        ...
+
+
+DescribedHook = DescribedActivations | ModuleArithmetic
+
+
 class Decoder:
     """A model that runs: LLaMA (RMSNorm, rotary positions, SwiGLU) or OPT (LayerNorm, learned positions, ReLU).
 

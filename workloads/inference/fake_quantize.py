@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...formats import AndaFormat
-
-FloatArray = NDArray[np.float32]
+from ..models.parameters import FloatArray
 
 
 def to_fp16(x: FloatArray) -> FloatArray:

@@ -10,10 +10,10 @@ import numpy as np
 from ...formats import AndaFormat, InputError, Int4Weights, fp_int_gemm
 from ...formats.activations.base import ActivationFormat
 from ...formats.gemm.operands import Partial
-from ..evaluation.perplexity import DescribedActivations
+from ..models.parameters import FloatArray
 from ..models.precision import MODULES, Precision
-from .decoder import ModuleArithmetic
-from .fake_quantize import FloatArray, fake_quantize, to_fp16
+from .decoder import DescribedActivations, ModuleArithmetic
+from .fake_quantize import fake_quantize, to_fp16
 
 
 class Fp16Activations:

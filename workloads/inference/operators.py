@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+from ..models.parameters import FloatArray, RopeScaling
 
 QUERY_TILE = 128
 """Queries per tile of causal attention; a tile skips the keys after its last query."""
@@ -49,27 +47,6 @@ def swiglu(gate_up: FloatArray) -> FloatArray:
 def relu(x: FloatArray) -> FloatArray:
     """``max(x, 0)``, in place."""
     return np.maximum(x, 0, out=x)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RopeScaling:
-    """How LLaMA 3.1 stretches its rotary embedding: slow frequencies are divided, fast ones stay, between lies a ramp."""
-
-    factor: float
-    """Of the longer context over the original one."""
-    original_length: int
-    """Tokens of the original context."""
-    low_frequency_factor: float
-    """Frequencies of fewer turns than this in the original context are divided by `factor`."""
-    high_frequency_factor: float
-    """Frequencies of more turns than this stay as they are."""
-
-    def scale(self, frequencies: FloatArray) -> FloatArray:
-        """The frequencies in radians per token, scaled."""
-        turns = self.original_length * frequencies / np.float32(2 * np.pi)
-        span = self.high_frequency_factor - self.low_frequency_factor
-        kept = np.clip((turns - self.low_frequency_factor) / span, 0, 1)
-        return np.multiply(frequencies, kept + (1 - kept) / self.factor, dtype=np.float32)
 
 
 def rope_table(

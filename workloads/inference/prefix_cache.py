@@ -8,9 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..evaluation.perplexity import DescribedActivations, DescribedHook
 from ..models.parameters import FloatArray
-from .decoder import Decoder
+from .decoder import Decoder, DescribedActivations, DescribedHook
 from .torch_decoder import TorchDecoder
 
 

@@ -5,21 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...formats import InputError, Int4Weights
 from ...formats.weights.base import PackedWeights
-from ..inference.operators import FloatArray, RopeScaling
 from .shapes import ModelShape
 
-__all__ = [
-    "MODULE_LINEARS",
-    "DecoderWeights",
-    "FloatArray",
-    "FloatWeights",
-    "LayerWeights",
-    "Linear",
-    "Norm",
-    "linear_names",
-]
+FloatArray = NDArray[np.float32]
 
 MODULE_LINEARS: dict[str, tuple[str, ...]] = {
     "qkv": ("q", "k", "v"),
@@ -77,6 +70,27 @@ class LayerWeights:
     def names(self, module: str) -> list[str]:
         """The linear layers of a module that there are."""
         return [name for name in MODULE_LINEARS[module] if name in self.linears]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RopeScaling:
+    """How LLaMA 3.1 stretches its rotary embedding: slow frequencies are divided, fast ones stay, between lies a ramp."""
+
+    factor: float
+    """Of the longer context over the original one."""
+    original_length: int
+    """Tokens of the original context."""
+    low_frequency_factor: float
+    """Frequencies of fewer turns than this in the original context are divided by `factor`."""
+    high_frequency_factor: float
+    """Frequencies of more turns than this stay as they are."""
+
+    def scale(self, frequencies: FloatArray) -> FloatArray:
+        """The frequencies in radians per token, scaled."""
+        turns = self.original_length * frequencies / np.float32(2 * np.pi)
+        span = self.high_frequency_factor - self.low_frequency_factor
+        kept = np.clip((turns - self.low_frequency_factor) / span, 0, 1)
+        return np.multiply(frequencies, kept + (1 - kept) / self.factor, dtype=np.float32)
 
 
 @dataclass(frozen=True)

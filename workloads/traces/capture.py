@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError
-from ..inference.fake_quantize import FloatArray, to_fp16
-from ..models.checkpoint import Checkpoint, open_checkpoint
-from ..models.parameters import linear_names
+from ..inference.fake_quantize import to_fp16
+from ..loading.checkpoint import Checkpoint, open_checkpoint
+from ..models.parameters import FloatArray, linear_names
 from ..models.precision import MODULES
 from ..text.blocks import load_blocks
 from .trace import CAPTURE_VERSION, FOLDER_FILE, Trace, layer_file, weight_tensors

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from ...formats import InputError, Int4Weights
 from ..fetch import file_sha256
 from ..inference.decoder import Decoder
-from ..inference.fake_quantize import FloatArray, to_fp16
-from ..models.parameters import MODULE_LINEARS, linear_names
+from ..inference.fake_quantize import to_fp16
+from ..loading.safetensors_folder import write_safetensors
+from ..models.parameters import MODULE_LINEARS, FloatArray, linear_names
 from ..models.precision import MODULES
-from ..models.safetensors_folder import write_safetensors
 from ..text.blocks import TextBlocks
 
 CAPTURE_VERSION = 1

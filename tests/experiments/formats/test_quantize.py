@@ -16,7 +16,7 @@ from anda_codesign.formats.weight_registry import weight_quantizer
 from anda_codesign.workloads import Fp16Activations, TextBlocks, synthetic_decoder
 from anda_codesign.workloads.integer_only.decoder import IntegerDecoder
 from anda_codesign.workloads.integer_only.io import load_integer_weights
-from anda_codesign.workloads.models.requantize import MODEL_FILE, load_linears
+from anda_codesign.workloads.loading.requantize import MODEL_FILE, load_linears
 
 DECODER = synthetic_decoder()
 

@@ -23,7 +23,7 @@ from anda_codesign.workloads import (
     sequential_test,
     synthetic_decoder,
 )
-from anda_codesign.workloads.models.synthetic import SYNTHETIC_OPT
+from anda_codesign.workloads.loading.synthetic import SYNTHETIC_OPT
 
 DECODER = synthetic_decoder()
 BLOCKS = TextBlocks(np.random.default_rng(5).integers(0, 256, (3, 24)).astype(np.int32))

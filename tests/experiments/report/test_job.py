@@ -10,7 +10,7 @@ from anda_codesign.experiments.report.machine import simulate_points
 from anda_codesign.experiments.report.plan import PlannedPoint
 from anda_codesign.formats import InputError
 from anda_codesign.workloads import Precision, sampled_layers, synthetic_decoder
-from anda_codesign.workloads.models.synthetic import SYNTHETIC_OPT
+from anda_codesign.workloads.loading.synthetic import SYNTHETIC_OPT
 
 PLAN = (
     PlannedPoint("uniform", Precision.uniform(5), 2),

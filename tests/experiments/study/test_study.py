@@ -23,7 +23,7 @@ from anda_codesign.workloads import (
     paired_loss,
     synthetic_decoder,
 )
-from anda_codesign.workloads.models.synthetic import SYNTHETIC_OPT
+from anda_codesign.workloads.loading.synthetic import SYNTHETIC_OPT
 
 MODELS = {"llama": synthetic_decoder(), "opt": synthetic_decoder(SYNTHETIC_OPT)}
 TOKENS = {

@@ -9,9 +9,9 @@ from anda_codesign.formats import InputError
 from anda_codesign.workloads import Decoder, synthetic_decoder
 from anda_codesign.workloads.gradients import pullbacks as pb
 from anda_codesign.workloads.gradients.backward import backward
-from anda_codesign.workloads.inference.operators import FloatArray, rope_table
-from anda_codesign.workloads.models.parameters import Linear, linear_names
-from anda_codesign.workloads.models.synthetic import SYNTHETIC_LLAMA, SYNTHETIC_OPT
+from anda_codesign.workloads.inference.operators import rope_table
+from anda_codesign.workloads.loading.synthetic import SYNTHETIC_LLAMA, SYNTHETIC_OPT
+from anda_codesign.workloads.models.parameters import FloatArray, Linear, linear_names
 from numpy.typing import NDArray
 
 TOKENS = np.random.default_rng(1).integers(0, 256, 40).astype(np.int32)

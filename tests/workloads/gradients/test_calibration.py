@@ -4,8 +4,7 @@ import numpy as np
 from anda_codesign.workloads import TextBlocks, synthetic_decoder
 from anda_codesign.workloads.gradients.backward import backward
 from anda_codesign.workloads.gradients.calibration import fisher_information, hessians
-from anda_codesign.workloads.inference.operators import FloatArray
-from anda_codesign.workloads.models.parameters import linear_names
+from anda_codesign.workloads.models.parameters import FloatArray, linear_names
 
 DECODER = synthetic_decoder()
 BLOCKS = TextBlocks(np.random.default_rng(0).integers(0, 256, (3, 20)).astype(np.int32))

@@ -17,7 +17,7 @@ from anda_codesign.workloads import (
     load_blocks,
     synthetic_decoder,
 )
-from anda_codesign.workloads.models.synthetic import SYNTHETIC_OPT
+from anda_codesign.workloads.loading.synthetic import SYNTHETIC_OPT
 
 LLAMA, OPT = synthetic_decoder(), synthetic_decoder(SYNTHETIC_OPT)
 TOKENS = np.random.default_rng(1).integers(0, 256, 12).astype(np.int32)

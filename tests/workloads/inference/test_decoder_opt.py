@@ -11,8 +11,8 @@ from anda_codesign.workloads import (
     evaluate,
     synthetic_decoder,
 )
+from anda_codesign.workloads.loading.synthetic import SYNTHETIC_OPT
 from anda_codesign.workloads.models.parameters import Norm, linear_names
-from anda_codesign.workloads.models.synthetic import SYNTHETIC_OPT
 
 DECODER = synthetic_decoder(SYNTHETIC_OPT)
 TOKENS = np.random.default_rng(1).integers(0, 256, 30).astype(np.int32)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from anda_codesign.workloads.inference import operators
-from anda_codesign.workloads.inference.operators import FloatArray
+from anda_codesign.workloads.models.parameters import FloatArray
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}
 

@@ -12,7 +12,7 @@ from anda_codesign.workloads import (
     evaluate,
     synthetic_decoder,
 )
-from anda_codesign.workloads.models.synthetic import SYNTHETIC_LLAMA
+from anda_codesign.workloads.loading.synthetic import SYNTHETIC_LLAMA
 
 LAYERS = 5
 DECODER = synthetic_decoder(replace(SYNTHETIC_LLAMA, layers=LAYERS))

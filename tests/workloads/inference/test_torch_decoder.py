@@ -18,9 +18,9 @@ from anda_codesign.workloads import (
     load_blocks,
     synthetic_decoder,
 )
-from anda_codesign.workloads.inference.operators import RopeScaling
 from anda_codesign.workloads.inference.torch_decoder import TorchDecoder, evaluator
-from anda_codesign.workloads.models.synthetic import SYNTHETIC_OPT
+from anda_codesign.workloads.loading.synthetic import SYNTHETIC_OPT
+from anda_codesign.workloads.models.parameters import RopeScaling
 
 BLOCKS = np.random.default_rng(2).integers(0, 256, (3, 40)).astype(np.int32)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from anda_codesign.workloads import Decoder, Trace, load_blocks, load_checkpoint
-from anda_codesign.workloads.models.checkpoint import open_checkpoint
+from anda_codesign.workloads.loading.checkpoint import open_checkpoint
 from anda_codesign.workloads.text.hf_tokenizer import read_tokenizer
 from anda_codesign.workloads.traces.capture import CaptureText, capture_checkpoint
 

@@ -16,8 +16,8 @@ from anda_codesign.workloads.integer_only.weights import (
     quantize_rows,
     rope_table,
 )
+from anda_codesign.workloads.loading.synthetic import SYNTHETIC_OPT
 from anda_codesign.workloads.models.parameters import Linear, Norm
-from anda_codesign.workloads.models.synthetic import SYNTHETIC_OPT
 from integers_only import IntegersOnly
 
 DECODER = synthetic_decoder()

@@ -13,14 +13,14 @@ import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.workloads import MODULES, TextBlocks, Trace, load_checkpoint
 from anda_codesign.workloads.inference.fake_quantize import to_fp16
-from anda_codesign.workloads.models.safetensors_folder import write_safetensors
+from anda_codesign.workloads.loading.safetensors_folder import write_safetensors
 from anda_codesign.workloads.traces.capture import CaptureText, capture_checkpoint
 from checkpoints import LLAMA_CONFIG, OPT_CONFIG, TEXT, ByteTokenizer, llama_tensors, opt_tensors, write
 
 
 @pytest.fixture(autouse=True)
 def byte_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("anda_codesign.workloads.models.checkpoint.read_tokenizer", lambda _: ByteTokenizer())
+    monkeypatch.setattr("anda_codesign.workloads.loading.checkpoint.read_tokenizer", lambda _: ByteTokenizer())
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 KILLED = """
 import os, signal, sys
-from anda_codesign.workloads.models import checkpoint
+from anda_codesign.workloads.loading import checkpoint
 from anda_codesign.workloads.traces.capture import CaptureText, capture_checkpoint
 from checkpoints import ByteTokenizer
 
@@ -217,7 +217,7 @@ def test_a_text_shorter_than_a_block(llama: Path, tmp_path: Path):
 
 
 def test_without_a_tokenizer(llama: Path, tmp_path: Path, text: CaptureText, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("anda_codesign.workloads.models.checkpoint.read_tokenizer", lambda _: None)
+    monkeypatch.setattr("anda_codesign.workloads.loading.checkpoint.read_tokenizer", lambda _: None)
     rejects("tokenizer: llama has no tokenizer.json; copy it into the checkpoint folder", llama, tmp_path / "out", text)
 
 

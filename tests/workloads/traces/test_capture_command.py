@@ -18,7 +18,7 @@ def text(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("anda_codesign.workloads.models.checkpoint.read_tokenizer", lambda _: ByteTokenizer())
+    monkeypatch.setattr("anda_codesign.workloads.loading.checkpoint.read_tokenizer", lambda _: ByteTokenizer())
     return write(tmp_path / "model", LLAMA_CONFIG, llama_tensors())
 
 

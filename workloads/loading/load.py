@@ -7,9 +7,9 @@ from pathlib import Path
 from ...formats import InputError
 from ..fetch import MODEL_SHA256, data_paths, file_sha256
 from ..inference.decoder import Decoder
+from ..models.shapes import ModelShape, model_shape
 from .checkpoint import load_checkpoint, open_checkpoint
 from .gguf_file import read_gguf
-from .shapes import ModelShape, model_shape
 
 FETCHED_MODEL = "SmolLM2-135M"
 

@@ -17,12 +17,20 @@ from numpy.typing import NDArray
 from ...formats import InputError, Int4Weights
 from ..fetch import file_sha256
 from ..inference.decoder import Decoder, require_length
-from ..inference.operators import RopeScaling
+from ..models.parameters import (
+    DecoderWeights,
+    FloatArray,
+    FloatWeights,
+    LayerWeights,
+    Linear,
+    Norm,
+    RopeScaling,
+    linear_names,
+)
+from ..models.shapes import ModelShape
 from ..text.hf_tokenizer import HfTokenizer, read_tokenizer
 from .packed_int4 import PackedLayout
-from .parameters import DecoderWeights, FloatArray, FloatWeights, LayerWeights, Linear, Norm, linear_names
 from .safetensors_folder import SafetensorsFolder
-from .shapes import ModelShape
 
 OPT_POSITION_OFFSET = 2
 """OPT's table of positions has two rows before that of the first token."""

@@ -9,9 +9,9 @@ import numpy as np
 
 from ...formats import Int4Weights
 from ..inference.decoder import Decoder
+from ..models.parameters import DecoderWeights, FloatArray, LayerWeights, Linear, Norm, linear_names
+from ..models.shapes import ModelShape
 from ..text.tokenizer import Tokenizer, byte_characters
-from .parameters import DecoderWeights, FloatArray, LayerWeights, Linear, Norm, linear_names
-from .shapes import ModelShape
 
 SYNTHETIC_LLAMA = ModelShape(
     name="synthetic",

@@ -9,7 +9,7 @@ from anda_codesign.formats import InputError
 from anda_codesign.formats.weight_registry import weight_quantizer
 from anda_codesign.workloads import TextBlocks, synthetic_decoder
 from anda_codesign.workloads.gradients.calibration import fisher_information, hessians
-from anda_codesign.workloads.models.requantize import (
+from anda_codesign.workloads.loading.requantize import (
     MODEL_FILE,
     average_bits,
     load_linears,
@@ -17,7 +17,7 @@ from anda_codesign.workloads.models.requantize import (
     save_linears,
     with_linears,
 )
-from anda_codesign.workloads.models.synthetic import SYNTHETIC_OPT
+from anda_codesign.workloads.loading.synthetic import SYNTHETIC_OPT
 
 DECODER = synthetic_decoder()
 BLOCKS = TextBlocks(np.random.default_rng(0).integers(0, 256, (2, 20)).astype(np.int32))

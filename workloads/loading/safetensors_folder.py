@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...formats import InputError
 from ..fetch import file_sha256
-from .parameters import FloatArray
+from ..models.parameters import FloatArray
 
 _FLOATS = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
 _INTEGERS = {"I32": np.dtype("<i4")}

@@ -17,7 +17,7 @@ from ...formats.weight_registry import read_weights
 from ...formats.weights.base import PackedWeights, WeightQuantizer
 from ..gradients.calibration import Fisher, Hessians, Progress
 from ..inference.decoder import Decoder
-from .parameters import MODULE_LINEARS, Linear
+from ..models.parameters import MODULE_LINEARS, Linear
 
 PackedLinears = Mapping[tuple[int, str], PackedWeights]
 """By layer and name: q k v o gate up down."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.workloads import ModelShape, load_decoder
-from anda_codesign.workloads.models.gguf_file import half_split_rows, read_gguf
+from anda_codesign.workloads.loading.gguf_file import half_split_rows, read_gguf
 from anda_codesign.workloads.models.parameters import linear_names
 
 SHAPE = ModelShape(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.workloads import load_blocks, load_checkpoint
-from anda_codesign.workloads.models.opt_training import HELDOUT_BLOCKS, OptTraining, train_opt
+from anda_codesign.workloads.loading.opt_training import HELDOUT_BLOCKS, OptTraining, train_opt
 
 TINY = OptTraining(hidden=64, ffn=128, layers=1, heads=2, vocabulary=300, tokens=32, batch=2, steps=4, texts=("wiki",))
 

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError, Int4Weights
-from .parameters import FloatWeights
+from ..models.parameters import FloatWeights
 from .safetensors_folder import SafetensorsFolder
 
 CODES_PER_WORD = 8

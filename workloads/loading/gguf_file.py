@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ...formats import InputError, Int4Weights
 from ...formats.weights.gguf import from_blocks
+from ..models.parameters import DecoderWeights, FloatArray, LayerWeights, Linear, Norm, linear_names
+from ..models.shapes import ModelShape
 from ..text.tokenizer import Tokenizer
-from .parameters import DecoderWeights, FloatArray, LayerWeights, Linear, Norm, linear_names
-from .shapes import ModelShape
 
 _TENSOR_NAMES = {
     "q": "attn_q",

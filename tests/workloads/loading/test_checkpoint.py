@@ -70,7 +70,7 @@ def test_bf16_and_fp16(tmp_path: Path):
         header[name] = {"dtype": dtype, "shape": [4], "data_offsets": [start, len(payload)]}
     text = json.dumps(header).encode()
     (tmp_path / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + payload)
-    from anda_codesign.workloads.models.safetensors_folder import SafetensorsFolder
+    from anda_codesign.workloads.loading.safetensors_folder import SafetensorsFolder
 
     folder = SafetensorsFolder(tmp_path)
     np.testing.assert_array_equal(folder.floats("bf16", (4,)), gain)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.workloads import load_checkpoint
-from anda_codesign.workloads.models.packed_int4 import PackedLayout
-from anda_codesign.workloads.models.safetensors_folder import SafetensorsFolder
+from anda_codesign.workloads.loading.packed_int4 import PackedLayout
+from anda_codesign.workloads.loading.safetensors_folder import SafetensorsFolder
 from checkpoints import LLAMA_CONFIG, LLAMA_NAMES, TOKENS, llama_tensors
 from safetensors.numpy import save_file
 

@@ -1,0 +1,1 @@
+"""Decoders from files and folders, requantised, trained, or of random numbers."""
