@@ -15,10 +15,12 @@ from .config.architecture import Architecture, load_architecture
 from .config.technology import Technology, load_technology
 from .config.weights import load_weights
 from .cost.energy import UnitCosts, unit_costs
-from .cost.search import Objective, best_tiling, gemm_work
+from .cost.objective import TILING_OBJECTIVES, Objective
+from .cost.search import best_tiling, gemm_work
 from .mapping.mapped_gemm import MappedGemm, map_gemm
 from .mapping.plan import Plan
-from .mapping.tiling import Tiling, chosen_tiling, is_legal, model_tilings
+from .mapping.tiling import Tiling, is_legal, model_tilings, resident_tiling
+from .mapping.tiling_rule import TilingRule
 from .memory.dram import Dram, FlatDram
 from .processes.timeline import Timeline
 from .result import Energy, GemmRun, Level, SimulationResult
@@ -37,17 +39,18 @@ class Setup:
     costs: UnitCosts
     level: Level
     objective: Objective
-    tiling: str
+    tiling: TilingRule
     memory: "Memory | None"
     """A memory with rows; None for constant bandwidth."""
 
     def tilings(self, shapes: list[MappedGemm]) -> list[Tiling]:
         """The tiling of each GeMM."""
-        if self.tiling == "search":
+        kind = self.tiling.kind
+        if kind == "search":
             return [best_tiling(shape, self.costs, self.objective) for shape in shapes]
-        if self.tiling == "model":
+        if kind == "model":
             return model_tilings(shapes)
-        return [chosen_tiling(shape, self.tiling) for shape in shapes]
+        return [resident_tiling(shape, kind, self.tiling.size or 0) for shape in shapes]
 
     def dram(self) -> Dram:
         """A fresh memory for one part of a run in events."""
@@ -65,7 +68,7 @@ def simulate(
     level: Level = "analytical",
     technology: str | Path | Technology = "paper-16nm",
     objective: Objective = "energy",
-    tiling: str = "search",
+    tiling: str | TilingRule = "search",
     memory: str | Path = "flat",
     weights: str | Path | None = None,
     cache_bits: int | None = None,
@@ -87,7 +90,7 @@ def simulate(
         technology: a name, the path of a YAML file, or an object.
         objective: what the search for each GeMM's tiling minimises.
         tiling: ``"search"`` for each GeMM, ``"model"`` for one token tile of all GeMMs (`tiling.model_tilings`), or the
-            tiling itself, such as ``"activations:32"`` (`tiling.chosen_tiling`).
+            tiling itself, such as ``"activations:32"`` (`tiling_rule.TilingRule`).
         memory: ``"flat"``, the technology's bandwidth; at level ``"events"`` also a memory with rows and refresh, by
             name or by the path of a YAML file (`hbm.load_memory`).
         weights: a weight format by name or by the path of a YAML file (`weights.load_weights`), in place of the
@@ -114,7 +117,7 @@ def simulate(
     if not work:
         raise InputError("gemms: there are none; give at least one GeMM")
     shapes = [map_gemm(gemm, setup.machine, used, cache_bits, group_cycles) for gemm in work]
-    if level == "events" and tiling == "search" and group_cycles is None:
+    if level == "events" and setup.tiling.kind == "search" and group_cycles is None:
         longer = [_longer(gemm, shape, setup, used, cache_bits) for gemm, shape in zip(work, shapes, strict=True)]
         chosen = [_event_tiling([shape, *more], setup) for shape, more in zip(shapes, longer, strict=True)]
     else:
@@ -149,7 +152,7 @@ def make_setup(
     level: Level,
     technology: str | Path | Technology,
     objective: Objective,
-    tiling: str,
+    tiling: str | TilingRule,
     memory: str | Path,
     weights: str | Path | None = None,
     skipping: bool = False,
@@ -159,11 +162,12 @@ def make_setup(
     if weights is not None:
         machine = machine.model_copy(update={"weights": load_weights(weights)})
     process = technology if isinstance(technology, Technology) else load_technology(technology)
-    for field, value, choices in (("level", level, get_args(Level)), ("objective", objective, get_args(Objective))):
+    for field, value, choices in (("level", level, get_args(Level)), ("objective", objective, TILING_OBJECTIVES)):
         if value not in choices:
             raise InputError(f"{field}: {value!r} is unknown; use {', '.join(choices)}")
-    if level == "cycle" and tiling != "search":
-        raise InputError(f"tiling: level cycle has the circuit's own; leave {tiling!r} out or use level events")
+    rule = TilingRule.parse(tiling) if isinstance(tiling, str) else tiling
+    if level == "cycle" and rule.kind != "search":
+        raise InputError(f"tiling: level cycle has the circuit's own; leave {rule} out or use level events")
     rows = None
     if memory != "flat":
         if level != "events":
@@ -171,7 +175,7 @@ def make_setup(
         from .memory.hbm import load_memory
 
         rows = load_memory(memory)
-    return Setup(machine, process, unit_costs(machine, process, skipping), level, objective, tiling, rows)
+    return Setup(machine, process, unit_costs(machine, process, skipping), level, objective, rule, rows)
 
 
 def _run(

@@ -17,38 +17,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...formats import InputError
-from ...formats.numeric.alignment import SIGNIFICAND_BITS
 from ...formats.weights.int4 import BITS as INT4_BITS
 from ...workloads import ModelShape
 from ...workloads.models.gemms import FP16_BITS
 from ..config.architecture import Architecture
+from ..config.kv_cache import KvCache
 from .gemm import SramBits
-
-
-@dataclass(frozen=True, slots=True)
-class KvCache:
-    """How keys and values are stored, and with how many mantissa bits the attention computes."""
-
-    format: str = "fp16"
-    """``fp16`` or ``anda``."""
-    mantissa_bits: int = SIGNIFICAND_BITS
-
-    @classmethod
-    def parse(cls, text: str, architecture: Architecture) -> "KvCache":
-        """Read ``fp16`` or ``anda:M``.
-
-        Raises:
-            InputError: the text is neither, or the architecture has no compressor for Anda.
-        """
-        if text == "fp16":
-            return cls()
-        name, _, bits = text.partition(":")
-        if name != "anda" or not bits.isdecimal() or not 1 <= int(bits) <= FP16_BITS:
-            raise InputError(f"kv_cache: {text!r} is unknown; write fp16 or anda:M with M from 1 to 16")
-        if architecture.compressor is None:
-            raise InputError(f"kv_cache: {architecture.name} has no compressor; use fp16")
-        return cls("anda", int(bits))
 
 
 @dataclass(frozen=True, slots=True)

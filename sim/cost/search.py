@@ -1,41 +1,54 @@
-"""The choice among legal tilings: least energy, latency, or their product."""
+"""Cost of one GeMM at level `analytical`, and the search for its best legal tiling."""
 
-from typing import Literal
+from dataclasses import dataclass
 
-from ..analytical import gemm as closed
-from ..analytical.gemm import Traffic
+from ..analytical.gemm import Traffic, cycles, traffic
 from ..mapping.mapped_gemm import MappedGemm
 from ..mapping.tiling import Tiling, tilings
-from .energy import UnitCosts, Work
-
-Objective = Literal["energy", "latency", "edp"]
-"""What the search minimises; ``edp`` is the product of energy and latency."""
+from .energy import Energy, UnitCosts, Work
+from .objective import Objective
 
 
-def gemm_work(mapped: MappedGemm, traffic: Traffic) -> Work:
-    """What elements, side unit, buffers and DRAM do in one GeMM."""
+@dataclass(frozen=True, slots=True)
+class GemmCost:
+    """Traffic, cycles and energy of one GeMM with one tiling."""
+
+    tiling: Tiling
+    traffic: Traffic
+    cycles: int
+    energy_pj: Energy
+
+
+def gemm_work(mapped: MappedGemm, moved: Traffic) -> Work:
+    """Work of elements, side unit, buffers and DRAM in one GeMM."""
     products = mapped.tiles * mapped.sparse_products
     return Work(
         element_cycles=mapped.element_cycles,
         skipped_cycles=mapped.skipped_cycles,
         array_cycles=mapped.array_cycles,
         operations={"fp16": products} if products else {},
-        sram=traffic.sram,
-        dram_bits=traffic.dram_bits,
+        sram=moved.sram,
+        dram_bits=moved.dram_bits,
     )
 
 
-def best_tiling(mapped: MappedGemm, costs: UnitCosts, objective: Objective) -> Tiling:
-    """The legal tiling that is best; the others of `energy` and `latency` decide between equals.
+def gemm_cost(mapped: MappedGemm, tiling: Tiling, costs: UnitCosts) -> GemmCost:
+    """Cost of one GeMM with a tiling, from formulas."""
+    moved = traffic(mapped, tiling)
+    latency = cycles(mapped, moved.dram_bits, costs.dram_bits_per_cycle)
+    return GemmCost(tiling, moved, latency, costs.energy(gemm_work(mapped, moved), latency))
 
-    The array does the same work in all of them, so they differ in DRAM traffic alone, and most often one tiling is best
-    by every measure.
+
+def best_tiling(mapped: MappedGemm, costs: UnitCosts, objective: Objective) -> Tiling:
+    """The legal tiling with the least energy, latency or energy-delay product.
+
+    The array does the same work in all tilings, so they differ in DRAM traffic alone, and most often one tiling is best
+    by every measure. Ties in energy are decided by latency, and ties in latency by energy.
     """
 
     def score(tiling: Tiling) -> tuple[float, float]:
-        traffic = closed.traffic(mapped, tiling)
-        latency = closed.cycles(mapped, traffic.dram_bits, costs.dram_bits_per_cycle)
-        picojoules = costs.energy(gemm_work(mapped, traffic), latency).total
+        cost = gemm_cost(mapped, tiling, costs)
+        picojoules, latency = cost.energy_pj.total, cost.cycles
         if objective == "edp":
             return picojoules * latency, latency
         return (picojoules, latency) if objective == "energy" else (latency, picojoules)

@@ -12,7 +12,8 @@ from functools import cache
 
 from ..analytical import gemm as closed
 from ..cost.energy import UnitCosts
-from ..cost.search import Objective, best_tiling
+from ..cost.objective import Objective
+from ..cost.search import best_tiling
 from ..mapping.mapped_gemm import MappedGemm
 from ..mapping.plan import Plan
 from ..mapping.tiling import Tiling

@@ -14,12 +14,10 @@ can use and too large to be there twice. It is then replaced in place, part by p
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from ...formats import InputError
 from .mapped_gemm import MappedGemm
-
-Resident = Literal["activations", "weights", "nothing"]
+from .tiling_rule import Resident
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +96,27 @@ def model_tilings(problems: Sequence[MappedGemm]) -> list[Tiling]:
     rows = problems[0].architecture.array.rows
     room = min(resident_tokens(mapped) for mapped in problems) // (2 * rows)
     tile = rows << max(room.bit_length() - 1, 0)
-    return [chosen_tiling(mapped, f"activations:{min(tile, mapped.tokens)}") for mapped in problems]
+    return [resident_tiling(mapped, "activations", min(tile, mapped.tokens)) for mapped in problems]
 
 
-def chosen_tiling(mapped: MappedGemm, text: str) -> Tiling:
-    """The tiling that a text such as ``activations:32``, ``weights:64`` or ``nothing`` asks for.
+def resident_tiling(mapped: MappedGemm, resident: Resident, size: int = 0) -> Tiling:
+    """The tiling in which an operand stays on chip.
 
-    The number is the tile of the operand that stays: tokens, or output channels, whole strips of the array or the whole
-    GeMM. It is double-buffered if it fits twice.
+    Parameters
+    ----------
+    mapped
+        The GeMM on its architecture.
+    resident
+        The operand that stays.
+    size
+        Its tile in tokens or output channels: whole strips of the array, or the whole GeMM. It is double-buffered if it
+        fits twice. Unused if nothing stays.
 
-    Raises:
-        InputError: the text is not of that form, or the tile does not fit the GeMM, the array or the buffers.
+    Raises
+    ------
+    InputError
+        The tile does not fit the GeMM, the array or the buffers.
     """
-    resident, _, number = text.partition(":")
-    if resident not in get_args(Resident) or number.isdecimal() == (resident == "nothing"):
-        raise InputError(f"tiling: {text!r} is unknown; write activations:TOKENS, weights:CHANNELS or nothing")
     array = mapped.architecture.array
     rows, columns = min(array.rows, mapped.tokens), min(array.columns, mapped.out_channels)
     room_tokens, room_channels = resident_tokens(mapped), resident_channels(mapped)
@@ -122,11 +126,11 @@ def chosen_tiling(mapped: MappedGemm, text: str) -> Tiling:
         return Tiling("nothing", rows, columns, 2)
     if resident == "activations":
         _check_stream("output channels", columns, mapped.out_channels, room_channels)
-        copies = _copies("tokens", int(number), mapped.tokens, array.rows, room_tokens)
-        return Tiling("activations", int(number), columns, copies)
+        copies = _copies("tokens", size, mapped.tokens, array.rows, room_tokens)
+        return Tiling("activations", size, columns, copies)
     _check_stream("tokens", rows, mapped.tokens, room_tokens)
-    copies = _copies("output channels", int(number), mapped.out_channels, array.columns, room_channels)
-    return Tiling("weights", rows, int(number), copies)
+    copies = _copies("output channels", size, mapped.out_channels, array.columns, room_channels)
+    return Tiling("weights", rows, size, copies)
 
 
 def _copies(what: str, size: int, length: int, strip: int, room: int) -> int:
@@ -136,8 +140,8 @@ def _copies(what: str, size: int, length: int, strip: int, room: int) -> int:
         raise InputError(f"tiling: {size} {what} split a tile of the array; use a multiple of {strip}")
     largest = next(_largest(length, min(strip, length), room), (0, 0))
     if size > largest[0]:
-        mend = f"use at most {largest[0]}" if largest[0] else "use search or nothing"
-        raise InputError(f"tiling: {size} {what} do not fit the buffer; {mend}")
+        fix = f"use at most {largest[0]}" if largest[0] else "use search or nothing"
+        raise InputError(f"tiling: {size} {what} do not fit the buffer; {fix}")
     return largest[1] if size == largest[0] else 2
 
 

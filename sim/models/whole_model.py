@@ -14,14 +14,17 @@ from typing import Any, Literal
 from ...formats import InputError, latency
 from ...workloads import ModelShape, Precision, gemms
 from ...workloads.models.gemms import FP16_BITS
-from ..analytical.attention import AttentionWork, KvCache, attention_pieces, attention_work
+from ..analytical.attention import AttentionWork, attention_pieces, attention_work
 from ..analytical.gemm import SramBits
 from ..analytical.vector import layer_work, softmax_cycles
 from ..analytical.vector_work import Scores, VectorUnit, VectorWork, check_vector_unit
 from ..config.architecture import Architecture
+from ..config.kv_cache import KvCache
 from ..config.technology import Technology
 from ..cost.energy import Energy, Work
-from ..cost.search import Objective, gemm_work
+from ..cost.objective import Objective
+from ..cost.search import gemm_work
+from ..mapping.tiling_rule import TilingRule
 from ..processes.timeline import Timeline
 from ..result import GemmRun, Level, SimulationResult
 from ..simulate import Setup, make_setup, simulate
@@ -153,11 +156,11 @@ def simulate_model(
     tokens: int = 2048,
     context: int = 0,
     batch: int = 1,
-    kv_cache: str = "fp16",
+    kv_cache: str | KvCache = "fp16",
     level: Level = "analytical",
     technology: str | Path | Technology = "paper-16nm",
     objective: Objective = "energy",
-    tiling: str = "search",
+    tiling: str | TilingRule = "search",
     memory: str | Path = "flat",
     weights: str | Path | None = None,
     vector_unit: str = "fp16",
@@ -186,7 +189,8 @@ def simulate_model(
     unit = check_vector_unit(vector_unit)
     skipping = group_cycles is not None
     setup = make_setup(architecture, level, technology, objective, tiling, memory, weights, skipping)
-    cache = KvCache.parse(kv_cache, setup.machine)
+    cache = KvCache.parse(kv_cache) if isinstance(kv_cache, str) else kv_cache
+    cache.check(setup.machine)
     work = [replace(gemm, tokens=gemm.tokens * batch) for gemm in gemms(shape, phase, tokens, context)]
     fp_int = simulate(
         work,

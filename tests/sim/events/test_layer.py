@@ -4,8 +4,9 @@ import math
 
 import pytest
 from anda_codesign.sim import load_architecture
-from anda_codesign.sim.analytical.attention import KvCache, attention_pieces, attention_work
+from anda_codesign.sim.analytical.attention import attention_pieces, attention_work
 from anda_codesign.sim.config.architecture import Architecture, Buffer
+from anda_codesign.sim.config.kv_cache import KvCache
 from anda_codesign.sim.events.layer import run_attention, run_vector
 from anda_codesign.sim.memory.dram import FlatDram
 from anda_codesign.sim.memory.hbm import HbmDram, load_memory
@@ -51,7 +52,7 @@ def cases(draw: st.DrawFn) -> tuple[ModelShape, Architecture, KvCache, int, int,
         }
     )
     text = draw(st.sampled_from(["fp16", "anda:7"])) if machine.compressor else "fp16"
-    cache = KvCache.parse(text, machine)
+    cache = KvCache.parse(text)
     return shape, machine, cache, draw(st.integers(1, 90)), draw(st.integers(0, 400)), draw(st.integers(1, 3)), 6
 
 
