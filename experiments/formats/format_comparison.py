@@ -18,6 +18,7 @@ from ...formats import InputError
 from ...formats.activations.registry import ActivationFormat, activation_format_modes, activation_formats
 from ...formats.weight_registry import weight_quantizer_modes, weight_quantizers
 from ...formats.weights.base import WeightQuantizer
+from ...sim.output.palette import BLACK, COLORS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,8 +33,6 @@ WEIGHT_CHANNELS = 4096
 LARGEST_PLOTTED_DB = 100
 MARKERS = "osD^v<>pPX*dh"
 """Each filled first, then open: no two of 26 formats look alike, without colour either."""
-COLORS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9")
-"""Of Okabe and Ito."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +174,7 @@ def comparison_figure(comparisons: Sequence[FormatComparison]) -> Figure:
     for axes, module in zip(panels, modules, strict=False):
         for index, name in enumerate(dict.fromkeys(c.format.name for c in comparisons)):
             drawn = [c for c in comparisons if c.format.name == name and c.snr_db[module] <= LARGEST_PLOTTED_DB]
-            color = "black" if name == "anda" else COLORS[index % len(COLORS)]
+            color = BLACK if name == "anda" else COLORS[1 + index % (len(COLORS) - 1)]
             axes.plot(
                 [c.format.bits_per_value for c in drawn],
                 [c.snr_db[module] for c in drawn],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...formats import InputError
-from ..report.figures import GREY, VERMILION
+from ...sim.output.palette import BLACK, GREY, VERMILION
 from .precision_study import PrecisionStudy
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def search_figure(study: PrecisionStudy) -> Figure:
     records = [step.record() for step in study.history]
     percent = [100 * record["loss"] for record in records]
     errors = [100 * record["loss_standard_error"] for record in records]
-    losses.errorbar(numbers, percent, yerr=errors, color="#000000", marker="o", capsize=3, linewidth=1)
+    losses.errorbar(numbers, percent, yerr=errors, color=BLACK, marker="o", capsize=3, linewidth=1)
     losses.axhline(100 * study.tolerance, color=GREY, linestyle="--", label=f"tolerance, {100 * study.tolerance:g} %")
     losses.set_yscale("symlog", linthresh=1)
     losses.yaxis.set_major_formatter("{x:g}")

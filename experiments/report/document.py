@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from ...sim.output.palette import COLORS
+from ..markdown import markdown_table
+
 
 @dataclass(frozen=True)
 class Heading:
@@ -116,9 +119,7 @@ def _markdown(block: Block) -> str:
         case Bullets(items):
             return "\n".join(f"- {item}" for item in items)
         case Table(columns, rows, caption, text_columns):
-            rule = ["---" if i < text_columns else "---:" for i in range(len(columns))]
-            lines = [columns, rule, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-            return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n*{caption}*"
+            return f"{markdown_table(columns, rows, text_columns)}\n\n*{caption}*"
         case Picture(name, caption, description):
             return f"![{description}](figures/{name}.png)\n\n*{caption}*"
         case Scatter(fallback=fallback, picture=picture):
@@ -154,6 +155,7 @@ def _html_scatter(scatter: Scatter) -> str:
         "columns": list(scatter.columns),
         "signs": [-1 if larger else 1 for larger in scatter.larger_is_better],
         "axes": list(scatter.axes),
+        "colors": COLORS,
         "points": [
             {"label": p.label, "series": p.series, "values": list(p.values), "task": p.task} for p in scatter.points
         ],

@@ -1,7 +1,6 @@
 """The report's figures, drawn from its table alone.
 
-Colours are those of Okabe and Ito, chosen so that they differ in lightness too; every series also has its own marker or
-hatch, so that nothing is lost in greyscale or to a colour-blind reader.
+Every series has its own marker or hatch as well as its own colour, so that the figures can be read in greyscale.
 """
 
 from __future__ import annotations
@@ -11,13 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ...sim.output.palette import BLACK, GREEN, GREY, LIGHT, ORANGE, SKY, VERMILION
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLACK, ORANGE, SKY, GREEN, VERMILION = "#000000", "#e69f00", "#56b4e9", "#009e73", "#d55e00"
-GREY = "#767676"
 TOLERANCE_PERCENT = 1.0
 
 
@@ -39,7 +38,7 @@ MODULE_STYLES = {
 ENERGY_PARTS = {
     "compute_pj": ("compute", BLACK, ""),
     "sram_pj": ("SRAM", SKY, "///"),
-    "dram_pj": ("DRAM", "#f5f5f5", "..."),
+    "dram_pj": ("DRAM", LIGHT, "..."),
 }
 
 

@@ -7,7 +7,7 @@ for (const figure of document.querySelectorAll(".scatter")) {
   const [xLog, yLog] = figure.querySelectorAll("input");
   const svg = figure.querySelector("svg"), output = figure.querySelector("output");
   const names = data.columns, series = [...new Set(data.points.map(point => point.series))];
-  const colors = ["#000000", "#d55e00", "#0072b2", "#009e73", "#e69f00", "#cc79a7", "#56b4e9"];
+  const colors = data.colors;
   const markers = ["M0-5L5 4L-5 4Z", "M-4-4H4V4H-4Z", "M0-6L5 0L0 6L-5 0Z", "M-5 0A5 5 0 1 0 5 0A5 5 0 1 0-5 0Z",
     "M0 5L5-4L-5-4Z", "M-5-2H5V2H-5Z", "M-2-5H2V5H-2Z"];
   const left = 90, right = 690, top = 28, bottom = 370;

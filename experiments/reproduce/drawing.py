@@ -8,14 +8,14 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from ..report.figures import BLACK, GREEN, GREY, ORANGE, SKY, VERMILION, plot_style
+from ...sim.output.palette import BLACK, GREEN, GREY, LIGHT, ORANGE, SKY, VERMILION
+from ..report.figures import plot_style
 from .comparison import Comparison, FigureResult, Value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LIGHT = "#f5f5f5"
 SUFFIXES = (".png", ".svg", ".pdf")
 SERIES = tuple(
     zip((BLACK, ORANGE, SKY, GREEN, VERMILION, GREY), "os^Dv*", ("-", "--", "-.", ":", "-", "--"), strict=True)

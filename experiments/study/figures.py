@@ -6,7 +6,8 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...formats import InputError
-from ..report.figures import BLACK, GREEN, GREY, MODULE_STYLES, ORANGE, SKY, VERMILION, Style
+from ...sim.output.palette import BLACK, GREEN, GREY, ORANGE, SKY, VERMILION
+from ..report.figures import MODULE_STYLES, Style
 
 if TYPE_CHECKING:
     import pandas as pd

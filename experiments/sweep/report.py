@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...formats import InputError
+from ...sim.output.palette import GREY
 from ..folder import is_free, make_folder, writing
 from ..report.document import (
     Block,
@@ -24,7 +25,7 @@ from ..report.document import (
     to_html,
     to_markdown,
 )
-from ..report.figures import ENERGY_PARTS, GREY, plot_style
+from ..report.figures import ENERGY_PARTS, plot_style
 from ..report.layer_timeline import write_timeline
 from ..report.provenance import PACKAGES, SIMULATION_LIMITS, constant_rows
 

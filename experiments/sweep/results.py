@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...formats import InputError
+from ...sim.output.palette import COLORS, GREY
 from .points import TASK_COLUMNS
 from .store import RESULTS
 
@@ -111,7 +112,7 @@ def pareto_figure(frame: pd.DataFrame, x: str, y: str, minimise: Sequence[str] =
     figure = Figure(figsize=(7.0, 4.6), layout="constrained")
     axes = figure.subplots()
     x_values, y_values = cost_column(frame, x), cost_column(frame, y)
-    axes.plot(x_values[~front], y_values[~front], "x", color="#767676", markersize=4, label="dominated")
+    axes.plot(x_values[~front], y_values[~front], "x", color=GREY, markersize=4, label="dominated")
     for index, (arch, rows) in enumerate(frame[front].sort_values(x).groupby("arch", sort=True)):
         axes.plot(
             rows[x], rows[y], MARKERS[index % len(MARKERS)], color=COLORS[index % len(COLORS)], markersize=7,
@@ -125,8 +126,6 @@ def pareto_figure(frame: pd.DataFrame, x: str, y: str, minimise: Sequence[str] =
     return figure
 
 
-COLORS = ("#000000", "#d55e00", "#0072b2", "#009e73", "#e69f00", "#cc79a7", "#56b4e9")
-"""Of Okabe and Ito: told apart by colour-blind readers, and with the markers in greyscale, too."""
 MARKERS = "^sDovP*"
 
 

@@ -1,6 +1,6 @@
 """Pictures of results: where energy and cycles go, and the roofline. Matplotlib is imported when one is drawn.
 
-Colours are those of Okabe and Ito; markers and hatches differ too, so that nothing is lost in greyscale.
+Markers and hatches differ as well as colours, so that figures can be read in greyscale.
 """
 
 import itertools
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..models.whole_model import ModelResult
 from ..result import GemmRun, SimulationResult
+from .palette import BLACK, COLORS, GREY, SKY, YELLOW
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 Result = SimulationResult | ModelResult
 
-PARTS = {"compute": ("#000000", ""), "SRAM": ("#56b4e9", "///"), "DRAM": ("#f0e442", "...")}
-COLORS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442", "#999999", "#000000", "#777777")
+PARTS = {"compute": (BLACK, ""), "SRAM": (SKY, "///"), "DRAM": (YELLOW, "...")}
+BAR_COLORS = (*COLORS[1:], YELLOW, BLACK, GREY)
 MARKERS = {"o": 11, "s": 8, "^": 6, "D": 5, "v": 5}
 """With their sizes, the first the largest: GeMMs of one place stay apart."""
 LINES = ("-", "--", "-.", ":")
@@ -77,7 +78,7 @@ def draw_cycles(axes: "Axes", results: Sequence[Result]) -> None:
     for name, result in zip(_labels(results), results, strict=True):
         bottom = 0
         for part, working, waiting in _cycle_parts(result):
-            color = COLORS[names.index(part) % len(COLORS)]
+            color = BAR_COLORS[names.index(part) % len(BAR_COLORS)]
             label = part if result is results[0] else None
             drawn = axes.bar(name, working, bottom=bottom, color=color, label=label, edgecolor="white", width=0.6)
             axes.bar(name, waiting, bottom=bottom + working, color=color, hatch="//", edgecolor="white", width=0.6)
@@ -100,7 +101,7 @@ def draw_roofline(axes: "Axes", results: Sequence[Result]) -> None:
     places = [*ridges, *(x for of_result in points for x, _ in of_result)]
     span = [min(places) / 4, max(places) * 4]
     for index, result in enumerate(results):
-        (bandwidth, peak), ridge, color = roofs[index], ridges[index], COLORS[index % len(COLORS)]
+        (bandwidth, peak), ridge, color = roofs[index], ridges[index], BAR_COLORS[index % len(BAR_COLORS)]
         xs = sorted([*span, ridge])
         label = result.architecture if len(results) > 1 else None
         heights = [min(peak, x * bandwidth) for x in xs]

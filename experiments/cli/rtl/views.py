@@ -12,7 +12,7 @@ def waveform(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A new .svg, .png or .pdf file.")],
 ) -> None:
     """Draw a group on its way through a compressor lane and a processing element, cycle by cycle, from a simulation."""
-    from ....rtl.simulation.waveform_figure import draw_group
+    from ...circuits.waveform_figure import draw_group
 
     require_new_picture("out", out)
     import matplotlib as mpl

@@ -1,4 +1,4 @@
-"""Waveforms: what the reader sees, what the viewers are told, what the figure shows."""
+"""Waveforms: the samples that the reader returns and the signals that the viewers are told to show."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,6 @@ import pytest
 from anda_codesign.formats import AndaFormat
 from anda_codesign.rtl import run_pe
 from anda_codesign.rtl.simulation.vcd import read_vcd, write_views
-from anda_codesign.rtl.simulation.waveform_figure import MANTISSA_BITS, VALUES, WEIGHTS, draw_group
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +41,3 @@ def test_views_name_signals_of_the_waveform(vcd: Path) -> None:
     assert r"bench.top.\activation__payload.plane[7:0]" in traces
     assert f'[dumpfile] "{vcd.resolve()}"' in save.read_text()
     assert commands.read_text().splitlines()[-1] == "zoom_fit"
-
-
-def test_the_figure_shows_the_group() -> None:
-    figure = draw_group()
-    texts = [text.get_text() for text in figure.axes[0].texts]
-    tensor = AndaFormat(MANTISSA_BITS, 8).encode(np.pad(np.array(VALUES, np.float16), (0, 4)))
-    planes = [int(word) for word in (tensor.signs[0], *tensor.planes[0])]
-    assert [text for text in texts if re.fullmatch("[01]{4}", text)] == [f"{plane:04b}"[::-1] for plane in planes]
-    total = int(tensor.signed_integers()[0, :4].astype(np.int64) @ np.array(WEIGHTS))
-    assert figure.get_suptitle().endswith(f": {total} · 2^({int(tensor.exponents[0]) - MANTISSA_BITS} - 14)")

@@ -10,12 +10,13 @@ from amaranth.hdl import Module, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..compressor.bpc import BpcLane, compressor_layout
-from ..elements.anda_pe import AndaPE
-from ..interfaces import Stream, partial_sum_bits, partial_sum_layout
-from .packing import pack
-from .simulate import run_streams
-from .vcd import read_vcd
+from ...rtl.compressor.bpc import BpcLane, compressor_layout
+from ...rtl.elements.anda_pe import AndaPE
+from ...rtl.interfaces import Stream, partial_sum_bits, partial_sum_layout
+from ...rtl.simulation.packing import pack
+from ...rtl.simulation.simulate import run_streams
+from ...rtl.simulation.vcd import read_vcd
+from ...sim.output.palette import BLUE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -140,7 +141,7 @@ def _draw_row(axes: "Axes", waveform: Any, row: Row, position: int) -> None:
     high, low = position + 0.25, position + 0.9
     if row.show is None:
         levels = [high if value else low for value in values]
-        axes.step(range(len(values) + 1), [*levels, levels[-1]], where="post", color="#1f4e79", linewidth=1.3)
+        axes.step(range(len(values) + 1), [*levels, levels[-1]], where="post", color=BLUE, linewidth=1.3)
         return
     valid = waveform.samples(f"bench.top.{row.valid}") if row.valid else [1] * len(values)
     shown = [row.show(value) if ok else "" for value, ok in zip(values, valid, strict=True)]
@@ -159,7 +160,7 @@ def _draw_box(axes: "Axes", start: int, end: int, high: float, low: float, text:
     slope, middle = 0.08, (high + low) / 2
     outline = [(start, middle), (start + slope, high), (end - slope, high)]
     outline += [(end, middle), (end - slope, low), (start + slope, low)]
-    axes.fill(*zip(*outline, strict=True), facecolor="#eaf1f8", edgecolor="#1f4e79", linewidth=0.9)
+    axes.fill(*zip(*outline, strict=True), facecolor="#e6f1f8", edgecolor=BLUE, linewidth=0.9)
     axes.text((start + end) / 2, middle, text, ha="center", va="center", fontsize=8)
 
 
