@@ -13,7 +13,7 @@ from ...formats.gemm.operands import Partial
 from ..models.parameters import FloatArray
 from ..models.precision import MODULES, Precision
 from .decoder import DescribedActivations, ModuleArithmetic
-from .fake_quantize import fake_quantize, to_fp16
+from .operators import to_fp16
 
 
 class Fp16Activations:
@@ -53,6 +53,8 @@ class AndaActivations:
         Raises:
             InputError: `x` overflows FP16.
         """
+        from .fake_quantize import fake_quantize  # loads numba
+
         try:
             return fake_quantize(x, self.formats[module])
         except InputError as error:

@@ -16,6 +16,12 @@ HEAD_TILE = 128
 """Tokens per tile of the language-model head; 49152 logits of a tile are 25 MB."""
 
 
+def to_fp16(x: FloatArray) -> FloatArray:
+    """Round to FP16, to nearest even, as float32; magnitudes from 65520 become infinite."""
+    with np.errstate(over="ignore"):
+        return x.astype(np.float16).astype(np.float32)
+
+
 def rms_norm(x: FloatArray, gain: FloatArray, epsilon: float) -> FloatArray:
     """Divide each row of ``[tokens, channels]`` by its root mean square, times `gain` ``[channels]``."""
     mean_square = np.einsum("tc,tc->t", x, x) / np.float32(x.shape[1])

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError
-from ..inference.fake_quantize import to_fp16
+from ..inference.operators import to_fp16
 from ..loading.checkpoint import Checkpoint, open_checkpoint
 from ..models.parameters import FloatArray, linear_names
 from ..models.precision import MODULES

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...formats import InputError, Int4Weights
 from ..fetch import file_sha256
 from ..inference.decoder import Decoder
-from ..inference.fake_quantize import to_fp16
+from ..inference.operators import to_fp16
 from ..loading.safetensors_folder import write_safetensors
 from ..models.parameters import MODULE_LINEARS, FloatArray, linear_names
 from ..models.precision import MODULES

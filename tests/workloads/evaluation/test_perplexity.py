@@ -17,7 +17,8 @@ from anda_codesign.workloads import (
     paired_loss,
     synthetic_decoder,
 )
-from anda_codesign.workloads.inference.fake_quantize import fake_quantize_numpy, to_fp16
+from anda_codesign.workloads.inference.fake_quantize import fake_quantize_numpy
+from anda_codesign.workloads.inference.operators import to_fp16
 
 DECODER = synthetic_decoder()
 BLOCKS = TextBlocks(np.random.default_rng(2).integers(0, 256, (3, 24)).astype(np.int32))

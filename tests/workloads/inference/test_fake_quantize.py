@@ -3,7 +3,8 @@ import re
 import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, InputError
-from anda_codesign.workloads.inference.fake_quantize import fake_quantize, fake_quantize_numpy, to_fp16
+from anda_codesign.workloads.inference.fake_quantize import fake_quantize, fake_quantize_numpy
+from anda_codesign.workloads.inference.operators import to_fp16
 from anda_codesign.workloads.models.parameters import FloatArray
 from hypothesis import given
 from hypothesis import strategies as st

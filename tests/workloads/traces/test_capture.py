@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.workloads import MODULES, TextBlocks, Trace, load_checkpoint
-from anda_codesign.workloads.inference.fake_quantize import to_fp16
+from anda_codesign.workloads.inference.operators import to_fp16
 from anda_codesign.workloads.loading.safetensors_folder import write_safetensors
 from anda_codesign.workloads.traces.capture import CaptureText, capture_checkpoint
 from checkpoints import LLAMA_CONFIG, OPT_CONFIG, TEXT, ByteTokenizer, llama_tensors, opt_tensors, write

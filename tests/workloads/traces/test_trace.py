@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.workloads import MODULES, Decoder, TextBlocks, Trace, capture_trace, load_blocks, synthetic_decoder
-from anda_codesign.workloads.inference.fake_quantize import to_fp16
+from anda_codesign.workloads.inference.operators import to_fp16
 from safetensors.numpy import save_file
 
 DECODER = synthetic_decoder()
