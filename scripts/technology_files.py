@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 from anda_codesign.experiments.synthesis.elements import Circuit, element_result, elements, skipping_ratios
-from anda_codesign.formats.latency import FP16_GROUP_CYCLES, pe_cycles_per_group
+from anda_codesign.formats.latency.elements import FP16_GROUP_CYCLES, pe_cycles_per_group
 from anda_codesign.rtl.synthesis.results import Result, find_result, provenance
 from anda_codesign.sim import load_architecture, load_technology
 

@@ -99,7 +99,7 @@ def _check_pe(x: NDArray[np.float16], weights: Int4Weights, module: str, m: int,
 
 
 def _check_compressor(x: NDArray[np.float16], module: str, m: int) -> CircuitCheck:
-    from ...formats.latency import bpc_cycles_per_group
+    from ...formats.latency.array import bpc_cycles_per_group
     from ...rtl import run_bpc_lane
 
     padded = np.pad(x, ((0, 0), (0, -x.shape[1] % GROUP)))

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...formats import AndaFormat
 from ...formats.anda.plane_mask import mean_group_cycles, plane_counts
-from ...formats.latency import array_cycles_per_group
+from ...formats.latency.array import array_cycles_per_group
 from ...workloads import MODULES, Trace
 
 

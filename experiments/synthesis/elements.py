@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from ...formats.latency import FP16_GROUP_CYCLES
+from ...formats.latency.elements import FP16_GROUP_CYCLES
 from ...rtl.synthesis.results import Result, find_result, load_clock_targets
 
 PAPER = Path(__file__).parents[1] / "paper" / "anda_hpca2025.json"

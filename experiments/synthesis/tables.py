@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...formats.latency import FP16_GROUP_CYCLES
+from ...formats.latency.elements import FP16_GROUP_CYCLES
 from ...rtl.synthesis.results import Result, find_result, library_names, load_results
 from .elements import (
     ANDA,

@@ -6,7 +6,7 @@ The circuit has its own check, row by row: its flag `out_of_range` stops a progr
 from collections.abc import Mapping, Sequence
 
 from ..errors import InputError
-from ..latency import WEIGHT_LOAD_CYCLES
+from ..latency.array import WEIGHT_LOAD_CYCLES
 from .config import AcceleratorConfig
 from .instructions import Buffer, Instruction, Opcode, reads
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from ..errors import InputError
-from ..latency import WEIGHT_LOAD_CYCLES
+from ..latency.array import WEIGHT_LOAD_CYCLES
 from .config import AcceleratorConfig
 from .instructions import BLOCKS_BITS, GROUPS_BITS, Buffer, Instruction, Opcode, Unit, barrier, instruction
 

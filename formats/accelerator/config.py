@@ -7,7 +7,7 @@ from functools import cached_property
 from ..anda.format import EXPONENT_BITS, AndaFormat
 from ..anda.plane_mask import MASK_BITS
 from ..errors import InputError
-from ..latency import WEIGHT_LOAD_CYCLES
+from ..latency.array import WEIGHT_LOAD_CYCLES
 from ..weights.int4 import BITS as CODE_BITS
 from .instructions import ADDRESS_BITS, Buffer
 

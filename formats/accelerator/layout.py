@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..anda.bitplanes import pack_bits, unpack_bits
 from ..anda.format import EXPONENT_BITS, AndaTensor
 from ..anda.plane_mask import MASK_BITS
-from ..latency import WEIGHT_LOAD_CYCLES
+from ..latency.array import WEIGHT_LOAD_CYCLES
 from ..weights.int4 import BITS as CODE_BITS
 from ..weights.int4 import Int4Weights
 from .config import AcceleratorConfig

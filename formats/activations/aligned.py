@@ -15,7 +15,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..latency import FP16_GROUP_CYCLES
+from ..latency.elements import FP16_GROUP_CYCLES
 from ..numeric.alignment import Rounding
 from .base import (
     LEAST_NORMAL_EXPONENT,

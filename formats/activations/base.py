@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..latency import FP16_GROUP_CYCLES
+from ..latency.elements import FP16_GROUP_CYCLES
 from ..numeric.alignment import Rounding
 
 Parameters = dict[str, int | str]

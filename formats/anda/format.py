@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import latency
 from ..errors import InputError
+from ..latency.elements import pe_cycles_per_group
 from ..numeric.alignment import EXPONENT_OFFSET, MAX_MANTISSA_BITS, Rounding
 from . import bitplanes
 from . import serialization as image
@@ -90,7 +90,7 @@ class AndaFormat:
     @property
     def cycles_per_group(self) -> int:
         """Cycles that a bit-serial processing element takes for one group, at most if it skips planes."""
-        return latency.pe_cycles_per_group(self.mantissa_bits)
+        return pe_cycles_per_group(self.mantissa_bits)
 
     def groups(self, channels: int) -> int:
         """Groups that hold ``channels`` values; the last one may be padded with zeros."""

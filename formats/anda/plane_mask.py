@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..latency import WEIGHT_LOAD_CYCLES, array_cycles_per_group
+from ..latency.array import WEIGHT_LOAD_CYCLES, array_cycles_per_group
 from ..numeric.alignment import MAX_MANTISSA_BITS
 from . import bitplanes
 from .format import AndaTensor

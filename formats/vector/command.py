@@ -17,8 +17,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import latency
 from ..errors import InputError
+from ..latency.vector import VECTOR_LOAD_CYCLES, VECTOR_SCALAR_CYCLES, vector_reduction_cycles
 from ..numeric.fp16 import MAX_FP16, round_to_fp16
 from .functions import VectorFunction, evaluate
 
@@ -166,10 +166,10 @@ class VectorCommand:
     def cycles(self, lanes: int) -> int:
         """Cycles until a vector unit of so many lanes takes the next command."""
         if self.operation == VectorOperation.LOAD:
-            return latency.VECTOR_LOAD_CYCLES
+            return VECTOR_LOAD_CYCLES
         if self.operation in REDUCTIONS:
-            return self.vectors + latency.vector_reduction_cycles(lanes)
-        return self.vectors if self.destination is None else latency.VECTOR_SCALAR_CYCLES
+            return self.vectors + vector_reduction_cycles(lanes)
+        return self.vectors if self.destination is None else VECTOR_SCALAR_CYCLES
 
     def pack(self) -> int:
         """The command as an integer, `COMMAND_FIELDS` from the lowest bit up."""

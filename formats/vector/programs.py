@@ -60,7 +60,7 @@ class VectorProgram:
     def cycles(self, lanes: int) -> int:
         """Cycles of the unit for one row, from the first command until the next program's first command is taken.
 
-        Results leave `latency.VECTOR_PIPELINE_CYCLES` after their operands. A step that reads the row which the one
+        Results leave `VECTOR_PIPELINE_CYCLES` after their operands. A step that reads the row which the one
         before it wrote must wait for it where rows are shorter than that way and the memory's; that is not counted.
         """
         return sum(step.command.cycles(lanes) for step in self.steps)

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...formats.latency import WEIGHT_LOAD_CYCLES
+from ...formats.latency.array import WEIGHT_LOAD_CYCLES
 from ..interfaces import MASK_BITS, SKIPPED_BITS, Stream
 from .buffers import ADDRESS_BITS
 

@@ -9,7 +9,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from ...formats.accelerator.instructions import MEMORY_ADDRESS_BITS
-from ...formats.latency import MEMORY_OUTSTANDING_ROWS
+from ...formats.latency.array import MEMORY_OUTSTANDING_ROWS
 from ..accelerator.dma import memory_write_layout
 from ..array.buffers import ADDRESS_BITS, RowBuffer
 from ..interfaces import Stream

@@ -9,7 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...formats import InputError
-from ...formats.latency import VECTOR_PIPELINE_CYCLES, VECTOR_SCALAR_CYCLES, vector_reduction_cycles
+from ...formats.latency.vector import VECTOR_PIPELINE_CYCLES, VECTOR_SCALAR_CYCLES, vector_reduction_cycles
 from ...formats.vector.command import COMMAND_FIELDS, REDUCTIONS, SCALARS, Addend, Factor, VectorOperation
 from ...formats.vector.functions import VectorFunction
 from ..arithmetic.fp import Fp32ToFp16

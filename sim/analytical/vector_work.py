@@ -17,7 +17,7 @@ class VectorWork:
     operations: dict[str, int]
     """By kind: ``fp16``; ``add`` and ``multiply`` in integers."""
     cycles: int
-    """Of the unit, without the way of the last results through it (`latency.VECTOR_PIPELINE_CYCLES`)."""
+    """Of the unit, without the way of the last results through it (`VECTOR_PIPELINE_CYCLES`)."""
     values: int
     """Values that pass the port of the activation buffer; second operands come from the array or their own memory."""
 

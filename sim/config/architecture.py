@@ -10,7 +10,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from ...formats import AndaFormat, latency
+from ...formats import AndaFormat
+from ...formats.latency.array import array_cycles_per_group
+from ...formats.latency.elements import FP16_GROUP_CYCLES, pe_cycles_per_group
 from ...workloads import Precision
 from ...workloads.models.gemms import FP16_BITS
 from .weights import Weights, load_weights
@@ -57,14 +59,14 @@ class ProcessingElement(Config):
     def element_cycles(self, mantissa_bits: int) -> int:
         """Cycles in which one element works for one group at its published power."""
         if self.timing == "bit-serial":
-            return latency.pe_cycles_per_group(mantissa_bits)
-        return latency.FP16_GROUP_CYCLES
+            return pe_cycles_per_group(mantissa_bits)
+        return FP16_GROUP_CYCLES
 
     def array_cycles(self, mantissa_bits: int, weight_load_cycles: int) -> int:
         """Cycles from one group to the next in the array, whose weights stream from the buffer."""
         if self.timing == "bit-serial":
-            return latency.array_cycles_per_group(mantissa_bits, weight_load_cycles)
-        cycles = mantissa_bits if self.timing == "mantissa-rate" else latency.FP16_GROUP_CYCLES
+            return array_cycles_per_group(mantissa_bits, weight_load_cycles)
+        cycles = mantissa_bits if self.timing == "mantissa-rate" else FP16_GROUP_CYCLES
         return max(cycles, weight_load_cycles)
 
 

@@ -7,7 +7,8 @@ per cycle; divided by the bits that the run moves per cycle it is energy per bit
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ...formats import InputError, latency
+from ...formats import InputError
+from ...formats.latency.elements import FP16_GROUP_CYCLES
 from ..analytical.gemm import SramBits
 from ..config.architecture import Architecture, load_architecture
 from ..config.technology import Component, Technology
@@ -135,7 +136,7 @@ def unit_costs(architecture: Architecture, technology: Technology, skipping: boo
         "controller": technology.controller,
     }
     array_pj = _pj_per_cycle(technology.array, reference) / published.power.value
-    macs_per_cycle = reference.array.rows * reference.array.columns * reference.group_size / latency.FP16_GROUP_CYCLES
+    macs_per_cycle = reference.array.rows * reference.array.columns * reference.group_size / FP16_GROUP_CYCLES
     mac_pj = array_pj * technology.element("fp-fp").power.value / macs_per_cycle
     per_cycle = array_pj * element.power.value * scale["array"]
     area, power, plane = _skipping(technology) if skipping else (1.0, 1.0, 1.0)

@@ -13,7 +13,6 @@ from functools import cached_property
 from itertools import chain
 from typing import Literal
 
-from ...formats import latency
 from ...formats.accelerator import (
     AcceleratorConfig,
     Buffer,
@@ -26,6 +25,8 @@ from ...formats.accelerator import (
     schedule,
 )
 from ...formats.accelerator.instructions import MAX_UNFINISHED, UNITS, Port, reads
+from ...formats.latency.array import FETCH_CYCLES, MEMORY_OUTSTANDING_ROWS, compress_cycles, store_cycles
+from ...formats.latency.vector import vector_instruction_cycles
 from ...formats.vector.command import REDUCTIONS, VectorOperation
 from ..processes.units import Channel, Process, Station, Units
 from .matrix_engine import MatrixEngine, SentPlanes
@@ -139,7 +140,7 @@ class MemoryReads:
     pauses: Pauses
     asked: int = -1
     """When the last row was asked for."""
-    read: deque[int] = field(default_factory=lambda: deque(maxlen=latency.MEMORY_OUTSTANDING_ROWS))
+    read: deque[int] = field(default_factory=lambda: deque(maxlen=MEMORY_OUTSTANDING_ROWS))
     """When the memory began to read each of the last rows."""
     taken: int = -1
     """When the last row was taken."""
@@ -162,7 +163,7 @@ class MemoryReads:
     def _ask(self) -> None:
         """One request: it waits for room among those under way, the memory for the row before it."""
         self.asked += 1
-        if len(self.read) == latency.MEMORY_OUTSTANDING_ROWS:
+        if len(self.read) == MEMORY_OUTSTANDING_ROWS:
             self.asked = max(self.asked, self.read[0] + 1)
         self.asked = self.pauses("request", self.asked)
         before = self.read[-1] + 1 if self.read else 0
@@ -214,7 +215,7 @@ class Accelerator(Units):
 
     def _control(self, instructions: Iterable[Instruction]) -> Process:
         """The controller: issue instructions in order, one per cycle at most."""
-        yield self.after(latency.FETCH_CYCLES)
+        yield self.after(FETCH_CYCLES)
         for instruction in instructions:
             who = f"controller, at {instruction.opcode.name.lower()},"
             ends = instruction.opcode == Opcode.HALT or not self._is_legal(instruction)
@@ -282,7 +283,7 @@ class Accelerator(Units):
         """Cycles from an instruction's issue to its end."""
         machine = self.machine
         if unit == Unit.COMPRESSOR:
-            return latency.compress_cycles(instruction["blocks"], instruction["mantissa_bits"], machine.rows)
+            return compress_cycles(instruction["blocks"], instruction["mantissa_bits"], machine.rows)
         if unit == Unit.STORER:
             return self._store_cycles(instruction)
         left, right = reads(instruction)
@@ -290,14 +291,14 @@ class Accelerator(Units):
         if instruction["to_scalar"]:
             kinds = {VectorOperation.LOAD: "constant"} | dict.fromkeys(REDUCTIONS, "reduction")
             scalar = kinds.get(VectorOperation(instruction["operation"]), "function")
-        return latency.vector_instruction_cycles(
+        return vector_instruction_cycles(
             instruction["vectors"], machine.lanes, operands=left + right, only_right=right > left, scalar=scalar
         )
 
     def _store_cycles(self, instruction: Instruction) -> int:
         """Rows are asked for one per cycle, and come as long as the row of memory before can leave."""
         count, packed = instruction["count"], self.machine.packed(Buffer(instruction["buffer"]))
-        left = self.now + latency.store_cycles(0)
+        left = self.now + store_cycles(0)
         for rows in range(count, 0, -packed):
             left = self.pauses("write", left + min(packed, rows))
         return left - self.now

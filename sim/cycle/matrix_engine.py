@@ -13,8 +13,9 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
-from ...formats import latency
 from ...formats.accelerator import AcceleratorConfig, Instruction
+from ...formats.latency.array import BUFFER_READ_CYCLES, MIDPOINT_CYCLES, WEIGHT_LOAD_CYCLES, unit_pipeline_cycles
+from ...formats.latency.elements import SIGN_LOAD_CYCLES
 from ..processes.units import Channel, Process, Slots, Station, Units
 
 SentPlanes = Sequence[NDArray[np.integer]]
@@ -80,7 +81,7 @@ class MatrixEngine:
     ) -> None:
         self.units, self.machine, self.station = units, machine, station
         self.sent_planes: Iterator[NDArray[np.integer]] | None = iter(sent_planes) if sent_planes else None
-        self.adds_fp16 = latency.MIDPOINT_CYCLES * machine.midpoint
+        self.adds_fp16 = MIDPOINT_CYCLES * machine.midpoint
         self.planes, self.weights, self.factors = (self._dispatcher(name) for name in ("planes", "weights", "factors"))
         slots = units.slots
         self.taken = slots("a dispatcher to take a command")
@@ -152,7 +153,7 @@ class MatrixEngine:
             self.taken.give()
             yield self.units.after(1)
             began = self.units.now
-            dispatcher.rows.put(Rows(command, began + latency.BUFFER_READ_CYCLES))
+            dispatcher.rows.put(Rows(command, began + BUFFER_READ_CYCLES))
             only_row = dispatcher is self.factors and command.tiles * len(command.sent) == 1
             if not only_row and (wait := dispatcher.last_request.take(dispatcher.name)):
                 yield wait
@@ -174,11 +175,11 @@ class MatrixEngine:
 
     def _gather(self, last_of_command: bool) -> Process:
         """A group of weights: four rows, the first one in this cycle; then the array takes it."""
-        before = latency.WEIGHT_LOAD_CYCLES - 1 - latency.BUFFER_READ_CYCLES
+        before = WEIGHT_LOAD_CYCLES - 1 - BUFFER_READ_CYCLES
         yield self.units.after(before)
         if last_of_command:
             self.weights.last_request.give()
-        yield self.units.after(latency.WEIGHT_LOAD_CYCLES - before)
+        yield self.units.after(WEIGHT_LOAD_CYCLES - before)
         if wait := self.weights_free.take("buffer of weights"):
             yield wait
         self.swaps.put(self.units.now)
@@ -214,7 +215,7 @@ class MatrixEngine:
             yield units.until(signs)
             self.planes.last_request.give()
         swapped = yield from self.swaps.get("array")
-        first_plane = max(signs + latency.SIGN_LOAD_CYCLES, swapped + 1)
+        first_plane = max(signs + SIGN_LOAD_CYCLES, swapped + 1)
         if self.left == 1 and sent > 1:
             yield units.until(first_plane + sent - 2)
             self.planes.last_request.give()
@@ -236,8 +237,8 @@ class MatrixEngine:
         done, cycles = self.done, list[range]()
         equal = min(sent) == max(sent)
         for index, planes in enumerate(sent):
-            swap = max(swapped + latency.WEIGHT_LOAD_CYCLES, done)
-            first_plane = max(done + 1 - self.adds_fp16 + latency.SIGN_LOAD_CYCLES, swap + 1)
+            swap = max(swapped + WEIGHT_LOAD_CYCLES, done)
+            first_plane = max(done + 1 - self.adds_fp16 + SIGN_LOAD_CYCLES, swap + 1)
             step = first_plane + planes - 1 + self.adds_fp16 - done
             # once both sides take the same time for a group, they take it for all the others
             count = len(sent) - index if equal and swap - swapped == step else 1
@@ -260,7 +261,7 @@ class MatrixEngine:
     def _collect(self) -> Process:
         """The collector: a tile's columns, and when they make a group of outputs of each token, these groups."""
         machine, units = self.machine, self.units
-        pipeline = latency.unit_pipeline_cycles(machine.affine, machine.midpoint)
+        pipeline = unit_pipeline_cycles(machine.affine, machine.midpoint)
         while True:
             tile = yield from self.computed.get("collector")
             yield units.until(max(tile.last_plane + pipeline, units.now) + machine.columns - 1)

@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from ...formats import latency
 from ...formats.accelerator import AcceleratorConfig, Buffer, Instruction, Opcode, disassemble
 from ...formats.accelerator.instructions import UNITS
+from ...formats.latency.array import FETCH_CYCLES
 from ...formats.vector.command import VectorOperation
 from ..processes.timeline import Timeline
 from .accelerator import AcceleratorRun
@@ -45,7 +45,7 @@ def _draw_instructions(
     timeline: Timeline, machine: AcceleratorConfig, program: Sequence[Instruction], run: AcceleratorRun
 ) -> None:
     """The controller, and the units that do an instruction at a time."""
-    presented, loaded = latency.FETCH_CYCLES, 0
+    presented, loaded = FETCH_CYCLES, 0
     for instruction, issued, end in zip(program, run.issued, _ends(program, run), strict=True):
         name, text = instruction.opcode.name.lower(), disassemble([instruction]).strip()
         timeline.span("controller", name, presented, issued + 1, instruction=text)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, get_args
 
-from ...formats import latency
+from ...formats.latency.array import bpc_cycles_per_block
 from ..mapping.mapped_gemm import MappedGemm
 from ..mapping.plan import RESULT_PLACES, Block, DmaChannel, Load, Plan, Step
 from ..memory.dram import Dram, DramReport, Request
@@ -252,7 +252,7 @@ class EventSimulation(Units):
                 yield self.until(done)
             if self.timeline and bits is not None:
                 rows = self.mapped.architecture.array.rows
-                began = max(done - latency.bpc_cycles_per_block(bits, rows), sent - rows)
+                began = max(done - bpc_cycles_per_block(bits, rows), sent - rows)
                 self.timeline.span("compressor", "last groups", began, done)
             self.compressed.put(item)
         self.compressed.put(None)

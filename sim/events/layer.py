@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ...formats import latency
+from ...formats.latency.vector import VECTOR_PIPELINE_CYCLES
 from ..analytical.attention import AttentionPieces, Piece
 from ..analytical.vector_work import Scores
 from ..config.architecture import Architecture
@@ -213,4 +213,4 @@ def run_vector(
                 timeline.span("vector unit", name, began, units.now)
             places.give()
 
-    return units.run(read(), compute()) + latency.VECTOR_PIPELINE_CYCLES
+    return units.run(read(), compute()) + VECTOR_PIPELINE_CYCLES

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from ...formats import InputError, latency
+from ...formats import InputError
+from ...formats.latency.array import array_cycles, bpc_cycles, drain_cycles, start_cycles
+from ...formats.latency.elements import pe_cycles_per_group
 from ...workloads import MODULES, Gemm, Precision
 from ..config.architecture import Architecture
 
@@ -63,7 +65,7 @@ class MappedGemm:
     @cached_property
     def read_share(self) -> float:
         """Planes that are read and sent to the array, over those that are stored, signs included."""
-        return min(self.group_cycles / latency.pe_cycles_per_group(self.mantissa_bits), 1.0) if self.skips else 1.0
+        return min(self.group_cycles / pe_cycles_per_group(self.mantissa_bits), 1.0) if self.skips else 1.0
 
     @cached_property
     def sparse_products(self) -> int:
@@ -87,7 +89,7 @@ class MappedGemm:
     def drain_cycles(self) -> int:
         """Cycles from a tile's last plane until its last column of outputs has left."""
         midpoint = self.architecture.processing_element.midpoint
-        return latency.unit_pipeline_cycles(midpoint=midpoint) + self.architecture.array.columns
+        return drain_cycles(self.architecture.array.columns, midpoint=midpoint)
 
     @cached_property
     def tile_cycles(self) -> int:
@@ -97,7 +99,7 @@ class MappedGemm:
     @cached_property
     def array_cycles(self) -> int:
         """Cycles from the first plane to the last one of all tiles when no operand is ever late."""
-        return self.reduction_cycles + (self.tiles - 1) * self.tile_cycles
+        return array_cycles(self.tiles, self.reduction_cycles, self.drain_cycles)
 
     @cached_property
     def collect_cycles(self) -> int:
@@ -107,13 +109,13 @@ class MappedGemm:
     @cached_property
     def start_cycles(self) -> int:
         """Cycles from the command until the first group's weights are dispatched and its first plane enters."""
-        return latency.WEIGHT_START_CYCLES - 2 + self.architecture.weight_load_cycles
+        return start_cycles(self.architecture.weight_load_cycles)
 
     @cached_property
     def compress_cycles(self) -> int:
         """Cycles that the compressor adds for the groups of all rows; 0 where results stay FP16."""
         bits = self.result_mantissa_bits
-        return 0 if bits is None else latency.bpc_cycles(1, bits, self.architecture.array.rows) - self._sending
+        return 0 if bits is None else bpc_cycles(1, bits, self.architecture.array.rows) - self._sending
 
     @property
     def _sending(self) -> int:
@@ -144,7 +146,7 @@ class MappedGemm:
         idle = 0
         if element.timing == "bit-serial" and not self.skips:
             digits = self.architecture.weight_digits
-            idle = int(self.group_cycles) // digits - latency.pe_cycles_per_group(self.mantissa_bits)
+            idle = int(self.group_cycles) // digits - pe_cycles_per_group(self.mantissa_bits)
         return self.collect_cycles - idle + 1 + self._sending + self.compress_cycles
 
 

@@ -11,7 +11,8 @@ from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ...formats import InputError, latency
+from ...formats import InputError
+from ...formats.latency.vector import VECTOR_PIPELINE_CYCLES
 from ...workloads import ModelShape, Precision, gemms
 from ...workloads.models.gemms import FP16_BITS
 from ..analytical.attention import AttentionWork, attention_pieces, attention_work
@@ -262,7 +263,7 @@ def closed_rows(layer: Layer) -> Iterator[ModelRow]:
     cycles = sum(math.ceil(max(work.array_cycles, work.dram_bits / costs.dram_bits_per_cycle)) for work in attention)
     yield _attention_row(layer, attention, layers * cycles)
     for work in layer.vector(attention):
-        yield _vector_row(layer, work, layers * (work.cycles + len(layer.passes) * latency.VECTOR_PIPELINE_CYCLES))
+        yield _vector_row(layer, work, layers * (work.cycles + len(layer.passes) * VECTOR_PIPELINE_CYCLES))
 
 
 def event_rows(layer: Layer, timeline: Timeline | None) -> Iterator[ModelRow]:

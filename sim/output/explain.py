@@ -67,7 +67,7 @@ TENSORS: tuple[Tensor, ...] = ("activations", "weights", "results")
 
 def _cycles(run: GemmRun, level: Level) -> Iterator[Explained]:
     mapped, repeat = run.mapped, run.gemm.repeat
-    bound = "groups x cycles per group, formats/latency.py"
+    bound = "groups x cycles per group, formats/latency/array.py"
     if mapped.tile_cycles > mapped.reduction_cycles:
         bound = "the outputs of the tile before leave one column a cycle"
     yield Explained(

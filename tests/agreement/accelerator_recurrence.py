@@ -8,9 +8,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from anda_codesign.formats import latency
 from anda_codesign.formats.accelerator import AcceleratorConfig, Buffer, Instruction, Opcode, Schedule, Unit
 from anda_codesign.formats.accelerator.instructions import MAX_UNFINISHED, UNITS, Port, reads
+from anda_codesign.formats.latency.array import (
+    BUFFER_READ_CYCLES,
+    FETCH_CYCLES,
+    MEMORY_OUTSTANDING_ROWS,
+    MIDPOINT_CYCLES,
+    WEIGHT_LOAD_CYCLES,
+    compress_cycles,
+    store_cycles,
+    unit_pipeline_cycles,
+)
+from anda_codesign.formats.latency.elements import SIGN_LOAD_CYCLES
+from anda_codesign.formats.latency.vector import vector_instruction_cycles
 from anda_codesign.formats.vector.command import REDUCTIONS, VectorOperation
 from numpy.typing import NDArray
 
@@ -72,7 +83,7 @@ class Controller:
 
     def run(self, instructions: Sequence[Instruction]) -> AcceleratorRun:
         """Issue them all, one per cycle at most."""
-        presented = latency.FETCH_CYCLES
+        presented = FETCH_CYCLES
         for instruction in instructions:
             if instruction.opcode in UNITS:
                 issued = self._issue(instruction, UNITS[instruction.opcode], presented)
@@ -111,10 +122,10 @@ class Controller:
         issued = max(may, self._at_most(unit, 0))
         if unit == Unit.COMPRESSOR:
             blocks, mantissa_bits = instruction["blocks"], instruction["mantissa_bits"]
-            return issued, issued + latency.compress_cycles(blocks, mantissa_bits, self.machine.rows)
+            return issued, issued + compress_cycles(blocks, mantissa_bits, self.machine.rows)
         if unit == Unit.VECTOR:
             return issued, issued + self._vector_cycles(instruction)
-        return issued, issued + latency.store_cycles(instruction["count"])
+        return issued, issued + store_cycles(instruction["count"])
 
     def _vector_cycles(self, instruction: Instruction) -> int:
         left, right = reads(instruction)
@@ -122,7 +133,7 @@ class Controller:
         if instruction["to_scalar"]:
             kinds = {VectorOperation.LOAD: "constant"} | dict.fromkeys(REDUCTIONS, "reduction")
             scalar = kinds.get(VectorOperation(instruction["operation"]), "function")
-        return latency.vector_instruction_cycles(
+        return vector_instruction_cycles(
             instruction["vectors"], self.machine.lanes, operands=left + right, only_right=right > left, scalar=scalar
         )
 
@@ -167,8 +178,8 @@ class Loader:
     def _ask(self) -> None:
         """One request: it waits for room among those under way, the memory for the row before it."""
         asked = self.asked + 1
-        if len(self.read) >= latency.MEMORY_OUTSTANDING_ROWS:
-            asked = max(asked, self.read[-latency.MEMORY_OUTSTANDING_ROWS] + 1)
+        if len(self.read) >= MEMORY_OUTSTANDING_ROWS:
+            asked = max(asked, self.read[-MEMORY_OUTSTANDING_ROWS] + 1)
         self.asked = asked
         before = self.read[-1] + 1 if self.read else 0
         self.read.append(max(asked + self.latency_cycles - 1, before, self.taken))
@@ -217,7 +228,7 @@ class Matrix:
         groups = instruction["groups"]
         count = instruction["output_groups"] * self.machine.tiles * groups
         # the cycle after the request is in the buffer, its row can be taken in the next one
-        first = 1 + latency.BUFFER_READ_CYCLES
+        first = 1 + BUFFER_READ_CYCLES
         sign_plane, weight_row, factor = planes + first, weights + first, factors + first
         for index in range(count):
             group = index % groups
@@ -229,15 +240,15 @@ class Matrix:
     def _group(self, sent: int, last_of_tile: bool, sign_plane: int, weight_row: int, factor: int) -> None:
         """One group of `sent` mantissa planes; the last three arguments are when its first rows come at the earliest."""
         before = self.groups[-1] if self.groups else NEVER
-        adds_fp16 = latency.MIDPOINT_CYCLES * self.machine.midpoint
-        self.gathered = max(weight_row, self.gathered + 1, self.swapped) + latency.WEIGHT_LOAD_CYCLES - 1
+        adds_fp16 = MIDPOINT_CYCLES * self.machine.midpoint
+        self.gathered = max(weight_row, self.gathered + 1, self.swapped) + WEIGHT_LOAD_CYCLES - 1
         self.weights_free = self.gathered - 1
         self.swapped = max(self.gathered + 1, before)
         # half units are added while the next signs are loaded
         signs = max(sign_plane, before + 1 - adds_fp16)
-        first_plane = max(signs + latency.SIGN_LOAD_CYCLES, self.swapped + 1)
+        first_plane = max(signs + SIGN_LOAD_CYCLES, self.swapped + 1)
         self.planes_free = first_plane + sent - 2 if sent > 1 else signs
-        self.factors_free = factor - latency.BUFFER_READ_CYCLES
+        self.factors_free = factor - BUFFER_READ_CYCLES
         last = max(first_plane + sent - 1, factor)
         if last_of_tile and self.tiles:
             last = max(last, self.tiles[-1] + 1)
@@ -248,7 +259,7 @@ class Matrix:
     def _drain(self, last_plane: int) -> None:
         """A tile's columns leave; when they make a group of outputs of each token, the collector sends them."""
         first_column = max(
-            last_plane + latency.unit_pipeline_cycles(self.machine.affine, self.machine.midpoint), self.collector_free
+            last_plane + unit_pipeline_cycles(self.machine.affine, self.machine.midpoint), self.collector_free
         )
         self.tiles.append(first_column + self.machine.columns - 1)
         if len(self.tiles) % self.machine.tiles == 0:

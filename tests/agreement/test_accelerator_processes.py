@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from accelerator_recurrence import run_program as run_recurrence
-from anda_codesign.formats import InputError, latency
+from anda_codesign.formats import InputError
 from anda_codesign.formats.accelerator import AcceleratorConfig, Instruction, Layer, Unit, assemble, schedule
 from anda_codesign.formats.accelerator.instructions import vector
 from anda_codesign.formats.vector.command import REDUCTIONS, Addend, Factor, VectorCommand, VectorOperation
@@ -15,6 +15,7 @@ from anda_codesign.sim.cycle.matrix_engine import MatrixEngine
 from anda_codesign.sim.processes.units import DeadlockError, Process
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from latencies import matrix_engine_cycles
 from machines import SMALL_MACHINE
 
 MACHINE = replace(SMALL_MACHINE, instruction_depth=16384, vector_unit=True)
@@ -145,7 +146,7 @@ def test_operands_on_chip_give_the_closed_form(
         "gemm planes=0 exponents=0 weights=0 factors=0 results=0 unsigned_codes=0 "
         f"groups={groups} output_groups={outputs} blocks={blocks} mantissa_bits={m} groups_per_factor=1\nhalt"
     )
-    expected = latency.matrix_engine_cycles(
+    expected = matrix_engine_cycles(
         blocks * outputs * machine.tiles,
         groups,
         m,

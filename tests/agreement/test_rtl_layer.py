@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, GemmFlags, Int4Weights, fp_int_gemm
-from anda_codesign.formats.latency import matrix_unit_cycles, pe_cycles_per_group
+from anda_codesign.formats.latency.elements import pe_cycles_per_group
 from anda_codesign.rtl import run_matrix_unit
 from anda_codesign.workloads import MODULES, Precision, Trace, capture_trace, load_blocks, load_decoder
+from latencies import matrix_unit_cycles
 
 TOKENS, CHANNELS, OUTPUTS, LAYER = 128, 576, 576, 11
 FIRST_LINEAR = {"qkv": "q", "o": "o", "u": "gate", "d": "down"}

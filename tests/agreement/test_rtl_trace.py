@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, Int4Weights
-from anda_codesign.formats.latency import pe_cycles_per_group
+from anda_codesign.formats.latency.elements import pe_cycles_per_group
 from anda_codesign.rtl import TraceComparison, compare_trace
 
 

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 from amaranth.lib import wiring
 from anda_codesign.formats import AndaFormat, Int4Weights, fp_int_gemm
-from anda_codesign.formats.latency import bpc_cycles_per_group, matrix_unit_cycles, pe_cycles_per_group
+from anda_codesign.formats.latency.array import bpc_cycles_per_group
+from anda_codesign.formats.latency.elements import pe_cycles_per_group
 from anda_codesign.rtl import AndaPE, BpcLane, MatrixUnit, run_matrix_unit, run_streams
 from anda_codesign.rtl.simulation.operands import factor_stream, plane_rows_stream, plane_stream, weight_stream
 from anda_codesign.rtl.simulation.packing import Words, pack_words, to_words
 from anda_codesign.rtl.simulation.ports import ports
+from latencies import matrix_unit_cycles
 from pytest_benchmark.fixture import BenchmarkFixture
 
 pytestmark = pytest.mark.tool("g++")

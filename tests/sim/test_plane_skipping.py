@@ -4,13 +4,15 @@ import math
 
 import numpy as np
 import pytest
-from anda_codesign.formats import AndaFormat, InputError, latency
+from anda_codesign.formats import AndaFormat, InputError
 from anda_codesign.formats.anda.plane_mask import mean_group_cycles, plane_counts
+from anda_codesign.formats.latency.array import array_cycles_per_group
 from anda_codesign.sim import load_architecture, load_technology, simulate, simulate_model
 from anda_codesign.sim.config.architecture import Architecture, ProcessingElement
 from anda_codesign.workloads import Gemm, Precision, gemms, model_shape
 from hypothesis import given
 from hypothesis import strategies as st
+from latencies import matrix_engine_cycles
 from pydantic import ValidationError
 
 INFINITE = load_technology().with_bandwidth(math.inf)
@@ -96,7 +98,7 @@ def test_skipping_of_a_whole_model():
         simulate_model(shape, "anda", Precision(8, 7, 7, 7), tokens=64, group_cycles=given) for given in (None, means)
     )
     for run, before in zip(skipping.gemms.runs, plain.gemms.runs, strict=True):
-        full = latency.array_cycles_per_group(before.mapped.mantissa_bits)
+        full = array_cycles_per_group(before.mapped.mantissa_bits)
         assert run.array_cycles == pytest.approx(before.array_cycles * means[run.gemm.module] / full, rel=0.02)
 
 
@@ -113,7 +115,7 @@ def test_midpoint_keeps_the_stated_cycles(level: str, tokens: int, blocks: int, 
     gemm = Gemm("qkv", tokens, 64 * groups, 64 * blocks)
     run = simulate([gemm], machine, Precision.uniform(mantissa_bits), level, INFINITE)  # type: ignore[arg-type]
     tiles = math.ceil(tokens / 16) * 4 * blocks
-    stated = latency.matrix_engine_cycles(tiles, groups, mantissa_bits, rows=16, columns=16, lanes=64, midpoint=True)
+    stated = matrix_engine_cycles(tiles, groups, mantissa_bits, rows=16, columns=16, lanes=64, midpoint=True)
     assert run.cycles == stated
 
 

@@ -13,7 +13,7 @@ from ....formats import InputError
 from ....formats.accelerator import AcceleratorConfig, Instruction, Opcode, Schedule, check_program
 from ....formats.accelerator.bounds_check import extents
 from ....formats.accelerator.instructions import INSTRUCTION_BITS, MEMORY_ADDRESS_BITS, UNITS
-from ....formats.latency import MEMORY_OUTSTANDING_ROWS
+from ....formats.latency.array import MEMORY_OUTSTANDING_ROWS
 from ...accelerator.isa import RETIRED
 from ...accelerator.top import FLAGS, Accelerator
 from ...array.buffers import MAX_DEPTH

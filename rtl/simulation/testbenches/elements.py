@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ....formats import AndaFormat, AndaTensor, InputError, Int4Weights
 from ....formats.accelerator.layout import plane_masks, segment_exponents
 from ....formats.anda.bitplanes import pack_bits
-from ....formats.latency import pe_cycles_per_group
+from ....formats.latency.elements import pe_cycles_per_group
 from ...compressor.bpc import BitPlaneCompressor, BpcLane
 from ...elements.anda_pe import AndaPE
 from ...interfaces import EXPONENT_BITS, MASK_BITS, partial_sum_bits

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, AndaTensor, GemmFlags, InputError, Int4Weights, fp_int_gemm
 from anda_codesign.formats.anda.plane_mask import plane_counts
-from anda_codesign.formats.latency import matrix_engine_cycles
 from anda_codesign.rtl import run_streams
 from anda_codesign.rtl.array.buffers import ADDRESS_BITS, RowBuffer
 from anda_codesign.rtl.array.collector import OutputCollector
 from anda_codesign.rtl.array.engine import MatrixEngine
 from anda_codesign.rtl.simulation.packing import pack, unpack
 from anda_codesign.rtl.simulation.testbenches.array import GemmRun, run_matrix_engine
+from latencies import matrix_engine_cycles
 
 
 def activations(rng: np.random.Generator, tokens: int, channels: int, format: AndaFormat) -> AndaTensor:

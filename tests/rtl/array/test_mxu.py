@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, AndaTensor, GemmFlags, InputError, Int4Weights, fp_int_gemm
 from anda_codesign.formats.anda.plane_mask import plane_counts
-from anda_codesign.formats.latency import matrix_unit_cycles, pe_cycles_per_group, unit_pipeline_cycles
+from anda_codesign.formats.latency.array import unit_pipeline_cycles
+from anda_codesign.formats.latency.elements import pe_cycles_per_group
 from anda_codesign.rtl.array.mxu import MatrixUnit
 from anda_codesign.rtl.simulation.testbenches.array import GemmRun, run_matrix_unit
+from latencies import matrix_unit_cycles
 from numpy.typing import NDArray
 
 

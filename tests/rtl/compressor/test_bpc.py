@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, AndaTensor, InputError
 from anda_codesign.formats.anda.plane_mask import sent_planes
-from anda_codesign.formats.latency import BPC_LATENCY_CYCLES, bpc_cycles, bpc_cycles_per_group
+from anda_codesign.formats.latency.array import BPC_LATENCY_CYCLES, bpc_cycles, bpc_cycles_per_group
 from anda_codesign.rtl import BpcLane, run_bpc_lane, run_streams, to_verilog
 from anda_codesign.rtl.compressor.bpc import BitPlaneCompressor
 from anda_codesign.rtl.simulation.packing import pack, unpack

@@ -9,13 +9,15 @@ import pytest
 from anda_codesign.formats import AndaFormat, AndaTensor, InputError
 from anda_codesign.formats.anda.bitplanes import pack_bits, pack_planes
 from anda_codesign.formats.anda.plane_mask import plane_counts
-from anda_codesign.formats.latency import MIDPOINT_CYCLES, PE_RESULT_CYCLES, pe_cycles_per_group
+from anda_codesign.formats.latency.array import MIDPOINT_CYCLES
+from anda_codesign.formats.latency.elements import pe_cycles_per_group
 from anda_codesign.rtl import AndaPE, StalledError, run_pe, run_streams
 from anda_codesign.rtl.interfaces import partial_sum_bits
 from anda_codesign.rtl.simulation.operands import plane_stream
 from anda_codesign.rtl.simulation.packing import pack, unpack
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from latencies import PE_RESULT_CYCLES
 from numpy.typing import NDArray
 
 

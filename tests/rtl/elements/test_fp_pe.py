@@ -6,12 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from anda_codesign.formats import InputError
-from anda_codesign.formats.latency import (
-    FP16_GROUP_CYCLES,
-    floating_dot_cycles,
-    fp32_scaling_cycles,
-    running_sum_cycles,
-)
+from anda_codesign.formats.latency.elements import FP16_GROUP_CYCLES
 from anda_codesign.formats.processing_elements.floating import floating_dot
 from anda_codesign.formats.processing_elements.scaled import scale_and_accumulate
 from anda_codesign.rtl import run_streams
@@ -19,6 +14,7 @@ from anda_codesign.rtl.arithmetic.fp_accumulator import RunningSum
 from anda_codesign.rtl.elements.fp_dot import FloatingDot
 from anda_codesign.rtl.elements.fp_pe import FpFpPE, FpIntPE
 from anda_codesign.rtl.simulation.packing import pack
+from latencies import floating_dot_cycles, fp32_scaling_cycles, running_sum_cycles
 from numpy.typing import NDArray
 
 VARIANTS = [

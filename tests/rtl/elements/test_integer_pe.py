@@ -7,15 +7,7 @@ import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, InputError
 from anda_codesign.formats.activations.aligned import FIGNA_MANTISSA_BITS, FignaFormat, IfpuFormat
-from anda_codesign.formats.latency import (
-    FIGLUT_GROUP_CYCLES,
-    FP16_GROUP_CYCLES,
-    PE_RESULT_CYCLES,
-    figna_lanes,
-    group_scaling_cycles,
-    pe_cycles_per_group,
-    steps_per_group,
-)
+from anda_codesign.formats.latency.elements import FP16_GROUP_CYCLES, pe_cycles_per_group
 from anda_codesign.formats.processing_elements.aligned import (
     aligned_dot,
     plane_serial_sums,
@@ -29,6 +21,7 @@ from anda_codesign.rtl.elements.scaled_pe import ScaledAndaPE
 from anda_codesign.rtl.interfaces import partial_sum_bits
 from anda_codesign.rtl.simulation.operands import plane_stream
 from anda_codesign.rtl.simulation.packing import pack, unpack
+from latencies import FIGLUT_GROUP_CYCLES, PE_RESULT_CYCLES, figna_lanes, group_scaling_cycles, steps_per_group
 from numpy.typing import NDArray
 
 OUTPUTS, GROUPS, ELEMENTS = 3, 2, 64

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, InputError, Int4Weights, fp_int_gemm
-from anda_codesign.formats.latency import PE_RESULT_CYCLES, pe_cycles_per_group
+from anda_codesign.formats.latency.elements import pe_cycles_per_group
 from anda_codesign.rtl import AndaPE, run_matrix_unit, run_streams
 from anda_codesign.rtl.elements.sign_counter import NegativeCounter, count_negatives
 from anda_codesign.rtl.interfaces import partial_sum_bits
 from anda_codesign.rtl.simulation.packing import pack, unpack
+from latencies import PE_RESULT_CYCLES
 from numpy.typing import NDArray
 
 OPTIONS = [

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.formats.integer_only import di_exp, exp_guard_bits, integer_softmax, integer_sqrt
-from anda_codesign.formats.latency import serial_cycles, softmax_lane_cycles
 from anda_codesign.rtl import run_streams
 from anda_codesign.rtl.operators.integer_only import DiExp, IntegerSqrt, SerialDivider, SoftmaxLane
+from latencies import serial_cycles, softmax_lane_cycles
 from numpy.typing import NDArray
 
 

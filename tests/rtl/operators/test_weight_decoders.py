@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from anda_codesign.formats import InputError
-from anda_codesign.formats.latency import BILEVEL_CYCLES, LOOK_UP_CYCLES
 from anda_codesign.formats.weight_registry import weight_quantizer
 from anda_codesign.formats.weights.spqr.statistics import decode_affine
 from anda_codesign.rtl import run_streams
 from anda_codesign.rtl.operators.weight_decoders import SpQRDecoder, SqueezeLLMDecoder
 from anda_codesign.rtl.simulation.packing import pack, unpack
+from latencies import BILEVEL_CYCLES, LOOK_UP_CYCLES
 from numpy.typing import NDArray
 
 

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 from anda_codesign.formats import InputError
-from anda_codesign.formats.latency import VECTOR_PIPELINE_CYCLES
+from anda_codesign.formats.latency.vector import VECTOR_PIPELINE_CYCLES
 from anda_codesign.formats.vector.command import (
     REDUCTIONS,
     Addend,

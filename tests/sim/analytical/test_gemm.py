@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from anda_codesign.formats import InputError, latency
+from anda_codesign.formats import InputError
 from anda_codesign.sim import architecture_names, load_architecture, load_technology, simulate
 from anda_codesign.sim.analytical import gemm as closed
 from anda_codesign.sim.config.architecture import Architecture, Buffer
@@ -14,6 +14,7 @@ from anda_codesign.sim.memory.dram import Request
 from anda_codesign.workloads import Gemm, Precision
 from hypothesis import given
 from hypothesis import strategies as st
+from latencies import matrix_engine_cycles, matrix_unit_cycles
 
 INFINITE = load_technology().with_bandwidth(math.inf)
 PRECISION = Precision(8, 6, 5, 4)
@@ -71,7 +72,7 @@ def test_short_reductions_wait_for_the_outputs_before():
 def test_the_array_keeps_the_stated_cycles(gemm: Gemm, precision: Precision):
     """From the first plane to the last output, what the circuit's matrix unit takes."""
     shape = map_gemm(gemm, load_architecture("anda"), precision)
-    stated = latency.matrix_unit_cycles(shape.tiles, shape.groups, shape.group_cycles, 16)
+    stated = matrix_unit_cycles(shape.tiles, shape.groups, shape.group_cycles, 16)
     assert shape.array_cycles + shape.collect_cycles == stated
 
 
@@ -85,7 +86,7 @@ def test_the_machine_keeps_the_stated_cycles(tokens: int, blocks: int, groups: i
     gemm = Gemm("qkv", tokens, 64 * groups, 64 * blocks)
     run = simulate([gemm], "anda", Precision.uniform(mantissa_bits), technology=INFINITE)
     tiles = math.ceil(tokens / 16) * 4 * blocks
-    assert run.cycles == latency.matrix_engine_cycles(tiles, groups, mantissa_bits, rows=16, columns=16, lanes=64)
+    assert run.cycles == matrix_engine_cycles(tiles, groups, mantissa_bits, rows=16, columns=16, lanes=64)
 
 
 def test_finite_memory_adds_the_first_group_and_the_last_results():

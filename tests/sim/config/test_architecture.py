@@ -2,7 +2,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from anda_codesign.formats import AndaFormat, InputError, latency
+from anda_codesign.formats import AndaFormat, InputError
+from anda_codesign.formats.latency.array import WEIGHT_LOAD_CYCLES, array_cycles_per_group
+from anda_codesign.formats.latency.elements import FP16_GROUP_CYCLES
 from anda_codesign.sim import architecture_names, load_architecture
 from anda_codesign.workloads import Precision
 
@@ -39,15 +41,15 @@ def test_setting_of_the_paper(name: str):
     assert machine.activation_buffer.capacity_bytes + exponents == (1024 + 128) * 1024
     assert machine.weight_buffer.capacity_bytes == 1 << 20
     assert machine.activation_buffer.port_bits == machine.weight_buffer.port_bits == 1024
-    assert machine.weight_load_cycles == latency.WEIGHT_LOAD_CYCLES
+    assert machine.weight_load_cycles == WEIGHT_LOAD_CYCLES
 
 
 def test_array_cycles():
     asked = range(1, 17)
     anda = load_architecture("anda")
-    assert [anda.array_cycles_per_group(m) for m in asked] == [latency.array_cycles_per_group(m) for m in asked]
+    assert [anda.array_cycles_per_group(m) for m in asked] == [array_cycles_per_group(m) for m in asked]
     fixed = {name: load_architecture(name).array_cycles_per_group(16) for name in ("fp-fp", "fp-int", "ifpu", "figna")}
-    assert set(fixed.values()) == {latency.FP16_GROUP_CYCLES}
+    assert set(fixed.values()) == {FP16_GROUP_CYCLES}
     for name, bits in (("figna-m11", 11), ("figna-m8", 8)):
         assert load_architecture(name).array_cycles_per_group(bits) == bits
 

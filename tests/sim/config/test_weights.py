@@ -1,7 +1,8 @@
 import math
 
 import pytest
-from anda_codesign.formats import InputError, latency
+from anda_codesign.formats import InputError
+from anda_codesign.formats.latency.array import WEIGHT_LOAD_CYCLES
 from anda_codesign.sim import (
     explain,
     load_architecture,
@@ -55,7 +56,7 @@ def test_short_codes_stream_faster():
     """3-bit codes of 16 columns and 64 channels take 3 rows of the weight buffer."""
     machine = load_architecture("anda").model_copy(update={"weights": load_weights("spqr-3")})
     assert machine.weight_load_cycles == 3
-    assert machine.array_cycles_per_group(1) == 3 < latency.WEIGHT_LOAD_CYCLES
+    assert machine.array_cycles_per_group(1) == 3 < WEIGHT_LOAD_CYCLES
 
 
 def test_a_slow_side_unit_bounds_the_tile(tmp_path):  # type: ignore[no-untyped-def]

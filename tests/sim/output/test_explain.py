@@ -36,7 +36,7 @@ def test_what_bounds_a_tile_is_said():
     long, short = (
         explain(simulate([Gemm("o", 64, k, 64)], "anda", Precision.uniform(7)))[0].source for k in (1024, 64)
     )
-    assert long == "16 groups of 8 cycles: groups x cycles per group, formats/latency.py"
+    assert long == "16 groups of 8 cycles: groups x cycles per group, formats/latency/array.py"
     assert short == "1 groups of 8 cycles: the outputs of the tile before leave one column a cycle"
 
 

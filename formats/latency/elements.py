@@ -1,0 +1,16 @@
+"""Cycles of one processing element for one group of 64 activations.
+
+Sources: Anda (arXiv 2411.15982), sections III and IV; the published efficiencies of processing elements are the area
+ratio times ``16 / (M + 1)``.
+"""
+
+SIGN_LOAD_CYCLES = 1
+"""Cycles to load a group's sign plane and exponent, before the first mantissa plane."""
+
+FP16_GROUP_CYCLES = 16
+"""Cycles of a 16-bit baseline element of equal peak throughput, 4 MAC per cycle."""
+
+
+def pe_cycles_per_group(mantissa_bits: int) -> int:
+    """Cycles of a bit-serial element: the sign plane, then one cycle per mantissa plane."""
+    return SIGN_LOAD_CYCLES + mantissa_bits
