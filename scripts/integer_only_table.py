@@ -1,10 +1,10 @@
-"""Print the tables of docs/integer_only.md: perplexity of the built-in model in FP16, fake-quantised and in integers.
+"""Tables of docs/integer_only.md: perplexity of the built-in model in FP16, fake-quantised and in integers.
 
-python scripts/integer_only_table.py [--blocks 16] [--ablations]
+``python scripts/integer_only_table.py [--blocks 16] [--ablations]`` prints one of the two tables;
+``--update docs/integer_only.md`` writes it into the page.
 """
 
 import argparse
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from math import isnan
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from anda_codesign.experiments.markdown import markdown_table, renew_page
 from anda_codesign.workloads import Decoder, Fp16Activations, PairedLoss, load_blocks, load_decoder, paired_loss
 from anda_codesign.workloads.integer_only.decoder import IntegerDecoder
 from anda_codesign.workloads.integer_only.float_reference import FakeQuantDecoder
@@ -75,40 +76,27 @@ def show(loss: PairedLoss) -> str:
     return f"{loss.perplexity:.2f} ({100 * loss.loss:+.1f} %{spread})"
 
 
-def table(study: Study, ablations: bool, blocks: int) -> Iterator[str]:
-    """The lines of a table, each as soon as it is measured."""
+def table(study: Study, ablations: bool, blocks: int) -> str:
+    rows = ablation_rows(study) if ablations else main_rows(study)
     perplexity = np.exp(study.reference.mean())
-    yield f"FP16 activations: perplexity {perplexity:.3f} on {blocks} held-out blocks of 512 tokens."
-    yield ""
-    yield "| | " + " | ".join(f"W{bits}A{bits}" for bits in WIDTHS) + " |"
-    yield "|---|---|---|---|"
-    for name, losses in ablation_rows(study) if ablations else main_rows(study):
-        yield f"| {name} | " + " | ".join(map(show, losses)) + " |"
+    title = (
+        f"FP16 activations: perplexity {perplexity:.3f} on {blocks} held-out block{'s' * (blocks > 1)} of 512 tokens."
+    )
+    columns = ["", *(f"W{bits}A{bits}" for bits in WIDTHS)]
+    return f"{title}\n\n{markdown_table(columns, ([name, *map(show, losses)] for name, losses in rows))}"
 
 
-def replace_table(page: str, name: str, lines: list[str]) -> str:
-    """The page with the lines between its two markers ``<!-- name -->`` renewed."""
-    before, _, after = page.split(f"<!-- {name} -->\n")
-    marker = f"<!-- {name} -->\n"
-    return before + marker + "\n".join(lines) + "\n" + marker + after
-
-
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--blocks", type=int, default=16, help="held-out blocks of 512 tokens")
     parser.add_argument("--ablations", action="store_true", help="the paper-literal forms, one at a time")
-    parser.add_argument("--update", type=Path, metavar="FILE", help="renew the table in this page")
+    parser.add_argument("--update", type=Path, metavar="PAGE", help="write the table into this page")
     arguments = parser.parse_args()
-    study = Study(load_decoder(), arguments.blocks)
-    lines: list[str] = []
-    for line in table(study, arguments.ablations, arguments.blocks):
-        print(line, flush=True)
-        lines.append(line)
+    text = table(Study(load_decoder(), arguments.blocks), arguments.ablations, arguments.blocks)
+    print(text)
     if arguments.update is not None:
-        name = "ablations" if arguments.ablations else "widths"
-        arguments.update.write_text(replace_table(arguments.update.read_text("utf-8"), name, lines), "utf-8")
-    return 0
+        renew_page(arguments.update, {"ablations" if arguments.ablations else "widths": lambda: text})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,18 +1,17 @@
-"""The table of docs/simulator.md: cycles of random small GeMMs at the simulator's three levels and in the circuit.
+"""Table of docs/simulator.md: cycles of random small GeMMs at the simulator's three levels and in the circuit.
 
-    python scripts/levels_table.py --update docs/simulator.md
-
-The machines are Anda with small arrays. The circuit runs in Amaranth's simulator; memory answers a row of the port a cycle,
-16 cycles after it is asked. At the other levels the memory has the same bandwidth.
+``python scripts/levels_table.py`` prints it; ``--update docs/simulator.md`` writes it into the page. The machines are Anda
+with small arrays. The circuit runs in Amaranth's simulator. Its memory answers one row of the port a cycle, 16 cycles after
+the request. At the other levels the memory has the same bandwidth.
 """
 
 import argparse
 import random
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from anda_codesign.experiments.markdown import markdown_table, renew_page
 from anda_codesign.formats import AndaFormat, Int4Weights
 from anda_codesign.formats.accelerator import compile_gemms
 from anda_codesign.rtl import run_schedule
@@ -24,8 +23,8 @@ from anda_codesign.workloads import Gemm, Precision
 ARRAYS = ((2, 2), (1, 8), (4, 4))
 LANES = 8
 GEMMS = 3
-"""Of each array."""
-HEADER = "GeMM,M in,M out,array,closed,events,instructions,circuit"
+"""GeMMs for each array."""
+LEVELS = ("analytical", "events", "cycle")
 
 
 def machine(rows: int, columns: int) -> Architecture:
@@ -43,7 +42,7 @@ def machine(rows: int, columns: int) -> Architecture:
 
 
 def circuit_cycles(small: Architecture, gemm: Gemm, mantissa_bits: int, result_bits: int) -> int:
-    """Build the program and its memory, and run the circuit."""
+    """Cycles of the circuit for a GeMM with `mantissa_bits` and a result compressed to `result_bits`."""
     draw = np.random.default_rng(gemm.tokens)
     x = draw.normal(size=(gemm.tokens, gemm.in_channels)).astype(np.float16)
     w = draw.normal(size=(gemm.in_channels, gemm.out_channels)).astype(np.float32)
@@ -58,7 +57,7 @@ def circuit_cycles(small: Architecture, gemm: Gemm, mantissa_bits: int, result_b
 
 
 def rows() -> Iterator[list[str]]:
-    """One random GeMM a row."""
+    """Shape, mantissa bits, array and cycles of one random GeMM a row."""
     draw = random.Random(1)
     for array in ARRAYS:
         small = machine(*array)
@@ -68,28 +67,25 @@ def rows() -> Iterator[list[str]]:
             gemm = Gemm("u", draw.randint(1, 12), draw.randint(8, 60), draw.randint(8, 30))
             m_in, m_out = draw.randint(3, 11), draw.randint(3, 11)
             levels = [
-                simulate([gemm], small, Precision(1, 1, m_in, m_out), level, technology).cycles
-                for level in ("analytical", "events", "cycle")
+                simulate([gemm], small, Precision(1, 1, m_in, m_out), level, technology).cycles for level in LEVELS
             ]
             cycles = [*levels, circuit_cycles(small, gemm, m_in, m_out)]
             size = f"{gemm.tokens}x{gemm.in_channels}x{gemm.out_channels}"
             yield [size, str(m_in), str(m_out), "{} x {}".format(*array), *map("{:,}".format, cycles)]
 
 
+def table() -> str:
+    return markdown_table(["GeMM", "M in", "M out", "array", *LEVELS, "circuit"], rows())
+
+
 def main() -> None:
-    """Print the table, or renew it in a document."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--update", type=Path, help="document whose table to renew")
-    options = parser.parse_args()
-    names = HEADER.split(",")
-    lines = [names, ["---"] + ["---:"] * (len(names) - 1), *rows()]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    if options.update is None:
-        print(table)
-        return
-    text = options.update.read_text("utf-8")
-    renewed = re.sub(r"(<!-- circuit -->\n).*?(\n<!-- circuit -->)", rf"\1{table}\2", text, flags=re.DOTALL)
-    options.update.write_text(renewed, "utf-8")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--update", type=Path, metavar="PAGE", help="write the table into this page")
+    page = parser.parse_args().update
+    if page is None:
+        print(table())
+    else:
+        renew_page(page, {"circuit": table})
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...formats.latency.elements import FP16_GROUP_CYCLES
 from ...rtl.synthesis.results import Result, find_result, library_names, load_results
+from ..markdown import markdown_table, renew_page
 from .elements import (
     ANDA,
     COMMON,
@@ -30,7 +30,7 @@ from .elements import (
     skipping_ratios,
 )
 
-__all__ = ["ANDA", "TABLES", "ElementRow", "element_rows", "main", "updated"]
+__all__ = ["ANDA", "TABLES", "ElementRow", "element_rows", "main"]
 
 
 def _measured(*circuits: Circuit) -> list[str]:
@@ -56,17 +56,18 @@ def dot_products_table() -> str:
     libraries = _measured(("group-accumulator", {}), ("anda-pe", {}), *circuits)
     ours = {library: _dot_products(library) for library in libraries}
     quantities = ("area", "power", "energy efficiency")
-    head = "".join(f" {quantity}: published | {' | '.join(ours)} |" for quantity in quantities)
-    lines = [f"| dot product alone |{head}", "|---|" + "---:|" * (3 + 3 * len(ours))]
+    columns = [column for quantity in quantities for column in (f"{quantity}: published", *ours)]
+    rows: list[list[str]] = []
     for name in ours[libraries[0]]:
         index = published["designs"].index(name.split("-M")[0] if name.startswith("Anda") else name)
         theirs = (published["area"][index], published["power"][index], published["energy_efficiency"][name])
         cells = [
-            f"{figure:.2f} | " + " | ".join(_deviation(found[name][place], figure) for found in ours.values())
+            cell
             for place, figure in enumerate(theirs)
+            for cell in (f"{figure:.2f}", *(_deviation(found[name][place], figure) for found in ours.values()))
         ]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append([name, *cells])
+    return markdown_table(["dot product alone", *columns], rows)
 
 
 def _dot_products(library: str) -> dict[str, tuple[float, float, float]]:
@@ -146,84 +147,86 @@ SKIPPED: Sequence[tuple[str, str]] = (
 
 def zero_planes_table(library: str) -> str:
     """Energy of the dot product with and without zero-plane skipping and gating."""
-    lines = [
-        "| skipping | area µm² | needs ps | skipped | pJ a product, M = 4 | M = 7 | M = 13 |",
-        "|---|---:|---:|---|" + "---:|" * 3,
-    ]
+    columns = ["skipping", "skipped", "area µm²", "needs ps", "pJ a product, M = 4", "M = 7", "M = 13"]
+    rows: list[list[str]] = []
     for label, parameters in SKIPPING:
         for what, suffix in SKIPPED if "skipping" in parameters else SKIPPED[:1]:
             runs = [find_result(library, "anda-pe", f"M={m}{suffix}", **parameters) for m in (4, 7, 13)]
-            energies = " | ".join(f"{run.energy_pj_per_operation:.4g}" for run in runs)
-            lines.append(f"| {label} | {runs[0].area_um2:.4g} | {runs[0].critical_ps:.0f} | {what} | {energies} |")
-    return "\n".join(lines)
+            energies = [f"{run.energy_pj_per_operation:.4g}" for run in runs]
+            rows.append([label, what, f"{runs[0].area_um2:.4g}", f"{runs[0].critical_ps:.0f}", *energies])
+    return markdown_table(columns, rows, text_columns=2)
 
 
 def skipping_table() -> str:
     """What skipping costs the complete element and saves, in each library."""
-    lines = ["| library | area | power, nothing skipped | energy of a skipped plane |", "|---|---:|---:|---:|"]
+    rows: list[list[str]] = []
     for library in library_names():
         ratios = skipping_ratios(library)
-        lines.append(
-            f"| {library} | {ratios.area - 1:+.1%} | {ratios.power - 1:+.1%} | {ratios.plane:.2f} of a cycle |"
-        )
-    return "\n".join(lines)
+        rows.append([library, f"{ratios.area - 1:+.1%}", f"{ratios.power - 1:+.1%}", f"{ratios.plane:.2f} of a cycle"])
+    return markdown_table(["library", "area", "power, nothing skipped", "energy of a skipped plane"], rows)
 
 
 def elements_table(library: str) -> str:
     """Fig. 15 in a library, beside the published figures."""
-    lines = [
-        "| element | area | published | power | published | area efficiency | published | energy efficiency | published |",
-        "|---|" + "---:|" * 8,
-    ]
+    fields = ("area", "power", "area_efficiency", "energy_efficiency")
+    rows: list[list[str]] = []
     for row in element_rows(library):
-        cells = [
-            f"{getattr(row, field):.2f} | {row.published[field]:.2f} ({getattr(row, field) / row.published[field] - 1:+.0%})"
-            for field in ("area", "power", "area_efficiency", "energy_efficiency")
-        ]
-        lines.append(f"| {row.element} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        cells: list[str] = []
+        for field in fields:
+            ours, published = getattr(row, field), row.published[field]
+            cells += [f"{ours:.2f}", f"{published:.2f} ({ours / published - 1:+.0%})"]
+        rows.append([row.element, *cells])
+    columns = [column for field in fields for column in (field.replace("_", " "), "published")]
+    return markdown_table(["element", *columns], rows)
 
 
 def absolute_table(library: str) -> str:
     """The same circuits in square micrometres, picoseconds and picojoules."""
-    lines = ["| element | cells | area µm² | flip-flops µm² | needs ps | pJ a product |", "|---|" + "---:|" * 5]
-    lines += [_absolute(name, element_result(library, name)) for name in elements(library) if name != "Anda"]
-    lines += [_absolute(f"Anda-M{m}", element_result(library, "Anda", m)) for m in MANTISSA_BITS]
-    return "\n".join(lines)
-
-
-def _absolute(name: str, result: Result) -> str:
-    energy = result.energy_pj_per_operation
-    return (
-        f"| {name} | {result.cells} | {result.area_um2:.4g} | {result.flip_flop_area_um2:.3g} | "
-        f"{result.critical_ps:.0f} | {energy:.3g} |"
+    found = {name: element_result(library, name) for name in elements(library) if name != "Anda"}
+    found |= {f"Anda-M{m}": element_result(library, "Anda", m) for m in MANTISSA_BITS}
+    rows = (
+        [
+            name,
+            result.cells,
+            f"{result.area_um2:.4g}",
+            f"{result.flip_flop_area_um2:.3g}",
+            f"{result.critical_ps:.0f}",
+            f"{result.energy_pj_per_operation:.3g}",
+        ]
+        for name, result in found.items()
     )
+    return markdown_table(["element", "cells", "area µm²", "flip-flops µm²", "needs ps", "pJ a product"], rows)
 
 
 def ladder_table() -> str:
     """What the baseline's features cost: area and energy over those of Anda's element at M = 7."""
     libraries = _measured(*((design, parameters) for _, design, parameters in LADDER))
-    head = "".join(f" {library}: needs ps | area over Anda's | energy over Anda-M7's |" for library in libraries)
-    lines = [f"| FP-FP |{head}", "|---|" + "---:|" * (3 * len(libraries))]
+    columns = _columns(libraries, "needs ps", "area over Anda's", "energy over Anda-M7's")
+    rows: list[list[str]] = []
     for label, design, parameters in LADDER:
-        cells = ""
+        cells = [label]
         for library in libraries:
             anda = find_result(library, ANDA[0], "M=7", **ANDA[1])
             result = find_result(library, design, "trace", **parameters)
             area = (4 if design == "fp-fp-mac" else 1) * result.area_um2 / anda.area_um2
             energy = result.energy_pj_per_operation / anda.energy_pj_per_operation
-            cells += f" {result.critical_ps:.0f} | {area:.2f} | {energy:.2f} |"
-        lines.append(f"| {label} |{cells}")
-    return "\n".join(lines)
+            cells += [f"{result.critical_ps:.0f}", f"{area:.2f}", f"{energy:.2f}"]
+        rows.append(cells)
+    return markdown_table(["FP-FP", *columns], rows)
+
+
+def _columns(prefixes: Iterable[str], first: str, *others: str) -> list[str]:
+    """Titles of columns that repeat for each library: the first of each names the library."""
+    return [column for prefix in prefixes for column in (f"{prefix}: {first}", *others)]
 
 
 def options_table() -> str:
     """Before and after: what the options of Anda's element change."""
     libraries = _measured(*((ANDA[0], parameters) for _, parameters in OPTIONS))
-    head = "".join(f" {library}: area | needs | pJ, M = 4 | M = 7 | M = 13 |" for library in libraries)
-    lines = [f"| Anda element |{head}", "|---|" + "---:|" * (5 * len(libraries))]
+    columns = _columns(libraries, "area", "needs", "pJ, M = 4", "M = 7", "M = 13")
+    rows: list[list[str]] = []
     for label, parameters in OPTIONS:
-        cells = ""
+        cells = [label]
         for library in libraries:
             now, before = (
                 [find_result(library, ANDA[0], f"M={m}", **chosen) for m in (4, 7, 13)]
@@ -234,40 +237,45 @@ def options_table() -> str:
                 for runs in (now, before)
             )
             if parameters == OPTIONS[0][1]:
-                cells += "".join(f" {value:.4g} |" for value in values)
+                cells += [f"{value:.4g}" for value in values]
             else:
-                cells += "".join(f" {value / base - 1:+.1%} |" for value, base in zip(values, bases, strict=True))
-        lines.append(f"| {label} |{cells}")
-    return "\n".join(lines)
+                cells += [f"{value / base - 1:+.1%}" for value, base in zip(values, bases, strict=True)]
+        rows.append(cells)
+    return markdown_table(["Anda element", *columns], rows)
 
 
 def clocks_table() -> str:
     """Area and energy of elements mapped for several clocks, in each library that was swept."""
-    lines = ["| library | element | needs ps | cells | area µm² | pJ a product |", "|---|---|" + "---:|" * 4]
-    for library in library_names():
-        for name, results in clock_points(library).items():
-            lines += [
-                f"| {library} | {name} | {result.critical_ps:.0f} | {result.cells} | {result.area_um2:.4g} | "
-                f"{result.energy_pj_per_operation:.3g} |"
-                for result in results
-            ]
-    return "\n".join(lines)
+    rows = (
+        [
+            library,
+            name,
+            f"{result.critical_ps:.0f}",
+            result.cells,
+            f"{result.area_um2:.4g}",
+            f"{result.energy_pj_per_operation:.3g}",
+        ]
+        for library in library_names()
+        for name, results in clock_points(library).items()
+        for result in results
+    )
+    return markdown_table(["library", "element", "needs ps", "cells", "area µm²", "pJ a product"], rows, text_columns=2)
 
 
 def bracket_table() -> str:
     """Elements at 16 nm: scaled up from ASAP7 and down from sky130."""
     ends = {library: scaling_to_16nm(library) for library in ("asap7", "sky130")}
-    head = "".join(f" from {name}: area µm² | pJ a product |" for name in ends)
-    lines = [f"| element at 16 nm, 0.8 V |{head}", "|---|" + "---:|" * 4]
+    columns = _columns((f"from {name}" for name in ends), "area µm²", "pJ a product")
+    rows: list[list[str]] = []
     named = [(name, name, 13) for name in elements("asap7") if name != "Anda"]
     for label, name, m in [*named, *((f"Anda-M{m}", "Anda", m) for m in MANTISSA_BITS)]:
-        cells = ""
+        cells = [label]
         for library, factors in ends.items():
             result = element_result(library, name, m)
             area, energy = result.area_um2 * factors.area, result.energy_pj_per_operation * factors.energy
-            cells += f" {area:.4g} | {energy:.3g} |"
-        lines.append(f"| {label} |{cells}")
-    return "\n".join(lines)
+            cells += [f"{area:.4g}", f"{energy:.3g}"]
+        rows.append(cells)
+    return markdown_table(["element at 16 nm, 0.8 V", *columns], rows)
 
 
 PARTS = {
@@ -287,32 +295,29 @@ def machine_table() -> str:
 
     published = json.loads(PAPER.read_text("utf-8"))["table3_area_mm2_power_mw"]
     technologies = [load_technology(library) for library in library_names()]
-    head = "".join(f" {technology.name}: mm² | mW |" for technology in technologies)
-    lines = [f"| part | published: mm² | mW |{head}", "|---|" + "---:|" * (2 + 2 * len(technologies))]
+    columns = _columns(("published", *(technology.name for technology in technologies)), "mm²", "mW")
+    rows: list[list[str]] = []
+    sums = [0.0] * len(columns)
     for field, label in PARTS.items():
         parts = [getattr(technology, field) for technology in technologies]
-        ours = "".join(f" {part.area.value:.3g} | {part.power.value:.3g} |" for part in parts)
-        lines.append(f"| {label} | {published[label][0]} | {published[label][1]} |{ours}")
-    sums = [sum(figures) for figures in zip(*(published[label] for label in PARTS.values()), strict=True)]
-    for technology in technologies:
-        parts = [getattr(technology, field) for field in PARTS]
-        sums += [sum(part.area.value for part in parts), sum(part.power.value for part in parts)]
-    lines.append(f"| sum | {' | '.join(f'{figure:.3g}' for figure in sums)} |")
-    return "\n".join(lines)
+        ours = [figure.value for part in parts for figure in (part.area, part.power)]
+        rows.append([label, *map(str, published[label]), *(f"{figure:.3g}" for figure in ours)])
+        sums = [total + figure for total, figure in zip(sums, (*published[label], *ours), strict=True)]
+    rows.append(["sum", *(f"{total:.3g}" for total in sums)])
+    return markdown_table(["part", *columns], rows)
 
 
 def arrays_table() -> str:
     """What a unit takes in arrays, where rows share planes and columns share weights."""
-    lines = ["| library | units | area µm² a unit | needs ps | pJ a product, M = 7 |", "|---|---|" + "---:|" * 3]
+    rows: list[list[str]] = []
     for library in library_names():
         found = [r for r in load_results(library) if r.design == "matrix-unit" and r.run == "M=7"]
         for result in sorted(found, key=lambda result: tuple(result.parameters.values())):
-            rows, columns = result.parameters["rows"], result.parameters["columns"]
-            lines.append(
-                f"| {library} | {rows} x {columns} | {result.area_um2 / (rows * columns):.4g} | {result.critical_ps:.0f} | "
-                f"{result.energy_pj_per_operation:.3g} |"
-            )
-    return "\n".join(lines)
+            height, width = result.parameters["rows"], result.parameters["columns"]
+            area, energy = result.area_um2 / (height * width), result.energy_pj_per_operation
+            rows.append([library, f"{height} x {width}", f"{area:.4g}", f"{result.critical_ps:.0f}", f"{energy:.3g}"])
+    columns = ["library", "units", "area µm² a unit", "needs ps", "pJ a product, M = 7"]
+    return markdown_table(columns, rows, text_columns=2)
 
 
 def circuits_table() -> str:
@@ -324,19 +329,19 @@ def circuits_table() -> str:
             if result.run == "M=7" or library not in found.setdefault(key, {}):
                 found[key][library] = result
     libraries = library_names()
-    head = "".join(f" {library}: area µm² | needs ps | pJ |" for library in libraries)
-    lines = [f"| circuit | energy per |{head}", "|---|---|" + "---:|" * (3 * len(libraries))]
+    columns = ["circuit", "energy per", *_columns(libraries, "area µm²", "needs ps", "pJ")]
+    rows: list[list[str]] = []
     for (design, parameters), results in sorted(found.items()):
-        cells = "".join(_cells(results.get(library)) for library in libraries)
         operation = next(iter(results.values())).operation
-        lines.append(f"| {design} {parameters} | {operation} |{cells}".replace("  ", " "))
-    return "\n".join(lines)
+        cells = [cell for library in libraries for cell in _cells(results.get(library))]
+        rows.append([f"{design} {parameters}".strip(), operation, *cells])
+    return markdown_table(columns, rows, text_columns=2)
 
 
-def _cells(result: Result | None) -> str:
+def _cells(result: Result | None) -> tuple[str, str, str]:
     if result is None:
-        return " | | |"
-    return f" {result.area_um2:.4g} | {result.critical_ps:.0f} | {result.energy_pj_per_operation:.3g} |"
+        return "", "", ""
+    return f"{result.area_um2:.4g}", f"{result.critical_ps:.0f}", f"{result.energy_pj_per_operation:.3g}"
 
 
 TABLES: Mapping[str, Callable[[], str]] = {
@@ -355,15 +360,6 @@ TABLES: Mapping[str, Callable[[], str]] = {
 }
 
 
-def updated(page: str) -> str:
-    """A page with its tables renewed: what stands between ``<!-- table: NAME -->`` and ``<!-- end -->``."""
-
-    def renew(match: re.Match[str]) -> str:
-        return f"<!-- table: {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
-
-    return re.sub(r"<!-- table: ([\w-]+) -->\n.*?<!-- end -->", renew, page, flags=re.DOTALL)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print every table, or renew those of a page."""
     parser = argparse.ArgumentParser(description="Print the tables of synthesis.")
@@ -378,7 +374,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.update is None:
         print("\n\n".join(f"{name}\n{table()}" for name, table in TABLES.items()))
         return
-    options.update.write_text(updated(options.update.read_text("utf-8")), "utf-8")
+    renew_page(options.update, TABLES)
 
 
 if __name__ == "__main__":

@@ -52,17 +52,3 @@ def _instruction(words: list[str]) -> Instruction:
             raise InputError(f"{name}: is no field of {words[0]}; it has {', '.join(fields) or 'none'}")
         values[name] = fields[name].value(value)
     return Instruction(opcode, values)
-
-
-def instruction_table() -> str:
-    """The instruction set as a Markdown table, for the page on circuits."""
-    rows = ["| instruction | field | bits | legal | meaning |", "|---|---|---|---|---|"]
-    for opcode, fields in FIELDS.items():
-        name = f"`{opcode.name.lower()}` ({opcode.value})"
-        if not fields:
-            rows.append(f"| {name} | | | | |")
-        for field in fields:
-            legal = ", ".join(field.names) if field.names else f"{field.lowest} to {field.most}"
-            rows.append(f"| {name} | `{field.name}` | {field.bits} | {legal} | {field.meaning} |")
-            name = ""
-    return "\n".join(rows) + "\n"

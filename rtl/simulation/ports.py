@@ -29,11 +29,3 @@ def ports(design: wiring.Component) -> list[Port]:
         if isinstance(value, Signal):
             found.append(Port("__".join(map(str, path)), len(value), member.flow == Flow.In))
     return found
-
-
-def port_table(design: wiring.Component) -> str:
-    """The ports of `design` as a Markdown table."""
-    rows = ["| port | direction | bits |", "|---|---|---|"]
-    for port in ports(design):
-        rows.append(f"| `{port.name}` | {'in' if port.is_input else 'out'} | {port.width} |")
-    return "\n".join(rows) + "\n"

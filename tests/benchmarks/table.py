@@ -1,10 +1,10 @@
-"""Writes the tables of docs/performance.md and docs/simulator.md from a file that pytest-benchmark wrote (``--benchmark-json``).
+"""Tables of docs/performance.md and docs/simulator.md, from a file of pytest-benchmark (``--benchmark-json``).
 
-A benchmark states in its ``extra_info`` the ``work`` of one round and the ``unit`` of work per second; the one marked
-``baseline`` is what the others of its group are compared with.
+Each benchmark states the ``work`` of one round and the ``unit`` of the work in its ``extra_info``. The others of a group
+are compared with the benchmark that is marked ``baseline``.
 
     python tests/benchmarks/table.py benchmark.json                        # prints the tables
-    python tests/benchmarks/table.py benchmark.json docs/performance.md    # puts them after the document's marker
+    python tests/benchmarks/table.py benchmark.json docs/performance.md    # writes them into the page
 """
 
 import json
@@ -13,12 +13,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-MARKER = "<!-- tables: written by tests/benchmarks/table.py -->"
+from anda_codesign.experiments.markdown import markdown_table, renew_page
 
 
 def table(benchmarks: list[dict[str, Any]]) -> str:
     baseline = next((each for each in benchmarks if each["extra_info"].get("baseline")), None)
-    lines = ["| benchmark | median | rate | time / baseline |", "|---|---:|---:|---:|"]
+    rows: list[list[str]] = []
     for each in benchmarks:
         median, info = each["stats"]["median"], each["extra_info"]
         relative = ratio(each, baseline) if baseline else ""
@@ -27,12 +27,12 @@ def table(benchmarks: list[dict[str, Any]]) -> str:
             name += f", {info['peak MiB']} MiB at most"
         rate = info["work"] / median
         shown = f"{rate:,.0f}" if rate >= 1000 else f"{rate:.2f}"
-        lines.append(f"| {name} | {1e3 * median:.1f} ms | {shown} {info['unit']} | {relative} |")
-    return "\n".join(lines)
+        rows.append([name, f"{1e3 * median:.1f} ms", f"{shown} {info['unit']}", relative])
+    return markdown_table(["benchmark", "median", "rate", "time / baseline"], rows)
 
 
 def ratio(benchmark: dict[str, Any], baseline: dict[str, Any]) -> str:
-    """Time for the same work, in times of the baseline."""
+    """Time for the same work, as a multiple of the baseline's."""
     seconds, reference = (each["stats"]["median"] / each["extra_info"]["work"] for each in (benchmark, baseline))
     return f"{seconds / reference:.2f}" if seconds > 0.1 * reference else f"1 / {reference / seconds:.0f}"
 
@@ -45,23 +45,19 @@ def tables(report: dict[str, Any]) -> str:
     ]
     measured = sorted((each for each in report["benchmarks"] if "work" in each["extra_info"]), key=group_of)
     parts += [f"### {group}\n\n{table(list(benchmarks))}" for group, benchmarks in groupby(measured, group_of)]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts)
 
 
 def group_of(benchmark: dict[str, Any]) -> str:
     return benchmark["group"]
 
 
-def main(report_path: str, document_path: str | None = None) -> None:
+def main(report_path: str, page: str | None = None) -> None:
     text = tables(json.loads(Path(report_path).read_text()))
-    if document_path is None:
+    if page is None:
         print(text)
-        return
-    document = Path(document_path)
-    before, marker, _ = document.read_text().partition(MARKER)
-    if not marker:
-        sys.exit(f"{document_path}: has no line {MARKER!r}; add it where the tables belong")
-    document.write_text(f"{before}{marker}\n\n{text}")
+    else:
+        renew_page(Path(page), {"benchmarks": lambda: text})
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
-"""Print the tables of docs/rtl.md on the vector unit: accuracy of its functions and programs, and their cycles.
+"""Tables of docs/rtl.md: the vector unit's accuracy and cycles, the accelerator's instructions and ports.
 
-python scripts/vector_accuracy.py
+``python scripts/circuit_tables.py`` prints them; ``--update docs/rtl.md`` writes them into the page.
 """
 
+import argparse
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from anda_codesign.experiments.markdown import markdown_table, renew_page
+from anda_codesign.formats.accelerator.instructions import FIELDS
 from anda_codesign.formats.numeric.fp16 import round_to_fp16, ulp_errors
 from anda_codesign.formats.vector.functions import VectorFunction, evaluate
 from anda_codesign.formats.vector.programs import (
@@ -19,6 +23,8 @@ from anda_codesign.formats.vector.programs import (
     silu,
     softmax,
 )
+from anda_codesign.rtl import Accelerator
+from anda_codesign.rtl.simulation.ports import ports
 from numpy.typing import NDArray
 
 Real = NDArray[np.float64]
@@ -39,7 +45,7 @@ DOMAINS: dict[VectorFunction, NDArray[np.float16]] = {
 
 
 def function_rows() -> Iterator[tuple[Any, ...]]:
-    """Each function over every half: inputs whose result fits, largest error, results not correctly rounded."""
+    """Accuracy of each function over every finite FP16 value whose result fits FP16."""
     for function, domain in DOMAINS.items():
         exact = EXACT[function](domain.astype(np.float64))
         fits = np.abs(exact) < 65520
@@ -95,7 +101,7 @@ PROGRAMS: list[tuple[str, VectorProgram, Callable[[dict[str, Real]], Real]]] = [
 
 
 def program_rows() -> Iterator[tuple[Any, ...]]:
-    """Each program over 64 rows of 4096 values of a normal distribution: passes, cycles a row, errors."""
+    """Passes, cycles a row and errors of each program over 64 rows of 4096 normally distributed values."""
     rng = np.random.default_rng(0)
     for name, program, exact in PROGRAMS:
         rows = {row: rng.standard_normal(program.channels).astype(np.float16) for row in program.inputs}
@@ -114,23 +120,51 @@ def program_rows() -> Iterator[tuple[Any, ...]]:
         )
 
 
-def show(header: tuple[str, ...], rows: Iterator[tuple[Any, ...]]) -> None:
-    """Print a Markdown table."""
-    print("| " + " | ".join(header) + " |")
-    print("|" + "---|" * len(header))
-    for row in rows:
-        print("| " + " | ".join(map(str, row)) + " |")
-    print()
+def vector_functions() -> str:
+    columns = ["function", "halves", "largest error (ULP)", "relative, before rounding", "not the nearest half"]
+    return markdown_table(columns, function_rows())
+
+
+def vector_programs() -> str:
+    errors = ["median ULP", "99.9 % ULP", "largest error / row's largest value"]
+    return markdown_table(["program", "passes", "cycles a row", *errors], program_rows())
+
+
+def instructions() -> str:
+    """Instruction set of the accelerator: number of each instruction; width, range and meaning of its fields."""
+    rows: list[list[object]] = []
+    for opcode, fields in FIELDS.items():
+        name = f"`{opcode.name.lower()}` ({opcode.value})"
+        for field in fields:
+            legal = ", ".join(field.names) if field.names else f"{field.lowest} to {field.most}"
+            rows.append([name, f"`{field.name}`", field.bits, legal, field.meaning])
+            name = ""
+        if not fields:
+            rows.append([name, "", "", "", ""])
+    return markdown_table(["instruction", "field", "bits", "legal", "meaning"], rows, text_columns=5)
+
+
+def accelerator_ports() -> str:
+    rows = ([f"`{port.name}`", "in" if port.is_input else "out", port.width] for port in ports(Accelerator()))
+    return markdown_table(["port", "direction", "bits"], rows, text_columns=2)
+
+
+TABLES = {
+    "vector-functions": vector_functions,
+    "vector-programs": vector_programs,
+    "instructions": instructions,
+    "ports": accelerator_ports,
+}
 
 
 def main() -> None:
-    """Both tables."""
-    show(
-        ("function", "halves", "largest error (ULP)", "relative, before rounding", "not the nearest half"),
-        function_rows(),
-    )
-    header = ("program", "passes", "cycles a row", "median ULP", "99.9 % ULP", "largest error / row's largest value")
-    show(header, program_rows())
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--update", type=Path, metavar="PAGE", help="write the tables into this page")
+    page = parser.parse_args().update
+    if page is None:
+        print("\n\n".join(table() for table in TABLES.values()))
+    else:
+        renew_page(page, TABLES)
 
 
 if __name__ == "__main__":
