@@ -1,1 +1,1 @@
-"""Circuits run and checked on traces."""
+"""Runs of circuits on captured traces, compared with the number format and the timing model."""

@@ -1,4 +1,4 @@
-"""A GeMM on the accelerator's circuit: are its outputs those of the format, and its cycles those of the timing model?"""
+"""Run a GeMM on the accelerator's circuit, and compare its outputs with the format and its cycles with the timing model."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ...formats import AndaTensor, GemmFlags, InputError, Int4Weights, fp_int_gemm
 from ...formats.accelerator import AcceleratorConfig, Schedule, compile_gemms, program_planes, read_outputs, read_tensor
 from ...formats.anda.plane_mask import MASK_BITS
+from ...formats.checks import check_choice, check_integer
 from ...formats.numeric.alignment import MAX_MANTISSA_BITS
 from ...workloads import MODULES, Trace
 from ..precision_search.search_space import Reconstruct
@@ -27,22 +28,31 @@ RANDOM_WEIGHT_GROUP = 128
 
 @dataclass(frozen=True)
 class GemmSlice:
-    """Which GeMM to run.
+    """A GeMM to run: a slice of a captured trace, or random data.
 
-    Attributes:
-        mantissa_bits: M of the activations.
-        tokens, channels, outputs: its size.
-        trace: where activations and weights come from; None makes them up, from `seed`.
-        layer: a layer of the trace; None is the first that it holds.
-        module: of the model.
-        result_mantissa_bits: M to which the outputs are compressed; None leaves them FP16.
+    Attributes
+    ----------
+    mantissa_bits
+        Mantissa bits M of the activations.
+    tokens, channels, outputs
+        Size of the GeMM: activations ``[tokens, channels]``, weights ``[channels, outputs]``.
+    trace
+        Source of activations and weights: a trace or its file. None draws random ones from `seed`.
+    layer
+        A captured layer. None takes the first one in the trace.
+    module
+        Module of the model: qkv, o, u or d.
+    result_mantissa_bits
+        Mantissa bits of the compressed outputs. None leaves the outputs in FP16.
+    seed
+        Seed of the random data.
     """
 
     mantissa_bits: int
     tokens: int
     channels: int
     outputs: int
-    trace: Path | None = None
+    trace: Trace | Path | str | None = None
     layer: int | None = None
     module: str = "qkv"
     result_mantissa_bits: int | None = None
@@ -51,19 +61,21 @@ class GemmSlice:
 
 @dataclass(frozen=True)
 class AcceleratorCheck:
-    """What came of it."""
+    """Comparison of one run of the circuit with the format and with the timing model."""
 
     mismatches: int
-    """Outputs, or words of the compressed outputs, that are not those of `formats`; flags, too."""
+    """Outputs, words of compressed outputs, and overflow flags that differ from those of `formats`."""
     cycles: int
+    """Cycles of the circuit."""
     predicted_cycles: int
-    """What `sim.accelerator` says."""
+    """Cycles of the timing model `sim.cycle.accelerator`."""
     simulator: str
     compared: int
+    """Outputs or words of compressed outputs that were compared."""
     records: int
-    """Retire records: groups, tiles, instructions."""
+    """Completed groups, tiles and instructions, each with the cycle of its completion."""
     differing_records: int
-    """Those whose cycle is not the predicted one."""
+    """Records that completed in another cycle than the timing model predicts."""
     m: int
     tokens: int
     k: int
@@ -79,59 +91,57 @@ class AcceleratorCheck:
 
     @property
     def agrees(self) -> bool:
-        """Whether bits, cycles and records are all as they should be."""
+        """True if all outputs, cycles and records are equal."""
         return not self.mismatches and not self.differing_records and self.cycles == self.predicted_cycles
 
     def record(self) -> dict[str, Any]:
-        """As a plain dictionary."""
+        """The comparison as JSON values."""
         return asdict(self)
 
 
 def default_simulator() -> str:
-    """cxxrtl where it and a compiler are installed, else Amaranth's own."""
+    """``cxxrtl`` if pyosys and a C++ compiler are installed, otherwise Amaranth's simulator."""
     return "cxxrtl" if importlib.util.find_spec("pyosys") and shutil.which("g++") else "amaranth"
 
 
 def operands(gemm: GemmSlice) -> tuple[NDArray[np.float16], Int4Weights]:
-    """Activations ``[tokens, channels]`` and weights ``[channels, outputs]``.
+    """Activations ``[tokens, channels]`` in FP16 and INT4 weights ``[channels, outputs]`` of a GeMM.
 
-    Raises:
-        InputError: the trace is missing or damaged, or holds less.
+    Raises
+    ------
+    InputError
+        The trace is missing or damaged, or is smaller than the GeMM.
     """
     _check(gemm)
     if gemm.trace is None:
         rng = np.random.default_rng(gemm.seed)
         x = rng.standard_normal((gemm.tokens, gemm.channels)).astype(np.float16)
         return x, Int4Weights.quantize(rng.standard_normal((gemm.channels, gemm.outputs)), RANDOM_WEIGHT_GROUP)
-    trace = Trace.load(_trace_path(gemm.trace))
+    trace = gemm.trace if isinstance(gemm.trace, Trace) else Trace.load(_trace_path(Path(gemm.trace)))
     layer = trace.metadata["layers"][0] if gemm.layer is None else gemm.layer
     x = trace.activation(layer, gemm.module)
     weights = trace.first_weights(layer, gemm.module)
     held = (("tokens", gemm.tokens, x.shape[0]), ("k", gemm.channels, x.shape[1]))
     for field, asked, most in (*held, ("n", gemm.outputs, weights.codes.shape[1])):
-        if asked > most:
-            raise InputError(f"{field}: {asked} of {most} that the trace holds; use 1 to {most}")
+        check_integer(field, asked, 1, most)
     x = np.ascontiguousarray(x[: gemm.tokens, : gemm.channels])
     return x, _corner(weights, gemm.channels, gemm.outputs)
 
 
 def _check(gemm: GemmSlice) -> None:
     for field, size in (("tokens", gemm.tokens), ("k", gemm.channels), ("n", gemm.outputs)):
-        if size < 1:
-            raise InputError(f"{field}: is {size}; give at least 1")
+        check_integer(field, size, 1)
     for field, width in (("m", gemm.mantissa_bits), ("result_m", gemm.result_mantissa_bits)):
-        if width is not None and not 1 <= width <= MAX_MANTISSA_BITS:
-            raise InputError(f"{field}: {width} is out of range; use 1 to {MAX_MANTISSA_BITS}")
+        if width is not None:
+            check_integer(field, width, 1, MAX_MANTISSA_BITS)
     if gemm.trace is None and gemm.layer is not None:
-        raise InputError("layer: random data has none; leave it out or give a trace")
-    if gemm.seed < 0:
-        raise InputError(f"seed: {gemm.seed} is negative; use 0 or more")
-    if gemm.module not in MODULES:
-        raise InputError(f"module: {gemm.module!r} is unknown; use {', '.join(MODULES)}")
+        raise InputError("layer: random data has no layers; remove this option or name a trace")
+    check_integer("seed", gemm.seed, 0)
+    check_choice("module", gemm.module, MODULES)
 
 
 def _trace_path(path: Path) -> Path:
-    """The trace itself, or the only one in a folder."""
+    """The path itself, or the only trace file in a folder."""
     if not path.is_dir():
         return path
     files = sorted(path.glob("*.safetensors"))
@@ -139,7 +149,7 @@ def _trace_path(path: Path) -> Path:
 
 
 def _corner(weights: Int4Weights, channels: int, outputs: int) -> Int4Weights:
-    """The first channels and outputs of a weight matrix."""
+    """The first `channels` rows and `outputs` columns of a weight matrix."""
     groups = -(-channels // weights.group_size)
     offsets = None if weights.offsets is None else np.ascontiguousarray(weights.offsets[:groups, :outputs])
     return Int4Weights(
@@ -160,31 +170,34 @@ def run_gemm(
     reconstruct: Reconstruct = "truncate",
     skip_zero_planes: bool = False,
 ) -> AcceleratorCheck:
-    """Run a GeMM on the accelerator and compare with `formats` bit for bit, with `sim` record for record.
+    """Run a GeMM on the accelerator; compare its outputs with `formats` and the cycle of each record with `sim`.
 
-    Args:
-        gemm: which one.
-        rows: of the array.
-        columns: of the array.
-        latency_cycles: of the memory.
-        simulator: of the circuit; None takes `default_simulator`.
-        reconstruct: of activations and compressed outputs.
-        skip_zero_planes: the array passes over planes that are zero in a whole block of tokens.
+    Parameters
+    ----------
+    gemm
+        The GeMM to run.
+    rows, columns
+        Size of the array: tokens and output channels that it computes at once.
+    latency_cycles
+        Latency of the memory, in cycles.
+    simulator
+        ``amaranth``, ``cxxrtl`` or ``verilator``. None takes `default_simulator`.
+    reconstruct
+        Value of a cut mantissa, in activations and in compressed outputs.
+    skip_zero_planes
+        The array skips bit-planes that are zero in a whole block of tokens.
 
-    Raises:
-        InputError: the GeMM, the array or the simulator cannot be had.
+    Raises
+    ------
+    InputError
+        A value is out of range, the trace is smaller than the GeMM, or the simulator is not installed.
     """
-    simulator = simulator or default_simulator()
     from ...rtl import run_schedule
     from ...rtl.simulation.simulate import SimulatorName
     from ...sim.cycle import accelerator as model
 
-    chosen: SimulatorName | None = next((name for name in get_args(SimulatorName) if name == simulator), None)
-    if chosen is None:
-        raise InputError(f"simulator: there is no {simulator!r}; choose one of {', '.join(get_args(SimulatorName))}")
-    if reconstruct not in get_args(Reconstruct):
-        choices = ", ".join(get_args(Reconstruct))
-        raise InputError(f"reconstruct: there is no {reconstruct!r}; choose one of {choices}")
+    chosen: SimulatorName = check_choice("simulator", simulator or default_simulator(), get_args(SimulatorName))
+    check_choice("reconstruct", reconstruct, get_args(Reconstruct))
     x, weights = operands(gemm)
     machine = replace(
         _machine(rows, columns, min(GROUP, weights.group_size), weights.offsets is not None, skip_zero_planes),
@@ -225,7 +238,7 @@ def run_gemm(
 
 
 def _compare(plan: Schedule, run: AcceleratorRun, activations: AndaTensor, weights: Int4Weights) -> tuple[int, int]:
-    """Values or words compared, and how many of them, and of the flags, differ."""
+    """Number of compared values or words, and number of mismatches in them and in the overflow flags."""
     flags = GemmFlags()
     expected = fp_int_gemm(activations, weights, flags=flags)
     if plan.result_mantissa_bits is None:
@@ -241,10 +254,10 @@ def _compare(plan: Schedule, run: AcceleratorRun, activations: AndaTensor, weigh
 
 
 def _machine(rows: int, columns: int, lanes: int, affine: bool, skipping: bool) -> AcceleratorConfig:
-    """A machine of that array, with a memory port as wide as the widest row that it has to carry.
+    """Accelerator with an array of that size and a memory port as wide as the widest row of data.
 
-    Its buffers are a quarter of the accelerator's, or less, and it has no vector unit: simulators take longer to build
-    what a GeMM does not use.
+    To shorten the simulator's build, its buffers are at most a quarter of the full accelerator's, and it has no vector
+    unit: a GeMM does not need more.
     """
     widest = max(
         rows * lanes, lanes * columns, 16 * lanes, 16 * columns * (1 + affine), 5 * rows + MASK_BITS * skipping
@@ -276,11 +289,11 @@ CYCLES_TABLE = (
     (GemmSlice(7, 8, 256, 64, result_mantissa_bits=6), 4, 4, 16),
     (GemmSlice(7, 8, 256, 64), 2, 8, 16),
 )
-"""GeMMs, rows and columns of the array, cycles of the memory's latency."""
+"""Each entry: a GeMM, rows and columns of the array, and memory latency in cycles."""
 
 
 def cycles_table(simulator: str | None = None) -> list[AcceleratorCheck]:
-    """The GeMMs of `CYCLES_TABLE`, each in the circuit and in the model."""
+    """Run each GeMM of `CYCLES_TABLE` on the circuit and in the timing model."""
     return [
         run_gemm(gemm, rows=rows, columns=columns, latency_cycles=latency_cycles, simulator=simulator)
         for gemm, rows, columns, latency_cycles in CYCLES_TABLE

@@ -1,4 +1,4 @@
-"""Does the circuit really do it? The processing element and a compressor lane on a slice of a captured trace."""
+"""Run the processing element and a compressor lane on a slice of a captured trace; compare both with the format."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...formats import AndaFormat, InputError, Int4Weights
+from ...formats import AndaFormat, Int4Weights
+from ...formats.checks import check_integer
 from ...workloads import MODULES, Trace
 
 GROUP = 64
-"""A linear layer of each module: the first of these that the trace holds."""
 
 
 @dataclass(frozen=True)
 class CircuitCheck:
-    """One circuit on one slice, in Amaranth's simulator."""
+    """Comparison of one circuit with the format on one slice, in Amaranth's simulator."""
 
     circuit: str
     module: str
     m: int
     compared: int
-    """Partial sums of the processing element, or memory words of the compressor."""
+    """Compared partial sums of the processing element, or memory words of the compressor."""
     mismatches: int
     cycles: int
     predicted_cycles: int
-    """What `formats.latency` states."""
+    """Cycles stated in `formats.latency`."""
 
 
 def check_circuits(
-    path: Path | str,
+    source: Trace | Path | str,
     mantissa_bits: Sequence[int],
     *,
     layer: int = 0,
@@ -43,18 +43,27 @@ def check_circuits(
 ) -> list[CircuitCheck]:
     """Run both circuits on the first tokens and output channels of each module of a captured layer.
 
-    Args:
-        path: of the trace.
-        mantissa_bits: the widths M to run.
-        layer: a layer that the trace holds.
-        tokens: tokens of the slice.
-        outputs: output channels of the slice.
-        vcd: where to write the waveform of the last run of the processing element.
+    Parameters
+    ----------
+    source
+        A trace, or the path of one.
+    mantissa_bits
+        Mantissa widths M to run.
+    layer
+        A captured layer.
+    tokens
+        Number of tokens in the slice.
+    outputs
+        Number of output channels in the slice.
+    vcd
+        File for the waveform of the processing element's last run.
 
-    Raises:
-        InputError: the trace is missing or damaged, lacks the layer, or the slice is empty or too large.
+    Raises
+    ------
+    InputError
+        The trace is missing or damaged, the layer was not captured, or the slice is empty or too large.
     """
-    trace = Trace.load(path)
+    trace = source if isinstance(source, Trace) else Trace.load(source)
     return [
         check
         for m in mantissa_bits
@@ -64,7 +73,7 @@ def check_circuits(
 
 
 def check_records(checks: Sequence[CircuitCheck]) -> list[dict[str, Any]]:
-    """The checks as plain dictionaries."""
+    """One record of JSON values for each check."""
     return [asdict(check) for check in checks]
 
 
@@ -74,8 +83,7 @@ def _check_module(
     x = trace.activation(layer, module)
     weights = trace.first_weights(layer, module)
     for field, asked, held in (("tokens", tokens, len(x)), ("outputs", outputs, weights.codes.shape[1])):
-        if not 1 <= asked <= held:
-            raise InputError(f"{field}: {asked} of {held} that the trace holds; use 1 to {held}")
+        check_integer(field, asked, 1, held)
     x = np.ascontiguousarray(x[:tokens])
     return [_check_pe(x, _first_outputs(weights, outputs), module, m, vcd), _check_compressor(x, module, m)]
 

@@ -1,1 +1,1 @@
-"""Comparisons of activation and weight formats."""
+"""Comparisons of activation and weight formats, and statistics of captured traces."""

@@ -1,8 +1,8 @@
-"""Activation formats side by side on captured activations: noise, storage, cycles.
+"""Compare activation formats on captured activations: noise, storage and cycles.
 
-The signal-to-noise ratio of one captured tensor is the sum of its squared values over the sum of the squared errors.
-A module's tensors, one a layer, count alike: the ratio of a module is the inverse of the layers' mean noise-to-signal
-ratio. It says how close the activations stay, not what that does to a model: perplexity decides.
+The signal-to-noise ratio of a captured tensor is the sum of its squared values over the sum of the squared errors.
+All layers have equal weight: the ratio of a module is the inverse of the mean noise-to-signal ratio of its layers. The
+ratio measures the error of the activations, not its effect on the model; the effect on the model is the perplexity.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ if TYPE_CHECKING:
     from ...workloads import Trace
 
 Activations = Mapping[str, Sequence["NDArray[np.float16]"]]
-"""Tensors ``[tokens, channels]`` of each module."""
+"""Captured tensors ``[tokens, channels]`` of each module."""
 
 WEIGHT_CHANNELS = 4096
 LARGEST_PLOTTED_DB = 100
 MARKERS = "osD^v<>pPX*dh"
-"""Each filled first, then open: no two of 26 formats look alike, without colour either."""
+"""Markers, first filled, then open: 26 formats can be distinguished without colour."""
 
 
 @dataclass(frozen=True)
 class FormatComparison:
-    """One format on a trace: its signal-to-noise ratio in dB by module; infinite where every value is exact."""
+    """A format and its signal-to-noise ratio in dB for each module; the ratio is infinite if every value is exact."""
 
     format: ActivationFormat
     snr_db: Mapping[str, float]
 
     def record(self) -> dict[str, Any]:
-        """The comparison for JSON; a ratio is null where every value is exact."""
+        """The comparison as JSON values; a ratio is None if every value is exact."""
         ratios = {module: ratio if np.isfinite(ratio) else None for module, ratio in self.snr_db.items()}
         return format_record(self.format) | {"snr_db": ratios}
 
 
 def format_record(fmt: ActivationFormat) -> dict[str, Any]:
-    """What a format is, for JSON."""
+    """Name, parameters, bits per value, cycles per group and source of an activation format, as JSON values."""
     return {
         "kind": "activation",
         "name": fmt.name,
@@ -61,7 +61,10 @@ def format_record(fmt: ActivationFormat) -> dict[str, Any]:
 
 
 def weight_record(quantizer: WeightQuantizer) -> dict[str, Any]:
-    """What a weight method is, for JSON; its bits are the formula's for `WEIGHT_CHANNELS` input channels."""
+    """Name, parameters, bits per weight and source of a weight method, as JSON values.
+
+    The bits follow from the method's formula for `WEIGHT_CHANNELS` input channels.
+    """
     return {
         "kind": "weight",
         "name": quantizer.name,
@@ -72,7 +75,7 @@ def weight_record(quantizer: WeightQuantizer) -> dict[str, Any]:
 
 
 def integer_only_records() -> list[dict[str, Any]]:
-    """I-LLM's weights in its published widths, like `weight_record`: a scale and a zero point per output channel."""
+    """Records like `weight_record` of I-LLM's published widths; each output channel has a scale and a zero point."""
     from ...workloads.integer_only.weights import MULTIPLIER_BITS, ZERO_POINT_BITS
 
     parameters = (MULTIPLIER_BITS + ZERO_POINT_BITS) / WEIGHT_CHANNELS
@@ -89,41 +92,41 @@ def integer_only_records() -> list[dict[str, Any]]:
 
 
 def published_weight_methods() -> list[WeightQuantizer]:
-    """Every registered weight method in every setting in which its source publishes it."""
+    """Every registered weight method, in each of its published settings."""
     return [method for name in weight_quantizers() for method in weight_quantizer_modes(name)]
 
 
 def published_formats() -> list[ActivationFormat]:
-    """Every registered activation format in every setting in which its source publishes it."""
+    """Every registered activation format, in each of its published settings."""
     return [fmt for name in activation_formats() for fmt in activation_format_modes(name)]
 
 
 def format_label(fmt: ActivationFormat) -> str:
-    """A short name: the registry's, and the mantissa length where the format comes in several."""
+    """Registered name of a format, followed by its mantissa bits if it has several published settings."""
     if len(activation_format_modes(fmt.name)) == 1:
         return fmt.name
     return f"{fmt.name} {fmt.parameters['mantissa_bits']}"
 
 
 def load_activations(path: Path | str) -> dict[str, list[NDArray[np.float16]]]:
-    """The activations of a trace file, or of all trace files of a folder, by module.
+    """Activations of a trace file, or of all trace files in a folder, for each module.
 
     Raises
     ------
     InputError
-        There is no such file or folder, the folder holds no trace, or a file is damaged.
+        The file or folder does not exist, the folder has no trace, or a file is damaged.
     """
     from ...workloads import Trace
 
     path = Path(path)
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
     if not files:
-        raise InputError(f"trace: {path} holds no .safetensors file; capture one with `anda trace capture`")
+        raise InputError(f"trace: {path} has no .safetensors file; capture one with `anda trace capture`")
     return trace_activations([Trace.load(file) for file in files])
 
 
 def trace_activations(traces: Iterable[Trace]) -> dict[str, list[NDArray[np.float16]]]:
-    """The activations of traces by module, one tensor a captured layer."""
+    """Activations of traces for each module, one tensor ``[tokens, channels]`` for each captured layer."""
     from ...workloads import MODULES
 
     captured = [(trace, layer) for trace in traces for layer in trace.metadata["layers"]]
@@ -133,7 +136,7 @@ def trace_activations(traces: Iterable[Trace]) -> dict[str, list[NDArray[np.floa
 def compare_formats(
     activations: Activations, formats: Sequence[ActivationFormat] | None = None
 ) -> list[FormatComparison]:
-    """Encode and decode all activations in every format, by default `published_formats`.
+    """Encode and decode all activations in every format; the default is `published_formats`.
 
     Raises
     ------
@@ -142,7 +145,7 @@ def compare_formats(
     """
     for module, tensors in activations.items():
         if not tensors:
-            raise InputError(f"activations: {module} has none; give at least one tensor [tokens, channels]")
+            raise InputError(f"activations: {module} has no tensors; give at least one [tokens, channels]")
     return [
         FormatComparison(fmt, {module: snr_db(fmt, tensors) for module, tensors in activations.items()})
         for fmt in (published_formats() if formats is None else formats)
@@ -150,7 +153,7 @@ def compare_formats(
 
 
 def snr_db(fmt: ActivationFormat, tensors: Sequence[NDArray[np.float16]]) -> float:
-    """Signal-to-noise ratio of ``fmt`` in dB, each tensor counting alike; infinite where every value is exact."""
+    """Signal-to-noise ratio of ``fmt`` in dB, with equal weight for each tensor; infinite if every value is exact."""
     noise = float(np.mean([_noise_to_signal(x, fmt.encode(x).decode()) for x in tensors]))
     return -10 * float(np.log10(noise)) if noise > 0 else float("inf")
 
@@ -162,9 +165,9 @@ def _noise_to_signal(x: NDArray[np.float16], decoded: NDArray[np.floating[Any]])
 
 
 def comparison_figure(comparisons: Sequence[FormatComparison]) -> Figure:
-    """Signal-to-noise ratio against storage, one panel a module; the settings of one format are joined by a line.
+    """Plot of signal-to-noise ratio against storage, one panel for each module; a line joins the settings of a format.
 
-    Formats above 100 dB, which are exact or nearly so, lie beyond the panels and are left out.
+    Formats above `LARGEST_PLOTTED_DB` are exact or nearly exact and are not drawn.
     """
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""How many bits and bit-planes of captured activations are zero: what zero-plane skipping can save."""
+"""Share of zero bits and zero bit-planes in captured activations: the saving of zero-plane skipping."""
 
 from __future__ import annotations
 
@@ -16,33 +16,49 @@ from ...workloads import MODULES, Trace
 
 @dataclass(frozen=True)
 class PlaneStatistics:
-    """Zero bits and planes of a module's activations, in one captured layer or over all."""
+    """Zero bits and zero bit-planes of a module's activations, in one captured layer or in all."""
 
     layer: int | None
-    """None: all captured layers."""
+    """Captured layer; None for the mean over all captured layers."""
     module: str
     mantissa_bits: int
     rows: int
-    """Tokens of a block, whose planes count as one."""
+    """Tokens in a block; a plane is skipped only if it is zero in all of them."""
     zero_bits: float
-    """Share of the mantissa bits that are zero."""
+    """Share of mantissa bits that are zero, 0 to 1."""
     zero_planes: float
-    """Mantissa planes of a group that are not sent, on average, of `mantissa_bits`."""
+    """Mean number of skipped mantissa planes per group, 0 to `mantissa_bits`."""
     group_cycles: float
-    """Cycles of the array for a group with skipping, on average."""
+    """Mean cycles of the array per group, with skipping."""
     saving: float
-    """Share of the array's cycles that skipping saves."""
+    """Share of the array's cycles saved by skipping, 0 to 1."""
 
 
 def plane_statistics(
-    path: Path | str, mantissa_bits: Iterable[int] = range(4, 14), rows: Iterable[int] = (1, 16), layers: bool = False
+    source: Trace | Path | str,
+    mantissa_bits: Iterable[int] = range(4, 14),
+    rows: Iterable[int] = (1, 16),
+    layers: bool = False,
 ) -> list[PlaneStatistics]:
-    """Records for each module, block of rows and mantissa length; with `layers` for each captured layer, too.
+    """Count zero bits and planes for each module, number of tokens in a block and mantissa width.
 
-    Raises:
-        InputError: the trace is missing or damaged, or a length or block is out of range.
+    Parameters
+    ----------
+    source
+        A trace, or the path of one.
+    mantissa_bits
+        Mantissa widths M.
+    rows
+        Numbers of tokens in a block.
+    layers
+        Give a record for each captured layer instead of the mean over layers.
+
+    Raises
+    ------
+    InputError
+        The trace is missing or damaged, or a width or number of tokens is out of range.
     """
-    trace = Trace.load(path)
+    trace = source if isinstance(source, Trace) else Trace.load(source)
     captured: list[int] = trace.metadata["layers"]
     places = [(layer, [layer]) for layer in captured] if layers else [(None, captured)]
     return [
@@ -57,7 +73,7 @@ def plane_statistics(
 def _statistics(
     trace: Trace, layer: int | None, among: list[int], module: str, mantissa_bits: int, rows: int
 ) -> PlaneStatistics:
-    """One record; the layers count alike, since they hold as many tokens and channels."""
+    """One record; layers have equal weight, because they have equally many tokens and channels."""
     format = AndaFormat(mantissa_bits)
     tensors = [format.encode(trace.activation(place, module)) for place in among]
     ones = np.mean([np.bitwise_count(tensor.planes).mean() for tensor in tensors]) / format.group_size

@@ -1,4 +1,4 @@
-"""Quantise the weights of a model, and measure what that costs in perplexity."""
+"""Quantise the weights of a model, and measure the size and the loss of perplexity."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError, WeightQuantizer, weight_quantizer
+from ...formats.checks import check_choice, check_integer, check_positive
 from ...formats.weight_registry import weight_quantizers
 from ...workloads import Decoder, Fp16Activations, PairedLoss, TextBlocks, evaluate, paired_loss
 from ...workloads.gradients.calibration import Fisher, Hessians, fisher_information, hessians
@@ -23,21 +24,21 @@ from ...workloads.loading.requantize import PackedLinears, average_bits, quantiz
 from ...workloads.text.blocks import SPLITS, cut_blocks, read_text
 
 Stage = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-"""``stage(title, total)`` gives, as a context, what to call with the units of work just finished."""
+"""``stage(title, total)`` is a context manager; its value is called with the number of units just finished."""
 
 
 @dataclass(frozen=True)
 class StudyTexts:
-    """What a study reads."""
+    """Text blocks of a study, by purpose."""
 
     hessian: TextBlocks
-    """For the Hessians."""
+    """Blocks for the Hessians."""
     fisher: TextBlocks
-    """For the Fisher information, whose gradients take some four times as long."""
+    """Blocks for the Fisher information; a block takes about four times as long as for the Hessians."""
     smoothing: TextBlocks
-    """For the smoothing factors of the integer-only model."""
+    """Blocks for the smoothing factors of the integer-only model."""
     heldout: TextBlocks
-    """For the perplexity."""
+    """Blocks for the perplexity."""
 
     @classmethod
     def load(
@@ -48,15 +49,16 @@ class StudyTexts:
         heldout_blocks: int = 16,
         tokens: int = 512,
     ) -> StudyTexts:
-        """Blocks of the Wikipedia excerpt: all but the held-out ones from its calibration articles.
+        """Cut blocks from the Wikipedia excerpt: `heldout` from its held-out articles, the others from the calibration ones.
 
-        Raises:
-            InputError: too few or too many blocks, or the text was not fetched.
+        Raises
+        ------
+        InputError
+            There are too few or too many blocks, or the text was not fetched.
         """
         counts = {"calibration_blocks": hessian_blocks, "fisher_blocks": fisher_blocks, "blocks": heldout_blocks}
         for field, count in counts.items():
-            if count < 1:
-                raise InputError(f"{field}: {count} is too few; use 1 or more")
+            check_integer(field, count, 1)
 
         calibration, heldout = (decoder.tokenizer.encode(read_text("wiki", split)) for split in SPLITS)
         return cls(
@@ -69,18 +71,19 @@ class StudyTexts:
 
 @dataclass(frozen=True)
 class QuantizationResult:
-    """One method's outcome."""
+    """Size and loss of a model that one method quantised."""
 
     method: str
     parameters: dict[str, Any]
     bits_by_formula: float
+    """Mean bits per weight from the format's formula."""
     bits_by_bytes: float | None
-    """None where only writing the model tells."""
+    """Mean bits per weight in memory; None if it is known only after the model is written."""
     loss: PairedLoss
-    """Against the unquantised weights, FP16 activations in both."""
+    """Loss over the unquantised weights, with FP16 activations in both models."""
 
     def record(self) -> dict[str, Any]:
-        """As JSON values: what is not finite (no outliers at all, the error of a single block) as a word."""
+        """The result as JSON values; numbers that are not finite (no outliers, error of a single block) as words."""
         fields = asdict(self)
         for values in (fields["parameters"], fields["loss"]):
             values |= {name: str(v) for name, v in values.items() if isinstance(v, float) and not isfinite(v)}
@@ -89,44 +92,51 @@ class QuantizationResult:
 
 @dataclass(frozen=True)
 class IntegerOnly:
-    """I-LLM (arXiv 2405.17849): weights and activations of `bits`, and integers from token ids to logits."""
+    """I-LLM (arXiv 2405.17849): integer arithmetic from token ids to logits."""
 
     name: ClassVar[str] = "illm"
 
     bits: int = 8
+    """Bits of weights and activations."""
 
     def __post_init__(self) -> None:
         self.config()
 
     def config(self) -> IntegerConfig:
-        """The widths of the integer decoder."""
+        """Widths of the integer decoder."""
         return IntegerConfig(weight_bits=self.bits, activation_bits=self.bits)
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The fields, by name."""
+        """Parameters of the method, as a weight quantiser reports them."""
         return asdict(self)
 
 
 Method = WeightQuantizer | IntegerOnly
+"""A weight quantiser, or the integer-only model."""
 
 
 class QuantizationStudy:
-    """Quantises one model by any number of methods; calibrates once, and only for what these need.
+    """Quantises a model with any number of methods; each calibration runs at most once, and only if a method needs it.
 
-    Args:
-        decoder: the model.
-        texts: what it reads.
-        sink_weight: how many tokens the first one of a block counts for in the Hessian of q, k and v.
-        cache: folder that keeps evaluations, or None.
-        stage: shows progress.
+    Parameters
+    ----------
+    decoder
+        The model.
+    texts
+        Text blocks for calibration and evaluation.
+    sink_weight
+        Weight of a block's first token in the Hessians of q, k and v; other tokens have weight 1.
+    cache
+        Folder that stores evaluations; None stores none.
+    stage
+        Shows progress.
     """
 
     def __init__(
         self, decoder: Decoder, texts: StudyTexts, sink_weight: float, cache: Path | None, stage: Stage
     ) -> None:
-        if not sink_weight > 0:
-            raise InputError(f"sink_weight: {sink_weight} is not positive; use 1 for no extra weight")
+        check_positive("sink_weight", sink_weight)
         self.decoder, self._texts, self._sink_weight = decoder, texts, sink_weight
         self._cache, self._stage = cache, stage
         self._hessians: Hessians | None = None
@@ -134,7 +144,7 @@ class QuantizationStudy:
         self._reference: NDArray[np.float64] | None = None
 
     def run(self, method: Method, out: Path | None = None) -> QuantizationResult:
-        """Quantise, measure, and write a folder if `out` names one."""
+        """Quantise the model, measure its size and loss, and write it into the folder `out` if there is one."""
         if isinstance(method, IntegerOnly):
             return self._run_integer(method, out)
         packed = self.quantize(method)
@@ -144,7 +154,7 @@ class QuantizationStudy:
         return result
 
     def quantize(self, quantizer: WeightQuantizer) -> PackedLinears:
-        """The packed linear layers."""
+        """Quantise all linear layers."""
         self._calibrate(quantizer)
         with self._stage(f"quantise by {quantizer.name}", 7 * self.decoder.shape.layers) as advance:
             return quantize_linears(
@@ -152,7 +162,7 @@ class QuantizationStudy:
             )
 
     def measure(self, quantizer: WeightQuantizer, packed: PackedLinears) -> QuantizationResult:
-        """Size and loss of packed linear layers, on the held-out text."""
+        """Size of packed linear layers, and their loss on the held-out text."""
         nll = self._nll(f"evaluate {quantizer.name}", with_linears(self.decoder, packed))
         return QuantizationResult(
             quantizer.name,
@@ -179,7 +189,7 @@ class QuantizationStudy:
         return replace(result, bits_by_bytes=save_integer_weights(out, weights, self._about(result)))
 
     def _about(self, result: QuantizationResult) -> dict[str, Any]:
-        """What a folder says about the model in it."""
+        """Description of the model for the folder that it is written into: texts, parameters, size and loss."""
         hashes = {f"{name}_sha256": blocks.sha256 for name, blocks in vars(self._texts).items()}
         return {"sink_weight": self._sink_weight} | hashes | result.record()
 
@@ -205,7 +215,7 @@ class QuantizationStudy:
 
 
 def parse_methods(texts: Sequence[str], bits: Sequence[int]) -> list[Method]:
-    """Methods from ``name`` or ``name:parameter=value,…``, each at every width unless it names its own.
+    """Parse methods such as ``rtn`` and ``kmeans:solver=lloyd``; each gets every width, unless its text names one.
 
     A value is a number, true, false, inf or a word.
 
@@ -213,8 +223,10 @@ def parse_methods(texts: Sequence[str], bits: Sequence[int]) -> list[Method]:
     ... # doctest: +NORMALIZE_WHITESPACE
     [{'bits': 3, 'outlier_fraction': 0.0, 'solver': 'optimal'}, {'bits': 8, 'group_size': 128, 'symmetric': True}]
 
-    Raises:
-        InputError: an unknown method or parameter, or a parameter without a value.
+    Raises
+    ------
+    InputError
+        A method or parameter is unknown, or a parameter has no value.
     """
     methods: list[Method] = []
     for text in texts:
@@ -226,9 +238,7 @@ def parse_methods(texts: Sequence[str], bits: Sequence[int]) -> list[Method]:
 
 
 def _method(name: str, parameters: dict[str, Any]) -> Method:
-    names = (*weight_quantizers(), IntegerOnly.name)
-    if name not in names:
-        raise InputError(f"method: there is no method {name!r}; choose one of {', '.join(names)}")
+    check_choice("method", name, (*weight_quantizers(), IntegerOnly.name))
     if name != IntegerOnly.name:
         return weight_quantizer(name, **parameters)
     if unknown := set(parameters) - {"bits"}:
@@ -239,7 +249,7 @@ def _method(name: str, parameters: dict[str, Any]) -> Method:
 def _parse_assignment(text: str) -> tuple[str, bool | int | float | str]:
     name, equals, value = text.partition("=")
     if not (name and equals and value):
-        raise InputError(f"method: {text!r} is no parameter; write for instance rtn:group_size=64")
+        raise InputError(f"method: {text!r} is not a parameter with a value; write it as in rtn:group_size=64")
     return name, _parse_value(value)
 
 

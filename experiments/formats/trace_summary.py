@@ -1,4 +1,4 @@
-"""What a captured trace holds, as numbers."""
+"""Summary of a captured trace: metadata, and the range of each activation tensor."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ from ...workloads import MODULES, Trace
 GROUP = 64
 
 
-def summarise_trace(path: Path | str) -> dict[str, Any]:
-    """Metadata and one record for each captured activation tensor.
+def summarise_trace(source: Trace | Path | str) -> dict[str, Any]:
+    """Metadata, and one record for each captured activation tensor, as JSON values.
 
-    Raises:
-        InputError: the trace is missing, damaged, or holds infinities or NaN.
+    Parameters
+    ----------
+    source
+        A trace, or the path of one.
+
+    Raises
+    ------
+    InputError
+        The trace is missing or damaged, or has infinities or NaN.
     """
-    trace = Trace.load(path)
+    trace = source if isinstance(source, Trace) else Trace.load(source)
     return {
         "metadata": dict(trace.metadata),
         "activations": [
@@ -32,7 +39,7 @@ def summarise_trace(path: Path | str) -> dict[str, Any]:
 
 
 def _summarise(x: NDArray[np.float16]) -> dict[str, float]:
-    """Range of activations ``[tokens, channels]``, and how far below their group's exponent the values lie."""
+    """Shape, range, and mean distance from the group's exponent of activations ``[tokens, channels]``."""
     wide = x.astype(np.float64)
     return {
         "tokens": x.shape[0],
@@ -45,7 +52,7 @@ def _summarise(x: NDArray[np.float16]) -> dict[str, float]:
 
 
 def _exponent_gap(x: NDArray[np.float16]) -> float:
-    """Mean of (largest exponent of the group of 64 - own exponent) over the values that are not zero."""
+    """Mean difference, over nonzero values, between the largest exponent of a group of 64 and the value's exponent."""
     padded = np.pad(x, ((0, 0), (0, -x.shape[1] % GROUP)))
     groups = np.ascontiguousarray(padded).reshape(len(x), -1, GROUP)
     exponents = split_fp16(groups.view(np.uint16)).exponents.astype(np.int64)

@@ -1,4 +1,4 @@
-"""Reports: the main job (how many mantissa bits a real model needs, what they save, and whether the circuit agrees), and sweeps."""
+"""Reports of the main job (mantissa bits that a real model needs, their savings, and circuit checks) and of sweeps."""
 
 from ..sweep.report import write_sweep_report
 from .job import run_report

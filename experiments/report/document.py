@@ -1,4 +1,4 @@
-"""A report as a list of blocks, rendered once as Markdown and once as one self-contained HTML page."""
+"""Report documents: a list of blocks, rendered as Markdown or as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..markdown import markdown_table
 
 @dataclass(frozen=True)
 class Heading:
-    """A section title; level 1 is the report's own."""
+    """A title; level 1 is the title of the report."""
 
     text: str
     level: int = 2
@@ -37,8 +37,8 @@ class Bullets:
 
 
 @dataclass(frozen=True)
-class Table:
-    """Cells are text already; the first `text_columns` columns are left-aligned, the others right-aligned."""
+class TableBlock:
+    """A table with cells of text; the first `text_columns` columns are left-aligned, the others right-aligned."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -48,7 +48,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure saved as ``figures/NAME.png`` and ``figures/NAME.svg``; `description` is its text for screen readers."""
+    """A figure, saved as ``figures/NAME.png`` and ``figures/NAME.svg``; `description` is its text for screen readers."""
 
     name: str
     caption: str
@@ -57,51 +57,52 @@ class Picture:
 
 @dataclass(frozen=True)
 class ScatterPoint:
-    """A point of a plot: what it is, the series that it belongs to, and a value for each column."""
+    """A point of a plot: its label, its series, and one value for each column."""
 
     label: str
     series: str
     values: Sequence[float | None]
     task: str = ""
-    """Points of different tasks are not compared."""
+    """Work of the point; points of different tasks are not compared."""
 
 
 @dataclass(frozen=True)
 class Scatter:
-    """An interactive Pareto plot in HTML; elsewhere the picture of its name takes its place."""
+    """An interactive Pareto plot in HTML, and the picture `fallback` in Markdown."""
 
     columns: Sequence[str]
     larger_is_better: Sequence[bool]
     points: Sequence[ScatterPoint]
     axes: tuple[int, int]
-    """The columns shown first, horizontal and vertical."""
+    """Columns of the first view: horizontal and vertical."""
     fallback: Picture
+    """Picture for Markdown; HTML uses its caption and description."""
     picture: bool = True
-    """Show the fallback's picture where there is no HTML; its caption and description are used in any case."""
+    """Show the picture in Markdown."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """A link to a file beside the report."""
+    """A link to a file in the folder of the report."""
 
     text: str
     file: str
 
 
 SHORT = 24
-"""Characters of a text that is not broken into lines."""
+"""Largest number of characters of a cell that stays on one line."""
 
-Block: TypeAlias = Heading | Paragraph | Bullets | Table | Picture | Scatter | Link
+Block: TypeAlias = Heading | Paragraph | Bullets | TableBlock | Picture | Scatter | Link
 
 
 def to_markdown(blocks: Sequence[Block]) -> str:
-    """Render as GitHub-flavoured Markdown; pictures are linked relative to the report folder."""
+    """Render as GitHub-flavoured Markdown; links to pictures are relative to the report folder."""
     texts = (_markdown(block) for block in blocks)
     return "\n\n".join(text for text in texts if text) + "\n"
 
 
 def to_html(blocks: Sequence[Block], folder: Path) -> str:
-    """Render as one HTML page without external resources; pictures are read from `folder` and inlined as SVG."""
+    """Render as one HTML page without external resources; SVG pictures from `folder` are embedded."""
     title = next(block.text for block in blocks if isinstance(block, Heading))
     template = Path(__file__).with_name("page.html").read_text("utf-8")
     body = "\n".join(_html(block, folder) for block in blocks)
@@ -118,7 +119,7 @@ def _markdown(block: Block) -> str:
             return text
         case Bullets(items):
             return "\n".join(f"- {item}" for item in items)
-        case Table(columns, rows, caption, text_columns):
+        case TableBlock(columns, rows, caption, text_columns):
             return f"{markdown_table(columns, rows, text_columns)}\n\n*{caption}*"
         case Picture(name, caption, description):
             return f"![{description}](figures/{name}.png)\n\n*{caption}*"
@@ -136,7 +137,7 @@ def _html(block: Block, folder: Path) -> str:
             return f"<p>{html.escape(text)}</p>"
         case Bullets(items):
             return "<ul>" + "".join(f"<li>{html.escape(item)}</li>" for item in items) + "</ul>"
-        case Table():
+        case TableBlock():
             return _html_table(block)
         case Picture(name, caption, description):
             image = base64.b64encode((folder / "figures" / f"{name}.svg").read_bytes()).decode()
@@ -172,7 +173,7 @@ def _html_scatter(scatter: Scatter) -> str:
     )
 
 
-def _html_table(table: Table) -> str:
+def _html_table(table: TableBlock) -> str:
     def row(cells: Sequence[str], tag: str, escape: Callable[[str], str] = html.escape) -> str:
         aligned = (f'<{tag} class="{kind(i, cell)}">{escape(cell)}</{tag}>' for i, cell in enumerate(cells))
         return "<tr>" + "".join(aligned) + "</tr>"

@@ -1,4 +1,4 @@
-"""The main job's measurements on the model: perplexity of each planned precision, paired with FP16 activations."""
+"""Perplexity measurements of the main job: each planned precision, paired with FP16 activations."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from .plan import PlannedPoint
 
 @dataclass(frozen=True)
 class MeasuredPoint:
-    """A planned precision with its loss."""
+    """A planned precision and its measured loss."""
 
     planned: PlannedPoint
     loss: PairedLoss
 
 
 def evaluation_cache() -> Path:
-    """Where finished blocks are kept, so that an interrupted run resumes."""
+    """Folder that stores finished blocks, so that an interrupted run continues."""
     return cache_dir() / "evaluations"
 
 
 def measure_points(decoder: Decoder, blocks: TextBlocks, plan: Sequence[PlannedPoint]) -> list[MeasuredPoint]:
-    """Evaluate the reference on all blocks, and every planned point on its share of them."""
+    """Evaluate FP16 activations on all blocks, and every planned point on its number of blocks."""
     count = len(blocks.tokens)
     work = count + sum(point.blocks for point in plan)
     with stage(f"perplexity of {len(plan)} precisions and FP16 ({work} blocks)", work) as advance:
@@ -57,5 +57,5 @@ def measure_points(decoder: Decoder, blocks: TextBlocks, plan: Sequence[PlannedP
 
 
 def _spread(count: int, blocks: int) -> NDArray[np.intp]:
-    """`count` of the reference's blocks, evenly spaced."""
+    """Indices of `count` evenly spaced blocks of the reference."""
     return np.arange(count) * blocks // count

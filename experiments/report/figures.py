@@ -1,4 +1,4 @@
-"""The report's figures, drawn from its table alone.
+"""Figures of the report, drawn from its table.
 
 Every series has its own marker or hatch as well as its own colour, so that the figures can be read in greyscale.
 """
@@ -21,7 +21,7 @@ TOLERANCE_PERCENT = 1.0
 
 
 class Style(NamedTuple):
-    """How one series is told from the others."""
+    """Colour, marker and line type of a series."""
 
     color: str
     marker: str
@@ -61,7 +61,7 @@ def loss_figure(frame: pd.DataFrame) -> Figure:
 
 
 def sensitivity_figure(frame: pd.DataFrame) -> Figure:
-    """Perplexity loss when one module alone is narrow: which module needs the bits."""
+    """Perplexity loss when one module has few mantissa bits: shows which module needs them."""
     figure = _figure(7.0, 4.2)
     axes = figure.subplots()
     single = frame[frame["kind"] == "one module"].copy()
@@ -117,7 +117,7 @@ def tradeoff_figure(frame: pd.DataFrame) -> Figure:
 
 
 def energy_figure(frame: pd.DataFrame) -> Figure:
-    """Where the energy goes: one stacked bar an architecture, and the uniform precisions of Anda."""
+    """Energy of compute, SRAM and DRAM: one stacked bar for each architecture and each uniform precision of Anda."""
     figure = _figure(9.5, 4.4)
     axes = figure.subplots()
     bars = frame[frame["kind"].isin(("baseline", "architecture", "uniform", "mixed"))]
@@ -148,7 +148,7 @@ FIGURES: dict[str, Callable[[Any], Any]] = {
 
 
 def save_figures(frame: pd.DataFrame, folder: Path) -> list[Path]:
-    """Draw every figure into `folder` as PNG, SVG and PDF; the same table gives the same bytes."""
+    """Write every figure into `folder` as PNG, SVG and PDF; the same table gives the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
     with plot_style():
@@ -166,7 +166,7 @@ def save_figures(frame: pd.DataFrame, folder: Path) -> list[Path]:
 
 @contextmanager
 def plot_style() -> Generator[None]:
-    """The look of all figures; the same data give the same bytes."""
+    """Matplotlib settings of all figures; the same data give the same bytes."""
     import matplotlib as mpl
 
     with mpl.rc_context(
@@ -199,7 +199,7 @@ def _loss_axis(axes: Axes) -> None:
 
 
 def _annotate(axes: Axes, points: pd.DataFrame, column: str, baseline: float) -> None:
-    """Label uniform widths to the right of their point or, where the curve is flat, below; mixed tuples to the left."""
+    """Label uniform widths at the right of their point, or below it where the curve is flat; mixed tuples at the left."""
     for row in points.to_dict("records"):
         if row["kind"] == "mixed":
             place, anchor = (-6, -4), "right"

@@ -1,4 +1,4 @@
-"""The main job, end to end: activations, perplexity, simulation, circuit, report folder."""
+"""The main job: capture activations, check the circuits, measure perplexity, simulate, and write the report folder."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...formats import InputError
+from ...formats.checks import check_integer
 from ...workloads import capture_trace, load_blocks, load_decoder
 from ..circuits.circuit_check import check_circuits
 from ..folder import is_free, make_folder
@@ -28,29 +29,36 @@ CIRCUIT_WIDTHS = (4, 7, 11)
 
 
 def run_report(model: str, out: Path | str, blocks: int = BLOCKS) -> pd.DataFrame:
-    """Answer the three questions for a real model, and write the report folder.
+    """Measure a real model's loss for many precisions, simulate and check the circuits, and write the report folder.
 
-    Under `out`: ``report.md``, ``report.html`` (self-contained), ``figures/`` (PNG, SVG, PDF), ``table.csv``,
-    ``table.parquet``, ``circuits.csv``, ``timeline.json`` and ``trace.safetensors``. Perplexities are cached block by block, so a run that
-    was stopped goes on where it was.
+    The folder has ``report.md``, ``report.html`` (self-contained), ``figures/`` (PNG, SVG, PDF), ``table.csv``,
+    ``table.parquet``, ``circuits.csv``, ``timeline.json`` and ``trace.safetensors``. Perplexities are cached block by
+    block, so an interrupted run continues.
 
-    Args:
-        model: a fetched model, or a checkpoint folder (`load_checkpoint`).
-        out: a new or empty folder.
-        blocks: of text for the reference and the widths near a loss of 1 %; time and precision grow with it.
+    Parameters
+    ----------
+    model
+        A fetched model, or a checkpoint folder (`load_checkpoint`).
+    out
+        A new or empty folder.
+    blocks
+        Blocks of text for the reference and for the widths near a loss of 1 %; time and accuracy grow with it.
 
-    Returns:
-        The table: one row a measured precision or architecture (`points_frame`).
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each measured precision or architecture, see `points_frame`.
 
-    Raises:
-        InputError: the model is unknown or not fetched, there are too few blocks, or `out` is not an empty folder.
+    Raises
+    ------
+    InputError
+        The model is unknown or not fetched, there are too few blocks, or `out` is not an empty folder.
     """
     start = time.monotonic()
-    if blocks < 2:
-        raise InputError(f"blocks: {blocks} is too few for a standard error; use 2 or more")
+    check_integer("blocks", blocks, 2)
     folder = Path(out)
     if not is_free(folder):
-        raise InputError(f"out: {folder} is not an empty folder and is not overwritten; name another one")
+        raise InputError(f"out: {folder} is not empty; name another folder")
     plan = list(plan_points(blocks))
     decoder = load_decoder(model)
     text = load_blocks(decoder.tokenizer, "wiki", SPLIT, BLOCK_TOKENS, blocks)

@@ -1,4 +1,4 @@
-"""What the units of a machine do in one layer of a model, for Perfetto."""
+"""Timeline of the units of an accelerator during one layer of a model, for Perfetto."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from typing import Any
 from ...workloads import Precision
 
 TOKENS = 64
-"""A longer pass repeats the same pattern."""
+"""Number of tokens in the pass; a longer pass repeats the same pattern."""
 
 
 def write_timeline(point: Mapping[Any, Any], path: Path) -> None:
-    """Write the four GeMMs of one layer as a trace, at the level of events.
+    """Simulate the four GeMMs of one layer at level ``events``, and write the timeline.
 
-    Args:
-        point: ``model`` (a name or a shape), ``arch``, ``precision`` and, if there are any, ``tokens`` and ``technology``.
-        path: a new JSON file.
+    Parameters
+    ----------
+    point
+        ``model`` (a name or a shape), ``arch``, ``precision``, and optionally ``tokens`` and ``technology``.
+    path
+        A new JSON file.
     """
     from ...sim import Timeline, load_architecture
     from ..simulation import run_model

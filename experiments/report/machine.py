@@ -1,4 +1,4 @@
-"""The main job's simulations: every measured precision, the baseline and the other architectures, as report points."""
+"""Simulations of the main job: every measured precision, the baseline and the other architectures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from ...workloads import ModelShape, PairedLoss, Precision
 from ..simulation import simulate_model
 from .evaluation import MeasuredPoint
-from .points import Kind, Loss, SweepPoint
+from .points import Loss, PointKind, SweepPoint
 
 BASELINE = "fp-fp"
 TOKENS = 2048
@@ -17,7 +17,7 @@ TOKENS = 2048
 def simulate_points(
     shape: ModelShape, measured: Sequence[MeasuredPoint], level: str = "analytical"
 ) -> list[SweepPoint]:
-    """Prefill of `TOKENS` tokens: the baseline, the architectures of fixed width, then the measured precisions."""
+    """Simulate a prefill of `TOKENS` tokens on the baseline, on architectures of fixed width, and at measured precisions."""
     from ...sim import architecture_names
 
     points = [_point("baseline", BASELINE, None, None, shape, level)]
@@ -30,7 +30,7 @@ def simulate_points(
 
 
 def _point(
-    kind: Kind, arch: str, precision: Precision | None, loss: PairedLoss | None, shape: ModelShape, level: str
+    kind: PointKind, arch: str, precision: Precision | None, loss: PairedLoss | None, shape: ModelShape, level: str
 ) -> SweepPoint:
     record: dict[str, Any] = simulate_model(shape, arch, precision, tokens=TOKENS, level=level)
     energy = record["energy_pj"]

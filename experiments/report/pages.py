@@ -1,4 +1,4 @@
-"""The report's text: what was asked, what came out, where every number is from."""
+"""Pages of the report: the answers, the tables and figures, the method, and the source of every number."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...workloads import Decoder, PairedLoss, TextBlocks, Trace
 from ..circuits.circuit_check import CircuitCheck, check_records
-from .document import Block, Bullets, Heading, Link, Picture, Scatter, ScatterPoint, Table, to_html, to_markdown
+from .document import Block, Bullets, Heading, Link, Picture, Scatter, ScatterPoint, TableBlock, to_html, to_markdown
 from .machine import TOKENS
 from .plan import MIXED
 from .provenance import LIMITS, constant_rows, provenance_items
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.01
 DECISION_ERRORS = 3
-"""A loss is called below or above the tolerance when it is this many standard errors away from it."""
+"""Standard errors between a loss and the tolerance from which the loss counts as below or above it."""
 
 TRADEOFF = f"Loss against cycles and energy of a prefill of {TOKENS} tokens, relative to FP-FP."
 FRONT_COLUMNS = ("loss_percent", "energy_pj", "cycles", "dram_bytes", "bops_saving")
@@ -29,21 +29,21 @@ TABLE_COLUMNS = ("point", "loss %", "± %", "tokens", "BOPs saving", "cycles", "
 
 @dataclass(frozen=True)
 class ReportFacts:
-    """What the pages need beside the table."""
+    """Inputs and measurements that the pages show in addition to the table."""
 
     decoder: Decoder
     blocks: TextBlocks
     trace: Trace
     checks: Sequence[CircuitCheck]
     widest_loss: PairedLoss
-    """Of a point that was measured on most blocks."""
+    """Loss of a point with the largest number of blocks."""
     split: str
     start: float
-    """`time.monotonic()` when the job began."""
+    """Value of `time.monotonic()` at the start of the job."""
 
 
 def write_pages(frame: pd.DataFrame, facts: ReportFacts, folder: Path) -> None:
-    """Write tables and pages into the report folder, whose figures are there already."""
+    """Write tables and pages into the report folder; its figures must exist."""
     import pandas as pd
 
     frame.to_csv(folder / "table.csv", index=False)
@@ -55,7 +55,7 @@ def write_pages(frame: pd.DataFrame, facts: ReportFacts, folder: Path) -> None:
 
 
 def report_blocks(frame: pd.DataFrame, facts: ReportFacts) -> list[Block]:
-    """The whole report as blocks."""
+    """Blocks of the whole report."""
     shape = facts.decoder.shape
     return [
         Heading(f"How many mantissa bits does {shape.name} need?", 1),
@@ -75,14 +75,14 @@ def report_blocks(frame: pd.DataFrame, facts: ReportFacts) -> list[Block]:
         Heading("What is not modelled"),
         Bullets(LIMITS),
         Heading("Constants"),
-        Table(("constant", "value", "unit", "source", "uncertainty"), constant_rows(), "Technology paper-16nm: published values.", 5),
+        TableBlock(("constant", "value", "unit", "source", "uncertainty"), constant_rows(), "Technology paper-16nm: published values.", 5),
         Heading("Provenance"),
         Bullets(provenance_items(facts.decoder, facts.blocks, facts.trace, time.monotonic() - facts.start)),
     ]  # fmt: skip
 
 
 def summary(frame: pd.DataFrame, checks: Sequence[CircuitCheck]) -> list[str]:
-    """The answers, in sentences."""
+    """Answers of the report, one sentence each."""
     measured = frame[frame["loss_percent"].notna()]
     cheapest_first = measured.sort_values("bops_saving", ascending=False)
     verdicts = [(row, verdict(row)) for row in cheapest_first.to_dict("records")]
@@ -102,7 +102,7 @@ def summary(frame: pd.DataFrame, checks: Sequence[CircuitCheck]) -> list[str]:
 
 
 def verdict(row: Mapping[Any, Any]) -> str:
-    """Where a loss lies against the tolerance: below, above, or undecided."""
+    """Compare a loss with the tolerance: ``below``, ``above`` or ``undecided``."""
     distance = row["loss_percent"] - 100 * TOLERANCE
     if abs(distance) <= DECISION_ERRORS * row["standard_error_percent"]:
         return "undecided"
@@ -123,7 +123,7 @@ def _gains(row: Mapping[Any, Any]) -> str:
 
 
 def table_rows(frame: pd.DataFrame) -> list[tuple[str, ...]]:
-    """The table's cells as text: for the pages and the terminal."""
+    """Rows of the table as text, for the pages and the terminal."""
     return [
         (
             f"anda {row['precision']}" if isinstance(row["precision"], str) else row["label"],
@@ -143,35 +143,35 @@ def table_rows(frame: pd.DataFrame) -> list[tuple[str, ...]]:
 
 
 def front_block(frame: pd.DataFrame) -> Scatter:
-    """Every measured point, with axes to choose."""
+    """Interactive plot of every measured point, with selectable axes."""
     points = [
         ScatterPoint(f"anda {row['precision']}", str(row["kind"]), [float(row[column]) for column in FRONT_COLUMNS])
         for row in frame[frame["loss_percent"].notna()].to_dict("records")
     ]
-    caption = "The same points with axes to choose; those that another one beats in both are grey crosses."
+    caption = "The same points with selectable axes. A grey cross marks a point that another point beats on both axes."
     larger = [column == "bops_saving" for column in FRONT_COLUMNS]
     return Scatter(FRONT_COLUMNS, larger, points, (1, 0), Picture("tradeoff", caption, "Pareto plot"), picture=False)
 
 
-def table_block(frame: pd.DataFrame) -> Table:
-    """The one table: every point beside FP-FP."""
+def table_block(frame: pd.DataFrame) -> TableBlock:
+    """Table of every point, compared with FP-FP."""
     caption = (
         f"Loss: perplexity against FP16 activations on the same tokens, with the standard error of the paired difference. "
-        f"Cycles, energy and area: prefill of {TOKENS} tokens, closed form, FP-INT GeMMs; speedup, energy saving and area "
+        f"Cycles, energy and area: prefill of {TOKENS} tokens at level analytical, FP-INT GeMMs; speedup, energy saving and area "
         f"are relative to FP-FP."
     )
-    return Table(TABLE_COLUMNS, table_rows(frame), caption)
+    return TableBlock(TABLE_COLUMNS, table_rows(frame), caption)
 
 
-def circuit_block(checks: Sequence[CircuitCheck]) -> Table:
-    """What the circuits computed, beside what the format says."""
+def circuit_block(checks: Sequence[CircuitCheck]) -> TableBlock:
+    """Table of the circuit checks: mismatches with the format, and cycles."""
     columns = ("circuit", "module", "M", "values compared", "mismatches", "cycles", "stated cycles")
     rows = [
         (c.circuit, c.module, str(c.m), str(c.compared), str(c.mismatches), str(c.cycles), str(c.predicted_cycles))
         for c in checks
     ]
     caption = "Amaranth's simulator on a slice of the captured trace: one token, one output channel of each module."
-    return Table(columns, rows, caption, 2)
+    return TableBlock(columns, rows, caption, 2)
 
 
 def _number(value: Any, form: str) -> str:
@@ -190,6 +190,6 @@ def _method(facts: ReportFacts) -> list[str]:
         "blocks. It is not monotone in M: truncation shrinks activations, and a small shrinkage helps this model.",
         "Activations: rounded to FP16, then encoded and decoded in the Anda format (groups of 64, truncation); products "
         "in float32. Attention internals, norms and the head stay in float32.",
-        "Machine: output-stationary 16 x 16 array at 285 MHz, tiling by search for least energy, closed form, which "
-        "equals the event model where memory is infinitely fast.",
+        "Machine: output-stationary 16 x 16 array at 285 MHz, tiling by search for least energy, level analytical, which "
+        "equals level events if the memory is infinitely fast.",
     ]

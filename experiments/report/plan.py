@@ -1,4 +1,4 @@
-"""Which precisions the main job measures, and on how many blocks of text."""
+"""Plan of the main job: the precisions to measure, and the number of text blocks for each."""
 
 from __future__ import annotations
 
@@ -7,38 +7,40 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ...workloads import MODULES, Precision
-from .points import Kind
+from .points import PointKind
 
 BLOCKS = 12
-"""Blocks of the reference, unless a run asks for more. Every point takes an evenly spaced subset of them, so all
-comparisons are paired. The numbers of blocks below are shares of this one."""
+"""Default number of blocks of the reference. Every point takes evenly spaced blocks among them, so that all comparisons
+are paired. The numbers of blocks below are relative to this one."""
 BLOCK_TOKENS = 512
 
 UNIFORM_BLOCKS: Mapping[int, int] = MappingProxyType(
-    {4: 2, 5: 3, 6: 4, 7: 12, 8: 12, 9: 4, 10: 3, 11: 3, 13: 2}  # most where a loss of 1 % is decided
+    {4: 2, 5: 3, 6: 4, 7: 12, 8: 12, 9: 4, 10: 3, 11: 3, 13: 2}  # most blocks near a loss of 1 %
 )
 MODULE_WIDTHS = (4, 5, 6)
 MODULE_BLOCKS = 2
 MIXED = (Precision(8, 6, 8, 7), Precision(7, 5, 7, 6))
 MIXED_BLOCKS = 12
 WIDE = 16
-"""Mantissa bits of the modules that are left alone: no value loses more than FP16 itself resolves in its group."""
+"""Mantissa bits of the other modules in a study of one module; the truncation error is below FP16's resolution."""
 
 
 @dataclass(frozen=True)
 class PlannedPoint:
-    """A precision to evaluate on the first, third, … of the reference's blocks."""
+    """A precision to evaluate on `blocks` evenly spaced blocks of the reference."""
 
-    kind: Kind
+    kind: PointKind
     precision: Precision
     blocks: int
 
 
 def plan_points(blocks: int = BLOCKS) -> Iterator[PlannedPoint]:
-    """The points of the main job: uniform widths, each module alone, and a few mixed tuples.
+    """Points of the main job: uniform widths, one narrow module, and a few mixed tuples.
 
-    Args:
-        blocks: of the reference; each point takes its share, and at least two for a standard error.
+    Parameters
+    ----------
+    blocks
+        Blocks of the reference; the blocks of each point scale with it and are at least two, for a standard error.
     """
 
     def share(count: int) -> int:

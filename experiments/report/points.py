@@ -1,4 +1,4 @@
-"""The rows of the report: one precision on one architecture, what it costs the model and what it takes of the machine."""
+"""Points of the report: the loss and the cost of one precision on one architecture."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ...workloads import MODULES, Precision
 if TYPE_CHECKING:
     import pandas as pd
 
-Kind: TypeAlias = Literal["baseline", "uniform", "one module", "mixed", "architecture"]
-"""What a point is there for: the FP-FP baseline, an Anda precision of one of three kinds, or another architecture."""
+PointKind: TypeAlias = Literal["baseline", "uniform", "one module", "mixed", "architecture"]
+"""Kind of a point: the FP-FP baseline, one of three kinds of Anda precision, or another architecture."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
-    """Relative perplexity increase over FP16 activations on the same tokens, signed, with its standard error."""
+    """Signed relative increase of the perplexity over FP16 activations on the same tokens, and its standard error."""
 
     loss: float
     standard_error: float
@@ -27,9 +27,9 @@ class Loss:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepPoint:
-    """One row. `precision` is None on an architecture of fixed width, `loss` where perplexity was not measured."""
+    """A point: `precision` is None on an architecture of fixed width, `loss` is None if perplexity was not measured."""
 
-    kind: Kind
+    kind: PointKind
     architecture: str
     precision: Precision | None
     loss: Loss | None
@@ -46,19 +46,19 @@ class SweepPoint:
 
     @property
     def energy_pj(self) -> float:
-        """Energy of the whole run."""
+        """Total energy in pJ."""
         return self.compute_pj + self.sram_pj + self.dram_pj
 
     @property
     def module(self) -> str | None:
-        """The one module that a point of kind "one module" narrows."""
+        """Narrow module of a point of kind "one module", otherwise None."""
         if self.kind != "one module" or self.precision is None:
             return None
         return MODULES[self.precision.index(min(self.precision))]
 
     @property
     def label(self) -> str:
-        """Short text for tables and figures."""
+        """Short label for tables and figures."""
         if self.precision is None:
             return self.architecture
         if self.kind == "uniform":
@@ -69,10 +69,10 @@ class SweepPoint:
 
 
 def points_frame(points: Sequence[SweepPoint]) -> pd.DataFrame:
-    """The report's table.
+    """Table of the report, one row for each point.
 
-    One row a point. Losses are in percent; `speedup` and `energy_saving` are baseline over point, `area_ratio` is point
-    over baseline, where the baseline is the one point of that kind.
+    Losses are in percent. `speedup` and `energy_saving` are baseline over point, `area_ratio` is point over baseline; the
+    baseline is the point of that kind.
     """
     import pandas as pd
 

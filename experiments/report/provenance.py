@@ -1,4 +1,4 @@
-"""Where a report's numbers come from: program, data, machine, constants, and what is left out."""
+"""Provenance of a report's numbers: program, data, computer, constants, and limits of the models."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PACKAGES = ("anda-codesign", "numpy", "numba", "simpy", "pandas", "matplotlib", 
 
 
 def provenance_items(decoder: Decoder, blocks: TextBlocks, trace: Trace, seconds: float) -> list[str]:
-    """One line a fact."""
+    """Command, run time, versions and hashes of the inputs, one line each."""
     return [
         f"command: anda {' '.join(sys.argv[1:])}",
         f"time: {seconds:.0f} s, on {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
@@ -45,14 +45,14 @@ def provenance_items(decoder: Decoder, blocks: TextBlocks, trace: Trace, seconds
 
 
 def constant_rows(technology: str = "paper-16nm") -> list[tuple[str, ...]]:
-    """Every constant of a technology: name, value, unit, source, uncertainty."""
+    """Rows of a technology's constants: name, value, unit, source, uncertainty."""
     from ...sim import load_technology
 
     return list(_constants("", load_technology(technology).model_dump()))
 
 
 def _constants(path: str, data: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Constants of a nested record, depth first."""
+    """Rows of the constants in a nested record, depth first."""
     if "value" in data and "source" in data:
         yield path, f"{data['value']:g}", data["unit"], data["source"], data["uncertainty"]
         return

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import get_args
 
-from ..report.document import Block, Bullets, Heading, Paragraph, Picture, Table, to_markdown
+from ..report.document import Block, Bullets, Heading, Paragraph, Picture, TableBlock, to_markdown
 from .comparison import MEANINGS, Comparison, FigureResult, Kind, Value
 from .figures import figure_names
 
@@ -32,7 +32,7 @@ def _blocks(results: Sequence[FigureResult], pictures: bool) -> Iterator[Block]:
         yield Paragraph(
             f"Not on this page: {', '.join(missing)}, which evaluate a model and were left out of this run."
         )
-    yield Table(
+    yield TableBlock(
         ("figure", "what", *get_args(Kind), "deviation, median", "deviation, largest", "time (s)"),
         [_summary_row(result) for result in results],
         "Values by kind; deviations of ours from published, where both are numbers; time when it was computed.",
@@ -45,7 +45,7 @@ def _blocks(results: Sequence[FigureResult], pictures: bool) -> Iterator[Block]:
             yield Picture(result.name, result.title, f"{result.title}: published and ours")
         rows = [comparison_row(c) for c in result.comparisons if c.kind != "unavailable"]
         if rows:
-            yield Table(COLUMNS, rows, f"{result.name}, computed in {result.seconds:.1f} s.")
+            yield TableBlock(COLUMNS, rows, f"{result.name}, computed in {result.seconds:.1f} s.")
 
 
 def _summary_row(result: FigureResult) -> tuple[str, ...]:

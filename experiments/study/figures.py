@@ -1,4 +1,4 @@
-"""The studies' figures, drawn from their frames alone."""
+"""Figures of the studies, drawn from their frames."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...formats import InputError
+from ...formats.checks import check_choice
 from ...sim.output.palette import BLACK, GREEN, GREY, ORANGE, SKY, VERMILION
 from ..report.figures import MODULE_STYLES, Style
 
@@ -22,20 +23,21 @@ STYLES = [
     Style(GREEN, "v", "-"),
     Style(GREY, "P", "--"),
 ]
-"""Told apart in greyscale too, by marker and line."""
+"""Series styles; markers and line types differ, so that they can be distinguished in greyscale."""
 TICKS = (-10, -1, -0.5, 0, 0.5, 1, 10, 100, 1000, 10000)
 
 
 def study_figure(name: str, frame: pd.DataFrame) -> Figure:
-    """The figure of a study's frame (`run_study`).
+    """Figure of a study's frame, as `run_study` returns it.
 
-    Raises:
-        InputError: an unknown study, or an empty frame.
+    Raises
+    ------
+    InputError
+        The study is unknown, or the frame is empty.
     """
-    if name not in _FIGURES:
-        raise InputError(f"study: {name!r} is unknown; use {', '.join(_FIGURES)}")
+    check_choice("study", name, _FIGURES)
     if frame.empty:
-        raise InputError("frame: is empty; run the study first")
+        raise InputError("frame: it is empty; run the study first")
     return _FIGURES[name](frame)
 
 
@@ -96,7 +98,7 @@ def _figure(panels: int) -> Figure:
 
 
 def _panels(figure: Figure, frame: pd.DataFrame) -> Iterator[tuple[Axes, pd.DataFrame]]:
-    """One panel a model, with its rows."""
+    """One panel for each model, and the rows of that model."""
     models = list(frame["model"].unique())
     panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
     for axes, model in zip(panels, models, strict=True):

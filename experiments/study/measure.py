@@ -1,4 +1,4 @@
-"""The measurements of the studies, as frames."""
+"""Measurements of the studies, one frame each."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from ...formats import InputError
 from ...formats.activations.registry import activation_format
+from ...formats.checks import check_choice, check_integer
 from ...workloads import (
     MODULES,
     AndaActivations,
@@ -43,7 +44,7 @@ MODULE_MANTISSA_BITS = range(4, 9)
 ARITHMETIC_MANTISSA_BITS = (5, 7, 9)
 TOLERANCES = {"Anda 0.1 %": 0.001, "Anda 1 %": 0.01}
 FORMATS = {"FIGNA": ("figna", {"mantissa_bits": 13}, 13), "VS-Quant": ("vs-quant", {}, 4)}
-"""Name and parameters in the registry, and the bits of what is multiplied."""
+"""Registered name and parameters of each format, and the mantissa bits that enter a multiplication."""
 FP16_BITS = 16
 
 Row = dict[str, Any]
@@ -51,27 +52,30 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class StudySettings:
-    """What the models read, and what computes.
+    """Text and numerical backend of a study.
 
-    Raises:
-        InputError: there are fewer than two blocks, so no standard error.
+    Raises
+    ------
+    InputError
+        There are fewer than two blocks; a standard error needs two.
     """
 
     text: str = "wiki"
     tokens: int = 512
-    """Length of a block."""
+    """Length of a block, in tokens."""
     blocks: int = 8
+    """Number of held-out blocks."""
     cache_dir: Path | None = None
-    """Keeps every finished block, so that a study resumes."""
+    """Folder that stores finished blocks, so that an interrupted study continues."""
     backend: str = "numpy"
+    """Library that runs the model: ``numpy`` or ``torch``."""
 
     def __post_init__(self) -> None:
-        if self.blocks < 2:
-            raise InputError(f"blocks: {self.blocks} gives no standard error; use 2 or more")
+        check_integer("blocks", self.blocks, 2)
 
 
 def study_names() -> list[str]:
-    """The studies."""
+    """Names of all studies."""
     return list(_STUDIES)
 
 
@@ -85,29 +89,38 @@ def run_study(
     cache_dir: Path | None = None,
     backend: str = "numpy",
 ) -> pd.DataFrame:
-    """One row a measured point.
+    """Run a study: one row for each measured point.
 
-    Columns: ``model``, what the study varies (``group_size``, ``module``, ``mantissa_bits`` or ``method`` and
-    ``precision``), ``loss_percent``, ``standard_error_percent``, ``perplexity``, ``tokens``; of ``table2`` also
-    ``bops_saving`` (16 over the mean mantissa bits) and ``decision``: whether the loss is within the tolerance; of
-    ``arithmetic`` also ``difference_percent`` over float sums, paired, and its standard error.
+    Parameters
+    ----------
+    name
+        One of `study_names`.
+    models
+        Names of models or checkpoint folders, see `load_decoder`.
+    text, tokens, blocks, cache_dir, backend
+        See `StudySettings`.
 
-    Args:
-        name: one of `study_names`.
-        models: names or checkpoint folders, see `load_decoder`.
-        text, tokens, blocks, cache_dir, backend: see `StudySettings`.
+    Returns
+    -------
+    pandas.DataFrame
+        Columns: ``model``; the varied quantities (``group_size``, ``module``, ``mantissa_bits``, or ``method`` and
+        ``precision``); ``loss_percent``, ``standard_error_percent``, ``perplexity``, ``tokens``. ``table2`` adds
+        ``bops_saving`` (16 over the mean mantissa bits) and ``decision`` (``within`` or ``beyond`` the tolerance, or
+        ``undecided``). ``arithmetic`` adds the paired difference from float sums, ``difference_percent``, and its
+        standard error.
 
-    Raises:
-        InputError: an unknown study, model, text or backend, or too few blocks.
+    Raises
+    ------
+    InputError
+        The study, a model, the text or the backend is unknown, or there are too few blocks.
     """
     import pandas as pd
 
-    if name not in _STUDIES:
-        raise InputError(f"study: {name!r} is unknown; use {', '.join(_STUDIES)}")
+    check_choice("study", name, _STUDIES)
     settings = StudySettings(text=text, tokens=tokens, blocks=blocks, cache_dir=cache_dir, backend=backend)
     study, evaluations = _STUDIES[name]
     if not models:
-        raise InputError("models: there are none; name at least one")
+        raise InputError("models: the list is empty; name at least one model")
     rows: list[Row] = []
     with stage(f"{name} of {len(models)} models", len(models) * evaluations * blocks) as advance:
         for model in models:
@@ -116,7 +129,7 @@ def run_study(
 
 
 class _Model:
-    """A model with the held-out blocks and their reference."""
+    """A model, its held-out blocks, and its negative log-likelihoods on them with FP16 activations."""
 
     def __init__(self, name: str, settings: StudySettings, advance: Advance) -> None:
         self.settings, self._advance, self._folder = settings, advance, Path(name)
@@ -131,7 +144,7 @@ class _Model:
         return load_blocks(self.decoder.tokenizer, settings.text, split, settings.tokens, settings.blocks)
 
     def row(self, hook: DescribedHook, **varied: Any) -> Row:
-        """The loss of some activations beside what was varied."""
+        """Row of a point: the varied quantities and the loss of these activations."""
         return self.loss_row(paired_loss(self.nll(hook), self._reference), **varied)
 
     def loss_row(self, loss: PairedLoss, **varied: Any) -> Row:
@@ -145,7 +158,7 @@ class _Model:
         }
 
     def float_weights(self) -> PairedLoss | None:
-        """The model before its weights were rounded, where the checkpoint has them."""
+        """Loss of the checkpoint's unrounded weights; None if the model's weights are not rounded."""
         if not self._folder.is_dir():
             return None
         original = load_checkpoint(self._folder, group_size=None)
@@ -156,7 +169,7 @@ class _Model:
         return paired_loss(nll, self._reference)
 
     def search(self, tolerance: float) -> tuple[Precision, float, PairedLoss, str] | None:
-        """The searched precision, its saving of bit operations, and its loss and decision on the held-out blocks."""
+        """Best precision of a search, its saving of bit operations, and its loss and decision on the held-out blocks."""
         study = study_precision(
             self._evaluator, self.blocks("calibration"), self.heldout, tolerance, cache_dir=self.settings.cache_dir
         )

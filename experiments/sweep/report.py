@@ -21,7 +21,7 @@ from ..report.document import (
     Picture,
     Scatter,
     ScatterPoint,
-    Table,
+    TableBlock,
     to_html,
     to_markdown,
 )
@@ -98,7 +98,7 @@ def _blocks(frame: pd.DataFrame, costs: Sequence[str], sweep: Path) -> list[Bloc
     inputs = _varying_inputs(frame)
     texts = 1 + sum(frame[name].dtype.kind not in "biuf" for name in names)
     ordered = sorted(range(len(columns)), key=lambda i: i > 0 and frame[columns[i]].dtype.kind in "biuf")
-    table = Table(
+    table = TableBlock(
         [columns[i] for i in ordered],
         [[_grouped(row[i]) for i in ordered] for row in rows],
         _table_caption(frame),
@@ -116,7 +116,7 @@ def _blocks(frame: pd.DataFrame, costs: Sequence[str], sweep: Path) -> list[Bloc
         Heading("What is not modelled"),
         Bullets(SIMULATION_LIMITS),
         Heading("Constants"),
-        Table(("constant", "value", "unit", "source", "uncertainty"), constant_rows(_technology(frame)), f"Technology {_technology(frame)}.", 5),
+        TableBlock(("constant", "value", "unit", "source", "uncertainty"), constant_rows(_technology(frame)), f"Technology {_technology(frame)}.", 5),
         Heading("Provenance"),
         Bullets(_provenance(sweep, manifest)),
     ]  # fmt: skip

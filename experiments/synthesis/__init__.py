@@ -1,1 +1,1 @@
-"""Tables and figures of synthesis."""
+"""Synthesis of circuits: jobs, and tables and figures of the results."""

@@ -1,4 +1,4 @@
-"""The published processing elements and the circuits that stand for them: what the tables of synthesis compare."""
+"""Published processing elements and the circuits of this program that correspond to them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GROUP = 64
 MANTISSA_BITS = range(13, 3, -1)
 
 Circuit: TypeAlias = tuple[str, dict[str, Any]]
-"""A design and its parameters."""
+"""Name of a design, and its parameters."""
 
 ANDA: Circuit = ("anda-pe-scaled", {"tree": "carry-save", "gated": True})
 COMMON: Mapping[str, Circuit] = {
@@ -31,7 +31,7 @@ COMMON: Mapping[str, Circuit] = {
     "FIGNA-M8": ("figna-pe", {"mantissa_bits": 8}),
     "Anda": ANDA,
 }
-"""The circuits where a library says nothing else, and where circuits are compared between libraries."""
+"""Circuit of each element, unless a library needs another one; also used to compare libraries with each other."""
 _DEEP: Mapping[str, Circuit] = {
     "FP-FP": ("fp-fp-pe", {"stages": 4, "depth": 6, "outputs": 6}),
     "FP-INT": ("fp-int-pe", {"stages": 4, "depth": 6, "outputs": 6}),
@@ -41,23 +41,23 @@ _DEEP: Mapping[str, Circuit] = {
     "FIGNA-M8": ("figna-pe", {"mantissa_bits": 8, "stages": 3, "depth": 5}),
     "Anda": (ANDA[0], {**ANDA[1], "stages": 3, "depth": 5}),
 }
-"""With the registers that 285 MHz take at 130 and 180 nm."""
+"""Circuits with the additional pipeline registers needed for 285 MHz at 130 and 180 nm."""
 
 
 def elements(library: str) -> Mapping[str, Circuit]:
-    """The circuits that stand for the published elements in a library: each ends in an FP32 accumulator."""
+    """Circuits of the published elements in a library; each includes an FP32 accumulator."""
     return COMMON if library == "asap7" else _DEEP
 
 
 def element_result(library: str, name: str, mantissa_bits: int = MANTISSA_BITS[0]) -> Result:
-    """The run of an element; Anda's has a mantissa length."""
+    """Synthesis result of an element; `mantissa_bits` applies to Anda only."""
     design, parameters = elements(library)[name]
     return find_result(library, design, f"M={mantissa_bits}" if name == "Anda" else "trace", **parameters)
 
 
 @dataclass(frozen=True)
 class ElementRow:
-    """A processing element over FP-FP's, ours and published."""
+    """Figures of a processing element relative to FP-FP, computed here and published."""
 
     library: str
     element: str
@@ -66,14 +66,14 @@ class ElementRow:
     area_efficiency: float
     energy_efficiency: float
     published: Mapping[str, float]
-    """Of the same fields; of single lengths of Anda the published efficiencies alone."""
+    """Published values of the fields above."""
 
 
 def element_rows(library: str) -> list[ElementRow]:
-    """Fig. 15 in a library: at equal throughput at 16 bits and equal clock, on the same dot products.
+    """Rows of Fig. 15 in a library: equal throughput at 16 bits, equal clock, and the same dot products.
 
-    Area efficiency is products per cycle and area; energy efficiency is products per energy, whose leakage is that of the
-    clock each keeps. Power is that of a working cycle.
+    Area efficiency is products per cycle and area. Energy efficiency is products per energy; the energy includes leakage
+    over the clock period that each element achieves. Power is that of a working cycle.
     """
     published = json.loads(PAPER.read_text("utf-8"))["fig15_pe_level_normalised_to_fp_fp"]
     names = published["designs"]
@@ -109,7 +109,7 @@ def _row(library: str, name: str, result: Result, base: Result, published: Mappi
 
 
 def _products_per_cycle(name: str, result: Result) -> float:
-    """Without the cycles in which a pipeline fills."""
+    """Products per cycle in steady state, without the cycles that fill the pipeline."""
     if name.startswith("Anda-M"):
         return GROUP / (int(name.removeprefix("Anda-M")) + 1)
     return float(round(result.operations_per_cycle))
@@ -117,17 +117,18 @@ def _products_per_cycle(name: str, result: Result) -> float:
 
 @dataclass(frozen=True)
 class SkippingRatios:
-    """What zero-plane skipping does to Anda's element, each over the element without it at M = 6."""
+    """Cost and saving of zero-plane skipping, relative to Anda's element without it at M = 6."""
 
     area: float
+    """Area ratio."""
     power: float
-    """In a run in which no plane is skipped."""
+    """Power ratio in a run without skipped planes."""
     plane: float
-    """Energy that a skipped plane saves, over that of a mean cycle."""
+    """Energy saved by a skipped plane, as a share of a mean cycle's energy."""
 
 
 def skipping_ratios(library: str) -> SkippingRatios:
-    """From the dot product alone, taken over the whole element: what stands behind it does not change."""
+    """Ratios of the dot product's change to the whole element; skipping does not change the rest of the element."""
     element = element_result(library, "Anda", 6)
     plain = find_result(library, "anda-pe", "M=6", tree="carry-save", gated=True)
     every, skipped = (
@@ -144,17 +145,19 @@ def skipping_ratios(library: str) -> SkippingRatios:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Factors of area and energy from a library to 16 nm, 0.8 V."""
+    """Factors that scale area and energy from a library's node to 16 nm at 0.8 V."""
 
     area: float
     energy: float
 
 
 def scaling_to_16nm(library: str) -> Scaling:
-    """Published factors, for libraries whose node they have.
+    """Published scaling factors of a library's node.
 
-    Raises:
-        KeyError: they have no such node.
+    Raises
+    ------
+    KeyError
+        No factors are published for the node.
     """
     data = yaml.safe_load((PAPER.parent / "node_scaling.yaml").read_text("utf-8"))
 
@@ -171,12 +174,12 @@ CLOCK_ELEMENTS = ("FP-FP", "FP-INT", "FIGNA", "Anda")
 
 
 def clock_elements(library: str) -> dict[str, Circuit]:
-    """The circuits that are mapped for several clocks, by element."""
+    """Circuits that are synthesised for several clocks, by element."""
     return {name: elements(library)[name] for name in CLOCK_ELEMENTS}
 
 
 def clock_points(library: str) -> dict[str, list[Result]]:
-    """Of each element the mappings that no other beats, fastest first: least period, area and energy of a product."""
+    """Pareto-optimal mappings of each element in period and area, fastest first."""
     found: dict[str, list[Result]] = {}
     for name, (design, parameters) in clock_elements(library).items():
         results = [r for r in load_clock_targets(library) if (r.design, dict(r.parameters)) == (design, parameters)]

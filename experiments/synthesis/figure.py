@@ -1,4 +1,4 @@
-"""The figure of clock targets: what a faster clock costs an element in area and energy."""
+"""Figure of clock targets: area and energy of an element against its clock period."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def clocks_figure() -> Figure:
-    """Area and energy over the period that an element needs, over those of its slowest mapping."""
+    """Area and energy against the clock period, relative to the element's slowest mapping."""
     from matplotlib.figure import Figure
 
     libraries = [library for library in library_names() if load_clock_targets(library)]

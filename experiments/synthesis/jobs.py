@@ -1,4 +1,4 @@
-"""Synthesis jobs: one circuit or all, at one clock or several, with allowances for what synthesis does not see."""
+"""Synthesis jobs: one circuit or all, at one clock or several, with allowances for wires and glitches."""
 
 from __future__ import annotations
 
@@ -10,39 +10,56 @@ from pathlib import Path
 from typing import Any
 
 from ...formats import InputError
+from ...formats.checks import check_integer
 from ..folder import is_free, make_folder
 from ..progress import stage
 
 
 @dataclass(frozen=True)
 class Job:
-    """What `run_jobs` does; every field as the option of `anda rtl synth` that is called like it."""
+    """Circuits to synthesise, and how; see `run_jobs`."""
 
     design: str | None
-    """None: every circuit."""
+    """Name of the circuit; None synthesises every circuit."""
     parameters: Mapping[str, Any]
+    """Parameters of the one circuit."""
     liberty: Sequence[Path]
+    """Liberty files, or a folder of them; the bundled OSU 0.18 um library if empty."""
     clocks_ps: Sequence[float]
+    """Clock periods to aim at, in ps."""
     mantissa_bits: Sequence[int]
+    """Mantissa widths to run."""
     trace: Path | None
+    """Captured trace; None takes the built-in model's operands."""
     allowances: Sequence[str]
+    """Published allowances to add, such as those for wires and glitches."""
     out: Path | None
+    """Folder for YAML and Parquet files."""
     slower: bool = False
+    """Accept a circuit that misses the clock; its powers are at the period that it needs."""
     workers: int = 1
+    """Number of processes."""
     saif: Path | None = None
+    """New file for the switching activity of the one run."""
     netlist: Path | None = None
+    """New file for the gate netlist of the one circuit."""
 
 
 def run_jobs(job: Job, note: Callable[[str], None]) -> list[dict[str, Any]]:
-    """The documents of all circuits at all clocks; those that were made before come from the cache.
+    """Synthesise all circuits at all clocks: one document each. Finished ones are read from the cache.
 
-    Args:
-        job: what to do.
-        note: told of each clock that a circuit does not keep, and of files that were written.
+    Parameters
+    ----------
+    job
+        Circuits, clocks and files.
+    note
+        Called with a message for each circuit that misses its clock and for each file that was written.
 
-    Raises:
-        InputError: as of `rtl.synthesis.synthesize`; an allowance is unknown; a folder or file is not free; the one
-            circuit does not keep the one clock, and `slower` is not asked for.
+    Raises
+    ------
+    InputError
+        `rtl.synthesis.synthesize` refuses a circuit; an allowance is unknown; a folder or file exists; or a single
+        circuit misses its single clock and `slower` is False.
     """
     from ...rtl.synthesis import all_designs, with_allowances
 
@@ -61,24 +78,23 @@ def run_jobs(job: Job, note: Callable[[str], None]) -> list[dict[str, Any]]:
 
 
 def _check(job: Job) -> None:
-    """Refuse what cannot be done before anything is."""
+    """Refuse a wrong job before any work."""
     if job.out is not None and not is_free(job.out):
         raise InputError(f"out: {job.out} is not empty; name another folder")
     if job.design is None and job.parameters:
-        raise InputError("parameter: goes with one circuit; leave it out with --all")
-    if job.workers < 1:
-        raise InputError(f"workers: is {job.workers}; give at least 1")
+        raise InputError("parameter: it applies to a single circuit; remove it or remove --all")
+    check_integer("workers", job.workers, 1)
     for field, path in (("saif", job.saif), ("netlist", job.netlist)):
         if path is not None and (job.design is None or len(job.clocks_ps) > 1):
-            raise InputError(f"{field}: is of one circuit at one clock; name both")
+            raise InputError(f"{field}: it needs a single circuit and a single clock; name one of each")
 
 
 Task = tuple[str, dict[str, Any], float]
-"""A circuit, its parameters, and a clock."""
+"""Name of a circuit, its parameters, and a clock period in ps."""
 
 
 class _Worker:
-    """Library and operands, which all tasks of a process share."""
+    """Cell library and operands that all tasks of a process share."""
 
     def __init__(self, job: Job) -> None:
         from ...rtl.synthesis import find_library, load_operands
@@ -87,14 +103,14 @@ class _Worker:
         self.library, self._operands = find_library(job.liberty), load_operands(job.trace)
 
     def document(self, task: Task) -> dict[str, Any]:
-        """A circuit at a clock."""
+        """Document of one circuit at one clock."""
         from ...rtl.synthesis import synthesize
 
         design, parameters, clock = task
         return synthesize(design, parameters, self.library, clock, self._operands, self._job.mantissa_bits)
 
     def write_gate_files(self, note: Callable[[str], None]) -> None:
-        """Write the netlist and the activity of the one run."""
+        """Write the netlist and the switching activity of the one run."""
         from ...rtl.synthesis import gate_files
 
         job = self._job
@@ -113,7 +129,7 @@ class _Worker:
 
 
 def _measured(job: Job, tasks: Sequence[Task], worker: _Worker) -> Iterator[dict[str, Any]]:
-    """The documents of the tasks, in their order; made by processes of their own if there are several workers."""
+    """Documents of the tasks, in order; several workers compute in processes of their own."""
     with stage(f"synthesis in {worker.library.name}", len(tasks)) as advance:
         if job.workers == 1:
             for task in tasks:
@@ -139,21 +155,23 @@ def _document(task: Task) -> dict[str, Any]:
 
 
 def _not_met(document: Mapping[str, Any], job: Job, *, alone: bool, note: Callable[[str], None]) -> None:
-    """A clock that is not kept: a note where several are tried or it is allowed, or else an error."""
-    what = (
+    """Report a missed clock: an error for a single circuit and clock unless `slower` is set, otherwise a note."""
+    missed = (
         f"clock-ps: {document['design']} needs {document['critical_ps']:.0f} ps in {document['library']['name']}, not "
         f"{document['clock_ps']:g}; "
     )
     if alone and not job.slower:
-        raise InputError(what + "give a longer one, more stages, or --slower for its figures at that period")
-    note(what + "its powers are at that period")
+        raise InputError(missed + "use a longer clock, more stages, or --slower for figures at that period")
+    note(missed + "its powers are at that period")
 
 
 def write_documents(documents: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
-    """Write the documents as YAML, and their runs as Parquet.
+    """Write the documents as YAML and their runs as Parquet; return the paths.
 
-    Raises:
-        InputError: the folder cannot be made.
+    Raises
+    ------
+    InputError
+        The folder cannot be created.
     """
     from ...rtl.synthesis import write_report
 

@@ -1,6 +1,6 @@
-"""Tables of the synthesis results: processing elements beside the published ones, the baseline's features, circuits' options.
+"""Tables of synthesis results: processing elements compared with the published ones, features of the baseline, options.
 
-``python -m anda_codesign.experiments.synthesis.tables --update docs/synthesis.md`` renews those of that page.
+``python -m anda_codesign.experiments.synthesis.tables --update docs/synthesis.md`` updates the tables of that page.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["ANDA", "TABLES", "ElementRow", "element_rows", "main"]
 
 
 def _measured(*circuits: Circuit) -> list[str]:
-    """The libraries that have results of all these circuits."""
+    """Libraries with results of all these circuits."""
     return [
         library
         for library in library_names()
@@ -46,10 +46,10 @@ _ALIGNED = ("iFPU", "FIGNA", "FIGNA-M11", "FIGNA-M8")
 
 
 def dot_products_table() -> str:
-    """Elements without what follows the dot product of a group, which every one but FP-FP has.
+    """Dot-product parts of the elements, without conversion, scale and accumulator; FP-FP has no such separate parts.
 
-    Anda's is the circuit ``anda-pe`` by itself; of the others the conversion, scale and accumulator, measured by
-    themselves at the same rate, are taken off.
+    Anda's dot product is the circuit ``anda-pe``. For the others, the conversion, scale and accumulator are measured
+    separately at the same rate and subtracted.
     """
     published = json.loads(PAPER.read_text("utf-8"))["fig15_pe_level_normalised_to_fp_fp"]
     circuits = [COMMON[name] for name in ("FP-FP", *_ALIGNED)]
@@ -71,11 +71,11 @@ def dot_products_table() -> str:
 
 
 def _dot_products(library: str) -> dict[str, tuple[float, float, float]]:
-    """Area, power and energy efficiency of the dot products alone, over FP-FP's."""
+    """Area, power and energy efficiency of each dot product, relative to FP-FP."""
     base = find_result(library, *_run_of("FP-FP"), **COMMON["FP-FP"][1])
     behind = [find_result(library, "group-accumulator", f"M={m}") for m in (12, 13)]
     energies = [result.energy_pj_per_operation * GROUP for result in behind]
-    # of a group of 16 cycles, from those of 13 and 14
+    # extrapolated from groups of 13 and 14 cycles to a group of 16 cycles
     behind_pj = (energies[1] + 2 * (energies[1] - energies[0])) / GROUP
     rows = {"FP-FP": (base.area_um2, base.energy_pj_per_operation, base.energy_pj_per_cycle)}
     for name in _ALIGNED:
@@ -142,7 +142,7 @@ SKIPPED: Sequence[tuple[str, str]] = (
     ("zero in 16 tokens", " skipping 16"),
     ("zero in the token", " skipping 1"),
 )
-"""What of zero planes is left out in a run, and the end of the run's name."""
+"""Which zero planes a run skips, and the suffix of the run's name."""
 
 
 def zero_planes_table(library: str) -> str:
@@ -150,15 +150,15 @@ def zero_planes_table(library: str) -> str:
     columns = ["skipping", "skipped", "area µm²", "needs ps", "pJ a product, M = 4", "M = 7", "M = 13"]
     rows: list[list[str]] = []
     for label, parameters in SKIPPING:
-        for what, suffix in SKIPPED if "skipping" in parameters else SKIPPED[:1]:
+        for skipped, suffix in SKIPPED if "skipping" in parameters else SKIPPED[:1]:
             runs = [find_result(library, "anda-pe", f"M={m}{suffix}", **parameters) for m in (4, 7, 13)]
             energies = [f"{run.energy_pj_per_operation:.4g}" for run in runs]
-            rows.append([label, what, f"{runs[0].area_um2:.4g}", f"{runs[0].critical_ps:.0f}", *energies])
+            rows.append([label, skipped, f"{runs[0].area_um2:.4g}", f"{runs[0].critical_ps:.0f}", *energies])
     return markdown_table(columns, rows, text_columns=2)
 
 
 def skipping_table() -> str:
-    """What skipping costs the complete element and saves, in each library."""
+    """Cost and saving of zero-plane skipping in the complete element, in each library."""
     rows: list[list[str]] = []
     for library in library_names():
         ratios = skipping_ratios(library)
@@ -167,7 +167,7 @@ def skipping_table() -> str:
 
 
 def elements_table(library: str) -> str:
-    """Fig. 15 in a library, beside the published figures."""
+    """Fig. 15 in a library, next to the published figures."""
     fields = ("area", "power", "area_efficiency", "energy_efficiency")
     rows: list[list[str]] = []
     for row in element_rows(library):
@@ -181,7 +181,7 @@ def elements_table(library: str) -> str:
 
 
 def absolute_table(library: str) -> str:
-    """The same circuits in square micrometres, picoseconds and picojoules."""
+    """Area in µm², critical path in ps and energy in pJ of the elements in a library."""
     found = {name: element_result(library, name) for name in elements(library) if name != "Anda"}
     found |= {f"Anda-M{m}": element_result(library, "Anda", m) for m in MANTISSA_BITS}
     rows = (
@@ -199,7 +199,7 @@ def absolute_table(library: str) -> str:
 
 
 def ladder_table() -> str:
-    """What the baseline's features cost: area and energy over those of Anda's element at M = 7."""
+    """Cost of the baseline's features: area and energy relative to Anda's element at M = 7."""
     libraries = _measured(*((design, parameters) for _, design, parameters in LADDER))
     columns = _columns(libraries, "needs ps", "area over Anda's", "energy over Anda-M7's")
     rows: list[list[str]] = []
@@ -221,7 +221,7 @@ def _columns(prefixes: Iterable[str], first: str, *others: str) -> list[str]:
 
 
 def options_table() -> str:
-    """Before and after: what the options of Anda's element change."""
+    """Relative change of area, critical path and energy by each option of Anda's element."""
     libraries = _measured(*((ANDA[0], parameters) for _, parameters in OPTIONS))
     columns = _columns(libraries, "area", "needs", "pJ, M = 4", "M = 7", "M = 13")
     rows: list[list[str]] = []
@@ -245,7 +245,7 @@ def options_table() -> str:
 
 
 def clocks_table() -> str:
-    """Area and energy of elements mapped for several clocks, in each library that was swept."""
+    """Area and energy of elements synthesised for several clocks, in each library with such results."""
     rows = (
         [
             library,
@@ -286,11 +286,11 @@ PARTS = {
     "weight_buffer": "weight buffer 1 MB",
     "controller": "others",
 }
-"""Parts of a technology file, and the rows of Table III."""
+"""Row of Table III for each part of a technology file."""
 
 
 def machine_table() -> str:
-    """Table III: area and power of the accelerator in each technology, and as published at 16 nm."""
+    """Table III: area and power of the accelerator in each technology and published at 16 nm."""
     from ...sim import load_technology
 
     published = json.loads(PAPER.read_text("utf-8"))["table3_area_mm2_power_mw"]
@@ -308,7 +308,7 @@ def machine_table() -> str:
 
 
 def arrays_table() -> str:
-    """What a unit takes in arrays, where rows share planes and columns share weights."""
+    """Area and energy of one unit in arrays; rows share planes and columns share weights."""
     rows: list[list[str]] = []
     for library in library_names():
         found = [r for r in load_results(library) if r.design == "matrix-unit" and r.run == "M=7"]
@@ -321,7 +321,7 @@ def arrays_table() -> str:
 
 
 def circuits_table() -> str:
-    """Every circuit in every library, at the run with M = 7 where it has one."""
+    """Every circuit in every library, with the run at M = 7 if there is one."""
     found: dict[tuple[str, str], dict[str, Result]] = {}
     for library in library_names():
         for result in load_results(library):
@@ -361,10 +361,10 @@ TABLES: Mapping[str, Callable[[], str]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print every table, or renew those of a page."""
-    parser = argparse.ArgumentParser(description="Print the tables of synthesis.")
-    parser.add_argument("--update", type=Path, metavar="PAGE", help="renew the tables of this page")
-    parser.add_argument("--figure", type=Path, metavar="FILE", help="write the figure of clock targets there")
+    """Print every table, update the tables of a page, or write the figure of clock targets."""
+    parser = argparse.ArgumentParser(description="Print the tables of synthesis results.")
+    parser.add_argument("--update", type=Path, metavar="PAGE", help="update the tables of this page")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="write the figure of clock targets to this file")
     options = parser.parse_args(arguments)
     if options.figure is not None:
         from .figure import clocks_figure

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from anda_codesign.experiments.report.points import Kind, Loss, SweepPoint
+from anda_codesign.experiments.report.points import Loss, PointKind, SweepPoint
 from anda_codesign.workloads import MODULES, Precision
 
 UNIFORM = {4: 750.0, 5: 52.0, 6: 8.0, 7: 0.8, 8: -0.4, 9: -0.43, 10: -0.24, 11: -0.13, 13: -0.02}
@@ -10,7 +10,9 @@ SINGLE = {"qkv": (137.0, 25.0, 4.0), "o": (5.4, 0.75, -0.07), "u": (301.0, 33.0,
 FIXED = {"fp-int": 0.8, "ifpu": 0.7, "figna": 0.65, "figna-m11": 0.6, "figna-m8": 0.55}
 
 
-def point(kind: Kind, architecture: str, precision: Precision | None, loss: float | None, scale: float) -> SweepPoint:
+def point(
+    kind: PointKind, architecture: str, precision: Precision | None, loss: float | None, scale: float
+) -> SweepPoint:
     return SweepPoint(
         kind=kind,
         architecture=architecture,

@@ -1,6 +1,7 @@
 """The quantisation study, on a small random model."""
 
 import json
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from math import inf, isnan
@@ -106,7 +107,7 @@ def test_the_error_of_a_single_block_is_a_word() -> None:
 
 
 def test_bad_sink_weight() -> None:
-    with pytest.raises(InputError, match=r"^sink_weight: 0 is not positive; use 1 for no extra weight$"):
+    with pytest.raises(InputError, match=r"^sink_weight: 0 "):
         Study(sink_weight=0)
 
 
@@ -140,24 +141,20 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["--method", "awq"],
-            "method: there is no method 'awq'; choose one of rtn, q4_1, q8_0, gptq, kmeans, squeezellm, spqr, illm",
-        ),
-        (["--method", "rtn:x"], "method: 'x' is no parameter; write for instance rtn:group_size=64"),
-        (["--method", "rtn:bits="], "method: 'bits=' is no parameter; write for instance rtn:group_size=64"),
-        (["--method", "rtn:x=1"], "x: rtn has no such parameter; it has bits, group_size, symmetric"),
-        (["--method", "illm:x=1"], "x: illm has no such parameter; it has bits"),
-        (["--method", "rtn", "--bits", "1"], "bits: 1 is not valid; choose one of 2 to 8"),
-        (
-            ["--method", "rtn", "--bits", "3", "--bits", "4", "--out", "x"],
-            "out: holds one model, but 2 are asked for; name one method and one --bits",
-        ),
-        (["--method", "rtn", "--out", "."], "out: . exists and is not overwritten; name another folder"),
+        (["--method", "awq"], r"method: .*'awq'.* rtn, q4_1, q8_0, gptq, kmeans, squeezellm, spqr, illm"),
+        (["--method", "rtn:x"], "method: 'x' .*rtn:group_size=64"),
+        (["--method", "rtn:bits="], "method: 'bits=' .*rtn:group_size=64"),
+        (["--method", "rtn:x=1"], "x: rtn .* bits, group_size, symmetric"),
+        (["--method", "illm:x=1"], "x: illm .* bits"),
+        (["--method", "rtn", "--bits", "1"], "bits: 1 .* 2 to 8"),
+        (["--method", "rtn", "--bits", "3", "--bits", "4", "--out", "x"], "out: .* 2 "),
+        (["--method", "rtn", "--out", "."], "out: . exists"),
     ],
 )
 def test_bad_command_lines(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, *arguments) == (2, "", f"anda: error: {message}\n")
+    status, out, error = run(capsys, *arguments)
+    assert (status, out) == (2, "")
+    assert re.fullmatch(f"anda: error: {message}.*\n", error), error
 
 
 @pytest.mark.model
@@ -179,5 +176,5 @@ def test_command_on_the_real_model(tmp_path: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize("field", ["calibration_blocks", "fisher_blocks", "blocks"])
 def test_too_few_blocks(field: str) -> None:
     counts = [0 if name == field else 1 for name in ("calibration_blocks", "fisher_blocks", "blocks")]
-    with pytest.raises(InputError, match=f"^{field}: 0 is too few; use 1 or more$"):
+    with pytest.raises(InputError, match=f"^{field}: 0 .* 1"):
         StudyTexts.load(synthetic_decoder(), *counts)

@@ -5,7 +5,7 @@ from anda_codesign.experiments.report.document import (
     Heading,
     Paragraph,
     Picture,
-    Table,
+    TableBlock,
     to_html,
     to_markdown,
 )
@@ -14,7 +14,7 @@ BLOCKS = [
     Heading("Title <1>", 1),
     Paragraph("a & b"),
     Bullets(["one", "two"]),
-    Table(("name", "n"), [("a|b", "1"), ("c", "2")], "caption"),
+    TableBlock(("name", "n"), [("a|b", "1"), ("c", "2")], "caption"),
     Picture("dot", "a dot", "description"),
 ]
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from anda_codesign.experiments.report.document import Heading, Picture, Table, to_html
+from anda_codesign.experiments.report.document import Heading, Picture, TableBlock, to_html
 from anda_codesign.experiments.report.figures import save_figures
 from anda_codesign.experiments.report.pages import table_block
 from anda_codesign.experiments.report.points import points_frame
@@ -20,7 +20,7 @@ def page(tmp_path: Path) -> Path:
     frame = points_frame(points())
     save_figures(frame, tmp_path / "figures")
     blocks = [Heading("Report", 1), table_block(frame), Picture("loss", "caption", "description")]
-    assert isinstance(blocks[1], Table)
+    assert isinstance(blocks[1], TableBlock)
     path = tmp_path / "report.html"
     path.write_text(to_html(blocks, tmp_path))
     return path

@@ -133,19 +133,19 @@ def test_commands(name: str, anda: Callable[..., Any], tmp_path: Path):
 
 
 def test_bad_input(refused: Callable[..., str], tmp_path: Path):
-    assert refused("study", "fig8") == "study: 'fig8' is unknown; use fig5, fig6, fig7, table2, arithmetic"
-    assert refused("study", "fig6", "--blocks", 1) == "blocks: 1 gives no standard error; use 2 or more"
+    unknown = "study: 'fig8' .* fig5, fig6, fig7, table2, arithmetic$"
     plot = tmp_path / "a.gif"
-    message = f"plot: {plot} is no picture; end it in .png, .svg, .pdf"
-    assert refused("study", "fig6", "--plot", plot) == message
-    for call, message in (
-        (lambda: run_study("fig6", []), "models: there are none; name at least one"),
-        (
-            lambda: study_figure("fig8", pd.DataFrame()),
-            "study: 'fig8' is unknown; use fig5, fig6, fig7, table2, arithmetic",
-        ),
-        (lambda: study_figure("fig6", pd.DataFrame()), "frame: is empty; run the study first"),
+    for arguments, message in (
+        (["fig8"], unknown),
+        (["fig6", "--blocks", 1], "blocks: 1 .* 2"),
+        (["fig6", "--plot", plot], f"plot: {re.escape(str(plot))} .* .png, .svg, .pdf$"),
     ):
-        with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        assert re.match(message, refused("study", *arguments))
+    for call, message in (
+        (lambda: run_study("fig6", []), "models: "),
+        (lambda: study_figure("fig8", pd.DataFrame()), unknown),
+        (lambda: study_figure("fig6", pd.DataFrame()), "frame: "),
+    ):
+        with pytest.raises(InputError, match=f"^{message}"):
             call()
     assert study_names() == ["fig5", "fig6", "fig7", "table2", "arithmetic"]
