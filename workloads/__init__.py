@@ -4,8 +4,15 @@ from .evaluation.perplexity import PairedLoss, evaluate, paired_loss
 from .evaluation.sequential import Verdict, sequential_test
 from .fetch import DataPaths, cache_dir, data_paths, fetch, missing_data
 from .inference.decoder import ActivationHook, Decoder, ModuleArithmetic
-from .inference.hooks import AndaActivations, AndaArithmetic, FormatActivations, Fp16Activations, ModuleActivations
-from .inference.prefix_cache import LayeredActivations, PrefixCache
+from .inference.hooks import (
+    AndaActivations,
+    AndaArithmetic,
+    FormatActivations,
+    Fp16Activations,
+    LayeredActivations,
+    ModuleActivations,
+)
+from .inference.prefix_cache import PrefixCache
 from .inference.torch_decoder import TorchDecoder, evaluator
 from .loading.checkpoint import load_checkpoint, open_checkpoint
 from .loading.load import load_decoder, load_shape

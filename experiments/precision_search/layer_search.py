@@ -54,7 +54,7 @@ def measure_sensitivities(
     """
     hook = _hook(base, numerics)
     cache = PrefixCache(decoder, hook, blocks=len(blocks.tokens))
-    reference = evaluate(cache, blocks, LayeredActivations(hook, {}), cache_dir).mean()
+    reference = evaluate(cache, blocks, hook, cache_dir).mean()
     moves = list(_moves(decoder.shape.layers, base))
     found: dict[Move, float] = {}
     for done, (layer, module, bits) in enumerate(moves, start=1):

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...formats import InputError
 from ...workloads import Decoder, Precision, TextBlocks, TorchDecoder, Verdict, sequential_test
-from ...workloads.inference.decoder import DescribedHook
+from ...workloads.inference.decoder import Hook
 from .layer_search import Layers, allocations, layered_activations, measure_sensitivities, spread
 from .search import SearchResult, SearchStep, best_first_search, exhaustive_search
 from .search_space import PUBLISHED, Choice, Cost, Numerics, Objective, saving, start_choices
@@ -228,7 +228,7 @@ class PrecisionSearch:
         self._verdicts[choice] = self._test(choice.numerics.activations(choice.precision), heldout=False)
         return self._verdicts[choice].loss.loss
 
-    def _test(self, hook: DescribedHook, heldout: bool) -> Verdict:
+    def _test(self, hook: Hook, heldout: bool) -> Verdict:
         """On both texts, the one with the larger loss; the second is read only if the first is within the tolerance."""
         verdict = self._sequential(self.texts.heldout if heldout else self.texts.calibration, hook)
         if self.second is None or verdict.loss.loss > self.tolerance:
@@ -236,7 +236,7 @@ class PrecisionSearch:
         other = self._sequential(self.second.heldout if heldout else self.second.calibration, hook)
         return max(verdict, other, key=lambda own: own.loss.loss)
 
-    def _sequential(self, blocks: TextBlocks, hook: DescribedHook) -> Verdict:
+    def _sequential(self, blocks: TextBlocks, hook: Hook) -> Verdict:
         return sequential_test(self.decoder, blocks, hook, self.tolerance, cache_dir=self.cache_dir)
 
     def _report(self, step: SearchStep[Choice]) -> None:

@@ -27,7 +27,7 @@ from ...workloads import (
     load_decoder,
     paired_loss,
 )
-from ...workloads.inference.decoder import DescribedHook
+from ...workloads.inference.decoder import Hook
 from ..precision_search.precision_study import study_precision
 from ..precision_search.search_space import Numerics, Partial
 from ..progress import Advance, stage
@@ -143,7 +143,7 @@ class _Model:
         settings = self.settings
         return load_blocks(self.decoder.tokenizer, settings.text, split, settings.tokens, settings.blocks)
 
-    def row(self, hook: DescribedHook, **varied: Any) -> Row:
+    def row(self, hook: Hook, **varied: Any) -> Row:
         """Row of a point: the varied quantities and the loss of these activations."""
         return self.loss_row(paired_loss(self.nll(hook), self._reference), **varied)
 
@@ -177,7 +177,7 @@ class _Model:
             return None
         return study.best.precision, study.best.bops_saving, study.heldout.loss, study.heldout.decision
 
-    def nll(self, hook: DescribedHook) -> NDArray[np.float64]:
+    def nll(self, hook: Hook) -> NDArray[np.float64]:
         return evaluate(
             self._evaluator, self.heldout, hook, self.settings.cache_dir, progress=lambda *_: self._advance(1)
         )

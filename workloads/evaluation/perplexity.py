@@ -6,17 +6,18 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ... import formats
 from ...formats import InputError
-from ..inference.decoder import DescribedHook
+from ..inference.decoder import Hook
 from ..text.blocks import TextBlocks
 
 
@@ -60,34 +61,47 @@ def paired_loss(nll: NDArray[np.float64], reference_nll: NDArray[np.float64]) ->
 
 
 class Evaluator(Protocol):
-    """What `evaluate` needs of a decoder."""
+    """A model that `evaluate` can run."""
 
     sha256: str
 
-    def nll(self, blocks: NDArray[np.int32], hook: DescribedHook, /) -> NDArray[np.float64]:
-        """See `Decoder.nll`."""
+    def nll(self, blocks: NDArray[np.int32], hook: Hook, /) -> NDArray[np.float64]:
+        """Negative log-likelihoods in nats; see `Decoder.nll`."""
         ...
 
 
 def evaluate(
     decoder: Evaluator,
     blocks: TextBlocks,
-    hook: DescribedHook,
+    hook: Hook,
     cache_dir: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float64]:
-    """The NLL of each block: float64 ``[blocks, tokens - 1]``, in nats.
+    """Negative log-likelihood (NLL) of every token but the first of each block, in nats.
 
-    Args:
-        decoder: the model, a `Decoder` or a `PrefixCache` of one.
-        blocks: the text.
-        hook: the activations' number format.
-        cache_dir: folder that keeps every finished block by the hash of model, tokens, format and program; a later
-            call takes them from there. None keeps nothing.
-        progress: called with the number of finished blocks and of all blocks.
+    Parameters
+    ----------
+    decoder
+        The model: a `Decoder`, or a `PrefixCache` of one.
+    blocks
+        The text.
+    hook
+        The number format of the activations.
+    cache_dir
+        Folder that keeps every finished block under a hash of model, tokens, hook and program; a later call takes the
+        block from there. The hook must be a dataclass then: its class and fields identify the values. None keeps nothing.
+    progress
+        Called with the number of finished blocks and the number of all blocks.
 
-    Raises:
-        InputError: the folder cannot be written.
+    Returns
+    -------
+    NDArray[np.float64]
+        ``[blocks, tokens - 1]``.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be written, or the hook is not a dataclass of plain values.
     """
     nll: list[NDArray[np.float64]] = []
     for tokens in blocks.tokens:
@@ -103,10 +117,25 @@ def evaluate(
     return np.stack(nll)
 
 
-def _key(decoder: Evaluator, tokens: NDArray[np.int32], hook: DescribedHook) -> str:
+def _key(decoder: Evaluator, tokens: NDArray[np.int32], hook: Hook) -> str:
     text = hashlib.sha256(tokens.astype("<i4").tobytes()).hexdigest()
-    parts = [decoder.sha256, text, hook.description, _program_sha256()]
+    parts = [decoder.sha256, text, _identity(hook), _program_sha256()]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def _identity(value: Any) -> Any:
+    """JSON form of a value that differs for unequal values: class and fields of a dataclass, to any depth."""
+    if is_dataclass(value):
+        kind = type(value)
+        own = {field.name: _identity(getattr(value, field.name)) for field in fields(value)}
+        return [kind.__module__, kind.__qualname__, own]
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, tuple):
+        return [_identity(item) for item in cast("tuple[Any, ...]", value)]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise InputError(f"hook: {value!r} cannot identify cached values; make it a frozen dataclass of plain values")
 
 
 @cache

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError
-from ..inference.decoder import DescribedHook
+from ..inference.decoder import Hook
 from ..inference.hooks import Fp16Activations
 from ..text.blocks import TextBlocks
 from .perplexity import Evaluator, PairedLoss, evaluate, paired_loss
@@ -46,7 +46,7 @@ class Verdict:
 def sequential_test(
     decoder: Evaluator,
     blocks: TextBlocks,
-    hook: DescribedHook,
+    hook: Hook,
     tolerance: float,
     *,
     stages: Sequence[int] = STAGES,

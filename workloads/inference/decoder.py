@@ -29,11 +29,6 @@ class ActivationHook(Protocol):
 class ModuleArithmetic(ABC):
     """Computes the GeMMs of a module in another arithmetic than float32."""
 
-    @property
-    @abstractmethod
-    def description(self) -> str:
-        """Identifies the values it gives, for the evaluation cache."""
-
     @abstractmethod
     def multiply(self, module: str, layer: int, x: FloatArray, weights: Sequence[Int4Weights]) -> FloatArray:
         """Multiply float32 ``[tokens, in]`` by each matrix ``[in, out]``; the results side by side, float32."""
@@ -41,18 +36,6 @@ class ModuleArithmetic(ABC):
 
 Hook = ActivationHook | ModuleArithmetic
 """What an evaluation may do differently: to the inputs of the GeMMs, or in the GeMMs as a whole."""
-
-
-class DescribedActivations(ActivationHook, Protocol):
-    """An `ActivationHook` that names what it does."""
-
-    @property
-    def description(self) -> str:
-        """Equal only for hooks that give equal values."""
-        ...
-
-
-DescribedHook = DescribedActivations | ModuleArithmetic
 
 
 class Decoder:

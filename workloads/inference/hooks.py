@@ -1,9 +1,13 @@
-"""Activation hooks: what number format the inputs of the GeMMs have."""
+"""Activation hooks: the number format of the activations that enter the GeMMs.
+
+A hook is a frozen dataclass. Two hooks are equal if they have the same class and fields, and then they give the same
+values; the cache of `evaluate` relies on this.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,71 +16,71 @@ from ...formats.activations.base import ActivationFormat
 from ...formats.gemm.operands import Partial
 from ..models.parameters import FloatArray
 from ..models.precision import MODULES, Precision
-from .decoder import DescribedActivations, ModuleArithmetic
+from .decoder import ActivationHook, ModuleArithmetic
 from .operators import to_fp16
 
 
+@dataclass(frozen=True)
 class Fp16Activations:
-    """Activations rounded to FP16: the reference that every loss is relative to."""
-
-    description = "fp16"
-    """Identifies the activations' values, for the evaluation cache."""
+    """Activations rounded to FP16: the reference of every loss."""
 
     def __call__(self, module: str, layer: int, x: FloatArray) -> FloatArray:
         """Return the FP16 values of `x` as float32."""
         return to_fp16(x)
 
 
+@dataclass(frozen=True, init=False)
 class AndaActivations:
     """Activations in the Anda format, with the mantissa bits of each module.
 
-    Args:
-        precision: mantissa bits of qkv, o, u and d.
-        options: the other parameters of `AndaFormat`, such as ``group_size=32`` or ``reconstruct="midpoint"``.
+    Parameters
+    ----------
+    precision
+        Mantissa bits of qkv, o, u and d.
+    options
+        The other parameters of `AndaFormat`, such as ``group_size=32`` or ``reconstruct="midpoint"``.
     """
 
-    def __init__(self, precision: Precision, **options: object) -> None:
-        self.precision = precision
-        self.formats = {
-            module: AndaFormat(mantissa_bits=bits, **options)  # pyright: ignore[reportArgumentType]
-            for module, bits in zip(MODULES, precision, strict=True)
-        }
+    formats: tuple[AndaFormat, ...]
+    """Formats of qkv, o, u and d."""
 
-    @property
-    def description(self) -> str:
-        """Identifies the activations' values, for the evaluation cache."""
-        return "anda " + " ".join(f"{module}:{asdict(fmt)}" for module, fmt in self.formats.items())
+    def __init__(self, precision: Precision, **options: object) -> None:
+        formats = tuple(AndaFormat(bits, **options) for bits in precision)  # pyright: ignore[reportArgumentType]
+        object.__setattr__(self, "formats", formats)
+
+    def format(self, module: str) -> AndaFormat:
+        """Format of a module: qkv, o, u or d."""
+        return self.formats[MODULES.index(module)]
 
     def __call__(self, module: str, layer: int, x: FloatArray) -> FloatArray:
         """Return the Anda values of `x` as float32.
 
-        Raises:
-            InputError: `x` overflows FP16.
+        Raises
+        ------
+        InputError
+            `x` overflows FP16.
         """
         from .fake_quantize import fake_quantize  # loads numba
 
         try:
-            return fake_quantize(x, self.formats[module])
+            return fake_quantize(x, self.format(module))
         except InputError as error:
             raise InputError(f"activations of {module} in layer {layer}: {error}") from None
 
 
+@dataclass(frozen=True)
 class FormatActivations:
-    """Activations in any activation format, alike in all modules."""
+    """Activations in any activation format, the same in all modules."""
 
-    def __init__(self, fmt: ActivationFormat) -> None:
-        self.format = fmt
-
-    @property
-    def description(self) -> str:
-        """Identifies the activations' values, for the evaluation cache."""
-        return f"{self.format.name} {self.format.parameters}"
+    format: ActivationFormat
 
     def __call__(self, module: str, layer: int, x: FloatArray) -> FloatArray:
         """Return the format's values of `x` as float32.
 
-        Raises:
-            InputError: `x` overflows FP16.
+        Raises
+        ------
+        InputError
+            `x` overflows FP16.
         """
         with np.errstate(over="ignore"):
             half = x.astype(np.float16)
@@ -86,58 +90,94 @@ class FormatActivations:
             raise InputError(f"activations of {module} in layer {layer}: {error}") from None
 
 
+@dataclass(frozen=True, init=False)
 class ModuleActivations:
-    """One number format in some modules, another in the others.
+    """One number format in some modules, another in all others.
 
-    Args:
-        base: the activations of all other modules.
-        modules: the activations of these modules.
+    Parameters
+    ----------
+    base
+        The activations of all other modules.
+    modules
+        The activations of these modules, by name.
     """
 
-    def __init__(self, base: DescribedActivations, modules: Mapping[str, DescribedActivations]) -> None:
-        self._base, self._modules = base, dict(modules)
+    base: ActivationHook
+    modules: tuple[tuple[str, ActivationHook], ...]
 
-    @property
-    def description(self) -> str:
-        """Identifies the activations' values, for the evaluation cache."""
-        modules = sorted((module, hook.description) for module, hook in self._modules.items())
-        return f"{self._base.description} but {modules}"
+    def __init__(self, base: ActivationHook, modules: Mapping[str, ActivationHook]) -> None:
+        object.__setattr__(self, "base", base)
+        object.__setattr__(self, "modules", tuple((module, modules[module]) for module in sorted(modules)))
 
     def __call__(self, module: str, layer: int, x: FloatArray) -> FloatArray:
         """Apply the format of the module."""
-        return self._modules.get(module, self._base)(module, layer, x)
+        return dict(self.modules).get(module, self.base)(module, layer, x)
 
 
+@dataclass(frozen=True, init=False)
+class LayeredActivations:
+    """One number format in some layers, another in all others.
+
+    Parameters
+    ----------
+    base
+        The activations of all other layers.
+    layers
+        The activations of these layers, by number.
+    """
+
+    base: ActivationHook
+    layers: tuple[tuple[int, ActivationHook], ...]
+
+    def __init__(self, base: ActivationHook, layers: Mapping[int, ActivationHook]) -> None:
+        object.__setattr__(self, "base", base)
+        object.__setattr__(self, "layers", tuple((layer, layers[layer]) for layer in sorted(layers)))
+
+    @property
+    def first_layer(self) -> int | None:
+        """First layer that may differ from the base; None if no layer does."""
+        return self.layers[0][0] if self.layers else None
+
+    def __call__(self, module: str, layer: int, x: FloatArray) -> FloatArray:
+        """Apply the format of the layer."""
+        return dict(self.layers).get(layer, self.base)(module, layer, x)
+
+
+@dataclass(frozen=True, init=False)
 class AndaArithmetic(ModuleArithmetic):
     """The accelerator's own GeMMs, bit for bit: Anda activations, integer dot products, rounded partial sums.
 
     Slower than `AndaActivations`, which multiplies the same Anda values in float32.
 
-    Args:
-        precision: mantissa bits of qkv, o, u and d.
-        partial: ``"fp16"`` as the circuit has it, or ``"fp32"``; see `fp_int_gemm`.
-        options: the other parameters of `AndaFormat`.
+    Parameters
+    ----------
+    precision
+        Mantissa bits of qkv, o, u and d.
+    partial
+        ``"fp16"`` as in the circuit, or ``"fp32"``; see `fp_int_gemm`.
+    options
+        The other parameters of `AndaFormat`.
     """
 
-    def __init__(self, precision: Precision, partial: Partial = "fp16", **options: object) -> None:
-        self._activations = AndaActivations(precision, **options)
-        self._partial: Partial = partial
+    activations: AndaActivations
+    partial: Partial
 
-    @property
-    def description(self) -> str:
-        """Identifies the values, for the evaluation cache."""
-        return f"arithmetic {self._partial} {self._activations.description}"
+    def __init__(self, precision: Precision, partial: Partial = "fp16", **options: object) -> None:
+        object.__setattr__(self, "activations", AndaActivations(precision, **options))
+        object.__setattr__(self, "partial", partial)
 
     def multiply(self, module: str, layer: int, x: FloatArray, weights: Sequence[Int4Weights]) -> FloatArray:
-        """Multiply `x` by each matrix; every result is a FP16 value, as float32.
+        """Multiply `x` by each matrix; every result is an FP16 value, as float32.
 
-        Raises:
-            InputError: `x` overflows FP16.
+        Raises
+        ------
+        InputError
+            `x` overflows FP16.
         """
         with np.errstate(over="ignore"):
             half = x.astype(np.float16)
         try:
-            tensor = self._activations.formats[module].encode(half)
+            tensor = self.activations.format(module).encode(half)
         except InputError as error:
             raise InputError(f"activations of {module} in layer {layer}: {error}") from None
-        return np.concatenate([fp_int_gemm(tensor, w, self._partial) for w in weights], axis=1).astype(np.float32)
+        return np.concatenate([fp_int_gemm(tensor, w, self.partial) for w in weights], axis=1).astype(np.float32)

@@ -1,65 +1,44 @@
-"""Evaluations that differ from a base format only in later layers, started where they differ."""
+"""Evaluations that differ from a base format only in later layers start at the first layer that differs."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..models.parameters import FloatArray
-from .decoder import Decoder, DescribedActivations, DescribedHook
+from .decoder import ActivationHook, Decoder, Hook
+from .hooks import LayeredActivations
 from .torch_decoder import TorchDecoder
 
 
-class LayeredActivations:
-    """Another number format in some layers.
-
-    Args:
-        base: the activations of all other layers.
-        layers: the activations of these layers.
-    """
-
-    def __init__(self, base: DescribedActivations, layers: Mapping[int, DescribedActivations]) -> None:
-        self.base, self.layers = base, dict(layers)
-
-    @property
-    def description(self) -> str:
-        """Identifies the activations' values, for the evaluation cache."""
-        layers = sorted((layer, hook.description) for layer, hook in self.layers.items())
-        return f"{self.base.description} but {layers}" if layers else self.base.description
-
-    @property
-    def first_layer(self) -> int | None:
-        """The first layer that may differ from the base; None if none does."""
-        return min(self.layers, default=None)
-
-    def __call__(self, module: str, layer: int, x: FloatArray) -> FloatArray:
-        """Apply the format of the layer."""
-        return self.layers.get(layer, self.base)(module, layer, x)
-
-
 class PrefixCache:
-    """A decoder, for `evaluate`, that keeps the residual streams of a base format before every layer.
+    """A decoder, for `evaluate`, that keeps the residual stream before every layer under a base format.
 
-    An evaluation of `LayeredActivations` over the same base starts at the first layer that differs, and gives the same
+    An evaluation of `LayeredActivations` over the same base starts at the first layer that differs. It gives the same
     values as the decoder itself.
 
-    Args:
-        decoder: the model.
-        base: the format whose residual streams are kept.
-        blocks: how many blocks to keep; each takes 4 bytes x tokens x hidden x layers (512 tokens of SmolLM2-135M: 35 MB).
+    Parameters
+    ----------
+    decoder
+        The model.
+    base
+        The format whose residual streams are kept.
+    blocks
+        Number of blocks to keep; each takes 4 bytes x tokens x hidden x layers (512 tokens of SmolLM2-135M: 35 MB).
     """
 
-    def __init__(self, decoder: Decoder | TorchDecoder, base: DescribedActivations, blocks: int = 8) -> None:
+    def __init__(self, decoder: Decoder | TorchDecoder, base: ActivationHook, blocks: int = 8) -> None:
         self.sha256 = decoder.sha256
         self._decoder, self._base, self._capacity = decoder, base, blocks
         self._streams: OrderedDict[bytes, list[FloatArray]] = OrderedDict()
 
-    def nll(self, blocks: NDArray[np.int32], hook: DescribedHook | None = None) -> NDArray[np.float64]:
-        """As `Decoder.nll`."""
-        if not isinstance(hook, LayeredActivations) or hook.base.description != self._base.description:
+    def nll(self, blocks: NDArray[np.int32], hook: Hook | None = None) -> NDArray[np.float64]:
+        """Negative log-likelihoods, the same as those of `Decoder.nll`: float64 ``[blocks, tokens - 1]``."""
+        if hook == self._base:
+            hook = LayeredActivations(self._base, {})
+        if not isinstance(hook, LayeredActivations) or hook.base != self._base:
             return self._decoder.nll(blocks, hook)
         return np.stack([self._block_nll(tokens, hook) for tokens in blocks])
 

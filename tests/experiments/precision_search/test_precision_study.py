@@ -25,7 +25,7 @@ class MadeUpDecoder(Decoder):
         nll = np.full((1, blocks.shape[1] - 1), 3.0)
         if not isinstance(hook, AndaActivations):
             return nll
-        cost = sum(weight * 4.0 ** (7 - hook.formats[module].mantissa_bits) for module, weight in SENSITIVITY.items())
+        cost = sum(weight * 4.0 ** (7 - hook.format(module).mantissa_bits) for module, weight in SENSITIVITY.items())
         noise = np.random.default_rng(int(blocks[0, 0])).normal(0, 0.02)
         return nll + 0.003 * cost * (1 + noise) * (2 if blocks[0, 0] >= 1000 else 1) - 0.002
 

@@ -79,9 +79,9 @@ def test_anda_hook_uses_the_bits_of_its_module():
     hook = AndaActivations(Precision(3, 5, 7, 9), group_size=32)
     x = np.random.default_rng(3).standard_normal((4, 128), np.float32)
     for module, bits in {"qkv": 3, "o": 5, "u": 7, "d": 9}.items():
-        assert hook.formats[module].mantissa_bits == bits
-        assert hook.formats[module].group_size == 32
-        np.testing.assert_array_equal(hook(module, 0, x), fake_quantize_numpy(x, hook.formats[module]))
+        assert hook.format(module).mantissa_bits == bits
+        assert hook.format(module).group_size == 32
+        np.testing.assert_array_equal(hook(module, 0, x), fake_quantize_numpy(x, hook.format(module)))
 
 
 def test_overflow_names_the_place():
@@ -154,6 +154,12 @@ def test_entries_differ_by_model_text_and_format(tmp_path: Path):
     evaluate(synthetic_decoder(seed=1), BLOCKS, hooks[0], tmp_path)
     evaluate(DECODER, TextBlocks(BLOCKS.tokens[:, :23]), hooks[0], tmp_path)
     assert len(list(tmp_path.iterdir())) == 3 * (len(hooks) + 2)
+
+
+def test_the_cache_needs_a_hook_that_is_a_value(tmp_path: Path):
+    evaluate(DECODER, BLOCKS, to_fp16_hook)
+    with pytest.raises(InputError, match=r"^hook: .*to_fp16_hook.* frozen dataclass"):
+        evaluate(DECODER, BLOCKS, to_fp16_hook, tmp_path)
 
 
 def test_progress(tmp_path: Path):

@@ -6,6 +6,7 @@ from anda_codesign.workloads import (
     AndaActivations,
     Fp16Activations,
     LayeredActivations,
+    ModuleActivations,
     Precision,
     PrefixCache,
     TextBlocks,
@@ -54,7 +55,7 @@ def test_same_values_as_the_decoder(layers: dict[int, AndaActivations]):
 
 def test_only_layers_that_differ_run(monkeypatch: pytest.MonkeyPatch):
     cache = PrefixCache(DECODER, BASE)
-    evaluate(cache, BLOCKS, LayeredActivations(BASE, {}))
+    evaluate(cache, BLOCKS, BASE)
     seen = layers_run(monkeypatch)
     evaluate(cache, BLOCKS, LayeredActivations(BASE, {3: COARSE}))
     assert seen == [3, 4] * len(BLOCKS.tokens)
@@ -79,14 +80,17 @@ def test_the_oldest_block_gives_way(monkeypatch: pytest.MonkeyPatch):
     assert seen == [4, 4, *range(LAYERS), 4]
 
 
-def test_descriptions():
+def test_hooks_are_equal_by_value():
     hooks = [
+        BASE,
         LayeredActivations(BASE, {1: COARSE}),
         LayeredActivations(BASE, {2: COARSE}),
         LayeredActivations(COARSE, {2: BASE}),
         LayeredActivations(BASE, {1: COARSE, 2: COARSE}),
+        ModuleActivations(BASE, {"o": COARSE}),
+        ModuleActivations(BASE, {"d": COARSE}),
     ]
-    assert len({hook.description for hook in hooks}) == len(hooks)
-    assert LayeredActivations(BASE, {}).description == BASE.description
+    assert len(set(hooks)) == len(hooks)
+    assert AndaActivations(Precision.uniform(8), group_size=64) == BASE
     orders = [LayeredActivations(BASE, dict(pairs)) for pairs in ([(1, COARSE), (2, BASE)], [(2, BASE), (1, COARSE)])]
-    assert orders[0].description == orders[1].description
+    assert orders[0] == orders[1]
