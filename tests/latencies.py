@@ -73,31 +73,31 @@ def matrix_engine_cycles(
     return collector_free
 
 
-def scale_accumulation_cycles(depth: int = 1) -> int:
-    """From a group's FP16 sum until its product with the scale is in the accumulator of ``depth`` stages."""
-    return min(depth, PRODUCT_STAGES) + depth
+def scale_accumulation_cycles(adder_stages: int = 1) -> int:
+    """From a group's FP16 sum until its product with the scale is in the accumulator of ``adder_stages`` stages."""
+    return min(adder_stages, PRODUCT_STAGES) + adder_stages
 
 
-def group_scaling_cycles(depth: int = 1) -> int:
+def group_scaling_cycles(adder_stages: int = 1) -> int:
     """From a group's dot product until its product with the scale is in the accumulator."""
-    return min(depth, CONVERSION_STAGES) + scale_accumulation_cycles(depth)
+    return min(adder_stages, CONVERSION_STAGES) + scale_accumulation_cycles(adder_stages)
 
 
-def fp32_scaling_cycles(depth: int = 1) -> int:
+def fp32_scaling_cycles(adder_stages: int = 1) -> int:
     """From a group's FP32 sum until its product with the scale is in the accumulator."""
-    return min(depth, ROUNDING_STAGES) + scale_accumulation_cycles(depth)
+    return min(adder_stages, ROUNDING_STAGES) + scale_accumulation_cycles(adder_stages)
 
 
-def running_sum_cycles(summands: int, depth: int, outputs: int = 1) -> int:
-    """From the first of ``summands`` to the last sum of an adder of ``depth`` stages that ``outputs`` sums share."""
-    turns, rest = divmod(summands - 1, outputs)
-    return turns * max(depth, outputs) + rest + 1 + depth
+def running_sum_cycles(summands: int, adder_stages: int, interleave: int = 1) -> int:
+    """From the first of ``summands`` to the last sum of an adder of ``adder_stages`` stages that ``interleave`` sums share."""
+    turns, rest = divmod(summands - 1, interleave)
+    return turns * max(adder_stages, interleave) + rest + 1 + adder_stages
 
 
-def floating_dot_cycles(steps: int, stages: int, exact: bool = False, depth: int = 1) -> int:
+def floating_dot_cycles(steps: int, stages: int, exact: bool = False, adder_stages: int = 1) -> int:
     """From the first step of floating-point dot products to the last result; a step is taken in every cycle."""
     levels = stages - 1  # of adders, the accumulator's among them
-    return steps + min(depth, PRODUCT_STAGES) + levels * depth + EXACT_ROUNDING_CYCLES * exact
+    return steps + min(adder_stages, PRODUCT_STAGES) + levels * adder_stages + EXACT_ROUNDING_CYCLES * exact
 
 
 def steps_per_group(lanes: int, group_size: int = 64) -> int:

@@ -21,7 +21,7 @@ MANTISSA_BITS = range(13, 3, -1)
 Circuit: TypeAlias = tuple[str, dict[str, Any]]
 """Name of a design, and its parameters."""
 
-ANDA: Circuit = ("anda-pe-scaled", {"tree": "carry-save", "gated": True})
+ANDA: Circuit = ("anda-pe-scaled", {"tree": "carry-save", "operand_isolation": True})
 COMMON: Mapping[str, Circuit] = {
     "FP-FP": ("fp-fp-pe", {"stages": 4}),
     "FP-INT": ("fp-int-pe", {"stages": 4}),
@@ -33,13 +33,13 @@ COMMON: Mapping[str, Circuit] = {
 }
 """Circuit of each element, unless a library needs another one; also used to compare libraries with each other."""
 _DEEP: Mapping[str, Circuit] = {
-    "FP-FP": ("fp-fp-pe", {"stages": 4, "depth": 6, "outputs": 6}),
-    "FP-INT": ("fp-int-pe", {"stages": 4, "depth": 6, "outputs": 6}),
-    "iFPU": ("ifpu-pe", {"stages": 3, "depth": 5}),
-    "FIGNA": ("figna-pe", {"mantissa_bits": 13, "stages": 3, "depth": 5}),
-    "FIGNA-M11": ("figna-pe", {"mantissa_bits": 11, "stages": 3, "depth": 5}),
-    "FIGNA-M8": ("figna-pe", {"mantissa_bits": 8, "stages": 3, "depth": 5}),
-    "Anda": (ANDA[0], {**ANDA[1], "stages": 3, "depth": 5}),
+    "FP-FP": ("fp-fp-pe", {"stages": 4, "adder_stages": 6, "interleave": 6}),
+    "FP-INT": ("fp-int-pe", {"stages": 4, "adder_stages": 6, "interleave": 6}),
+    "iFPU": ("ifpu-pe", {"stages": 3, "adder_stages": 5}),
+    "FIGNA": ("figna-pe", {"mantissa_bits": 13, "stages": 3, "adder_stages": 5}),
+    "FIGNA-M11": ("figna-pe", {"mantissa_bits": 11, "stages": 3, "adder_stages": 5}),
+    "FIGNA-M8": ("figna-pe", {"mantissa_bits": 8, "stages": 3, "adder_stages": 5}),
+    "Anda": (ANDA[0], {**ANDA[1], "stages": 3, "adder_stages": 5}),
 }
 """Circuits with the additional pipeline registers needed for 285 MHz at 130 and 180 nm."""
 
@@ -130,9 +130,9 @@ class SkippingRatios:
 def skipping_ratios(library: str) -> SkippingRatios:
     """Ratios of the dot product's change to the whole element; skipping does not change the rest of the element."""
     element = element_result(library, "Anda", 6)
-    plain = find_result(library, "anda-pe", "M=6", tree="carry-save", gated=True)
+    plain = find_result(library, "anda-pe", "M=6", tree="carry-save", operand_isolation=True)
     every, skipped = (
-        find_result(library, "anda-pe", f"M=6{suffix}", tree="carry-save", gated=True, skipping=True)
+        find_result(library, "anda-pe", f"M=6{suffix}", tree="carry-save", operand_isolation=True, skipping=True)
         for suffix in ("", " skipping 1")
     )
     saved = every.energy_pj_per_cycle * every.cycles - skipped.energy_pj_per_cycle * skipped.cycles

@@ -126,16 +126,16 @@ LADDER: Sequence[tuple[str, str, dict[str, Any]]] = (
 OPTIONS: Sequence[tuple[str, dict[str, Any]]] = (
     ("ripple adders, carries of the signs in the tree", {}),
     ("carry-save tree", {"tree": "carry-save"}),
-    ("operands of idle cycles gated", {"gated": True}),
-    ("carry-save tree, gated", {"tree": "carry-save", "gated": True}),
+    ("operands of idle cycles gated", {"operand_isolation": True}),
+    ("carry-save tree, gated", {"tree": "carry-save", "operand_isolation": True}),
 )
 
 
 SKIPPING: Sequence[tuple[str, dict[str, Any]]] = (
     ("without", {"tree": "carry-save"}),
-    ("without, gated", {"tree": "carry-save", "gated": True}),
+    ("without, gated", {"tree": "carry-save", "operand_isolation": True}),
     ("with", {"tree": "carry-save", "skipping": True}),
-    ("with, gated", {"tree": "carry-save", "gated": True, "skipping": True}),
+    ("with, gated", {"tree": "carry-save", "operand_isolation": True, "skipping": True}),
 )
 SKIPPED: Sequence[tuple[str, str]] = (
     ("none", ""),

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..interfaces import FP16, PARTIAL_EXPONENT, Stream, check_range
 from .fp import FP32, Fp16Multiplier, Fp32Adder, IntToFp16
-from .fp_accumulator import MAX_DEPTH, RunningSum, check_outputs
+from .fp_accumulator import MAX_ADDER_STAGES, RunningSum, check_interleave
 from .fp_stages import Fp16Product, IntegerConversion
 from .pipeline import Pipeline
 
@@ -47,10 +47,10 @@ class ScaleAccumulator(wiring.Component):
 
     Parameters
     ----------
-    depth : `int`
+    adder_stages : `int`
         Stages of the adder, 1 to 6; the multiplier has no more than four (`formats.latency.scale_accumulation_cycles`).
-    outputs : `int`
-        Sums in flight, 1 to 8: groups belong to them in turn. More than one needs a `depth` of more than one.
+    interleave : `int`
+        Sums in flight, 1 to 8: groups belong to them in turn. More than one needs more than one adder stage.
 
     Members
     -------
@@ -66,9 +66,9 @@ class ScaleAccumulator(wiring.Component):
     scales: Stream
     result: Stream
 
-    def __init__(self, *, depth: int = 1, outputs: int = 1) -> None:
-        self.depth = check_range("depth", depth, 1, MAX_DEPTH)
-        self.outputs = check_outputs(outputs, depth)
+    def __init__(self, *, adder_stages: int = 1, interleave: int = 1) -> None:
+        self.adder_stages = check_range("adder_stages", adder_stages, 1, MAX_ADDER_STAGES)
+        self.interleave = check_interleave(interleave, adder_stages)
         super().__init__(
             {
                 "partials": In(stream.Signature(FP16)),
@@ -87,7 +87,7 @@ class ScaleAccumulator(wiring.Component):
             self.partials.ready.eq(joined.ready & self.scales.valid),
             self.scales.ready.eq(joined.ready & self.partials.valid),
         ]
-        if self.depth == 1:
+        if self.adder_stages == 1:
             self._accumulate(m, joined)
         else:
             self._accumulate_in_stages(m, joined)
@@ -109,12 +109,12 @@ class ScaleAccumulator(wiring.Component):
     def _accumulate_in_stages(self, m: Module, joined: Stream) -> None:
         """The same of several. Sums are never subnormal, and the first summand is added to +0."""
         m.submodules.running_sum = running_sum = RunningSum(
-            depth=self.depth, outputs=self.outputs, subnormals=False, specials=False
+            adder_stages=self.adder_stages, interleave=self.interleave, subnormals=False, specials=False
         )
         pipeline = Pipeline(m, joined, running_sum.summands)
         factors = {"left": Value.cast(joined.payload), "right": Value.cast(self.scales.payload.scale)}
         (product,), carried = pipeline.in_stages(
-            Fp16Product().steps, [factors], {"last": self.scales.payload.last}, self.depth
+            Fp16Product().steps, [factors], {"last": self.scales.payload.last}, self.adder_stages
         )
         m.d.comb += Value.cast(running_sum.summands.payload).eq(Cat(product["single"], carried["last"]))
         pipeline.finish()
@@ -132,7 +132,7 @@ class GroupAccumulator(wiring.Component):
     ----------
     bits : `int`
         Bits of a signed dot product, 2 to 64.
-    depth : `int`
+    adder_stages : `int`
         As of `ScaleAccumulator`; the conversion has no more than six stages.
 
     Members
@@ -150,9 +150,9 @@ class GroupAccumulator(wiring.Component):
     result: Stream
     saturated: Signal
 
-    def __init__(self, *, bits: int = 26, depth: int = 1) -> None:
+    def __init__(self, *, bits: int = 26, adder_stages: int = 1) -> None:
         self.bits = check_range("bits", bits, 2, 64)
-        self.scaling = ScaleAccumulator(depth=depth)
+        self.scaling = ScaleAccumulator(adder_stages=adder_stages)
         super().__init__(
             {
                 "groups": In(stream.Signature(group_layout(bits))),
@@ -167,7 +167,7 @@ class GroupAccumulator(wiring.Component):
         m = Module()
         m.submodules.scale_accumulator = accumulator = self.scaling
         converter = Pipeline(m, self.groups, accumulator.partials)
-        half = self._convert(m, converter) if self.scaling.depth == 1 else self._convert_in_stages(m, converter)
+        half = self._convert(m, converter) if self.scaling.adder_stages == 1 else self._convert_in_stages(m, converter)
         m.d.comb += Value.cast(accumulator.partials.payload).eq(half)
         converter.finish()
         wiring.connect(m, wiring.flipped(self.scales), accumulator.scales)
@@ -186,7 +186,7 @@ class GroupAccumulator(wiring.Component):
     def _convert_in_stages(self, m: Module, converter: Pipeline) -> Value:
         group = self.groups.payload
         values = {"value": group.partial_sum, "exponent": group.exponent}
-        (result,), _ = converter.in_stages(IntegerConversion().steps, [values], {}, self.scaling.depth)
+        (result,), _ = converter.in_stages(IntegerConversion().steps, [values], {}, self.scaling.adder_stages)
         with m.If(converter.moves & converter.valid & result["saturated"]):
             m.d.sync += self.saturated.eq(1)
         return result["half"]

@@ -53,7 +53,7 @@ class MatrixUnit(wiring.Component):
         group's weights and factors are taken, and its tile's outputs valid, `formats.latency.MIDPOINT_CYCLES` later.
     skipping : `bool`
         As of `AndaPE`: planes that have a one in no row may be left out, and a group takes as many cycles less.
-    tree, gated
+    tree, operand_isolation
         As of `AndaPE`.
 
     Members
@@ -88,10 +88,10 @@ class MatrixUnit(wiring.Component):
         midpoint: bool = False,
         skipping: bool = False,
         tree: Tree = "ripple",
-        gated: bool = False,
+        operand_isolation: bool = False,
     ) -> None:
         self.tree: Tree = check_tree(tree)
-        self.gated = bool(gated)
+        self.operand_isolation = bool(operand_isolation)
         self.midpoint = bool(midpoint)
         self.skipping = bool(skipping)
         self.rows = check_range("rows", rows, 1, 64)
@@ -227,7 +227,7 @@ class MatrixUnit(wiring.Component):
             "midpoint": self.midpoint,
             "skipping": self.skipping,
             "tree": self.tree,
-            "gated": self.gated,
+            "operand_isolation": self.operand_isolation,
         }
         columns = [UnitColumn(**parameters) for _ in range(self.columns)]
         key = "_".join(["unit_column", *map(str, parameters.values())]).replace("-", "_")

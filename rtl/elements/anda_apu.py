@@ -57,7 +57,7 @@ class AndaUnit(wiring.Component):
 
     Parameters
     ----------
-    lanes, weight_bits, max_mantissa_bits, midpoint, skipping, tree, gated
+    lanes, weight_bits, max_mantissa_bits, midpoint, skipping, tree, operand_isolation
         As of `AndaPE`.
 
     Members
@@ -95,10 +95,10 @@ class AndaUnit(wiring.Component):
         midpoint: bool = False,
         skipping: bool = False,
         tree: Tree = "ripple",
-        gated: bool = False,
+        operand_isolation: bool = False,
     ) -> None:
         self.tree: Tree = check_tree(tree)
-        self.gated = bool(gated)
+        self.operand_isolation = bool(operand_isolation)
         self.midpoint = bool(midpoint)
         self.skipping = bool(skipping)
         self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
@@ -128,7 +128,7 @@ class AndaUnit(wiring.Component):
             midpoint=self.midpoint,
             skipping=self.skipping,
             tree=self.tree,
-            gated=self.gated,
+            operand_isolation=self.operand_isolation,
         )
         bits = len(dot_product.partial_sum)
         m.submodules.to_fp16 = to_fp16 = IntToFp16(bits=bits)
@@ -268,7 +268,7 @@ class UnitColumn(wiring.Component):
         midpoint: bool = False,
         skipping: bool = False,
         tree: Tree = "ripple",
-        gated: bool = False,
+        operand_isolation: bool = False,
     ) -> None:
         self.rows = rows
         self.unit_parameters: dict[str, Any] = {
@@ -278,7 +278,7 @@ class UnitColumn(wiring.Component):
             "midpoint": midpoint,
             "skipping": skipping,
             "tree": tree,
-            "gated": gated,
+            "operand_isolation": operand_isolation,
         }
         super().__init__(
             {

@@ -41,7 +41,7 @@ class DotProduct(wiring.Component):
 
     Parameters
     ----------
-    lanes, weight_bits, max_mantissa_bits, midpoint, tree, gated, stages, skipping, signs
+    lanes, weight_bits, max_mantissa_bits, midpoint, tree, operand_isolation, stages, skipping, signs
         As of `AndaPE`.
 
     Members
@@ -83,7 +83,7 @@ class DotProduct(wiring.Component):
         max_mantissa_bits: int,
         midpoint: bool = False,
         tree: Tree = "ripple",
-        gated: bool = False,
+        operand_isolation: bool = False,
         stages: int = 1,
         skipping: bool = False,
         signs: Signs = "own",
@@ -94,7 +94,7 @@ class DotProduct(wiring.Component):
         self.weight_bits = weight_bits
         self.midpoint = midpoint
         self.tree: Tree = check_tree(tree)
-        self.gated = bool(gated)
+        self.operand_isolation = bool(operand_isolation)
         self.stages = check_range("stages", stages, 1, 3)
         super().__init__(
             {
@@ -125,7 +125,7 @@ class DotProduct(wiring.Component):
             accumulate = self.step | self.add_fp16
         with m.If(self.load):
             m.d.sync += signs.eq(self.plane)
-        if self.gated:
+        if self.operand_isolation:
             plane = plane & accumulate.replicate(self.lanes)
         going = {"first": self.first & self.step, "skipped": self.skipped if self.skipping else Const(0)}
         terms, carries = self._terms(plane, signs)
@@ -214,7 +214,7 @@ class AndaPE(wiring.Component):
         Whether mantissas stand for the middle of what truncation maps to them.
     tree : `str`
         How a plane's terms are summed: ``"ripple"``, by `adder_tree`, or ``"carry-save"``, by `carry_save_tree`.
-    gated : `bool`
+    operand_isolation : `bool`
         Hold the tree's inputs at zero in cycles that sum nothing, such as those of the sign planes.
     stages : `int`
         1, or 2 with a register between tree and accumulator, or 3 with another one within the tree: the result is valid
@@ -248,7 +248,7 @@ class AndaPE(wiring.Component):
         max_mantissa_bits: int = MAX_MANTISSA_BITS,
         midpoint: bool = False,
         tree: Tree = "ripple",
-        gated: bool = False,
+        operand_isolation: bool = False,
         stages: int = 1,
         skipping: bool = False,
         signs: Signs = "own",
@@ -256,7 +256,7 @@ class AndaPE(wiring.Component):
         self.midpoint = bool(midpoint)
         self.skipping = bool(skipping)
         self.tree: Tree = check_tree(tree)
-        self.gated = bool(gated)
+        self.operand_isolation = bool(operand_isolation)
         self.stages = check_range("stages", stages, 1, 3)
         if midpoint and stages > 1:
             raise InputError("stages: midpoint reconstruction needs 1")
@@ -288,7 +288,7 @@ class AndaPE(wiring.Component):
             max_mantissa_bits=self.max_mantissa_bits,
             midpoint=self.midpoint,
             tree=self.tree,
-            gated=self.gated,
+            operand_isolation=self.operand_isolation,
             stages=self.stages,
             skipping=self.skipping,
             signs=self.signs,

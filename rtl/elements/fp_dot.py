@@ -12,7 +12,7 @@ from ...formats import InputError
 from ...formats.processing_elements.floating import ALIGNED_BITS, QUIET_NAN, Rounding, Summation
 from ..arithmetic.adder_trees import adder_tree
 from ..arithmetic.fp import FP32
-from ..arithmetic.fp_accumulator import MAX_DEPTH, RunningSum, check_outputs
+from ..arithmetic.fp_accumulator import MAX_ADDER_STAGES, RunningSum, check_interleave
 from ..arithmetic.fp_stages import Fp16Product
 from ..arithmetic.ieee754 import (
     Fp16,
@@ -35,33 +35,37 @@ EXACT_HEADROOM_BITS = 16
 PLACE_BITS = 9
 """Of the biased exponent of a summand's highest place."""
 
-WAYS = (1, 2, 4, 8)
+DOT_WIDTHS = (1, 2, 4, 8)
 
 
-def operands_layout(ways: int, weight: Any, addend: bool = False) -> data.StructLayout:
+def operands_layout(dot_width: int, weight: Any, addend: bool = False) -> data.StructLayout:
     """The operands of one step of a dot product.
 
     Members
     -------
-    activations : `ArrayLayout(FP16, ways)`
-    weights : `ArrayLayout(weight, ways)`
+    activations : `ArrayLayout(FP16, dot_width)`
+    weights : `ArrayLayout(weight, dot_width)`
     last : `unsigned(1)`
         The step closes the dot product.
     addend : `FP32`
         What the dot product is added to; read with its first step. Only with `addend`.
     """
-    fields = {"activations": data.ArrayLayout(FP16, ways), "weights": data.ArrayLayout(weight, ways), "last": 1}
+    fields = {
+        "activations": data.ArrayLayout(FP16, dot_width),
+        "weights": data.ArrayLayout(weight, dot_width),
+        "last": 1,
+    }
     return data.StructLayout(fields | ({"addend": FP32} if addend else {}))
 
 
 class FloatingDot(wiring.Component):
-    """A dot product of halves with halves or integers, `ways` products per cycle, accumulated as a single.
+    """A dot product of halves with halves or integers, `dot_width` products per cycle, accumulated as a single.
 
     What is rounded, and when, is `summation`:
 
     ``"chained"``
         Products are exact singles. Neighbours are added, then neighbouring sums, and the sum of all to the accumulator,
-        each time by an `IeeeAdder`: with 4 ways ``((p0 + p1) + (p2 + p3)) + accumulator``.
+        each time by an `IeeeAdder`: with 4 products ``((p0 + p1) + (p2 + p3)) + accumulator``.
     ``"aligned"``
         Products and accumulator are cut to 25 bits from the highest place that any of them has, added as integers,
         normalised and rounded once a step. So do tensor cores, as far as experiments show (Fasi et al., Numerical
@@ -80,7 +84,7 @@ class FloatingDot(wiring.Component):
 
     Parameters
     ----------
-    ways : `int`
+    dot_width : `int`
         Products per cycle: 1, 2, 4 or 8.
     weight_bits : `int`
         0 for halves, or the bits of a signed integer, 2 to 8.
@@ -95,17 +99,17 @@ class FloatingDot(wiring.Component):
         Each dot product starts from an `addend`, not from +0. Not with ``"exact"``.
     stages : `int`
         Registers on the way: 1, the accumulator; 2, and the products; 3, and their sum (the products' highest place,
-        if aligned). Chained sums have one for each level of their tree, the last levels first: of 4 ways up to 4.
-    depth : `int`
+        if aligned). Chained sums have one for each level of their tree, the last levels first: for 4 products up to 4.
+    adder_stages : `int`
         Registers that each adder is divided by, 1 to 6; a product has no more than four. More than one needs chained
         sums in all their `stages`, and no `addend`.
-    outputs : `int`
-        Dot products in flight, 1 to 8: steps belong to them in turn. With fewer than `depth` steps wait, as of
+    interleave : `int`
+        Dot products in flight, 1 to 8: steps belong to them in turn. With fewer than `adder_stages` steps wait, as of
         `RunningSum`.
 
     Members
     -------
-    operands : `In(stream.Signature(operands_layout(ways, FP16 or signed(weight_bits), addend)))`
+    operands : `In(stream.Signature(operands_layout(dot_width, FP16 or signed(weight_bits), addend)))`
     result : `Out(stream.Signature(FP32))`
     """
 
@@ -115,7 +119,7 @@ class FloatingDot(wiring.Component):
     def __init__(
         self,
         *,
-        ways: int = 4,
+        dot_width: int = 4,
         weight_bits: int = 0,
         summation: Summation = "chained",
         rounding: Rounding = "nearest",
@@ -123,31 +127,33 @@ class FloatingDot(wiring.Component):
         specials: bool = True,
         addend: bool = False,
         stages: int = 2,
-        depth: int = 1,
-        outputs: int = 1,
+        adder_stages: int = 1,
+        interleave: int = 1,
     ) -> None:
-        if isinstance(ways, bool) or ways not in WAYS:
-            raise InputError(f"ways: {ways!r} is not valid; choose one of {', '.join(map(str, WAYS))}")
-        self.ways = ways
+        if isinstance(dot_width, bool) or dot_width not in DOT_WIDTHS:
+            raise InputError(f"dot_width: {dot_width!r} is not valid; choose one of {', '.join(map(str, DOT_WIDTHS))}")
+        self.dot_width = dot_width
         self.weight_bits = weight_bits and check_range("weight_bits", weight_bits, 2, 8)
         self.summation = check_choice("summation", summation, get_args(Summation))
         self.rounding: Rounding = check_rounding(rounding)
-        levels = (ways - 1).bit_length() if summation == "chained" else 1
+        levels = (dot_width - 1).bit_length() if summation == "chained" else 1
         self.stages = check_range("stages", stages, 1, 2 + levels)
         self.subnormals, self.specials, self.addend = bool(subnormals), bool(specials), bool(addend)
         if summation == "exact" and (rounding != "nearest" or addend):
             raise InputError("summation: an exact one rounds to nearest and has no addend; choose chained or aligned")
-        self.depth = check_range("depth", depth, 1, MAX_DEPTH)
-        self.outputs = check_outputs(outputs, depth)
-        if depth > 1 and (summation != "chained" or addend or stages < 2 + levels):
-            raise InputError(f"depth: {depth} needs chained sums, no addend and {2 + levels} stages; choose 1 or these")
-        layout = operands_layout(ways, signed(weight_bits) if weight_bits else FP16, self.addend)
+        self.adder_stages = check_range("adder_stages", adder_stages, 1, MAX_ADDER_STAGES)
+        self.interleave = check_interleave(interleave, adder_stages)
+        if adder_stages > 1 and (summation != "chained" or addend or stages < 2 + levels):
+            raise InputError(
+                f"adder_stages: {adder_stages} needs chained sums, no addend and {2 + levels} stages; choose 1 or these"
+            )
+        layout = operands_layout(dot_width, signed(weight_bits) if weight_bits else FP16, self.addend)
         super().__init__({"operands": In(stream.Signature(layout)), "result": Out(stream.Signature(FP32))})
 
     def elaborate(self, platform: object) -> Module:
         """Build the circuit."""
         m = Module()
-        if self.depth > 1:
+        if self.adder_stages > 1:
             self._sum_in_stages(m)
             return m
         pipeline = Pipeline(m, self.operands, self.result)
@@ -160,7 +166,7 @@ class FloatingDot(wiring.Component):
         """The exact products of a step."""
         payload = self.operands.payload
         products: list[Product] = []
-        for way in range(self.ways):
+        for way in range(self.dot_width):
             activation = Fp16.split(payload.activations[way], self.subnormals, self.specials)
             weight = payload.weights[way]
             if self.weight_bits:
@@ -202,8 +208,8 @@ class FloatingDot(wiring.Component):
         """Chained sums of products and adders of several stages each."""
         addition = Fp32Addition(self.rounding, self.subnormals, self.specials)
         m.submodules.running_sum = running_sum = RunningSum(
-            depth=self.depth,
-            outputs=self.outputs,
+            adder_stages=self.adder_stages,
+            interleave=self.interleave,
             rounding=self.rounding,
             subnormals=self.subnormals,
             specials=self.specials,
@@ -212,15 +218,15 @@ class FloatingDot(wiring.Component):
         payload = self.operands.payload
         lanes: list[Values] = [
             {"left": Value.cast(payload.activations[way]), "right": Value.cast(payload.weights[way])}
-            for way in range(self.ways)
+            for way in range(self.dot_width)
         ]
         product = Fp16Product(self.weight_bits, self.subnormals, self.specials)
-        lanes, carried = pipeline.in_stages(product.steps, lanes, {"last": payload.last}, self.depth)
+        lanes, carried = pipeline.in_stages(product.steps, lanes, {"last": payload.last}, self.adder_stages)
         summands = [lane["single"] for lane in lanes]
         while len(summands) > 1:
             pairs = zip(summands[0::2], summands[1::2], strict=True)
             lanes = [{"left": left, "right": right} for left, right in pairs]
-            lanes, carried = pipeline.in_stages(addition.steps, lanes, carried, self.depth)
+            lanes, carried = pipeline.in_stages(addition.steps, lanes, carried, self.adder_stages)
             summands = [lane["sum"] for lane in lanes]
         m.d.comb += Value.cast(running_sum.summands.payload).eq(Cat(summands[0], carried["last"]))
         pipeline.finish()
@@ -238,8 +244,8 @@ class FloatingDot(wiring.Component):
         highest = _maximum(m, places, "products")
         if self.stages >= 3:
             values, carried = _hold(pipeline, [highest, *places, *_values(products)], carried)
-            highest, places = values[0], values[1 : 1 + self.ways]
-            products = _rebuild(products, values[1 + self.ways :])
+            highest, places = values[0], values[1 : 1 + self.dot_width]
+            products = _rebuild(products, values[1 + self.dot_width :])
         accumulator: Any = Signal(FP32)
         start = Value.cast(Mux(pipeline.first(carried["last"]), carried.get("addend", 0), accumulator))
         total = self._add_aligned(m, products, places, highest, FP32(start[:32]))
@@ -265,11 +271,11 @@ class FloatingDot(wiring.Component):
         signs = [product.sign for product in products] + [single.sign]
         total = _signed_sum(terms, signs)
         negative = total[-1]
-        magnitude = Signal(ALIGNED_BITS + self.ways.bit_length())
+        magnitude = Signal(ALIGNED_BITS + self.dot_width.bit_length())
         m.d.comb += magnitude.eq(Mux(negative, -total, total))
         # the top bit of `magnitude` lies that far above the highest place
         exponent = Signal(PLACE_BITS)
-        m.d.comb += exponent.eq(top + (self.ways.bit_length() - 1))
+        m.d.comb += exponent.eq(top + (self.dot_width.bit_length() - 1))
         packed = pack_magnitude(m, magnitude, exponent, self.rounding, self.subnormals, self.specials)
         result = Signal(32, name="aligned_sum")
         m.d.comb += result.eq(Cat(packed, negative))

@@ -18,38 +18,38 @@ class FpFpPE(FloatingDot):
     """The FP-FP baseline: an FP16 tensor core's dot product, 4 multiplications per cycle, FP32 accumulator.
 
     The array's dispatcher turns INT4 weights into FP16, scale included, before they come here (Anda paper, Fig. 8), so a
-    group needs nothing but its 64 products: 16 cycles with 4 ways (`formats.latency.FP16_GROUP_CYCLES`). With one way it
+    group needs nothing but its 64 products: 16 cycles with 4 a cycle (`formats.latency.FP16_GROUP_CYCLES`). With one it
     is a single multiply-accumulate unit.
 
     Parameters
     ----------
-    ways, summation, rounding, subnormals, specials, addend, stages, depth, outputs
+    dot_width, summation, rounding, subnormals, specials, addend, stages, adder_stages, interleave
         As of `FloatingDot`, whose members these are, too.
     """
 
     def __init__(
         self,
         *,
-        ways: int = 4,
+        dot_width: int = 4,
         summation: Summation = "chained",
         rounding: Rounding = "nearest",
         subnormals: bool = True,
         specials: bool = True,
         addend: bool = False,
         stages: int = 2,
-        depth: int = 1,
-        outputs: int = 1,
+        adder_stages: int = 1,
+        interleave: int = 1,
     ) -> None:
         super().__init__(
-            ways=ways,
+            dot_width=dot_width,
             summation=summation,
             rounding=rounding,
             subnormals=subnormals,
             specials=specials,
             addend=addend,
             stages=stages,
-            depth=depth,
-            outputs=outputs,
+            adder_stages=adder_stages,
+            interleave=interleave,
         )
 
 
@@ -59,20 +59,20 @@ class FpIntPE(wiring.Component):
     A `FloatingDot` over the group, 11 by 4 bits a product; the group's sum, rounded to FP16, then meets the group's
     scale in a `ScaleAccumulator`, as an Anda unit's does. Activations and scales are finite.
 
-    Timing: a group of 64 takes 16 cycles with 4 ways; the result is valid ``stages + 3`` cycles after the last step,
-    with ``"exact"`` one more; of more depth see `formats.latency.floating_dot_cycles` and
+    Timing: a group of 64 takes 16 cycles with `dot_width` 4; the result is valid ``stages + 3`` cycles after the last step,
+    with ``"exact"`` one more; with more adder stages see `formats.latency.floating_dot_cycles` and
     `fp32_scaling_cycles`.
 
     Parameters
     ----------
-    ways, summation, rounding, subnormals, stages, depth, outputs
-        As of `FloatingDot`; the `ScaleAccumulator` has the same depth and outputs.
+    dot_width, summation, rounding, subnormals, stages, adder_stages, interleave
+        As of `FloatingDot`; the `ScaleAccumulator` has the same `adder_stages` and `interleave`.
     weight_bits : `int`
         2 to 8.
 
     Members
     -------
-    operands : `In(stream.Signature(operands_layout(ways, signed(weight_bits))))`
+    operands : `In(stream.Signature(operands_layout(dot_width, signed(weight_bits))))`
         `last` closes a group.
     scales : `In(stream.Signature(SCALE))`
         One per group.
@@ -89,29 +89,31 @@ class FpIntPE(wiring.Component):
     def __init__(
         self,
         *,
-        ways: int = 4,
+        dot_width: int = 4,
         weight_bits: int = 4,
         summation: Summation = "chained",
         rounding: Rounding = "nearest",
         subnormals: bool = True,
         stages: int = 2,
-        depth: int = 1,
-        outputs: int = 1,
+        adder_stages: int = 1,
+        interleave: int = 1,
     ) -> None:
         self.dot = FloatingDot(
-            ways=ways,
+            dot_width=dot_width,
             weight_bits=weight_bits,
             summation=summation,
             rounding=rounding,
             subnormals=subnormals,
             specials=False,
             stages=stages,
-            depth=depth,
-            outputs=outputs,
+            adder_stages=adder_stages,
+            interleave=interleave,
         )
         super().__init__(
             {
-                "operands": In(stream.Signature(operands_layout(ways, signed(weight_bits) if weight_bits else FP16))),
+                "operands": In(
+                    stream.Signature(operands_layout(dot_width, signed(weight_bits) if weight_bits else FP16))
+                ),
                 "scales": In(stream.Signature(SCALE)),
                 "result": Out(stream.Signature(FP32)),
                 "saturated": Out(1),
@@ -122,9 +124,11 @@ class FpIntPE(wiring.Component):
         """Build the circuit."""
         m = Module()
         m.submodules.dot = dot = self.dot
-        m.submodules.scale_accumulator = accumulator = ScaleAccumulator(depth=dot.depth, outputs=dot.outputs)
+        m.submodules.scale_accumulator = accumulator = ScaleAccumulator(
+            adder_stages=dot.adder_stages, interleave=dot.interleave
+        )
         converter = Pipeline(m, dot.result, accumulator.partials)
-        half = self._round(m, converter) if dot.depth == 1 else self._round_in_stages(m, converter)
+        half = self._round(m, converter) if dot.adder_stages == 1 else self._round_in_stages(m, converter)
         m.d.comb += Value.cast(accumulator.partials.payload).eq(half)
         converter.finish()
         wiring.connect(m, wiring.flipped(self.operands), dot.operands)
@@ -145,7 +149,7 @@ class FpIntPE(wiring.Component):
         exponent = Signal(signed(9))
         m.d.comb += exponent.eq(single.exponent - (127 - 15))
         values = {"sign": single.sign, "exponent": exponent, "normalized": significand(single)}
-        (result,), _ = converter.in_stages(fp16_rounding(), [values], {}, self.dot.depth)
+        (result,), _ = converter.in_stages(fp16_rounding(), [values], {}, self.dot.adder_stages)
         with m.If(converter.moves & converter.valid & result["saturated"]):
             m.d.sync += self.saturated.eq(1)
         return result["half"]

@@ -52,9 +52,9 @@ class _ScaledGroups(wiring.Component):
     result: Stream
     saturated: Signal
 
-    def __init__(self, operands: data.StructLayout, bits: int, depth: int) -> None:
+    def __init__(self, operands: data.StructLayout, bits: int, adder_stages: int) -> None:
         self.bits = bits
-        self.groups = GroupAccumulator(bits=bits, depth=depth)
+        self.groups = GroupAccumulator(bits=bits, adder_stages=adder_stages)
         super().__init__(
             {
                 "operands": In(stream.Signature(operands)),
@@ -109,7 +109,7 @@ class FignaPE(_ScaledGroups):
         The most elements of a group, 1 to 128; sizes the accumulator.
     stages : `int`
         Registers up to the group's sum: 1, the sum; 2, and the step's sum of products; 3, and each product.
-    depth : `int`
+    adder_stages : `int`
         As of `GroupAccumulator`.
 
     Members
@@ -130,7 +130,7 @@ class FignaPE(_ScaledGroups):
         weight_bits: int = 4,
         group_size: int = 64,
         stages: int = 1,
-        depth: int = 1,
+        adder_stages: int = 1,
     ) -> None:
         self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
         check_range("mantissa_bits", mantissa_bits, 1, MAX_ALIGNED_BITS)
@@ -138,7 +138,7 @@ class FignaPE(_ScaledGroups):
         check_range("group_size", group_size, 1, MAX_LANES)
         self.stages = check_range("stages", stages, 1, 3)
         layout = aligned_layout(lanes, mantissa_bits, data.ArrayLayout(signed(weight_bits), lanes))
-        super().__init__(layout, partial_sum_bits(group_size, weight_bits, mantissa_bits), depth)
+        super().__init__(layout, partial_sum_bits(group_size, weight_bits, mantissa_bits), adder_stages)
 
     def _step(self, m: Module, pipeline: Pipeline) -> tuple[Value, Value, Value, Value]:
         payload = self.operands.payload
@@ -189,7 +189,7 @@ class IfpuPE(_ScaledGroups):
     ----------
     lanes : `int`
         Activations per cycle, 1 to 128.
-    mantissa_bits, group_size, depth
+    mantissa_bits, group_size, adder_stages
         As of `FignaPE`.
     stages : `int`
         Registers up to the group's sum: 1, the sum; 2, and the step's sum of terms; 3, and the sums of four shares of them.
@@ -212,7 +212,7 @@ class IfpuPE(_ScaledGroups):
         group_size: int = 64,
         stages: int = 1,
         tree: Tree = "ripple",
-        depth: int = 1,
+        adder_stages: int = 1,
     ) -> None:
         self.tree: Tree = check_tree(tree)
         self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
@@ -220,7 +220,7 @@ class IfpuPE(_ScaledGroups):
         check_range("group_size", group_size, 1, MAX_LANES)
         self.stages = check_range("stages", stages, 1, 3)
         super().__init__(
-            plane_layout(lanes, mantissa_bits, group_size), doubled_sum_bits(group_size, mantissa_bits), depth
+            plane_layout(lanes, mantissa_bits, group_size), doubled_sum_bits(group_size, mantissa_bits), adder_stages
         )
 
     def _step(self, m: Module, pipeline: Pipeline) -> tuple[Value, Value, Value, Value]:

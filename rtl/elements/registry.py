@@ -21,7 +21,7 @@ BASELINE_DESIGNS: Mapping[str, Callable[..., wiring.Component]] = MappingProxyTy
         "di-exp": DiExp,
         "figlut-pe": FiglutPE,
         "figna-pe": FignaPE,
-        "fp-fp-mac": partial(FpFpPE, ways=1),
+        "fp-fp-mac": partial(FpFpPE, dot_width=1),
         "fp-fp-pe": FpFpPE,
         "fp-int-pe": FpIntPE,
         "group-accumulator": GroupAccumulator,

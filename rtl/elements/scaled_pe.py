@@ -16,14 +16,14 @@ class ScaledAndaPE(wiring.Component):
     """An `AndaPE` and a `GroupAccumulator`: from bit-planes to an FP32 output, for comparison with the baselines.
 
     Timing: M + 1 cycles a group; the result is valid ``formats.latency.PE_RESULT_CYCLES + group_scaling_cycles()`` cycles
-    after the last plane of the last group, and one more for each further stage. With a `depth` of 5 groups of fewer than
+    after the last plane of the last group, and one more for each further stage. With 5 adder stages, groups of fewer than
     4 planes wait for the accumulator's adder.
 
     Parameters
     ----------
-    lanes, weight_bits, max_mantissa_bits, tree, gated, stages, signs
+    lanes, weight_bits, max_mantissa_bits, tree, operand_isolation, stages, signs
         As of `AndaPE`.
-    depth : `int`
+    adder_stages : `int`
         As of `GroupAccumulator`.
 
     Members
@@ -50,21 +50,23 @@ class ScaledAndaPE(wiring.Component):
         weight_bits: int = 4,
         max_mantissa_bits: int = MAX_MANTISSA_BITS,
         tree: Tree = "ripple",
-        gated: bool = False,
+        operand_isolation: bool = False,
         stages: int = 1,
         signs: Signs = "own",
-        depth: int = 1,
+        adder_stages: int = 1,
     ) -> None:
         self.element = AndaPE(
             lanes=lanes,
             weight_bits=weight_bits,
             max_mantissa_bits=max_mantissa_bits,
             tree=tree,
-            gated=gated,
+            operand_isolation=operand_isolation,
             stages=stages,
             signs=signs,
         )
-        self.accumulator = GroupAccumulator(bits=partial_sum_bits(lanes, weight_bits, max_mantissa_bits), depth=depth)
+        self.accumulator = GroupAccumulator(
+            bits=partial_sum_bits(lanes, weight_bits, max_mantissa_bits), adder_stages=adder_stages
+        )
         super().__init__(
             {
                 "activation": self.element.signature.members["activation"],

@@ -50,13 +50,13 @@ def run_matrix_unit(
     simulator: SimulatorName = "amaranth",
     vcd: Path | None = None,
     tree: Tree = "ripple",
-    gated: bool = False,
+    operand_isolation: bool = False,
 ) -> GemmRun:
     """Run a GeMM on a `MatrixUnit`, tile by tile: blocks of `rows` tokens, of each all blocks of `columns` outputs.
 
     Activations ``[tokens, channels]``, weights ``[channels, out]``; a segment is ``min(group sizes)`` channels, and the
     circuit has as many lanes. `pauses` may name ``planes``, ``weights``, ``factors`` and ``outputs``. Planes are skipped if
-    the activations' format has masks, for `rows` tokens. `tree` and `gated` are the circuit's.
+    the activations' format has masks, for `rows` tokens. `tree` and `operand_isolation` are the circuit's.
     """
     check_operands(activations, weights, "fp16")
     tokens, lanes = activations.shape[0], min(activations.format.group_size, weights.group_size)
@@ -72,7 +72,7 @@ def run_matrix_unit(
         midpoint=midpoint,
         skipping=skipping,
         tree=tree,
-        gated=gated,
+        operand_isolation=operand_isolation,
     )
     blocks, tiles = -(-tokens // rows), -(-outputs // columns)
 

@@ -37,8 +37,8 @@ def floating_dot(design: FloatingDot, operands: Operands, mantissa_bits: Sequenc
     An addend is +0, the zeros above the other fields.
     """
     weights = operands.codes if design.weight_bits else operands.weights
-    steps = operands.lanes * GROUPS_PER_OUTPUT // design.ways
-    shape = (-1, steps, design.ways)
+    steps = operands.lanes * GROUPS_PER_OUTPUT // design.dot_width
+    shape = (-1, steps, design.dot_width)
     sums = floating_dot_twin(
         operands.activations.reshape(shape),
         weights.reshape(shape),
@@ -46,7 +46,7 @@ def floating_dot(design: FloatingDot, operands: Operands, mantissa_bits: Sequenc
         rounding=design.rounding,
         subnormals=design.subnormals,
     )
-    words = _in_turn(_float_steps(operands, design.ways, design.weight_bits, steps), steps, design.outputs)
+    words = _in_turn(_float_steps(operands, design.dot_width, design.weight_bits, steps), steps, design.interleave)
     expected = {"result": float_bits(sums)}
     return [Stimulus("trace", {"operands": words}, {"result": len(sums)}, operands.codes.size, "MAC", expected)]
 
@@ -54,8 +54,8 @@ def floating_dot(design: FloatingDot, operands: Operands, mantissa_bits: Sequenc
 def fp_int_pe(design: FpIntPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """Every group in turn, with its scale."""
     dot = design.dot
-    steps = operands.lanes // dot.ways
-    shape = (-1, steps, dot.ways)
+    steps = operands.lanes // dot.dot_width
+    shape = (-1, steps, dot.dot_width)
     sums = floating_dot_twin(
         operands.activations.reshape(shape),
         operands.codes.reshape(shape),
@@ -65,12 +65,12 @@ def fp_int_pe(design: FpIntPE, operands: Operands, mantissa_bits: Sequence[int])
         weight_bits=dot.weight_bits,
     )
     totals, _ = scale_and_accumulate(_per_output(sums), _per_output(operands.scales))
-    words = _float_steps(operands, dot.ways, dot.weight_bits, steps)
+    words = _float_steps(operands, dot.dot_width, dot.weight_bits, steps)
     # an output's groups follow each other, and each group's steps are taken in turn with those of the other outputs
-    groups = _in_turn([words[at : at + steps] for at in range(0, len(words), steps)], GROUPS_PER_OUTPUT, dot.outputs)
+    groups = _in_turn([words[at : at + steps] for at in range(0, len(words), steps)], GROUPS_PER_OUTPUT, dot.interleave)
     inputs = {
-        "operands": _in_turn([word for group in groups for word in group], steps, dot.outputs),
-        "scales": _in_turn(_scale_words(operands), GROUPS_PER_OUTPUT, dot.outputs),
+        "operands": _in_turn([word for group in groups for word in group], steps, dot.interleave),
+        "scales": _in_turn(_scale_words(operands), GROUPS_PER_OUTPUT, dot.interleave),
     }
     return [_scaled("trace", inputs, totals, operands)]
 
@@ -198,10 +198,12 @@ def _closes(groups: int, steps: int) -> NDArray[np.int64]:
     return np.tile(np.arange(steps) == steps - 1, groups).astype(np.int64)
 
 
-def _float_steps(operands: Operands, ways: int, weight_bits: int, steps: int) -> list[int]:
-    """Payloads of `operands_layout`: `ways` halves, `ways` weights, and whether `steps` steps are complete."""
-    halves = regroup(operands.activations, ways).view(np.uint16)
-    weights = regroup(operands.codes, ways) if weight_bits else regroup(operands.weights, ways).view(np.uint16)
+def _float_steps(operands: Operands, dot_width: int, weight_bits: int, steps: int) -> list[int]:
+    """Payloads of `operands_layout`: `dot_width` activations and weights, and whether `steps` steps are complete."""
+    halves = regroup(operands.activations, dot_width).view(np.uint16)
+    weights = (
+        regroup(operands.codes, dot_width) if weight_bits else regroup(operands.weights, dot_width).view(np.uint16)
+    )
     last = _closes(len(halves) // steps, steps)
     return _join([(halves, 16), (weights, weight_bits or 16), (last, 1)])
 

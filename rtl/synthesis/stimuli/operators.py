@@ -168,10 +168,10 @@ def maximum_exponent(design: MaximumExponent, operands: Operands, mantissa_bits:
 
 def running_sum(design: RunningSum, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """The products of each group with its weights; as many groups in turn as the circuit has sums."""
-    groups = len(operands.activations) // design.outputs * design.outputs
+    groups = len(operands.activations) // design.interleave * design.interleave
     products = operands.activations[:groups].astype(np.float32) * operands.weights[:groups].astype(np.float32)
     sums = np.cumsum(products + np.float32(0), axis=1, dtype=np.float32)[:, -1]
-    in_turn = products.reshape(-1, design.outputs, operands.lanes).swapaxes(1, 2).reshape(-1, design.outputs)
+    in_turn = products.reshape(-1, design.interleave, operands.lanes).swapaxes(1, 2).reshape(-1, design.interleave)
     last = np.arange(len(in_turn)) % operands.lanes == operands.lanes - 1
     words = [bits | int(end) << 32 for row, end in zip(in_turn, last, strict=True) for bits in float_bits(row)]
     outputs = {"sums": len(sums)}

@@ -42,16 +42,16 @@ def random_halves(rng: np.random.Generator, shape: tuple[int, ...], specials: bo
 
 
 def operand_words(activations: NDArray, weights: NDArray, addends: NDArray[np.float32] | None = None) -> list[int]:
-    """Payloads of ``[dot products, steps, ways]``."""
-    _, steps, ways = activations.shape
+    """Payloads of ``[dot products, steps, dot_width]``."""
+    _, steps, dot_width = activations.shape
     halves = weights.dtype == np.float16
     weight_bits = 16 if halves else 4
-    left = pack(activations.view(np.uint16).reshape(-1, ways).astype(np.int64), 16)
+    left = pack(activations.view(np.uint16).reshape(-1, dot_width).astype(np.int64), 16)
     integers = weights.view(np.uint16) if halves else weights
-    right = pack(integers.reshape(-1, ways).astype(np.int64), weight_bits)
-    last = (16 + weight_bits) * ways
+    right = pack(integers.reshape(-1, dot_width).astype(np.int64), weight_bits)
+    last = (16 + weight_bits) * dot_width
     words = [
-        a | w << 16 * ways | (step % steps == steps - 1) << last
+        a | w << 16 * dot_width | (step % steps == steps - 1) << last
         for step, (a, w) in enumerate(zip(left, right, strict=True))
     ]
     if addends is None:
@@ -67,10 +67,10 @@ def random_pause(seed: int) -> list[bool]:
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: "-".join(map(str, variant.values())))
 def test_every_way_to_sum(variant: dict[str, Any]) -> None:
     rng = np.random.default_rng(7)
-    for ways, stages in [(4, 4 if variant["summation"] == "chained" else 3), (1, 1), (2, 2)]:
-        a, w = random_halves(rng, (2, 10, 3, ways), specials=True)
+    for dot_width, stages in [(4, 4 if variant["summation"] == "chained" else 3), (1, 1), (2, 2)]:
+        a, w = random_halves(rng, (2, 10, 3, dot_width), specials=True)
         run = run_streams(
-            FpFpPE(ways=ways, stages=stages, **variant), {"operands": operand_words(a, w)}, {"result": 10}
+            FpFpPE(dot_width=dot_width, stages=stages, **variant), {"operands": operand_words(a, w)}, {"result": 10}
         )
         expected = floating_dot(a, w, **variant).view(np.uint32).tolist()
         assert run.transfers["result"].payloads == expected
@@ -86,32 +86,38 @@ def test_addends_reach_the_subnormal_singles(variant: dict[str, Any]) -> None:
     a[:20], w[:20] = a[:20] * np.float16(2**-14), w[:20] * np.float16(0)
     addends = (rng.standard_normal(40) * 2.0 ** rng.integers(-149, -120, 40)).astype(np.float32)
     addends[30:] = (rng.standard_normal(10) * 2.0 ** rng.integers(-30, 30, 10)).astype(np.float32)
-    pe = FpFpPE(ways=2, addend=True, stages=3, **variant)
+    pe = FpFpPE(dot_width=2, addend=True, stages=3, **variant)
     run = run_streams(pe, {"operands": operand_words(a, w, addends)}, {"result": 40})
     expected = floating_dot(a, w, addend=addends, **variant)
     assert run.transfers["result"].payloads == expected.view(np.uint32).tolist()
 
 
-def interleaved(words: list[int], steps: int, outputs: int) -> list[int]:
-    """Payloads of dot products of `steps` steps each, `outputs` of them in turn."""
-    return np.array(words, dtype=object).reshape(-1, outputs, steps).swapaxes(1, 2).ravel().tolist()
+def interleaved(words: list[int], steps: int, interleave: int) -> list[int]:
+    """Payloads of dot products of `steps` steps each, `interleave` of them in turn."""
+    return np.array(words, dtype=object).reshape(-1, interleave, steps).swapaxes(1, 2).ravel().tolist()
 
 
 @pytest.mark.parametrize(
-    ("variant", "depth", "outputs", "weight_bits"), [(VARIANTS[0], 6, 6, 0), (VARIANTS[3], 3, 2, 4)], ids=["6", "3"]
+    ("variant", "adder_stages", "interleave", "weight_bits"),
+    [(VARIANTS[0], 6, 6, 0), (VARIANTS[3], 3, 2, 4)],
+    ids=["6", "3"],
 )
-def test_adders_of_several_stages(variant: dict[str, Any], depth: int, outputs: int, weight_bits: int) -> None:
+def test_adders_of_several_stages(
+    variant: dict[str, Any], adder_stages: int, interleave: int, weight_bits: int
+) -> None:
     rng = np.random.default_rng(14)
     a, w = random_halves(rng, (2, 12, 3, 2), specials=not weight_bits)
     weights = rng.integers(-8, 8, w.shape).astype(np.int8) if weight_bits else w
-    dot = FloatingDot(ways=2, stages=3, depth=depth, outputs=outputs, weight_bits=weight_bits, **variant)
-    words = interleaved(operand_words(a, weights), 3, outputs)
+    dot = FloatingDot(
+        dot_width=2, stages=3, adder_stages=adder_stages, interleave=interleave, weight_bits=weight_bits, **variant
+    )
+    words = interleaved(operand_words(a, weights), 3, interleave)
     expected = floating_dot(a, weights, **variant).view(np.uint32).tolist()
     run = run_streams(dot, {"operands": words}, {"result": 12})
     assert run.transfers["result"].payloads == expected
-    if outputs == depth:
+    if interleave == adder_stages:
         assert run.transfers["operands"].cycles == list(range(36))
-        assert run.transfers["result"].cycles[-1] == floating_dot_cycles(36, 3, depth=depth) - 1
+        assert run.transfers["result"].cycles[-1] == floating_dot_cycles(36, 3, adder_stages=adder_stages) - 1
     pauses = {"operands": random_pause(3), "result": random_pause(4)}
     paused = run_streams(dot, {"operands": words}, {"result": 12}, pauses=pauses)
     assert paused.transfers["result"].payloads == expected
@@ -126,22 +132,24 @@ def test_fp_int_with_outputs_in_flight() -> None:
     turns = [values.reshape(2, 3, 2, 4, 4).swapaxes(1, 2).reshape(12, 4, 4) for values in (a, w)]
     scale_turns = np.array(scale_words(scales)).reshape(2, 3, 2).swapaxes(1, 2).ravel().tolist()
     inputs = {"operands": interleaved(operand_words(*turns), 4, 3), "scales": scale_turns}
-    run = run_streams(FpIntPE(stages=4, depth=3, outputs=3), inputs, {"result": 6})
+    run = run_streams(FpIntPE(stages=4, adder_stages=3, interleave=3), inputs, {"result": 6})
     assert (
         run.transfers["result"].payloads == scale_and_accumulate(floating_dot(a, w), scales)[0].view(np.uint32).tolist()
     )
-    last = floating_dot_cycles(48, 4, depth=3) + fp32_scaling_cycles(3)
+    last = floating_dot_cycles(48, 4, adder_stages=3) + fp32_scaling_cycles(3)
     assert run.transfers["operands"].cycles == list(range(48))
     assert run.transfers["result"].cycles[-1] == last - 1
 
 
-@pytest.mark.parametrize(("depth", "outputs"), [(1, 1), (2, 1), (5, 1), (2, 3), (4, 3), (6, 5)])
-def test_a_running_sum_in_its_stated_cycles(depth: int, outputs: int) -> None:
-    x = np.random.default_rng(16).standard_normal((outputs, 6)).astype(np.float32)
+@pytest.mark.parametrize(("adder_stages", "interleave"), [(1, 1), (2, 1), (5, 1), (2, 3), (4, 3), (6, 5)])
+def test_a_running_sum_in_its_stated_cycles(adder_stages: int, interleave: int) -> None:
+    x = np.random.default_rng(16).standard_normal((interleave, 6)).astype(np.float32)
     words = [int(bits) | (step == 5) << 32 for step in range(6) for bits in x[:, step].view(np.uint32)]
-    run = run_streams(RunningSum(depth=depth, outputs=outputs), {"summands": words}, {"sums": outputs})
+    run = run_streams(
+        RunningSum(adder_stages=adder_stages, interleave=interleave), {"summands": words}, {"sums": interleave}
+    )
     assert run.transfers["sums"].payloads == np.cumsum(x, axis=1)[:, -1].view(np.uint32).tolist()
-    assert run.transfers["sums"].cycles[-1] == running_sum_cycles(6 * outputs, depth, outputs) - 1
+    assert run.transfers["sums"].cycles[-1] == running_sum_cycles(6 * interleave, adder_stages, interleave) - 1
 
 
 def test_with_all_features_it_is_numpy_arithmetic() -> None:
@@ -160,7 +168,7 @@ def test_with_all_features_it_is_numpy_arithmetic() -> None:
 @pytest.mark.parametrize("summation", ["chained", "exact"])
 def test_pauses_lose_nothing(port: str, summation: str) -> None:
     a, w = random_halves(np.random.default_rng(10), (2, 20, 2, 2))
-    pe = FpFpPE(ways=2, summation=summation, stages=3)
+    pe = FpFpPE(dot_width=2, summation=summation, stages=3)
     run = run_streams(pe, {"operands": operand_words(a, w)}, {"result": 20}, pauses={port: random_pause(1)})
     assert run.transfers["result"].payloads == floating_dot(a, w, summation=summation).view(np.uint32).tolist()
 
@@ -207,16 +215,16 @@ def test_fp_int_under_pauses(port: str) -> None:
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"ways": 3}, "ways: 3 is not valid; choose one of 1, 2, 4, 8"),
-        ({"ways": True}, "ways: True is not valid; choose one of 1, 2, 4, 8"),
+        ({"dot_width": 3}, "dot_width: 3 is not valid; choose one of 1, 2, 4, 8"),
+        ({"dot_width": True}, "dot_width: True is not valid; choose one of 1, 2, 4, 8"),
         ({"weight_bits": 9}, "weight_bits: 9 is not valid; choose an integer from 2 to 8"),
         ({"summation": "tree"}, "summation: 'tree' is not valid; choose one of chained, aligned, exact"),
         ({"rounding": "odd"}, "rounding: 'odd' is not valid; choose one of nearest, truncate"),
         ({"stages": 5}, "stages: 5 is not valid; choose an integer from 1 to 4"),
         ({"stages": 4, "summation": "aligned"}, "stages: 4 is not valid; choose an integer from 1 to 3"),
-        ({"depth": 7, "stages": 4}, "depth: 7 is not valid; choose an integer from 1 to 6"),
-        ({"outputs": 2}, "outputs: 2 is not valid; choose an integer from 1 to 1"),
-        ({"depth": 2}, "depth: 2 needs chained sums, no addend and 4 stages; choose 1 or these"),
+        ({"adder_stages": 7, "stages": 4}, "adder_stages: 7 is not valid; choose an integer from 1 to 6"),
+        ({"interleave": 2}, "interleave: 2 is not valid; choose an integer from 1 to 1"),
+        ({"adder_stages": 2}, "adder_stages: 2 needs chained sums, no addend and 4 stages; choose 1 or these"),
         (
             {"summation": "exact", "addend": True},
             "summation: an exact one rounds to nearest and has no addend; choose chained or aligned",

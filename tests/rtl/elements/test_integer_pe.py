@@ -95,21 +95,21 @@ def random_pause(seed: int) -> list[bool]:
     return (np.random.default_rng(seed).random(997) < 0.5).tolist()
 
 
-@pytest.mark.parametrize(("stages", "depth"), [(1, 1), (2, 1), (3, 5)])
+@pytest.mark.parametrize(("stages", "adder_stages"), [(1, 1), (2, 1), (3, 5)])
 @pytest.mark.parametrize(("bits", "lanes"), [(13, 4), (11, 4), (8, 4), (11, 6), (8, 8), (1, 64)])
-def test_figna_in_its_stated_cycles(bits: int, lanes: int, stages: int, depth: int) -> None:
-    depth = min(depth, steps_per_group(lanes))
+def test_figna_in_its_stated_cycles(bits: int, lanes: int, stages: int, adder_stages: int) -> None:
+    adder_stages = min(adder_stages, steps_per_group(lanes))
     rng = np.random.default_rng(bits)
     a = FignaFormat(mantissa_bits=bits).encode(activations(rng))
     codes, scales = codes_and_scales(rng)
     words = figna_words(a.integers, a.exponents, codes, lanes, bits)
-    pe = FignaPE(lanes=lanes, mantissa_bits=bits, stages=stages, depth=depth)
+    pe = FignaPE(lanes=lanes, mantissa_bits=bits, stages=stages, adder_stages=adder_stages)
     inputs = {"operands": words, "scales": scale_words(scales)}
     run = run_streams(pe, inputs, {"result": OUTPUTS}, flags=["saturated"])
     assert_singles(run, aligned_dot(a.integers, a.exponents, codes, scales, bits))
     count = OUTPUTS * GROUPS * steps_per_group(lanes)
     assert run.transfers["operands"].cycles == list(range(count))
-    assert run.transfers["result"].cycles[-1] == count - 1 + stages + group_scaling_cycles(depth)
+    assert run.transfers["result"].cycles[-1] == count - 1 + stages + group_scaling_cycles(adder_stages)
 
 
 def test_figna_at_the_published_rates() -> None:
@@ -119,7 +119,7 @@ def test_figna_at_the_published_rates() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bits", "stages", "tree", "depth"),
+    ("bits", "stages", "tree", "adder_stages"),
     [
         (24, 1, "ripple", 1),
         (13, 2, "ripple", 3),
@@ -130,7 +130,7 @@ def test_figna_at_the_published_rates() -> None:
         (13, 3, "carry-save", 2),
     ],
 )
-def test_ifpu_in_its_stated_cycles(bits: int, stages: int, tree: Any, depth: int) -> None:
+def test_ifpu_in_its_stated_cycles(bits: int, stages: int, tree: Any, adder_stages: int) -> None:
     rng = np.random.default_rng(bits)
     a = IfpuFormat(mantissa_bits=bits).encode(activations(rng))
     codes, scales = codes_and_scales(rng)
@@ -138,12 +138,12 @@ def test_ifpu_in_its_stated_cycles(bits: int, stages: int, tree: Any, depth: int
     planes = weight_planes(codes).reshape(OUTPUTS * GROUPS, 4, 16, 4).swapaxes(-1, -2)
     words = serial_words(chunks, a.exponents, planes, 1, bits)
     inputs = {"operands": words, "scales": scale_words(scales)}
-    pe = IfpuPE(mantissa_bits=bits, stages=stages, tree=tree, depth=depth)
+    pe = IfpuPE(mantissa_bits=bits, stages=stages, tree=tree, adder_stages=adder_stages)
     run = run_streams(pe, inputs, {"result": OUTPUTS}, flags=["saturated"])
     assert_singles(run, aligned_dot(a.integers, a.exponents, codes, scales, bits))
     count = OUTPUTS * GROUPS * FP16_GROUP_CYCLES
     assert run.transfers["operands"].cycles == list(range(count))
-    assert run.transfers["result"].cycles[-1] == count - 1 + stages + group_scaling_cycles(depth)
+    assert run.transfers["result"].cycles[-1] == count - 1 + stages + group_scaling_cycles(adder_stages)
 
 
 @pytest.mark.parametrize("outputs", [1, 4, 32])
@@ -180,8 +180,11 @@ def test_pauses_lose_nothing(port: str) -> None:
     a = FignaFormat(mantissa_bits=8).encode(activations(rng))
     codes, scales = codes_and_scales(rng)
     inputs = {"operands": figna_words(a.integers, a.exponents, codes, 32, 8), "scales": scale_words(scales)}
-    for stages, depth in [(2, 1), (3, 5)]:
-        pe, pauses = FignaPE(lanes=32, mantissa_bits=8, stages=stages, depth=depth), {port: random_pause(1)}
+    for stages, adder_stages in [(2, 1), (3, 5)]:
+        pe, pauses = (
+            FignaPE(lanes=32, mantissa_bits=8, stages=stages, adder_stages=adder_stages),
+            {port: random_pause(1)},
+        )
         run = run_streams(pe, inputs, {"result": OUTPUTS}, flags=["saturated"], pauses=pauses)
         assert_singles(run, aligned_dot(a.integers, a.exponents, codes, scales, 8))
 
@@ -199,8 +202,10 @@ def test_figlut_under_pauses() -> None:
         assert sums.tolist() == (2 * (integers.reshape(3, 1, 64) * codes).sum(axis=-1)).tolist()
 
 
-@pytest.mark.parametrize(("mantissa_bits", "stages", "depth"), [(1, 1, 1), (4, 3, 5), (7, 2, 4), (16, 1, 1), (1, 3, 2)])
-def test_anda_with_the_same_ending(mantissa_bits: int, stages: int, depth: int) -> None:
+@pytest.mark.parametrize(
+    ("mantissa_bits", "stages", "adder_stages"), [(1, 1, 1), (4, 3, 5), (7, 2, 4), (16, 1, 1), (1, 3, 2)]
+)
+def test_anda_with_the_same_ending(mantissa_bits: int, stages: int, adder_stages: int) -> None:
     rng = np.random.default_rng(mantissa_bits)
     a = AndaFormat(mantissa_bits, 8).encode(activations(rng, 8))
     codes, scales = codes_and_scales(rng, 8)
@@ -209,13 +214,15 @@ def test_anda_with_the_same_ending(mantissa_bits: int, stages: int, depth: int) 
         "weights": pack(codes.reshape(-1, 8).astype(np.int64), 4),
         "scales": scale_words(scales),
     }
-    pe = ScaledAndaPE(lanes=8, stages=stages, depth=depth)
+    pe = ScaledAndaPE(lanes=8, stages=stages, adder_stages=adder_stages)
     run = run_streams(pe, inputs, {"result": OUTPUTS}, flags=["saturated"])
     sums = (a.signed_integers().reshape(codes.shape).astype(np.int64) * codes).sum(axis=-1)
     values = np.ldexp(sums.astype(np.float64), a.exponents.astype(np.int64) - 14 - mantissa_bits)
     assert_singles(run, scale_and_accumulate(values, scales))
     count = OUTPUTS * GROUPS * pe_cycles_per_group(mantissa_bits)
-    assert run.transfers["result"].cycles[-1] == count - 1 + PE_RESULT_CYCLES + stages - 1 + group_scaling_cycles(depth)
+    assert run.transfers["result"].cycles[-1] == count - 1 + PE_RESULT_CYCLES + stages - 1 + group_scaling_cycles(
+        adder_stages
+    )
 
 
 @pytest.mark.parametrize(

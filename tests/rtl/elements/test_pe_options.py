@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 OPTIONS = [
     {"tree": "carry-save"},
-    {"gated": True},
+    {"operand_isolation": True},
     {"stages": 2},
-    {"tree": "carry-save", "gated": True, "stages": 2},
+    {"tree": "carry-save", "operand_isolation": True, "stages": 2},
     {"stages": 3},
-    {"tree": "carry-save", "gated": True, "stages": 3},
+    {"tree": "carry-save", "operand_isolation": True, "stages": 3},
     {"signs": "shared"},
-    {"signs": "shared", "tree": "carry-save", "gated": True},
+    {"signs": "shared", "tree": "carry-save", "operand_isolation": True},
 ]
 
 
@@ -126,7 +126,7 @@ def test_the_array_with_another_tree(affine: bool, reconstruct: Any) -> None:
         offsets = rng.standard_normal(w.scales.shape).astype(np.float16)
         w = Int4Weights((w.codes + 8).astype(np.int8), w.scales, 8, offsets)
     plain = run_matrix_unit(a, w, rows=1, columns=2)
-    other = run_matrix_unit(a, w, rows=1, columns=2, tree="carry-save", gated=True)
+    other = run_matrix_unit(a, w, rows=1, columns=2, tree="carry-save", operand_isolation=True)
     assert other.outputs.view(np.uint16).tolist() == fp_int_gemm(a, w).view(np.uint16).tolist()
     assert other.cycles == plain.cycles
 

@@ -30,9 +30,9 @@ def operands(groups: int = 32, lanes: int = 32) -> Operands:
         ("integer-sqrt", {"bits": 64}),
         ("softmax-lane", {"depth": 16}),
         ("negative-counter", {"lanes": 16}),
-        ("running-sum", {"depth": 3, "outputs": 2}),
-        ("fp-fp-pe", {"stages": 4, "depth": 2, "outputs": 2}),
-        ("fp-int-pe", {"stages": 4, "depth": 2, "outputs": 2}),
+        ("running-sum", {"adder_stages": 3, "interleave": 2}),
+        ("fp-fp-pe", {"stages": 4, "adder_stages": 2, "interleave": 2}),
+        ("fp-int-pe", {"stages": 4, "adder_stages": 2, "interleave": 2}),
         ("anda-pe", {"lanes": 16, "signs": "shared"}),
     ],
 )
