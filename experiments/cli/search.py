@@ -12,8 +12,7 @@ from .train import note_limits
 from .widths import mantissa_range
 
 if TYPE_CHECKING:
-    from ...workloads import TextTokenizer
-    from ..precision_search.precision_study import LayerStudy, PrecisionSearch, PrecisionStudy, StudyStep, Texts
+    from ..precision_search.precision_study import LayerStudy, PrecisionSearch, PrecisionStudy, StudyStep
     from ..precision_search.search_space import Numerics
 
 _ROW = "{:>4}  {:<12} {:>10} {:>8} {:>7} {:>7}  {:<10} {}"
@@ -58,6 +57,7 @@ def search(
 ) -> None:
     """Search the mantissa bits of qkv, o, u and d on calibration articles; check the best on held-out ones."""
     from ...workloads import cache_dir, evaluator, load_decoder
+    from ..precision_search.loss import Texts
     from ..precision_search.precision_study import PrecisionSearch
 
     require_new_picture("plot", plot)
@@ -67,11 +67,11 @@ def search(
     note_limits(model)
     searching = PrecisionSearch(
         decoder=evaluator(decoder, backend),
-        texts=_texts(decoder.tokenizer, text, tokens, blocks),
+        texts=Texts.load(decoder.tokenizer, text, tokens, blocks),
         tolerance=tolerance,
-        objective=objective,  # pyright: ignore[reportArgumentType]  # Cost checks it
+        objective=objective,  # pyright: ignore[reportArgumentType]  # prepare_cost checks it
         numerics=numerics,
-        second=None if second_text is None else _texts(decoder.tokenizer, second_text, tokens, blocks),
+        second=None if second_text is None else Texts.load(decoder.tokenizer, second_text, tokens, blocks),
         cache_dir=cache_dir() / "evaluations",
         on_step=_Rows(show_numerics=len(numerics) > 1) if json is None else None,
     )
@@ -102,14 +102,6 @@ def _run(
         if not quiet:
             _print_layers(layers, study.best)
     return record
-
-
-def _texts(tokenizer: "TextTokenizer", text: str, tokens: int, blocks: int) -> "Texts":
-    from ...workloads import load_blocks
-    from ..precision_search.precision_study import Texts
-
-    calibration, heldout = (load_blocks(tokenizer, text, split, tokens, blocks) for split in ("calibration", "heldout"))
-    return Texts(calibration, heldout)
 
 
 def _numerics(reconstruct: str, group_size: str, partial: str) -> "list[Numerics]":

@@ -1,9 +1,9 @@
-"""Mantissa bits for each layer: from the measured sensitivities around a precision, bits go where they are cheapest.
+"""Mantissa bits for each layer: from measured sensitivities around a precision, each bit goes where it helps most.
 
 Every module of every layer is measured alone, one bit below and one bit above the precision of the whole model. From
 one bit above everywhere, the moves of one bit less are ordered by the loss that they add per cost that they save
-(greedy, the lower convex hull of each module; Shoham and Gersho, IEEE TASSP 1988). The sums of single losses only order
-the moves: what a combination loses is measured.
+(greedy, the lower convex hull of each module; Shoham and Gersho, IEEE TASSP 1988). The sum of single losses only orders
+the moves: the loss of a combination is measured.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from ...workloads import (
     evaluate,
 )
 from ...workloads.models.precision import MAX_MANTISSA_BITS, MIN_MANTISSA_BITS
-from .search_space import Choice, Cost, Numerics
+from .search_space import Numerics
 
 Layers = tuple[Precision, ...]
-"""The precision of each layer."""
+"""Precision of each layer."""
 
 Move = tuple[int, str, int]
 """Layer, module and mantissa bits."""
 
 Sensitivities = Mapping[Move, float]
-"""Mean NLL in nats, over that of the base precision, when one module of one layer has these bits."""
+"""Mean NLL in nats, minus that of the base precision, when one module of one layer has these bits."""
 
 
 def measure_sensitivities(
@@ -47,10 +47,27 @@ def measure_sensitivities(
     cache_dir: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[Move, float]:
-    """Change each module of each layer alone by a bit up and down; layers before the changed one are not run again.
+    """Change each module of each layer alone by one bit up and down; layers before the changed one are not run again.
 
-    Raises:
-        InputError: the sums of the numerics are not ``"float"``: the bit-exact GeMM works on all layers or none.
+    Parameters
+    ----------
+    decoder : Decoder or TorchDecoder
+        The model.
+    blocks : TextBlocks
+        Blocks on which the NLL is measured.
+    base : Precision
+        Precision of all layers but the changed one.
+    numerics : Numerics
+        Numerics of all layers; their sums must be ``"float"``.
+    cache_dir : Path, optional
+        Folder that keeps the evaluations.
+    progress : callable, optional
+        Called after each change with the number of changes measured, and of all changes.
+
+    Raises
+    ------
+    InputError
+        The sums of the numerics are not ``"float"``: the bit-exact GeMM runs in all layers or in none.
     """
     hook = _hook(base, numerics)
     cache = PrefixCache(decoder, hook, blocks=len(blocks.tokens))
@@ -65,12 +82,10 @@ def measure_sensitivities(
     return found
 
 
-def _moves(layers: int, base: Precision) -> Iterator[Move]:
-    for layer in range(layers):
-        for module, bits in zip(MODULES, base, strict=True):
-            for own in (bits - 1, bits + 1):
-                if MIN_MANTISSA_BITS <= own <= MAX_MANTISSA_BITS:
-                    yield layer, module, own
+def layered_activations(layers: Layers, numerics: Numerics) -> LayeredActivations:
+    """Activation hook that evaluates a model with its own precision in each layer."""
+    hooks = [_hook(precision, numerics) for precision in layers]
+    return LayeredActivations(hooks[0], dict(enumerate(hooks)))
 
 
 @dataclass(frozen=True)
@@ -79,72 +94,85 @@ class Allocation:
 
     layers: Layers
     cost: float
+    """Sum of the layers' costs."""
     predicted_nll: float
-    """Sum of the single sensitivities, in nats over the base precision."""
+    """Sum of the single sensitivities, in nats above the base precision."""
 
 
-def layered_activations(layers: Layers, numerics: Numerics) -> LayeredActivations:
-    """What an evaluation does to the GeMMs of each layer."""
-    hooks = [_hook(precision, numerics) for precision in layers]
-    return LayeredActivations(hooks[0], dict(enumerate(hooks)))
+@dataclass(frozen=True)
+class GreedyAllocator:
+    """Moves of one bit less, each the one that adds the least loss per saved cost.
 
+    Parameters
+    ----------
+    base : Precision
+        Precision of the whole model.
+    sensitivities : mapping
+        Measured around `base`.
+    layers : int
+        Layers of the model.
+    layer_cost : callable
+        Cost of one layer at a precision.
+    """
 
-def _hook(precision: Precision, numerics: Numerics) -> AndaActivations:
-    hook = numerics.activations(precision)
-    if not isinstance(hook, AndaActivations):
-        raise InputError(f"partial: {numerics.partial!r} is for all layers alike; search layers with float sums")
-    return hook
+    base: Precision
+    sensitivities: Sensitivities
+    layers: int
+    layer_cost: Callable[[Precision], float]
 
+    def allocations(self) -> list[Allocation]:
+        """Allocations from one bit above the base in every module down to one bit below, one move after the other."""
+        layers = [Precision(*(min(bits + 1, MAX_MANTISSA_BITS) for bits in self.base))] * self.layers
+        chain = [self._allocation(layers)]
+        while moves := list(self._moves(layers)):
+            _, layer, precision = min(moves)
+            layers[layer] = precision
+            chain.append(self._allocation(layers))
+        return chain
 
-def allocations(base: Precision, sensitivities: Sensitivities, cost: Cost, numerics: Numerics) -> list[Allocation]:
-    """From one bit above `base` everywhere to one bit below, a move at a time, each the cheapest in loss per cost."""
-    layers = [_raised(base)] * cost.shape.layers
-    chain = [_allocation(layers, base, sensitivities, cost, numerics)]
-    while moves := list(_narrower(layers, base, sensitivities, cost, numerics)):
-        _, layer, precision = min(moves)
-        layers[layer] = precision
-        chain.append(_allocation(layers, base, sensitivities, cost, numerics))
-    return chain
+    def _allocation(self, layers: Sequence[Precision]) -> Allocation:
+        nll = sum(
+            self._nll(layer, module, bits)
+            for layer, precision in enumerate(layers)
+            for module, bits in precision._asdict().items()
+        )
+        return Allocation(tuple(layers), sum(self.layer_cost(precision) for precision in layers), nll)
+
+    def _moves(self, layers: Sequence[Precision]) -> Iterator[tuple[float, int, Precision]]:
+        """Added loss per saved cost, layer and new precision of each possible move."""
+        for layer, now in enumerate(layers):
+            cost = self.layer_cost(now)
+            for module, bits in now._asdict().items():
+                if bits - 1 < max(getattr(self.base, module) - 1, MIN_MANTISSA_BITS):
+                    continue
+                precision = now._replace(**{module: bits - 1})
+                added = self._nll(layer, module, bits - 1) - self._nll(layer, module, bits)
+                saved = cost - self.layer_cost(precision)
+                # a move saves nothing where the memory's bandwidth is the limit: such moves come last
+                yield (added / saved if saved > 0 else float("inf")), layer, precision
+
+    def _nll(self, layer: int, module: str, bits: int) -> float:
+        return 0.0 if bits == getattr(self.base, module) else self.sensitivities[layer, module, bits]
 
 
 def spread(chain: Sequence[Allocation], count: int) -> list[Allocation]:
-    """At most `count` allocations, evenly spaced in cost, the ends included; the cheapest first."""
+    """At most `count` allocations, evenly spaced in cost, with the first and the last; the cheapest first."""
     costs = np.array([allocation.cost for allocation in chain])
     wanted = np.linspace(costs.min(), costs.max(), count)
     chosen = {int(np.abs(costs - own).argmin()) for own in wanted}
     return sorted((chain[index] for index in chosen), key=lambda allocation: allocation.cost)
 
 
-def _raised(base: Precision) -> Precision:
-    return Precision(*(min(bits + 1, MAX_MANTISSA_BITS) for bits in base))
+def _moves(layers: int, base: Precision) -> Iterator[Move]:
+    for layer in range(layers):
+        for module, bits in zip(MODULES, base, strict=True):
+            for own in (bits - 1, bits + 1):
+                if MIN_MANTISSA_BITS <= own <= MAX_MANTISSA_BITS:
+                    yield layer, module, own
 
 
-def _allocation(
-    layers: Sequence[Precision], base: Precision, sensitivities: Sensitivities, cost: Cost, numerics: Numerics
-) -> Allocation:
-    nll = sum(
-        _nll(layer, module, bits, base, sensitivities)
-        for layer, precision in enumerate(layers)
-        for module, bits in precision._asdict().items()
-    )
-    return Allocation(tuple(layers), sum(cost.layer(Choice(precision, numerics)) for precision in layers), nll)
-
-
-def _narrower(
-    layers: Sequence[Precision], base: Precision, sensitivities: Sensitivities, cost: Cost, numerics: Numerics
-) -> Iterator[tuple[float, int, Precision]]:
-    """Each possible move of one bit less: the loss that it adds per saved cost, the layer, its new precision."""
-    for layer, now in enumerate(layers):
-        own_cost = cost.layer(Choice(now, numerics))
-        for module, bits in now._asdict().items():
-            if bits - 1 < max(getattr(base, module) - 1, MIN_MANTISSA_BITS):
-                continue
-            precision = now._replace(**{module: bits - 1})
-            added = _nll(layer, module, bits - 1, base, sensitivities) - _nll(layer, module, bits, base, sensitivities)
-            saved = own_cost - cost.layer(Choice(precision, numerics))
-            # a move can save nothing, where the memory's bandwidth decides: it is then the last to be made
-            yield (added / saved if saved > 0 else float("inf")), layer, precision
-
-
-def _nll(layer: int, module: str, bits: int, base: Precision, sensitivities: Sensitivities) -> float:
-    return 0.0 if bits == getattr(base, module) else sensitivities[layer, module, bits]
+def _hook(precision: Precision, numerics: Numerics) -> AndaActivations:
+    hook = numerics.activations(precision)
+    if not isinstance(hook, AndaActivations):
+        raise InputError(f"partial: {numerics.partial!r} works in all layers alike; search layers with float sums")
+    return hook

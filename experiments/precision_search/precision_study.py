@@ -1,49 +1,50 @@
-"""The precision search on a real model: each step decided by a sequential test, the result checked on held-out text."""
+"""The precision search on a real model: each step decided by a sequential test, the result tested on held-out text."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ...formats import InputError
-from ...workloads import Decoder, Precision, TextBlocks, TorchDecoder, Verdict, sequential_test
-from ...workloads.inference.decoder import Hook
-from .layer_search import Layers, allocations, layered_activations, measure_sensitivities, spread
-from .search import SearchResult, SearchStep, best_first_search, exhaustive_search
-from .search_space import PUBLISHED, Choice, Cost, Numerics, Objective, saving, start_choices
+from ...workloads import Decoder, Precision, TextBlocks, TorchDecoder, Verdict
+from .cost import Cost, Objective, prepare_cost, saving
+from .layer_search import Allocation, GreedyAllocator, Layers, layered_activations, measure_sensitivities, spread
+from .loss import MeasuredLoss, Texts, verdict_record
+from .search import SearchProblem, SearchResult, SearchStep
+from .search_space import PUBLISHED, Choice, Numerics, all_choices, start_choices
 
 LAYER_CANDIDATES = 12
-"""Allocations over the layers that are evaluated, the cheapest first."""
+"""Largest number of allocations over the layers that are measured, the cheapest first."""
 
 
 @dataclass(frozen=True)
 class StudyStep:
     """One precision that the search visited."""
 
-    step: SearchStep[Precision]
+    step: SearchStep[Choice]
     verdict: Verdict
-    """On the text where the loss is larger, if there are two."""
+    """Result of the sequential test, on the text with the larger loss if there are two."""
     bops_saving: float
-    numerics: Numerics = PUBLISHED
 
     @property
     def precision(self) -> Precision:
         """Mantissa bits of the modules."""
-        return self.step.candidate
+        return self.step.candidate.precision
+
+    @property
+    def numerics(self) -> Numerics:
+        """Numerics beside the mantissa bits."""
+        return self.step.candidate.numerics
 
     def record(self) -> dict[str, Any]:
-        """As JSON."""
+        """The step as JSON."""
         return {
             "precision": str(self.precision),
             **vars(self.numerics),
             "cost": self.step.cost,
-            "loss": self.verdict.loss.loss,
-            "loss_standard_error": self.verdict.loss.standard_error,
-            "decision": self.verdict.decision,
-            "blocks": self.verdict.blocks,
+            **verdict_record(self.verdict),
             "bops_saving": self.bops_saving,
             "best": self.step.best,
         }
@@ -57,19 +58,19 @@ class LayerStudy:
     cost: float
     bops_saving: float
     evaluated: int
-    """Allocations that were evaluated whole."""
+    """Number of allocations that were measured."""
     verdict: Verdict
     heldout: Verdict
 
     def record(self) -> dict[str, Any]:
-        """As JSON."""
+        """The result as JSON."""
         return {
             "layers": [str(precision) for precision in self.layers],
             "cost": self.cost,
             "bops_saving": self.bops_saving,
             "evaluated": self.evaluated,
-            **_verdict_record(self.verdict),
-            "heldout": _verdict_record(self.heldout),
+            **verdict_record(self.verdict),
+            "heldout": verdict_record(self.heldout),
         }
 
 
@@ -92,7 +93,7 @@ class PrecisionStudy:
         return next((step for step in reversed(self.history) if step.step.best), None)
 
     def record(self) -> dict[str, Any]:
-        """As JSON; ``best`` and what belongs to it are null if no precision was within the tolerance."""
+        """The search as JSON; ``best`` and its values are null if no precision was within the tolerance."""
         best = self.best.record() if self.best else {}
         return {
             "model": self.model,
@@ -105,46 +106,43 @@ class PrecisionStudy:
             "loss_standard_error": best.get("loss_standard_error"),
             "decision": best.get("decision"),
             "bops_saving": best.get("bops_saving"),
-            "heldout": None if self.heldout is None else _verdict_record(self.heldout),
-            "second_heldout": None if self.second_heldout is None else _verdict_record(self.second_heldout),
+            "heldout": self.heldout and verdict_record(self.heldout),
+            "second_heldout": self.second_heldout and verdict_record(self.second_heldout),
             "iterations": len(self.history),
             "history": [step.record() for step in self.history],
         }
 
 
-def _verdict_record(verdict: Verdict) -> dict[str, Any]:
-    return {
-        "loss": verdict.loss.loss,
-        "loss_standard_error": verdict.loss.standard_error,
-        "decision": verdict.decision,
-        "blocks": verdict.blocks,
-    }
-
-
-@dataclass(frozen=True)
-class Texts:
-    """Blocks of different articles: a search reads the first, its result is tested on the second."""
-
-    calibration: TextBlocks
-    heldout: TextBlocks
-
-
 @dataclass
 class PrecisionSearch:
-    """Searches of one model at one tolerance, which share what they evaluate.
+    """Searches of one model at one tolerance, with one prepared cost and one measured loss.
 
-    A step whose test stays undecided counts by its measured loss; its record says so. With a second text, the larger
+    A step whose test stays undecided counts by its measured loss; its record shows this. With a second text, the larger
     loss of the two counts.
 
-    Args:
-        decoder: the model.
-        texts: what it reads.
-        tolerance: the largest relative increase of the perplexity to accept.
-        objective: what is minimised, see `Cost`.
-        numerics: choices beside the mantissa bits; several of them are searched together.
-        second: another text, on which the loss must be within the tolerance too.
-        cache_dir: keeps what is evaluated, so that a search resumes.
-        on_step: called with each step when it is finished.
+    Parameters
+    ----------
+    decoder : Decoder or TorchDecoder
+        The model.
+    texts : Texts
+        Blocks on which the loss is measured.
+    tolerance : float
+        Largest relative increase of the perplexity to accept.
+    objective : {"bops", "energy", "latency"}
+        Cost to minimise, see `prepare_cost`.
+    numerics : sequence of Numerics
+        Numerics beside the mantissa bits; several are searched together.
+    second : Texts, optional
+        Another text on which the loss must be within the tolerance, too.
+    cache_dir : Path, optional
+        Folder that keeps the evaluations, so that an interrupted search resumes.
+    on_step : callable, optional
+        Called with each step when it is finished.
+
+    Raises
+    ------
+    InputError
+        There are no numerics, or the objective is unknown.
     """
 
     decoder: Decoder | TorchDecoder
@@ -155,125 +153,93 @@ class PrecisionSearch:
     second: Texts | None = None
     cache_dir: Path | None = None
     on_step: Callable[[StudyStep], None] | None = None
+    cost: Cost = field(init=False)
+    loss: MeasuredLoss = field(init=False)
     _verdicts: dict[Choice, Verdict] = field(default_factory=lambda: {}, init=False)
 
     def __post_init__(self) -> None:
         if not self.numerics:
             raise InputError("numerics: there are none; give at least one choice")
-        self.cost = Cost(self.objective, self.decoder.shape)
+        self.cost = prepare_cost(self.objective, self.decoder.shape)
+        self.loss = MeasuredLoss(self.decoder, self.texts, self.tolerance, self.second, self.cache_dir)
 
     def search(self, iterations: int = 32) -> PrecisionStudy:
-        """Algorithm 1, from the uniform precisions with each of the numerics.
+        """Search with Algorithm 1, from the uniform precisions with each of the numerics.
 
-        Args:
-            iterations: the most evaluations for each of the numerics, in sum.
+        Parameters
+        ----------
+        iterations : int
+            Largest number of evaluations for each of the numerics; their sum limits the search.
         """
-        start, most = start_choices(self.numerics), iterations * len(self.numerics)
-        result = best_first_search(start, Choice.neighbours, self._loss, self.cost, self.tolerance, most, self._report)
-        return self._study(result)
+        start = start_choices(self.numerics)
+        return self._study(self._problem().best_first(start, Choice.neighbours, iterations * len(self.numerics)))
 
     def exhaustive(self, bits: Iterable[int]) -> PrecisionStudy:
-        """The optimum among all precisions of these mantissa bits: every cheaper one is evaluated."""
-        widths = list(bits)
-        choices = [
-            Choice(Precision(*modules), own) for own in self.numerics for modules in itertools.product(widths, repeat=4)
-        ]
-        return self._study(exhaustive_search(choices, self._loss, self.cost, self.tolerance, self._report))
+        """Find the optimum among all precisions of these mantissa bits: every cheaper one is evaluated."""
+        return self._study(self._problem().exhaustive(all_choices(self.numerics, bits)))
 
     def by_layer(
         self, start: StudyStep, blocks: int = 4, progress: Callable[[int, int], None] | None = None
     ) -> LayerStudy:
-        """A precision for each layer, from the sensitivities around a precision of the whole model.
+        """Find a precision for each layer, from the sensitivities around a precision of the whole model.
 
-        Args:
-            start: the step to start from, such as the best of `search`, which is the result if nothing is cheaper.
-            blocks: calibration blocks on which single changes are measured.
-            progress: called with the number of changes measured and of all.
+        Parameters
+        ----------
+        start : StudyStep
+            Step to start from, such as the best of `search`; it is the result if nothing cheaper is within the
+            tolerance.
+        blocks : int
+            Calibration blocks on which single changes are measured.
+        progress : callable, optional
+            Called with the number of changes measured, and of all changes.
         """
-        numerics, base = start.numerics, start.precision
+        numerics, base, shape = start.numerics, start.precision, self.decoder.shape
         measured = TextBlocks(self.texts.calibration.tokens[:blocks])
         single = measure_sensitivities(self.decoder, measured, base, numerics, self.cache_dir, progress)
-        chain = [own for own in allocations(base, single, self.cost, numerics) if own.cost < start.step.cost]
-        uniform = (base,) * self.decoder.shape.layers
-        layers, cost, verdict = uniform, start.step.cost, start.verdict
+        allocator = GreedyAllocator(base, single, shape.layers, lambda p: self.cost.layer(Choice(p, numerics)))
+        cheaper = [own for own in allocator.allocations() if own.cost < start.step.cost]
+        found, verdict = Allocation((base,) * shape.layers, start.step.cost, 0.0), start.verdict
         evaluated = 0
-        for allocation in spread(chain, LAYER_CANDIDATES) if chain else []:
-            own = self._test(layered_activations(allocation.layers, numerics), heldout=False)
+        for allocation in spread(cheaper, LAYER_CANDIDATES) if cheaper else []:
+            own = self.loss.calibration(layered_activations(allocation.layers, numerics))
             evaluated += 1
             if own.loss.loss <= self.tolerance:
-                layers, cost, verdict = allocation.layers, allocation.cost, own
+                found, verdict = allocation, own
                 break
         return LayerStudy(
-            layers=layers,
-            cost=cost,
-            bops_saving=saving(self.decoder.shape, layers),
+            layers=found.layers,
+            cost=found.cost,
+            bops_saving=saving(shape, found.layers),
             evaluated=evaluated,
             verdict=verdict,
-            heldout=self._test(layered_activations(layers, numerics), heldout=True),
+            heldout=self.loss.heldout(layered_activations(found.layers, numerics)),
         )
 
-    def _study(self, result: SearchResult[Choice]) -> PrecisionStudy:
-        best = result.best
-        heldout = second = None
-        if best is not None:
-            hook = best.candidate.numerics.activations(best.candidate.precision)
-            heldout = self._sequential(self.texts.heldout, hook)
-            second = self.second and self._sequential(self.second.heldout, hook)
-        history = [self._finish(step) for step in result.history]
-        return PrecisionStudy(
-            self.decoder.shape.name, self.tolerance, history, heldout, self.objective, second_heldout=second
+    def _problem(self) -> SearchProblem[Choice]:
+        on_step = self.on_step
+        return SearchProblem(
+            self.cost, self._measure, self.tolerance, on_step and (lambda step: on_step(self._finished(step)))
         )
 
-    def _loss(self, choice: Choice) -> float:
-        self._verdicts[choice] = self._test(choice.numerics.activations(choice.precision), heldout=False)
+    def _measure(self, choice: Choice) -> float:
+        self._verdicts[choice] = self.loss.calibration(choice.activations())
         return self._verdicts[choice].loss.loss
 
-    def _test(self, hook: Hook, heldout: bool) -> Verdict:
-        """On both texts, the one with the larger loss; the second is read only if the first is within the tolerance."""
-        verdict = self._sequential(self.texts.heldout if heldout else self.texts.calibration, hook)
-        if self.second is None or verdict.loss.loss > self.tolerance:
-            return verdict
-        other = self._sequential(self.second.heldout if heldout else self.second.calibration, hook)
-        return max(verdict, other, key=lambda own: own.loss.loss)
-
-    def _sequential(self, blocks: TextBlocks, hook: Hook) -> Verdict:
-        return sequential_test(self.decoder, blocks, hook, self.tolerance, cache_dir=self.cache_dir)
-
-    def _report(self, step: SearchStep[Choice]) -> None:
-        if self.on_step:
-            self.on_step(self._finish(step))
-
-    def _finish(self, step: SearchStep[Choice]) -> StudyStep:
+    def _finished(self, step: SearchStep[Choice]) -> StudyStep:
         choice = step.candidate
-        return StudyStep(
-            SearchStep(choice.precision, step.cost, step.loss, step.best),
-            self._verdicts[choice],
-            saving(self.decoder.shape, [choice.precision]),
-            choice.numerics,
+        return StudyStep(step, self._verdicts[choice], saving(self.decoder.shape, [choice.precision]))
+
+    def _study(self, result: SearchResult[Choice]) -> PrecisionStudy:
+        heldout = second = None
+        if result.best is not None:
+            hook = result.best.candidate.activations()
+            heldout = self.loss.test(hook, self.texts.heldout)
+            second = self.second and self.loss.test(hook, self.second.heldout)
+        return PrecisionStudy(
+            model=self.decoder.shape.name,
+            tolerance=self.tolerance,
+            history=[self._finished(step) for step in result.history],
+            heldout=heldout,
+            objective=self.objective,
+            second_heldout=second,
         )
-
-
-def study_precision(
-    decoder: Decoder | TorchDecoder,
-    calibration: TextBlocks,
-    heldout: TextBlocks,
-    tolerance: float,
-    iterations: int = 32,
-    cache_dir: Path | None = None,
-    on_step: Callable[[StudyStep], None] | None = None,
-) -> PrecisionStudy:
-    """Algorithm 1 with BOPs as the cost, on the calibration blocks; its best precision tested on the held-out ones.
-
-    Args:
-        decoder: the model.
-        calibration, heldout: blocks of different articles.
-        tolerance: the largest relative increase of the perplexity to accept.
-        iterations: the most precisions to evaluate.
-        cache_dir: keeps what is evaluated, so that a search resumes.
-        on_step: called with each step when it is finished.
-
-    Raises:
-        InputError: the tolerance, the iterations or the blocks do not serve.
-    """
-    texts = Texts(calibration, heldout)
-    return PrecisionSearch(decoder, texts, tolerance, cache_dir=cache_dir, on_step=on_step).search(iterations)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ..precision_search.precision_study import PrecisionStudy, study_precision
+from ..precision_search.loss import Texts
+from ..precision_search.precision_study import PrecisionSearch, PrecisionStudy
 from ..report.evaluation import evaluation_cache
 from .comparison import Comparison, FigureResult
 from .format_figures import fig9_replay, fig14_published, table2_published_perplexities, table2_savings
@@ -76,7 +77,7 @@ def fig9(evaluation: Evaluation) -> FigureResult:
 
 def _visits(model: str, evaluation: Evaluation) -> Iterator[Comparison]:
     for number, step in enumerate(search(model, "1%", evaluation.blocks, evaluation.backend).history, 1):
-        text = "".join(map(str, step.step.precision)) + "*" * step.step.best
+        text = "".join(map(str, step.precision)) + "*" * step.step.best
         yield Comparison("fig9", model, f"visit {number}", None, text, "measured", x=number)
 
 
@@ -86,7 +87,7 @@ def fig14(evaluation: Evaluation, precisions: PrecisionSets) -> FigureResult:
     for tolerance in TOLERANCES:
         for model in evaluation.models:
             best = search(model, tolerance, evaluation.blocks, evaluation.backend).best
-            found = "none" if best is None else str(best.step.precision)
+            found = "none" if best is None else str(best.precision)
             comparisons.append(Comparison("fig14", f"precision at {tolerance}", model, None, found, "measured"))
     return FigureResult("fig14", "Precision by model and tolerance", tuple(comparisons), (evaluation.note,))
 
@@ -116,14 +117,15 @@ def table2(evaluation: Evaluation, precisions: PrecisionSets) -> FigureResult:
 @cache
 def search(model: str, tolerance: str, blocks: int, backend: str) -> PrecisionStudy:
     """The precision search on a model; figures share it."""
-    from ...workloads import evaluator, load_blocks, load_decoder
+    from ...workloads import evaluator, load_decoder
 
     decoder = load_decoder(model)
-    calibration, heldout = (
-        load_blocks(decoder.tokenizer, split=split, tokens=512, blocks=blocks) for split in ("calibration", "heldout")
-    )
-    subject = evaluator(decoder, backend)
-    return study_precision(subject, calibration, heldout, TOLERANCES[tolerance], cache_dir=evaluation_cache())
+    return PrecisionSearch(
+        decoder=evaluator(decoder, backend),
+        texts=Texts.load(decoder.tokenizer, blocks=blocks),
+        tolerance=TOLERANCES[tolerance],
+        cache_dir=evaluation_cache(),
+    ).search()
 
 
 def _lines(name: str, title: str, comparisons: list[Comparison], evaluation: Evaluation) -> FigureResult:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from ...formats.activations.boost import FRACTION_BITS as BOOST_BITS
 from ...formats.activations.registry import activation_format_modes
 from ...workloads import Precision, bops, bops_saving, model_shape
-from ..precision_search.search import precision_search
+from ..precision_search.search import SearchProblem
+from ..precision_search.search_space import Choice, start_choices
 from .comparison import Comparison, FigureResult
 from .published import DATASET, PrecisionSets, published
 
@@ -72,8 +73,13 @@ def fig9_replay() -> Iterator[Comparison]:
     printed = published()["fig9_opt125m_search_1%"]
     shape = model_shape(SEARCH_MODEL)
     within = {Precision(*map(int, text[:4])) for text in printed if text.endswith("*")}
-    result = precision_search(lambda p: 0.0 if p in within else 1.0, lambda p: bops(shape, p), tolerance=0.01)
-    visits = ["".join(map(str, step.precision)) + "*" * step.best for step in result.history]
+    problem = SearchProblem[Choice](
+        cost=lambda choice: bops(shape, choice.precision),
+        loss=lambda choice: 0.0 if choice.precision in within else 1.0,
+        tolerance=0.01,
+    )
+    result = problem.best_first(start_choices(), Choice.neighbours)
+    visits = ["".join(map(str, step.candidate.precision)) + "*" * step.best for step in result.history]
     for number, text in enumerate(printed):
         ours = visits[number] if number < len(visits) else "none"
         yield Comparison("fig9", SEARCH_MODEL, f"visit {number + 1}", text, ours, "derived", x=number + 1)

@@ -28,7 +28,8 @@ from ...workloads import (
     paired_loss,
 )
 from ...workloads.inference.decoder import Hook
-from ..precision_search.precision_study import study_precision
+from ..precision_search.loss import Texts
+from ..precision_search.precision_study import PrecisionSearch
 from ..precision_search.search_space import Numerics, Partial
 from ..progress import Advance, stage
 
@@ -170,9 +171,8 @@ class _Model:
 
     def search(self, tolerance: float) -> tuple[Precision, float, PairedLoss, str] | None:
         """Best precision of a search, its saving of bit operations, and its loss and decision on the held-out blocks."""
-        study = study_precision(
-            self._evaluator, self.blocks("calibration"), self.heldout, tolerance, cache_dir=self.settings.cache_dir
-        )
+        texts = Texts(self.blocks("calibration"), self.heldout)
+        study = PrecisionSearch(self._evaluator, texts, tolerance, cache_dir=self.settings.cache_dir).search()
         if study.best is None or study.heldout is None:
             return None
         return study.best.precision, study.best.bops_saving, study.heldout.loss, study.heldout.decision

@@ -1,18 +1,20 @@
 import itertools
-import re
 
 import numpy as np
 import pytest
+from anda_codesign.experiments.precision_search.cost import prepare_cost
 from anda_codesign.experiments.precision_search.layer_search import (
     Allocation,
-    allocations,
+    GreedyAllocator,
+    Sensitivities,
     layered_activations,
     measure_sensitivities,
     spread,
 )
-from anda_codesign.experiments.precision_search.precision_study import PrecisionSearch, StudyStep, Texts
+from anda_codesign.experiments.precision_search.loss import Texts
+from anda_codesign.experiments.precision_search.precision_study import PrecisionSearch, StudyStep
 from anda_codesign.experiments.precision_search.search import SearchStep
-from anda_codesign.experiments.precision_search.search_space import PUBLISHED, Choice, Cost, Numerics
+from anda_codesign.experiments.precision_search.search_space import PUBLISHED, Choice, Numerics
 from anda_codesign.formats import InputError
 from anda_codesign.workloads import (
     MODULES,
@@ -28,7 +30,7 @@ from anda_codesign.workloads.loading.synthetic import SYNTHETIC_OPT
 DECODER = synthetic_decoder()
 BLOCKS = TextBlocks(np.random.default_rng(5).integers(0, 256, (3, 24)).astype(np.int32))
 BASE = Precision(6, 5, 6, 7)
-COST = Cost("bops", DECODER.shape)
+COST = prepare_cost("bops", DECODER.shape)
 
 
 def test_sensitivities_are_those_of_single_changes():
@@ -58,8 +60,12 @@ def made_up() -> dict[tuple[int, str, int], float]:
     }
 
 
+def allocations(base: Precision, sensitivities: Sensitivities) -> list[Allocation]:
+    return GreedyAllocator(base, sensitivities, DECODER.shape.layers, lambda p: COST.layer(Choice(p))).allocations()
+
+
 def test_allocations_go_from_one_bit_above_to_one_bit_below():
-    chain = allocations(BASE, made_up(), COST, PUBLISHED)
+    chain = allocations(BASE, made_up())
     assert chain[0].layers == (Precision(7, 6, 7, 8),) * 2
     assert chain[-1].layers == (Precision(5, 4, 5, 6),) * 2
     assert len(chain) == 1 + 2 * 2 * 4
@@ -74,7 +80,7 @@ def test_allocations_go_from_one_bit_above_to_one_bit_below():
 def test_moves_are_ordered_by_loss_per_saved_cost():
     """The order is that of all single moves sorted, since here a module's second bit always costs more than its first."""
     sensitivities = made_up()
-    chain = allocations(BASE, sensitivities, COST, PUBLISHED)
+    chain = allocations(BASE, sensitivities)
     ratios = [
         (after.predicted_nll - before.predicted_nll) / (before.cost - after.cost)
         for before, after in itertools.pairwise(chain)
@@ -87,7 +93,7 @@ def test_moves_are_ordered_by_loss_per_saved_cost():
 
 def test_greedy_is_no_worse_than_any_equal_shift():
     """At the cost of the base, the predicted loss is below that of the base itself, which is 0."""
-    chain = allocations(BASE, made_up(), COST, PUBLISHED)
+    chain = allocations(BASE, made_up())
     at_base = min((step for step in chain if step.cost <= COST(Choice(BASE))), key=lambda step: -step.cost)
     assert at_base.predicted_nll < 0
 
@@ -100,7 +106,7 @@ def test_one_bit_is_the_least():
         for module in MODULES
         for change in (-1, 1)
     }
-    chain = allocations(base, sensitivities, COST, PUBLISHED)
+    chain = allocations(base, sensitivities)
     assert chain[0].layers == (Precision(2, 6, 7, 16),) * 2
     assert chain[-1].layers == (Precision(1, 4, 5, 15),) * 2
 
@@ -116,9 +122,9 @@ def test_search_by_layer(shape: object):
     """On a random model: the result is the cheapest allocation measured within the tolerance, tested on other blocks."""
     decoder = synthetic_decoder(shape)  # type: ignore[arg-type]
     texts = Texts(BLOCKS, TextBlocks(BLOCKS.tokens[::-1, ::-1].copy()))
-    base, cost = Precision.uniform(5), Cost("bops", decoder.shape)
+    base, cost = Precision.uniform(5), prepare_cost("bops", decoder.shape)
     verdict = sequential_test(decoder, BLOCKS, AndaActivations(base), 1.0)
-    start = StudyStep(SearchStep(base, cost(Choice(base)), verdict.loss.loss, True), verdict, 3.2)
+    start = StudyStep(SearchStep(Choice(base), cost(Choice(base)), verdict.loss.loss, True), verdict, 3.2)
     searching = PrecisionSearch(decoder, texts, tolerance=max(verdict.loss.loss, 0) + 0.01)
     study = searching.by_layer(start, blocks=2)
     assert study.cost < start.step.cost
@@ -134,13 +140,12 @@ def test_search_by_layer(shape: object):
 def test_search_by_layer_keeps_the_start_where_nothing_else_is_within_the_tolerance():
     base = Precision.uniform(3)
     verdict = sequential_test(DECODER, BLOCKS, AndaActivations(base), 1.0)
-    start = StudyStep(SearchStep(base, COST(Choice(base)), verdict.loss.loss, True), verdict, 16 / 3)
+    start = StudyStep(SearchStep(Choice(base), COST(Choice(base)), verdict.loss.loss, True), verdict, 16 / 3)
     study = PrecisionSearch(DECODER, Texts(BLOCKS, BLOCKS), tolerance=-0.99).by_layer(start, blocks=2)
     assert (study.layers, study.cost, study.verdict) == ((base,) * 2, start.step.cost, verdict)
     assert study.evaluated > 1
 
 
 def test_bit_exact_sums_are_refused():
-    message = "partial: 'fp16' is for all layers alike; search layers with float sums"
-    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(InputError, match=r"^partial: 'fp16' "):
         measure_sensitivities(DECODER, BLOCKS, BASE, Numerics(partial="fp16"))

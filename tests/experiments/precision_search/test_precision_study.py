@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 from anda_codesign.experiments.cli import main
-from anda_codesign.experiments.precision_search.precision_study import PrecisionSearch, Texts, study_precision
+from anda_codesign.experiments.precision_search.cost import prepare_cost
+from anda_codesign.experiments.precision_search.loss import Texts
+from anda_codesign.experiments.precision_search.precision_study import PrecisionSearch
 from anda_codesign.experiments.precision_search.search_figure import search_figure
-from anda_codesign.experiments.precision_search.search_space import Choice, Cost
+from anda_codesign.experiments.precision_search.search_space import Choice
 from anda_codesign.formats import InputError
 from anda_codesign.workloads import AndaActivations, Decoder, Precision, TextBlocks, bops_saving, synthetic_decoder
 
@@ -35,14 +37,20 @@ def blocks(first: int) -> TextBlocks:
 
 
 DECODER = MadeUpDecoder()
-STUDY = study_precision(DECODER, blocks(0), blocks(100), tolerance=0.01)
+
+
+def search(tolerance: float = 0.01, **options: Any) -> PrecisionSearch:
+    return PrecisionSearch(DECODER, Texts(blocks(0), blocks(100)), tolerance, **options)
+
+
+STUDY = search().search()
 
 
 def test_history_holds_the_measured_losses():
     for step in STUDY.history:
-        cost = sum(4.0 ** (7 - getattr(step.step.precision, module)) * s for module, s in SENSITIVITY.items())
+        cost = sum(4.0 ** (7 - getattr(step.precision, module)) * s for module, s in SENSITIVITY.items())
         assert step.verdict.loss.loss == pytest.approx(np.expm1(0.003 * cost - 0.002), rel=0.1)
-        assert step.bops_saving == bops_saving(DECODER.shape, step.step.precision)
+        assert step.bops_saving == bops_saving(DECODER.shape, step.precision)
         assert step.step.best == (step.verdict.loss.loss <= 0.01)
 
 
@@ -58,7 +66,7 @@ def test_best_is_checked_on_heldout_blocks():
 def test_record_is_json_with_the_result_on_top():
     record = json.loads(json.dumps(STUDY.record(), allow_nan=False))
     assert STUDY.best is not None
-    assert Precision.parse(record["best"]) == STUDY.best.step.precision
+    assert Precision.parse(record["best"]) == STUDY.best.precision
     assert record["iterations"] == len(record["history"]) == len(STUDY.history)
     best = next(step for step in record["history"] if step["precision"] == record["best"])
     for key in ("loss", "loss_standard_error", "decision", "bops_saving"):
@@ -67,7 +75,7 @@ def test_record_is_json_with_the_result_on_top():
 
 
 def test_nothing_within_tolerance():
-    study = study_precision(DECODER, blocks(0), blocks(100), tolerance=0.0, iterations=2)
+    study = search(tolerance=0.0).search(iterations=2)
     record = study.record()
     assert (study.best, study.heldout, record["best"], record["loss"], record["heldout"]) == (None,) * 5
     assert record["iterations"] == 2
@@ -75,15 +83,13 @@ def test_nothing_within_tolerance():
 
 def test_steps_are_reported_as_they_finish():
     seen: list[str] = []
-    study = study_precision(
-        DECODER, blocks(0), blocks(100), 0.01, on_step=lambda step: seen.append(str(step.step.precision))
-    )
-    assert seen == [str(step.step.precision) for step in study.history]
+    study = search(on_step=lambda step: seen.append(str(step.precision))).search()
+    assert seen == [str(step.precision) for step in study.history]
 
 
 def test_figure_shows_every_step():
     losses, savings = search_figure(STUDY).axes
-    assert [label.get_text() for label in savings.get_xticklabels()] == [str(s.step.precision) for s in STUDY.history]
+    assert [label.get_text() for label in savings.get_xticklabels()] == [str(s.precision) for s in STUDY.history]
     bars = sorted(savings.patches, key=lambda bar: bar.get_x())
     assert [bar.get_height() for bar in bars] == [step.bops_saving for step in STUDY.history]
     assert [bool(bar.get_hatch()) for bar in bars] == [step.step.best for step in STUDY.history]
@@ -116,7 +122,7 @@ def test_command_prints_a_line_per_step(capsys: pytest.CaptureFixture[str], tmp_
     assert main(["search", "--plot", str(tmp_path / "a.png")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["qkv,o,u,d", "BOPs", "saving", "loss", "%", "±", "%", "blocks", "decision"]
-    assert [line.split()[1] for line in lines[1:-2]] == [str(step.step.precision) for step in STUDY.history]
+    assert [line.split()[1] for line in lines[1:-2]] == [str(step.precision) for step in STUDY.history]
     assert lines[-2].startswith(f"Best: {STUDY.record()['best']}, ")
     assert lines[-1].endswith("blocks: within.")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
@@ -142,11 +148,6 @@ def test_command_with_bad_input(arguments: list[str], message: str, capsys: pyte
     assert capsys.readouterr().err == f"anda: error: {message}\n"
 
 
-def search(**options: Any) -> PrecisionSearch:
-    texts = Texts(blocks(0), blocks(100))
-    return PrecisionSearch(DECODER, texts, tolerance=0.01, **options)
-
-
 def test_the_optimum_of_a_range():
     found = search().exhaustive(range(5, 9))
     assert found.best is not None
@@ -161,7 +162,7 @@ def test_objective_decides():
     assert energy.objective == "energy"
     assert energy.record()["objective"] == "energy"
     assert energy.best is not None
-    assert energy.best.step.cost == Cost("energy", DECODER.shape)(Choice(energy.best.precision))
+    assert energy.best.step.cost == prepare_cost("energy", DECODER.shape)(Choice(energy.best.precision))
     assert energy.best.step.cost == min(step.step.cost for step in energy.history if step.step.best)
 
 

@@ -3,13 +3,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from anda_codesign.experiments.precision_search.search import best_first_search, exhaustive_search
+from anda_codesign.experiments.precision_search.cost import prepare_cost, saving
+from anda_codesign.experiments.precision_search.search import SearchProblem
 from anda_codesign.experiments.precision_search.search_space import (
     PUBLISHED,
     Choice,
-    Cost,
     Numerics,
-    saving,
     start_choices,
 )
 from anda_codesign.formats import AndaFormat, InputError
@@ -43,7 +42,7 @@ def test_partial_sums_are_those_of_the_gemm():
 
 
 def test_bit_operations():
-    cost = Cost("bops", SHAPE)
+    cost = prepare_cost("bops", SHAPE)
     assert cost(Choice(PRECISION)) == bops(SHAPE, PRECISION)
     assert cost.layer(Choice(PRECISION, Numerics("nearest", 32))) == bops(SHAPE, PRECISION) / SHAPE.layers
     assert saving(SHAPE, [PRECISION]) == bops_saving(SHAPE, PRECISION)
@@ -53,17 +52,17 @@ def test_bit_operations():
 
 def test_the_simulated_machine():
     result = simulate(gemms(SHAPE, tokens=2048), "anda", PRECISION)
-    assert Cost("energy", SHAPE)(Choice(PRECISION)) == pytest.approx(result.energy_pj.total, rel=1e-12)
+    assert prepare_cost("energy", SHAPE)(Choice(PRECISION)) == pytest.approx(result.energy_pj.total, rel=1e-12)
     fast = simulate(gemms(SHAPE, tokens=2048), "anda", PRECISION, objective="latency")
-    assert Cost("latency", SHAPE)(Choice(PRECISION)) == fast.cycles
+    assert prepare_cost("latency", SHAPE)(Choice(PRECISION)) == fast.cycles
 
 
 def test_group_size_costs_energy_and_no_bit_operations():
     """Larger groups at the same peak throughput: fewer exponents are stored, the FP16 accumulations are fewer."""
     small, large = (Choice(PRECISION, Numerics(group_size=size)) for size in (16, 64))
-    assert Cost("bops", SHAPE)(small) == Cost("bops", SHAPE)(large)
-    assert Cost("energy", SHAPE)(small) != Cost("energy", SHAPE)(large)
-    assert Cost("latency", SHAPE)(small) == pytest.approx(Cost("latency", SHAPE)(large), rel=0.01)
+    assert prepare_cost("bops", SHAPE)(small) == prepare_cost("bops", SHAPE)(large)
+    assert prepare_cost("energy", SHAPE)(small) != prepare_cost("energy", SHAPE)(large)
+    assert prepare_cost("latency", SHAPE)(small) == pytest.approx(prepare_cost("latency", SHAPE)(large), rel=0.01)
 
 
 def test_several_numerics_are_searched_together():
@@ -75,7 +74,9 @@ def test_several_numerics_are_searched_together():
         return 0.0 if min(choice.precision) >= needed else 1.0
 
     for order in (numerics, numerics[::-1]):
-        result = best_first_search(start_choices(order), Choice.neighbours, loss, Cost("bops", SHAPE), 0.01, 64)
+        result = SearchProblem(prepare_cost("bops", SHAPE), loss, 0.01).best_first(
+            start_choices(order), Choice.neighbours, 64
+        )
         assert result.best is not None
         assert result.best.candidate == Choice(Precision.uniform(5), Numerics("nearest"))
 
@@ -83,11 +84,11 @@ def test_several_numerics_are_searched_together():
 def test_exhaustive_search_visits_all_that_are_cheaper():
     costs = {"a": 5.0, "b": 1.0, "c": 3.0, "d": 4.0, "e": 3.0}
     losses = {"a": 0.0, "b": 0.5, "c": 0.2, "d": 0.01, "e": 0.3}
-    result = exhaustive_search(costs, losses.__getitem__, costs.__getitem__, tolerance=0.01)
+    result = SearchProblem(costs.__getitem__, losses.__getitem__, 0.01).exhaustive(costs)
     assert [step.candidate for step in result.history] == ["b", "c", "e", "d"]
     assert result.best is not None
     assert (result.best.candidate, result.best.cost) == ("d", 4.0)
-    assert exhaustive_search("ab", lambda _: 1.0, costs.__getitem__, tolerance=0.01).best is None
+    assert SearchProblem(costs.__getitem__, lambda _: 1.0, 0.01).exhaustive("ab").best is None
 
 
 def test_exhaustive_search_finds_what_the_descent_misses():
@@ -96,10 +97,10 @@ def test_exhaustive_search_finds_what_the_descent_misses():
     def loss(choice: Choice) -> float:
         return 0.0 if choice.precision in {(6, 6, 6, 6), (4, 6, 6, 6)} else 1.0
 
-    cost = Cost("bops", SHAPE)
-    descent = best_first_search(start_choices([PUBLISHED]), Choice.neighbours, loss, cost, 0.01, 64).best
+    problem = SearchProblem(prepare_cost("bops", SHAPE), loss, 0.01)
+    descent = problem.best_first(start_choices(), Choice.neighbours, 64).best
     everything = [Choice(Precision(a, b, c, d)) for a in (4, 5, 6) for b in (5, 6) for c in (5, 6) for d in (5, 6)]
-    optimum = exhaustive_search(everything, loss, cost, 0.01).best
+    optimum = problem.exhaustive(everything).best
     assert descent is not None
     assert optimum is not None
     assert (descent.candidate.precision, optimum.candidate.precision) == ((6, 6, 6, 6), (4, 6, 6, 6))
@@ -110,9 +111,9 @@ def test_exhaustive_search_finds_what_the_descent_misses():
     [
         (lambda: Numerics("round"), "reconstruct: 'round' is unknown; use truncate, midpoint, nearest"),  # type: ignore[arg-type]
         (lambda: Numerics(partial="bf16"), "partial: 'bf16' is unknown; use float, fp16, fp32"),  # type: ignore[arg-type]
-        (lambda: Cost("area", SHAPE), "objective: 'area' is unknown; use bops, energy, latency"),  # type: ignore[arg-type]
+        (lambda: prepare_cost("area", SHAPE), "objective: 'area' is unknown; use bops, energy, latency"),  # type: ignore[arg-type]
         (
-            lambda: exhaustive_search("a", lambda _: 0.0, lambda _: 0.0, tolerance=-1),
+            lambda: SearchProblem(lambda _: 0.0, lambda _: 0.0, tolerance=-1),
             "tolerance: -1 is no tolerance; use 0 or more, such as 0.01 for 1 %",
         ),
     ],

@@ -13,6 +13,7 @@ import pytest
 from anda_codesign.experiments import reproduce as package
 from anda_codesign.experiments.precision_search.precision_study import PrecisionStudy, StudyStep
 from anda_codesign.experiments.precision_search.search import SearchStep
+from anda_codesign.experiments.precision_search.search_space import Choice
 from anda_codesign.experiments.reproduce import (
     Comparison,
     FigureOptions,
@@ -82,7 +83,7 @@ def made_up_search(model: str, tolerance: str, blocks: int, _backend: str) -> Pr
     loss = PairedLoss(0.004, 0.001, 20.0, 19.9, 4088)
     steps = [
         StudyStep(
-            SearchStep(Precision.uniform(bits), 4.0 * bits, 0.004, bits > 6),
+            SearchStep(Choice(Precision.uniform(bits)), 4.0 * bits, 0.004, bits > 6),
             Verdict("undecided", loss, 0.01, blocks),
             2.0,
         )
