@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..formats import InputError
-from ..workloads import ModelShape, Precision, gemms, load_shape
+from ..workloads import Gemm, ModelShape, Precision, gemms, load_shape
 
 if TYPE_CHECKING:
     from ..sim import Architecture, GemmRun, ModelResult, SimulationResult
@@ -113,7 +113,7 @@ def run_gemm(
     """The simulation behind `simulate_gemm`, with all its parts."""
     from .. import sim
 
-    product = sim.parse_gemm(gemm)
+    product = Gemm.parse(gemm)
     loaded = load_architecture(arch, midpoint)
     return sim.simulate([product], loaded, _precision(loaded, precision), **machine)
 

@@ -3,7 +3,6 @@
 from .config.architecture import Architecture, architecture_names, load_architecture
 from .config.technology import Technology, load_technology, technology_names
 from .config.weights import load_weights, weight_format_names
-from .gemm_text import parse_gemm
 from .models.whole_model import ModelResult, simulate_model
 from .output.explain import Explained, explain
 from .output.not_modelled import not_modelled
@@ -26,7 +25,6 @@ __all__ = [
     "load_technology",
     "load_weights",
     "not_modelled",
-    "parse_gemm",
     "simulate",
     "simulate_model",
     "technology_names",

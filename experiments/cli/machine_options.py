@@ -116,13 +116,12 @@ class Request:
 
     def record(self, result: SimulationResult | ModelResult) -> dict[str, Any]:
         """A result as the record that `--json` prints."""
-        from ...sim import parse_gemm
-        from ...workloads import load_shape
+        from ...workloads import Gemm, load_shape
         from ..simulation import record
 
         inputs: dict[str, Any]
         if self.gemm is not None:
-            tokens = parse_gemm(self.gemm).tokens
+            tokens = Gemm.parse(self.gemm).tokens
             inputs = {"model": None, "gemm": self.gemm, "tokens": tokens}
         else:
             names = ("phase", "tokens", "context", "batch")

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from anda_codesign.sim import load_architecture, load_technology, parse_gemm, simulate, simulate_model
-from anda_codesign.workloads import Precision, gemms, model_shape
+from anda_codesign.sim import load_architecture, load_technology, simulate, simulate_model
+from anda_codesign.workloads import Gemm, Precision, gemms, model_shape
 from pytest_benchmark.fixture import BenchmarkFixture
 
 COMMAND = "simulate --gemm 2048x4096x4096 --arch anda --m 8 --level events --json -"
@@ -30,7 +30,7 @@ def test_closed_form_of_a_whole_model(benchmark: BenchmarkFixture):
 def test_events_of_one_gemm(benchmark: BenchmarkFixture):
     """2048 x 4096 x 4096 at M = 8; the aim is 0.1 s."""
     benchmark.extra_info |= {"work": 1, "unit": "GeMMs/s"}
-    work = [parse_gemm("2048x4096x4096")]
+    work = [Gemm.parse("2048x4096x4096")]
     result = benchmark(simulate, work, "anda", Precision.uniform(8), "events")
     assert result.level == "events"
 
@@ -39,7 +39,7 @@ def test_events_of_one_gemm(benchmark: BenchmarkFixture):
 def test_instructions_of_one_gemm(benchmark: BenchmarkFixture):
     """512 x 2048 x 2048 at M = 8 on the circuit's program."""
     benchmark.extra_info |= {"work": 1, "unit": "GeMMs/s"}
-    work = [parse_gemm("512x2048x2048")]
+    work = [Gemm.parse("512x2048x2048")]
     result = benchmark(simulate, work, "anda", Precision.uniform(8), "cycle")
     assert result.level == "cycle"
 

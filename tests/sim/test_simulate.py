@@ -186,8 +186,8 @@ def test_bad_input(call: object, expected: str):
 def test_heavy_libraries_are_imported_when_needed():
     code = (
         "import sys, anda_codesign.sim as sim; "
-        "from anda_codesign.workloads import Precision; "
-        "sim.simulate([sim.parse_gemm('4x64x64')], 'anda', Precision.uniform(7)); "
+        "from anda_codesign.workloads import Gemm, Precision; "
+        "sim.simulate([Gemm.parse('4x64x64')], 'anda', Precision.uniform(7)); "
         "print([name for name in ('simpy', 'numba', 'pandas', 'matplotlib') if name in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,15 +1,18 @@
-"""The GeMMs of one forward pass, and what a precision saves on them."""
+"""The GeMMs of one forward pass, and the bit operations that a precision saves on them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 from ...formats import InputError
+from ...formats.checks import check_choice, check_integer
 from .precision import MODULES, Precision
 from .shapes import ModelShape
 
 FP16_BITS = 16
 WEIGHT_BITS = 4
+PHASES = ("prefill", "decode")
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,25 @@ class Gemm:
     in_channels: int
     out_channels: int
     repeat: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``TOKENSxINxOUT``; the GeMM counts as module ``u``.
+
+        >>> Gemm.parse("2048x4096x4096")
+        Gemm(module='u', tokens=2048, in_channels=4096, out_channels=4096, repeat=1)
+
+        Raises
+        ------
+        InputError
+            The text is not three positive whole numbers.
+        """
+        sizes = text.lower().split("x")
+        if len(sizes) != 3 or not all(size.strip().isdecimal() and int(size) > 0 for size in sizes):
+            raise InputError(
+                f"gemm: {text!r} is not three positive whole numbers; write TOKENSxINxOUT, such as 2048x4096x4096"
+            )
+        return cls("u", *map(int, sizes))
 
     @property
     def macs(self) -> int:
@@ -37,26 +59,30 @@ class Gemm:
 def gemms(
     shape: ModelShape, phase: str = "prefill", tokens: int = 2048, context: int = 0, attention: bool = False
 ) -> list[Gemm]:
-    """The GeMMs of a forward pass at batch 1; the language-model head is not among them.
+    """List the GeMMs of a forward pass at batch 1, without the language-model head.
 
-    Args:
-        shape: the model.
-        phase: ``"prefill"`` is one pass over `tokens`; ``"decode"`` is `tokens` steps of one token each.
-        tokens: tokens to process.
-        context: tokens whose keys and values are cached already.
-        attention: append the products of queries with keys and of probabilities with values. They are counted as dense
-            rectangles, without the saving that a causal mask allows, and the query heads that share a key/value
-            head form one product.
+    Parameters
+    ----------
+    shape
+        The model.
+    phase
+        ``"prefill"`` is one pass over `tokens`; ``"decode"`` is `tokens` steps of one token each.
+    tokens
+        Number of tokens to process.
+    context
+        Number of tokens that already have keys and values in the KV cache.
+    attention
+        Append the products of queries with keys and of probabilities with values. They count as dense rectangles,
+        without the saving that a causal mask allows. Query heads that share a key/value head form one product.
 
-    Raises:
-        InputError: an unknown phase, no tokens, or a negative context.
+    Raises
+    ------
+    InputError
+        An unknown phase, no tokens, or a negative context.
     """
-    if phase not in ("prefill", "decode"):
-        raise InputError(f"phase: {phase!r} is unknown; use prefill or decode")
-    if tokens < 1:
-        raise InputError(f"tokens: {tokens} is too few; use 1 or more")
-    if context < 0:
-        raise InputError(f"context: {context} is negative; use 0 or more")
+    check_choice("phase", phase, PHASES)
+    check_integer("tokens", tokens, 1)
+    check_integer("context", context, 0)
     rows, steps = (tokens, 1) if phase == "prefill" else (1, tokens)
     products = [
         Gemm(module, rows, in_channels, out_channels, repeat=shape.layers * steps)
@@ -79,7 +105,7 @@ def bops_saving(shape: ModelShape, precision: Precision) -> float:
 
 
 def _weighted_macs(shape: ModelShape, bits: tuple[int, ...]) -> int:
-    """Multiply-accumulates of one block and token, each counted as often as its activation has bits."""
+    """Multiply-accumulates of one block and token, each times the bits of its activation."""
     channels = _module_channels(shape)
     return sum(inputs * outputs * m for (inputs, outputs), m in zip(channels.values(), bits, strict=True))
 

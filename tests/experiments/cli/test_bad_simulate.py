@@ -27,8 +27,8 @@ from messages import ARCHS, FOUR, MODELS, Refused
         ("--m 7", "precision: given twice; use either --precision or --m"),
         ("--arch fp-fp --precision 99,1,1,1", "precision: qkv has 99 mantissa bits; use 1 to 16"),
         ("--gemm 1x2x3", "model: give either --model NAME or --gemm TxKxN"),
-        ("--tokens 0", "tokens: 0 is too few; use 1 or more"),
-        ("--phase train", "phase: 'train' is unknown; use prefill or decode"),
+        ("--tokens 0", "tokens: 0 is not valid; choose an integer of at least 1"),
+        ("--phase train", "phase: 'train' is not valid; choose one of prefill, decode"),
         ("--level rtl", "level: 'rtl' is unknown; use closed, events, instructions"),
         ("--objective speed", "objective: 'speed' is unknown; use energy, latency, edp"),
         ("--tiling all", "tiling: 'all' is unknown; write activations:TOKENS, weights:CHANNELS or nothing"),
@@ -64,7 +64,7 @@ WEIGHTS = "int4, spqr-3, squeezellm-3, squeezellm-4"
         ("--vector-unit integer", "vector_unit: 'integer' matters to whole models only; simulate a whole one"),
         ("--whole --kv-cache int8", f"kv_cache: 'int8' is unknown; {KV}"),
         ("--whole --vector-unit bf16", "vector_unit: 'bf16' is unknown; use fp16, integer"),
-        ("--context -1", "context: -1 is negative; use 0 or more"),
+        ("--context -1", "context: -1 is not valid; choose an integer of at least 0"),
         ("--batch 0", "batch: 0 is too few; use 1 or more"),
         ("--midpoint --arch figna", "midpoint: figna has no mantissa planes; leave it out"),
         (
@@ -201,5 +201,5 @@ def test_four_widths_for_one_gemm(refused: Refused):
 
 
 def test_a_gemm_that_is_none(refused: Refused):
-    message = "gemm: '16x64' is not three numbers; write TOKENSxINxOUT, such as 2048x4096x4096"
+    message = "gemm: '16x64' is not three positive whole numbers; write TOKENSxINxOUT, such as 2048x4096x4096"
     assert refused("simulate", "--gemm", "16x64", "--m", 7) == message

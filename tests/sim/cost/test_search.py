@@ -1,6 +1,6 @@
 import pytest
 from anda_codesign.formats import InputError
-from anda_codesign.sim import load_architecture, load_technology, parse_gemm, simulate
+from anda_codesign.sim import load_architecture, load_technology, simulate
 from anda_codesign.sim.analytical import gemm as closed
 from anda_codesign.sim.cost.energy import unit_costs
 from anda_codesign.sim.cost.search import best_tiling, gemm_work
@@ -98,19 +98,6 @@ def test_override_needs_room_for_the_stream():
     with pytest.raises(InputError) as caught:
         simulate([Gemm("d", 2048, 36864, 64)], machine, UNIFORM, tiling="weights:16")
     assert str(caught.value) == "tiling: the other buffer holds 16 tokens, too few to stream; use nothing"
-
-
-def test_gemm_text():
-    assert parse_gemm("2048x4096X1") == Gemm("u", 2048, 4096, 1)
-    for text in ("2048x4096", "axbxc", "1x2x3x4", ""):
-        with pytest.raises(InputError) as caught:
-            parse_gemm(text)
-        assert str(caught.value) == (
-            f"gemm: {text!r} is not three numbers; write TOKENSxINxOUT, such as 2048x4096x4096"
-        )
-    with pytest.raises(InputError) as caught:
-        parse_gemm("0x1x1")
-    assert str(caught.value) == "gemm: '0x1x1' has a size below 1; write TOKENSxINxOUT, such as 2048x4096x4096"
 
 
 def test_one_tile_for_a_model_needs_room_for_a_strip():
