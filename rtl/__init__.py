@@ -8,8 +8,8 @@ from .elements.anda_apu import AndaUnit
 from .elements.anda_pe import AndaPE
 from .simulation.simulate import run_streams, run_vectors
 from .simulation.streams import StalledError, StreamRun, Transfers
-from .simulation.testbenches.accelerator import AcceleratorRun, run_program, run_schedule
-from .simulation.testbenches.array import GemmRun, run_matrix_engine, run_matrix_unit
+from .simulation.testbenches.accelerator import AcceleratorRun, run_accelerator_program, run_accelerator_schedule
+from .simulation.testbenches.array import MatrixRun, run_matrix_engine, run_matrix_unit
 from .simulation.testbenches.elements import (
     BpcRun,
     PeRun,
@@ -31,8 +31,8 @@ __all__ = [
     "BitPlaneCompressor",
     "BpcLane",
     "BpcRun",
-    "GemmRun",
     "MatrixEngine",
+    "MatrixRun",
     "MatrixUnit",
     "PeRun",
     "StalledError",
@@ -45,13 +45,13 @@ __all__ = [
     "create_design",
     "design_names",
     "program_streams",
+    "run_accelerator_program",
+    "run_accelerator_schedule",
     "run_bpc_lane",
     "run_compressor",
     "run_matrix_engine",
     "run_matrix_unit",
     "run_pe",
-    "run_program",
-    "run_schedule",
     "run_streams",
     "run_vector_commands",
     "run_vectors",

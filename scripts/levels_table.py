@@ -14,7 +14,7 @@ import numpy as np
 from anda_codesign.experiments.markdown import markdown_table, renew_page
 from anda_codesign.formats import AndaFormat, Int4Weights
 from anda_codesign.formats.accelerator import compile_gemms
-from anda_codesign.rtl import run_schedule
+from anda_codesign.rtl import run_accelerator_schedule
 from anda_codesign.sim import Architecture, load_architecture, load_technology, simulate
 from anda_codesign.sim.config.architecture import Array, Buffer
 from anda_codesign.sim.cycle.run import MEMORY_LATENCY_CYCLES, accelerator_machine
@@ -53,7 +53,7 @@ def circuit_cycles(small: Architecture, gemm: Gemm, mantissa_bits: int, result_b
         mantissa_bits=[],
         result_mantissa_bits=result_bits,
     )
-    return run_schedule(plan, memory, latency_cycles=MEMORY_LATENCY_CYCLES).cycles
+    return run_accelerator_schedule(plan, memory, latency_cycles=MEMORY_LATENCY_CYCLES).cycles
 
 
 def rows() -> Iterator[list[str]]:

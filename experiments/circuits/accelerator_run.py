@@ -192,7 +192,7 @@ def run_gemm(
     InputError
         A value is out of range, the trace is smaller than the GeMM, or the simulator is not installed.
     """
-    from ...rtl import run_schedule
+    from ...rtl import run_accelerator_schedule
     from ...rtl.simulation.simulate import SimulatorName
     from ...sim.cycle import accelerator as model
 
@@ -206,7 +206,7 @@ def run_gemm(
     )
     activations = replace(machine.format(gemm.mantissa_bits), group_size=GROUP).encode(x)
     plan, memory = compile_gemms(machine, activations, [weights], result_mantissa_bits=gemm.result_mantissa_bits)
-    run = run_schedule(plan, memory, latency_cycles=latency_cycles, simulator=chosen)
+    run = run_accelerator_schedule(plan, memory, latency_cycles=latency_cycles, simulator=chosen)
     predicted = model.run_schedule(plan, latency_cycles, program_planes(plan, [activations]))
     compared, mismatches = _compare(plan, run, activations, weights)
     differing = [

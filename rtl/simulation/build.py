@@ -18,7 +18,7 @@ from ...formats import InputError
 from ...workloads.fetch import cache_dir
 from ..rtlil import to_rtlil
 from ..tools import package_folder, run_tool, yosys
-from .ports import Port
+from .ports import CircuitPort
 
 CompiledSimulator = Literal["cxxrtl", "verilator"]
 
@@ -34,7 +34,7 @@ _COMPILER = ("g++", "-std=c++17", "-O3", "-shared", "-fPIC")
 _CXXRTL_COMPILER = ("g++", "-std=c++17", "-O1", "-fPIC", "-DNDEBUG")
 
 
-def build(design: wiring.Component, ports: Sequence[Port], simulator: CompiledSimulator) -> Path:
+def build(design: wiring.Component, ports: Sequence[CircuitPort], simulator: CompiledSimulator) -> Path:
     """The shared library of `design`, from the cache or built now.
 
     Raises
@@ -153,7 +153,7 @@ def _adapter(header: str, members: str, setters: Sequence[str], getters: Sequenc
     return f'{header}\nstruct Circuit {{\n{members}\n{accessors}}};\n#include "{_HARNESS}"\n'
 
 
-def _cxxrtl_adapter(ports: Sequence[Port], clocked: bool) -> str:
+def _cxxrtl_adapter(ports: Sequence[CircuitPort], clocked: bool) -> str:
     header = """#include "circuit.h"
 #include <algorithm>
 template <size_t B> cxxrtl::value<B> &now(cxxrtl::value<B> &v) { return v; }
@@ -173,7 +173,7 @@ template <size_t B> cxxrtl::value<B> &now(cxxrtl::wire<B> &w) { return w.curr; }
     return _adapter(header, members, setters, getters)
 
 
-def verilator_adapter(ports: Sequence[Port], clocked: bool, *, observer: str = "", members: str = "") -> str:
+def verilator_adapter(ports: Sequence[CircuitPort], clocked: bool, *, observer: str = "", members: str = "") -> str:
     """What the harness drives a circuit of Verilator through.
 
     `observer` is C++ that runs when the circuit has settled, once per cycle, and `members` what it needs in the class.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .build import CompiledSimulator, build
 from .packing import to_integers, to_words
-from .ports import Port, ports
+from .ports import CircuitPort, ports
 from .streams import STALL_LIMIT_CYCLES, Pauses, Payloads, StalledError, StreamRun, Transfers
 
 _NEVER = (False,)
@@ -54,7 +54,7 @@ class _Stream(ctypes.Structure):
 class CompiledCircuit:
     """A shared library that simulates one circuit, loaded into this process."""
 
-    def __init__(self, path: Path, ports: Sequence[Port]) -> None:
+    def __init__(self, path: Path, ports: Sequence[CircuitPort]) -> None:
         self._library = ctypes.CDLL(str(path))
         self._library.run_streams.restype = ctypes.c_int64
         self._width = {port.name: port.width for port in ports}

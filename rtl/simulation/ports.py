@@ -8,7 +8,7 @@ from amaranth.lib.wiring import Flow
 
 
 @dataclass(frozen=True)
-class Port:
+class CircuitPort:
     """A port of the top module: its name in the netlist, its width in bits, and whether it is an input."""
 
     name: str
@@ -21,11 +21,11 @@ class Port:
         return -(-self.width // 32)
 
 
-def ports(design: wiring.Component) -> list[Port]:
+def ports(design: wiring.Component) -> list[CircuitPort]:
     """The ports of `design`, without clock and reset. Constants, such as an always ready `ready`, are no ports."""
-    found: list[Port] = []
+    found: list[CircuitPort] = []
     for path, member, value in design.signature.flatten(design):
         value = Value.cast(value)
         if isinstance(value, Signal):
-            found.append(Port("__".join(map(str, path)), len(value), member.flow == Flow.In))
+            found.append(CircuitPort("__".join(map(str, path)), len(value), member.flow == Flow.In))
     return found

@@ -30,7 +30,7 @@ NEVER = -1
 
 
 @dataclass(frozen=True)
-class AcceleratorRun:
+class ProgramTimes:
     """When what is finished.
 
     Attributes:
@@ -47,19 +47,19 @@ SentPlanes = Sequence[NDArray[np.integer]]
 `formats.accelerator.program_planes` reads from the activations for a machine that skips planes."""
 
 
-def run_schedule(
+def solve_schedule(
     plan: Schedule, memory_latency_cycles: int = 16, sent_planes: SentPlanes | None = None
-) -> AcceleratorRun:
-    """When a compiled program finishes what; parameters as of `run_program`."""
-    return run_program(plan.machine, plan.instructions, memory_latency_cycles, sent_planes)
+) -> ProgramTimes:
+    """When a compiled program finishes what; parameters as of `solve_program`."""
+    return solve_program(plan.machine, plan.instructions, memory_latency_cycles, sent_planes)
 
 
-def run_program(
+def solve_program(
     machine: AcceleratorConfig,
     instructions: Sequence[Instruction],
     memory_latency_cycles: int = 16,
     sent_planes: SentPlanes | None = None,
-) -> AcceleratorRun:
+) -> ProgramTimes:
     """When a program, which ends with ``halt``, finishes what.
 
     Args:
@@ -81,7 +81,7 @@ class Controller:
         self.finished: dict[Unit, list[int]] = {unit: [] for unit in Unit}
         self.owners: dict[Port, Unit] = {}
 
-    def run(self, instructions: Sequence[Instruction]) -> AcceleratorRun:
+    def run(self, instructions: Sequence[Instruction]) -> ProgramTimes:
         """Issue them all, one per cycle at most."""
         presented = FETCH_CYCLES
         for instruction in instructions:
@@ -95,7 +95,7 @@ class Controller:
             presented = issued + 1
         # `presented` is when the end is told
         units = {unit.name.lower(): times for unit, times in self.finished.items()}
-        return AcceleratorRun(presented + 1, {"group": self.matrix.groups, "tile": self.matrix.tiles, **units})
+        return ProgramTimes(presented + 1, {"group": self.matrix.groups, "tile": self.matrix.tiles, **units})
 
     def _issue(self, instruction: Instruction, unit: Unit, presented: int) -> int:
         """Wait for room and for ports, hand the instruction over; in which cycle."""

@@ -19,7 +19,7 @@ from anda_codesign.formats.accelerator import (
 from anda_codesign.formats.accelerator.instructions import SCALAR_OPERATIONS, vector
 from anda_codesign.formats.accelerator.layout import activation_rows, pack_rows
 from anda_codesign.formats.vector.command import REDUCTIONS, Addend, Factor, VectorCommand, VectorOperation
-from anda_codesign.rtl import run_program, run_schedule
+from anda_codesign.rtl import run_accelerator_program, run_accelerator_schedule
 from anda_codesign.rtl.simulation.simulate import SimulatorName
 from anda_codesign.sim.cycle import accelerator as model
 from hypothesis import HealthCheck, given, settings
@@ -79,15 +79,15 @@ def compare(
     plan, memory = compile_gemms(
         machine, activations[0], weights, mantissa_bits=between, result_mantissa_bits=result_mantissa_bits
     )
-    run = run_schedule(plan, memory, latency_cycles=latency_cycles, simulator=simulator)
+    run = run_accelerator_schedule(plan, memory, latency_cycles=latency_cycles, simulator=simulator)
     if result_mantissa_bits is None:
         np.testing.assert_array_equal(read_outputs(plan, run.memory).view(np.uint16), expected.view(np.uint16))
     else:
         encoded = machine.format(result_mantissa_bits).encode(expected)
         assert read_tensor(plan, run.memory).to_bytes() == encoded.to_bytes()
         assert_image(plan, run.memory, encoded)
-    for predict in (model, recurrence):
-        predicted = predict.run_schedule(plan, latency_cycles, program_planes(plan, activations))
+    for predict in (model.run_schedule, recurrence.solve_schedule):
+        predicted = predict(plan, latency_cycles, program_planes(plan, activations))
         assert {kind: list(cycles) for kind, cycles in run.retired.items()} == predicted.retired
         assert run.cycles == predicted.cycles
     return run.cycles
@@ -242,8 +242,8 @@ def test_every_record_of_programs_without_order(seed: int) -> None:
     program = random_program(np.random.default_rng(seed))
     latency_cycles = 2 + 3 * seed
     memory = np.zeros((64, SMALL.memory_bits // 8), np.uint8)
-    run = run_program(SMALL, program, memory, latency_cycles=latency_cycles, simulator="cxxrtl")
-    for predict in (model, recurrence):
-        predicted = predict.run_program(SMALL, program, latency_cycles)
+    run = run_accelerator_program(SMALL, program, memory, latency_cycles=latency_cycles, simulator="cxxrtl")
+    for predict in (model.run_program, recurrence.solve_program):
+        predicted = predict(SMALL, program, latency_cycles)
         assert {kind: list(cycles) for kind, cycles in run.retired.items()} == predicted.retired
         assert run.cycles == predicted.cycles

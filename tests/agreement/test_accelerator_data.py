@@ -8,7 +8,7 @@ import pytest
 from anda_codesign.experiments.circuits.accelerator_run import GemmSlice, run_gemm
 from anda_codesign.formats import AndaFormat, GemmFlags, Int4Weights, fp_int_gemm
 from anda_codesign.formats.accelerator import AcceleratorConfig, compile_gemms, read_outputs, read_tensor
-from anda_codesign.rtl import run_schedule
+from anda_codesign.rtl import run_accelerator_schedule
 from anda_codesign.workloads import MODULES, capture_trace, load_blocks, load_decoder
 from machines import SMALL_MACHINE
 from numpy.typing import NDArray
@@ -65,7 +65,7 @@ def test_adversarial_data(machine: AcceleratorConfig, mantissa_bits: int, kind: 
         flags = GemmFlags()
         expected = fp_int_gemm(x, w, flags=flags)
         plan, memory = compile_gemms(machine, x, [w])
-        run = run_schedule(plan, memory, simulator="cxxrtl")
+        run = run_accelerator_schedule(plan, memory, simulator="cxxrtl")
         np.testing.assert_array_equal(
             read_outputs(plan, run.memory).view(np.uint16), expected.view(np.uint16), err_msg=name
         )
@@ -74,7 +74,7 @@ def test_adversarial_data(machine: AcceleratorConfig, mantissa_bits: int, kind: 
             flags.result_saturated,
         ), name
         plan, memory = compile_gemms(machine, x, [w], result_mantissa_bits=17 - mantissa_bits)
-        run = run_schedule(plan, memory, simulator="cxxrtl")
+        run = run_accelerator_schedule(plan, memory, simulator="cxxrtl")
         encoded = AndaFormat(17 - mantissa_bits, 8).encode(expected)
         assert read_tensor(plan, run.memory).to_bytes() == encoded.to_bytes(), name
 

@@ -9,7 +9,7 @@ from anda_codesign.formats import InputError
 from anda_codesign.formats.accelerator import AcceleratorConfig, Instruction, Opcode, assemble, check_program
 from anda_codesign.formats.accelerator.bounds_check import extents
 from anda_codesign.formats.accelerator.instructions import FIELDS
-from anda_codesign.rtl import Accelerator, run_program
+from anda_codesign.rtl import Accelerator, run_accelerator_program
 from anda_codesign.rtl.accelerator.top import FLAGS
 from anda_codesign.rtl.simulation.compiled import compile_design
 from anda_codesign.rtl.simulation.testbenches.accelerator import host_orders
@@ -62,5 +62,5 @@ def test_a_far_memory_is_waited_for() -> None:
     """A load leaves no record for longer than other circuits may be silent."""
     program = assemble("load buffer=planes address=0 count=60 memory=0\nhalt")
     memory = np.zeros((8, MACHINE.memory_bits // 8), np.uint8)
-    run = run_program(MACHINE, program, memory, latency_cycles=4095, simulator="cxxrtl")
+    run = run_accelerator_program(MACHINE, program, memory, latency_cycles=4095, simulator="cxxrtl")
     assert run.retired["loader"][0] > 4095

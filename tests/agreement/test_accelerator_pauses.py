@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from anda_codesign.formats import Int4Weights, fp_int_gemm
 from anda_codesign.formats.accelerator import compile_gemms, read_outputs
-from anda_codesign.rtl import run_schedule
+from anda_codesign.rtl import run_accelerator_schedule
 from anda_codesign.sim.cycle import accelerator as model
 from machines import SMALL_MACHINE
 
@@ -38,7 +38,7 @@ def test_every_record_of_a_memory_that_pauses(seed: int) -> None:
     weights = [Int4Weights.quantize(rng.standard_normal(shape), 8) for shape in shapes]
     compressed = None if seed % 2 else 5
     plan, memory = compile_gemms(SMALL_MACHINE, x, weights, mantissa_bits=[6], result_mantissa_bits=compressed)
-    run = run_schedule(plan, memory, latency_cycles=latency_cycles, pauses=pauses, simulator="cxxrtl")
+    run = run_accelerator_schedule(plan, memory, latency_cycles=latency_cycles, pauses=pauses, simulator="cxxrtl")
     if compressed is None:
         y = SMALL_MACHINE.format(6).encode(fp_int_gemm(x, weights[0]))
         np.testing.assert_array_equal(read_outputs(plan, run.memory), fp_int_gemm(y, weights[1]))

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from accelerator_recurrence import run_program as run_recurrence
+from accelerator_recurrence import solve_program
 from anda_codesign.formats import InputError
 from anda_codesign.formats.accelerator import AcceleratorConfig, Instruction, Layer, Unit, assemble, schedule
 from anda_codesign.formats.accelerator.instructions import vector
@@ -52,7 +52,7 @@ def assert_equal(
     machine: AcceleratorConfig, program: list[Instruction], latency_cycles: int, sent_planes: SentPlanes | None = None
 ) -> None:
     run = run_program(machine, program, latency_cycles, sent_planes)
-    expected = run_recurrence(machine, program, latency_cycles, sent_planes)
+    expected = solve_program(machine, program, latency_cycles, sent_planes)
     assert run.retired == expected.retired
     assert run.cycles == expected.cycles
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, InputError, Int4Weights
 from anda_codesign.formats.accelerator import compile_gemms
-from anda_codesign.rtl import run_schedule
+from anda_codesign.rtl import run_accelerator_schedule
 from anda_codesign.sim import Architecture, load_architecture, load_technology, simulate
 from anda_codesign.sim.config.architecture import Array, Buffer
 from anda_codesign.sim.cycle.run import MEMORY_LATENCY_CYCLES, accelerator_machine
@@ -42,7 +42,7 @@ def circuit_cycles(machine: Architecture, gemm: Gemm, mantissa_bits: int, result
         accelerator_machine(machine), tensor, [Int4Weights.quantize(w, group_size=lanes)], mantissa_bits=[],
         result_mantissa_bits=result_bits,
     )  # fmt: skip
-    return run_schedule(plan, memory, latency_cycles=MEMORY_LATENCY_CYCLES).cycles
+    return run_accelerator_schedule(plan, memory, latency_cycles=MEMORY_LATENCY_CYCLES).cycles
 
 
 @settings(max_examples=5, deadline=None, phases=[Phase.generate])

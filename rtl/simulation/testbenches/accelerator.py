@@ -53,7 +53,7 @@ class AcceleratorRun:
     started: int
 
 
-def run_schedule(
+def run_accelerator_schedule(
     plan: Schedule,
     memory: NDArray[np.uint8],
     *,
@@ -61,14 +61,14 @@ def run_schedule(
     pauses: int = 0,
     simulator: SimulatorName = "amaranth",
 ) -> AcceleratorRun:
-    """Run a compiled program and read its outputs back; parameters as of `run_program`."""
+    """Run a compiled program and read its outputs back; parameters as of `run_accelerator_program`."""
     outputs = [region for chunk in plan.chunks for region in chunk.outputs]
     rows = [
         row
         for region in outputs
         for row in range(region.memory, region.memory + plan.machine.memory_rows(region.buffer, region.rows))
     ]
-    return run_program(
+    return run_accelerator_program(
         plan.machine,
         plan.instructions,
         memory,
@@ -79,7 +79,7 @@ def run_schedule(
     )
 
 
-def run_program(
+def run_accelerator_program(
     machine: AcceleratorConfig,
     instructions: Sequence[Instruction],
     memory: NDArray[np.uint8],

@@ -23,7 +23,7 @@ from ..streams import Pauses, StreamRun
 
 
 @dataclass(frozen=True)
-class GemmRun:
+class MatrixRun:
     """What a circuit made of a GeMM.
 
     Attributes
@@ -51,7 +51,7 @@ def run_matrix_unit(
     vcd: Path | None = None,
     tree: Tree = "ripple",
     operand_isolation: bool = False,
-) -> GemmRun:
+) -> MatrixRun:
     """Run a GeMM on a `MatrixUnit`, tile by tile: blocks of `rows` tokens, of each all blocks of `columns` outputs.
 
     Activations ``[tokens, channels]``, weights ``[channels, out]``; a segment is ``min(group sizes)`` channels, and the
@@ -90,7 +90,7 @@ def run_matrix_unit(
     )
     values = unpack(run.transfers["outputs"].payloads, 16, rows).reshape(blocks, tiles * columns, rows)
     halves = _halves(values.swapaxes(1, 2).reshape(blocks * rows, -1)[:tokens, :outputs])
-    return GemmRun(halves, _sticky(run), run.transfers["outputs"].cycles[-1] + 1)
+    return MatrixRun(halves, _sticky(run), run.transfers["outputs"].cycles[-1] + 1)
 
 
 def run_matrix_engine(
@@ -101,7 +101,7 @@ def run_matrix_engine(
     columns: int = 16,
     pauses: Pauses | None = None,
     simulator: SimulatorName = "amaranth",
-) -> GemmRun:
+) -> MatrixRun:
     """Run a GeMM on a `MatrixEngine`: fill its buffers, then one command for each block of `rows` tokens.
 
     Activations ``[tokens, channels]``, weights ``[channels, out]``; a segment is ``min(group sizes)`` channels, and the
@@ -131,7 +131,7 @@ def run_matrix_engine(
     values = unpack(run.transfers["groups"].payloads, 16, machine.lanes).reshape(blocks, groups, rows, machine.lanes)
     cycles = run.transfers["groups"].cycles[-1] - run.transfers["command"].cycles[0] + 1
     outputs = values.swapaxes(1, 2).reshape(blocks * rows, -1)[: activations.shape[0], : weights.codes.shape[1]]
-    return GemmRun(_halves(outputs), _sticky(run), cycles)
+    return MatrixRun(_halves(outputs), _sticky(run), cycles)
 
 
 _DEPTHS = {

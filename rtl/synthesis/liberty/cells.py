@@ -10,7 +10,7 @@ from typing import Literal
 from ....formats import InputError
 from .functions import Function, parse_function
 from .reader import Group, LibertyFile, names, read_liberty
-from .tables import Table, read_table
+from .tables import LookupTable, read_table
 
 Edge = Literal["rise", "fall"]
 EDGES: tuple[Edge, Edge] = ("rise", "fall")
@@ -35,7 +35,7 @@ class Arc:
         Liberty's timing type, such as ``combinational``, ``rising_edge`` or ``setup_rising``.
     sense : `str`
         ``positive_unate``, ``negative_unate`` or ``non_unate``.
-    delay, slew : mapping of `Edge` to `Table`
+    delay, slew : mapping of `Edge` to `LookupTable`
         In ps, by the edge of the output; over input slew and load. A constraint has no slew, and its delay is by the
         edge of the constrained pin, over that pin's slew and the clock's.
     """
@@ -43,8 +43,8 @@ class Arc:
     related: str
     kind: str
     sense: str
-    delay: Mapping[Edge, Table]
-    slew: Mapping[Edge, Table]
+    delay: Mapping[Edge, LookupTable]
+    slew: Mapping[Edge, LookupTable]
 
     def causes(self, edge: Edge) -> Sequence[Edge]:
         """The input's edges that can make this edge of the output."""
@@ -71,14 +71,14 @@ class Energy:
         The state of the other pins; energies with one related pin and different conditions are alternatives.
     supply : `str`
         The supply pin; energies from different supplies add up.
-    tables : `tuple` of `Table`
+    tables : `tuple` of `LookupTable`
         In fJ over slew and load: of a rising and of a falling edge.
     """
 
     related: str
     condition: str
     supply: str
-    tables: tuple[Table, ...]
+    tables: tuple[LookupTable, ...]
 
     def per_toggle(self, slew: float, load: float) -> float:
         """Mean energy of a toggle, in fJ."""
@@ -292,7 +292,7 @@ def _read_pin(group: Group, templates: dict[str, Group], units: _Units) -> Pin:
 def _arcs(timing: Group, templates: dict[str, Group], units: _Units) -> Iterator[Arc]:
     tables = {group.kind: group for group in timing.groups}
 
-    def read(kind: str, columns: float) -> dict[Edge, Table]:
+    def read(kind: str, columns: float) -> dict[Edge, LookupTable]:
         return {
             edge: read_table(tables[name], templates).scaled(units.time, columns, units.time)
             for edge in EDGES

@@ -12,7 +12,7 @@ _SECOND = (LOAD, "related_pin_transition")
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class LookupTable:
     """A value over one or two variables.
 
     Attributes
@@ -40,9 +40,9 @@ class Table:
         high = values[i + 1][j] + y * (values[i + 1][j + 1] - values[i + 1][j])
         return low + x * (high - low)
 
-    def scaled(self, rows: float, columns: float, values: float) -> "Table":
+    def scaled(self, rows: float, columns: float, values: float) -> "LookupTable":
         """The table in other units."""
-        return Table(
+        return LookupTable(
             tuple(x * rows for x in self.rows),
             tuple(y * columns for y in self.columns),
             tuple(tuple(v * values for v in line) for line in self.values),
@@ -57,7 +57,7 @@ def _place(index: Sequence[float], value: float) -> tuple[int, float]:
     return piece, (value - index[piece]) / (index[piece + 1] - index[piece])
 
 
-def read_table(group: Group, templates: dict[str, Group]) -> Table:
+def read_table(group: Group, templates: dict[str, Group]) -> LookupTable:
     """The table of a group such as ``cell_rise (template)``, in the library's units."""
     template = templates.get(group.name)
     attributes = {**(template.attributes if template else {}), **group.attributes}
@@ -68,14 +68,14 @@ def read_table(group: Group, templates: dict[str, Group]) -> Table:
         if f"index_{n}" in attributes and len(values) > 1
     ]
     if not axes:
-        return Table((0.0,), (0.0,), (values[:1],))
+        return LookupTable((0.0,), (0.0,), (values[:1],))
     if len(axes) == 1:
         (variable, index), line = axes[0], values
         if variable == LOAD:
-            return Table((0.0,), index, (line,))
-        return Table(index, (0.0,), tuple((value,) for value in line))
+            return LookupTable((0.0,), index, (line,))
+        return LookupTable(index, (0.0,), tuple((value,) for value in line))
     (first, outer), (_, inner) = axes
     lines = [values[i * len(inner) : (i + 1) * len(inner)] for i in range(len(outer))]
     if first in _SECOND:
-        return Table(inner, outer, tuple(zip(*lines, strict=True)))
-    return Table(outer, inner, tuple(lines))
+        return LookupTable(inner, outer, tuple(zip(*lines, strict=True)))
+    return LookupTable(outer, inner, tuple(lines))

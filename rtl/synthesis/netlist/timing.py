@@ -24,7 +24,7 @@ class _Point:
 
 
 @dataclass(frozen=True)
-class Step:
+class PathStage:
     """A cell on the critical path: the arrival at its output, in ps."""
 
     instance: str
@@ -44,7 +44,7 @@ class Timing:
         The latest arrival alone.
     endpoint : `str`
         Where the critical path ends.
-    path : `list` of `Step`
+    path : `list` of `PathStage`
         The cells on it.
     slews_ps : `dict`
         Mean of the slews of both edges, by net; of nets that never change none.
@@ -55,7 +55,7 @@ class Timing:
     critical_ps: float
     arrival_ps: float
     endpoint: str
-    path: list[Step]
+    path: list[PathStage]
     slews_ps: Mapping[int, float]
     loads_ff: Mapping[int, float]
 
@@ -171,12 +171,12 @@ def _endpoints(netlist: Netlist, points: Mapping[int, _Point]) -> list[_End]:
     return found
 
 
-def _trace(points: Mapping[int, _Point], end: tuple[Net, Edge]) -> list[Step]:
+def _trace(points: Mapping[int, _Point], end: tuple[Net, Edge]) -> list[PathStage]:
     """The cells on the path that ends at a net, from the first."""
-    steps: list[Step] = []
+    steps: list[PathStage] = []
     net, edge = end
     while isinstance(net, int) and (cause := points[net].cause[edge]) is not None:
         instance, source, source_edge = cause
-        steps.insert(0, Step(instance.name, instance.cell.name, points[net].arrival[edge]))
+        steps.insert(0, PathStage(instance.name, instance.cell.name, points[net].arrival[edge]))
         net, edge = source, source_edge
     return steps

@@ -18,7 +18,7 @@ import numpy as np
 from ....workloads.fetch import cache_dir
 from ...simulation.build import TOP, compile_verilator, require_simulator, verilator_adapter
 from ...simulation.compiled import CompiledCircuit
-from ...simulation.ports import Port
+from ...simulation.ports import CircuitPort
 from .netlist import Instance, Net, Netlist, NetlistPort
 
 _PROBE_BITS = 32
@@ -90,7 +90,9 @@ class GateSimulator(CompiledCircuit):
         self._watched = watched_nets(netlist)
         clocked = any(port.name == CLOCK for port in netlist.ports)
         ports = [
-            Port(port.name, len(port.nets), port.is_input) for port in netlist.ports if port.name not in (CLOCK, RESET)
+            CircuitPort(port.name, len(port.nets), port.is_input)
+            for port in netlist.ports
+            if port.name not in (CLOCK, RESET)
         ]
         super().__init__(_build(gate_verilog(netlist), ports, clocked, len(self._watched)), ports)
         self._library.toggles.restype = ctypes.POINTER(ctypes.c_uint64)
@@ -106,7 +108,7 @@ class GateSimulator(CompiledCircuit):
         return int(self._library.samples()) - 1
 
 
-def _build(verilog: str, ports: list[Port], clocked: bool, nets: int) -> Path:
+def _build(verilog: str, ports: list[CircuitPort], clocked: bool, nets: int) -> Path:
     """The shared library of a netlist, from the cache or built now."""
     require_simulator("verilator")
     adapter = _adapter(ports, clocked, nets)
@@ -123,7 +125,7 @@ def _build(verilog: str, ports: list[Port], clocked: bool, nets: int) -> Path:
     return path
 
 
-def _adapter(ports: list[Port], clocked: bool, nets: int) -> str:
+def _adapter(ports: list[CircuitPort], clocked: bool, nets: int) -> str:
     """The adapter of the netlist: it starts with a reset, and compares the probes of each cycle with the last ones."""
     words = -(-nets // _PROBE_BITS)
     probes = ", ".join(f"top.probe_{word}" for word in range(words))

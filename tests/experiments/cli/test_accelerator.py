@@ -85,7 +85,7 @@ def test_options_are_the_machines(
         machines.append(plan.machine)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(rtl, "run_schedule", stop)
+    monkeypatch.setattr(rtl, "run_accelerator_schedule", stop)
     anda("rtl", "run", *SMALL, *options)
     assert [(each.midpoint, each.nearest, each.skipping) for each in machines] == [expected]
 

@@ -20,7 +20,7 @@ from anda_codesign.formats.accelerator import (
 )
 from anda_codesign.formats.accelerator.instructions import FIELDS, INSTRUCTION_BITS, OPCODE_BITS, vector
 from anda_codesign.formats.vector.command import Factor, VectorCommand
-from anda_codesign.rtl import Accelerator, run_program, run_schedule, run_streams, run_vectors
+from anda_codesign.rtl import Accelerator, run_accelerator_program, run_accelerator_schedule, run_streams, run_vectors
 from anda_codesign.rtl.accelerator.isa import is_legal
 from anda_codesign.rtl.accelerator.top import FLAGS
 from anda_codesign.rtl.simulation.testbenches.accelerator import host_orders
@@ -65,7 +65,7 @@ def assert_same(left: AndaTensor, right: AndaTensor) -> None:
 def assert_gemm(machine: AcceleratorConfig, a: AndaTensor, w: Int4Weights, pauses: int = 0) -> int:
     """Run a GeMM and compare; its cycles."""
     plan, memory = compile_gemms(machine, a, [w])
-    run = run_schedule(plan, memory, pauses=pauses)
+    run = run_accelerator_schedule(plan, memory, pauses=pauses)
     flags = GemmFlags()
     expected = fp_int_gemm(a, w, flags=flags)
     np.testing.assert_array_equal(read_outputs(plan, run.memory).view(np.uint16), expected.view(np.uint16))
@@ -119,7 +119,7 @@ def test_compressed_outputs(result_mantissa_bits: int) -> None:
     rng = np.random.default_rng(result_mantissa_bits)
     a, w = activations(rng, 3, 9, 4), symmetric(rng, 9, 12)
     plan, memory = compile_gemms(MACHINE, a, [w], result_mantissa_bits=result_mantissa_bits)
-    run = run_schedule(plan, memory)
+    run = run_accelerator_schedule(plan, memory)
     expected = AndaFormat(result_mantissa_bits, 8).encode(fp_int_gemm(a, w))
     result = read_tensor(plan, run.memory)
     assert_same(result, expected)
@@ -134,7 +134,7 @@ def test_a_chain_of_gemms_stays_on_chip(result_mantissa_bits: int | None) -> Non
         MACHINE, a, [first, second], mantissa_bits=[5], result_mantissa_bits=result_mantissa_bits
     )
     assert len(plan.chunks) > 1
-    run = run_schedule(plan, memory)
+    run = run_accelerator_schedule(plan, memory)
     expected = fp_int_gemm(AndaFormat(5, 8).encode(fp_int_gemm(a, first)), second)
     if result_mantissa_bits is None:
         np.testing.assert_array_equal(read_outputs(plan, run.memory).view(np.uint16), expected.view(np.uint16))
@@ -147,7 +147,7 @@ def test_saturation_sets_the_flags() -> None:
     w = Int4Weights(np.full((8, 8), 7, np.int8), np.full((1, 8), 2, np.float16), 8)
     assert_gemm(MACHINE, a, w)
     plan, memory = compile_gemms(MACHINE, a, [w])
-    flags = run_schedule(plan, memory).flags
+    flags = run_accelerator_schedule(plan, memory).flags
     assert flags["partial_saturated"] and flags["result_saturated"]
 
 
@@ -168,7 +168,7 @@ def test_infinities_in_memory_saturate_and_set_a_flag() -> None:
         halt
         """
     )
-    run = run_program(MACHINE, program, memory, [2, 3])
+    run = run_accelerator_program(MACHINE, program, memory, [2, 3])
     expected = AndaFormat(5, 8, nonfinite="saturate").encode(halves)
     planes = run.memory[2, :12].reshape(6, 2)
     np.testing.assert_array_equal(planes[0], expected.signs[:, 0])
@@ -193,7 +193,7 @@ def test_units_that_share_a_buffer_port_wait_for_each_other() -> None:
         halt
         """
     )
-    run = run_program(MACHINE, program, memory, list(range(4, 10)))
+    run = run_accelerator_program(MACHINE, program, memory, list(range(4, 10)))
     np.testing.assert_array_equal(run.memory[4:8], memory[:4])
     np.testing.assert_array_equal(run.memory[8:10], memory[2:4])
     first, second = run.retired["storer"]
@@ -210,7 +210,7 @@ def test_an_illegal_instruction_ends_the_program_and_sets_a_flag() -> None:
 
     memory = np.zeros((4, 16), np.uint8)
     load = assemble("load buffer=planes address=0 count=8 memory=0")
-    run = run_program(MACHINE, [*load, Illegal(), *load], memory)
+    run = run_accelerator_program(MACHINE, [*load, Illegal(), *load], memory)
     assert run.flags["illegal"]
     assert len(run.retired["loader"]) == 1
 
@@ -320,5 +320,5 @@ def test_illegal_parameters() -> None:
         ({"simulator": "icarus"}, "simulator: there is no 'icarus'; choose one of amaranth, cxxrtl, verilator"),
     ]:
         with pytest.raises(InputError) as error:
-            run_program(MACHINE, assemble("halt"), memory, **options)
+            run_accelerator_program(MACHINE, assemble("halt"), memory, **options)
         assert str(error.value) == message

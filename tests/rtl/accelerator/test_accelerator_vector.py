@@ -18,7 +18,7 @@ from anda_codesign.formats.accelerator import (
 from anda_codesign.formats.accelerator.instructions import Unit, barrier, vector
 from anda_codesign.formats.vector.command import Addend, Factor, VectorCommand, VectorOperation
 from anda_codesign.formats.vector.programs import RESULT, VectorProgram, layer_norm, relu, silu, softmax
-from anda_codesign.rtl import run_program, run_schedule
+from anda_codesign.rtl import run_accelerator_program, run_accelerator_schedule
 from anda_codesign.sim.cycle import accelerator as model
 from numpy.typing import NDArray
 
@@ -69,7 +69,7 @@ def assert_program(program: VectorProgram, rows: Mapping[str, NDArray[np.float16
     ]
     code = [*load, barrier(Unit.LOADER), *instructions(program, places, stride), barrier(Unit.VECTOR), *store]
     code += assemble("halt")
-    run = run_program(MACHINE, code, memory, list(range(100, 100 + vectors)))
+    run = run_accelerator_program(MACHINE, code, memory, list(range(100, 100 + vectors)))
     result = run.memory[100 : 100 + vectors].reshape(-1).view(np.float16)[: program.channels]
     expected = program.run({name: row[None] for name, row in rows.items()}, lanes=LANES)[0]
     np.testing.assert_array_equal(result.view(np.uint16), expected.view(np.uint16))
@@ -109,7 +109,7 @@ def test_an_operand_from_the_right_alone() -> None:
         vector(scaled, right=0, result=5),
         *assemble("barrier units=vector pending=0\nstore buffer=results address=5 count=3 memory=8\nhalt"),
     ]
-    run = run_program(MACHINE, code, memory, [8, 9, 10])
+    run = run_accelerator_program(MACHINE, code, memory, [8, 9, 10])
     expected = (values.astype(np.float64) * -0.5).astype(np.float16)
     np.testing.assert_array_equal(run.memory[8:11].view(np.float16), expected)
     assert run.cycles == model.run_program(MACHINE, code).cycles
@@ -125,7 +125,7 @@ def test_a_layer_with_its_activation_function_before_compression() -> None:
     code = list(plan.instructions)
     where = next(index for index, each in enumerate(code) if each.opcode == Opcode.STORE)
     code[where:where] = [vector(step.command, left=0, right=0, result=0), barrier(Unit.VECTOR)]
-    run = run_schedule(replace(plan, instructions=tuple(code)), memory)
+    run = run_accelerator_schedule(replace(plan, instructions=tuple(code)), memory)
     expected = np.maximum(fp_int_gemm(a, w), np.float16(0))
     np.testing.assert_array_equal(read_outputs(plan, run.memory), expected)
 
@@ -138,11 +138,11 @@ def test_a_vector_result_that_overflows_sets_a_flag() -> None:
         vector(square, result=1),
         *assemble("halt"),
     ]
-    assert run_program(MACHINE, code, memory).flags["vector_saturated"]
+    assert run_accelerator_program(MACHINE, code, memory).flags["vector_saturated"]
 
 
 def test_without_a_vector_unit_its_instructions_are_illegal() -> None:
     code = [vector(VectorCommand()), *assemble("load buffer=planes address=0 count=1 memory=0\nhalt")]
-    run = run_program(replace(MACHINE, vector_unit=False), code, np.zeros((1, 16), np.uint8))
+    run = run_accelerator_program(replace(MACHINE, vector_unit=False), code, np.zeros((1, 16), np.uint8))
     assert run.flags["illegal"]
     assert run.retired["vector"] == run.retired["loader"] == ()

@@ -10,7 +10,7 @@ from anda_codesign.rtl.array.buffers import ADDRESS_BITS, RowBuffer
 from anda_codesign.rtl.array.collector import OutputCollector
 from anda_codesign.rtl.array.engine import MatrixEngine
 from anda_codesign.rtl.simulation.packing import pack, unpack
-from anda_codesign.rtl.simulation.testbenches.array import GemmRun, run_matrix_engine
+from anda_codesign.rtl.simulation.testbenches.array import MatrixRun, run_matrix_engine
 from latencies import matrix_engine_cycles
 
 
@@ -24,7 +24,7 @@ def affine(rng: np.random.Generator, channels: int, outputs: int, group_size: in
     return Int4Weights(codes, scales, group_size, offsets)
 
 
-def assert_equal(run: GemmRun, a: AndaTensor, w: Int4Weights) -> None:
+def assert_equal(run: MatrixRun, a: AndaTensor, w: Int4Weights) -> None:
     flags = GemmFlags()
     expected = fp_int_gemm(a, w, flags=flags)
     np.testing.assert_array_equal(run.outputs.view(np.uint16), expected.view(np.uint16))

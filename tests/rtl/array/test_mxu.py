@@ -10,7 +10,7 @@ from anda_codesign.formats.anda.plane_mask import plane_counts
 from anda_codesign.formats.latency.array import unit_pipeline_cycles
 from anda_codesign.formats.latency.elements import pe_cycles_per_group
 from anda_codesign.rtl.array.mxu import MatrixUnit
-from anda_codesign.rtl.simulation.testbenches.array import GemmRun, run_matrix_unit
+from anda_codesign.rtl.simulation.testbenches.array import MatrixRun, run_matrix_unit
 from latencies import matrix_unit_cycles
 from numpy.typing import NDArray
 
@@ -31,7 +31,7 @@ def affine(rng: np.random.Generator, channels: int, outputs: int, group_size: in
     return Int4Weights(codes, scales, group_size, offsets)
 
 
-def assert_equal(run: GemmRun, a: AndaTensor, w: Int4Weights) -> None:
+def assert_equal(run: MatrixRun, a: AndaTensor, w: Int4Weights) -> None:
     flags = GemmFlags()
     expected = fp_int_gemm(a, w, flags=flags)
     np.testing.assert_array_equal(run.outputs.view(np.uint16), expected.view(np.uint16))

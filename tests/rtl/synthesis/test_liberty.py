@@ -10,7 +10,7 @@ from anda_codesign.formats import InputError
 from anda_codesign.rtl.synthesis.liberty.cells import CellLibrary
 from anda_codesign.rtl.synthesis.liberty.functions import parse_function
 from anda_codesign.rtl.synthesis.liberty.reader import Group, read_liberty
-from anda_codesign.rtl.synthesis.liberty.tables import Table, read_table
+from anda_codesign.rtl.synthesis.liberty.tables import LookupTable, read_table
 
 TEXT = """/* a comment with cell (NO) { in it */
 library ("tiny_TT") {
@@ -166,10 +166,10 @@ def test_a_function_in_verilog() -> None:
 
 def test_bilinear_interpolation_and_extrapolation() -> None:
     rng = np.random.default_rng(0)
-    plane = Table((0.0, 1.0, 4.0), (0.0, 2.0), ((1.0, 5.0), (3.0, 7.0), (9.0, 13.0)))
+    plane = LookupTable((0.0, 1.0, 4.0), (0.0, 2.0), ((1.0, 5.0), (3.0, 7.0), (9.0, 13.0)))
     for x, y in rng.uniform(-3, 8, (50, 2)):
         assert plane(x, y) == pytest.approx(1 + 2 * x + 2 * y)
-    bent = Table((0.0, 1.0), (0.0, 1.0), ((0.0, 0.0), (0.0, 1.0)))
+    bent = LookupTable((0.0, 1.0), (0.0, 1.0), ((0.0, 0.0), (0.0, 1.0)))
     assert bent(0.5, 0.5) == 0.25
 
 
