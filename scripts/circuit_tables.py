@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Tables of docs/rtl.md: the vector unit's accuracy and cycles, the accelerator's instructions and ports.
 
 ``python scripts/circuit_tables.py`` prints them; ``--update docs/rtl.md`` writes them into the page.

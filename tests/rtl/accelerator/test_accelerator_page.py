@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """The page on circuits says what the program prints, and its example runs."""
 
 import re
