@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Any
 
-from ...sim import SimulationResult, load_architecture, load_technology, simulate, simulate_model
+from ...sim import simulate
 from ...workloads import Precision, gemms, model_shape
 from .comparison import Comparison, FigureResult
+from .machine import (
+    BASE,
+    BASELINES,
+    ONE_TILE,
+    SPLIT_MODEL,
+    TOKENS,
+    Reading,
+    element_efficiency,
+    energy_percent,
+    prefill,
+    run_system,
+    system_mean,
+    system_ratio,
+)
 from .published import DATASET, PrecisionSets, Tuples, published, statements
 from .synthesised import NOTE, PARTS_NOTE, synthesised_elements, synthesised_parts
 
-TOKENS = 2048
 SHARE_TOKENS = (512, 1024, 2048, 3072, 4096, 8192, 16384)
 SHARE_MODELS = ("OPT-1.3B", "OPT-2.7B", "OPT-6.7B", "OPT-13B", "OPT-30B", "LLaMA-7B", "LLaMA-13B", "LLaMA-30B")
-BASE = "FP-FP"
-"""What the others are relative to."""
-BASELINES = ("FP-INT", "iFPU", "FIGNA", "FIGNA-M11", "FIGNA-M8")
-QUANTITIES = (
+QUANTITIES: tuple[tuple[str, Reading], ...] = (
     ("speedup", "time"),
     ("speedup", "modules"),
     ("area_efficiency", "time"),
     ("area_efficiency", "modules"),
     ("energy_efficiency", "time"),
 )
-"""Quantities of Fig. 16 and how a model's speedup is formed, which the paper does not say (docs/calibration.md)."""
-READINGS = {"time": "by time", "modules": "mean of modules"}
-SPLIT_MODEL = "LLaMA-13B"
+"""Quantities of Fig. 16, and the readings in which they are compared."""
+READINGS: dict[Reading, str] = {"time": "by time", "modules": "mean of modules"}
 PARTS = {"compute": "compute", "sram": "SRAM", "dram": "DRAM"}
-ONE_TILE = "model"
-"""One token tile per model: the tiling that agrees with the published DRAM energies (docs/calibration.md)."""
 AVERAGE_NOTE = (
     "Speedups have two readings: all cycles over all cycles (by time), and the mean of the modules' speedups weighted "
     "by multiply-accumulates, which is nearer to the bars; the paper does not say which it printed."
@@ -45,7 +50,9 @@ TILING_NOTE = (
 def fig2() -> FigureResult:
     """Share of the FP-INT GeMMs in the operations of a prefill, by its length."""
     claim = statements()["fig2"]
-    shares = {(model, tokens): _fp_int_percent(model, tokens) for model in SHARE_MODELS for tokens in SHARE_TOKENS}
+    shares = {
+        (model, tokens): 100 * prefill(model, tokens).fp_int_share for model in SHARE_MODELS for tokens in SHARE_TOKENS
+    }
     below = [share for (_, tokens), share in shares.items() if tokens < claim["tokens_below"]]
     bound = f"over {claim['percent_over']}"
     comparisons = [
@@ -65,24 +72,16 @@ def fig2() -> FigureResult:
     )
 
 
-def _fp_int_percent(model: str, tokens: int) -> float:
-    run = simulate_model(model_shape(model), "fp-fp", Precision.uniform(16), tokens=tokens)
-    return 100 * run.fp_int_share
-
-
 def fig15() -> FigureResult:
     """Efficiency of one processing element over FP-FP's."""
     figure = published()["fig15_pe_level_normalised_to_fp_fp"]
-    technology = load_technology()
 
     def comparisons() -> Iterator[Comparison]:
-        for quantity, cost in (("area_efficiency", "area"), ("energy_efficiency", "power")):
+        for quantity in ("area_efficiency", "energy_efficiency"):
             for label, value in figure[quantity].items():
-                if label == BASE:
-                    continue
-                name, bits = ("anda", int(label[6:])) if label.startswith("Anda") else (label.lower(), 16)
-                ours = _element_speed(name, bits) / getattr(technology.element(name), cost).value
-                yield Comparison("fig15", quantity.replace("_", " "), label, value, ours, "derived")
+                if label != BASE:
+                    ours = element_efficiency(label, quantity)
+                    yield Comparison("fig15", quantity.replace("_", " "), label, value, ours, "derived")
 
     notes = (
         "Ours: cycles that the circuits state over the published area and power ratios, whose two digits allow 4 %.",
@@ -92,11 +91,6 @@ def fig15() -> FigureResult:
     if synthesised:
         notes = (*notes, NOTE)
     return FigureResult("fig15", "One processing element", (*comparisons(), *synthesised), notes)
-
-
-def _element_speed(name: str, bits: int) -> float:
-    cycles = [load_architecture(arch).processing_element.element_cycles(m) for arch, m in (("fp-fp", 16), (name, bits))]
-    return cycles[0] / cycles[1]
 
 
 def fig16(precisions: PrecisionSets) -> FigureResult:
@@ -121,57 +115,32 @@ def _system_comparisons(dataset: str, tuples: Tuples) -> Iterator[Comparison]:
         runs: dict[str, Mapping[str, Precision]] = dict.fromkeys(BASELINES, models) if bars else {}
         runs |= {f"Anda {tolerance}": chosen for tolerance, chosen in tuples.items()}
         for label, chosen in runs.items():
-            ratios = [system_ratio(label, model, bits, quantity, reading) for model, bits in chosen.items()]
-            mean = math.prod(ratios) ** (1 / len(ratios))
+            mean = system_mean(label, chosen, quantity, reading)
             yield Comparison("fig16", panel, label, bars.get(label), mean, "derived")
 
 
-def quantity_name(quantity: str, reading: str) -> str:
+def quantity_name(quantity: str, reading: Reading) -> str:
     """Title of a quantity in one of its readings."""
     return (
         "energy efficiency" if quantity == "energy_efficiency" else f"{quantity.replace('_', ' ')} {READINGS[reading]}"
     )
 
 
-def system_ratio(label: str, model: str, bits: Precision, quantity: str, reading: str = "time") -> float:
-    """A quantity of Fig. 16 for one model: a design such as ``FIGNA`` or ``Anda 1%`` over FP-FP."""
-    ours, base = run_system(label, model, bits), run_system(BASE, model, bits)
-    if quantity == "energy_efficiency":
-        return base.energy_pj.total / ours.energy_pj.total
-    speedup = base.cycles / ours.cycles if reading == "time" else _mean_speedup(base, ours)
-    return speedup if quantity == "speedup" else speedup * base.area_mm2 / ours.area_mm2
-
-
-def _mean_speedup(base: SimulationResult, ours: SimulationResult) -> float:
-    """The modules' speedups, weighted by their multiply-accumulates."""
-    pairs = zip(base.runs, ours.runs, strict=True)
-    return sum(run.gemm.total_macs * slow.cycles / run.cycles for slow, run in pairs) / ours.macs
-
-
-@cache
-def run_system(label: str, model: str, bits: Precision, tiling: str = ONE_TILE) -> SimulationResult:
-    """The FP-INT GeMMs of a prefill of `TOKENS` tokens on a design."""
-    name = label.partition(" ")[0].lower()
-    return simulate(gemms(model_shape(model), tokens=TOKENS), name, bits, tiling=tiling)
-
-
 def fig17() -> FigureResult:
     """Energy of LLaMA-13B by place, percent of FP-FP's total."""
     figure = published()["fig17_llama13b_energy_percent_of_fp_fp"]
     tuples = PrecisionSets().sets[DATASET]
-    base = run_system(BASE, SPLIT_MODEL, tuples["1%"][SPLIT_MODEL]).energy_pj.total
 
     def comparisons() -> Iterator[Comparison]:
         for label in (BASE, *BASELINES, *(f"Anda {tolerance}" for tolerance in tuples)):
             bits = tuples[label.partition(" ")[2] or "1%"][SPLIT_MODEL]
-            energy = run_system(label, SPLIT_MODEL, bits).energy_pj
+            percents = energy_percent(label, bits)
             for part, value in zip(PARTS, figure[label], strict=True):
-                yield Comparison(
-                    "fig17", f"{PARTS[part]} (%)", label, value, 100 * getattr(energy, part) / base, "derived"
-                )
+                yield Comparison("fig17", f"{PARTS[part]} (%)", label, value, percents[part], "derived")
             if label in figure["total_ratio"]:
                 value = figure["total_ratio"][label]
-                yield Comparison("fig17", "energy efficiency", label, value, base / energy.total, "derived")
+                ours = system_ratio(label, SPLIT_MODEL, bits, "energy_efficiency")
+                yield Comparison("fig17", "energy efficiency", label, value, ours, "derived")
 
     notes = (
         TILING_NOTE,
@@ -187,7 +156,7 @@ def fig18(precisions: PrecisionSets) -> FigureResult:
     tuples = precisions.sets[DATASET]
 
     def comparisons() -> Iterator[Comparison]:
-        for quantity, reading in (("speedup", "time"), ("speedup", "modules"), ("energy_efficiency", "time")):
+        for quantity, reading in (entry for entry in QUANTITIES if entry[0] != "area_efficiency"):
             for tolerance in sorted({*figure, *tuples}, key=lambda text: float(text.rstrip("%"))):
                 value = figure.get(tolerance, {}).get(quantity)
                 bits = tuples.get(tolerance, {}).get(SPLIT_MODEL)
