@@ -9,7 +9,6 @@ from typing import Any, Protocol
 from amaranth.hdl import Shape, Value, signed, unsigned
 from amaranth.lib import data
 
-from ..formats import InputError
 from ..formats.anda.plane_mask import MASK_BITS
 
 MAX_LANES = 128
@@ -102,10 +101,3 @@ def partial_sum_layout(lanes: int, weight_bits: int, max_mantissa_bits: int) -> 
     """
     bits = partial_sum_bits(lanes, weight_bits, max_mantissa_bits)
     return data.StructLayout({"partial_sum": signed(bits), "exponent": PARTIAL_EXPONENT})
-
-
-def check_range(field: str, value: int, lowest: int, highest: int) -> int:
-    """Return `value` if it is an integer from `lowest` to `highest`; raise `InputError` that names `field` if not."""
-    if isinstance(value, bool) or value not in range(lowest, highest + 1):
-        raise InputError(f"{field}: {value!r} is not valid; choose an integer from {lowest} to {highest}")
-    return value

@@ -16,7 +16,7 @@ from ...formats.accelerator.instructions import (
 )
 from ..array.buffers import RowBuffer, write_layout
 from ..interfaces import Stream
-from .isa import is_legal, is_opcode, needs_port, operands, operands_layout
+from ..isa import is_legal, is_opcode, needs_port, operands, operands_layout
 
 
 class Controller(wiring.Component):

@@ -21,7 +21,7 @@ from ...formats.accelerator.instructions import (
 )
 from ..array.buffers import PLANE_READ, READ, answer_layout, write_layout
 from ..interfaces import Stream, plane_rows_layout
-from .isa import operands_layout
+from ..isa import operands_layout
 
 TRANSFER = operands_layout(Opcode.LOAD)
 

@@ -13,7 +13,7 @@ from ...formats.accelerator.instructions import BLOCKS_BITS, FIELDS, MAX_UNFINIS
 from ..array.buffers import ADDRESS_BITS, write_layout
 from ..array.dispatch import TILES
 from ..interfaces import FP16, Stream
-from .isa import operands_layout
+from ..isa import operands_layout
 
 GEMM = operands_layout(Opcode.GEMM)
 _SAME = [field.name for field in FIELDS[Opcode.GEMM] if field.name not in ("results", "output_groups", "blocks")]

@@ -14,10 +14,10 @@ from ..array.buffers import RowBuffer, write_layout
 from ..array.engine import MatrixEngine
 from ..compressor.unit import Compression
 from ..interfaces import MAX_MANTISSA_BITS, Stream
+from ..isa import RETIRE, RETIRE_INDEX_BITS, RETIRED
 from ..vector.sequencer import VectorSequencer
 from .controller import Controller
 from .dma import Loader, Storer, memory_write_layout
-from .isa import RETIRE, RETIRE_INDEX_BITS, RETIRED
 from .sequencer import GemmSequencer
 
 FLAGS = ("illegal", "partial_saturated", "result_saturated", "nonfinite", "vector_saturated", "out_of_range")

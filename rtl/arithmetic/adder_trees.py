@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
 
-from .ieee754 import check_choice
+from ...formats.checks import check_choice
 
 Tree = Literal["ripple", "carry-save"]
 

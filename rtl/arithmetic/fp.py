@@ -15,7 +15,8 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..interfaces import FP16, PARTIAL_EXPONENT, check_range
+from ...formats.checks import check_integer
+from ..interfaces import FP16, PARTIAL_EXPONENT
 
 FP32 = data.StructLayout({"fraction": 23, "exponent": 8, "sign": 1})
 """A single, as IEEE 754 lays it out."""
@@ -113,7 +114,7 @@ class IntToFp16(wiring.Component):
     saturated: Signal
 
     def __init__(self, *, bits: int = 26) -> None:
-        self.bits = check_range("bits", bits, 2, 64)
+        self.bits = check_integer("bits", bits, 2, 64)
         super().__init__(
             {"value": In(signed(bits)), "exponent": In(PARTIAL_EXPONENT), "half": Out(FP16), "saturated": Out(1)}
         )

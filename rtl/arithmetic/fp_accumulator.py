@@ -6,8 +6,9 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...formats.checks import check_integer
 from ...formats.processing_elements.floating import Rounding
-from ..interfaces import Stream, check_range
+from ..interfaces import Stream
 from .fp import FP32
 from .ieee754 import Fp32Addition, check_rounding
 from .pipeline import Pipeline, Step, Values
@@ -21,7 +22,7 @@ SUMMAND = data.StructLayout({"value": FP32, "last": 1})
 
 def check_interleave(interleave: int, adder_stages: int) -> int:
     """Return `interleave`, checked: an adder of one stage has one sum in flight."""
-    return check_range("interleave", interleave, 1, MAX_INTERLEAVE if adder_stages > 1 else 1)
+    return check_integer("interleave", interleave, 1, MAX_INTERLEAVE if adder_stages > 1 else 1)
 
 
 class RunningSum(wiring.Component):
@@ -61,7 +62,7 @@ class RunningSum(wiring.Component):
         subnormals: bool = True,
         specials: bool = True,
     ) -> None:
-        self.adder_stages = check_range("adder_stages", adder_stages, 1, MAX_ADDER_STAGES)
+        self.adder_stages = check_integer("adder_stages", adder_stages, 1, MAX_ADDER_STAGES)
         self.interleave = check_interleave(interleave, adder_stages)
         self.addition = Fp32Addition(check_rounding(rounding), bool(subnormals), bool(specials))
         super().__init__({"summands": In(stream.Signature(SUMMAND)), "sums": Out(stream.Signature(FP32))})

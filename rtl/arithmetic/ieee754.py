@@ -4,7 +4,6 @@
 occur. A conventional floating-point unit has to take them; these circuits do, or leave out what they are told to.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -12,7 +11,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ...formats import InputError
+from ...formats.checks import check_choice
 from ...formats.processing_elements.floating import QUIET_NAN, TRUNCATED_BITS, Rounding
 from .fp import FP32, normalize, shift_right_sticky
 from .pipeline import Step, Values, others
@@ -23,13 +22,6 @@ HALF_BIAS = 25
 """A half is its significand, an integer, times ``2**(exponent - 25)``."""
 
 HALVES_BIAS = 2 * HALF_BIAS
-
-
-def check_choice(field: str, value: object, choices: Sequence[str]) -> Any:
-    """Return `value` if it is one of `choices`; raise `InputError` that names `field` if not."""
-    if value not in choices:
-        raise InputError(f"{field}: {value!r} is not valid; choose one of {', '.join(choices)}")
-    return value
 
 
 def check_rounding(rounding: Rounding) -> Rounding:

@@ -7,7 +7,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..interfaces import FP16, PARTIAL_EXPONENT, Stream, check_range
+from ...formats.checks import check_integer
+from ..interfaces import FP16, PARTIAL_EXPONENT, Stream
 from .fp import FP32, Fp16Multiplier, Fp32Adder, IntToFp16
 from .fp_accumulator import MAX_ADDER_STAGES, RunningSum, check_interleave
 from .fp_stages import Fp16Product, IntegerConversion
@@ -67,7 +68,7 @@ class ScaleAccumulator(wiring.Component):
     result: Stream
 
     def __init__(self, *, adder_stages: int = 1, interleave: int = 1) -> None:
-        self.adder_stages = check_range("adder_stages", adder_stages, 1, MAX_ADDER_STAGES)
+        self.adder_stages = check_integer("adder_stages", adder_stages, 1, MAX_ADDER_STAGES)
         self.interleave = check_interleave(interleave, adder_stages)
         super().__init__(
             {
@@ -151,7 +152,7 @@ class GroupAccumulator(wiring.Component):
     saturated: Signal
 
     def __init__(self, *, bits: int = 26, adder_stages: int = 1) -> None:
-        self.bits = check_range("bits", bits, 2, 64)
+        self.bits = check_integer("bits", bits, 2, 64)
         self.scaling = ScaleAccumulator(adder_stages=adder_stages)
         super().__init__(
             {

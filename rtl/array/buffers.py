@@ -7,7 +7,8 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ...formats.accelerator import instructions
-from ..interfaces import MASK_BITS, Stream, check_range, plane_rows_layout
+from ...formats.checks import check_integer
+from ..interfaces import MASK_BITS, Stream, plane_rows_layout
 
 MAX_DEPTH = 1 << instructions.ADDRESS_BITS
 """Rows of an on-chip memory, at most."""
@@ -55,8 +56,8 @@ class RowBuffer(wiring.Component):
     out_of_range: Signal
 
     def __init__(self, *, width: int, depth: int) -> None:
-        self.width = check_range("width", width, 1, 1 << 16)
-        self.depth = check_range("depth", depth, 2, MAX_DEPTH)
+        self.width = check_integer("width", width, 1, 1 << 16)
+        self.depth = check_integer("depth", depth, 2, MAX_DEPTH)
         super().__init__(
             {
                 "write": In(stream.Signature(write_layout(width))),

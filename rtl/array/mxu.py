@@ -7,9 +7,10 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...formats.checks import check_integer
 from ..arithmetic.adder_trees import Tree, check_tree
 from ..elements.anda_apu import UNIT_STROBES, ActivationSum, UnitColumn
-from ..interfaces import FP16, MAX_LANES, MAX_MANTISSA_BITS, PARTIAL_EXPONENT, Stream, check_range, plane_rows_layout
+from ..interfaces import FP16, MAX_LANES, MAX_MANTISSA_BITS, PARTIAL_EXPONENT, Stream, plane_rows_layout
 from ..rtlil import place
 
 
@@ -94,10 +95,10 @@ class MatrixUnit(wiring.Component):
         self.operand_isolation = bool(operand_isolation)
         self.midpoint = bool(midpoint)
         self.skipping = bool(skipping)
-        self.rows = check_range("rows", rows, 1, 64)
-        self.columns = check_range("columns", columns, 1, 64)
-        self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
-        self.max_mantissa_bits = check_range("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
+        self.rows = check_integer("rows", rows, 1, 64)
+        self.columns = check_integer("columns", columns, 1, 64)
+        self.lanes = check_integer("lanes", lanes, 1, MAX_LANES)
+        self.max_mantissa_bits = check_integer("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
         self.affine = affine
         self.weight_bits = 5 if affine else 4
         weights = data.ArrayLayout(data.ArrayLayout(signed(self.weight_bits), lanes), columns)

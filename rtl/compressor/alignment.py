@@ -7,7 +7,8 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..interfaces import EXPONENT_BITS, FP16, MAX_LANES, MAX_MANTISSA_BITS, check_range
+from ...formats.checks import check_integer
+from ..interfaces import EXPONENT_BITS, FP16, MAX_LANES, MAX_MANTISSA_BITS
 
 SIGNIFICAND_BITS = 11
 
@@ -94,7 +95,7 @@ class MaximumExponent(wiring.Component):
     largest: Signal
 
     def __init__(self, *, lanes: int = 64) -> None:
-        self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
+        self.lanes = check_integer("lanes", lanes, 1, MAX_LANES)
         super().__init__({"exponents": In(data.ArrayLayout(EXPONENT_BITS, lanes)), "largest": Out(EXPONENT_BITS)})
 
     def elaborate(self, platform: object) -> Module:
@@ -150,7 +151,7 @@ class MantissaAligner(wiring.Component):
 
     def __init__(self, *, max_mantissa_bits: int = MAX_MANTISSA_BITS, nearest: bool = False) -> None:
         self.nearest = bool(nearest)
-        self.max_mantissa_bits = check_range("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
+        self.max_mantissa_bits = check_integer("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
         members = {
             "load": In(1),
             "align": In(1),

@@ -6,13 +6,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
+from ...formats.checks import check_integer
 from ..interfaces import (
     FP16,
     MASK_BITS,
     MAX_LANES,
     MAX_MANTISSA_BITS,
     Stream,
-    check_range,
     plane_layout,
     plane_rows_layout,
 )
@@ -73,8 +73,8 @@ class BpcLane(wiring.Component):
 
     def __init__(self, *, lanes: int = 64, max_mantissa_bits: int = MAX_MANTISSA_BITS, nearest: bool = False) -> None:
         self.nearest = bool(nearest)
-        self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
-        self.max_mantissa_bits = check_range("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
+        self.lanes = check_integer("lanes", lanes, 1, MAX_LANES)
+        self.max_mantissa_bits = check_integer("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
         super().__init__(
             {
                 "group": In(stream.Signature(compressor_layout(lanes, max_mantissa_bits))),
@@ -187,9 +187,9 @@ class BitPlaneCompressor(wiring.Component):
     ) -> None:
         self.nearest = bool(nearest)
         self.masks = bool(masks)
-        self.rows = check_range("rows", rows, 1, 64)
-        self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
-        self.max_mantissa_bits = check_range("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
+        self.rows = check_integer("rows", rows, 1, 64)
+        self.lanes = check_integer("lanes", lanes, 1, MAX_LANES)
+        self.max_mantissa_bits = check_integer("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
         super().__init__(
             {
                 "groups": In(stream.Signature(compressor_layout(lanes, max_mantissa_bits))),

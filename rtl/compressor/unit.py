@@ -9,9 +9,9 @@ from amaranth.lib.wiring import In, Out
 
 from ...formats.accelerator.config import AcceleratorConfig
 from ...formats.accelerator.instructions import BLOCKS_BITS, Buffer, Opcode
-from ..accelerator.isa import operands_layout
 from ..array.buffers import ADDRESS_BITS, READ, answer_layout, write_layout
 from ..interfaces import Stream
+from ..isa import operands_layout
 from .bpc import BitPlaneCompressor
 
 COMPRESS = operands_layout(Opcode.COMPRESS)

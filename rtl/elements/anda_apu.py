@@ -7,9 +7,10 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...formats.checks import check_integer
 from ..arithmetic.adder_trees import Tree, check_tree
 from ..arithmetic.fp import FP32, Fp16Multiplier, Fp32Adder, Fp32ToFp16, IntToFp16
-from ..interfaces import FP16, MAX_LANES, MAX_MANTISSA_BITS, PARTIAL_EXPONENT, SKIPPED_BITS, check_range
+from ..interfaces import FP16, MAX_LANES, MAX_MANTISSA_BITS, PARTIAL_EXPONENT, SKIPPED_BITS
 from ..rtlil import place
 from .anda_pe import DotProduct
 
@@ -101,9 +102,9 @@ class AndaUnit(wiring.Component):
         self.operand_isolation = bool(operand_isolation)
         self.midpoint = bool(midpoint)
         self.skipping = bool(skipping)
-        self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
-        self.weight_bits = check_range("weight_bits", weight_bits, 2, 8)
-        self.max_mantissa_bits = check_range("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
+        self.lanes = check_integer("lanes", lanes, 1, MAX_LANES)
+        self.weight_bits = check_integer("weight_bits", weight_bits, 2, 8)
+        self.max_mantissa_bits = check_integer("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
         super().__init__(
             {
                 "strobes": In(UNIT_STROBES),

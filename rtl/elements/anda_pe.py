@@ -7,15 +7,14 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...formats import InputError
+from ...formats.checks import check_choice, check_integer
 from ..arithmetic.adder_trees import Tree, adder_tree, carry_save_tree, check_tree, partial_sums, tree_sum
-from ..arithmetic.ieee754 import check_choice
 from ..arithmetic.pipeline import Values
 from ..interfaces import (
     MAX_LANES,
     MAX_MANTISSA_BITS,
     SKIPPED_BITS,
     Stream,
-    check_range,
     partial_sum_bits,
     partial_sum_layout,
     plane_layout,
@@ -95,7 +94,7 @@ class DotProduct(wiring.Component):
         self.midpoint = midpoint
         self.tree: Tree = check_tree(tree)
         self.operand_isolation = bool(operand_isolation)
-        self.stages = check_range("stages", stages, 1, 3)
+        self.stages = check_integer("stages", stages, 1, 3)
         super().__init__(
             {
                 "load": In(1),
@@ -257,7 +256,7 @@ class AndaPE(wiring.Component):
         self.skipping = bool(skipping)
         self.tree: Tree = check_tree(tree)
         self.operand_isolation = bool(operand_isolation)
-        self.stages = check_range("stages", stages, 1, 3)
+        self.stages = check_integer("stages", stages, 1, 3)
         if midpoint and stages > 1:
             raise InputError("stages: midpoint reconstruction needs 1")
         self.signs: Signs = check_choice("signs", signs, get_args(Signs))
@@ -265,9 +264,9 @@ class AndaPE(wiring.Component):
             raise InputError("stages: shared signs need 1 or 2")
         if signs == "shared" and (midpoint or skipping):
             raise InputError("signs: midpoint reconstruction and skipping need own")
-        self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
-        self.weight_bits = check_range("weight_bits", weight_bits, 2, 8)
-        self.max_mantissa_bits = check_range("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
+        self.lanes = check_integer("lanes", lanes, 1, MAX_LANES)
+        self.weight_bits = check_integer("weight_bits", weight_bits, 2, 8)
+        self.max_mantissa_bits = check_integer("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
         planes = counted_plane_layout(lanes) if signs == "shared" else plane_layout(lanes, self.skipping)
         super().__init__(
             {

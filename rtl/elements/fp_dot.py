@@ -9,6 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...formats import InputError
+from ...formats.checks import check_choice, check_integer
 from ...formats.processing_elements.floating import ALIGNED_BITS, QUIET_NAN, Rounding, Summation
 from ..arithmetic.adder_trees import adder_tree
 from ..arithmetic.fp import FP32
@@ -19,7 +20,6 @@ from ..arithmetic.ieee754 import (
     Fp32Addition,
     IeeeAdder,
     Product,
-    check_choice,
     check_rounding,
     effective_parts,
     multiply_halves,
@@ -27,7 +27,7 @@ from ..arithmetic.ieee754 import (
     pack_magnitude,
 )
 from ..arithmetic.pipeline import Pipeline, Values
-from ..interfaces import FP16, Stream, check_range
+from ..interfaces import FP16, Stream
 
 EXACT_HEADROOM_BITS = 16
 """An exact accumulator holds 2**16 products of the largest magnitude."""
@@ -133,15 +133,15 @@ class FloatingDot(wiring.Component):
         if isinstance(dot_width, bool) or dot_width not in DOT_WIDTHS:
             raise InputError(f"dot_width: {dot_width!r} is not valid; choose one of {', '.join(map(str, DOT_WIDTHS))}")
         self.dot_width = dot_width
-        self.weight_bits = weight_bits and check_range("weight_bits", weight_bits, 2, 8)
+        self.weight_bits = weight_bits and check_integer("weight_bits", weight_bits, 2, 8)
         self.summation = check_choice("summation", summation, get_args(Summation))
         self.rounding: Rounding = check_rounding(rounding)
         levels = (dot_width - 1).bit_length() if summation == "chained" else 1
-        self.stages = check_range("stages", stages, 1, 2 + levels)
+        self.stages = check_integer("stages", stages, 1, 2 + levels)
         self.subnormals, self.specials, self.addend = bool(subnormals), bool(specials), bool(addend)
         if summation == "exact" and (rounding != "nearest" or addend):
             raise InputError("summation: an exact one rounds to nearest and has no addend; choose chained or aligned")
-        self.adder_stages = check_range("adder_stages", adder_stages, 1, MAX_ADDER_STAGES)
+        self.adder_stages = check_integer("adder_stages", adder_stages, 1, MAX_ADDER_STAGES)
         self.interleave = check_interleave(interleave, adder_stages)
         if adder_stages > 1 and (summation != "chained" or addend or stages < 2 + levels):
             raise InputError(

@@ -7,12 +7,13 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...formats.checks import check_integer
 from ...formats.processing_elements.aligned import TABLE_INPUTS, WEIGHT_PLANES
 from ..arithmetic.adder_trees import Tree, check_tree, partial_sums, tree_sum
 from ..arithmetic.fp import FP32
 from ..arithmetic.pipeline import Pipeline
 from ..arithmetic.scaling import SCALE, GroupAccumulator
-from ..interfaces import MAX_LANES, PARTIAL_EXPONENT, Stream, check_range, partial_sum_bits
+from ..interfaces import MAX_LANES, PARTIAL_EXPONENT, Stream, partial_sum_bits
 
 PARTS = 4
 """Shares of an iFPU step's terms that have a register behind their sums."""
@@ -132,11 +133,11 @@ class FignaPE(_ScaledGroups):
         stages: int = 1,
         adder_stages: int = 1,
     ) -> None:
-        self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
-        check_range("mantissa_bits", mantissa_bits, 1, MAX_ALIGNED_BITS)
-        check_range("weight_bits", weight_bits, 2, 8)
-        check_range("group_size", group_size, 1, MAX_LANES)
-        self.stages = check_range("stages", stages, 1, 3)
+        self.lanes = check_integer("lanes", lanes, 1, MAX_LANES)
+        check_integer("mantissa_bits", mantissa_bits, 1, MAX_ALIGNED_BITS)
+        check_integer("weight_bits", weight_bits, 2, 8)
+        check_integer("group_size", group_size, 1, MAX_LANES)
+        self.stages = check_integer("stages", stages, 1, 3)
         layout = aligned_layout(lanes, mantissa_bits, data.ArrayLayout(signed(weight_bits), lanes))
         super().__init__(layout, partial_sum_bits(group_size, weight_bits, mantissa_bits), adder_stages)
 
@@ -215,10 +216,10 @@ class IfpuPE(_ScaledGroups):
         adder_stages: int = 1,
     ) -> None:
         self.tree: Tree = check_tree(tree)
-        self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
-        self.mantissa_bits = check_range("mantissa_bits", mantissa_bits, 1, MAX_ALIGNED_BITS)
-        check_range("group_size", group_size, 1, MAX_LANES)
-        self.stages = check_range("stages", stages, 1, 3)
+        self.lanes = check_integer("lanes", lanes, 1, MAX_LANES)
+        self.mantissa_bits = check_integer("mantissa_bits", mantissa_bits, 1, MAX_ALIGNED_BITS)
+        check_integer("group_size", group_size, 1, MAX_LANES)
+        self.stages = check_integer("stages", stages, 1, 3)
         super().__init__(
             plane_layout(lanes, mantissa_bits, group_size), doubled_sum_bits(group_size, mantissa_bits), adder_stages
         )
@@ -300,9 +301,9 @@ class FiglutPE(wiring.Component):
     sums: Stream
 
     def __init__(self, *, outputs: int = 32, mantissa_bits: int = 13, group_size: int = 64) -> None:
-        self.outputs = check_range("outputs", outputs, 1, 64)
-        self.mantissa_bits = check_range("mantissa_bits", mantissa_bits, 1, MAX_ALIGNED_BITS)
-        self.bits = doubled_sum_bits(check_range("group_size", group_size, 1, MAX_LANES), mantissa_bits)
+        self.outputs = check_integer("outputs", outputs, 1, 64)
+        self.mantissa_bits = check_integer("mantissa_bits", mantissa_bits, 1, MAX_ALIGNED_BITS)
+        self.bits = doubled_sum_bits(check_integer("group_size", group_size, 1, MAX_LANES), mantissa_bits)
         super().__init__(
             {
                 "operands": In(stream.Signature(table_layout(outputs, mantissa_bits, group_size))),

@@ -6,8 +6,9 @@ from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...formats.checks import check_integer
 from ..arithmetic.pipeline import Pipeline
-from ..interfaces import EXPONENT_BITS, MAX_LANES, Stream, check_range, plane_layout
+from ..interfaces import EXPONENT_BITS, MAX_LANES, Stream, plane_layout
 
 
 def counted_plane_layout(lanes: int) -> data.StructLayout:
@@ -70,7 +71,7 @@ class NegativeCounter(wiring.Component):
     counted: Stream
 
     def __init__(self, *, lanes: int = 64) -> None:
-        self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
+        self.lanes = check_integer("lanes", lanes, 1, MAX_LANES)
         super().__init__(
             {
                 "planes": In(stream.Signature(plane_layout(lanes))),

@@ -9,7 +9,8 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ...formats import InputError
-from ..interfaces import Stream, check_range
+from ...formats.checks import check_integer
+from ..interfaces import Stream
 
 MAX_BITS = 64
 
@@ -37,9 +38,9 @@ class SerialDivider(wiring.Component):
     result: Stream
 
     def __init__(self, *, numerator_bits: int, denominator_bits: int, quotient_bits: int) -> None:
-        self.numerator_bits = check_range("numerator_bits", numerator_bits, 1, MAX_BITS)
-        self.denominator_bits = check_range("denominator_bits", denominator_bits, 1, MAX_BITS)
-        self.quotient_bits = check_range("quotient_bits", quotient_bits, 1, numerator_bits)
+        self.numerator_bits = check_integer("numerator_bits", numerator_bits, 1, MAX_BITS)
+        self.denominator_bits = check_integer("denominator_bits", denominator_bits, 1, MAX_BITS)
+        self.quotient_bits = check_integer("quotient_bits", quotient_bits, 1, numerator_bits)
         super().__init__(
             {
                 "operands": In(
@@ -135,8 +136,8 @@ class DiExp(wiring.Component):
     result: Stream
 
     def __init__(self, *, input_bits: int = 18, steps_bits: int = 14) -> None:
-        self.input_bits = check_range("input_bits", input_bits, 2, 62)
-        self.steps_bits = check_range("steps_bits", steps_bits, 2, 32)
+        self.input_bits = check_integer("input_bits", input_bits, 2, 62)
+        self.steps_bits = check_integer("steps_bits", steps_bits, 2, 32)
         self.halving_bits = steps_bits.bit_length()
         if self.halving_bits > input_bits:
             raise InputError(
@@ -194,7 +195,7 @@ class IntegerSqrt(wiring.Component):
     root: Stream
 
     def __init__(self, *, bits: int = 32) -> None:
-        self.bits = check_range("bits", bits, 2, MAX_BITS)
+        self.bits = check_integer("bits", bits, 2, MAX_BITS)
         if bits % 2:
             raise InputError(f"bits: {bits} is not valid; choose an even number")
         super().__init__({"operand": In(stream.Signature(bits)), "root": Out(stream.Signature(bits // 2))})
@@ -280,8 +281,8 @@ class SoftmaxLane(wiring.Component):
     def __init__(self, *, input_bits: int = 18, steps_bits: int = 14, bits: int = 8, depth: int = 64) -> None:
         self.exponential = DiExp(input_bits=input_bits, steps_bits=steps_bits)
         self.steps_bits = steps_bits
-        self.bits = check_range("bits", bits, 2, 16)
-        self.depth = check_range("depth", depth, 2, 1 << 14)
+        self.bits = check_integer("bits", bits, 2, 16)
+        self.depth = check_integer("depth", depth, 2, 1 << 14)
         super().__init__(
             {
                 "scores": In(stream.Signature(scores_layout(input_bits, steps_bits))),

@@ -8,10 +8,11 @@ from amaranth.hdl import Array, Cat, Const, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...formats.checks import check_integer
 from ..arithmetic.fp import FP32, Fp16Multiplier, Fp32Adder, Fp32ToFp16
 from ..arithmetic.ieee754 import HALF_BIAS, Fp16, Product
 from ..arithmetic.pipeline import Pipeline
-from ..interfaces import FP16, MAX_LANES, Stream, check_range
+from ..interfaces import FP16, MAX_LANES, Stream
 
 
 def weights_layout(lanes: int) -> data.StructLayout:
@@ -66,8 +67,8 @@ class SqueezeLLMDecoder(wiring.Component):
     weights: Stream
 
     def __init__(self, *, lanes: int = 16, bits: int = 4) -> None:
-        self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
-        self.bits = check_range("bits", bits, 2, 4)
+        self.lanes = check_integer("lanes", lanes, 1, MAX_LANES)
+        self.bits = check_integer("bits", bits, 2, 4)
         super().__init__(
             {
                 "tables": In(stream.Signature(data.ArrayLayout(FP16, 1 << bits))),
@@ -150,9 +151,9 @@ class SpQRDecoder(wiring.Component):
     weights: Stream
 
     def __init__(self, *, lanes: int = 16, bits: int = 3, statistics_bits: int = 3) -> None:
-        self.lanes = check_range("lanes", lanes, 2, MAX_LANES)
-        check_range("bits", bits, 2, 4)
-        check_range("statistics_bits", statistics_bits, 2, 5)
+        self.lanes = check_integer("lanes", lanes, 2, MAX_LANES)
+        check_integer("bits", bits, 2, 4)
+        check_integer("statistics_bits", statistics_bits, 2, 5)
         super().__init__(
             {
                 "groups": In(stream.Signature(spqr_layout(lanes, bits, statistics_bits))),

@@ -10,9 +10,9 @@ from amaranth.lib.wiring import In, Out
 from ...formats.accelerator.config import AcceleratorConfig
 from ...formats.accelerator.instructions import Opcode
 from ...formats.vector.command import COMMAND_FIELDS, REDUCTIONS, Addend, Factor, VectorOperation
-from ..accelerator.isa import operands_layout
 from ..array.buffers import ADDRESS_BITS, READ, answer_layout, write_layout
 from ..interfaces import Stream
+from ..isa import operands_layout
 from .unit import VectorUnit
 
 VECTOR = operands_layout(Opcode.VECTOR)

@@ -9,11 +9,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...formats import InputError
+from ...formats.checks import check_integer
 from ...formats.latency.vector import VECTOR_PIPELINE_CYCLES, VECTOR_SCALAR_CYCLES, vector_reduction_cycles
 from ...formats.vector.command import COMMAND_FIELDS, REDUCTIONS, SCALARS, Addend, Factor, VectorOperation
 from ...formats.vector.functions import VectorFunction
 from ..arithmetic.fp import Fp32ToFp16
-from ..interfaces import FP16, MAX_LANES, Stream, check_range
+from ..interfaces import FP16, MAX_LANES, Stream
 from ..rtlil import place
 from .lane import VectorLane
 
@@ -56,7 +57,7 @@ class VectorUnit(wiring.Component):
     saturated: Signal
 
     def __init__(self, *, lanes: int = 64) -> None:
-        self.lanes = check_range("lanes", lanes, 1, MAX_LANES)
+        self.lanes = check_integer("lanes", lanes, 1, MAX_LANES)
         if lanes & (lanes - 1):
             raise InputError(f"lanes: {lanes} cannot be folded; choose a power of two")
         halves = data.ArrayLayout(FP16, lanes)

@@ -13,11 +13,11 @@ from ....formats import InputError
 from ....formats.accelerator import AcceleratorConfig, Instruction, Opcode, Schedule, check_program
 from ....formats.accelerator.bounds_check import extents
 from ....formats.accelerator.instructions import INSTRUCTION_BITS, MEMORY_ADDRESS_BITS, UNITS
+from ....formats.checks import check_integer
 from ....formats.latency.array import MEMORY_OUTSTANDING_ROWS
-from ...accelerator.isa import RETIRED
 from ...accelerator.top import FLAGS, Accelerator
 from ...array.buffers import MAX_DEPTH
-from ...interfaces import check_range
+from ...isa import RETIRED
 from ..build import require_simulator
 from ..compiled import CompiledCircuit, compile_design
 from ..memory_model import LATENCY_BITS
@@ -118,8 +118,8 @@ def run_accelerator_program(
     check_simulator(simulator)
     if simulator != "amaranth":
         require_simulator(simulator)
-    check_range("latency_cycles", latency_cycles, LEAST_LATENCY, (1 << LATENCY_BITS) - 1)
-    check_range("pauses", pauses, 0, 200)
+    check_integer("latency_cycles", latency_cycles, LEAST_LATENCY, (1 << LATENCY_BITS) - 1)
+    check_integer("pauses", pauses, 0, 200)
     if len(memory) > MAX_DEPTH:
         raise InputError(f"memory: has {len(memory)} rows, the test bench {MAX_DEPTH}; take fewer tokens or channels")
     host = host_orders(machine, instructions, memory, read_back, _timing(latency_cycles, pauses))

@@ -6,9 +6,9 @@ from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ....formats.accelerator.instructions import INSTRUCTION_BITS, MEMORY_ADDRESS_BITS
-from ...accelerator.isa import RETIRE_INDEX_BITS, RETIRED
 from ...accelerator.top import STATUS, Accelerator
 from ...interfaces import Stream
+from ...isa import RETIRE_INDEX_BITS, RETIRED
 from ..memory_model import MEMORY_TIMING, MemoryModel
 
 

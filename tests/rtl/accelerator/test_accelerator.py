@@ -21,8 +21,8 @@ from anda_codesign.formats.accelerator import (
 from anda_codesign.formats.accelerator.instructions import FIELDS, INSTRUCTION_BITS, OPCODE_BITS, vector
 from anda_codesign.formats.vector.command import Factor, VectorCommand
 from anda_codesign.rtl import Accelerator, run_accelerator_program, run_accelerator_schedule, run_streams, run_vectors
-from anda_codesign.rtl.accelerator.isa import is_legal
 from anda_codesign.rtl.accelerator.top import FLAGS
+from anda_codesign.rtl.isa import is_legal
 from anda_codesign.rtl.simulation.testbenches.accelerator import host_orders
 from anda_codesign.rtl.simulation.testbenches.accelerator_circuit import AcceleratorBench
 from numpy.typing import NDArray

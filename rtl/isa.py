@@ -8,7 +8,7 @@ from typing import Any
 from amaranth.hdl import Const, Value
 from amaranth.lib import data
 
-from ...formats.accelerator.instructions import (
+from ..formats.accelerator.instructions import (
     FIELDS,
     OPCODE_BITS,
     SCALAR_OPERATIONS,
@@ -19,7 +19,7 @@ from ...formats.accelerator.instructions import (
     Unit,
     ports,
 )
-from ...formats.vector.command import REDUCTIONS
+from ..formats.vector.command import REDUCTIONS
 
 
 def operands_layout(opcode: Opcode) -> data.StructLayout:
