@@ -1,133 +1,240 @@
-"""One simulation of a model, or of a single GeMM, as a plain record: what `anda simulate` prints."""
+"""Simulations of a model or a single GeMM: `simulate`, `simulate_gemm` and `explain`."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..formats import InputError
 from ..workloads import Gemm, ModelShape, Precision, gemms, load_shape
+from .files import require_new_file
+from .options.question import question
+from .options.result import Result
+from .options.simulation import ExplainOptions, GemmOptions, MachineOptions, PassOptions, SimulationOptions
 
 if TYPE_CHECKING:
-    from ..sim import Architecture, GemmRun, ModelResult, SimulationResult
+    from ..sim import Architecture, Energy, Explained, GemmRun, ModelResult, SimulationResult, Timeline
 
 
-def simulate_model(
-    model: str | ModelShape,
-    arch: str | Architecture,
-    precision: Precision | None = None,
-    *,
-    tokens: int = 2048,
-    context: int = 0,
-    batch: int = 1,
-    phase: str = "prefill",
-    kv_cache: str = "fp16",
-    vector_unit: str = "fp16",
-    whole: bool = False,
-    **machine: Any,
-) -> dict[str, Any]:
-    """Simulate a model: the record that `anda simulate --json -` prints.
+@dataclass(frozen=True)
+class Simulation(Result):
+    """A simulation of a model or a GeMM.
 
-    Args:
-        model: a name of `workloads.model_names`, a checkpoint folder, or a shape.
-        arch: a name of `sim.architecture_names`, the path of a YAML file, or an object.
-        precision: mantissa bits; needed where the architecture's are variable, without effect elsewhere.
-        tokens: tokens of the pass (prefill), or steps of one token each (decode).
-        context: tokens whose keys and values are cached already.
-        batch: sequences that run together and share each fetch of the weights.
-        phase: ``"prefill"`` or ``"decode"``.
-        kv_cache: ``"fp16"`` or ``"anda:M"``; of whole models.
-        vector_unit: ``"fp16"`` or ``"integer"``; of whole models.
-        whole: the attention and the vector unit too, not the FP-INT GeMMs alone.
-        machine: ``level``, ``technology``, ``objective``, ``tiling``, ``memory``, ``weights``, ``group_cycles`` and
-            ``timeline`` as of `sim.simulate`; ``midpoint`` for an array with midpoint reconstruction.
-
-    Raises:
-        InputError: an argument is unknown or out of its range, or `precision` is missing.
+    Attributes
+    ----------
+    inputs
+        The work: the first fields of the document.
+    run
+        The simulator's result with all its parts.
     """
-    result = run_model(
-        model,
-        arch,
-        precision,
-        tokens=tokens,
-        context=context,
-        batch=batch,
-        phase=phase,
-        kv_cache=kv_cache,
-        vector_unit=vector_unit,
-        whole=whole,
-        **machine,
-    )
-    return record(result, model=load_shape(model).name, phase=phase, tokens=tokens, context=context, batch=batch)
+
+    inputs: dict[str, Any]
+    run: SimulationResult | ModelResult
+
+    @property
+    def cycles(self) -> int:
+        """Cycles of all parts."""
+        return self.run.cycles
+
+    @property
+    def seconds(self) -> float:
+        """Time of all parts, in seconds."""
+        return self.run.seconds
+
+    @property
+    def energy_pj(self) -> Energy:
+        """Energy of all parts, in pJ: compute, SRAM, DRAM and total."""
+        return self.run.energy_pj
+
+    @property
+    def fp_int(self) -> SimulationResult:
+        """The FP-INT GeMMs alone."""
+        from ..sim import ModelResult
+
+        return self.run.gemms if isinstance(self.run, ModelResult) else self.run
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record that ``anda simulate --json -`` prints."""
+        from ..sim import ModelResult, not_modelled
+
+        fp_int = self.fp_int
+        document = {
+            **self.inputs,
+            "arch": fp_int.architecture,
+            "precision": list(fp_int.precision),
+            "technology": fp_int.technology,
+            "weights": fp_int.machine.weights.name,
+            **fp_int.to_dict(),
+            "gemms": [_gemm_record(run) for run in fp_int.runs],
+        }
+        if isinstance(self.run, ModelResult):
+            totals = self.run.to_dict()
+            parts = totals.pop("rows")
+            document |= {key: totals[key] for key in totals if key not in ("model", "arch")}
+            document["parts"] = parts
+        document["notes"] = list(fp_int.costs.notes)
+        document["not_modelled"] = not_modelled(self.run)
+        return document
 
 
-def simulate_gemm(
-    gemm: str, arch: str | Architecture, precision: Precision | None = None, **machine: Any
-) -> dict[str, Any]:
-    """Simulate a single GeMM given as text, ``"2048x4096x4096"`` (tokens, input and output channels).
+@dataclass(frozen=True)
+class Explanation(Result):
+    """The totals of a simulation as rows: count times unit, with the source of the unit.
 
-    `machine` is as of `simulate_model`.
+    Attributes
+    ----------
+    simulation
+        The simulation that is explained.
+    rows
+        The rows; those of a quantity add up to its total.
     """
-    result = run_gemm(gemm, arch, precision, **machine)
-    return record(result, model=None, gemm=gemm, tokens=result.runs[0].gemm.tokens)
+
+    simulation: Simulation
+    rows: list[Explained]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document that ``anda explain --json -`` prints."""
+        from ..sim import not_modelled
+
+        return {"rows": self.records(), "not_modelled": not_modelled(self.simulation.run)}
+
+    def records(self) -> list[dict[str, Any]]:
+        """One row a summand."""
+        return [asdict(row) | {"total": row.total, "total_unit": row.total_unit} for row in self.rows]
 
 
-def run_model(
-    model: str | ModelShape,
-    arch: str | Architecture,
-    precision: Precision | None = None,
-    *,
-    tokens: int = 2048,
-    context: int = 0,
-    batch: int = 1,
-    phase: str = "prefill",
-    kv_cache: str = "fp16",
-    vector_unit: str = "fp16",
-    whole: bool = False,
-    midpoint: bool = False,
-    **machine: Any,
-) -> SimulationResult | ModelResult:
-    """The simulation behind `simulate_model`, with all its parts."""
+@question(SimulationOptions)
+def simulate(options: SimulationOptions) -> Simulation:
+    """Simulate a model on an accelerator: cycles, traffic, energy and area.
+
+    Returns
+    -------
+    Simulation
+        The result; `Simulation.to_dict` gives it as plain numbers.
+
+    Raises
+    ------
+    InputError
+        An option is unknown or out of its range, or `precision` is missing.
+    """
+    timeline = _timeline(options.timeline, options)
+    simulation = run_model(options.model, options, timeline)
+    _write(timeline, options.timeline)
+    return simulation
+
+
+@question(GemmOptions)
+def simulate_gemm(options: GemmOptions) -> Simulation:
+    """Simulate a single GeMM on an accelerator: cycles, traffic, energy and area.
+
+    Returns
+    -------
+    Simulation
+        The result; `Simulation.to_dict` gives it as plain numbers.
+
+    Raises
+    ------
+    InputError
+        An option is unknown or out of its range, or `precision` is missing.
+    """
+    timeline = _timeline(options.timeline, options)
+    simulation = run_gemm(options.gemm, options, timeline)
+    _write(timeline, options.timeline)
+    return simulation
+
+
+@question(ExplainOptions)
+def explain(options: ExplainOptions) -> Explanation:
+    """Show how the totals of a simulation arise: count x unit = total, with the source of every unit.
+
+    Returns
+    -------
+    Explanation
+        One row a summand.
+
+    Raises
+    ------
+    InputError
+        As `simulate` and `simulate_gemm`, or neither or both of `model` and `gemm` are given.
+    """
     from .. import sim
 
-    shape = load_shape(model)
-    if batch < 1:
-        raise InputError(f"batch: {batch} is too few; use 1 or more")
-    if not whole:
-        for field, value in (("kv_cache", kv_cache), ("vector_unit", vector_unit)):
-            if value != "fp16":
+    if options.model is not None and options.gemm is None:
+        simulation = run_model(options.model, options)
+    elif options.gemm is not None and options.model is None:
+        simulation = run_gemm(options.gemm, options)
+    else:
+        raise InputError("model: give either a model or a gemm")
+    return Explanation(simulation, sim.explain(simulation.run))
+
+
+def run_model(model: str | Path | ModelShape, options: PassOptions, timeline: Timeline | None = None) -> Simulation:
+    """Simulate a pass through a model; what the units do goes into a timeline, if there is one."""
+    from .. import sim
+
+    shape = load_shape(model if isinstance(model, ModelShape) else str(model))
+    if options.batch < 1:
+        raise InputError(f"batch: {options.batch} is too few; use 1 or more")
+    if not options.whole:
+        for field in ("kv_cache", "vector_unit"):
+            if (value := getattr(options, field)) != "fp16":
                 raise InputError(f"{field}: {value!r} matters to whole models only; simulate a whole one")
-    loaded = load_architecture(arch, midpoint)
-    bits = _precision(loaded, precision)
-    if whole:
-        request = {"phase": phase, "tokens": tokens, "context": context, "batch": batch}
-        return sim.simulate_model(shape, loaded, bits, kv_cache=kv_cache, vector_unit=vector_unit, **request, **machine)
-    products = gemms(shape, phase=phase, tokens=tokens, context=context)
-    work = [replace(product, tokens=product.tokens * batch) for product in products]
-    return sim.simulate(work, loaded, bits, **machine)
+    machine = _machine(options)
+    bits = _precision(machine, options.precision)
+    request: dict[str, Any] = {name: getattr(options, name) for name in ("phase", "tokens", "context", "batch")}
+    settings: dict[str, Any] = {**_settings(options), "timeline": timeline}
+    if options.whole:
+        own = {"kv_cache": options.kv_cache, "vector_unit": options.vector_unit}
+        run = sim.simulate_model(shape, machine, bits, **request, **own, **settings)
+    else:
+        products = gemms(shape, phase=options.phase, tokens=options.tokens, context=options.context)
+        work = [replace(product, tokens=product.tokens * options.batch) for product in products]
+        run = sim.simulate(work, machine, bits, **settings)
+    return Simulation({"model": shape.name, **request, "memory": _name(options.memory)}, run)
 
 
-def run_gemm(
-    gemm: str, arch: str | Architecture, precision: Precision | None = None, midpoint: bool = False, **machine: Any
-) -> SimulationResult:
-    """The simulation behind `simulate_gemm`, with all its parts."""
+def run_gemm(gemm: str | Gemm, options: MachineOptions, timeline: Timeline | None = None) -> Simulation:
+    """Simulate a single GeMM; what the units do goes into a timeline, if there is one."""
     from .. import sim
 
-    product = Gemm.parse(gemm)
-    loaded = load_architecture(arch, midpoint)
-    return sim.simulate([product], loaded, _precision(loaded, precision), **machine)
+    product = gemm if isinstance(gemm, Gemm) else Gemm.parse(gemm)
+    machine = _machine(options)
+    bits = _precision(machine, options.precision)
+    run = sim.simulate([product], machine, bits, **_settings(options), timeline=timeline)
+    text = f"{product.tokens}x{product.in_channels}x{product.out_channels}" if isinstance(gemm, Gemm) else gemm
+    inputs = {"model": None, "gemm": text, "tokens": product.tokens, "memory": _name(options.memory)}
+    return Simulation(inputs, run)
 
 
-def load_architecture(arch: str | Architecture, midpoint: bool = False) -> Architecture:
-    """An architecture by name, by the path of its YAML file, or the object itself; with midpoint reconstruction if asked.
+def fixed_precision(arch: str | Path | Architecture) -> bool:
+    """True if an architecture has its own mantissa bits, whatever precision a run asks for."""
+    return load_architecture(arch).processing_element.mantissa_bits != "variable"
 
-    Raises:
-        InputError: it is unknown, or has no planes to reconstruct from.
-    """
+
+def load_architecture(arch: str | Path | Architecture) -> Architecture:
+    """An architecture by name or by the path of its YAML file; an object stays as it is."""
     from .. import sim
 
-    machine = arch if isinstance(arch, sim.Architecture) else sim.load_architecture(arch)
-    if not midpoint:
+    return arch if isinstance(arch, sim.Architecture) else sim.load_architecture(arch)
+
+
+def as_precision(precision: str | int | Sequence[int]) -> Precision:
+    """A precision from ``"7,5,6,6"``, from one number for all modules, or from four numbers."""
+    if isinstance(precision, Precision):
+        return precision
+    if isinstance(precision, str):
+        return Precision.parse(precision)
+    return (
+        Precision.uniform(precision) if isinstance(precision, int) else Precision.parse(",".join(map(str, precision)))
+    )
+
+
+def _machine(options: MachineOptions) -> Architecture:
+    """The architecture, with midpoint reconstruction if the options ask for it."""
+    machine = load_architecture(options.arch)
+    if not options.midpoint:
         return machine
     element = machine.processing_element
     if element.timing != "bit-serial":
@@ -135,14 +242,9 @@ def load_architecture(arch: str | Architecture, midpoint: bool = False) -> Archi
     return machine.model_copy(update={"processing_element": element.model_copy(update={"midpoint": True})})
 
 
-def fixed_precision(arch: str | Architecture) -> bool:
-    """Whether the mantissa bits of an architecture are its own, whatever precision a run asks for."""
-    return load_architecture(arch).processing_element.mantissa_bits != "variable"
-
-
-def _precision(machine: Architecture, precision: Precision | None) -> Precision:
+def _precision(machine: Architecture, precision: str | int | Sequence[int] | None) -> Precision:
     if precision is not None:
-        return precision
+        return as_precision(precision)
     if not fixed_precision(machine):
         raise InputError(
             f"precision: {machine.name} needs one; give the mantissa bits of qkv, o, u and d, such as 7,5,6,6"
@@ -150,28 +252,25 @@ def _precision(machine: Architecture, precision: Precision | None) -> Precision:
     return Precision.uniform(16)  # replaced by the architecture's own
 
 
-def record(result: SimulationResult | ModelResult, **inputs: Any) -> dict[str, Any]:
-    """A result as plain Python numbers, `inputs` first."""
-    from ..sim import ModelResult, not_modelled
+def _settings(options: MachineOptions) -> dict[str, Any]:
+    names = ("level", "technology", "objective", "tiling", "memory", "weights", "group_cycles")
+    return {name: getattr(options, name) for name in names}
 
-    gemm_result = result.gemms if isinstance(result, ModelResult) else result
-    document = {
-        **inputs,
-        "arch": gemm_result.architecture,
-        "precision": list(gemm_result.precision),
-        "technology": gemm_result.technology,
-        "weights": gemm_result.machine.weights.name,
-        **gemm_result.to_dict(),
-        "gemms": [_gemm_record(run) for run in gemm_result.runs],
-    }
-    if isinstance(result, ModelResult):
-        totals = result.to_dict()
-        parts = totals.pop("rows")
-        document |= {key: totals[key] for key in totals if key not in ("model", "arch")}
-        document["parts"] = parts
-    document["notes"] = list(gemm_result.costs.notes)
-    document["not_modelled"] = not_modelled(result)
-    return document
+
+def _timeline(file: str | Path | None, options: MachineOptions) -> Timeline | None:
+    from ..sim import Timeline
+
+    require_new_file("timeline", file)
+    return None if file is None else Timeline(load_architecture(options.arch).clock_hz)
+
+
+def _write(timeline: Timeline | None, file: str | Path | None) -> None:
+    if timeline is not None and file is not None:
+        timeline.write(Path(file))
+
+
+def _name(value: Any) -> str:
+    return str(getattr(value, "name", value))
 
 
 def _gemm_record(run: GemmRun) -> dict[str, Any]:

@@ -1,70 +1,17 @@
 """How commands answer: a JSON document for programs, a table for people."""
 
 import json
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-PICTURES = (".png", ".svg", ".pdf")
-
-
-def require_new_file(field: str, path: Path | str | None) -> None:
-    """Refuse, before any work, a file that exists or that its folder cannot take.
-
-    Raises:
-        InputError: it is such a file.
-    """
-    if path is None:
-        return
-    from ...formats import InputError
-
-    file, folder = Path(path), Path(path).parent
-    if not file.name:
-        raise InputError(f"{field}: {str(path)!r} names no file; give a new one")
-    if file.exists():
-        raise InputError(f"{field}: {path} exists and is not overwritten; name another file")
-    if not folder.is_dir():
-        raise InputError(f"{field}: there is no folder {folder}; make it or name another file")
-    if not os.access(folder, os.W_OK):
-        raise InputError(f"{field}: the folder {folder} may not be written; name another file")
-
-
-def require_new_picture(field: str, path: Path | str | None) -> None:
-    """Refuse, before any work, a picture that exists, that its folder cannot take, or of another kind than `PICTURES`.
-
-    Raises:
-        InputError: it is such a file.
-    """
-    require_new_file(field, path)
-    if path is None or Path(path).suffix.lower() in PICTURES:
-        return
-    from ...formats import InputError
-
-    raise InputError(f"{field}: {path} is no picture; end it in {', '.join(PICTURES)}")
-
-
-def write_new_file(field: str, path: Path | str, text: str) -> None:
-    """Write a file that does not exist yet.
-
-    Raises:
-        InputError: it exists, or cannot be written.
-    """
-    from ...formats import InputError
-
-    require_new_file(field, path)
-    try:
-        with Path(path).open("x", encoding="utf-8") as file:
-            file.write(text + "\n")
-    except OSError as error:
-        raise InputError(f"{field}: {path} cannot be written ({error.strerror}); name another file") from None
-
 
 def _check_json(destination: str | None) -> str | None:
-    if destination != "-":
+    if destination is not None and destination != "-":
+        from ..files import require_new_file
+
         require_new_file("json", destination)
     return destination
 
@@ -81,6 +28,8 @@ def write_json(document: Any, destination: str) -> None:
     if destination == "-":
         print(text)
     else:
+        from ..files import write_new_file
+
         write_new_file("json", destination, text)
 
 

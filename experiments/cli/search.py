@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .output import JsonOption, note, require_new_picture, write_json
+from ..files import require_new_picture
+from .output import JsonOption, note, write_json
 from .train import note_limits
 from .widths import mantissa_range
 

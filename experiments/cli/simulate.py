@@ -3,65 +3,39 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from . import machine_options as options
-from .machine_options import Request
-from .output import JsonOption, note, print_table, require_new_file, require_new_picture, write_json
+from ..files import require_new_file, require_new_picture
+from ..options.option import Option
+from ..options.simulation import ExplainOptions, TimelineFile
+from .command import Given, command
+from .output import JsonOption, note, print_table, write_json
+from .work import UniformOption, architectures, simulation_options
 
 if TYPE_CHECKING:
-    from ...sim import ModelResult, SimulationResult
+    from ..simulation import Simulation
 
-TimelineOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--timeline", metavar="FILE", help="At levels events and cycle: write what the units do, for Perfetto."
-    ),
-]
-PlotOption = Annotated[
-    Path | None, typer.Option("--plot", metavar="FILE", help="Draw energy, cycles and roofline (.png, .svg, .pdf).")
-]
+PlotOption = Annotated[Path | None, Option("Draw energy, cycles and roofline (.png, .svg, .pdf).", metavar="FILE")]
 
 
+@command(ExplainOptions)
 def simulate(
-    model: options.ModelOption = None,
-    arch: options.ArchOption = "anda",
-    precision: options.PrecisionOption = None,
-    m: options.MOption = None,
-    gemm: options.GemmOption = None,
-    whole: options.WholeOption = False,
-    tokens: options.TokensOption = 2048,
-    context: options.ContextOption = 0,
-    batch: options.BatchOption = 1,
-    phase: options.PhaseOption = "prefill",
-    level: options.LevelOption = "analytical",
-    technology: options.TechnologyOption = "paper-16nm",
-    objective: options.ObjectiveOption = "energy",
-    tiling: options.TilingOption = "search",
-    memory: options.MemoryOption = "flat",
-    weights: options.WeightsOption = None,
-    kv_cache: options.KvCacheOption = "fp16",
-    vector_unit: options.VectorUnitOption = "fp16",
-    midpoint: options.MidpointOption = False,
-    group_cycles: options.GroupCyclesOption = None,
-    timeline: TimelineOption = None,
+    given: Given,
+    *,
+    m: UniformOption = None,
+    timeline: TimelineFile = None,
     plot: PlotOption = None,
     json: JsonOption = None,
 ) -> None:
     """Simulate a model's FP-INT GeMMs, a whole model, or one GeMM; with several architectures, side by side."""
-    request = Request.of(
-        model, gemm, arch, precision, m, whole=whole, tokens=tokens, context=context, batch=batch, phase=phase,
-        level=level, technology=technology, objective=objective, tiling=tiling, memory=memory, weights=weights,
-        kv_cache=kv_cache, vector_unit=vector_unit, midpoint=midpoint, group_cycles=group_cycles,
-    )  # fmt: skip
-    _check_files(request, timeline, plot)
-    results = _run(request, timeline)
+    options = simulation_options(given, m)
+    archs = architectures(options.pop("arch"))
+    _check_files(archs, timeline, plot)
+    results = [_run(options | {"arch": arch}, timeline) for arch in archs]
     if plot is not None:
         from ...sim.output.plots import overview_figure
 
-        overview_figure(results).savefig(plot, dpi=160)
+        overview_figure([result.run for result in results]).savefig(plot, dpi=160)
         note(f"wrote {plot}")
-    records = [request.record(result) for result in results]
+    records = [result.to_dict() for result in results]
     if json is not None:
         write_json(records if len(records) > 1 else records[0], json)
     elif len(records) > 1:
@@ -70,29 +44,24 @@ def simulate(
         _print_record(records[0])
 
 
-def _check_files(request: Request, timeline: Path | None, plot: Path | None) -> None:
+def _check_files(archs: list[str], timeline: str | Path | None, plot: Path | None) -> None:
     from ...formats import InputError
 
     require_new_file("timeline", timeline)
     require_new_picture("plot", plot)
-    if timeline is not None and len(request.archs) > 1:
+    if timeline is not None and len(archs) > 1:
         raise InputError("timeline: shows one architecture; give one --arch")
 
 
-def _run(request: Request, timeline: Path | None) -> "list[SimulationResult | ModelResult]":
-    from ...sim import Timeline
-    from ..simulation import fixed_precision, load_architecture
+def _run(options: Given, timeline: str | Path | None) -> "Simulation":
+    from ..simulation import fixed_precision, simulate, simulate_gemm
 
-    results: list[SimulationResult | ModelResult] = []
-    for name in request.archs:
-        trace = None if timeline is None else Timeline(load_architecture(name).clock_hz)
-        results.append(request.run(name, trace))
-        if request.precision is not None and fixed_precision(name):
-            note(f"precision: {name} has its own width; the one given does not apply")
-        if trace is not None and timeline is not None:
-            trace.write(timeline)
-            note(f"wrote {timeline}; open it at https://ui.perfetto.dev")
-    return results
+    result = (simulate if "model" in options else simulate_gemm)(**options, timeline=timeline)
+    if options["precision"] is not None and fixed_precision(options["arch"]):
+        note(f"precision: {options['arch']} has its own width; the one given does not apply")
+    if timeline is not None:
+        note(f"wrote {timeline}; open it at https://ui.perfetto.dev")
+    return result
 
 
 def _print_comparison(records: list[dict[str, Any]]) -> None:

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from .output import JsonOption, note, print_table, require_new_picture, write_json
+from ..files import require_new_picture
+from .output import JsonOption, note, print_table, write_json
 from .train import note_limits
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .output import JsonOption, note, print_table, require_new_file, write_json
+from ..files import require_new_file
+from .output import JsonOption, note, print_table, write_json
 from .widths import mantissa_range
 
 if TYPE_CHECKING:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...workloads import Precision
-
 TOKENS = 64
 """Number of tokens in the pass; a longer pass repeats the same pattern."""
 
@@ -22,17 +20,14 @@ def write_timeline(point: Mapping[Any, Any], path: Path) -> None:
     path
         A new JSON file.
     """
-    from ...sim import Timeline, load_architecture
-    from ..simulation import run_model
+    from ..simulation import simulate
 
-    timeline = Timeline(load_architecture(point["arch"]).clock_hz)
-    run_model(
-        point["model"],
-        point["arch"],
-        Precision.parse(point["precision"]),
+    simulate(
+        model=point["model"],
+        arch=point["arch"],
+        precision=point["precision"],
         tokens=min(int(point.get("tokens", TOKENS)), TOKENS),
         level="events",
         technology=point.get("technology", "paper-16nm"),
-        timeline=timeline,
+        timeline=path,
     )
-    timeline.write(path)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...workloads import ModelShape, PairedLoss, Precision
-from ..simulation import simulate_model
+from ..simulation import simulate
 from .evaluation import MeasuredPoint
 from .points import Loss, PointKind, SweepPoint
+
+if TYPE_CHECKING:
+    from ...sim.result import Level
 
 BASELINE = "fp-fp"
 TOKENS = 2048
 
 
 def simulate_points(
-    shape: ModelShape, measured: Sequence[MeasuredPoint], level: str = "analytical"
+    shape: ModelShape, measured: Sequence[MeasuredPoint], level: Level = "analytical"
 ) -> list[SweepPoint]:
     """Simulate a prefill of `TOKENS` tokens on the baseline, on architectures of fixed width, and at measured precisions."""
     from ...sim import architecture_names
@@ -30,9 +33,9 @@ def simulate_points(
 
 
 def _point(
-    kind: PointKind, arch: str, precision: Precision | None, loss: PairedLoss | None, shape: ModelShape, level: str
+    kind: PointKind, arch: str, precision: Precision | None, loss: PairedLoss | None, shape: ModelShape, level: Level
 ) -> SweepPoint:
-    record: dict[str, Any] = simulate_model(shape, arch, precision, tokens=TOKENS, level=level)
+    record: dict[str, Any] = simulate(model=shape, arch=arch, precision=precision, tokens=TOKENS, level=level).to_dict()
     energy = record["energy_pj"]
     return SweepPoint(
         kind=kind,

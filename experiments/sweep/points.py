@@ -159,20 +159,20 @@ def simulate_points(points: Sequence[Point]) -> list[dict[str, Any]]:
 def _row(point: Point) -> dict[str, Any]:
     inputs = point.columns()
     try:
-        record = simulation.simulate_model(
-            point.model,
-            architecture_with(point.arch, point.architecture_settings),
-            None if point.precision is None else Precision.parse(point.precision),
+        record = simulation.simulate(
+            model=point.model,
+            arch=architecture_with(point.arch, point.architecture_settings),
+            precision=point.precision,
             phase=point.phase,
             tokens=point.tokens,
             context=point.context,
             batch=point.batch,
-            level=point.level,
+            level=point.level,  # pyright: ignore[reportArgumentType]  # the simulator checks it
             technology=technology_with(point.technology, point.technology_settings),
-            objective=point.objective,
+            objective=point.objective,  # pyright: ignore[reportArgumentType]
             tiling=point.tiling,
             **_machine_options(point),
-        )
+        ).to_dict()
         loss = _loss(point)
     except InputError as error:
         settings = ", ".join(f"{name} {value}" for name, value in inputs.items())

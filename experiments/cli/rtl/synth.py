@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..output import JsonOption, note, print_table, require_new_file, write_json
+from ...files import require_new_file
+from ..output import JsonOption, note, print_table, write_json
 from ..widths import mantissa_widths
 
 DEFAULT_DESIGN = "anda-pe"

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ..output import note, require_new_picture
+from ...files import require_new_picture
+from ..output import note
 
 
 def waveform(

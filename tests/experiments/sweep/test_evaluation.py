@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from anda_codesign.experiments.simulation import simulate_model
+from anda_codesign.experiments.simulation import simulate
 from anda_codesign.experiments.sweep import SweepSpec, evaluation, run_sweep
 from anda_codesign.experiments.sweep.evaluation import LOSS_COLUMNS, Evaluation, activation_hook
 from anda_codesign.formats import InputError
@@ -162,10 +162,10 @@ def test_options_of_the_machine_reach_the_simulator(tmp_path: Path):
     frame = run_sweep(spec, tmp_path / "out")
     assert len(frame) == 8
     for row in frame.to_dict("records"):
-        record = simulate_model(
-            row["model"], "anda", Precision.uniform(7), phase="decode", tokens=16, context=64, batch=row["batch"],
+        record = simulate(
+            model=row["model"], precision=7, phase="decode", tokens=16, context=64, batch=row["batch"],
             weights=None if row["weights"] == "own" else row["weights"], whole=row["scope"] == "model",
-        )  # fmt: skip
+        ).to_dict()  # fmt: skip
         assert row["cycles"] == record["cycles"]
         assert row["energy_total_pj"] == record["energy_pj"]["total"]
     assert frame["energy_total_pj"].nunique() == 8

@@ -15,11 +15,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from anda_codesign.experiments.simulation import simulate_model
+from anda_codesign.experiments.simulation import simulate
 from anda_codesign.experiments.sweep import SweepSpec, executors, points, run, run_sweep, store, undefined_metrics
 from anda_codesign.experiments.sweep.store import write_atomically
 from anda_codesign.formats import InputError
-from anda_codesign.workloads import Precision
 
 FILE = """
 models: [OPT-125M, OPT-1.3B]
@@ -63,7 +62,7 @@ def test_rows_are_what_a_simulation_says(file: Path, tmp_path: Path):
     frame = run_sweep(file, tmp_path / "out")
     assert len(frame) == POINTS
     row = frame[(frame["arch"] == "anda") & (frame["model"] == "OPT-1.3B") & (frame["dram_bandwidth"] == 256)].iloc[-1]
-    record = simulate_model("OPT-1.3B", "anda", Precision.uniform(8), tokens=64)
+    record = simulate(model="OPT-1.3B", precision=8, tokens=64).to_dict()
     assert row["precision"] == "8,8,8,8"
     for name in ("cycles", "seconds", "macs", "dram_bytes", "sram_bytes", "bops_saving", "area_mm2"):
         assert row[name] == record[name]

@@ -1,0 +1,90 @@
+"""Typer commands that are derived from an options class."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias, get_args, get_origin
+
+import typer
+
+from ..options.option import REQUIRED, Described, described, split, union_parts
+
+Given: TypeAlias = dict[str, Any]
+"""The values of all options of a class, by field name: what its public function takes."""
+
+PLAIN = (bool, int, float, str, Path)
+"""Types of values that typer reads."""
+
+
+def command(options: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a typer command of a function that takes the values of a class's options.
+
+    Parameters
+    ----------
+    options
+        The options class.
+
+    Returns
+    -------
+    Callable
+        A decorator. The function takes a `Given` first; its other parameters are options of the command alone, described
+        by `Option` or typer.
+    """
+    fields = [field for field in described(options) if field.option.on_command_line]
+    parsers = {field.name: field.option.parse for field in fields if field.option.parse is not None}
+    names = {field.name for field in fields}
+
+    def make(body: Callable[..., None]) -> Callable[..., None]:
+        def run(**values: Any) -> None:
+            given = {name: values.pop(name) for name in names}
+            for name, parse in parsers.items():
+                if isinstance(given[name], str):
+                    given[name] = parse(given[name])
+            body(given, **values)
+
+        _, *own = inspect.signature(body, eval_str=True).parameters.values()
+        parameters = [*(_parameter(field) for field in fields), *map(_own_parameter, own)]
+        parameters.sort(key=lambda parameter: parameter.default is not REQUIRED)
+        run.__name__, run.__doc__ = body.__name__, body.__doc__
+        run.__signature__ = inspect.Signature(parameters)
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return run
+
+    return make
+
+
+def _own_parameter(parameter: inspect.Parameter) -> inspect.Parameter:
+    annotation, option = split(parameter.annotation)
+    if option is None:
+        return parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+    return _parameter(Described(parameter.name, option, annotation, parameter.default))
+
+
+def _parameter(field: Described) -> inspect.Parameter:
+    """An option as typer reads it from a signature."""
+    option = field.option
+    if option.argument:
+        info = typer.Argument(metavar=option.metavar, help=option.help)
+    else:
+        info = typer.Option(field.flag, metavar=option.metavar, help=option.help)
+    kind = _command_line_type(field)
+    default = field.default
+    if isinstance(default, tuple):
+        default = list(default)
+    if default is None:
+        kind = kind | None
+    return inspect.Parameter(
+        field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info]
+    )
+
+
+def _command_line_type(field: Described) -> Any:
+    """The type of a value on the command line: the option's own if typer knows it, text otherwise."""
+    if field.option.parse is not None:
+        return str
+    parts = list(union_parts(field.annotation))
+    if len(parts) == 1 and (parts[0] in PLAIN or (get_origin(parts[0]) is list and get_args(parts[0])[0] in PLAIN)):
+        return parts[0]
+    return str

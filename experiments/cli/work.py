@@ -1,0 +1,63 @@
+"""The work of `anda simulate` and `anda explain`: a model or a single GeMM, on one architecture or several."""
+
+from typing import Annotated
+
+from ..options.option import REQUIRED, Option, described
+from ..options.simulation import ExplainOptions, GemmOptions
+from .command import Given
+
+UniformOption = Annotated[int | None, Option("The same mantissa bits in all modules.", unit="bits")]
+
+
+def simulation_options(given: Given, mantissa_bits: int | None) -> Given:
+    """The options of `simulate` or, where a GeMM is given, of `simulate_gemm`.
+
+    Parameters
+    ----------
+    given
+        Values of `ExplainOptions`.
+    mantissa_bits
+        Mantissa bits of all modules, in place of a precision.
+
+    Raises
+    ------
+    InputError
+        Neither or both of model and GeMM, two precisions, or an option that does not apply to a GeMM.
+    """
+    from ...formats import InputError
+
+    if (given["model"] is None) == (given["gemm"] is None):
+        raise InputError("model: give either --model NAME or --gemm TxKxN")
+    options = dict(given)
+    if mantissa_bits is not None:
+        if given["precision"] is not None:
+            raise InputError("precision: given twice; use either --precision or --m")
+        options["precision"] = mantissa_bits
+    if given["model"] is not None:
+        del options["gemm"]
+        return options
+    if given["precision"] is not None:
+        raise InputError("precision: a single GeMM has one width; give --m")
+    of_gemms = {field.name for field in described(GemmOptions)}
+    defaults = {field.name: field.default for field in described(ExplainOptions) if field.name not in of_gemms}
+    for name, default in defaults.items():
+        value = options.pop(name)
+        if default is not REQUIRED and value != default:
+            raise InputError(f"{name.replace('_', '-')}: does not apply to a single GeMM; leave it out or give --model")
+    return options
+
+
+def architectures(text: str) -> list[str]:
+    """The architectures of a list with commas.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    from ...formats import InputError
+
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise InputError("arch: there is none; give one of `anda archs`, or several with commas")
+    return names

@@ -1,0 +1,65 @@
+"""New files that commands and functions write: nothing that exists is overwritten."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NoReturn
+
+PICTURES = (".png", ".svg", ".pdf")
+
+
+def require_new_file(field: str, path: Path | str | None) -> None:
+    """Refuse, before any work, a file that exists or that its folder cannot take.
+
+    Raises
+    ------
+    InputError
+        The file exists, has no name, or its folder is missing or read-only.
+    """
+    if path is None:
+        return
+    file, folder = Path(path), Path(path).parent
+    if not file.name:
+        _refuse(f"{field}: {str(path)!r} names no file; give a new one")
+    if file.exists():
+        _refuse(f"{field}: {path} exists and is not overwritten; name another file")
+    if not folder.is_dir():
+        _refuse(f"{field}: there is no folder {folder}; make it or name another file")
+    if not os.access(folder, os.W_OK):
+        _refuse(f"{field}: the folder {folder} may not be written; name another file")
+
+
+def require_new_picture(field: str, path: Path | str | None) -> None:
+    """Refuse, before any work, a picture that exists, that its folder cannot take, or of a kind not in `PICTURES`.
+
+    Raises
+    ------
+    InputError
+        As `require_new_file`, or the name has another ending.
+    """
+    require_new_file(field, path)
+    if path is not None and Path(path).suffix.lower() not in PICTURES:
+        _refuse(f"{field}: {path} is no picture; end it in {', '.join(PICTURES)}")
+
+
+def write_new_file(field: str, path: Path | str, text: str) -> None:
+    """Write a file that does not exist yet, and a line break after the text.
+
+    Raises
+    ------
+    InputError
+        The file exists, or cannot be written.
+    """
+    require_new_file(field, path)
+    try:
+        with Path(path).open("x", encoding="utf-8") as file:
+            file.write(text + "\n")
+    except OSError as error:
+        _refuse(f"{field}: {path} cannot be written ({error.strerror}); name another file")
+
+
+def _refuse(message: str) -> NoReturn:
+    from ..formats import InputError  # commands read this module to show their help
+
+    raise InputError(message) from None

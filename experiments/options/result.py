@@ -1,0 +1,32 @@
+"""What the public functions return: plain data for JSON, and a pandas frame."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Result(ABC):
+    """An answer.
+
+    `to_dict` is the document that the command prints with ``--json -``: plain numbers, texts, lists and dictionaries.
+    `to_frame` has one row a record.
+    """
+
+    @abstractmethod
+    def to_dict(self) -> Any:
+        """The document that the command prints with ``--json -``."""
+
+    def records(self) -> list[dict[str, Any]]:
+        """The rows of the frame, with nested fields: the document if it is a list, otherwise the document as one row."""
+        document = self.to_dict()
+        return document if isinstance(document, list) else [document]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a record; nested fields have names such as ``energy_pj.total``."""
+        import pandas as pd
+
+        return pd.json_normalize(self.records())

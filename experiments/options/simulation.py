@@ -1,0 +1,129 @@
+"""Options of `simulate`, `simulate_gemm` and `explain`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+from .option import Option
+
+if TYPE_CHECKING:
+    from ...sim import Architecture, Technology
+    from ...sim.config.weights import Weights
+    from ...sim.cost.objective import Objective
+    from ...sim.memory.hbm import Memory
+    from ...sim.result import Level
+    from ...workloads import Gemm, ModelShape, Precision
+
+Model: TypeAlias = Annotated["str | Path | ModelShape", Option("A model of `anda models`, or a checkpoint folder.")]
+GemmSize: TypeAlias = Annotated[
+    "str | Gemm",
+    Option("A single GeMM: tokens, input and output channels, such as 2048x4096x4096.", metavar="TxKxN"),
+]
+TimelineFile: TypeAlias = Annotated[
+    str | Path | None,
+    Option("At levels events and cycle: a new file for what the units do, which Perfetto shows.", metavar="FILE"),
+]
+
+
+def _group_cycles(text: str) -> dict[str, float]:
+    """Read ``7.2,5.9,6.4,6.1``: the mean cycles of a group in qkv, o, u and d."""
+    from ...formats import InputError
+    from ...workloads import MODULES
+
+    try:
+        return dict(zip(MODULES, map(float, text.split(",")), strict=True))
+    except ValueError:
+        raise InputError(
+            f"group_cycles: {text!r} is not four numbers; give the mean cycles of qkv, o, u and d, such as 7.2,5.9,6.4,6.1"
+        ) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineOptions:
+    """The machine that computes, and how it is timed."""
+
+    arch: Annotated[
+        "str | Path | Architecture", Option("An architecture of `anda archs`, or a YAML file.", metavar="NAME,…")
+    ] = "anda"
+    precision: Annotated[
+        "str | int | Sequence[int] | Precision | None",
+        Option(
+            "Mantissa bits of the activations that enter qkv, o, u and d, or one number for all; needed where the "
+            "architecture's are variable.",
+            unit="bits",
+            metavar="QKV,O,U,D",
+        ),
+    ] = None
+    level: Annotated[
+        "Level",
+        Option(
+            "analytical (formulas, perfect overlap), events (processes that wait for each other, any machine) or cycle "
+            "(the program of Anda's circuit, cycle for cycle)."
+        ),
+    ] = "analytical"
+    technology: Annotated["str | Path | Technology", Option("Energy and area constants: a name or a YAML file.")] = (
+        "paper-16nm"
+    )
+    objective: Annotated["Objective", Option("What the search for tilings minimises: energy, latency or edp.")] = (
+        "energy"
+    )
+    tiling: Annotated[str, Option("search, model, or a tiling such as activations:32.")] = "search"
+    memory: Annotated[
+        "str | Path | Memory", Option("flat, or at level events hbm2 or a YAML file: rows, refresh, turnaround.")
+    ] = "flat"
+    weights: Annotated[
+        "str | Path | Weights | None",
+        Option("Weight format: int4, spqr-3, squeezellm-3, … or a YAML file; the architecture's own without it."),
+    ] = None
+    midpoint: Annotated[bool, Option("Mantissas stand for the middle of their interval.")] = False
+    group_cycles: Annotated[
+        Mapping[str, float] | None,
+        Option(
+            "Mean cycles of a group in qkv, o, u and d where all-zero planes are skipped.",
+            unit="cycles",
+            metavar="QKV,O,U,D",
+            parse=_group_cycles,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassOptions(MachineOptions):
+    """A pass through a model."""
+
+    whole: Annotated[bool, Option("Attention and vector unit too, not the FP-INT GeMMs alone.")] = False
+    tokens: Annotated[int, Option("Tokens to process of each sequence.", unit="tokens")] = 2048
+    context: Annotated[
+        int, Option("Tokens of each sequence whose keys and values are cached already.", unit="tokens")
+    ] = 0
+    batch: Annotated[
+        int, Option("Sequences that run together and share each fetch of the weights.", unit="sequences")
+    ] = 1
+    phase: Annotated[str, Option("prefill (one pass) or decode (a step a token).")] = "prefill"
+    kv_cache: Annotated[str, Option("With whole: fp16, or anda:M for keys and values of M mantissa bits.")] = "fp16"
+    vector_unit: Annotated[str, Option("With whole: fp16, or integer (I-LLM).")] = "fp16"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationOptions(PassOptions):
+    """Options of `simulate`."""
+
+    model: Model
+    timeline: TimelineFile = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GemmOptions(MachineOptions):
+    """Options of `simulate_gemm`."""
+
+    gemm: GemmSize
+    timeline: TimelineFile = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainOptions(PassOptions):
+    """Options of `explain`: either a model or a single GeMM."""
+
+    model: Model | None = None
+    gemm: GemmSize | None = None
