@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 from ...formats import InputError
 from ...workloads import ModelShape, Precision, bops, gemms
@@ -13,8 +13,10 @@ from .search_space import Choice
 
 if TYPE_CHECKING:
     from ...sim import Architecture
+    from ...sim.cost.objective import Objective
 
-Objective = Literal["bops", "energy", "latency"]
+OBJECTIVES: tuple[Objective, ...] = ("bops", "energy", "latency")
+"""Objectives of a precision search."""
 
 FP16_BITS = 16
 PREFILL_TOKENS = 2048
@@ -54,8 +56,8 @@ def prepare_cost(objective: Objective, shape: ModelShape) -> Cost:
     InputError
         The objective is unknown.
     """
-    if objective not in get_args(Objective):
-        raise InputError(f"objective: {objective!r} is unknown; use {', '.join(get_args(Objective))}")
+    if objective not in OBJECTIVES:
+        raise InputError(f"objective: {objective!r} is unknown; use {', '.join(OBJECTIVES)}")
     layer = replace(shape, layers=1)
     if objective == "bops":
         return Cost(shape.layers, lambda choice: bops(layer, choice.precision))
@@ -69,19 +71,23 @@ def saving(shape: ModelShape, layers: Iterable[Precision]) -> float:
     return len(used) * bops(one, Precision.uniform(FP16_BITS)) / sum(used)
 
 
-def _machine_cost(objective: Literal["energy", "latency"], layer: ModelShape) -> Callable[[Choice], float]:
-    """Energy in pJ or latency in cycles of one layer; each precision and group size is simulated once."""
-    from ...sim import simulate
+def _machine_cost(objective: Objective, layer: ModelShape) -> Callable[[Choice], float]:
+    """Energy in pJ or latency in cycles of one layer; the machine is prepared once for each group size."""
+    from ...sim import load_technology
+    from ...sim.cost.machine_cost import MachineCost
 
     work = gemms(layer, tokens=PREFILL_TOKENS)
-    machine = cache(_anda_with_group_size)
+    technology = load_technology()
 
     @cache
-    def cost(precision: Precision, group_size: int) -> float:
-        result = simulate(work, machine(group_size), precision, objective=objective)
-        return result.energy_pj.total if objective == "energy" else result.cycles
+    def machine(group_size: int) -> MachineCost:
+        return MachineCost(_anda_with_group_size(group_size), technology, objective)
 
-    return lambda choice: cost(choice.precision, choice.numerics.group_size)
+    def cost(choice: Choice) -> float:
+        total = machine(choice.numerics.group_size).total(work, choice.precision)
+        return total.energy_pj.total if objective == "energy" else total.cycles
+
+    return cost
 
 
 def _anda_with_group_size(group_size: int) -> Architecture:

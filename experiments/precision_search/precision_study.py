@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...formats import InputError
 from ...workloads import Decoder, Precision, TextBlocks, TorchDecoder, Verdict
-from .cost import Cost, Objective, prepare_cost, saving
+from .cost import Cost, prepare_cost, saving
 from .layer_search import Allocation, GreedyAllocator, Layers, layered_activations, measure_sensitivities, spread
 from .loss import MeasuredLoss, Texts, verdict_record
 from .search import SearchProblem, SearchResult, SearchStep
 from .search_space import PUBLISHED, Choice, Numerics, all_choices, start_choices
+
+if TYPE_CHECKING:
+    from ...sim.cost.objective import Objective
 
 LAYER_CANDIDATES = 12
 """Largest number of allocations over the layers that are measured, the cheapest first."""
