@@ -80,7 +80,7 @@ class Trace:
             self.write(path)
         except OSError as error:
             raise InputError(
-                f"trace: {path} cannot be written ({error.strerror}); free space or name another"
+                f"trace: {path} cannot be written ({error.strerror or error}); free space or name another"
             ) from None
 
     def write(self, path: Path) -> str:

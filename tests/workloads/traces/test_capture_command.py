@@ -73,7 +73,7 @@ def test_bad_input(model: Path, text: Path, tmp_path: Path, capsys: pytest.Captu
     config.write_text(json.dumps(LLAMA_CONFIG))
     weights = model / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    assert refused(model, text) == f"checkpoint: {weights} is truncated or no safetensors file; copy it again"
+    assert refused(model, text).startswith(f"checkpoint: {weights} is damaged or no safetensors file (")
 
 
 def test_search_without_a_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
