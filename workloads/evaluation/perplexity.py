@@ -43,8 +43,10 @@ def paired_loss(nll: NDArray[np.float64], reference_nll: NDArray[np.float64]) ->
 
     The blocks are taken as independent, the tokens inside a block are not.
 
-    Raises:
-        InputError: the shapes differ.
+    Raises
+    ------
+    InputError
+        The shapes differ.
     """
     if nll.shape != reference_nll.shape:
         raise InputError(f"nll: has shape {nll.shape}, the reference {reference_nll.shape}; evaluate the same blocks")

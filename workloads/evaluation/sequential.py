@@ -55,17 +55,27 @@ def sequential_test(
 ) -> Verdict:
     """Compare with FP16 activations on more and more blocks until the loss is `THRESHOLD` standard errors away.
 
-    Args:
-        decoder: the model.
-        blocks: all blocks that may be used; each stage takes some that are spread over all of them.
-        hook: the activations' number format.
-        tolerance: the largest loss to accept.
-        stages: numbers of blocks after which to decide; the last decision is on all blocks.
-        cache_dir: keeps what is evaluated, see `evaluate`; without it FP16 is evaluated anew.
-        progress: called with the number of blocks finished and of all blocks.
+    Parameters
+    ----------
+    decoder
+        The model.
+    blocks
+        All blocks that may be used; each stage takes some that are spread over all of them.
+    hook
+        The activations' number format.
+    tolerance
+        The largest loss to accept.
+    stages
+        Numbers of blocks after which to decide; the last decision is on all blocks.
+    cache_dir
+        Keeps what is evaluated, see `evaluate`; without it FP16 is evaluated anew.
+    progress
+        Called with the number of blocks finished and of all blocks.
 
-    Raises:
-        InputError: there are fewer than two blocks, so no standard error.
+    Raises
+    ------
+    InputError
+        There are fewer than two blocks, so no standard error.
     """
     order = spread_order(len(blocks.tokens))
     if len(order) < 2:

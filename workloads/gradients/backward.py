@@ -25,13 +25,19 @@ def backward(decoder: Decoder, tokens: NDArray[np.int32], take: TakeGradient) ->
     Only the residual stream is kept on the way forward; each block runs again on the way back. Gradients are handed
     over as they arise, the last layer's first.
 
-    Args:
-        decoder: the model, its activations unrounded.
-        tokens: int32 ``[tokens]``, at least 2.
-        take: is given each gradient, float32 ``[in, out]``.
+    Parameters
+    ----------
+    decoder
+        The model, its activations unrounded.
+    tokens
+        int32 ``[tokens]``, at least 2.
+    take
+        Is given each gradient, float32 ``[in, out]``.
 
-    Raises:
-        InputError: fewer than two tokens.
+    Raises
+    ------
+    InputError
+        Fewer than two tokens.
     """
     if tokens.ndim != 1 or len(tokens) < 2:
         raise InputError(f"tokens: have shape {list(tokens.shape)}; give one sequence of 2 or more")

@@ -32,13 +32,19 @@ def hessians(
 ) -> Hessians:
     """``H = (2 / N) sum x x^T`` of what enters each module's GeMMs, all layers of the given model at once.
 
-    Args:
-        decoder: the model; every layer sees what the unquantised layers before it give.
-        blocks: calibration text.
-        sink_weight: how many tokens the first one of each block counts for in `sink_modules`. Most attention goes to
-            that token, so its keys decide more than their share of the sum.
-        sink_modules: some of qkv, o, u and d.
-        progress: called after each block.
+    Parameters
+    ----------
+    decoder
+        The model; every layer sees what the unquantised layers before it give.
+    blocks
+        Calibration text.
+    sink_weight
+        How many tokens the first one of each block counts for in `sink_modules`. Most attention goes to
+        that token, so its keys decide more than their share of the sum.
+    sink_modules
+        Some of qkv, o, u and d.
+    progress
+        Called after each block.
     """
     accumulators: dict[tuple[int, str], HessianAccumulator] = {}
 

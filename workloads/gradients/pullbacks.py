@@ -99,10 +99,14 @@ def causal_attention(
 def mean_nll(hidden: FloatArray, head: FloatArray, targets: NDArray[np.integer]) -> tuple[float, FloatArray]:
     """Mean negative log-likelihood of the targets ``[tokens]`` in nats, and its gradient ``[tokens, hidden]``.
 
-    Args:
-        hidden: ``[tokens, hidden]``, normalised.
-        head: ``[vocabulary, hidden]``.
-        targets: the token that follows each.
+    Parameters
+    ----------
+    hidden
+        ``[tokens, hidden]``, normalised.
+    head
+        ``[vocabulary, hidden]``.
+    targets
+        The token that follows each.
     """
     gradient = np.empty_like(hidden)
     total = 0.0

@@ -58,8 +58,10 @@ class Decoder:
     def tokenizer(self) -> TextTokenizer:
         """The model's tokenizer.
 
-        Raises:
-            InputError: the model came without one.
+        Raises
+        ------
+        InputError
+            The model came without one.
         """
         if self._tokenizer is None:
             raise InputError(
@@ -70,8 +72,10 @@ class Decoder:
     def linear(self, layer: int, name: str) -> Int4Weights:
         """The INT4 weights of a linear layer: q, k, v, o, gate, up or down.
 
-        Raises:
-            InputError: no such layer or name, or weights of another format.
+        Raises
+        ------
+        InputError
+            No such layer or name, or weights of another format.
         """
         return self.weights.int4(layer, name)
 
@@ -82,13 +86,19 @@ class Decoder:
     def hidden(self, tokens: NDArray[np.int32], hook: Hook | None = None, layers: int | None = None) -> FloatArray:
         """The residual stream after the first `layers` blocks (all, if None): float32 ``[tokens, hidden]``.
 
-        Args:
-            tokens: int32 ``[tokens]``, one sequence.
-            hook: sees and replaces the inputs of the modules' GeMMs, or computes them.
-            layers: blocks to run.
+        Parameters
+        ----------
+        tokens
+            int32 ``[tokens]``, one sequence.
+        hook
+            Sees and replaces the inputs of the modules' GeMMs, or computes them.
+        layers
+            Blocks to run.
 
-        Raises:
-            InputError: the sequence is longer than the model can read.
+        Raises
+        ------
+        InputError
+            The sequence is longer than the model can read.
         """
         require_length(self.shape, len(tokens))
         x = self.weights.embedding[tokens]
@@ -109,18 +119,24 @@ class Decoder:
     def nll(self, blocks: NDArray[np.int32], hook: Hook | None = None) -> NDArray[np.float64]:
         """Negative log-likelihood of each token but the first, in nats: float64 ``[blocks, tokens - 1]``.
 
-        Args:
-            blocks: int32 ``[blocks, tokens]``, independent sequences.
-            hook: sees and replaces the inputs of the modules' GeMMs, or computes them.
+        Parameters
+        ----------
+        blocks
+            int32 ``[blocks, tokens]``, independent sequences.
+        hook
+            Sees and replaces the inputs of the modules' GeMMs, or computes them.
         """
         return np.stack([self.token_nll(self.hidden(block, hook), block) for block in blocks])
 
     def token_nll(self, hidden: FloatArray, tokens: NDArray[np.int32]) -> NDArray[np.float64]:
         """Negative log-likelihood of ``tokens[1:]``, in nats: float64 ``[tokens - 1]``.
 
-        Args:
-            hidden: the residual stream after the last block, ``[tokens, hidden]``.
-            tokens: the sequence, int32 ``[tokens]``.
+        Parameters
+        ----------
+        hidden
+            The residual stream after the last block, ``[tokens, hidden]``.
+        tokens
+            The sequence, int32 ``[tokens]``.
         """
         return operators.token_nll(self._final(hidden[:-1]), self._head, tokens[1:])
 

@@ -79,12 +79,18 @@ def rotate(x: FloatArray, table: tuple[FloatArray, FloatArray]) -> FloatArray:
 def causal_attention(queries: FloatArray, keys: FloatArray, values: FloatArray) -> FloatArray:
     """Scaled dot-product attention of each token to itself and those before it.
 
-    Args:
-        queries: ``[tokens, heads, head_dim]``.
-        keys: ``[tokens, kv_heads, head_dim]``; consecutive query heads share a key/value head.
-        values: like `keys`.
+    Parameters
+    ----------
+    queries
+        ``[tokens, heads, head_dim]``.
+    keys
+        ``[tokens, kv_heads, head_dim]``; consecutive query heads share a key/value head.
+    values
+        Like `keys`.
 
-    Returns:
+    Returns
+    -------
+    FloatArray
         ``[tokens, heads * head_dim]``.
     """
     tokens, heads, head_dim = queries.shape
@@ -116,10 +122,14 @@ def softmax(x: FloatArray) -> None:
 def token_nll(hidden: FloatArray, head: FloatArray, targets: NDArray[np.integer]) -> NDArray[np.float64]:
     """Negative log-likelihood of each target in nats, without keeping the logits.
 
-    Args:
-        hidden: ``[tokens, hidden]``, normalised.
-        head: ``[vocabulary, hidden]``.
-        targets: ``[tokens]``, the token that follows each.
+    Parameters
+    ----------
+    hidden
+        ``[tokens, hidden]``, normalised.
+    head
+        ``[vocabulary, hidden]``.
+    targets
+        ``[tokens]``, the token that follows each.
     """
     nll = np.empty(len(hidden), np.float64)
     buffer = np.empty((min(HEAD_TILE, len(hidden)), len(head)), np.float32)

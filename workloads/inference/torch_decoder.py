@@ -32,11 +32,15 @@ class TorchDecoder:
     rounds turns some of these differences into steps of its own format, so that single tokens differ more and only
     means over many agree. One evaluation should not mix the two; their cache entries are apart.
 
-    Args:
-        decoder: the model; its weights are copied as float32 matrices.
+    Parameters
+    ----------
+    decoder
+        The model; its weights are copied as float32 matrices.
 
-    Raises:
-        InputError: torch is not installed.
+    Raises
+    ------
+    InputError
+        Torch is not installed.
     """
 
     def __init__(self, decoder: Decoder) -> None:
@@ -163,8 +167,10 @@ def _bias(torch: Any, weights: LayerWeights, module: str) -> Tensor | None:
 def evaluator(decoder: Decoder, backend: str) -> Decoder | TorchDecoder:
     """What computes a decoder's evaluations: ``"numpy"`` the decoder itself, ``"torch"`` a `TorchDecoder`.
 
-    Raises:
-        InputError: an unknown backend, or torch is not installed.
+    Raises
+    ------
+    InputError
+        An unknown backend, or torch is not installed.
     """
     if backend not in BACKENDS:
         raise InputError(f"backend: {backend!r} is unknown; use {' or '.join(BACKENDS)}")

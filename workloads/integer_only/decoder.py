@@ -42,8 +42,10 @@ class IntegerDecoder:
     All dynamic scales belong to one token, so a token's logits depend on the tokens before it and on nothing else: a
     longer sequence gives the same integers for its beginning.
 
-    Args:
-        weights: the tables, widths and options; `quantize_decoder` makes them from a float model.
+    Parameters
+    ----------
+    weights
+        The tables, widths and options; `quantize_decoder` makes them from a float model.
     """
 
     def __init__(self, weights: IntegerWeights) -> None:
@@ -61,8 +63,10 @@ class IntegerDecoder:
     def hidden(self, tokens: NDArray[np.integer]) -> DyadicTensor:
         """The final norm's output, ``[tokens, hidden]``.
 
-        Raises:
-            InputError: a token outside the vocabulary, or more tokens than the model's context.
+        Raises
+        ------
+        InputError
+            A token outside the vocabulary, or more tokens than the model's context.
         """
         if not 0 < len(tokens) <= self.shape.max_length:
             raise InputError(f"tokens: {len(tokens)} do not fit the context of {self.shape.max_length}; use fewer")
@@ -185,11 +189,16 @@ def illm_evaluate(
 ) -> NDArray[np.float64]:
     """Negative log-likelihood, in nats, of the integer-only model at W`bits` A`bits`: float64 ``[blocks, tokens - 1]``.
 
-    Args:
-        decoder: a LLaMA model.
-        blocks: int32 ``[blocks, tokens]``, what is evaluated.
-        bits: width of weights and activations, 2 to 8.
-        calibration: see `quantize_decoder`.
+    Parameters
+    ----------
+    decoder
+        A LLaMA model.
+    blocks
+        int32 ``[blocks, tokens]``, what is evaluated.
+    bits
+        Width of weights and activations, 2 to 8.
+    calibration
+        See `quantize_decoder`.
     """
     config = IntegerConfig(weight_bits=bits, activation_bits=bits)
     return IntegerDecoder(quantize_decoder(decoder, config, calibration)).nll(blocks)

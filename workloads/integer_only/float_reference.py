@@ -28,10 +28,14 @@ def fake_quantize_asymmetric(x: FloatArray, bits: int, axis: int = -1) -> FloatA
 class FakeQuantDecoder:
     """Float forward pass with I-LLM's quantisers at the places where the integer decoder requantises.
 
-    Args:
-        weights: the float model.
-        blocks: its blocks, smoothed or not.
-        config: the widths; `engine` and `residual_bits` have no part here.
+    Parameters
+    ----------
+    weights
+        The float model.
+    blocks
+        Its blocks, smoothed or not.
+    config
+        The widths; `engine` and `residual_bits` have no part here.
     """
 
     def __init__(self, weights: DecoderWeights, blocks: Sequence[BlockWeights], config: IntegerConfig) -> None:

@@ -60,15 +60,23 @@ def learned_blocks(
 ) -> list[BlockWeights]:
     """The decoder's blocks after FSBR's folds with learned factors.
 
-    Args:
-        decoder: a LLaMA model.
-        calibration: int32 ``[sequences, tokens]``.
-        config: the widths to train for.
-        training: epochs and learning rate.
-        progress: called after each block with its index and the mean loss of every epoch.
+    Parameters
+    ----------
+    decoder
+        A LLaMA model.
+    calibration
+        int32 ``[sequences, tokens]``.
+    config
+        The widths to train for.
+    training
+        Epochs and learning rate.
+    progress
+        Called after each block with its index and the mean loss of every epoch.
 
-    Raises:
-        InputError: torch is not installed, or the model is not of the LLaMA architecture.
+    Raises
+    ------
+    InputError
+        Torch is not installed, or the model is not of the LLaMA architecture.
     """
     torch = _torch()
     plain = float_blocks(decoder.weights)

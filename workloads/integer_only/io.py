@@ -30,12 +30,18 @@ def save_integer_weights(folder: Path | str, weights: IntegerWeights, about: Map
 
     Codes are packed to their width; multipliers are uint16, zero points uint8, gains and the embedding int16.
 
-    Args:
-        folder: is made if it does not exist.
-        weights: the model.
-        about: JSON values to keep with it.
+    Parameters
+    ----------
+    folder
+        Is made if it does not exist.
+    weights
+        The model.
+    about
+        JSON values to keep with it.
 
-    Returns:
+    Returns
+    -------
+    float
         Bits per weight of the linear layers, by bytes.
     """
     from safetensors.numpy import save
@@ -62,8 +68,10 @@ def save_integer_weights(folder: Path | str, weights: IntegerWeights, about: Map
 def load_integer_weights(folder: Path | str) -> IntegerWeights:
     """Read what `save_integer_weights` wrote.
 
-    Raises:
-        InputError: no such folder, another version, or a damaged file.
+    Raises
+    ------
+    InputError
+        No such folder, another version, or a damaged file.
     """
     from safetensors.numpy import load
 

@@ -29,8 +29,10 @@ class ActivationMaxima:
 def float_blocks(weights: DecoderWeights) -> list[BlockWeights]:
     """The blocks of a LLaMA model as float32 arrays, named as in `formats.integer.smoothing`.
 
-    Raises:
-        InputError: the model is not of the LLaMA architecture, or has biases.
+    Raises
+    ------
+    InputError
+        The model is not of the LLaMA architecture, or has biases.
     """
     shape = weights.shape
     if shape.family != "llama" or weights.rope_theta is None:
@@ -53,10 +55,14 @@ def smoothed_blocks(decoder: Decoder, calibration: NDArray[np.int32], alpha: flo
     The serial pairs get SmoothQuant's formula; query against key and gate against up, which FSBR starts at 1 and learns,
     stay as they are.
 
-    Args:
-        decoder: a LLaMA model.
-        calibration: int32 ``[blocks, tokens]``, whose activations' maxima are taken.
-        alpha: how much of the activations' range moves into the weights, 0..1.
+    Parameters
+    ----------
+    decoder
+        A LLaMA model.
+    calibration
+        int32 ``[blocks, tokens]``, whose activations' maxima are taken.
+    alpha
+        How much of the activations' range moves into the weights, 0..1.
     """
     plain = float_blocks(decoder.weights)
     maxima = ActivationMaxima()

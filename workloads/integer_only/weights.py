@@ -35,18 +35,30 @@ ROPE_BITS = 14
 class IntegerConfig:
     """Widths and options of the integer decoder.
 
-    Attributes:
-        weight_bits: W of WxAy, all linear layers.
-        activation_bits: A of WxAy: inputs of the linear layers, queries, keys and values.
-        gate_bits: inputs of SwiGLU.
-        sigmoid_bits: the sigmoid inside SwiGLU.
-        probability_bits: softmax output.
-        residual_bits: residual stream, signed.
-        head_bits: weights of the language-model head and their input, whatever WxAy is.
-        guard_bits: of DI-Exp; None takes `exp_guard_bits`, 0 is the paper's algorithm.
-        sigmoid_form: ``shared_max`` is the paper's.
-        anchor: of every requantisation; ``minimum`` is the paper's.
-        engine: of the matrix products; both give the same integers.
+    Attributes
+    ----------
+    weight_bits
+        W of WxAy, all linear layers.
+    activation_bits
+        A of WxAy: inputs of the linear layers, queries, keys and values.
+    gate_bits
+        Inputs of SwiGLU.
+    sigmoid_bits
+        The sigmoid inside SwiGLU.
+    probability_bits
+        Softmax output.
+    residual_bits
+        Residual stream, signed.
+    head_bits
+        Weights of the language-model head and their input, whatever WxAy is.
+    guard_bits
+        Of DI-Exp; None takes `exp_guard_bits`, 0 is the paper's algorithm.
+    sigmoid_form
+        ``shared_max`` is the paper's.
+    anchor
+        Of every requantisation; ``minimum`` is the paper's.
+    engine
+        Of the matrix products; both give the same integers.
     """
 
     weight_bits: int = 8
@@ -115,13 +127,19 @@ class IntegerWeights:
     def quantize(cls, weights: DecoderWeights, blocks: Sequence[BlockWeights], config: IntegerConfig) -> IntegerWeights:
         """Quantise a float model.
 
-        Args:
-            weights: shape, embedding, final norm and head are used.
-            blocks: its blocks, smoothed (`smoothed_blocks`) or as they are (`float_blocks`).
-            config: the widths.
+        Parameters
+        ----------
+        weights
+            Shape, embedding, final norm and head are used.
+        blocks
+            Its blocks, smoothed (`smoothed_blocks`) or as they are (`float_blocks`).
+        config
+            The widths.
 
-        Raises:
-            InputError: the model has no rotary embedding.
+        Raises
+        ------
+        InputError
+            The model has no rotary embedding.
         """
         if weights.rope_theta is None:
             raise InputError(f"model: {weights.shape.name} is not of the LLaMA architecture; use one that is")
@@ -151,10 +169,14 @@ def quantize_decoder(
 ) -> IntegerWeights:
     """Smooth a decoder and quantise it.
 
-    Args:
-        decoder: a LLaMA model.
-        config: the widths.
-        calibration: int32 ``[blocks, tokens]`` for the smoothing factors; None takes 4 blocks of 512 calibration tokens.
+    Parameters
+    ----------
+    decoder
+        A LLaMA model.
+    config
+        The widths.
+    calibration
+        int32 ``[blocks, tokens]`` for the smoothing factors; None takes 4 blocks of 512 calibration tokens.
     """
     if calibration is None:
         calibration = load_blocks(decoder.tokenizer, blocks=CALIBRATION_BLOCKS).tokens
@@ -193,8 +215,10 @@ def quantize_matrix(w: FloatArray, bits: int) -> DyadicTensor:
 def quantize_factors(x: FloatArray) -> Factors:
     """Factors per channel as signed 16-bit integers at one exponent, ``m / 2**k`` nearest `x`.
 
-    Raises:
-        InputError: all of them are zero, or one is not finite.
+    Raises
+    ------
+    InputError
+        All of them are zero, or one is not finite.
     """
     largest = float(np.abs(x).max())
     if not 0 < largest < np.inf:

@@ -41,14 +41,19 @@ def load_checkpoint(folder: Path | str, group_size: int | None = 128) -> Decoder
 
     The whole model is kept: a byte per weight, and four more once it has run.
 
-    Args:
-        folder: holds ``config.json`` (model type llama, mistral or opt) and safetensors files: F32, F16 or BF16, or
-            linear layers packed by GPTQ or AWQ, which are taken as they are.
-        group_size: input channels that share a weight scale where floats are rounded (symmetric,
-            `Int4Weights.quantize`); None leaves floats as they are.
+    Parameters
+    ----------
+    folder
+        Holds ``config.json`` (model type llama, mistral or opt) and safetensors files: F32, F16 or BF16, or
+        linear layers packed by GPTQ or AWQ, which are taken as they are.
+    group_size
+        Input channels that share a weight scale where floats are rounded (symmetric,
+        `Int4Weights.quantize`); None leaves floats as they are.
 
-    Raises:
-        InputError: a file is missing or damaged, or the model is one that the decoder does not compute.
+    Raises
+    ------
+    InputError
+        A file is missing or damaged, or the model is one that the decoder does not compute.
     """
     return open_checkpoint(folder, group_size).decoder()
 
@@ -147,8 +152,10 @@ class Checkpoint(ABC):
     def embed(self, tokens: NDArray[np.int32]) -> FloatArray:
         """The residual stream of one sequence before the first layer: float32 ``[tokens, hidden]``.
 
-        Raises:
-            InputError: the sequence is longer than the model can read.
+        Raises
+        ------
+        InputError
+            The sequence is longer than the model can read.
         """
         require_length(self.shape, len(tokens))
         x = self._embedding(tokens)

@@ -28,8 +28,10 @@ _TENSOR_NAMES = {
 def read_gguf(path: Path, shape: ModelShape) -> tuple[DecoderWeights, Tokenizer | None]:
     """Read a model and, if it is of SmolLM's kind, its tokenizer.
 
-    Raises:
-        InputError: the file is truncated, no GGUF file, or does not hold a model of this shape.
+    Raises
+    ------
+    InputError
+        The file is truncated, no GGUF file, or does not hold a model of this shape.
     """
     from gguf import GGUFReader
 

@@ -17,8 +17,10 @@ FETCHED_MODEL = "SmolLM2-135M"
 def load_shape(model: str | ModelShape) -> ModelShape:
     """The shape of a model by its name or checkpoint folder; a shape is itself.
 
-    Raises:
-        InputError: an unknown model, or a folder that `load_checkpoint` would refuse.
+    Raises
+    ------
+    InputError
+        An unknown model, or a folder that `load_checkpoint` would refuse.
     """
     if isinstance(model, ModelShape):
         return model
@@ -33,12 +35,17 @@ def _is_folder(name: str) -> bool:
 def load_decoder(name: str = "smollm2-135m", path: Path | str | None = None) -> Decoder:
     """Load a LLaMA-architecture model with Q4_1 weights, or a checkpoint folder (`load_checkpoint`).
 
-    Args:
-        name: a model of `model_names`, or a Hugging Face checkpoint folder.
-        path: a GGUF file of that model; None takes the file that `fetch` brought (SmolLM2-135M only).
+    Parameters
+    ----------
+    name
+        A model of `model_names`, or a Hugging Face checkpoint folder.
+    path
+        A GGUF file of that model; None takes the file that `fetch` brought (SmolLM2-135M only).
 
-    Raises:
-        InputError: an unknown model, no such file, or a file that is damaged or of another model.
+    Raises
+    ------
+    InputError
+        An unknown model, no such file, or a file that is damaged or of another model.
     """
     if path is None and _is_folder(name):
         return load_checkpoint(name)

@@ -64,17 +64,25 @@ def train_opt(
 ) -> dict[str, Any]:
     """Train a tokenizer and a model, and write them as a Hugging Face checkpoint folder (`load_checkpoint` reads it).
 
-    Args:
-        out: a new or empty folder.
-        training: sizes, steps and seed.
-        progress: called after each step with its number, the number of all steps, and the loss in nats.
+    Parameters
+    ----------
+    out
+        A new or empty folder.
+    training
+        Sizes, steps and seed.
+    progress
+        Called after each step with its number, the number of all steps, and the loss in nats.
 
-    Returns:
+    Returns
+    -------
+    dict[str, Any]
         What ``training.json`` in the folder says: the training's parameters, the parameters of the model, and the
         perplexity on held-out articles of each text.
 
-    Raises:
-        InputError: torch, transformers or a text is missing, or the folder holds something else.
+    Raises
+    ------
+    InputError
+        Torch, transformers or a text is missing, or the folder holds something else.
     """
     training = training or OptTraining()
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):

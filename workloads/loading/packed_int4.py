@@ -50,8 +50,10 @@ class PackedLayout:
     def from_config(cls, config: dict[str, Any], path: Path) -> PackedLayout:
         """Read the ``quantization_config`` of a checkpoint's configuration.
 
-        Raises:
-            InputError: another method, width or layout.
+        Raises
+        ------
+        InputError
+            Another method, width or layout.
         """
         method = config.get("quant_method")
         if method not in ("gptq", "awq"):
@@ -73,8 +75,10 @@ class PackedLayout:
     def read(self, tensors: SafetensorsFolder, name: str, shape: tuple[int, int]) -> Int4Weights | FloatWeights:
         """A linear layer ``[in, out]``; floats if its groups are not of consecutive channels.
 
-        Raises:
-            InputError: a tensor is missing or of another shape, or a channel's group does not exist.
+        Raises
+        ------
+        InputError
+            A tensor is missing or of another shape, or a channel's group does not exist.
         """
         inputs, outputs = shape
         group = inputs if self.group_size == -1 else self.group_size

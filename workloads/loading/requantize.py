@@ -37,15 +37,23 @@ def quantize_linears(
 ) -> dict[tuple[int, str], PackedWeights]:
     """Quantise every linear layer of a decoder.
 
-    Args:
-        decoder: the model; its weights are dequantised first.
-        quantizer: the method.
-        hessians: for methods that need them.
-        fisher: for methods that need it.
-        progress: called with the number of finished linear layers and of all of them.
+    Parameters
+    ----------
+    decoder
+        The model; its weights are dequantised first.
+    quantizer
+        The method.
+    hessians
+        For methods that need them.
+    fisher
+        For methods that need it.
+    progress
+        Called with the number of finished linear layers and of all of them.
 
-    Raises:
-        InputError: the statistic that the method needs is missing, or a layer does not fit the method.
+    Raises
+    ------
+    InputError
+        The statistic that the method needs is missing, or a layer does not fit the method.
     """
     keys = list(_linears(decoder))
     packed: dict[tuple[int, str], PackedWeights] = {}
@@ -86,11 +94,16 @@ def average_bits(packed: PackedLinears, bits: Callable[[PackedWeights], float]) 
 def save_linears(folder: Path | str, decoder: Decoder, packed: PackedLinears, about: Mapping[str, Any]) -> None:
     """Write a file for each linear layer, and ``model.json``, which names the model they belong to.
 
-    Args:
-        folder: is made if it does not exist.
-        decoder: the model that was quantised.
-        packed: its linear layers.
-        about: JSON values to keep with the model: method, parameters, measurements.
+    Parameters
+    ----------
+    folder
+        Is made if it does not exist.
+    decoder
+        The model that was quantised.
+    packed
+        Its linear layers.
+    about
+        JSON values to keep with the model: method, parameters, measurements.
     """
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
@@ -112,8 +125,10 @@ def save_linears(folder: Path | str, decoder: Decoder, packed: PackedLinears, ab
 def load_linears(folder: Path | str, decoder: Decoder) -> Decoder:
     """The decoder with the linear layers of a folder that `save_linears` wrote for it.
 
-    Raises:
-        InputError: no such folder, of another model, or a file is missing or damaged.
+    Raises
+    ------
+    InputError
+        No such folder, of another model, or a file is missing or damaged.
     """
     path = Path(folder)
     try:

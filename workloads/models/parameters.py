@@ -114,8 +114,10 @@ class DecoderWeights:
     def int4(self, layer: int, name: str) -> Int4Weights:
         """The INT4 weights of a linear layer: q, k, v, o, gate, up or down.
 
-        Raises:
-            InputError: no such layer or name, or weights of another format.
+        Raises
+        ------
+        InputError
+            No such layer or name, or weights of another format.
         """
         shape = self.shape
         if not 0 <= layer < shape.layers:

@@ -25,8 +25,10 @@ class Precision(_Fields):
 
     It is a tuple ``(qkv, o, u, d)``; its text form ``"7,5,6,6"`` is what `parse` reads.
 
-    Raises:
-        InputError: a number is not an integer from 1 to 16.
+    Raises
+    ------
+    InputError
+        A number is not an integer from 1 to 16.
     """
 
     __slots__ = ()

@@ -50,8 +50,10 @@ def model_names() -> list[str]:
 def model_shape(name: str) -> ModelShape:
     """The shape of a published model; upper and lower case are alike.
 
-    Raises:
-        InputError: no such model; the message lists those that exist.
+    Raises
+    ------
+    InputError
+        No such model; the message lists those that exist.
     """
     try:
         return _shapes()[name.lower()]

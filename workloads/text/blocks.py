@@ -40,15 +40,23 @@ def load_blocks(
 ) -> TextBlocks:
     """Blocks spread evenly over one split of a text, without overlap.
 
-    Args:
-        tokenizer: of the model that will read them.
-        text: one of `TEXTS`, or the path of a text file.
-        split: ``"calibration"`` or ``"heldout"``.
-        tokens: length of a block; the perplexity depends on it, so keep it fixed in a comparison.
-        blocks: how many.
+    Parameters
+    ----------
+    tokenizer
+        Of the model that will read them.
+    text
+        One of `TEXTS`, or the path of a text file.
+    split
+        ``"calibration"`` or ``"heldout"``.
+    tokens
+        Length of a block; the perplexity depends on it, so keep it fixed in a comparison.
+    blocks
+        How many.
 
-    Raises:
-        InputError: an unknown text or split, a text that was not fetched, or one too short for these blocks.
+    Raises
+    ------
+    InputError
+        An unknown text or split, a text that was not fetched, or one too short for these blocks.
     """
     return cut_blocks(tokenizer.encode(read_text(text, split)), tokens, blocks)
 
@@ -56,8 +64,10 @@ def load_blocks(
 def read_text(text: str = "wiki", split: str = "calibration") -> str:
     """The articles of one split, separated by an empty line; of a file, the first half calibrates, the second is held out.
 
-    Raises:
-        InputError: an unknown text or split, or a text that was not fetched or is not UTF-8.
+    Raises
+    ------
+    InputError
+        An unknown text or split, or a text that was not fetched or is not UTF-8.
     """
     if split not in SPLITS:
         raise InputError(f"split: {split!r} is unknown; use {' or '.join(SPLITS)}")
@@ -93,8 +103,10 @@ def _articles(text: str) -> list[str]:
 def cut_blocks(ids: NDArray[np.int32], tokens: int, blocks: int) -> TextBlocks:
     """Blocks spread evenly over token ids ``[tokens]``.
 
-    Raises:
-        InputError: there are too few ids, or the blocks are too small to be predicted.
+    Raises
+    ------
+    InputError
+        There are too few ids, or the blocks are too small to be predicted.
     """
     if tokens < 2:
         raise InputError(f"tokens: {tokens} is too few for a prediction; use 2 or more")

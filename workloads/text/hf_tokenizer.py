@@ -32,8 +32,10 @@ class HfTokenizer:
     def encode(self, text: str) -> NDArray[np.int32]:
         """Token ids of `text`: int32 ``[tokens]``.
 
-        Raises:
-            InputError: the package tokenizers is not installed, or a file is damaged.
+        Raises
+        ------
+        InputError
+            The package tokenizers is not installed, or a file is damaged.
         """
         return np.array(self._tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
 

@@ -50,17 +50,26 @@ def capture_checkpoint(
     The folder `out` gets a trace file for each layer and ``capture.json`` with the sha256 of each; `Trace.load` opens
     it as one trace. Called again with the same arguments, a capture that was interrupted goes on.
 
-    Args:
-        folder: the checkpoint, see `load_checkpoint`.
-        out: a new or empty folder, or that of the interrupted capture.
-        text: what is read.
-        layers: those to keep; None keeps all.
-        group_size: input channels that share a weight scale where floats are rounded to INT4.
-        progress: called after each layer with the number of layers done and of all.
+    Parameters
+    ----------
+    folder
+        The checkpoint, see `load_checkpoint`.
+    out
+        A new or empty folder, or that of the interrupted capture.
+    text
+        What is read.
+    layers
+        Those to keep; None keeps all.
+    group_size
+        Input channels that share a weight scale where floats are rounded to INT4.
+    progress
+        Called after each layer with the number of layers done and of all.
 
-    Raises:
-        InputError: the checkpoint, its tokenizer, the text or a layer does not serve, `out` holds something else, or
-            it cannot be written; finished layers stay.
+    Raises
+    ------
+    InputError
+        The checkpoint, its tokenizer, the text or a layer does not serve, `out` holds something else, or
+        it cannot be written; finished layers stay.
     """
     capture = _Capture(open_checkpoint(folder, group_size), Path(out), text or CaptureText(), layers)
     try:

@@ -37,8 +37,10 @@ class Trace:
     def activation(self, layer: int, module: str) -> NDArray[np.float16]:
         """The input of a module's GeMMs: float16 ``[tokens, channels]``.
 
-        Raises:
-            InputError: that layer or module was not captured.
+        Raises
+        ------
+        InputError
+            That layer or module was not captured.
         """
         if module not in MODULES:
             raise InputError(f"module: {module!r} is unknown; use {', '.join(MODULES)}")
@@ -48,8 +50,10 @@ class Trace:
     def weights(self, layer: int, name: str) -> Int4Weights:
         """The weights of a linear layer, ``[in, out]``: q, k, v, o, gate, up or down.
 
-        Raises:
-            InputError: that layer was not captured, or there is no such linear layer.
+        Raises
+        ------
+        InputError
+            That layer was not captured, or there is no such linear layer.
         """
         self._require_layer(layer)
         if name not in self.metadata["linears"]:
@@ -69,8 +73,10 @@ class Trace:
     def save(self, path: Path | str) -> None:
         """Write a new file; it appears under its name only when it is complete.
 
-        Raises:
-            InputError: the file exists.
+        Raises
+        ------
+        InputError
+            The file exists.
         """
         path = Path(path)
         if path.exists():
@@ -93,9 +99,11 @@ class Trace:
 
         Of a folder, a layer is read and checked against its sha256 when one of its tensors is asked for.
 
-        Raises:
-            InputError: the file is missing, truncated, no trace, of another version, or holds infinities or NaN; or
-                the folder holds no finished capture.
+        Raises
+        ------
+        InputError
+            The file is missing, truncated, no trace, of another version, or holds infinities or NaN; or
+            the folder holds no finished capture.
         """
         path = Path(path)
         if path.is_dir():
@@ -190,8 +198,10 @@ def capture_trace(decoder: Decoder, blocks: TextBlocks, layers: Sequence[int] | 
 
     Without `layers`, of `sampled_layers`.
 
-    Raises:
-        InputError: a layer does not exist, or the block is too short.
+    Raises
+    ------
+    InputError
+        A layer does not exist, or the block is too short.
     """
     layers = sampled_layers(decoder.shape.layers) if layers is None else layers
     if not layers:
