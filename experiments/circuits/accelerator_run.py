@@ -16,8 +16,8 @@ from ...formats.accelerator import AcceleratorConfig, Schedule, compile_gemms, p
 from ...formats.anda.plane_mask import MASK_BITS
 from ...formats.checks import check_choice, check_integer
 from ...formats.numeric.alignment import MAX_MANTISSA_BITS
+from ...formats.options import Shortening
 from ...workloads import MODULES, Trace
-from ..precision_search.search_space import Reconstruct
 
 if TYPE_CHECKING:
     from ...rtl import AcceleratorRun
@@ -167,7 +167,7 @@ def run_gemm(
     columns: int = 4,
     latency_cycles: int = 16,
     simulator: str | None = None,
-    reconstruct: Reconstruct = "truncate",
+    reconstruct: Shortening = "truncate",
     skip_zero_planes: bool = False,
 ) -> AcceleratorCheck:
     """Run a GeMM on the accelerator; compare its outputs with `formats` and the cycle of each record with `sim`.
@@ -197,7 +197,7 @@ def run_gemm(
     from ...sim.cycle import accelerator as model
 
     chosen: SimulatorName = check_choice("simulator", simulator or default_simulator(), get_args(SimulatorName))
-    check_choice("reconstruct", reconstruct, get_args(Reconstruct))
+    check_choice("reconstruct", reconstruct, get_args(Shortening))
     x, weights = operands(gemm)
     machine = replace(
         _machine(rows, columns, min(GROUP, weights.group_size), weights.offsets is not None, skip_zero_planes),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from ...formats import InputError
+from ...formats.checks import check_choice
 from ...workloads import ModelShape, Precision, bops, gemms
 from .search_space import Choice
 
@@ -56,8 +56,7 @@ def prepare_cost(objective: Objective, shape: ModelShape) -> Cost:
     InputError
         The objective is unknown.
     """
-    if objective not in OBJECTIVES:
-        raise InputError(f"objective: {objective!r} is unknown; use {', '.join(OBJECTIVES)}")
+    check_choice("objective", objective, OBJECTIVES)
     layer = replace(shape, layers=1)
     if objective == "bops":
         return Cost(shape.layers, lambda choice: bops(layer, choice.precision))

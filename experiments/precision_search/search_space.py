@@ -5,18 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
-from ...formats import AndaFormat, InputError
+from ...formats import AndaFormat
+from ...formats.checks import check_choice
+from ...formats.options import GroupSum, Shortening
 from ...workloads import MODULES, AndaActivations, AndaArithmetic, Precision
-
-Reconstruct = Literal["truncate", "midpoint", "nearest"]
-Partial = Literal["float", "fp16", "fp32"]
 
 START_MANTISSA_BITS = range(4, 14)
 """Algorithm 1 starts from the precisions 4,4,4,4 to 13,13,13,13."""
 
-_FORMAT_OPTIONS: dict[Reconstruct, dict[str, str]] = {
+_FORMAT_OPTIONS: dict[Shortening, dict[str, str]] = {
     "truncate": {},
     "midpoint": {"reconstruct": "midpoint"},
     "nearest": {"rounding": "nearest"},
@@ -33,18 +32,17 @@ class Numerics:
         A value is unknown.
     """
 
-    reconstruct: Reconstruct = "truncate"
+    reconstruct: Shortening = "truncate"
     """Value of a shortened mantissa: truncated, the midpoint of the cut interval, or rounded to nearest when encoded."""
     group_size: int = 64
     """Number of values that share an exponent."""
-    partial: Partial = "float"
+    partial: GroupSum = "float"
     """Type of a group's sum: ``"float"`` multiplies Anda values in float32 (fast); ``"fp16"`` and ``"fp32"`` give the
     circuit's sums bit for bit."""
 
     def __post_init__(self) -> None:
-        for name, values in (("reconstruct", Reconstruct), ("partial", Partial)):
-            if getattr(self, name) not in get_args(values):
-                raise InputError(f"{name}: {getattr(self, name)!r} is unknown; use {', '.join(get_args(values))}")
+        check_choice("reconstruct", self.reconstruct, get_args(Shortening))
+        check_choice("partial", self.partial, get_args(GroupSum))
         AndaFormat(mantissa_bits=1, group_size=self.group_size)
 
     def activations(self, precision: Precision) -> AndaActivations | AndaArithmetic:

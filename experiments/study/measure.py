@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from ...formats import InputError
 from ...formats.activations.registry import activation_format
 from ...formats.checks import check_choice, check_integer
+from ...formats.options import GroupSum
 from ...workloads import (
     MODULES,
     AndaActivations,
@@ -30,7 +31,7 @@ from ...workloads import (
 from ...workloads.inference.decoder import Hook
 from ..precision_search.loss import Texts
 from ..precision_search.precision_study import PrecisionSearch
-from ..precision_search.search_space import Numerics, Partial
+from ..precision_search.search_space import Numerics
 from ..progress import Advance, stage
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def _arithmetic(model: _Model) -> Iterator[Row]:
     for bits in ARITHMETIC_MANTISSA_BITS:
         precision = Precision.uniform(bits)
         fast = model.nll(AndaActivations(precision))
-        for sums in get_args(Partial):
+        for sums in get_args(GroupSum):
             hook = Numerics(partial=sums).activations(precision)
             change = paired_loss(model.nll(hook), fast)
             yield model.row(hook, sums=sums, mantissa_bits=bits) | {
@@ -238,6 +239,6 @@ _STUDIES: dict[str, tuple[Callable[[_Model], Iterator[Row]], int]] = {
     "fig6": (_fig6, 1 + len(MODEL_MANTISSA_BITS)),
     "fig7": (_fig7, 1 + len(MODULES) * len(MODULE_MANTISSA_BITS)),
     "table2": (_table2, 2 + len(FORMATS)),
-    "arithmetic": (_arithmetic, 1 + len(ARITHMETIC_MANTISSA_BITS) * (1 + 2 * len(get_args(Partial)))),
+    "arithmetic": (_arithmetic, 1 + len(ARITHMETIC_MANTISSA_BITS) * (1 + 2 * len(get_args(GroupSum)))),
 }
 """Each study with its evaluations of all blocks, the reference included; searches are not counted."""

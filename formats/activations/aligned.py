@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..latency.elements import FP16_GROUP_CYCLES
-from ..numeric.alignment import Rounding
+from ..options import Rounding
 from .base import (
     LEAST_NORMAL_EXPONENT,
     Parameters,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..latency.elements import FP16_GROUP_CYCLES
-from ..numeric.alignment import Rounding
+from ..options import Rounding
 
 Parameters = dict[str, int | str]
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..numeric.alignment import Rounding
+from ..options import Rounding
 from .base import (
     LEAST_EXPONENT,
     Parameters,

@@ -16,7 +16,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numeric.alignment import Rounding
+from ..options import Rounding
 from .base import (
     LEAST_EXPONENT,
     LEAST_NORMAL_EXPONENT,

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..numeric.alignment import Rounding
+from ..options import Rounding
 from .base import (
     Parameters,
     bit_parallel_cycles,

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..kernels.dispatch import use_compiled
-from ..numeric.alignment import EXPONENT_OFFSET, Rounding, align
+from ..numeric.alignment import EXPONENT_OFFSET, align
 from ..numeric.fp16 import MAX_PATTERN, fp16_patterns, split_fp16
+from ..options import Rounding
 from .bitplanes import WORD_BITS, pack_bits, pack_planes, unpack_bits, unpack_planes, word_axis
 
 CHUNK_VALUES = 1 << 15

@@ -7,20 +7,18 @@ HPCA 2025 (arXiv 2411.15982), section III.
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..latency.elements import pe_cycles_per_group
-from ..numeric.alignment import EXPONENT_OFFSET, MAX_MANTISSA_BITS, Rounding
+from ..numeric.alignment import EXPONENT_OFFSET, MAX_MANTISSA_BITS
+from ..options import Nonfinite, Reconstruct, Rounding
 from . import bitplanes
 from . import serialization as image
 from .codec import Words, decode_groups, encode_groups
-
-Nonfinite = Literal["raise", "saturate"]
-Reconstruct = Literal["truncate", "midpoint"]
 
 GROUP_SIZES = (8, 16, 32, 64, 128)
 EXPONENT_BITS = 5
@@ -223,9 +221,9 @@ class AndaTensor:
         header = image.Header(
             mantissa_bits=self.format.mantissa_bits,
             group_size=self.format.group_size,
-            rounding=get_args(Rounding).index(self.format.rounding),
-            nonfinite=get_args(Nonfinite).index(self.format.nonfinite),
-            reconstruct=get_args(Reconstruct).index(self.format.reconstruct),
+            rounding=image.ROUNDING_CODES[self.format.rounding],
+            nonfinite=image.NONFINITE_CODES[self.format.nonfinite],
+            reconstruct=image.RECONSTRUCT_CODES[self.format.reconstruct],
             saturated=int(self.saturated),
             shape=self.shape,
             mask_rows=self.format.mask_rows,
@@ -242,17 +240,14 @@ class AndaTensor:
             The bytes are truncated or damaged, or are no such image.
         """
         header = image.read_header(data)
-        try:
-            fmt = AndaFormat(
-                mantissa_bits=header.mantissa_bits,
-                group_size=header.group_size,
-                rounding=get_args(Rounding)[header.rounding],
-                nonfinite=get_args(Nonfinite)[header.nonfinite],
-                reconstruct=get_args(Reconstruct)[header.reconstruct],
-                mask_rows=header.mask_rows,
-            )
-        except IndexError:
-            raise InputError("data: names an option that does not exist; it is damaged, write it again") from None
+        fmt = AndaFormat(
+            mantissa_bits=header.mantissa_bits,
+            group_size=header.group_size,
+            rounding=image.option(image.ROUNDING_CODES, header.rounding),
+            nonfinite=image.option(image.NONFINITE_CODES, header.nonfinite),
+            reconstruct=image.option(image.RECONSTRUCT_CODES, header.reconstruct),
+            mask_rows=header.mask_rows,
+        )
         return cls(fmt, header.shape, *image.read_memories(header, data), bool(header.saturated))
 
 

@@ -8,7 +8,7 @@ bytes                     content
 4                         magic ``ANDA``
 2                         version, 1; 2 with plane masks
 1, 1                      M, G
-1, 1, 1, 1                rounding, nonfinite, reconstruct (index of the option), saturated flag
+1, 1, 1, 1                codes of rounding, nonfinite and reconstruct (tables below), saturated flag
 4                         number of axes
 8 each                    shape ``(..., channels)``
 1                         of version 2: tokens that share a plane mask
@@ -25,12 +25,15 @@ M - 1 bits a mask         of version 2, plane masks: blocks of tokens in row-maj
 import math
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
+from ..options import Nonfinite, Reconstruct, Rounding
 from .bitplanes import WORD_BITS, sent_planes, word_axis
 
 MAGIC = b"ANDA"
@@ -39,6 +42,20 @@ MASKED_VERSION = 2
 _FIXED = struct.Struct("<4sHBBBBBBI")
 _CHECKSUM = struct.Struct("<I")
 _EXPONENT_BITS = 5
+
+ROUNDING_CODES: Mapping[Rounding, int] = {"truncate": 0, "nearest": 1}
+NONFINITE_CODES: Mapping[Nonfinite, int] = {"raise": 0, "saturate": 1}
+RECONSTRUCT_CODES: Mapping[Reconstruct, int] = {"truncate": 0, "midpoint": 1}
+
+Option = TypeVar("Option", bound=str)
+
+
+def option(codes: Mapping[Option, int], code: int) -> Option:
+    """The option that a code of the header stands for."""
+    for name, known in codes.items():
+        if known == code:
+            return name
+    raise InputError(f"data: has the option code {code}, which does not exist; it is damaged, write it again")
 
 
 @dataclass(frozen=True)

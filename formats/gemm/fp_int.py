@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from ..anda.format import AndaTensor
 from ..kernels.dispatch import use_compiled
 from ..numeric.fp16 import round_to_fp16
+from ..options import Partial
 from ..weights.int4 import Int4Weights
-from .operands import GemmFlags, Partial, check_operands, segment_length
+from .operands import GemmFlags, check_operands, segment_length
 
 _NUMPY_TOKENS = 64
 """Tokens that NumPy code works on at a time, which bounds its temporary arrays."""

@@ -1,14 +1,13 @@
 """The operands, options and flags of an FP-INT GeMM."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 from ..anda.format import AndaTensor
 from ..checks import check_choice
 from ..errors import InputError
+from ..options import Partial
 from ..weights.int4 import Int4Weights
-
-Partial = Literal["fp16", "fp32"]
 
 
 @dataclass

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from ..anda.codec import Words
 from ..anda.format import AndaTensor
+from ..options import Partial
 from ..weights.int4 import Int4Weights
 from .kernels import Activations, Block, Weights, multiply_block
-from .operands import GemmFlags, Partial, segment_length
+from .operands import GemmFlags, segment_length
 from .tile import COLUMNS, ROWS
 
 _TOKENS = 21 * 12

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..anda.format import AndaTensor
+from ..options import Partial
 from ..weights.int4 import Int4Weights
-from .operands import GemmFlags, Partial, check_operands
+from .operands import GemmFlags, check_operands
 
 _FP16_MAX = Fraction(65504)
 

@@ -5,12 +5,10 @@ value, the shared exponent ``e*`` is the largest ``e`` of a group, and a mantiss
 ``S * 2^(M - 11) / 2^(e* - e)``, cut to an integer. It stands for ``mantissa * 2^(e* - 14 - M)``.
 """
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
-Rounding = Literal["truncate", "nearest"]
+from ..options import Rounding
 
 MAX_MANTISSA_BITS = 16
 SIGNIFICAND_BITS = 11

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..numeric.fp16 import split_fp16
+from ..options import Rounding
 
-Rounding = Literal["nearest", "truncate"]
 Summation = Literal["chained", "aligned", "exact"]
 
 QUIET_NAN = 0x7FC00000

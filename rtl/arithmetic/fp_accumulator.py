@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...formats.checks import check_integer
-from ...formats.processing_elements.floating import Rounding
+from ...formats.options import Rounding
 from ..interfaces import Stream
 from .fp import FP32
 from .ieee754 import Fp32Addition, check_rounding

@@ -12,7 +12,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ...formats.checks import check_choice
-from ...formats.processing_elements.floating import QUIET_NAN, TRUNCATED_BITS, Rounding
+from ...formats.options import Rounding
+from ...formats.processing_elements.floating import QUIET_NAN, TRUNCATED_BITS
 from .fp import FP32, normalize, shift_right_sticky
 from .pipeline import Step, Values, others
 

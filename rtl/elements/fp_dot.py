@@ -10,7 +10,8 @@ from amaranth.lib.wiring import In, Out
 
 from ...formats import InputError
 from ...formats.checks import check_choice, check_integer
-from ...formats.processing_elements.floating import ALIGNED_BITS, QUIET_NAN, Rounding, Summation
+from ...formats.options import Rounding
+from ...formats.processing_elements.floating import ALIGNED_BITS, QUIET_NAN, Summation
 from ..arithmetic.adder_trees import adder_tree
 from ..arithmetic.fp import FP32
 from ..arithmetic.fp_accumulator import MAX_ADDER_STAGES, RunningSum, check_interleave

@@ -5,7 +5,8 @@ from amaranth.hdl import Module, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...formats.processing_elements.floating import Rounding, Summation
+from ...formats.options import Rounding
+from ...formats.processing_elements.floating import Summation
 from ..arithmetic.fp import FP32, Fp32ToFp16, significand
 from ..arithmetic.fp_stages import fp16_rounding
 from ..arithmetic.pipeline import Pipeline

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...formats import AndaFormat, InputError, Int4Weights, fp_int_gemm
 from ...formats.activations.base import ActivationFormat
-from ...formats.gemm.operands import Partial
+from ...formats.options import Partial
 from ..models.parameters import FloatArray
 from ..models.precision import MODULES, Precision
 from .decoder import ActivationHook, ModuleArithmetic

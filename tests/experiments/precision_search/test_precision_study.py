@@ -233,8 +233,8 @@ def test_command_by_layer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsy
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--objective", "area"], "objective: 'area' is unknown; use bops, energy, latency"),
-        (["--reconstruct", "up"], "reconstruct: 'up' is unknown; use truncate, midpoint, nearest"),
+        (["--objective", "area"], "objective: 'area' is not valid; choose one of bops, energy, latency"),
+        (["--reconstruct", "up"], "reconstruct: 'up' is not valid; choose one of truncate, midpoint, nearest"),
         (["--group-size", "a"], "group_size: 'a' is not a list of numbers; write them as 32,64"),
         (["--exhaustive", "8-"], "exhaustive: '8-' is no range of mantissa bits; write it as 4-8"),
         (["--exhaustive", "8-4"], "exhaustive: '8-4' is no range of mantissa bits; write it as 4-8"),

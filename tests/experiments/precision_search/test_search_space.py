@@ -109,9 +109,9 @@ def test_exhaustive_search_finds_what_the_descent_misses():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: Numerics("round"), "reconstruct: 'round' is unknown; use truncate, midpoint, nearest"),  # type: ignore[arg-type]
-        (lambda: Numerics(partial="bf16"), "partial: 'bf16' is unknown; use float, fp16, fp32"),  # type: ignore[arg-type]
-        (lambda: prepare_cost("area", SHAPE), "objective: 'area' is unknown; use bops, energy, latency"),  # type: ignore[arg-type]
+        (lambda: Numerics("round"), "reconstruct: 'round' is not valid; choose one of truncate, midpoint, nearest"),  # type: ignore[arg-type]
+        (lambda: Numerics(partial="bf16"), "partial: 'bf16' is not valid; choose one of float, fp16, fp32"),  # type: ignore[arg-type]
+        (lambda: prepare_cost("area", SHAPE), "objective: 'area' is not valid; choose one of bops, energy, latency"),  # type: ignore[arg-type]
         (
             lambda: SearchProblem(lambda _: 0.0, lambda _: 0.0, tolerance=-1),
             "tolerance: -1 is no tolerance; use 0 or more, such as 0.01 for 1 %",

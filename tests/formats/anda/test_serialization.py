@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, AndaTensor, InputError
+from anda_codesign.formats.anda import serialization
 from anda_codesign.formats.anda.format import GROUP_SIZES
 
 
@@ -51,6 +52,15 @@ def test_round_trip(shape: tuple[int, ...], mantissa_bits: int, group_size: int)
 def test_keeps_the_options(options: dict[str, Any]) -> None:
     fmt = AndaFormat(7, **options)
     assert AndaTensor.from_bytes(fmt.encode(np.ones(3, np.float16)).to_bytes()).format == fmt
+
+
+def test_codes_of_the_options() -> None:
+    """Files keep their meaning: the codes are these numbers for ever."""
+    assert serialization.ROUNDING_CODES == {"truncate": 0, "nearest": 1}
+    assert serialization.NONFINITE_CODES == {"raise": 0, "saturate": 1}
+    assert serialization.RECONSTRUCT_CODES == {"truncate": 0, "midpoint": 1}
+    fmt = AndaFormat(7, rounding="nearest", nonfinite="saturate", reconstruct="midpoint")
+    assert fmt.encode(np.ones(3, np.float16)).to_bytes()[8:11] == bytes([1, 1, 1])
 
 
 @pytest.mark.parametrize("mantissa_bits", [1, 3, 16])
@@ -117,7 +127,10 @@ OUT_OF_RANGE = "is not valid; choose an integer from 1 to 16"
         (lambda data: data + b"\0", f"data: has 47 bytes, its header needs 46; {WRITE}"),
         (lambda data: data[:-5] + b"\xff" + data[-4:], f"data: does not match its checksum; {WRITE}"),
         (lambda data: sealed(data[:6] + b"\0" + data[7:34] + data[40:42]), f"mantissa_bits: 0 {OUT_OF_RANGE}"),
-        (lambda data: sealed(data[:8] + b"\7" + data[9:-4]), f"data: names an option that does not exist; {WRITE}"),
+        (
+            lambda data: sealed(data[:8] + b"\7" + data[9:-4]),
+            f"data: has the option code 7, which does not exist; {WRITE}",
+        ),
         (lambda data: sealed(data[:-6] + b"\0\0"), f"data: holds a shared exponent outside 1..30; {WRITE}"),
     ],
 )

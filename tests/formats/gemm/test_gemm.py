@@ -15,7 +15,7 @@ from anda_codesign.formats import (
 )
 from anda_codesign.formats.anda.bitplanes import pack_planes
 from anda_codesign.formats.anda.format import GROUP_SIZES
-from anda_codesign.formats.gemm.operands import Partial
+from anda_codesign.formats.options import Partial
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray

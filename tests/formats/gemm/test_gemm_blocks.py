@@ -5,10 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, GemmFlags, Int4Weights, fp_int_gemm
-from anda_codesign.formats.anda.format import Reconstruct
 from anda_codesign.formats.gemm.fp_int import gemm_numpy
-from anda_codesign.formats.gemm.operands import Partial
 from anda_codesign.formats.gemm.parallel import blocks, exact_length
+from anda_codesign.formats.options import Partial, Reconstruct
 
 SHAPES = [(1, 1, 1), (13, 600, 33), (5, 64, 2100), (300, 300, 70), (12, 512, 64)]
 

@@ -5,7 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from anda_codesign.formats import InputError
-from anda_codesign.formats.processing_elements.floating import Rounding, Summation, add_singles, floating_dot
+from anda_codesign.formats.options import Rounding
+from anda_codesign.formats.processing_elements.floating import Summation, add_singles, floating_dot
 from anda_codesign.formats.processing_elements.scaled import scale_and_accumulate
 from numpy.typing import NDArray
 
