@@ -15,14 +15,13 @@ from ...formats import AndaTensor, GemmFlags, InputError, Int4Weights, fp_int_ge
 from ...formats.accelerator import AcceleratorConfig, Schedule, compile_gemms, program_planes, read_outputs, read_tensor
 from ...formats.anda.plane_mask import MASK_BITS
 from ...formats.checks import check_choice, check_integer
-from ...formats.numeric.alignment import MAX_MANTISSA_BITS
+from ...formats.numeric.alignment import GROUP_SIZE, MAX_MANTISSA_BITS
 from ...formats.options import Shortening
 from ...workloads import MODULES, Trace
 
 if TYPE_CHECKING:
     from ...rtl import AcceleratorRun
 
-GROUP = 64
 RANDOM_WEIGHT_GROUP = 128
 
 
@@ -200,11 +199,11 @@ def run_gemm(
     check_choice("reconstruct", reconstruct, get_args(Shortening))
     x, weights = operands(gemm)
     machine = replace(
-        _machine(rows, columns, min(GROUP, weights.group_size), weights.offsets is not None, skip_zero_planes),
+        _machine(rows, columns, min(GROUP_SIZE, weights.group_size), weights.offsets is not None, skip_zero_planes),
         midpoint=reconstruct == "midpoint",
         nearest=reconstruct == "nearest",
     )
-    activations = replace(machine.format(gemm.mantissa_bits), group_size=GROUP).encode(x)
+    activations = replace(machine.format(gemm.mantissa_bits), group_size=GROUP_SIZE).encode(x)
     plan, memory = compile_gemms(machine, activations, [weights], result_mantissa_bits=gemm.result_mantissa_bits)
     run = run_accelerator_schedule(plan, memory, latency_cycles=latency_cycles, simulator=chosen)
     predicted = model.run_schedule(plan, latency_cycles, program_planes(plan, [activations]))

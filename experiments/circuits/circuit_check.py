@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from ...formats import AndaFormat, Int4Weights
 from ...formats.checks import check_integer
+from ...formats.numeric.alignment import GROUP_SIZE
 from ...workloads import MODULES, Trace
-
-GROUP = 64
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def _check_compressor(x: NDArray[np.float16], module: str, m: int) -> CircuitChe
     from ...formats.latency.array import bpc_cycles_per_group
     from ...rtl import run_bpc_lane
 
-    padded = np.pad(x, ((0, 0), (0, -x.shape[1] % GROUP)))
+    padded = np.pad(x, ((0, 0), (0, -x.shape[1] % GROUP_SIZE)))
     fmt = AndaFormat(mantissa_bits=m, nonfinite="saturate")
     expected = fmt.encode(padded)
     run = run_bpc_lane(padded, fmt)

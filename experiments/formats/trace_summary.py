@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...formats.numeric.alignment import GROUP_SIZE
 from ...formats.numeric.fp16 import split_fp16
 from ...workloads import MODULES, Trace
-
-GROUP = 64
 
 
 def summarise_trace(source: Trace | Path | str) -> dict[str, Any]:
@@ -53,8 +52,8 @@ def _summarise(x: NDArray[np.float16]) -> dict[str, float]:
 
 def _exponent_gap(x: NDArray[np.float16]) -> float:
     """Mean difference, over nonzero values, between the largest exponent of a group of 64 and the value's exponent."""
-    padded = np.pad(x, ((0, 0), (0, -x.shape[1] % GROUP)))
-    groups = np.ascontiguousarray(padded).reshape(len(x), -1, GROUP)
+    padded = np.pad(x, ((0, 0), (0, -x.shape[1] % GROUP_SIZE)))
+    groups = np.ascontiguousarray(padded).reshape(len(x), -1, GROUP_SIZE)
     exponents = split_fp16(groups.view(np.uint16)).exponents.astype(np.int64)
     gaps = exponents.max(axis=-1, keepdims=True) - exponents
     nonzero = groups != 0

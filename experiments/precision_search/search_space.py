@@ -9,6 +9,7 @@ from typing import get_args
 
 from ...formats import AndaFormat
 from ...formats.checks import check_choice
+from ...formats.numeric.alignment import GROUP_SIZE
 from ...formats.options import GroupSum, Shortening
 from ...workloads import MODULES, AndaActivations, AndaArithmetic, Precision
 
@@ -34,7 +35,7 @@ class Numerics:
 
     reconstruct: Shortening = "truncate"
     """Value of a shortened mantissa: truncated, the midpoint of the cut interval, or rounded to nearest when encoded."""
-    group_size: int = 64
+    group_size: int = GROUP_SIZE
     """Number of values that share an exponent."""
     partial: GroupSum = "float"
     """Type of a group's sum: ``"float"`` multiplies Anda values in float32 (fast); ``"fp16"`` and ``"fp32"`` give the

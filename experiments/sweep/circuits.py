@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...formats import InputError
+from ...formats.numeric.alignment import GROUP_SIZE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,11 +15,9 @@ if TYPE_CHECKING:
     from ...rtl.synthesis.results import Result
 
 AREA, ENERGY = "area_circuits_mm2", "energy_circuits_pj"
-GROUP = 64
-"""Lanes of the published element."""
 COMPRESSOR_LANES = 16
 """Of 64 values each; of shorter groups as many more as take the same values a cycle."""
-DEFAULTS = {"rows": 16, "columns": 16, "lanes": GROUP}
+DEFAULTS = {"rows": 16, "columns": 16, "lanes": GROUP_SIZE}
 COLUMNS = {"rows": "array_rows", "columns": "array_columns", "lanes": "processing_element_lanes"}
 """Columns of a sweep that may hold these."""
 
@@ -70,7 +69,7 @@ class _Row:
     def extra_mm2(self, library: str) -> float:
         """Area beyond that of as many lanes of published circuits."""
         first = min(self.work)
-        lanes = GROUP / self.lanes
+        lanes = GROUP_SIZE / self.lanes
         published = _element(library, first).area_um2
         own = published + self._dot_product(library, first).area_um2 - _dot_product(library, first, {}).area_um2
         compressor = lanes * self._compressor(library, first).area_um2 - _compressor(library, first, {}).area_um2
@@ -89,7 +88,11 @@ class _Row:
         """Of the dot product, and of what stands behind it, which works once a group."""
         published = _dot_product(library, bits, {}).energy_pj_per_operation
         behind = _element(library, bits).energy_pj_per_operation - published
-        return self._dot_product(library, bits).energy_pj_per_operation - published + behind * (GROUP / self.lanes - 1)
+        return (
+            self._dot_product(library, bits).energy_pj_per_operation
+            - published
+            + behind * (GROUP_SIZE / self.lanes - 1)
+        )
 
     def _dot_product(self, library: str, bits: int) -> Result:
         return _dot_product(library, bits, self._lanes() | ({"midpoint": True} if self.midpoint else {}))
@@ -98,7 +101,7 @@ class _Row:
         return _compressor(library, bits, self._lanes() | ({"nearest": True} if self.nearest else {}))
 
     def _lanes(self) -> dict[str, Any]:
-        return {"lanes": self.lanes} if self.lanes != GROUP else {}
+        return {"lanes": self.lanes} if self.lanes != GROUP_SIZE else {}
 
 
 def _work(row: Mapping[Any, Any]) -> dict[int, tuple[int, int]]:

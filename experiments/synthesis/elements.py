@@ -11,11 +11,11 @@ from typing import Any, TypeAlias
 import yaml
 
 from ...formats.latency.elements import FP16_GROUP_CYCLES
+from ...formats.numeric.alignment import GROUP_SIZE
 from ...rtl.synthesis.results import Result, find_result, load_clock_targets
 
 PAPER = Path(__file__).parents[1] / "paper" / "anda_hpca2025.json"
 
-GROUP = 64
 MANTISSA_BITS = range(13, 3, -1)
 
 Circuit: TypeAlias = tuple[str, dict[str, Any]]
@@ -91,7 +91,7 @@ def element_rows(library: str) -> list[ElementRow]:
 
 def _row(library: str, name: str, result: Result, base: Result, published: Mapping[str, Any], index: int) -> ElementRow:
     area = result.area_um2 / base.area_um2
-    rate = _products_per_cycle(name, result) / (GROUP / FP16_GROUP_CYCLES)
+    rate = _products_per_cycle(name, result) / (GROUP_SIZE / FP16_GROUP_CYCLES)
     return ElementRow(
         library,
         name,
@@ -111,7 +111,7 @@ def _row(library: str, name: str, result: Result, base: Result, published: Mappi
 def _products_per_cycle(name: str, result: Result) -> float:
     """Products per cycle in steady state, without the cycles that fill the pipeline."""
     if name.startswith("Anda-M"):
-        return GROUP / (int(name.removeprefix("Anda-M")) + 1)
+        return GROUP_SIZE / (int(name.removeprefix("Anda-M")) + 1)
     return float(round(result.operations_per_cycle))
 
 

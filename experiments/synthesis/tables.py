@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from ...formats.latency.elements import FP16_GROUP_CYCLES
+from ...formats.numeric.alignment import GROUP_SIZE
 from ...rtl.synthesis.results import Result, find_result, library_names, load_results
 from ..markdown import markdown_table, renew_page
 from .elements import (
     ANDA,
     COMMON,
-    GROUP,
     MANTISSA_BITS,
     PAPER,
     Circuit,
@@ -74,14 +74,14 @@ def _dot_products(library: str) -> dict[str, tuple[float, float, float]]:
     """Area, power and energy efficiency of each dot product, relative to FP-FP."""
     base = find_result(library, *_run_of("FP-FP"), **COMMON["FP-FP"][1])
     behind = [find_result(library, "group-accumulator", f"M={m}") for m in (12, 13)]
-    energies = [result.energy_pj_per_operation * GROUP for result in behind]
+    energies = [result.energy_pj_per_operation * GROUP_SIZE for result in behind]
     # extrapolated from groups of 13 and 14 cycles to a group of 16 cycles
-    behind_pj = (energies[1] + 2 * (energies[1] - energies[0])) / GROUP
+    behind_pj = (energies[1] + 2 * (energies[1] - energies[0])) / GROUP_SIZE
     rows = {"FP-FP": (base.area_um2, base.energy_pj_per_operation, base.energy_pj_per_cycle)}
     for name in _ALIGNED:
         result = find_result(library, *_run_of(name), **COMMON[name][1])
         energy = result.energy_pj_per_operation - behind_pj
-        rows[name] = (result.area_um2 - behind[0].area_um2, energy, energy * GROUP / FP16_GROUP_CYCLES)
+        rows[name] = (result.area_um2 - behind[0].area_um2, energy, energy * GROUP_SIZE / FP16_GROUP_CYCLES)
     for m in (13, 7, 4):
         result = find_result(library, "anda-pe", f"M={m}")
         rows[f"Anda-M{m}"] = (result.area_um2, result.energy_pj_per_operation, result.energy_pj_per_cycle)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..latency.elements import FP16_GROUP_CYCLES
+from ..numeric.alignment import GROUP_SIZE
 from ..options import Rounding
 from .base import (
     LEAST_NORMAL_EXPONENT,
@@ -38,7 +39,7 @@ class _AlignedFormat:
     source: ClassVar[str]
 
     mantissa_bits: int
-    group_size: int = 64
+    group_size: int = GROUP_SIZE
     rounding: Rounding = "truncate"
 
     def __post_init__(self) -> None:

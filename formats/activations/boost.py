@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..numeric.alignment import GROUP_SIZE
 from .base import (
     LEAST_EXPONENT,
     Parameters,
@@ -40,7 +41,7 @@ class BoostFormat:
     name: ClassVar[str] = "boost"
     source: ClassVar[str] = "Guo et al., ICCAD 2023 (10.1109/ICCAD57390.2023.10323638); Fox et al., ICLR 2021"
 
-    group_size: int = 64
+    group_size: int = GROUP_SIZE
 
     def __post_init__(self) -> None:
         require_integer("group_size", self.group_size, 1, 65536)

@@ -16,6 +16,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..numeric.alignment import GROUP_SIZE
 from ..options import Rounding
 from .base import (
     LEAST_EXPONENT,
@@ -100,7 +101,7 @@ class _UniformBfp:
     exponent_bits: ClassVar[int] = 5
 
     mantissa_bits: int
-    group_size: int = 64
+    group_size: int = GROUP_SIZE
     rounding: Rounding = "nearest"
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..latency.elements import pe_cycles_per_group
-from ..numeric.alignment import EXPONENT_OFFSET, MAX_MANTISSA_BITS
+from ..numeric.alignment import EXPONENT_OFFSET, GROUP_SIZE, MAX_MANTISSA_BITS
 from ..options import Nonfinite, Reconstruct, Rounding
 from . import bitplanes
 from . import serialization as image
@@ -60,7 +60,7 @@ class AndaFormat:
     source: ClassVar[str] = "Fang et al., HPCA 2025 (arXiv 2411.15982), section III"
 
     mantissa_bits: int
-    group_size: int = 64
+    group_size: int = GROUP_SIZE
     rounding: Rounding = "truncate"
     nonfinite: Nonfinite = "raise"
     reconstruct: Reconstruct = "truncate"

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from ..options import Rounding
 
+GROUP_SIZE = 64
+"""Values that share an exponent in the paper; the default of the formats that are compared with Anda."""
+
 MAX_MANTISSA_BITS = 16
 SIGNIFICAND_BITS = 11
 EXPONENT_OFFSET = 14
