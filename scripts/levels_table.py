@@ -17,7 +17,7 @@ from anda_codesign.formats.accelerator import compile_gemms
 from anda_codesign.rtl import run_accelerator_schedule
 from anda_codesign.sim import Architecture, load_architecture, load_technology, simulate
 from anda_codesign.sim.config.architecture import Array, Buffer
-from anda_codesign.sim.cycle.run import MEMORY_LATENCY_CYCLES, accelerator_machine
+from anda_codesign.sim.cycle.gemm import MEMORY_LATENCY_CYCLES, accelerator_machine
 from anda_codesign.workloads import Gemm, Precision
 
 ARRAYS = ((2, 2), (1, 8), (4, 4))

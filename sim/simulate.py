@@ -18,7 +18,7 @@ from .cost.energy import UnitCosts, unit_costs
 from .cost.objective import TILING_OBJECTIVES, Objective
 from .cost.search import best_tiling, gemm_work
 from .mapping.mapped_gemm import MappedGemm, map_gemm
-from .mapping.plan import Plan
+from .mapping.tile_schedule import TileSchedule
 from .mapping.tiling import Tiling, is_legal, model_tilings, resident_tiling
 from .mapping.tiling_rule import TilingRule
 from .memory.dram import Dram, FlatDram
@@ -188,16 +188,16 @@ def _run(
 ) -> GemmRun:
     """One GeMM, where events have not reported on it yet, or have to write a timeline."""
     if setup.level == "cycle":
-        from .cycle.run import run_instructions
+        from .cycle.gemm import run_cycle_level
 
-        cycles, tiling = run_instructions(shape, timeline)
+        cycles, tiling = run_cycle_level(shape, timeline)
         moved = closed.traffic(shape, tiling)
     elif setup.level == "events":
         from .events.gemm import run_events
 
         moved = closed.traffic(shape, tiling)
         if report is None or timeline is not None:
-            report = run_events(shape, Plan(shape, tiling), setup.dram(), timeline)
+            report = run_events(shape, TileSchedule(shape, tiling), setup.dram(), timeline)
         cycles = report.cycles
     else:
         moved = closed.traffic(shape, tiling)

@@ -206,7 +206,7 @@ def run_gemm(
     activations = replace(machine.format(gemm.mantissa_bits), group_size=GROUP_SIZE).encode(x)
     plan, memory = compile_gemms(machine, activations, [weights], result_mantissa_bits=gemm.result_mantissa_bits)
     run = run_accelerator_schedule(plan, memory, latency_cycles=latency_cycles, simulator=chosen)
-    predicted = model.run_schedule(plan, latency_cycles, program_planes(plan, [activations]))
+    predicted = model.simulate_schedule(plan, latency_cycles, program_planes(plan, [activations]))
     compared, mismatches = _compare(plan, run, activations, weights)
     differing = [
         cycle != expected_cycle

@@ -12,7 +12,7 @@ import yaml
 from ...formats import InputError
 from ...sim import Architecture, Technology, load_architecture, load_technology
 from ...sim.config.architecture import FOLDER as ARCHITECTURES
-from ...sim.config.weights import Weights, load_weights
+from ...sim.config.weights import WeightConfig, load_weights
 from ...sim.config.yaml_config import check, find_config
 
 Settings: TypeAlias = tuple[tuple[str, int | float | str], ...]
@@ -34,7 +34,7 @@ def architecture_with(name: str, settings: Settings) -> Architecture:
         content = load_weights(value).model_dump() if field == "weights" else value
         _parent(data, field, f"architecture.{field}", name)[_last(field)] = content
     where = f"architecture {name} with " + ", ".join(f"{field} {value}" for field, value in settings)
-    data["weights"] = check(Weights, data["weights"], where)
+    data["weights"] = check(WeightConfig, data["weights"], where)
     return check(Architecture, data, where)
 
 

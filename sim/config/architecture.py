@@ -15,7 +15,7 @@ from ...formats.latency.array import array_cycles_per_group
 from ...formats.latency.elements import FP16_GROUP_CYCLES, pe_cycles_per_group
 from ...workloads import Precision
 from ...workloads.models.gemms import FP16_BITS
-from .weights import Weights, load_weights
+from .weights import WeightConfig, load_weights
 from .yaml_config import Bits, Bytes, Config, Hertz, config_names, find_config, load_config
 
 FOLDER = Path(__file__).parents[1] / "architectures"
@@ -40,7 +40,7 @@ class ProcessingElement(Config):
     lanes: Literal[8, 16, 32, 64, 128]
     timing: Timing
     weight_operand: Literal["fp16", "int"]
-    """What the other operand is: FP16, to which weights are converted, or an integer of `Weights.bits`."""
+    """What the other operand is: FP16, to which weights are converted, or an integer of `WeightConfig.bits`."""
     mantissa_bits: int | Literal["variable"]
     """Significant bits of the activation operand; ``variable``: the precision that a run asks for."""
     midpoint: bool = False
@@ -77,7 +77,7 @@ class Array(Config):
     columns: int = Field(ge=1, le=1024)
 
 
-class Buffer(Config):
+class BufferConfig(Config):
     """An on-chip memory with one port, double-buffered in use: one half fills while the other is read."""
 
     capacity_bytes: Bytes = Field(alias="capacity")
@@ -101,11 +101,11 @@ class Architecture(Config):
     processing_element: ProcessingElement
     activation_memory: Literal["anda", "fp16"]
     """What the buffers and DRAM hold; elements with another operand format convert FP16 at every read."""
-    activation_buffer: Buffer
-    exponent_buffer: Buffer | None
+    activation_buffer: BufferConfig
+    exponent_buffer: BufferConfig | None
     """A separate memory for shared exponents; none where activations stay FP16."""
-    weight_buffer: Buffer
-    weights: Annotated[Weights, BeforeValidator(load_weights)]
+    weight_buffer: BufferConfig
+    weights: Annotated[WeightConfig, BeforeValidator(load_weights)]
     """A built-in weight format, by name."""
     vector_lanes: int = Field(ge=1)
     compressor: Compressor | None
@@ -133,7 +133,7 @@ class Architecture(Config):
         return self.processing_element.lanes
 
     @property
-    def buffers(self) -> dict[str, Buffer]:
+    def buffers(self) -> dict[str, BufferConfig]:
         """The on-chip memories by their field."""
         exponents = {} if self.exponent_buffer is None else {"exponent_buffer": self.exponent_buffer}
         return {"activation_buffer": self.activation_buffer, **exponents, "weight_buffer": self.weight_buffer}

@@ -29,7 +29,7 @@ class Component(Config):
     power: Power
 
 
-class Element(Config):
+class ElementRatios(Config):
     """Area and power of a processing element over those of FP-FP's."""
 
     area: Ratio
@@ -53,7 +53,7 @@ class Reference(Config):
     cycles_per_group: Cycles
 
 
-class Dram(Config):
+class DramConfig(Config):
     """External memory: a bandwidth and an energy per bit."""
 
     bandwidth: Bandwidth
@@ -72,15 +72,15 @@ class Technology(Config):
     controller: Component
     activation_buffer: Component
     weight_buffer: Component
-    elements: dict[str, Element]
+    elements: dict[str, ElementRatios]
     skipping: Skipping | None = None
     vector_operations: dict[str, Ratio] = Field(default_factory=dict[str, Constant])
     """Energy of one operation of a vector lane over that of a FP16 multiply-accumulate, by kind."""
-    dram: Dram
+    dram: DramConfig
     sram: SramTable | None = None
     """Where buffer areas and energies come from, in place of the two published buffers."""
 
-    def element(self, kind: str) -> Element:
+    def element(self, kind: str) -> ElementRatios:
         """The relative area and power of a kind of processing element.
 
         Raises:

@@ -15,7 +15,7 @@ from .yaml_config import Config, config_names, find_config, load_config
 FOLDER = Path(__file__).parents[1] / "weights"
 
 
-class Weights(Config):
+class WeightConfig(Config):
     """Dense codes with group parameters or a table, and a sparse rest."""
 
     name: str
@@ -56,18 +56,18 @@ def weight_format_names() -> list[str]:
     return list(config_names(FOLDER))
 
 
-def load_weights(name: Any) -> Weights:
+def load_weights(name: Any) -> WeightConfig:
     """A built-in weight format by name, or one's own by the path of its YAML file; an object stays as it is.
 
     Raises:
         InputError: there is no such format, or its file has an unknown key or a bad value.
     """
-    if isinstance(name, Weights):
+    if isinstance(name, WeightConfig):
         return name
     path = find_config(str(name), FOLDER, "weight format")
-    return _load_builtin(path) if path.parent == FOLDER else load_config(Weights, path, "weight format")
+    return _load_builtin(path) if path.parent == FOLDER else load_config(WeightConfig, path, "weight format")
 
 
 @cache
-def _load_builtin(path: Path) -> Weights:
-    return load_config(Weights, path, "weight format")
+def _load_builtin(path: Path) -> WeightConfig:
+    return load_config(WeightConfig, path, "weight format")

@@ -29,7 +29,7 @@ from ...formats.latency.array import FETCH_CYCLES, MEMORY_OUTSTANDING_ROWS, comp
 from ...formats.latency.vector import vector_instruction_cycles
 from ...formats.vector.command import REDUCTIONS, VectorOperation
 from ..processes.units import Channel, Process, Station, Units
-from .matrix_engine import MatrixEngine, SentPlanes
+from .matrix_engine import MatrixEngineProcesses, SentPlanes
 
 NAMES = {
     Unit.LOADER: "loader",
@@ -50,7 +50,7 @@ def _never_pauses(_: str, cycle: int) -> int:
 
 
 @dataclass(frozen=True)
-class AcceleratorRun:
+class ProgramRun:
     """When what is finished.
 
     Attributes:
@@ -91,26 +91,26 @@ def gemm_cycles(
         InputError: the shapes do not fit together or not into the machine.
     """
     plan = schedule(machine, tokens, layers, result_mantissa_bits)
-    return run_schedule(plan, memory_latency_cycles).cycles
+    return simulate_schedule(plan, memory_latency_cycles).cycles
 
 
-def run_schedule(
+def simulate_schedule(
     plan: Schedule,
     memory_latency_cycles: int = 16,
     sent_planes: SentPlanes | None = None,
     pauses: Pauses = _never_pauses,
-) -> AcceleratorRun:
-    """When a compiled program finishes what; parameters as of `run_program`."""
-    return run_program(plan.machine, plan.instructions, memory_latency_cycles, sent_planes, pauses)
+) -> ProgramRun:
+    """When a compiled program finishes what; parameters as of `simulate_program`."""
+    return simulate_program(plan.machine, plan.instructions, memory_latency_cycles, sent_planes, pauses)
 
 
-def run_program(
+def simulate_program(
     machine: AcceleratorConfig,
     instructions: Sequence[Instruction],
     memory_latency_cycles: int = 16,
     sent_planes: SentPlanes | None = None,
     pauses: Pauses = _never_pauses,
-) -> AcceleratorRun:
+) -> ProgramRun:
     """When a program, which ends with ``halt``, finishes what.
 
     Args:
@@ -125,7 +125,7 @@ def run_program(
         DeadlockError: nobody can go on.
     """
     check_program(machine, instructions)
-    return Accelerator(machine, memory_latency_cycles, sent_planes, pauses).run_program(instructions)
+    return AcceleratorProcesses(machine, memory_latency_cycles, sent_planes, pauses).execute(instructions)
 
 
 @dataclass
@@ -170,7 +170,7 @@ class MemoryReads:
         self.read.append(self.pauses("read", max(self.asked + self.latency_cycles - 1, before, self.taken)))
 
 
-class Accelerator(Units):
+class AcceleratorProcesses(Units):
     """The processes, and who owns the shared ports of the buffers."""
 
     def __init__(
@@ -187,10 +187,10 @@ class Accelerator(Units):
         self.memory = MemoryReads(memory_latency_cycles, pauses)
         self.coming: Channel[int] = self.work("rows of the memory")
         """Of each load the cycle in which its last row is written."""
-        self.matrix = MatrixEngine(self, machine, self.stations[Unit.MATRIX], sent_planes)
+        self.matrix = MatrixEngineProcesses(self, machine, self.stations[Unit.MATRIX], sent_planes)
         self.issued: list[int] = []
 
-    def run_program(self, instructions: Iterable[Instruction]) -> AcceleratorRun:
+    def execute(self, instructions: Iterable[Instruction]) -> ProgramRun:
         """Run until the end is told.
 
         Raises:
@@ -211,7 +211,7 @@ class Accelerator(Units):
         matrix = self.matrix
         # the end is told in the cycle after `halt`, and cycles are counted from 0
         cycles = self.issued[-1] + 2
-        return AcceleratorRun(cycles, self.issued, ended, matrix.groups, matrix.tiles, matrix.spans, matrix.reads)
+        return ProgramRun(cycles, self.issued, ended, matrix.groups, matrix.tiles, matrix.spans, matrix.reads)
 
     def _control(self, instructions: Iterable[Instruction]) -> Process:
         """The controller: issue instructions in order, one per cycle at most."""

@@ -23,7 +23,7 @@ SentPlanes = Sequence[NDArray[np.integer]]
 `formats.accelerator.program_planes` reads from the activations for a machine that skips planes."""
 
 
-class Command(NamedTuple):
+class BlockCommand(NamedTuple):
     """A block of tokens, with which the array computes some tiles."""
 
     sent: list[int]
@@ -36,7 +36,7 @@ class Command(NamedTuple):
 class Rows(NamedTuple):
     """The rows that a dispatcher reads for a command."""
 
-    command: Command
+    command: BlockCommand
     first: int
     """The cycle from which on the first of them can be taken."""
 
@@ -55,13 +55,13 @@ class Dispatcher:
     """Reads one operand's rows from its buffer: its address generator."""
 
     name: str
-    commands: Channel[Command]
+    commands: Channel[BlockCommand]
     rows: Channel[Rows]
     last_request: Slots
     """Given when it makes the last request of a command, so that it can take the next one."""
 
 
-class MatrixEngine:
+class MatrixEngineProcesses:
     """The processes, and what they hand over.
 
     Parameters
@@ -138,7 +138,7 @@ class MatrixEngine:
             for block in range(blocks):
                 yield self.units.after(1)
                 planes = sent[block] if sent else [instruction["mantissa_bits"]] * groups
-                command = Command(planes, tiles, block == blocks - 1)
+                command = BlockCommand(planes, tiles, block == blocks - 1)
                 for dispatcher in dispatchers:
                     dispatcher.commands.put(command)
                 for _ in dispatchers:

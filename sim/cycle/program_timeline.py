@@ -9,7 +9,7 @@ from ...formats.accelerator.instructions import UNITS
 from ...formats.latency.array import FETCH_CYCLES
 from ...formats.vector.command import VectorOperation
 from ..processes.timeline import Timeline
-from .accelerator import AcceleratorRun
+from .accelerator import ProgramRun
 from .liveness import stays
 
 CONTENTS = {
@@ -23,7 +23,7 @@ CONTENTS = {
 
 
 def draw_program(
-    timeline: Timeline, machine: AcceleratorConfig, program: Sequence[Instruction], run: AcceleratorRun
+    timeline: Timeline, machine: AcceleratorConfig, program: Sequence[Instruction], run: ProgramRun
 ) -> None:
     """Note what a run did. A cycle's work is a span from its beginning to the next one's."""
     program = program[: len(run.issued)]
@@ -34,7 +34,7 @@ def draw_program(
     _draw_buffers(timeline, machine, program, run)
 
 
-def _ends(program: Sequence[Instruction], run: AcceleratorRun) -> Iterator[int]:
+def _ends(program: Sequence[Instruction], run: ProgramRun) -> Iterator[int]:
     """When each instruction ended."""
     ended = {unit: iter(cycles) for unit, cycles in run.ended.items()}
     for instruction, issued in zip(program, run.issued, strict=True):
@@ -42,7 +42,7 @@ def _ends(program: Sequence[Instruction], run: AcceleratorRun) -> Iterator[int]:
 
 
 def _draw_instructions(
-    timeline: Timeline, machine: AcceleratorConfig, program: Sequence[Instruction], run: AcceleratorRun
+    timeline: Timeline, machine: AcceleratorConfig, program: Sequence[Instruction], run: ProgramRun
 ) -> None:
     """The controller, and the units that do an instruction at a time."""
     presented, loaded = FETCH_CYCLES, 0
@@ -67,13 +67,13 @@ def _draw_instructions(
             timeline.span("vector unit", operation, issued + 1, end + 1, instruction=text)
 
 
-def _draw_dispatch(timeline: Timeline, run: AcceleratorRun) -> None:
+def _draw_dispatch(timeline: Timeline, run: ProgramRun) -> None:
     for first, last in run.reads:
         timeline.span("dispatcher", "planes of a block", first, last + 1)
 
 
 def _draw_array(
-    timeline: Timeline, machine: AcceleratorConfig, program: Sequence[Instruction], run: AcceleratorRun
+    timeline: Timeline, machine: AcceleratorConfig, program: Sequence[Instruction], run: ProgramRun
 ) -> None:
     """Instructions, and in them tiles."""
     spans = iter(run.spans)
@@ -87,7 +87,7 @@ def _draw_array(
                 timeline.span("array", "tile", first, last + 1)
 
 
-def _draw_collector(timeline: Timeline, machine: AcceleratorConfig, run: AcceleratorRun) -> None:
+def _draw_collector(timeline: Timeline, machine: AcceleratorConfig, run: ProgramRun) -> None:
     for index, left in enumerate(run.tiles, 1):
         timeline.span("collector", "columns", left - machine.columns + 1, left + 1)
         if index % machine.tiles == 0:
@@ -95,7 +95,7 @@ def _draw_collector(timeline: Timeline, machine: AcceleratorConfig, run: Acceler
 
 
 def _draw_buffers(
-    timeline: Timeline, machine: AcceleratorConfig, program: Sequence[Instruction], run: AcceleratorRun
+    timeline: Timeline, machine: AcceleratorConfig, program: Sequence[Instruction], run: ProgramRun
 ) -> None:
     """What the buffers hold: from the end of what writes it to the end of what reads it last."""
     ends = list(_ends(program, run))

@@ -3,7 +3,7 @@
 The controller starts a DMA channel for each operand, which fetches strips over the shared DRAM interface and through the
 port of its buffer, as far ahead as the buffer has room. The dispatcher takes strips when they are there and gives the
 array its steps; the array frees the room of what is used up. Results pass the output collector and the compressor into
-the activation buffer, and a third DMA channel stores them. The channels take turns in an order that the plan fixes. One event is a strip or a step of the array, never a bit or a
+the activation buffer, and a third DMA channel stores them. The channels take turns in an order that the schedule fixes. One event is a strip or a step of the array, never a bit or a
 cycle; time is in whole cycles. With an infinitely fast memory nobody waits, and the closed form comes out exactly.
 """
 
@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from typing import NamedTuple, get_args
 
 from ...formats.latency.array import bpc_cycles_per_block
+from ..mapping.arbitration import DmaChannel
 from ..mapping.mapped_gemm import MappedGemm
-from ..mapping.plan import RESULT_PLACES, Block, DmaChannel, Load, Plan, Step
+from ..mapping.steps import OutputBlock, ScheduleStep
+from ..mapping.tile_schedule import RESULT_PLACES, STREAM_PLACES, Load, TileSchedule
 from ..memory.dram import Dram, DramReport, Request
 from ..processes.timeline import Timeline
-from ..processes.units import Buffer, Channel, DeadlockError, Port, Process, Turns, Units
+from ..processes.units import BufferSlots, Channel, DeadlockError, MemoryPort, Process, Turns, Units
 
 __all__ = ["DeadlockError", "EventReport", "EventSimulation", "Waiting", "run_events"]
 
@@ -47,7 +49,7 @@ class EventReport:
     """Share of the cycles in which the filling port of each buffer was busy."""
 
 
-class Result(NamedTuple):
+class PendingResults(NamedTuple):
     """Results on their way to DRAM."""
 
     cycle: int
@@ -57,45 +59,47 @@ class Result(NamedTuple):
     bits: int
 
 
-def run_events(mapped: MappedGemm, plan: Plan, dram: Dram, timeline: Timeline | None = None) -> EventReport:
+def run_events(mapped: MappedGemm, schedule: TileSchedule, dram: Dram, timeline: Timeline | None = None) -> EventReport:
     """Run one GeMM, and note what the units do if there is a timeline.
 
     Raises:
-        DeadlockError: nobody can go on; a plan that takes more than it frees.
+        DeadlockError: nobody can go on; a schedule that takes more than it frees.
     """
-    return EventSimulation(mapped, plan, dram, timeline).run_gemm()
+    return EventSimulation(mapped, schedule, dram, timeline).run_gemm()
 
 
 class EventSimulation(Units):
     """The units of the accelerator and the room between them."""
 
-    def __init__(self, mapped: MappedGemm, plan: Plan, dram: Dram, timeline: Timeline | None = None) -> None:
+    def __init__(
+        self, mapped: MappedGemm, schedule: TileSchedule, dram: Dram, timeline: Timeline | None = None
+    ) -> None:
         super().__init__()
         self.timeline = timeline
         self.mapped = mapped
-        self.plan = plan
+        self.schedule = schedule
         self.dram = dram
         machine = mapped.architecture
         # a memory that never makes anyone wait does so on neither side of the buffers, nor for a turn
         infinite = dram.infinite
         turns = {channel: self.slots("its turn at the memory", ALWAYS * infinite) for channel in get_args(DmaChannel)}
-        self.turns = Turns(turns, () if infinite else plan.turns())
+        self.turns = Turns(turns, () if infinite else schedule.turns())
         ports = {"activations": machine.activation_buffer.port_bits, "weights": machine.weight_buffer.port_bits}
-        self.ports = {tensor: Port(math.inf if infinite else bits) for tensor, bits in ports.items()}
-        resident, stream = plan.resident_tensor, plan.stream_tensor
-        self.resident = self.buffer(f"resident {resident}", plan.resident_places, self.ports[resident])
-        self.stream = self.buffer(f"streamed {stream}", plan.stream_places, self.ports[stream])
+        self.ports = {tensor: MemoryPort(math.inf if infinite else bits) for tensor, bits in ports.items()}
+        resident, stream = schedule.resident_tensor, schedule.stream_tensor
+        self.resident = self.buffer(f"resident {resident}", schedule.resident_places, self.ports[resident])
+        self.stream = self.buffer(f"streamed {stream}", STREAM_PLACES, self.ports[stream])
         self.commands = self.slots("a command")
         self.steps = self.slots("a step")
         self.array_ready = self.slots("the array")
-        self.step: Step | None = None
+        self.step: ScheduleStep | None = None
         self.block_end: int | None = None
         """When the array was through with the last block; the first has none to wait for."""
         self.late = "stream"
         """The operand that the dispatcher waited for last."""
         self.result_places = self.slots("a place for results", RESULT_PLACES)
         results = (self.slots(f"results of the {unit}") for unit in ("array", "collector", "compressor"))
-        self.computed, self.collected, self.compressed = (Channel[Result | None](each) for each in results)
+        self.computed, self.collected, self.compressed = (Channel[PendingResults | None](each) for each in results)
         """None is the end."""
         self.waiting = Waiting()
 
@@ -103,8 +107,8 @@ class EventSimulation(Units):
         """Start all units and run until the last result is stored."""
         cycles = self.run(
             self._control(),
-            self._load("resident", self.plan.resident_loads(), self.resident),
-            self._load("stream", self.plan.stream_loads(), self.stream),
+            self._load("resident", self.schedule.resident_loads(), self.resident),
+            self._load("stream", self.schedule.stream_loads(), self.stream),
             self._dispatch(),
             self._multiply(),
             self._collect(),
@@ -119,7 +123,7 @@ class EventSimulation(Units):
         self.commands.give()
         yield from ()
 
-    def _load(self, channel: DmaChannel, loads: Iterable[Load], buffer: Buffer) -> Process:
+    def _load(self, channel: DmaChannel, loads: Iterable[Load], buffer: BufferSlots) -> Process:
         """A DMA channel: fetch strips in order, each as soon as its buffer has a place and its turn has come."""
         timeline, who = self.timeline, f"loader of {buffer.name}"
         for load in loads:
@@ -145,7 +149,7 @@ class EventSimulation(Units):
         if wait := self.commands.take("dispatcher"):
             yield wait
         start = self.mapped.start_cycles
-        for step in self.plan.steps():
+        for step in self.schedule.steps():
             if step.takes_resident and (wait := self.resident.strips.take("dispatcher")):
                 self.late = "resident"
                 yield wait
@@ -193,7 +197,7 @@ class EventSimulation(Units):
                 self.computed.put(self._result(step.block))
         self.computed.put(None)
 
-    def _step_end(self, step: Step) -> int:
+    def _step_end(self, step: ScheduleStep) -> int:
         """When the array is through with a step: not before the outputs of the block before have left."""
         if self.block_end is None:
             self.block_end = self.now - self.mapped.tile_cycles + self.mapped.reduction_cycles
@@ -202,9 +206,9 @@ class EventSimulation(Units):
             end = self.block_end = max(end, self.block_end + step.spacing)
         return end
 
-    def _result(self, block: Block) -> Result:
-        requests = list(self.plan.result_requests(block))
-        return Result(self.now, requests, sum(request.bits for request in requests))
+    def _result(self, block: OutputBlock) -> PendingResults:
+        requests = list(self.schedule.result_requests(block))
+        return PendingResults(self.now, requests, sum(request.bits for request in requests))
 
     def _note_wait(self, what: str, began: int, stop: int) -> None:
         if stop <= began:
@@ -214,15 +218,15 @@ class EventSimulation(Units):
             buffers = {"resident": self.resident.name, "stream": self.stream.name, "results": "a place for results"}
             self.timeline.span("array", f"wait for {buffers[what]}", began, stop)
 
-    def _note_step(self, step: Step, began: int, timeline: Timeline) -> None:
+    def _note_step(self, step: ScheduleStep, began: int, timeline: Timeline) -> None:
         now, details = self.now, {}
         if step.block is not None:
             tokens, channels = step.block
             details = {"tokens": f"{tokens.start}..{tokens.stop}", "channels": f"{channels.start}..{channels.stop}"}
         timeline.span("dispatcher", "planes and weights", began, now)
         timeline.span("array", "multiply", began, now, **details)
-        timeline.freed(self.plan.resident_tensor, step.frees_resident, now)
-        timeline.freed(self.plan.stream_tensor, int(step.frees_stream), now)
+        timeline.freed(self.schedule.resident_tensor, step.frees_resident, now)
+        timeline.freed(self.schedule.stream_tensor, int(step.frees_stream), now)
 
     def _collect(self) -> Process:
         """The collector: gather a block's last columns and send them.
@@ -267,7 +271,7 @@ class EventSimulation(Units):
             yield from self._store(item)
             self.result_places.give()
 
-    def _store(self, results: Result) -> Process:
+    def _store(self, results: PendingResults) -> Process:
         now = self.now
         served = [self.dram.serve(now, request) for request in results.requests]
         passed = self.ports["activations"].serve(now, 2 * results.bits)

@@ -19,7 +19,7 @@ from ..analytical.vector_work import Scores
 from ..config.architecture import Architecture
 from ..memory.dram import Dram, Request
 from ..processes.timeline import Timeline
-from ..processes.units import Channel, Port, Process, Slots, Units
+from ..processes.units import Channel, MemoryPort, Process, Slots, Units
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class _Attention(Units):
         self.softmax = softmax
         infinite = dram.infinite
         self.activation_port, self.weight_port = (
-            Port(math.inf if infinite else buffer.port_bits)
+            MemoryPort(math.inf if infinite else buffer.port_bits)
             for buffer in (machine.activation_buffer, machine.weight_buffer)
         )
         self.queries = self.buffer("queries", 2, self.activation_port)
@@ -87,7 +87,7 @@ class _Attention(Units):
         )
         return AttentionRun(cycles, self.softmax_cycles)
 
-    def _load(self, requests: list[Request], places: Slots, strips: Slots, port: Port) -> Process:
+    def _load(self, requests: list[Request], places: Slots, strips: Slots, port: MemoryPort) -> Process:
         for request in requests:
             if wait := places.take(f"loader of {request.tensor}"):
                 yield wait
@@ -188,7 +188,7 @@ def run_vector(
         timeline: notes what the unit does.
     """
     units, count = Units(), -(-tokens // machine.array.rows)
-    port = Port(machine.activation_buffer.port_bits)
+    port = MemoryPort(machine.activation_buffer.port_bits)
     places, strips = units.slots("a free register file", 2), units.slots("a strip of values")
 
     def share(total: int, strip: int) -> int:

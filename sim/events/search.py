@@ -15,7 +15,7 @@ from ..cost.energy import UnitCosts
 from ..cost.objective import Objective
 from ..cost.search import best_tiling
 from ..mapping.mapped_gemm import MappedGemm
-from ..mapping.plan import Plan
+from ..mapping.tile_schedule import TileSchedule
 from ..mapping.tiling import Tiling
 from ..memory.dram import Dram
 from .gemm import EventReport, run_events
@@ -35,7 +35,7 @@ def event_tiling(
 
     @cache
     def run(index: int, tiling: Tiling) -> EventReport:
-        return run_events(shapes[index], Plan(shapes[index], tiling), dram())
+        return run_events(shapes[index], TileSchedule(shapes[index], tiling), dram())
 
     def kept(index: int) -> Tiling:
         """The tiling at one of the lengths."""

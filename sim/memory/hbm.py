@@ -29,7 +29,7 @@ Nanoseconds = Annotated[Constant, unit("ns")]
 DataRate = Annotated[Constant, unit("Gb/s")]
 
 
-class Timing(Config):
+class HbmTiming(Config):
     """JEDEC timing parameters."""
 
     data_rate: DataRate
@@ -66,7 +66,7 @@ class Memory(Config):
     channel_width: Bits
     burst_length: int = Field(ge=1)
     row_bytes: Bytes = Field(alias="row")
-    timing: Timing
+    timing: HbmTiming
 
     @property
     def burst_bytes(self) -> int:
@@ -123,7 +123,7 @@ class Nanosecond:
     t_refi: float
 
     @classmethod
-    def of(cls, timing: Timing) -> Self:
+    def of(cls, timing: HbmTiming) -> Self:
         """Drop units and sources."""
         return cls(**{name.name: getattr(timing, name.name).value for name in fields(cls)})
 

@@ -206,7 +206,7 @@ def simulate_model(
         group_cycles=group_cycles,
         timeline=timeline,
     )
-    layer = Layer(shape, setup, cache, phase, tokens, context, batch, setup.machine.precision(precision).o, unit)
+    layer = ModelLayer(shape, setup, cache, phase, tokens, context, batch, setup.machine.precision(precision).o, unit)
     return ModelResult(
         model=shape.name,
         level=level,
@@ -219,7 +219,7 @@ def simulate_model(
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class ModelLayer:
     """What attention and vector unit have to do in one layer, or in one step of it."""
 
     shape: ModelShape
@@ -257,7 +257,7 @@ class Layer:
         return layer_work(self.shape, self.batch * self.tokens, scores, self.setup.machine.vector_lanes, self.unit)
 
 
-def closed_rows(layer: Layer) -> Iterator[ModelRow]:
+def closed_rows(layer: ModelLayer) -> Iterator[ModelRow]:
     """Attention as the larger of work and DRAM traffic, the vector unit as its programs' cycles."""
     costs, attention, layers = layer.setup.costs, layer.attention(), layer.shape.layers
     cycles = sum(math.ceil(max(work.array_cycles, work.dram_bits / costs.dram_bits_per_cycle)) for work in attention)
@@ -266,7 +266,7 @@ def closed_rows(layer: Layer) -> Iterator[ModelRow]:
         yield _vector_row(layer, work, layers * (work.cycles + len(layer.passes) * VECTOR_PIPELINE_CYCLES))
 
 
-def event_rows(layer: Layer, timeline: Timeline | None) -> Iterator[ModelRow]:
+def event_rows(layer: ModelLayer, timeline: Timeline | None) -> Iterator[ModelRow]:
     """Both in events: the softmax runs beside the array, and only what the array waits for it counts as its own."""
     from ..events.layer import run_attention, run_vector
 
@@ -309,7 +309,7 @@ def _fp_int_row(run: GemmRun) -> ModelRow:
     )
 
 
-def _attention_row(layer: Layer, steps: list[AttentionWork], cycles: int) -> ModelRow:
+def _attention_row(layer: ModelLayer, steps: list[AttentionWork], cycles: int) -> ModelRow:
     layers = layer.shape.layers
     work = Work(
         element_cycles=layers * sum(step.element_cycles for step in steps),
@@ -330,7 +330,7 @@ def _attention_row(layer: Layer, steps: list[AttentionWork], cycles: int) -> Mod
     )
 
 
-def _vector_row(layer: Layer, part: VectorWork, cycles: int) -> ModelRow:
+def _vector_row(layer: ModelLayer, part: VectorWork, cycles: int) -> ModelRow:
     work = Work(operations={kind: count * layer.shape.layers for kind, count in part.operations.items()})
     operations = part.total * layer.shape.layers
     energy = layer.setup.costs.energy(work, cycles)

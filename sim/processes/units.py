@@ -128,7 +128,7 @@ class Turns:
             self._slots[whose].give()
 
 
-class Port:
+class MemoryPort:
     """The port of the half of a buffer that fills: loads, results and what is read out again pass it in turn.
 
     The other half, which the array reads, has its own; what the array takes from it is in the cycles of a group.
@@ -152,13 +152,13 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
-class Buffer:
+class BufferSlots:
     """Strips of one operand on chip: places to fill, strips to use, and the port through which they come."""
 
     name: str
     places: Slots
     strips: Slots
-    port: Port
+    port: MemoryPort
 
 
 class Units:
@@ -183,9 +183,9 @@ class Units:
         """A queue of things to do; who waits for more of them is at rest."""
         return Channel(self.slots(name, rest=True))
 
-    def buffer(self, name: str, size: int, port: Port) -> Buffer:
+    def buffer(self, name: str, size: int, port: MemoryPort) -> BufferSlots:
         """An empty buffer for `size` strips."""
-        return Buffer(name, self.slots(f"a free place for {name}", size), self.slots(f"a strip of {name}"), port)
+        return BufferSlots(name, self.slots(f"a free place for {name}", size), self.slots(f"a strip of {name}"), port)
 
     def until(self, cycle: int) -> simpy.Event:
         """The event of a cycle that has not passed."""

@@ -86,7 +86,7 @@ def compare(
         encoded = machine.format(result_mantissa_bits).encode(expected)
         assert read_tensor(plan, run.memory).to_bytes() == encoded.to_bytes()
         assert_image(plan, run.memory, encoded)
-    for predict in (model.run_schedule, recurrence.solve_schedule):
+    for predict in (model.simulate_schedule, recurrence.solve_schedule):
         predicted = predict(plan, latency_cycles, program_planes(plan, activations))
         assert {kind: list(cycles) for kind, cycles in run.retired.items()} == predicted.retired
         assert run.cycles == predicted.cycles
@@ -243,7 +243,7 @@ def test_every_record_of_programs_without_order(seed: int) -> None:
     latency_cycles = 2 + 3 * seed
     memory = np.zeros((64, SMALL.memory_bits // 8), np.uint8)
     run = run_accelerator_program(SMALL, program, memory, latency_cycles=latency_cycles, simulator="cxxrtl")
-    for predict in (model.run_program, recurrence.solve_program):
+    for predict in (model.simulate_program, recurrence.solve_program):
         predicted = predict(SMALL, program, latency_cycles)
         assert {kind: list(cycles) for kind, cycles in run.retired.items()} == predicted.retired
         assert run.cycles == predicted.cycles

@@ -49,7 +49,7 @@ def test_every_record_of_a_memory_that_pauses(seed: int) -> None:
             cycle += 1
         return cycle
 
-    predicted = model.run_schedule(plan, latency_cycles, pauses=goes_on)
+    predicted = model.simulate_schedule(plan, latency_cycles, pauses=goes_on)
     assert {kind: list(cycles) for kind, cycles in run.retired.items()} == predicted.retired
     assert run.cycles == predicted.cycles
-    assert run.cycles > model.run_schedule(plan, latency_cycles).cycles
+    assert run.cycles > model.simulate_schedule(plan, latency_cycles).cycles

@@ -10,8 +10,14 @@ from anda_codesign.formats import InputError
 from anda_codesign.formats.accelerator import AcceleratorConfig, Instruction, Layer, Unit, assemble, schedule
 from anda_codesign.formats.accelerator.instructions import vector
 from anda_codesign.formats.vector.command import REDUCTIONS, Addend, Factor, VectorCommand, VectorOperation
-from anda_codesign.sim.cycle.accelerator import Accelerator, SentPlanes, gemm_cycles, run_program, run_schedule
-from anda_codesign.sim.cycle.matrix_engine import MatrixEngine
+from anda_codesign.sim.cycle.accelerator import (
+    AcceleratorProcesses,
+    SentPlanes,
+    gemm_cycles,
+    simulate_program,
+    simulate_schedule,
+)
+from anda_codesign.sim.cycle.matrix_engine import MatrixEngineProcesses
 from anda_codesign.sim.processes.units import DeadlockError, Process
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,7 +57,7 @@ latencies = st.integers(2, 40) | st.integers(60, 70) | st.integers(100, 300)
 def assert_equal(
     machine: AcceleratorConfig, program: list[Instruction], latency_cycles: int, sent_planes: SentPlanes | None = None
 ) -> None:
-    run = run_program(machine, program, latency_cycles, sent_planes)
+    run = simulate_program(machine, program, latency_cycles, sent_planes)
     expected = solve_program(machine, program, latency_cycles, sent_planes)
     assert run.retired == expected.retired
     assert run.cycles == expected.cycles
@@ -156,13 +162,13 @@ def test_operands_on_chip_give_the_closed_form(
         affine=machine.affine,
         midpoint=machine.midpoint,
     )
-    run = run_program(replace(machine, **DEPTHS), assemble(text))
+    run = simulate_program(replace(machine, **DEPTHS), assemble(text))
     assert run.retired["matrix"][0] - run.issued[0] == expected
 
 
 def test_rows_that_do_not_exist_are_refused() -> None:
     with pytest.raises(InputError) as caught:
-        run_program(MACHINE, assemble("load buffer=planes address=60 count=5 memory=0\nhalt"))
+        simulate_program(MACHINE, assemble("load buffer=planes address=60 count=5 memory=0\nhalt"))
     assert str(caught.value) == (
         "address: instruction 0, load, reaches row 64 of planes, the machine has 64; "
         "lower it, or choose a machine with more"
@@ -175,28 +181,28 @@ def test_what_the_machine_cannot_do_ends_the_program() -> None:
         "gemm planes=0 exponents=0 weights=0 factors=0 results=0 unsigned_codes=0 "
         "groups=1 output_groups=1 blocks=1 mantissa_bits=9 groups_per_factor=1"
     )
-    halt = run_program(MACHINE, assemble(f"{load}\nhalt"))
-    assert run_program(replace(MACHINE, vector_unit=False), [*assemble(load), vector(VectorCommand())]) == halt
-    assert run_program(replace(MACHINE, max_mantissa_bits=8), assemble(f"{load}\n{gemm}\n{load}\nhalt")) == halt
+    halt = simulate_program(MACHINE, assemble(f"{load}\nhalt"))
+    assert simulate_program(replace(MACHINE, vector_unit=False), [*assemble(load), vector(VectorCommand())]) == halt
+    assert simulate_program(replace(MACHINE, max_mantissa_bits=8), assemble(f"{load}\n{gemm}\n{load}\nhalt")) == halt
     assert len(halt.issued) == 2
 
 
 def test_shapes_alone_give_the_cycles() -> None:
     layer = Layer(20, 12, 4, groups_per_factor=2)
-    assert gemm_cycles(MACHINE, 3, [layer], None, 9) == run_schedule(schedule(MACHINE, 3, [layer]), 9).cycles
+    assert gemm_cycles(MACHINE, 3, [layer], None, 9) == simulate_schedule(schedule(MACHINE, 3, [layer]), 9).cycles
 
 
 def test_a_collector_without_room_stops_everyone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits for whom, from the controller down to the unit that waits for what nobody gives."""
 
-    def collect(self: MatrixEngine) -> Process:
+    def collect(self: MatrixEngineProcesses) -> Process:
         yield from self.computed.get("collector")
         if wait := self.units.slots("a free row of results").take("collector"):
             yield wait
 
-    monkeypatch.setattr(MatrixEngine, "_collect", collect)
+    monkeypatch.setattr(MatrixEngineProcesses, "_collect", collect)
     with pytest.raises(DeadlockError) as caught:
-        run_schedule(schedule(MACHINE, 5, [Layer(20, 18, 3)], 4))
+        simulate_schedule(schedule(MACHINE, 5, [Layer(20, 18, 3)], 4))
     assert str(caught.value) == (
         "deadlock in cycle 191: "
         "the controller, at gemm, waits for the array to take another instruction; "
@@ -214,7 +220,7 @@ def test_a_memory_that_takes_no_rows_stops_a_program_at_its_barrier() -> None:
     """The writer never ends its store; a barrier, and a ``load`` that needs the writer's port, wait for it."""
     store = "store buffer=results address=0 count=1 memory=0"
 
-    class Stuck(Accelerator):
+    class Stuck(AcceleratorProcesses):
         def _work(self, unit: Unit) -> Process:
             if unit != Unit.STORER:
                 yield from super()._work(unit)
@@ -225,7 +231,7 @@ def test_a_memory_that_takes_no_rows_stops_a_program_at_its_barrier() -> None:
     for line, who in (("barrier units=storer pending=0", "barrier"), (store, "store"), ("halt", "halt")):
         waits = "take another instruction" if line == store else "end an instruction"
         with pytest.raises(DeadlockError) as caught:
-            Stuck(MACHINE).run_program(assemble(f"{store}\n{line}\nhalt"))
+            Stuck(MACHINE).execute(assemble(f"{store}\n{line}\nhalt"))
         assert str(caught.value) == (
             f"deadlock in cycle 3: the controller, at {who}, waits for the writer to {waits}; "
             "the writer waits for the memory to take a row"

@@ -8,8 +8,8 @@ from anda_codesign.formats import AndaFormat, InputError, Int4Weights
 from anda_codesign.formats.accelerator import compile_gemms
 from anda_codesign.rtl import run_accelerator_schedule
 from anda_codesign.sim import Architecture, load_architecture, load_technology, simulate
-from anda_codesign.sim.config.architecture import Array, Buffer
-from anda_codesign.sim.cycle.run import MEMORY_LATENCY_CYCLES, accelerator_machine
+from anda_codesign.sim.config.architecture import Array, BufferConfig
+from anda_codesign.sim.cycle.gemm import MEMORY_LATENCY_CYCLES, accelerator_machine
 from anda_codesign.sim.mapping.tiling import tilings
 from anda_codesign.workloads import Gemm, Precision
 from hypothesis import Phase, given, settings
@@ -26,8 +26,8 @@ def small(rows: int, columns: int, lanes: int, kib: int = 1) -> Architecture:
         update={
             "array": Array(rows=rows, columns=columns),
             "processing_element": element,
-            "activation_buffer": Buffer(capacity=f"{kib} KiB", port=f"{port} bit"),
-            "weight_buffer": Buffer(capacity=f"{kib} KiB", port=f"{columns * lanes} bit"),
+            "activation_buffer": BufferConfig(capacity=f"{kib} KiB", port=f"{port} bit"),
+            "weight_buffer": BufferConfig(capacity=f"{kib} KiB", port=f"{columns * lanes} bit"),
             "weights": weights,
         }
     )
@@ -123,7 +123,9 @@ def test_bad_input(arguments: dict[str, str], expected: str):
 
 
 def test_another_port_of_the_weights():
-    machine = load_architecture("anda").model_copy(update={"weight_buffer": Buffer(capacity="1 MiB", port="512 bit")})
+    machine = load_architecture("anda").model_copy(
+        update={"weight_buffer": BufferConfig(capacity="1 MiB", port="512 bit")}
+    )
     with pytest.raises(InputError) as caught:
         simulate([Gemm("u", 16, 64, 64)], machine, Precision.uniform(7), "cycle")
     assert str(caught.value) == (

@@ -15,10 +15,10 @@ from anda_codesign.sim import (
     simulate,
     simulate_model,
 )
-from anda_codesign.sim.config.architecture import Architecture, Buffer
+from anda_codesign.sim.config.architecture import Architecture, BufferConfig
 from anda_codesign.sim.events.gemm import run_events
 from anda_codesign.sim.mapping.mapped_gemm import map_gemm
-from anda_codesign.sim.mapping.plan import Plan
+from anda_codesign.sim.mapping.tile_schedule import TileSchedule
 from anda_codesign.sim.mapping.tiling import Tiling, tilings
 from anda_codesign.sim.memory.hbm import HbmDram, load_memory
 from anda_codesign.workloads import Gemm, ModelShape, Precision
@@ -46,8 +46,8 @@ SHAPE = ModelShape(
 def with_buffers(name: str, activation_kib: int, weight_kib: int) -> Architecture:
     return load_architecture(name).model_copy(
         update={
-            "activation_buffer": Buffer(capacity=f"{activation_kib} KiB", port="1024 bit"),
-            "weight_buffer": Buffer(capacity=f"{weight_kib} KiB", port="1024 bit"),
+            "activation_buffer": BufferConfig(capacity=f"{activation_kib} KiB", port="1024 bit"),
+            "weight_buffer": BufferConfig(capacity=f"{weight_kib} KiB", port="1024 bit"),
         }
     )
 
@@ -72,8 +72,8 @@ def cases(draw: st.DrawFn) -> tuple[Gemm, Precision, Precision, Architecture]:
 def with_bytes(activation: int, weight: int) -> Architecture:
     return load_architecture("anda").model_copy(
         update={
-            "activation_buffer": Buffer(capacity=f"{activation} B", port="1024 bit"),
-            "weight_buffer": Buffer(capacity=f"{weight} B", port="1024 bit"),
+            "activation_buffer": BufferConfig(capacity=f"{activation} B", port="1024 bit"),
+            "weight_buffer": BufferConfig(capacity=f"{weight} B", port="1024 bit"),
         }
     )
 
@@ -152,7 +152,7 @@ def test_a_faster_hbm_never_costs_time(case: tuple[Gemm, Precision, Precision, A
             update={"data_rate": memory.timing.data_rate.model_copy(update={"value": rate})}
         )
         faster = memory.model_copy(update={"timing": timing})
-        return run_events(shape, Plan(shape, tiling), HbmDram(faster, machine.clock_hz)).cycles
+        return run_events(shape, TileSchedule(shape, tiling), HbmDram(faster, machine.clock_hz)).cycles
 
     for tiling in tilings(shape):
         assert cycles(data_rate, tiling) <= cycles(data_rate / 2, tiling)
@@ -165,7 +165,7 @@ def test_turns_suit_what_is_done(case: tuple[Gemm, Precision, Precision, Archite
     gemm, longer, shorter, machine = case
     shapes = [map_gemm(gemm, machine, machine.precision(p)) for p in (longer, shorter)]
     for tiling in tilings(shapes[0]):
-        plans = [Plan(shape, tiling) for shape in shapes]
+        plans = [TileSchedule(shape, tiling) for shape in shapes]
         turns = plans[0].turns()
         loads = [list(plans[0].resident_loads()), list(plans[0].stream_loads())]
         blocks = [step.block for step in plans[0].steps() if step.block]

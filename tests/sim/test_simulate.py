@@ -6,7 +6,7 @@ import sys
 import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.sim import architecture_names, load_architecture, load_technology, simulate
-from anda_codesign.sim.config.architecture import Buffer
+from anda_codesign.sim.config.architecture import BufferConfig
 from anda_codesign.workloads import Gemm, Precision, bops_saving, gemms, model_shape
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -103,8 +103,8 @@ def test_more_sram_never_costs_traffic_or_time(
 
     def run(scale: int):
         buffers = {
-            "activation_buffer": Buffer(capacity=f"{activation_kib * scale} KiB", port="1024 bit"),
-            "weight_buffer": Buffer(capacity=f"{weight_kib * scale} KiB", port="1024 bit"),
+            "activation_buffer": BufferConfig(capacity=f"{activation_kib * scale} KiB", port="1024 bit"),
+            "weight_buffer": BufferConfig(capacity=f"{weight_kib * scale} KiB", port="1024 bit"),
         }
         return simulate(gemms, machine.model_copy(update=buffers), precision)
 

@@ -73,7 +73,7 @@ def assert_program(program: VectorProgram, rows: Mapping[str, NDArray[np.float16
     result = run.memory[100 : 100 + vectors].reshape(-1).view(np.float16)[: program.channels]
     expected = program.run({name: row[None] for name, row in rows.items()}, lanes=LANES)[0]
     np.testing.assert_array_equal(result.view(np.uint16), expected.view(np.uint16))
-    predicted = model.run_program(MACHINE, code)
+    predicted = model.simulate_program(MACHINE, code)
     assert {kind: list(cycles) for kind, cycles in run.retired.items()} == predicted.retired
     assert run.cycles == predicted.cycles
 
@@ -112,7 +112,7 @@ def test_an_operand_from_the_right_alone() -> None:
     run = run_accelerator_program(MACHINE, code, memory, [8, 9, 10])
     expected = (values.astype(np.float64) * -0.5).astype(np.float16)
     np.testing.assert_array_equal(run.memory[8:11].view(np.float16), expected)
-    assert run.cycles == model.run_program(MACHINE, code).cycles
+    assert run.cycles == model.simulate_program(MACHINE, code).cycles
 
 
 def test_a_layer_with_its_activation_function_before_compression() -> None:

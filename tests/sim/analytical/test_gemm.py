@@ -6,9 +6,9 @@ import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.sim import architecture_names, load_architecture, load_technology, simulate
 from anda_codesign.sim.analytical import gemm as closed
-from anda_codesign.sim.config.architecture import Architecture, Buffer
+from anda_codesign.sim.config.architecture import Architecture, BufferConfig
 from anda_codesign.sim.mapping.mapped_gemm import map_gemm
-from anda_codesign.sim.mapping.plan import Plan
+from anda_codesign.sim.mapping.tile_schedule import TileSchedule
 from anda_codesign.sim.mapping.tiling import Tiling, tilings
 from anda_codesign.sim.memory.dram import Request
 from anda_codesign.workloads import Gemm, Precision
@@ -37,8 +37,8 @@ def with_buffers(machine: Architecture, activation_kib: int, weight_kib: int) ->
     port = "1024 bit"
     return machine.model_copy(
         update={
-            "activation_buffer": Buffer(capacity=f"{activation_kib} KiB", port=port),
-            "weight_buffer": Buffer(capacity=f"{weight_kib} KiB", port=port),
+            "activation_buffer": BufferConfig(capacity=f"{activation_kib} KiB", port=port),
+            "weight_buffer": BufferConfig(capacity=f"{weight_kib} KiB", port=port),
         }
     )
 
@@ -121,7 +121,7 @@ def test_traffic_is_what_the_loaders_fetch_and_the_array_finishes(
     machine = with_buffers(load_architecture(name), activation_kib, weight_kib)
     shape = map_gemm(gemm, machine, machine.precision(precision))
     for tiling in tilings(shape):
-        moved, plan = closed.traffic(shape, tiling), Plan(shape, tiling)
+        moved, plan = closed.traffic(shape, tiling), TileSchedule(shape, tiling)
         steps = list(plan.steps())
         loads = list(plan.resident_loads()), list(plan.stream_loads())
         fetches = [request for operand in loads for load in operand for request in load]

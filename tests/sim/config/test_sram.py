@@ -5,7 +5,7 @@ import pytest
 import yaml
 from anda_codesign.formats import InputError
 from anda_codesign.sim import load_architecture, load_technology, simulate
-from anda_codesign.sim.config.architecture import Buffer
+from anda_codesign.sim.config.architecture import BufferConfig
 from anda_codesign.sim.config.sram import SramTable
 from anda_codesign.sim.cost.cacti import DEVICES, FIELDS, TABLE, configurations, main
 from anda_codesign.sim.cost.energy import unit_costs
@@ -101,7 +101,7 @@ def test_all_kinds_of_machines_find_their_buffers(name: str):
     ],
 )  # fmt: skip
 def test_memories_that_the_table_does_not_have(buffer: dict[str, str], expected: str):
-    machine = load_architecture("fp-fp").model_copy(update={"weight_buffer": Buffer(**buffer)})  # type: ignore[arg-type]
+    machine = load_architecture("fp-fp").model_copy(update={"weight_buffer": BufferConfig(**buffer)})  # type: ignore[arg-type]
     with pytest.raises(InputError) as caught:
         simulate(WORK, machine, UNIFORM, technology="cacti-16nm")
     assert str(caught.value) == expected

@@ -9,7 +9,7 @@ from anda_codesign.formats import InputError
 from anda_codesign.formats.accelerator import Buffer, Instruction, Layer, Opcode, assemble, schedule
 from anda_codesign.formats.accelerator.instructions import UNITS as UNIT_OF
 from anda_codesign.sim import Timeline, simulate
-from anda_codesign.sim.cycle.accelerator import run_program
+from anda_codesign.sim.cycle.accelerator import simulate_program
 from anda_codesign.sim.cycle.liveness import rows_read, rows_written, stays
 from anda_codesign.sim.cycle.program_timeline import draw_program
 from anda_codesign.sim.processes.timeline import UNITS
@@ -37,7 +37,7 @@ PROGRAMS = {"chain": CHAIN, "vectors": tuple(VECTORS)}
 
 def draw(program: tuple[Instruction, ...]) -> dict[str, list[dict]]:
     """Events by kind, times in cycles."""
-    run, timeline = run_program(MACHINE, program), Timeline(CLOCK)
+    run, timeline = simulate_program(MACHINE, program), Timeline(CLOCK)
     draw_program(timeline, MACHINE, program, run)
     timeline.finish("program", run.cycles)
     kinds: dict[str, list[dict]] = defaultdict(list)

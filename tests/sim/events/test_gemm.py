@@ -4,10 +4,11 @@ from collections.abc import Iterator
 import pytest
 from anda_codesign.sim import architecture_names, load_architecture, load_technology, simulate
 from anda_codesign.sim.analytical import gemm as closed
-from anda_codesign.sim.config.architecture import Architecture, Buffer
+from anda_codesign.sim.config.architecture import Architecture, BufferConfig
 from anda_codesign.sim.events.gemm import DeadlockError, run_events
 from anda_codesign.sim.mapping.mapped_gemm import MappedGemm, map_gemm
-from anda_codesign.sim.mapping.plan import Plan, Step
+from anda_codesign.sim.mapping.steps import ScheduleStep
+from anda_codesign.sim.mapping.tile_schedule import TileSchedule
 from anda_codesign.sim.mapping.tiling import Tiling, tilings
 from anda_codesign.sim.memory.dram import FlatDram
 from anda_codesign.workloads import Gemm, Precision
@@ -33,14 +34,14 @@ def machines(draw: st.DrawFn) -> Architecture:
     sizes = st.sampled_from([5, 16, 40, 100, 1024])
     return machine.model_copy(
         update={
-            "activation_buffer": Buffer(capacity=f"{draw(sizes)} KiB", port="1024 bit"),
-            "weight_buffer": Buffer(capacity=f"{draw(sizes)} KiB", port="1024 bit"),
+            "activation_buffer": BufferConfig(capacity=f"{draw(sizes)} KiB", port="1024 bit"),
+            "weight_buffer": BufferConfig(capacity=f"{draw(sizes)} KiB", port="1024 bit"),
         }
     )
 
 
 def event_cycles(shape: MappedGemm, tiling: Tiling, bits_per_cycle: float) -> int:
-    return run_events(shape, Plan(shape, tiling), FlatDram(bits_per_cycle)).cycles
+    return run_events(shape, TileSchedule(shape, tiling), FlatDram(bits_per_cycle)).cycles
 
 
 @settings(deadline=None)
@@ -86,10 +87,10 @@ def test_results_are_the_same_on_every_run():
     assert first == second
 
 
-class Hoarder(Plan):
-    """A plan that never frees a place of the stream."""
+class Hoarder(TileSchedule):
+    """A schedule that never frees a place of the stream."""
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[ScheduleStep]:
         for step in super().steps():
             yield step._replace(frees_stream=False)
 
@@ -112,7 +113,7 @@ def test_the_array_says_what_it_waited_for():
     machine = load_architecture("anda")
     shape = map_gemm(Gemm("u", 512, 1024, 1024), machine, Precision.uniform(3))
     for bits_per_cycle in (10.0, 300.0, math.inf):
-        report = run_events(shape, Plan(shape, tilings(shape)[0]), FlatDram(bits_per_cycle))
+        report = run_events(shape, TileSchedule(shape, tilings(shape)[0]), FlatDram(bits_per_cycle))
         waited = report.waiting.resident + report.waiting.stream + report.waiting.results
         assert report.dram.bits == closed.traffic(shape, tilings(shape)[0]).dram_bits
         assert report.dram.utilisation(report.cycles) <= 1

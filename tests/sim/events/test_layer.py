@@ -5,7 +5,7 @@ import math
 import pytest
 from anda_codesign.sim import load_architecture
 from anda_codesign.sim.analytical.attention import attention_pieces, attention_work
-from anda_codesign.sim.config.architecture import Architecture, Buffer
+from anda_codesign.sim.config.architecture import Architecture, BufferConfig
 from anda_codesign.sim.config.kv_cache import KvCache
 from anda_codesign.sim.events.layer import run_attention, run_vector
 from anda_codesign.sim.memory.dram import FlatDram
@@ -47,8 +47,8 @@ def cases(draw: st.DrawFn) -> tuple[ModelShape, Architecture, KvCache, int, int,
     sizes = st.sampled_from([9, 40, 200, 1024])
     machine = machine.model_copy(
         update={
-            "activation_buffer": Buffer(capacity=f"{draw(sizes)} KiB", port="1024 bit"),
-            "weight_buffer": Buffer(capacity=f"{draw(sizes)} KiB", port="1024 bit"),
+            "activation_buffer": BufferConfig(capacity=f"{draw(sizes)} KiB", port="1024 bit"),
+            "weight_buffer": BufferConfig(capacity=f"{draw(sizes)} KiB", port="1024 bit"),
         }
     )
     text = draw(st.sampled_from(["fp16", "anda:7"])) if machine.compressor else "fp16"

@@ -11,7 +11,7 @@ from ..config.architecture import Architecture
 from ..mapping.mapped_gemm import MappedGemm
 from ..mapping.tiling import Tiling
 from ..processes.timeline import Timeline
-from .accelerator import run_schedule
+from .accelerator import simulate_schedule
 
 MAX_ROWS = 1 << 14
 """Rows of a memory that an instruction can address."""
@@ -52,7 +52,7 @@ def accelerator_machine(architecture: Architecture) -> AcceleratorConfig:
     )
 
 
-def run_instructions(mapped: MappedGemm, timeline: Timeline | None = None) -> tuple[int, Tiling]:
+def run_cycle_level(mapped: MappedGemm, timeline: Timeline | None = None) -> tuple[int, Tiling]:
     """Cycles of a GeMM, from the start of its program to its end, and the chunk of tokens that stays on chip.
 
     A timeline notes what the units do.
@@ -69,7 +69,7 @@ def run_instructions(mapped: MappedGemm, timeline: Timeline | None = None) -> tu
         groups_per_factor=-(-weights.group_size // machine.lanes),
     )
     plan = schedule(machine, mapped.tokens, [layer], mapped.result_mantissa_bits)
-    run = run_schedule(plan, MEMORY_LATENCY_CYCLES)
+    run = simulate_schedule(plan, MEMORY_LATENCY_CYCLES)
     if timeline is not None:
         from .program_timeline import draw_program
 

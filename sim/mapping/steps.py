@@ -1,0 +1,142 @@
+"""Steps of the array: the order in which it multiplies the strips of a tiling."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from .strips import Span, Strips
+
+
+class OutputBlock(NamedTuple):
+    """Outputs that one step finishes."""
+
+    tokens: Span
+    channels: Span
+
+
+class ScheduleStep(NamedTuple):
+    """Work of the array between two waits.
+
+    Attributes
+    ----------
+    cycles
+        Cycles of work.
+    spacing
+        Least cycles from the end of the previous block to the end of this one, if the step finishes a block.
+    takes_resident
+        True if the step needs the next request of the resident operand.
+    takes_stream
+        True if the step needs the next request of the stream.
+    frees_resident
+        Loads of the resident operand that are used up when the step ends.
+    frees_stream
+        True if a strip of the stream is used up when the step ends.
+    block
+        Outputs that the step finishes; None in the middle of a reduction.
+    """
+
+    cycles: int
+    spacing: int
+    takes_resident: bool
+    takes_stream: bool
+    frees_resident: int
+    frees_stream: bool
+    block: OutputBlock | None
+
+
+def schedule_steps(strips: Strips) -> Iterator[ScheduleStep]:
+    """Steps of the array in order."""
+    return _chunk_steps(strips) if strips.tiling.resident == "nothing" else _resident_steps(strips)
+
+
+def _chunk_steps(strips: Strips) -> Iterator[ScheduleStep]:
+    mapped = strips.mapped
+    for tokens, channels, groups in strips.chunks():
+        block = OutputBlock(tokens, channels) if groups.stop == mapped.groups else None
+        yield ScheduleStep(_dense_cycles(strips, groups), mapped.tile_cycles, True, True, 1, True, block)
+
+
+def _resident_steps(strips: Strips) -> Iterator[ScheduleStep]:
+    """Every strip of the stream against the resident tile; the tile's own strips arrive during the first pass."""
+    for number, tile in enumerate(strips.resident_tiles):
+        steps = list(_tile_steps(strips, tile))
+        for index, step in enumerate(steps):
+            first = number == index == 0
+            takes_parts = first or (strips.in_place and index == 0)
+            frees_parts = strips.in_place and index == len(steps) - 1
+            if takes_parts or frees_parts:
+                yield from _step_in_parts(strips, step, takes_parts, frees_parts, first)
+            else:
+                yield step
+
+
+def _tile_steps(strips: Strips, tile: list[Span]) -> Iterator[ScheduleStep]:
+    """Steps of one resident tile.
+
+    The first strip of the stream meets the tile's strips one by one, as they arrive. So does the very last strip of the
+    GeMM, so that results leave early.
+    """
+    mapped, stream, whole = strips.mapped, strips.stream_strips, Span(tile[0].start, tile[-1].stop)
+    length = mapped.tokens if strips.tokens_stay else mapped.out_channels
+    for i, strip in enumerate(stream):
+        last = i == len(stream) - 1
+        for part in tile if i == 0 or (last and whole.stop == length) else [whole]:
+            block = OutputBlock(part, strip) if strips.tokens_stay else OutputBlock(strip, part)
+            later = (_array_tiles(strips, block) - 1) * mapped.tile_cycles
+            final = part.stop == whole.stop
+            yield ScheduleStep(
+                cycles=mapped.reduction_cycles + later,
+                spacing=later + mapped.tile_cycles,
+                takes_resident=i == 0,
+                takes_stream=part.start == whole.start,
+                frees_resident=len(tile) if final and last else 0,
+                frees_stream=final,
+                block=block,
+            )
+
+
+def _step_in_parts(
+    strips: Strips, step: ScheduleStep, takes_parts: bool, frees_parts: bool, first: bool
+) -> Iterator[ScheduleStep]:
+    """Split a step so that its first tile of the array takes parts of strips, or its last one frees them.
+
+    Parameters
+    ----------
+    strips
+        Strips of the tiling.
+    step
+        A step on the first strip of all, or on one that is replaced in place.
+    takes_parts
+        True if the resident strip arrives in parts.
+    frees_parts
+        True if the resident strip is freed in parts.
+    first
+        True if the strip of the stream arrives in parts, too.
+    """
+    assert step.block is not None
+    mapped, tiles = strips.mapped, _array_tiles(strips, step.block)
+    empty = ScheduleStep(0, step.spacing, False, False, 0, False, None)
+    parts = [empty._replace(cycles=_dense_cycles(strips, groups)) for groups in strips.parts]
+    alone = takes_parts and frees_parts and tiles == 1
+    whole = tiles - takes_parts - frees_parts + alone
+    pieces: list[ScheduleStep] = []
+    if takes_parts:
+        pieces += [part._replace(takes_resident=True, takes_stream=first, frees_resident=alone) for part in parts]
+    if whole:
+        pieces.append(empty._replace(cycles=mapped.reduction_cycles + (whole - 1) * mapped.tile_cycles))
+    if frees_parts and not alone:
+        pieces += [part._replace(frees_resident=1) for part in parts]
+    pieces[0] = pieces[0]._replace(takes_stream=True)
+    freed = 1 if frees_parts else step.frees_resident
+    pieces[-1] = pieces[-1]._replace(frees_resident=freed, frees_stream=step.frees_stream, block=step.block)
+    yield from pieces
+
+
+def _array_tiles(strips: Strips, block: OutputBlock) -> int:
+    """Tiles of the array in a block."""
+    array = strips.mapped.architecture.array
+    return -(-block.tokens.length // array.rows) * -(-block.channels.length // array.columns)
+
+
+def _dense_cycles(strips: Strips, groups: Span) -> int:
+    """Cycles of the array for some groups of a reduction."""
+    return strips.mapped.dense_cycles(groups.stop) - strips.mapped.dense_cycles(groups.start)
