@@ -16,7 +16,7 @@ from anda_codesign.formats import AndaFormat, Int4Weights
 from anda_codesign.formats.accelerator import compile_gemms
 from anda_codesign.rtl import run_accelerator_schedule
 from anda_codesign.sim import Architecture, load_architecture, load_technology, simulate
-from anda_codesign.sim.config.architecture import Array, Buffer
+from anda_codesign.sim.config.architecture import Array, BufferConfig
 from anda_codesign.sim.cycle.gemm import MEMORY_LATENCY_CYCLES, accelerator_machine
 from anda_codesign.workloads import Gemm, Precision
 
@@ -34,8 +34,8 @@ def machine(rows: int, columns: int) -> Architecture:
         update={
             "array": Array(rows=rows, columns=columns),
             "processing_element": anda.processing_element.model_copy(update={"lanes": LANES}),
-            "activation_buffer": Buffer(capacity="1 KiB", port=f"{16 * LANES} bit"),
-            "weight_buffer": Buffer(capacity="1 KiB", port=f"{columns * LANES} bit"),
+            "activation_buffer": BufferConfig(capacity="1 KiB", port=f"{16 * LANES} bit"),
+            "weight_buffer": BufferConfig(capacity="1 KiB", port=f"{columns * LANES} bit"),
             "weights": anda.weights.model_copy(update={"group_size": LANES}),
         }
     )
