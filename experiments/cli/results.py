@@ -48,7 +48,7 @@ def results(
     require_new_picture("plot", plot)
     if report is not None:
         _refuse_beside("report", sql=sql, plot=plot, wins=wins, circuits=circuits, json=json)
-        from ..report import write_sweep_report
+        from ..sweep.report import write_sweep_report
 
         page = write_sweep_report(folder, report, [] if pareto is None else [n.strip() for n in pareto.split(",")])
         note(f"report: {page}")

@@ -1,6 +1,5 @@
-"""Reports of the main job (mantissa bits that a real model needs, their savings, and circuit checks) and of sweeps."""
+"""Reports of the main job: the mantissa bits that a real model needs, their savings, and checks of the circuits."""
 
-from ..sweep.report import write_sweep_report
 from .job import run_report
 
-__all__ = ["run_report", "write_sweep_report"]
+__all__ = ["run_report"]

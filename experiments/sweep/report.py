@@ -28,6 +28,9 @@ from ..report.document import (
 from ..report.figures import ENERGY_PARTS, plot_style
 from ..report.layer_timeline import write_timeline
 from ..report.provenance import PACKAGES, SIMULATION_LIMITS, constant_rows
+from .points import TASK_COLUMNS, setting_columns
+from .results import load_results, pareto_figure, pareto_front, task_numbers
+from .run import table_rows, varying_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,8 +64,6 @@ def write_sweep_report(sweep: Path | str, out: Path | str, pareto: Sequence[str]
     Raises:
         InputError: there are no results, a column does not exist, `out` is not an empty folder or cannot be written.
     """
-    from . import load_results, pareto_front
-
     folder = Path(out)
     if not is_free(folder):
         raise InputError(f"out: {folder} is not an empty folder and is not overwritten; name another one")
@@ -86,8 +87,6 @@ def write_sweep_report(sweep: Path | str, out: Path | str, pareto: Sequence[str]
 
 
 def _blocks(frame: pd.DataFrame, costs: Sequence[str], sweep: Path) -> list[Block]:
-    from . import setting_columns, table_rows, varying_columns
-
     manifest = json.loads((sweep / "manifest.json").read_text("utf-8"))
     names = [name for name in varying_columns(frame.drop(columns="front")) if name != "key"]
     if len(names) > COLUMNS:
@@ -145,8 +144,6 @@ def _varying_inputs(frame: pd.DataFrame) -> list[str]:
 
 def _summary(frame: pd.DataFrame, costs: Sequence[str], names: Sequence[str]) -> list[str]:
     """The best point by each of the columns to minimise, of each task if there are few."""
-    from . import task_numbers
-
     tasks = task_numbers(frame)
     count = int(tasks.max()) + 1
     each = f", by itself in each of {count} tasks" if count > 1 else ""
@@ -174,8 +171,6 @@ def _amount(name: str, value: Any) -> str:
 
 
 def _scatter(frame: pd.DataFrame, costs: Sequence[str], names: Sequence[str], fallback: Picture) -> Scatter:
-    from . import TASK_COLUMNS
-
     wanted = list(dict.fromkeys([*(cost.removeprefix("-") for cost in costs), *AXES]))
     columns = [name for name in wanted if name in frame and frame[name].nunique() > 1]
     larger = [name in LARGER_IS_BETTER or f"-{name}" in costs for name in columns]
@@ -197,8 +192,6 @@ def _finite(value: Any) -> float | None:
 
 
 def _front_figure(frame: pd.DataFrame, costs: Sequence[str]) -> Figure:
-    from . import pareto_figure
-
     x, y = (cost.removeprefix("-") for cost in (costs[0], costs[-1]))
     with plot_style():
         return pareto_figure(frame, x, y, costs)
@@ -230,8 +223,6 @@ def energy_figure(frame: pd.DataFrame) -> Figure:
 
 
 def _bars_caption(frame: pd.DataFrame) -> str:
-    from . import TASK_COLUMNS
-
     names = [name for name in _varying_inputs(frame) if name in TASK_COLUMNS]
     task = f" ({_label(_bars(frame).iloc[0].to_dict(), names)})" if names else ""
     return f"The front's points and the best of each architecture{task}, {BARS} at most, least energy first."
@@ -239,8 +230,6 @@ def _bars_caption(frame: pd.DataFrame) -> str:
 
 def _bars(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows to compare, of the task of least energy: the front's, and the best of each architecture."""
-    from . import task_numbers
-
     tasks = task_numbers(frame)
     rows = frame[tasks == tasks[0]]
     return rows[rows["front"] | ~rows["arch"].duplicated()].head(BARS)

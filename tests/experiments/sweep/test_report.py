@@ -8,9 +8,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from anda_codesign.experiments.report import write_sweep_report
 from anda_codesign.experiments.sweep import load_results, pareto_front, run_sweep
-from anda_codesign.experiments.sweep.report import energy_figure
+from anda_codesign.experiments.sweep.report import energy_figure, write_sweep_report
 from anda_codesign.formats import InputError
 from browser import chromium
 from PIL import Image
