@@ -79,8 +79,12 @@ class PackedWeights(ABC):
             raise InputError(f"data: holds {name!r} weights, not {cls.name!r}; read it with that format")
         try:
             return cls.unpack(image)
+        except InputError:
+            raise
         except KeyError as missing:
             raise InputError(f"data: lacks the entry {missing}; write it again with to_bytes()") from None
+        except (TypeError, ValueError, IndexError) as error:
+            raise InputError(f"data: holds no {name} weights ({error}); write it again with to_bytes()") from None
 
 
 class WeightQuantizer(Protocol):

@@ -59,7 +59,10 @@ def unpack_codes(words: ArrayLike, bits: int, count: int) -> NDArray[np.uint16]:
         ``bits`` is out of range, or ``count`` codes do not fill the words given.
     """
     _check_bits(bits)
-    array = np.asarray(words, np.uint32)
+    array = np.asarray(words)
+    if isinstance(words, np.ndarray) and array.dtype != np.uint32:
+        raise InputError(f"words: are {array.dtype}; give uint32")
+    array = array.astype(np.uint32)
     if array.ndim == 0 or array.shape[0] != word_count(count, bits):
         raise InputError(
             f"words: shape {array.shape}; {count} codes of {bits} bits fill {word_count(count, bits)} words"

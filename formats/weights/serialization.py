@@ -1,35 +1,23 @@
-"""The memory image of quantised weights: named arrays and parameters behind a header and a checksum.
+"""The file of quantised weights: safetensors, with parameters and a checksum in the metadata.
 
-Layout, little endian throughout:
-
-=====  =====================================================================================
-bytes  content
-=====  =====================================================================================
-4      magic ``ANDW``
-2      version, 1
-4      length of the description
-...    description, JSON: the format's name, its parameters, and of each array name, dtype, shape
-...    the arrays, in the order of the description, each in row-major order without gaps
-4      CRC-32 of everything before
-=====  =====================================================================================
+The metadata entry `ENTRY` holds JSON: ``version`` (2), ``format`` (a name of `PackedWeights`), ``parameters`` and
+``sha256``, the checksum of all of these and of name, dtype, shape and bytes of each array.
 """
 
+import hashlib
 import json
-import math
-import struct
-import zlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from ..errors import InputError
 
-MAGIC = b"ANDW"
-VERSION = 1
-_FIXED = struct.Struct("<4sHI")
-_CHECKSUM = struct.Struct("<I")
+ENTRY = "anda_weights"
+VERSION = 2
 _DTYPES = ("uint8", "uint16", "uint32", "float16", "float32")
 
 Parameters = Mapping[str, Any]
@@ -37,70 +25,57 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class Image(NamedTuple):
-    """What a file holds: parameters that are JSON values, and arrays of the file's dtypes."""
+    """Content of a file: parameters that are JSON values, and arrays of unsigned integers or floats."""
 
     parameters: Parameters
     arrays: Arrays
 
     @property
     def array_bytes(self) -> int:
-        """Size of the arrays, without header and checksum."""
+        """Size of the arrays in bytes, without header and checksum."""
         return sum(array.nbytes for array in self.arrays.values())
 
 
 def write(name: str, image: Image) -> bytes:
-    """The file of an image of the format ``name``."""
-    listing = [[key, str(array.dtype), list(array.shape)] for key, array in image.arrays.items()]
-    description = json.dumps({"format": name, "parameters": dict(image.parameters), "arrays": listing}).encode()
-    parts = [_FIXED.pack(MAGIC, VERSION, len(description)), description]
-    parts += [array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes() for array in image.arrays.values()]
-    body = b"".join(parts)
-    return body + _CHECKSUM.pack(zlib.crc32(body))
+    """Bytes of the file for an image of the format ``name``; equal images give equal bytes."""
+    description = {"version": VERSION, "format": name, "parameters": dict(image.parameters)}
+    # one entry, since safetensors writes several in a random order
+    entry = json.dumps(description | {"sha256": _checksum(description, image.arrays)})
+    return save({key: np.ascontiguousarray(array) for key, array in image.arrays.items()}, {ENTRY: entry})
 
 
 def read(data: bytes) -> tuple[str, Image]:
-    """The format's name, and the image.
+    """Name of the format, and the image.
 
     Raises
     ------
     InputError
-        The bytes are no such image, or are truncated or damaged.
+        The bytes are no weight file, are cut short or damaged, or have another version.
     """
-    if len(data) < _FIXED.size + _CHECKSUM.size or not data.startswith(MAGIC):
-        raise InputError("data: does not start as a weight file; give the bytes that to_bytes() wrote")
-    _, version, length = _FIXED.unpack_from(data)
+    try:
+        arrays = load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        description = json.loads(header["__metadata__"][ENTRY])
+        version, sha256 = description["version"], description.pop("sha256")
+        name, parameters = description["format"], dict(description["parameters"])
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError):
+        raise InputError("data: is no weight file, or is damaged; give the bytes that to_bytes() wrote") from None
     if version != VERSION:
         raise InputError(f"data: is version {version} of the weight file, this program reads {VERSION}; write it again")
-    body, stored = data[: -_CHECKSUM.size], _CHECKSUM.unpack(data[-_CHECKSUM.size :])[0]
-    if zlib.crc32(body) != stored:
-        raise InputError("data: the checksum does not match, so the file is damaged or cut short; write it again")
-    description = _description(body[_FIXED.size : _FIXED.size + length])
-    arrays = _arrays(description["arrays"], body, _FIXED.size + length)
-    return description["format"], Image(description["parameters"], arrays)
+    if _checksum(description, arrays) != sha256:
+        raise InputError("data: does not match its checksum, so it is damaged; write it again")
+    for key, array in arrays.items():
+        if array.dtype.name not in _DTYPES:
+            raise InputError(f"data: array {key!r} is {array.dtype}; write it with one of {', '.join(_DTYPES)}")
+    return name, Image(parameters, arrays)
 
 
-def _description(text: bytes) -> dict[str, Any]:
-    try:
-        description = json.loads(text)
-        complete = isinstance(description["format"], str) and isinstance(description["parameters"], dict)
-        for _, dtype, shape in description["arrays"]:
-            complete &= dtype in _DTYPES and all(isinstance(length, int) and length >= 0 for length in shape)
-    except (ValueError, KeyError, TypeError):
-        complete, description = False, {}
-    if not complete:
-        raise InputError("data: the description cannot be read; write the file again with to_bytes()")
-    return description
-
-
-def _arrays(listing: list[tuple[str, str, list[int]]], body: bytes, offset: int) -> dict[str, NDArray[Any]]:
-    arrays: dict[str, NDArray[Any]] = {}
-    for key, dtype, shape in listing:
-        stored = np.dtype(dtype).newbyteorder("<")
-        stop = offset + math.prod(shape) * stored.itemsize
-        if stop > len(body):
-            break
-        arrays[key] = np.frombuffer(body[offset:stop], stored).reshape(shape).astype(dtype)
-        offset = stop
-    if len(arrays) != len(listing) or offset != len(body):
-        raise InputError("data: the arrays do not fill the file as described; write it again with to_bytes()")
-    return arrays
+def _checksum(description: Mapping[str, Any], arrays: Arrays) -> str:
+    """SHA-256 of the description and of all arrays, as hexadecimal digits."""
+    names = sorted(arrays)
+    listing = [[name, str(arrays[name].dtype), list(arrays[name].shape)] for name in names]
+    digest = hashlib.sha256(json.dumps([description, listing], sort_keys=True).encode())
+    for name in names:
+        array = arrays[name]
+        digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+    return digest.hexdigest()
