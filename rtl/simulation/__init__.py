@@ -1,1 +1,1 @@
-"""Simulators of circuits and what drives them."""
+"""Simulators of circuits, and the payloads and memories that they use."""

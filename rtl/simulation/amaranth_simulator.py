@@ -1,4 +1,4 @@
-"""Runs circuits in Amaranth's simulator: no compiler needed, waveforms, about a thousand cycles a second."""
+"""Amaranth's own simulator: needs no compiler, writes waveforms, runs about a thousand cycles a second."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -15,7 +15,7 @@ from .packing import to_integers, to_words
 from .streams import STALL_LIMIT_CYCLES, Pauses, Payloads, StalledError, StreamRun, Transfers
 
 CLOCK_SECONDS = 1 / 285e6
-"""Clock period of the paper's accelerator, for the time axis of a waveform."""
+"""Clock period of the paper's accelerator: scales the time axis of a waveform."""
 
 _NEVER = (False,)
 
@@ -29,7 +29,7 @@ def run_streams(
     vcd: Path | None = None,
     patience_cycles: int = STALL_LIMIT_CYCLES,
 ) -> StreamRun:
-    """See `simulate.run_streams`."""
+    """Run a circuit with streams in Amaranth's simulator; see `simulate.run_streams`."""
     sources = [
         _Source(getattr(design, name), to_integers(payloads), pauses.get(name, _NEVER))
         for name, payloads in inputs.items()
@@ -68,7 +68,7 @@ def run_streams(
 def run_vectors(
     design: wiring.Component, inputs: Mapping[str, Sequence[int]], outputs: Sequence[str]
 ) -> dict[str, list[int]]:
-    """See `simulate.run_vectors`."""
+    """Evaluate a combinational circuit in Amaranth's simulator; see `simulate.run_vectors`."""
     results: dict[str, list[int]] = {name: [] for name in outputs}
     ports = [Value.cast(getattr(design, name)) for name in inputs]
     sampled = [Value.cast(getattr(design, name)).as_unsigned() for name in outputs]
@@ -87,7 +87,7 @@ def run_vectors(
 
 
 class _Port:
-    """One end of a stream under test, with what has moved through it."""
+    """Driver of one stream of the circuit, and record of its transfers."""
 
     def __init__(self, port: Stream, pause: Sequence[bool]) -> None:
         self.port = port
@@ -102,16 +102,18 @@ class _Port:
         return self.pause[cycle % len(self.pause)]
 
     def moved(self, payload: int, cycle: int) -> None:
-        """Note a transfer."""
+        """Record the transfer of a payload in a cycle."""
         self.moved_payloads.append(payload)
         self.cycles.append(cycle)
 
     def transfers(self) -> Transfers:
-        """What has moved."""
+        """All recorded transfers."""
         return Transfers(to_words(self.moved_payloads, len(self.payload)), np.array(self.cycles, np.int64))
 
 
 class _Source(_Port):
+    """Driver of an input stream of the circuit."""
+
     def __init__(self, port: Stream, payloads: Sequence[int], pause: Sequence[bool]) -> None:
         super().__init__(port, pause)
         self.payloads = payloads
@@ -122,7 +124,7 @@ class _Source(_Port):
         return len(self.moved_payloads) == len(self.payloads)
 
     def drive(self, context: Any, cycle: int) -> None:
-        """Offer the next payload unless paused; once offered it stays until it has moved."""
+        """Offer the next payload, unless paused. An offered payload stays until it is transferred."""
         if not self.offering and not self.finished and not self.paused(cycle):
             context.set(Value.cast(self.port.payload), self.payloads[len(self.moved_payloads)])
             self.offering = True
@@ -134,6 +136,8 @@ class _Source(_Port):
 
 
 class _Sink(_Port):
+    """Driver of an output stream of the circuit."""
+
     def __init__(self, port: Stream, count: int, pause: Sequence[bool]) -> None:
         super().__init__(port, pause)
         self.count = count
@@ -143,5 +147,5 @@ class _Sink(_Port):
         return len(self.moved_payloads) == self.count
 
     def drive(self, context: Any, cycle: int) -> None:
-        """Be ready unless paused or satisfied."""
+        """Set `ready`, unless paused or all payloads have been received."""
         context.set(self.port.ready, not self.finished and not self.paused(cycle))

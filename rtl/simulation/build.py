@@ -1,4 +1,4 @@
-"""Builds the shared library that simulates a circuit: netlist, C++ of the simulator, compiler."""
+"""Build of the shared library that simulates a circuit: netlist, C++ of the simulator, compiler."""
 
 import hashlib
 import importlib.util
@@ -24,18 +24,18 @@ CompiledSimulator = Literal["cxxrtl", "verilator"]
 
 TOP = "circuit"
 _SMALL = 20_000
-"""Characters of RTLIL up to which a repeated element is not worth the border of a module of its own."""
+"""Characters of RTLIL up to which a repeated element is flattened: a module of its own would be slower."""
 
 _HARNESS = Path(__file__).with_name("harness.cpp")
 _PACKAGES = {"cxxrtl": ["pyosys"], "verilator": ["pyosys", "verilator"]}
 _VERILATOR_RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 _COMPILER = ("g++", "-std=c++17", "-O3", "-shared", "-fPIC")
-# cxxrtl's code is as fast at -O1; a memory's address may be anything while nothing is written: no assertions
+# cxxrtl's code is as fast at -O1. Assertions are off: a memory's address may be out of range while nothing is written
 _CXXRTL_COMPILER = ("g++", "-std=c++17", "-O1", "-fPIC", "-DNDEBUG")
 
 
 def build(design: wiring.Component, ports: Sequence[CircuitPort], simulator: CompiledSimulator) -> Path:
-    """The shared library of `design`, from the cache or built now.
+    """Path of the shared library of a circuit, which is built first if it is not in the cache.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def build(design: wiring.Component, ports: Sequence[CircuitPort], simulator: Com
             (folder / "netlist.il").write_text(netlist)
             (folder / "adapter.cpp").write_text(adapter)
             _BUILDERS[simulator](folder, [name for name, text in modules.items() if name != TOP and len(text) > _SMALL])
-            # another process may have built the same; either file is right
+            # another process may have built the same file: either can stay
             (folder / "library.so").replace(path)
     return path
 
@@ -75,7 +75,7 @@ def _build_cxxrtl(folder: Path, elements: Sequence[str]) -> None:
     netlist.write_text(_ZERO_CONTENTS.sub("", netlist.read_text()))
     # large repeated elements stay modules, so that they are compiled once
     keep = [f"setattr -mod -set keep_hierarchy 1 {element}" for element in elements]
-    # a wire whose bits have several drivers looks like a loop, which is evaluated until it settles
+    # a wire with several drivers for its bits looks like a loop, which cxxrtl evaluates until it settles
     split = ["splitnets -driver", "opt_clean -purge"]
     write = "write_cxxrtl -header -g0 circuit.cpp"
     yosys(["read_rtlil netlist.il", *keep, f"prep -top {TOP} -flatten", *split, write], folder)
@@ -88,13 +88,13 @@ def _build_cxxrtl(folder: Path, elements: Sequence[str]) -> None:
 
 
 _ZERO_CONTENTS = re.compile(r"  cell \$meminit_v2 .*\n(?:    .*\n)*?    connect \\DATA \d+'0+\n(?:    .*\n)*?  end\n")
-"""A memory's contents, if zeros: cxxrtl's memories start as zeros anyway, and most of a netlist would be these."""
+"""Memory contents that are all zero. They are most of a netlist, and cxxrtl's memories start at zero anyway."""
 
 _CXXRTL_FUNCTION = re.compile(r"^(?=(?:void|bool) p_\w+::\w+\(.*\{$)", re.MULTILINE)
 
 
 def _split_functions(source: Path) -> list[str]:
-    """Deal a circuit's functions out to a translation unit for each processor: they are compiled side by side."""
+    """Split the functions of a circuit into one translation unit for each processor, to compile them in parallel."""
     preamble, *functions = _CXXRTL_FUNCTION.split(source.read_text())
     functions[-1] = functions[-1].rpartition("} // namespace")[0]
     units = [preamble] * (os.cpu_count() or 1)
@@ -113,9 +113,14 @@ def _build_verilator(folder: Path, elements: Sequence[str]) -> None:
 
 
 def compile_verilator(folder: Path, *options: str) -> None:
-    """Compile circuit.v and adapter.cpp of a folder with Verilator and the compiler into library.so.
+    """Compile circuit.v and adapter.cpp in a folder into library.so, with Verilator and the C++ compiler.
 
-    `options` are for the compiler, after those that it always has.
+    Parameters
+    ----------
+    folder : path
+        Folder of the sources and of the result.
+    *options : `str`
+        Further options of the C++ compiler.
     """
     root = package_folder("verilator")
     flags = ["--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "-Wno-fatal", "-Wno-lint", "--Mdir", "."]
@@ -129,7 +134,7 @@ def compile_verilator(folder: Path, *options: str) -> None:
 
 
 def _verilator_runtime(folder: Path, source: Path, includes: Sequence[str]) -> Path:
-    """A compiled part of Verilator's runtime, kept beside the circuits: the same for all, and slow to compile."""
+    """Compiled part of Verilator's runtime. It is kept beside the circuits: all use it, and it is slow to compile."""
     compiled = folder.parent / f"{source.stem}-{version('verilator')}.o"
     if not compiled.exists():
         run_tool([*_COMPILER, "-c", "-o", "runtime.o", source, *includes, "-pthread"], folder)
@@ -141,7 +146,7 @@ _BUILDERS = {"cxxrtl": _build_cxxrtl, "verilator": _build_verilator}
 
 
 def _adapter(header: str, members: str, setters: Sequence[str], getters: Sequence[str]) -> str:
-    """The `Circuit` that harness.cpp drives: its ports by number, and its clock."""
+    """C++ source of the class `Circuit` that harness.cpp drives: ports by number, and the clock."""
 
     def switch(signature: str, cases: Sequence[str]) -> str:
         lines = "".join(f"        case {number}: {case}; break;\n" for number, case in enumerate(cases) if case)
@@ -158,7 +163,7 @@ def _cxxrtl_adapter(ports: Sequence[CircuitPort], clocked: bool) -> str:
 #include <algorithm>
 template <size_t B> cxxrtl::value<B> &now(cxxrtl::value<B> &v) { return v; }
 template <size_t B> cxxrtl::value<B> &now(cxxrtl::wire<B> &w) { return w.curr; }"""
-    # after the edge it is enough to commit the registers: what follows from them settles with the next inputs
+    # after the edge it is enough to commit the registers: combinational logic settles with the next inputs
     clock = ("top.p_clk.set<bool>(false); ", "top.p_clk.set<bool>(true); top.eval(); top.commit(); ")
     low, high = clock if clocked else ("", "")
     members = f"""    cxxrtl_design::p_{TOP} top;
@@ -174,9 +179,18 @@ template <size_t B> cxxrtl::value<B> &now(cxxrtl::wire<B> &w) { return w.curr; }
 
 
 def verilator_adapter(ports: Sequence[CircuitPort], clocked: bool, *, observer: str = "", members: str = "") -> str:
-    """What the harness drives a circuit of Verilator through.
+    """C++ source of the class `Circuit` for a circuit that Verilator compiled.
 
-    `observer` is C++ that runs when the circuit has settled, once per cycle, and `members` what it needs in the class.
+    Parameters
+    ----------
+    ports : sequence of `CircuitPort`
+        Ports of the circuit, in the order of their numbers.
+    clocked : `bool`
+        The circuit has a clock.
+    observer : `str`
+        C++ statements that run once per cycle, when the circuit has settled.
+    members : `str`
+        C++ members of the class that the observer needs.
     """
     header = f"""#include "V{TOP}.h"
 #include <algorithm>
@@ -197,7 +211,7 @@ template <class T> void store(const T &port, uint32_t *words) {{
 {members}
     void settle() {{ {clock.format(0)}top.eval(); {observer}}}
     void tick() {{ {clock.format(1)}top.eval(); }}"""
-    # Verilator escapes the double underscore, which it uses itself
+    # Verilator escapes the double underscore: it uses it itself
     names = [f"top.{port.name.replace('__', '___05F')}" for port in ports]
     setters = [f"load({name}, words)" if port.is_input else "" for port, name in zip(ports, names, strict=True)]
     return _adapter(header, members, setters, [f"store({name}, words)" for name in names])

@@ -1,7 +1,7 @@
-"""Circuits compiled to machine code, by Yosys' cxxrtl or by Verilator, and driven in batches of cycles.
+"""Circuits compiled to machine code by Yosys' cxxrtl or by Verilator, and driven in batches of cycles.
 
-Needs the extra ``rtl`` (pyosys, verilator) and the compiler g++. A compiled circuit is kept in the cache folder, under
-a hash of all that it is made from.
+Needs the extra ``rtl`` (pyosys, verilator) and the compiler g++. A compiled circuit is kept in the cache folder under a
+hash of its sources.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ _NEVER = (False,)
 
 
 def compile_design(design: wiring.Component, simulator: CompiledSimulator) -> "CompiledCircuit":
-    """The circuit as machine code, from the cache or built now.
+    """Load a circuit as machine code, and build it first if it is not in the cache.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def compile_design(design: wiring.Component, simulator: CompiledSimulator) -> "C
 
 
 class _Stream(ctypes.Structure):
-    """`Stream` of harness.cpp."""
+    """C structure `Stream` of harness.cpp."""
 
     _fields_ = (
         ("payload", ctypes.c_int32),
@@ -52,7 +52,7 @@ class _Stream(ctypes.Structure):
 
 
 class CompiledCircuit:
-    """A shared library that simulates one circuit, loaded into this process."""
+    """Shared library that simulates one circuit, loaded into this process."""
 
     def __init__(self, path: Path, ports: Sequence[CircuitPort]) -> None:
         self._library = ctypes.CDLL(str(path))
@@ -69,7 +69,7 @@ class CompiledCircuit:
         pauses: Pauses,
         patience_cycles: int = STALL_LIMIT_CYCLES,
     ) -> StreamRun:
-        """See `simulate.run_streams`."""
+        """Run the circuit with streams; see `simulate.run_streams`."""
         sources = [self._buffers(name, len(payloads), pauses) for name, payloads in inputs.items()]
         sinks = [self._buffers(name, count, pauses) for name, count in outputs.items()]
         for source, (name, payloads) in zip(sources, inputs.items(), strict=True):
@@ -92,7 +92,7 @@ class CompiledCircuit:
         return StreamRun(transfers, dict(zip(flags, values.tolist(), strict=True)))
 
     def _buffers(self, name: str, count: int, pauses: Pauses) -> "_Buffers":
-        """Memory for `count` transfers of the stream `name`."""
+        """Record of the stream `name` with memory for `count` transfers."""
         payload, valid, ready = f"{name}__payload", f"{name}__valid", f"{name}__ready"
         payloads = np.zeros((count, self._words[payload]), np.uint32)
         cycles = np.zeros(count, np.int64)
@@ -111,7 +111,7 @@ class CompiledCircuit:
         return _Buffers(payloads, cycles, pause, record)
 
     def run_vectors(self, inputs: Mapping[str, Sequence[int]], outputs: Sequence[str]) -> dict[str, list[int]]:
-        """See `simulate.run_vectors`."""
+        """Evaluate the combinational circuit; see `simulate.run_vectors`."""
         columns = [to_words(values, self._width[name]) for name, values in inputs.items()]
         rows = np.ascontiguousarray(np.concatenate(columns, axis=1))
         widths = [self._words[name] for name in outputs]
@@ -132,7 +132,7 @@ class CompiledCircuit:
 
 
 class _Buffers(NamedTuple):
-    """The memory that a stream's record points into."""
+    """Record of a stream and the arrays that it points to."""
 
     payloads: NDArray[np.uint32]
     cycles: NDArray[np.int64]

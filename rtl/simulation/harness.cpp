@@ -1,20 +1,20 @@
-// Drives a compiled circuit: the same loop as rtl/simulate.py, at a million cycles a second.
+// Drives a compiled circuit at about a million cycles a second: the same loop as amaranth_simulator.py.
 //
 // The generated file that includes this one defines `Circuit`, with `settle()` (clock low), `tick()` (clock high),
-// `set(port, words)` and `get(port, words)`; a word is 32 bits, the least significant first.
+// `set(port, words)` and `get(port, words)`. A word is 32 bits; the least significant word is first.
 
 #include <cstdint>
 #include <memory>
 
-// One stream under test. An input offers payloads[moved] and holds it until it has moved; an output stores payloads.
+// One stream of the circuit. An input offers payloads[moved] until it is transferred; an output stores payloads.
 struct Stream {
     int32_t payload, valid, ready; // ports
     uint32_t words;                // of a payload
     uint64_t count;                // payloads to move
     uint32_t *payloads;            // [count, words]
-    const uint8_t *pause;          // [period]: whether the stream pauses in a cycle
+    const uint8_t *pause;          // [period]: 1 if the stream pauses in a cycle
     uint64_t period;
-    uint64_t *cycles; // [count]: when each payload moved
+    uint64_t *cycles; // [count]: cycle of each transfer
     uint64_t moved;
     uint32_t offering;
 };

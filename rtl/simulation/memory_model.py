@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""For test benches: a memory of programmable latency, as a circuit, so that every simulator sees the same."""
+"""Memory with programmable latency, for testbenches: a circuit, so that it behaves alike in every simulator."""
 
 from typing import Any
 
@@ -17,29 +17,41 @@ from ..interfaces import Stream
 LATENCY_BITS = 12
 
 MEMORY_TIMING = data.StructLayout({"latency": LATENCY_BITS, "pauses": 8})
-"""How a `MemoryModel` behaves.
+"""Timing of a `MemoryModel`.
 
 Members
 -------
 latency
-    Cycles from a request until its row can come; at least 2.
+    Cycles from a request to its row, at least 2.
 pauses
-    Of 256 cycles, about how many the memory takes no request, gives no row and takes no row, each on its own.
+    Average number of cycles in 256 in which a port pauses: the memory accepts no request, sends no row, or accepts no
+    row to write. The three ports pause independently.
 """
 
 
 class MemoryModel(wiring.Component):
-    """A memory with a port to read and one to write.
+    """Memory with one read port and one write port.
 
-    Timing: a row can move `latency` cycles after its request has, one row per cycle, in order; 64 requests may be under
-    way. A row is written in a cycle.
+    A row follows its request after `latency` cycles, in order, one row per cycle. Up to 64 requests can be pending. A
+    write takes one cycle.
+
+    Parameters
+    ----------
+    width : `int`
+        Bits of a row.
+    depth : `int`
+        Number of rows.
 
     Members
     -------
     timing : `In(MEMORY_TIMING)`
+        Latency and pauses.
     read : `In(stream.Signature(32))`
+        Addresses to read.
     data : `Out(stream.Signature(width))`
+        Rows, in the order of the requests.
     write : `In(stream.Signature(memory_write_layout(width)))`
+        Rows to write, with their addresses.
     """
 
     timing: Any
@@ -59,7 +71,7 @@ class MemoryModel(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Queue of requests with the cycle in which each is due, in front of a `RowBuffer`."""
         m = Module()
         m.submodules.rows = rows = self._rows
         due = Signal(LATENCY_BITS + 1)
@@ -78,7 +90,7 @@ class MemoryModel(wiring.Component):
             asked.due.eq(due),
             requests.w_en.eq(self.read.valid & ~pause_read),
             self.read.ready.eq(requests.w_rdy & ~pause_read),
-            # modulo 2**13; negative until it is due
+            # modulo 2**13; negative until the request is due
             waiting.eq(now - head.due),
             rows.read.valid.eq(requests.r_rdy & ~waiting[-1] & ~pause_data),
             rows.read.payload.address.eq(head.address),
@@ -94,7 +106,7 @@ class MemoryModel(wiring.Component):
         return m
 
     def _pauses(self, m: Module) -> list[Signal]:
-        """Three pseudo-random bits, from a shift register with feedback (x^32 + x^22 + x^2 + x + 1)."""
+        """Three pseudo-random bits from a shift register with feedback polynomial x^32 + x^22 + x^2 + x + 1."""
         noise = Signal(32, init=0xACE1ACE1)
         steps = noise
         for _ in range(3):

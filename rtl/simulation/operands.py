@@ -1,4 +1,4 @@
-"""Packs the operands of a GeMM into the payloads that the circuits take."""
+"""Operands of a GeMM as stream payloads of the circuits."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +10,14 @@ from .packing import pack
 
 
 def plane_stream(tensor: AndaTensor, lanes: int) -> list[int]:
-    """Packed payloads of `interfaces.plane_layout(lanes, skipping)`: every segment of `tensor`, plane by plane.
+    """Payloads of `interfaces.plane_layout(lanes, skipping)`: every segment of a tensor, plane by plane.
 
-    Planes are skipped if the tensor's format has masks.
+    Zero planes are skipped if the tensor's format has plane masks.
 
     Raises
     ------
     InputError
-        The masks are those of several tokens.
+        A mask covers more than one token.
     """
     _check_mask(tensor, 1)
     bits, exponents = segment_planes(tensor, lanes)[..., None, :], segment_exponents(tensor, lanes)[..., None]
@@ -25,15 +25,15 @@ def plane_stream(tensor: AndaTensor, lanes: int) -> list[int]:
 
 
 def plane_rows_stream(tensor: AndaTensor, rows: int, lanes: int) -> list[int]:
-    """Packed payloads of `interfaces.plane_rows_layout(rows, lanes, skipping)` of a tensor ``[tokens, channels]``.
+    """Payloads of `interfaces.plane_rows_layout(rows, lanes, skipping)` for a tensor ``[tokens, channels]``.
 
-    Blocks of `rows` tokens, the last one padded with zeros; of each block the segments; of each segment its planes,
-    without those that are skipped if the tensor's format has masks.
+    The order is: blocks of `rows` tokens (the last one padded with zeros), segments, planes. Zero planes are skipped if
+    the tensor's format has plane masks.
 
     Raises
     ------
     InputError
-        The masks are those of another number of tokens.
+        A mask covers another number of tokens than `rows`.
     """
     _check_mask(tensor, rows)
     blocks = token_blocks(segment_planes(tensor, lanes), segment_exponents(tensor, lanes), rows)
@@ -41,15 +41,15 @@ def plane_rows_stream(tensor: AndaTensor, rows: int, lanes: int) -> list[int]:
 
 
 def _check_mask(tensor: AndaTensor, rows: int) -> None:
-    """Raise `InputError` if the tensor's masks are of blocks of another size."""
+    """Raise `InputError` if a plane mask of the tensor covers another number of tokens than `rows`."""
     if tensor.format.mask_rows not in (0, rows):
         raise InputError(
-            f"mask_rows: is {tensor.format.mask_rows}, the circuit takes {rows} tokens at a time; choose that"
+            f"mask_rows: is {tensor.format.mask_rows}; the circuit needs {rows}, the tokens that it takes at a time"
         )
 
 
 def _plane_words(bits: NDArray[np.uint8], exponents: NDArray[np.uint8], skipping: bool) -> list[int]:
-    """Payloads of bits ``[..., M + 1, rows, lanes]`` and exponents ``[..., rows]``."""
+    """Payloads for bits ``[..., M + 1, rows, lanes]`` and exponents ``[..., rows]``."""
     *leading, planes, rows, lanes = bits.shape
     sent = sent_planes(bits) if skipping else np.ones((*leading, planes), np.bool_)
     last, exponents_start = rows * (lanes + EXPONENT_BITS), rows * lanes
@@ -57,7 +57,7 @@ def _plane_words(bits: NDArray[np.uint8], exponents: NDArray[np.uint8], skipping
     words[..., :exponents_start] = bits.reshape(*leading, planes, -1)
     fields = exponents[..., None] >> np.arange(EXPONENT_BITS) & 1
     words[..., exponents_start:last] = fields.reshape(*leading, 1, -1)
-    following = np.full(leading, planes)  # the next plane that is sent
+    following = np.full(leading, planes)  # next plane that is sent
     for plane in reversed(range(planes)):
         words[..., plane, last] = following == planes
         skipped = following - plane - 1
@@ -67,7 +67,7 @@ def _plane_words(bits: NDArray[np.uint8], exponents: NDArray[np.uint8], skipping
 
 
 def weight_stream(weights: Int4Weights, columns: int, lanes: int, bits: int) -> list[int]:
-    """Packed weights of `MatrixUnit`: blocks of `columns` outputs, of each the segments of `lanes` channels."""
+    """Weight payloads of `MatrixUnit`: for each block of `columns` outputs, all segments of `lanes` channels."""
     channels, outputs = weights.codes.shape
     codes = np.pad(weights.codes, ((0, -channels % lanes), (0, -outputs % columns)))
     codes = codes.reshape(-1, lanes, codes.shape[1] // columns, columns).transpose(2, 0, 3, 1)
@@ -75,7 +75,7 @@ def weight_stream(weights: Int4Weights, columns: int, lanes: int, bits: int) -> 
 
 
 def factor_stream(weights: Int4Weights, columns: int, lanes: int) -> list[int]:
-    """Packed payloads of `factors_layout(columns)`, in the order of `weight_stream`."""
+    """Scales and offsets as payloads of `factors_layout(columns)`, in the order of `weight_stream`."""
     channels, outputs = weights.codes.shape
     groups = np.arange(-(-channels // lanes)) * lanes // weights.group_size
     offsets = np.zeros_like(weights.scales) if weights.offsets is None else weights.offsets

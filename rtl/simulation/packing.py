@@ -1,7 +1,7 @@
-"""Packs arrays into stream payloads, and back. A payload's first field is its lowest bits.
+"""Conversion between arrays and stream payloads. The first field of a payload is in its lowest bits.
 
-A payload is an integer, or a row of words: unsigned, 32 bits each, the lowest first. Rows of words are what compiled
-circuits read and write; integers are easier to handle one by one.
+A payload is an integer, or a row of unsigned 32-bit words with the lowest word first. Compiled circuits read and write
+rows of words. Integers are easier to handle one by one.
 """
 
 from collections.abc import Sequence
@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 Words: TypeAlias = NDArray[np.uint32]
-"""Payloads as uint32 ``[n, words]``; the bits above a payload's width are zero."""
+"""Payloads as uint32 ``[n, words]``. The bits above the width of a payload are zero."""
 
 
 def pack(fields: NDArray[np.integer], bits: int) -> list[int]:
-    """Integers of fields ``[n, count]``, each `bits` wide, two's complement if negative; field 0 is lowest."""
+    """Pack fields ``[n, count]`` of `bits` bits (two's complement) into `n` integers; field 0 is lowest."""
     return to_integers(pack_words(fields, bits))
 
 
 def pack_words(fields: NDArray[np.integer], bits: int) -> Words:
-    """Words of fields ``[n, count]``, each `bits` wide, two's complement if negative; field 0 is lowest."""
+    """Pack fields ``[n, count]`` of `bits` bits (two's complement) into rows of words; field 0 is lowest."""
     holder = next(size for size in (8, 16, 32, 64) if size >= bits)
     fields = np.asarray(fields)
     octets = np.ascontiguousarray(fields, f"<i{holder // 8}" if fields.dtype.kind == "i" else f"<u{holder // 8}")
@@ -34,7 +34,7 @@ def pack_words(fields: NDArray[np.integer], bits: int) -> Words:
 def unpack(
     payloads: Sequence[int] | Words, bits: int, count: int, *, start: int = 0, signed: bool = False
 ) -> NDArray[np.int64]:
-    """Inverse of `pack` and `pack_words`: int64 ``[n, count]``, from bit `start` of each; `bits` is at most 62."""
+    """Unpack `count` fields of `bits` bits (at most 62), from bit `start` of each payload, to int64 ``[n, count]``."""
     end = start + bits * count
     words = payloads if isinstance(payloads, np.ndarray) else to_words(payloads, end)
     octets = words.astype("<u4", copy=False).view(np.uint8)
@@ -44,17 +44,19 @@ def unpack(
 
 
 def to_words(payloads: Sequence[int] | Words, bits: int) -> Words:
-    """Payloads of `bits` bits as words; of negative integers the two's complement.
+    """Payloads of `bits` bits as rows of words; negative integers become two's complement.
 
     Raises
     ------
     ValueError
-        Rows of words are too short, too long, or have a bit above the payload.
+        Rows of words have the wrong length, or a bit above the payload is set.
     """
     words = -(-bits // 32)
     if isinstance(payloads, np.ndarray):
         if payloads.shape[1:] != (words,) or np.any(payloads[:, -1] >> (bits - 1) % 32 > 1):
-            raise ValueError(f"payloads: are words {list(payloads.shape)}; the port takes [n, {words}] of {bits} bits")
+            raise ValueError(
+                f"payloads: have shape {list(payloads.shape)}; give [n, {words}] words with {bits} bits used"
+            )
         return payloads
     mask = (1 << bits) - 1
     data = b"".join([(int(payload) & mask).to_bytes(4 * words, "little") for payload in payloads])
@@ -62,7 +64,7 @@ def to_words(payloads: Sequence[int] | Words, bits: int) -> Words:
 
 
 def to_integers(payloads: Sequence[int] | Words) -> list[int]:
-    """Payloads as integers."""
+    """Payloads as a list of integers."""
     if not isinstance(payloads, np.ndarray):
         return list(payloads)
     if payloads.shape[1] == 1:

@@ -1,4 +1,4 @@
-"""The ports of a circuit, under the names that its netlist gives them."""
+"""Ports of a circuit, with their names in the netlist."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from amaranth.lib.wiring import Flow
 
 @dataclass(frozen=True)
 class CircuitPort:
-    """A port of the top module: its name in the netlist, its width in bits, and whether it is an input."""
+    """Port of the top module: name in the netlist, width in bits, direction."""
 
     name: str
     width: int
@@ -17,12 +17,12 @@ class CircuitPort:
 
     @property
     def words(self) -> int:
-        """Words of 32 bits that hold its value."""
+        """Number of 32-bit words that hold a value of the port."""
         return -(-self.width // 32)
 
 
 def ports(design: wiring.Component) -> list[CircuitPort]:
-    """The ports of `design`, without clock and reset. Constants, such as an always ready `ready`, are no ports."""
+    """Ports of a circuit without clock and reset. A constant, such as an always-1 `ready`, has no port."""
     found: list[CircuitPort] = []
     for path, member, value in design.signature.flatten(design):
         value = Value.cast(value)

@@ -1,4 +1,4 @@
-"""Simulates circuits: feeds their inputs, collects their outputs, counts the cycles, in one of three simulators."""
+"""Simulation of a circuit in one of three simulators: sends inputs, collects outputs, counts cycles."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import Literal, get_args
 from amaranth.lib import wiring
 
 from ...formats import InputError
-from . import amaranth_simulator
+from ...formats.checks import check_choice
+from . import amaranth_simulator, compiled
 from .streams import STALL_LIMIT_CYCLES, Pauses, Payloads, StreamRun
 
 SimulatorName = Literal["amaranth", "cxxrtl", "verilator"]
@@ -24,33 +25,34 @@ def run_streams(
     vcd: Path | None = None,
     patience_cycles: int = STALL_LIMIT_CYCLES,
 ) -> StreamRun:
-    """Run a circuit whose ports are streams until every input is sent and every output received.
+    """Run a circuit with stream ports until every input is sent and every output is received.
 
     Every simulator gives the same payloads in the same cycles.
 
     Parameters
     ----------
     design : `wiring.Component`
-        The circuit. Streams that are named in neither mapping stay idle.
+        The circuit. Streams that are in neither mapping stay idle.
     inputs : mapping of port to packed payloads
-        What to send, in order.
+        Payloads to send, in order.
     outputs : mapping of port to count
-        How many payloads to receive.
+        Number of payloads to receive.
     flags : sequence of ports
         Plain outputs to read at the end.
     pauses : mapping of port to sequence of `bool`
-        Bubbles and back-pressure: in which cycles the port pauses, repeated.
+        Bubbles and back-pressure: the cycles in which a port pauses. The sequence repeats.
     simulator : `str`
-        ``"amaranth"``, or for hundreds to thousands of times its speed after a build of seconds ``"cxxrtl"`` or ``"verilator"``.
+        ``"amaranth"``, ``"cxxrtl"`` or ``"verilator"``. The last two are hundreds to thousands of times faster, after a
+        build that takes seconds.
     vcd : path
-        Where to write the waveform, if anywhere; only ``"amaranth"`` writes one.
+        Waveform file to write; only ``"amaranth"`` can.
     patience_cycles : `int`
-        After how many cycles without a transfer it has stopped short.
+        Cycles without a transfer after which `StalledError` is raised.
 
     Raises
     ------
     StalledError
-        The circuit stops short.
+        No transfer happens for `patience_cycles` although payloads are left.
     InputError
         The simulator is unknown, not installed, or cannot write a waveform.
     """
@@ -58,10 +60,8 @@ def run_streams(
     check_simulator(simulator)
     if simulator == "amaranth":
         return amaranth_simulator.run_streams(design, inputs, outputs, flags, pauses, vcd, patience_cycles)
-    if vcd:
-        raise InputError(f"vcd: {simulator} writes no waveform; choose the simulator amaranth")
-    from . import compiled
-
+    if vcd is not None:
+        raise InputError(f"vcd: {simulator} writes no waveform; leave out vcd or choose the simulator amaranth")
     circuit = compiled.compile_design(design, simulator)
     return circuit.run_streams(inputs, outputs, flags, pauses, patience_cycles)
 
@@ -73,7 +73,18 @@ def run_vectors(
     *,
     simulator: SimulatorName = "amaranth",
 ) -> dict[str, list[int]]:
-    """Apply inputs to a combinational circuit, one row after the other: its outputs, as unsigned integers.
+    """Outputs of a combinational circuit for each row of inputs, as unsigned integers.
+
+    Parameters
+    ----------
+    design : `wiring.Component`
+        The circuit.
+    inputs : mapping of port to sequence of `int`
+        Values of each input, one for each row.
+    outputs : sequence of ports
+        Outputs to read.
+    simulator : `str`
+        ``"amaranth"``, ``"cxxrtl"`` or ``"verilator"``.
 
     Raises
     ------
@@ -83,13 +94,9 @@ def run_vectors(
     check_simulator(simulator)
     if simulator == "amaranth":
         return amaranth_simulator.run_vectors(design, inputs, outputs)
-    from . import compiled
-
     return compiled.compile_design(design, simulator).run_vectors(inputs, outputs)
 
 
 def check_simulator(simulator: str) -> None:
-    """Raise `InputError` if there is no such simulator."""
-    if simulator not in get_args(SimulatorName):
-        choices = ", ".join(get_args(SimulatorName))
-        raise InputError(f"simulator: there is no {simulator!r}; choose one of {choices}")
+    """Raise `InputError` unless `simulator` is the name of a simulator."""
+    check_choice("simulator", simulator, get_args(SimulatorName))

@@ -1,4 +1,4 @@
-"""What a simulation of streams is given and what it returns, whichever simulator runs it."""
+"""Inputs and results of a simulation of streams, the same for every simulator."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,32 +11,32 @@ from numpy.typing import NDArray
 from .packing import Words, to_integers
 
 STALL_LIMIT_CYCLES = 1000
-"""Cycles without a transfer after which a simulation gives up, unless it is told to be more patient."""
+"""Default number of cycles without a transfer after which a simulation raises `StalledError`."""
 
 Payloads: TypeAlias = Mapping[str, Sequence[int] | Words]
-"""Of each input, the payloads to send, in order, as integers or as words (see `packing`)."""
+"""Payloads to send on each input, in order, as integers or as words (see `packing`)."""
 
 Pauses: TypeAlias = Mapping[str, Sequence[bool]]
-"""Of each port, in which clock cycles it pauses: an input then offers nothing new, an output takes nothing.
+"""Clock cycles in which each port pauses: an input then offers nothing new, an output accepts nothing.
 
 The sequence repeats. A port that is not named never pauses.
 """
 
 
 class StalledError(RuntimeError):
-    """No stream moved for as many cycles as a simulation waits, although something was left to send or receive."""
+    """No transfer for the number of cycles that a simulation waits, although payloads are left to send or receive."""
 
 
 @dataclass(frozen=True, eq=False)
 class Transfers:
-    """What moved through one stream.
+    """Transfers of one stream.
 
     Attributes
     ----------
     words : uint32 ``[n, words]``
-        The payloads, packed as the payload's layout packs them.
+        Payloads, packed by the layout of the stream.
     times : int64 ``[n]``
-        The clock cycle of each, counted from 0.
+        Clock cycle of each transfer, counted from 0.
     """
 
     words: Words
@@ -44,12 +44,12 @@ class Transfers:
 
     @cached_property
     def payloads(self) -> list[int]:
-        """The payloads as integers."""
+        """Payloads as integers."""
         return to_integers(self.words)
 
     @cached_property
     def cycles(self) -> list[int]:
-        """`times` as a list."""
+        """Clock cycles of `times` as a list."""
         return self.times.tolist()
 
     def __eq__(self, other: object) -> bool:
@@ -64,14 +64,14 @@ class Transfers:
 
 @dataclass(frozen=True)
 class StreamRun:
-    """What a simulation saw.
+    """Result of a simulation of streams.
 
     Attributes
     ----------
     transfers : `dict` of port to `Transfers`
-        For the inputs as well as for the outputs.
+        Transfers of every input and output.
     flags : `dict` of port to `int`
-        The ports that were asked for, one cycle after the last transfer.
+        Values of the requested ports, one cycle after the last transfer.
     """
 
     transfers: dict[str, Transfers]

@@ -1,4 +1,4 @@
-"""Reads waveforms (VCD) and writes what viewers need to open them: a GTKWave save file and Surfer commands."""
+"""Waveforms (VCD): a reader, and view files that open them in GTKWave and Surfer."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 _TOP = ("bench", "top")
-"""The scopes in which Amaranth's simulator puts the ports and signals of the top circuit."""
+"""Scopes of the top circuit's ports and signals in a waveform of Amaranth's simulator."""
 
 _STREAM_PARTS = ("payload", "valid", "ready")
 
 
 class Variable(NamedTuple):
-    """A signal of a waveform: its scopes, its name and its width in bits."""
+    """Signal of a waveform: its scopes, name, width in bits and identifier code."""
 
     scopes: tuple[str, ...]
     name: str
@@ -21,19 +21,19 @@ class Variable(NamedTuple):
 
     @property
     def path(self) -> str:
-        """Scopes and name with dots between."""
+        """Scopes and name, joined by dots."""
         return ".".join((*self.scopes, self.name))
 
 
 @dataclass(frozen=True)
 class Waveform:
-    """Signals by path, and of each the times and values of its changes, in order."""
+    """Signals by path, and the changes of each identifier code as (time, value) in order of time."""
 
     variables: dict[str, Variable]
     changes: dict[str, list[tuple[int, int]]]
 
     def samples(self, path: str, clock: str = "bench.top.clk") -> list[int]:
-        """The value in each clock cycle: just before the rising edge that ends it."""
+        """Value of a signal in each clock cycle, sampled just before the rising edge that ends the cycle."""
         edges = [time for time, value in self.changes[self.variables[clock].code] if value == 1]
         changes, values, index, value = self.changes[self.variables[path].code], list[int](), 0, 0
         for edge in edges:
@@ -70,9 +70,12 @@ def read_vcd(path: Path) -> Waveform:
 
 
 def write_views(vcd: Path) -> tuple[Path, Path]:
-    """Write, beside a waveform, files that open it with the streams of its top circuit in view.
+    """Write two files beside a waveform that open it with the streams of the top circuit in view.
 
-    Returns the save file for ``gtkwave FILE.gtkw`` and the commands for ``surfer --command-file FILE.sucl FILE.vcd``.
+    Returns
+    -------
+    tuple of `Path`
+        The save file for ``gtkwave FILE.gtkw`` and the commands for ``surfer --command-file FILE.sucl FILE.vcd``.
     """
     groups = _streams(read_vcd(vcd).variables.values())
     save = [f'[dumpfile] "{vcd.resolve()}"', "[timestart] 0", "[sst_expanded] 1"]
@@ -82,7 +85,7 @@ def write_views(vcd: Path) -> tuple[Path, Path]:
         commands.append(f"divider_add {title}")
         for variable in variables:
             save += ["@28" if variable.width == 1 else "@22", variable.path + _range(variable)]
-            if "." not in variable.name:  # Surfer takes the fields of a payload apart itself
+            if "." not in variable.name:  # Surfer splits a payload into its fields itself
                 commands.append(f"variable_add {variable.path}")
     commands.append("zoom_fit")
     files = vcd.with_suffix(".gtkw"), vcd.with_suffix(".sucl")
@@ -96,7 +99,7 @@ def _range(variable: Variable) -> str:
 
 
 def _streams(variables: Iterable[Variable]) -> dict[str, list[Variable]]:
-    """The clock, then of each stream of the top circuit what it sends, its handshake, and the payload's fields."""
+    """Signals to show by group: the clock, then payload, handshake and payload fields of each stream."""
     top = [variable for variable in variables if variable.scopes == _TOP]
     groups = {"clock": [variable for variable in top if variable.name == "clk"]}
     names: Sequence[str] = [variable.name for variable in top]

@@ -317,7 +317,7 @@ def test_illegal_parameters() -> None:
     memory = np.zeros((1, 16), np.uint8)
     for options, message in [
         ({"latency_cycles": 1}, "latency_cycles: 1 is not valid; choose an integer from 2 to 4095"),
-        ({"simulator": "icarus"}, "simulator: there is no 'icarus'; choose one of amaranth, cxxrtl, verilator"),
+        ({"simulator": "icarus"}, "simulator: 'icarus' is not valid; choose one of amaranth, cxxrtl, verilator"),
     ]:
         with pytest.raises(InputError) as error:
             run_accelerator_program(MACHINE, assemble("halt"), memory, **options)

@@ -89,7 +89,7 @@ def test_without_a_tool(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else find_spec(name))
     with pytest.raises(InputError) as error:
         lint("anda-pe", lanes=2)
-    assert str(error.value) == f"{missing}: is missing; install it with pip install {missing}"
+    assert str(error.value).endswith(f"pip install {missing}")
 
 
 @pytest.mark.parametrize("name", design_names())
