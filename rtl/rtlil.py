@@ -1,8 +1,8 @@
-"""Turns circuits into RTLIL, the netlist that Yosys reads, with each repeated circuit written once.
+"""RTLIL of circuits, the netlist format of Yosys, with each repeated circuit written once.
 
-Amaranth writes a module per instance, so that an array of 256 equal elements is 256 modules. A circuit that uses
-`place` lets a `Library` write the element once and instantiate it; without a library, in Amaranth's own simulator,
-`place` makes a plain submodule.
+Amaranth writes one module for each instance: an array of 256 equal elements becomes 256 modules. With `place`, a
+`Library` writes the element once and instantiates it. Without a library, in Amaranth's own simulator, `place` makes a
+plain submodule.
 """
 
 import re
@@ -14,18 +14,21 @@ from amaranth.lib.wiring import Flow
 
 
 class Library:
-    """The elements of a design, passed through elaboration as Amaranth's `platform`.
+    """Repeated elements of a design, passed through elaboration as Amaranth's `platform`.
 
-    `modules` holds their text.
+    Attributes
+    ----------
+    modules : `dict` of name to `str`
+        RTLIL of each element.
     """
 
     def __init__(self) -> None:
         self.modules: dict[str, str] = {}
 
     def instance(self, key: str, component: wiring.Component) -> Instance:
-        """An instance of the module `key`, which is written when it is first placed."""
+        """Instance of the module `key`, which is written when it is placed for the first time."""
         if key not in self.modules:
-            self.modules[key] = ""  # taken, before elements within this one are written
+            self.modules[key] = ""  # reserve the name before elements within this one are written
             self.modules[key] = rtlil.convert(component, name=key, platform=self, emit_src=False)
         ports: dict[str, Value] = {}
         for path, member, value in component.signature.flatten(component):
@@ -37,7 +40,7 @@ class Library:
 
 
 def place(m: Module, name: str, key: str, component: wiring.Component, platform: object) -> None:
-    """Make `component` the submodule `name` of `m`. Components with equal keys are equal circuits."""
+    """Add `component` to `m` as the submodule `name`. Components with equal keys must be equal circuits."""
     if isinstance(platform, Library):
         m.submodules[name] = platform.instance(key, component)
     else:
@@ -45,7 +48,7 @@ def place(m: Module, name: str, key: str, component: wiring.Component, platform:
 
 
 def to_rtlil(design: wiring.Component, name: str) -> dict[str, str]:
-    """RTLIL of a design, by module: the repeated elements, then the top module `name`."""
+    """RTLIL of each module of a design: the repeated elements, then the top module `name`."""
     library = Library()
     top = rtlil.convert(design, name=name, platform=library, emit_src=False)
     return {**library.modules, name: top}

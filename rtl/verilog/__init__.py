@@ -1,1 +1,1 @@
-"""Verilog export and lint."""
+"""Verilog export of the circuits, and its lint."""

@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""Writes the circuits as Verilog."""
+"""Circuits by name, and their Verilog."""
 
 import inspect
 import tempfile
@@ -58,7 +58,7 @@ _TIDY = [
     "opt_expr",
     "opt_clean -purge",
 ]
-"""What Yosys does to a netlist so that its Verilog lints clean: widths are explicit, and nothing is left over."""
+"""Yosys passes that make a netlist lint clean: widths are explicit, and unused logic is gone."""
 
 _STYLE = "-noattr -norename"
 
@@ -69,37 +69,37 @@ def design_names() -> list[str]:
 
 
 def create_design(name: str, **parameters: int) -> wiring.Component:
-    """The circuit of that name; a parameter that is not given keeps its default.
+    """Create the circuit of a name. A parameter that is not given has its default.
 
     Raises
     ------
     InputError
-        There is no such circuit or parameter, or a parameter is out of its range.
+        The circuit or a parameter does not exist, or a parameter is out of its range.
     """
     if name not in _DESIGNS:
         raise InputError(f"design: there is no {name!r}; choose one of {', '.join(design_names())}")
     allowed = design_parameters(name)
     for parameter in parameters:
         if parameter not in allowed:
-            raise InputError(f"{parameter}: is no parameter of {name}; choose one of {', '.join(allowed)}")
+            raise InputError(f"{parameter}: is not a parameter of {name}; choose one of {', '.join(allowed)}")
     return _DESIGNS[name](**parameters)
 
 
 def design_parameters(name: str) -> list[str]:
-    """Names of a circuit's parameters."""
+    """Names of the parameters of a circuit."""
     return list(inspect.signature(_DESIGNS[name]).parameters)
 
 
 def to_verilog(name: str, **parameters: int) -> str:
-    """Verilog of a circuit: its elements, then the top module, whose name is the circuit's with underscores.
+    """Verilog of a circuit: its elements, then the top module, named as the circuit with underscores.
 
-    A stream `port` becomes the Verilog ports `port__payload`, `port__valid` and `port__ready`, whose payload is packed
-    with its first field lowest; `clk` and a synchronous `rst` come with them.
+    A stream `port` becomes the Verilog ports `port__payload`, `port__valid` and `port__ready`. The first field of a
+    payload is in its lowest bits. A clocked circuit also has the ports `clk` and `rst` (synchronous).
 
     Raises
     ------
     InputError
-        There is no such circuit or parameter, a parameter is out of its range, or Yosys is missing.
+        The circuit or a parameter does not exist, a parameter is out of its range, or Yosys is not installed.
     """
     require_package("pyosys")
     top = name.replace("-", "_")

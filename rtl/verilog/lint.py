@@ -1,4 +1,4 @@
-"""Checks the circuits' Verilog with Verilator (``-Wall``)."""
+"""Lint of the circuits' Verilog with Verilator (``-Wall``)."""
 
 import os
 import re
@@ -10,27 +10,30 @@ from ..tools import package_folder, require_package
 from .emit import to_verilog
 
 WAIVERS = Path(__file__).with_name("lint.vlt")
-"""The warnings that are accepted, each with its reason."""
+"""File of the accepted warnings, each with its reason."""
 
 
 def lint(name: str, **parameters: int) -> list[str]:
-    """Verilator's warnings and errors about a circuit's Verilog, less those waived; an empty list if there are none.
+    """Verilator's warnings and errors on the Verilog of a circuit, without those that are accepted.
 
     Parameters
     ----------
-    name, parameters
-        As of `verilog.to_verilog`.
+    name : `str`
+        Name of the circuit.
+    **parameters : `int`
+        Parameters of the circuit.
 
     Raises
     ------
     InputError
-        There is no such circuit or parameter, a parameter is out of its range, or Yosys or Verilator is missing.
+        The circuit or a parameter does not exist, a parameter is out of its range, or Yosys or Verilator is not
+        installed.
     """
     return lint_text(to_verilog(name, **parameters), name.replace("-", "_"))
 
 
 def lint_text(text: str, top: str) -> list[str]:
-    """The same for Verilog whose top module is `top`."""
+    """Verilator's warnings and errors on Verilog text with the top module `top`, without those that are accepted."""
     require_package("verilator")
     root = package_folder("verilator")
     arguments = ["--lint-only", "-Wall", "--top-module", top, str(WAIVERS), "design.v"]

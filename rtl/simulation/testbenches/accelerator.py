@@ -1,4 +1,4 @@
-"""Runs programs on the accelerator, with a memory of chosen latency, in any of the simulators."""
+"""Testbench of the accelerator: runs programs with a memory of chosen latency, in any simulator."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -30,20 +30,20 @@ LEAST_LATENCY = 2
 
 @dataclass(frozen=True)
 class AcceleratorRun:
-    """What the accelerator made of a program.
+    """Result of a program on the accelerator.
 
     Attributes
     ----------
     memory : uint8 ``[rows, memory_bits / 8]``
-        The memory before the run, with the rows that were read back.
+        Memory before the run, with the rows that were read back after it.
     cycles : `int`
-        From the cycle in which the start is taken to the one in which `done` is, both counted.
+        Clock cycles from the start of the program to `done`, both included.
     flags : mapping of flag to `bool`
-        The sticky flags: those of `accelerator.FLAGS`.
+        Sticky flags, named as in `accelerator.top.FLAGS`.
     retired : mapping of kind to cycles
-        Of each kind of retire record, the cycles of its records, in order, counted from the start.
+        Cycles of the retire records of each kind, in order, counted from `started`.
     started : `int`
-        The cycle of the simulation in which the start is taken, from which on those are counted.
+        Cycle of the simulation in which the program starts.
     """
 
     memory: NDArray[np.uint8]
@@ -61,7 +61,17 @@ def run_accelerator_schedule(
     pauses: int = 0,
     simulator: SimulatorName = "amaranth",
 ) -> AcceleratorRun:
-    """Run a compiled program and read its outputs back; parameters as of `run_accelerator_program`."""
+    """Run a compiled program and read its outputs back.
+
+    Parameters
+    ----------
+    plan : `Schedule`
+        Compiled program, of `formats.accelerator.compile_gemms`.
+    memory : uint8 ``[rows, memory_bits / 8]``
+        Contents of the memory before the run.
+    latency_cycles, pauses, simulator
+        See `run_accelerator_program`.
+    """
     outputs = [region for chunk in plan.chunks for region in chunk.outputs]
     rows = [
         row
@@ -93,26 +103,26 @@ def run_accelerator_program(
 
     Parameters
     ----------
-    machine
-        Its size.
-    instructions
+    machine : `AcceleratorConfig`
+        Configuration of the accelerator.
+    instructions : sequence of `Instruction`
         The program, which ends with ``halt``.
-    memory
-        What the memory holds, uint8 ``[rows, memory_bits / 8]``.
-    read_back
-        Rows of memory to read after the run.
-    latency_cycles
-        Of the memory: from a request to its row, 2 to 4095.
-    pauses
-        In how many of 256 cycles, pseudo-randomly, the memory's streams each pause.
-    simulator
-        As of `run_streams`.
+    memory : uint8 ``[rows, memory_bits / 8]``
+        Contents of the memory before the run.
+    read_back : sequence of `int`
+        Rows of the memory to read after the run.
+    latency_cycles : `int`
+        Latency of the memory from a request to its row, 2 to 4095.
+    pauses : `int`
+        Average number of cycles in 256, from 0 to 200, in which each of the memory's streams pauses.
+    simulator : `str`
+        ``"amaranth"``, ``"cxxrtl"`` or ``"verilator"``.
 
     Raises
     ------
     InputError
-        A parameter is out of its range, the program leaves the buffers, the memory is too large, or the simulator is
-        unknown or not installed.
+        A parameter is out of its range, the program addresses rows outside the buffers, the memory is too large, or the
+        simulator is unknown or not installed.
     """
     check_program(machine, instructions)
     check_simulator(simulator)
@@ -121,7 +131,7 @@ def run_accelerator_program(
     check_integer("latency_cycles", latency_cycles, LEAST_LATENCY, (1 << LATENCY_BITS) - 1)
     check_integer("pauses", pauses, 0, 200)
     if len(memory) > MAX_DEPTH:
-        raise InputError(f"memory: has {len(memory)} rows, the test bench {MAX_DEPTH}; take fewer tokens or channels")
+        raise InputError(f"memory: has {len(memory)} rows, more than {MAX_DEPTH}; use fewer tokens or channels")
     host = host_orders(machine, instructions, memory, read_back, _timing(latency_cycles, pauses))
     kinds = retire_counts(machine, instructions)
     depth = max(1024, 1 << (len(memory) - 1).bit_length())
@@ -142,7 +152,7 @@ def run_accelerator_program(
 
 
 def _patience_cycles(machine: AcceleratorConfig, instructions: Sequence[Instruction], latency_cycles: int) -> int:
-    """For how long a program may leave no record: a transfer leaves one with its last row only."""
+    """Longest time without a retire record, in cycles: a transfer leaves one only with its last row."""
     longest = max((rows for each in instructions for _, rows in extents(machine, each).values()), default=0)
     return STALL_LIMIT_CYCLES + latency_cycles + longest * (32 + latency_cycles // MEMORY_OUTSTANDING_ROWS)
 
@@ -168,12 +178,12 @@ def _run(
 def _compiled(
     machine: AcceleratorConfig, memory_depth: int, simulator: Literal["cxxrtl", "verilator"]
 ) -> CompiledCircuit:
-    """The circuit, which takes longer to elaborate than to run a small program."""
+    """Compiled circuit, kept because its elaboration takes longer than a small program."""
     return compile_design(_bench(machine, memory_depth), simulator)
 
 
 def retire_counts(machine: AcceleratorConfig, instructions: Sequence[Instruction]) -> dict[str, int]:
-    """How many records of each kind a program leaves, up to ``halt`` or to what the machine does not have."""
+    """Retire records of each kind that a program leaves, up to ``halt`` or an instruction of a missing unit."""
     counts = dict.fromkeys(RETIRED, 0)
     ends = {Opcode.HALT} if machine.vector_unit else {Opcode.HALT, Opcode.VECTOR}
     for each in takewhile(lambda instruction: instruction.opcode not in ends, instructions):
@@ -193,7 +203,7 @@ def host_orders(
     read_back: Sequence[int] = (),
     timing: int = LEAST_LATENCY,
 ) -> list[int]:
-    """What the host does: fill the memories, run, read back."""
+    """Packed orders of the host: fill the memories, run the program, read rows back."""
     host = [_order(machine, HostAction.SET_TIMING, data=timing)]
     host += [
         _order(machine, HostAction.WRITE_MEMORY, address, int.from_bytes(row.tobytes(), "little"))

@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""For test benches: the accelerator with its memory, and a host that fills it, runs programs and reads it back."""
+"""Circuit for testbenches: the accelerator with its memory, and a host that fills, starts and reads them."""
 
 from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import data, enum, stream, wiring
@@ -13,7 +13,7 @@ from ..memory_model import MEMORY_TIMING, MemoryModel
 
 
 class HostAction(enum.Enum, shape=3):
-    """What an `AcceleratorBench` is told to do."""
+    """Action that the host orders of an `AcceleratorBench`."""
 
     SET_TIMING = 0
     WRITE_MEMORY = 1
@@ -23,33 +23,34 @@ class HostAction(enum.Enum, shape=3):
 
 
 def host_layout(width: int) -> data.StructLayout:
-    """An order of the host: its `action`, an `address` and `data` as far as it needs them."""
+    """Layout of an order: `action`, `address` and `data`; an action ignores the fields that it does not need."""
     return data.StructLayout(
         {"data": max(width, INSTRUCTION_BITS), "address": MEMORY_ADDRESS_BITS, "action": HostAction}
     )
 
 
 class AcceleratorBench(wiring.Component):
-    """An `Accelerator` with its memory, and a port for a host that gives orders one after the other.
+    """Accelerator with its memory, and a port for the orders of a host.
 
     Parameters
     ----------
     accelerator : `Accelerator`
+        Accelerator under test.
     memory_depth : `int`
-        Rows of the memory.
+        Number of rows of the memory.
 
     Members
     -------
     host : `In(stream.Signature(host_layout(memory_bits)))`
-        Orders; the next one is taken when the last is done.
+        Orders. The next order is accepted when the previous one is done.
     started : `Out(stream.Signature(1))`
-        Moves in the cycle in which a program is started.
+        One transfer in the cycle in which a program starts.
     done : `Out(stream.Signature(STATUS))`
-        Of each run.
+        Status at the end of each run.
     rows : `Out(stream.Signature(memory_bits))`
-        The rows that were to be read.
+        Rows that the host reads.
     group, tile, loader, matrix, compressor, storer : `Out(stream.Signature(24))`
-        The retire records of each kind, with their index. A record that is not taken is lost.
+        Indices of the retire records of each kind. A record that is not accepted is lost.
     """
 
     host: Stream
@@ -72,11 +73,12 @@ class AcceleratorBench(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Accelerator and memory, and a state machine that carries out one order at a time."""
         m = Module()
         m.submodules.accelerator = accelerator = self._accelerator
         m.submodules.memory = memory = self._memory
-        running, reading = Signal(), Signal()
+        running = Signal()
+        reading = Signal()
         timing = Signal(MEMORY_TIMING.size)
         m.d.comb += [
             Value.cast(memory.timing).eq(timing),
@@ -134,7 +136,7 @@ class AcceleratorBench(wiring.Component):
             m.d.sync += running.eq(1)
 
     def _connect_reads(self, m: Module, reading: Signal) -> None:
-        """The memory's read port is the accelerator's, or the host's when it reads."""
+        """Connect the memory's read port to the accelerator, or to the host while it reads."""
         accelerator, memory = self._accelerator, self._memory
         m.d.comb += [
             memory.read.valid.eq(accelerator.memory_read.valid),

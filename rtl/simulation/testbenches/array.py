@@ -1,4 +1,4 @@
-"""Runs whole GeMMs on the matrix unit and on the matrix engine."""
+"""Testbenches of the matrix unit and the matrix engine: run whole GeMMs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +24,16 @@ from ..streams import Pauses, StreamRun
 
 @dataclass(frozen=True)
 class MatrixRun:
-    """What a circuit made of a GeMM.
+    """Result of a GeMM on a matrix unit or a matrix engine.
 
     Attributes
     ----------
     outputs : float16 ``[tokens, out]``
+        Outputs of the circuit.
     flags : `GemmFlags`
-        The circuit's sticky flags.
+        Sticky flags of the circuit.
     cycles : `int`
-        Clock cycles until the last output has left.
+        Clock cycles until the last output is sent.
     """
 
     outputs: NDArray[np.float16]
@@ -52,11 +53,25 @@ def run_matrix_unit(
     tree: Tree = "ripple",
     operand_isolation: bool = False,
 ) -> MatrixRun:
-    """Run a GeMM on a `MatrixUnit`, tile by tile: blocks of `rows` tokens, of each all blocks of `columns` outputs.
+    """Run a GeMM on a `MatrixUnit`: for each block of `rows` tokens, all tiles of `columns` outputs.
 
-    Activations ``[tokens, channels]``, weights ``[channels, out]``; a segment is ``min(group sizes)`` channels, and the
-    circuit has as many lanes. `pauses` may name ``planes``, ``weights``, ``factors`` and ``outputs``. Planes are skipped if
-    the activations' format has masks, for `rows` tokens. `tree` and `operand_isolation` are the circuit's.
+    Parameters
+    ----------
+    activations : `AndaTensor`
+        Activations ``[tokens, channels]``. Zero planes are skipped if their format has plane masks, which must cover
+        `rows` tokens.
+    weights : `Int4Weights`
+        Weights ``[channels, out]``. The circuit has ``min(group sizes)`` lanes, and a segment is as many channels.
+    rows, columns : `int`
+        Size of the array.
+    pauses : mapping of port to sequence of `bool`
+        Pauses of ``planes``, ``weights``, ``factors`` and ``outputs``; see `run_streams`.
+    simulator : `str`
+        ``"amaranth"``, ``"cxxrtl"`` or ``"verilator"``.
+    vcd : path
+        Waveform file to write.
+    tree, operand_isolation
+        Options of the circuit.
     """
     check_operands(activations, weights, "fp16")
     tokens, lanes = activations.shape[0], min(activations.format.group_size, weights.group_size)
@@ -102,11 +117,23 @@ def run_matrix_engine(
     pauses: Pauses | None = None,
     simulator: SimulatorName = "amaranth",
 ) -> MatrixRun:
-    """Run a GeMM on a `MatrixEngine`: fill its buffers, then one command for each block of `rows` tokens.
+    """Run a GeMM on a `MatrixEngine`: fill its buffers, then send one command for each block of `rows` tokens.
 
-    Activations ``[tokens, channels]``, weights ``[channels, out]``; a segment is ``min(group sizes)`` channels, and the
-    circuit has as many lanes. `pauses` may name ``groups``. The cycles do not count the filling of the buffers. Planes are
-    skipped if the activations' format has masks, for `rows` tokens.
+    The cycles of the result do not include the filling of the buffers.
+
+    Parameters
+    ----------
+    activations : `AndaTensor`
+        Activations ``[tokens, channels]``. Zero planes are skipped if their format has plane masks, which must cover
+        `rows` tokens.
+    weights : `Int4Weights`
+        Weights ``[channels, out]``. The circuit has ``min(group sizes)`` lanes, and a segment is as many channels.
+    rows, columns : `int`
+        Size of the array.
+    pauses : mapping of port to sequence of `bool`
+        Pauses of ``groups``; see `run_streams`.
+    simulator : `str`
+        ``"amaranth"``, ``"cxxrtl"`` or ``"verilator"``.
     """
     check_operands(activations, weights, "fp16")
     machine = _engine_machine(activations, weights, rows, columns)
@@ -143,7 +170,7 @@ _DEPTHS = {
 
 
 def _engine_machine(activations: AndaTensor, weights: Int4Weights, rows: int, columns: int) -> AcceleratorConfig:
-    """The machine whose buffers' rows the engine takes."""
+    """Configuration of an accelerator whose buffers have the rows of this engine."""
     return AcceleratorConfig(
         rows=rows,
         columns=columns,
@@ -160,7 +187,7 @@ def _segments_per_factor(machine: AcceleratorConfig, weights: Int4Weights) -> in
 
 
 def _buffer_contents(machine: AcceleratorConfig, activations: AndaTensor, weights: Int4Weights) -> dict[str, list[int]]:
-    """What fills the engine's buffers, row by row from address 0."""
+    """Rows of the engine's buffers with their addresses, from address 0, for each write port."""
     planes, exponents = activation_rows(activations, machine)
     contents = {
         "write_planes": planes,
@@ -175,7 +202,7 @@ def _buffer_contents(machine: AcceleratorConfig, activations: AndaTensor, weight
 
 
 def _engine_commands(machine: AcceleratorConfig, activations: AndaTensor, weights: Int4Weights) -> list[int]:
-    """A command for each block of tokens, over all tiles of the outputs."""
+    """Commands of the engine, one for each block of tokens, over all tiles of the outputs."""
     tokens, channels = activations.shape
     groups = -(-channels // machine.lanes)
     mantissa_bits = activations.format.mantissa_bits

@@ -1,4 +1,4 @@
-"""Drives the circuits with values of `formats`, and compares what comes out with what `formats` says."""
+"""Testbenches of processing element and compressor: run them on values of `formats`, and compare the results."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,15 +21,15 @@ from ..streams import Pauses
 
 @dataclass(frozen=True)
 class PeRun:
-    """What an `AndaPE` computed.
+    """Result of an `AndaPE`.
 
     Attributes
     ----------
     partial_sums : int64 ``[segments]``
-        The integer dot products.
+        Integer dot products.
     exponents : int64 ``[segments]``
-        Shared exponent less M, and less one with midpoint reconstruction: a sum's value is ``partial_sum * 2**(exponent - 14)``.
-        Without it, planes that are skipped at the end are not counted.
+        Exponent of each sum: its value is ``partial_sum * 2**(exponent - 14)``. It is the shared exponent minus M, minus 1
+        with midpoint reconstruction, plus the number of planes that are skipped at the end of the segment.
     cycles : `int`
         Clock cycles from the first sign plane to the last mantissa plane, both included.
     """
@@ -41,18 +41,18 @@ class PeRun:
 
 @dataclass(frozen=True)
 class BpcRun:
-    """What a `BpcLane` emitted.
+    """Result of a `BpcLane` or a `BitPlaneCompressor`.
 
     Attributes
     ----------
     tensor : `AndaTensor`
-        The planes and exponents, with the lane's sticky flag as `saturated`.
+        Planes and exponents, with the sticky flag of the circuit as `saturated`.
     cycles : `int`
         Clock cycles from the first sign plane to the last mantissa plane, both included.
     latency_cycles : `int`
-        Clock cycles from taking the first group to its sign plane.
+        Clock cycles from the first group to its sign plane.
     masks : bool ``[blocks, groups, M - 1]``
-        The plane masks of a compressor that makes them.
+        Plane masks, if the compressor makes them.
     """
 
     tensor: AndaTensor
@@ -63,14 +63,14 @@ class BpcRun:
 
 @dataclass(frozen=True)
 class TraceComparison:
-    """The dot products of a slice of a GeMM, from the circuit and from `formats`.
+    """Dot products of a slice of a GeMM, computed by the circuit and by `formats`.
 
     Attributes
     ----------
     partial_sums, expected : int64 ``[tokens, outputs, segments]``
-        From the circuit, and from the tensors' integers.
+        Sums of the circuit, and sums of the tensors' integers.
     cycles, predicted_cycles : `int`
-        Counted in the simulation, and stated by `formats.latency`.
+        Clock cycles counted in the simulation, and predicted by `formats.latency`.
     """
 
     partial_sums: NDArray[np.int64]
@@ -80,11 +80,11 @@ class TraceComparison:
 
     @property
     def mismatches(self) -> int:
-        """Dot products that differ."""
+        """Number of dot products that differ."""
         return int(np.count_nonzero(self.partial_sums != self.expected))
 
     def report(self) -> str:
-        """One line: how many sums agree, and the first one that does not, with its place."""
+        """One line with the number of sums that are equal, or that differ and the first of them."""
         if not self.mismatches:
             return f"{self.expected.size} partial sums equal, {self.cycles} cycles ({self.predicted_cycles} predicted)"
         first = tuple(int(i) for i in np.argwhere(self.partial_sums != self.expected)[0])
@@ -106,16 +106,16 @@ def run_pe(
 
     Parameters
     ----------
-    activations
-        Groups in C order; each is cut into ``group_size / lanes`` segments.
-    codes
-        int8 ``[lanes, segments]``: the weights of each segment.
-    weight_bits
-        Of the circuit; the fewest that hold the codes, and at least 4, by default.
-    pauses
-        Bubbles and back-pressure on the ports ``activation``, ``weights`` and ``result``.
-    vcd
-        Where to write the waveform.
+    activations : `AndaTensor`
+        Groups in C order. Each group is cut into ``group_size / lanes`` segments.
+    codes : int8 ``[lanes, segments]``
+        Weights of each segment.
+    weight_bits : `int`
+        Bits of a weight in the circuit. The default is the fewest that hold the codes, at least 4.
+    pauses : mapping of port to sequence of `bool`
+        Pauses of ``activation``, ``weights`` and ``result``; see `run_streams`.
+    vcd : path
+        Waveform file to write.
 
     Raises
     ------
@@ -126,8 +126,8 @@ def run_pe(
     group_size = activations.format.group_size
     if group_size % lanes or segments * lanes != activations.exponents.size * group_size:
         raise InputError(
-            f"codes: is {list(codes.shape)}; {activations.exponents.size} groups of {group_size} need "
-            f"[lanes, segments] with lanes that divide {group_size}"
+            f"codes: have shape {list(codes.shape)}; give [lanes, segments] for {activations.exponents.size} groups of "
+            f"{group_size}, with lanes that divide {group_size}"
         )
     midpoint = activations.format.reconstruct == "midpoint"
     planes, skipping = plane_stream(activations, lanes), activations.format.mask_rows > 0
@@ -143,7 +143,7 @@ def _run_segments(
     vcd: Path | None = None,
     skipping: bool = False,
 ) -> PeRun:
-    """Run an `AndaPE` over packed planes and codes ``[segments, lanes]``."""
+    """Run an `AndaPE` on packed planes and codes ``[segments, lanes]``."""
     segments, lanes = codes.shape
     if weight_bits is None:
         weight_bits = max(4, int(np.abs(codes.astype(np.int64) * 2 + 1).max()).bit_length())
@@ -164,14 +164,23 @@ def run_bpc_lane(
     pauses: Pauses | None = None,
     vcd: Path | None = None,
 ) -> BpcRun:
-    """Run a `BpcLane` over the groups of float16 ``[..., channels]``; the channels are whole groups.
+    """Compress values on a `BpcLane`, group by group.
 
-    `pauses` may name the ports ``group`` and ``planes``; `vcd` is where to write the waveform.
+    Parameters
+    ----------
+    x : float16 ``[..., channels]``
+        Values; the channels are whole groups.
+    format : `AndaFormat`
+        Format of the result.
+    pauses : mapping of port to sequence of `bool`
+        Pauses of ``group`` and ``planes``; see `run_streams`.
+    vcd : path
+        Waveform file to write.
 
     Raises
     ------
     InputError
-        The channels are not whole groups, or the format is not one that the circuit makes.
+        The channels are not whole groups, or the circuit cannot write the format.
     """
     lanes, mantissa_bits = format.group_size, format.mantissa_bits
     _check_compression(x, format)
@@ -205,15 +214,29 @@ def run_compressor(
     simulator: SimulatorName = "amaranth",
     vcd: Path | None = None,
 ) -> BpcRun:
-    """Run a `BitPlaneCompressor` over float16 ``[tokens, channels]``: whole blocks of `rows` tokens, whole groups.
+    """Compress values on a `BitPlaneCompressor`, block by block.
 
-    The block's groups go in group by group, of each the tokens in turn. `pauses` may name ``groups`` and ``planes``.
+    The groups of a block are sent in order of channels, and for each group all tokens in turn.
+
+    Parameters
+    ----------
+    x : float16 ``[tokens, channels]``
+        Values: whole blocks of `rows` tokens and whole groups of channels.
+    format : `AndaFormat`
+        Format of the result. Its plane masks, if any, cover `rows` tokens.
+    rows : `int`
+        Tokens of a block.
+    pauses : mapping of port to sequence of `bool`
+        Pauses of ``groups`` and ``planes``; see `run_streams`.
+    simulator : `str`
+        ``"amaranth"``, ``"cxxrtl"`` or ``"verilator"``.
+    vcd : path
+        Waveform file to write.
 
     Raises
     ------
     InputError
-        Tokens or channels are not whole blocks or groups, or the format is not one that the circuit makes; its masks are
-        none, or those of `rows` tokens.
+        The values are not whole blocks and groups, or the circuit cannot write the format.
     """
     lanes, mantissa_bits = format.group_size, format.mantissa_bits
     _check_compression(x, format)
@@ -221,7 +244,7 @@ def run_compressor(
         raise InputError(f"x: {x.shape[0]} tokens are not whole blocks of {rows}; pad them with zeros")
     masked = format.mask_rows > 0
     if format.mask_rows not in (0, rows):
-        raise InputError(f"mask_rows: is {format.mask_rows}, the circuit makes masks of {rows} tokens; choose that")
+        raise InputError(f"mask_rows: is {format.mask_rows}; the circuit makes masks of {rows} tokens, choose {rows}")
     compressor = BitPlaneCompressor(rows=rows, lanes=lanes, nearest=format.rounding == "nearest", masks=masked)
     blocks, segments = len(x) // rows, x.shape[1] // lanes
     halves = x.view(np.uint16).reshape(blocks, rows, segments, lanes).swapaxes(1, 2).reshape(-1, lanes)
@@ -256,7 +279,7 @@ def run_compressor(
 
 
 def _check_compression(x: NDArray[np.float16], format: AndaFormat) -> None:
-    """Raise `InputError` if a compressor cannot make `format` of `x`."""
+    """Raise `InputError` if a compressor cannot encode `x` in this format."""
     if x.shape[-1] % format.group_size:
         raise InputError(f"x: {x.shape[-1]} channels are not whole groups of {format.group_size}; pad them with zeros")
     if format.nonfinite != "saturate":
@@ -264,16 +287,16 @@ def _check_compression(x: NDArray[np.float16], format: AndaFormat) -> None:
 
 
 def compare_trace(activations: AndaTensor, weights: Int4Weights, *, vcd: Path | None = None) -> TraceComparison:
-    """Run every integer dot product of a GeMM through one `AndaPE`, and compare with the integers of `formats`.
+    """Run every integer dot product of a GeMM on one `AndaPE`, and compare the sums with those of `formats`.
 
     Parameters
     ----------
-    activations
-        ``[tokens, channels]``. Slice tokens and outputs first: the simulator runs about a thousand cycles a second.
-    weights
-        ``[channels, outputs]``. A segment is ``min(group sizes)`` channels, and the circuit has as many lanes.
-    vcd
-        Where to write the waveform.
+    activations : `AndaTensor`
+        Activations ``[tokens, channels]``. Take few tokens and outputs: the simulator runs about a thousand cycles a second.
+    weights : `Int4Weights`
+        Weights ``[channels, outputs]``. The circuit has ``min(group sizes)`` lanes, and a segment is as many channels.
+    vcd : path
+        Waveform file to write.
     """
     tokens, channels = activations.shape
     outputs = weights.codes.shape[1]
@@ -289,7 +312,7 @@ def compare_trace(activations: AndaTensor, weights: Int4Weights, *, vcd: Path | 
     every_codes = np.repeat(codes, tokens, axis=1).reshape(-1, lanes)
     run = _run_segments(planes, every_codes, midpoint, vcd=vcd, skipping=skipping)
     units = segment_exponents(activations, lanes).astype(np.int64) - activations.format.mantissa_bits - midpoint
-    # planes that are skipped at a segment's end are zeros that its sum does not have
+    # a sum has no zeros for the planes that are skipped at the end of its segment
     partial_sums = run.partial_sums.reshape(expected.shape) << run.exponents.reshape(expected.shape) - units
     planes_sent = np.full(expected.shape[1:], activations.format.mantissa_bits)
     if skipping:

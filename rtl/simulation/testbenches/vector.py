@@ -1,4 +1,4 @@
-"""Runs the vector unit's commands and programs."""
+"""Testbench of the vector unit: runs its commands and programs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ from ..streams import Pauses
 
 @dataclass(frozen=True)
 class VectorRun:
-    """What a `VectorUnit` computed.
+    """Result of commands on a `VectorUnit`.
 
     Attributes
     ----------
     results : float16 ``[vectors, lanes]``
-        Of all commands, one after the other.
+        Results of all commands, in order.
     saturated : `bool`
-        The sticky flag.
+        Sticky flag of the circuit.
     command_cycles : `list[int]`
-        In which cycle each command was done.
+        Cycle in which each command was done.
     left_cycles, result_cycles : `list[int]`
-        In which cycle each left vector was taken, each vector of results sent.
+        Cycle in which each vector of the left operand was accepted, and each vector of results was sent.
     """
 
     results: NDArray[np.float16]
@@ -47,9 +47,20 @@ def run_vector_commands(
     pauses: Pauses | None = None,
     simulator: SimulatorName = "amaranth",
 ) -> VectorRun:
-    """Run commands on operand vectors ``[vectors, lanes]``, those that all commands take, one after the other.
+    """Run commands on a `VectorUnit`.
 
-    `pauses` may name ``command``, ``left``, ``right`` and ``results``.
+    Parameters
+    ----------
+    commands : sequence of `VectorCommand`
+        Commands, in order.
+    left, right : float16 ``[vectors, lanes]``
+        Operands of all commands, in order.
+    lanes : `int`
+        Lanes of the circuit.
+    pauses : mapping of port to sequence of `bool`
+        Pauses of ``command``, ``left``, ``right`` and ``results``; see `run_streams`.
+    simulator : `str`
+        ``"amaranth"``, ``"cxxrtl"`` or ``"verilator"``.
     """
     none = np.zeros((0, lanes), np.float16)
     operands = {"left": none if left is None else left, "right": none if right is None else right}
@@ -74,7 +85,7 @@ def run_vector_commands(
 
 
 class ProgramStreams(NamedTuple):
-    """A program on one row, as the unit's streams: what each step takes, and what it must send."""
+    """Streams of a program on one row: commands, operands of all steps, and expected results."""
 
     commands: list[VectorCommand]
     left: NDArray[np.float16]
@@ -87,8 +98,8 @@ def program_streams(
 ) -> ProgramStreams:
     """Streams of a program on rows ``[channels]``.
 
-    Rows that steps write and later steps read are those of the software twin: they are the circuit's own if its results
-    are equal, step by step.
+    A row that one step writes and a later step reads is computed by the software twin. It equals the circuit's row if
+    the circuit's results are as expected, step by step.
     """
     state = VectorState()
     vectors = {name: as_vectors(row, lanes) for name, row in rows.items()}

