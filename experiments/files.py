@@ -40,7 +40,7 @@ def require_new_picture(field: str, path: Path | str | None) -> None:
     """
     require_new_file(field, path)
     if path is not None and Path(path).suffix.lower() not in PICTURES:
-        _refuse(f"{field}: {path} is no picture; end it in {', '.join(PICTURES)}")
+        _refuse(f"{field}: {path} is not a picture; end it in {', '.join(PICTURES)}")
 
 
 def write_new_file(field: str, path: Path | str, text: str) -> None:

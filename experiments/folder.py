@@ -18,7 +18,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"out: {folder} cannot be made ({error.strerror}); name another folder") from None
+        raise InputError(f"out: {folder} cannot be created ({error.strerror}); name another folder") from None
 
 
 def is_free(folder: Path) -> bool:
@@ -36,5 +36,5 @@ def writing(folder: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        message = f"out: {folder} cannot be written ({error.strerror}); make room or name another folder"
+        message = f"out: {folder} cannot be written ({error.strerror}); free space or name another folder"
         raise InputError(message) from None

@@ -180,7 +180,7 @@ def run_model(model: str | Path | ModelShape, options: PassOptions, timeline: Ti
     if not options.whole:
         for field in ("kv_cache", "vector_unit"):
             if (value := getattr(options, field)) != "fp16":
-                raise InputError(f"{field}: {value!r} matters to whole models only; simulate a whole one")
+                raise InputError(f"{field}: {value!r} applies to whole models only; simulate a whole model")
     machine = _machine(options)
     bits = _precision(machine, options.precision)
     request: dict[str, Any] = {name: getattr(options, name) for name in ("phase", "tokens", "context", "batch")}

@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.strerror is None:
             raise
-        return _fail(f"{error.filename or 'output'}: {error.strerror}; mend that and run the command again", 2)
+        return _fail(f"{error.filename or 'output'}: {error.strerror}; fix that and run the command again", 2)
     if status == INTERRUPTED:  # typer returns what it made of a KeyboardInterrupt
         return _fail("interrupted", INTERRUPTED)
     return status if isinstance(status, int) else 0

@@ -14,7 +14,7 @@ def explain(given: Given, *, m: UniformOption = None, json: JsonOption = None) -
 
     options = simulation_options(given, m)
     if len(architectures(options["arch"])) > 1:
-        raise InputError("arch: one at a time is explained; give one")
+        raise InputError("arch: only one can be explained at a time; give one")
     explanation = explain_simulation(**options)
     document = explanation.to_dict()
     if json is not None:

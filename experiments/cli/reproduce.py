@@ -47,7 +47,7 @@ def reproduce(
     if names is None:
         find_figure(figure)
     if names is None and page is not None:
-        raise InputError("scoreboard: is of all and machine; leave it out")
+        raise InputError("scoreboard: works with the figures all and machine only; leave it out")
     check_page(page)
     sets = PrecisionSets() if precisions is None else PrecisionSets.load(precisions)
     options = FigureOptions(sets, tuple(model or MODELS), blocks, backend)

@@ -92,7 +92,7 @@ def _refuse_beside(option: str, **others: object) -> None:
 
     for name, value in others.items():
         if value is not None:
-            raise InputError(f"{name}: does not go with --{option}; leave one of them out")
+            raise InputError(f"{name}: cannot be combined with --{option}; leave one of them out")
 
 
 def _records(frame: "pd.DataFrame") -> list[dict[str, Any]]:

@@ -51,5 +51,5 @@ def sweep(
     shown = "the ten of least energy" if energies_differ(frame) else f"the first {len(rows)}"
     print_table(f"{Path(file).name}: {len(frame)} points, {shown}", columns, rows)
     for name, count in undefined_metrics(load_spec(file), frame).items():
-        note(f"derived.{name}: is no finite number in {count} of {len(frame)} points")
+        note(f"derived.{name}: is not a finite number in {count} of {len(frame)} points")
     note(f"results: {out / 'results.parquet'}; anda results {out} --report DIR shows them all")

@@ -55,13 +55,13 @@ def capture(
     kept = None if layers is None else _layers(layers)
     if hf is not None:
         if model is not None:
-            raise InputError("model: the checkpoint is one; leave out --model or --hf")
+            raise InputError("model: --hf already names the model; leave out --model or --hf")
         of_text = (text, split, tokens, 1 if blocks is None else blocks)
         _capture_checkpoint(hf, out, of_text, kept, 128 if group_size is None else group_size)
         return
     for option, given in (("blocks", blocks), ("group_size", group_size)):
         if given is not None:
-            raise InputError(f"{option}: is of checkpoints; leave it out or give --hf")
+            raise InputError(f"{option}: applies to checkpoints only; leave it out or give --hf")
     require_new_file("out", out)
     decoder = load_decoder("smollm2-135m" if model is None else model)
     read = load_blocks(decoder.tokenizer, text, split, tokens=max(tokens, 2), blocks=1)

@@ -29,5 +29,5 @@ def mantissa_range(field: str, text: str, example: str) -> range:
     low, dash, high = text.partition("-")
     ends = (low, high if dash else low)
     if not all(end.isdecimal() for end in ends) or not 1 <= int(ends[0]) <= int(ends[1]) <= 16:
-        raise InputError(f"{field}: {text!r} is no range of mantissa bits; write it as {example}")
+        raise InputError(f"{field}: {text!r} is not a range of mantissa bits; write it as {example}")
     return range(int(ends[0]), int(ends[1]) + 1)

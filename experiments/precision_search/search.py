@@ -75,7 +75,7 @@ class SearchProblem(Generic[Candidate]):
 
     def __post_init__(self) -> None:
         if not self.tolerance >= 0:
-            raise InputError(f"tolerance: {self.tolerance} is no tolerance; use 0 or more, such as 0.01 for 1 %")
+            raise InputError(f"tolerance: {self.tolerance} is not valid; use 0 or more, such as 0.01 for 1 %")
 
     def best_first(
         self,

@@ -32,12 +32,12 @@ def check_page(page: Path | None) -> None:
     """Refuse, before any work, a scoreboard that would replace something else.
 
     Raises:
-        InputError: the file is no scoreboard, or there is no folder for it.
+        InputError: the file is not a scoreboard, or there is no folder for it.
     """
     if page is None:
         return
     if page.exists() and not (page.is_file() and page.read_bytes().startswith(TITLE.encode())):
-        raise InputError(f"scoreboard: {page} is no scoreboard and is not overwritten; name another file")
+        raise InputError(f"scoreboard: {page} is not a scoreboard and is not overwritten; name another file")
     if not page.parent.is_dir():
         raise InputError(f"scoreboard: there is no folder {page.parent}; make it or name another file")
 

@@ -30,7 +30,7 @@ def reproduce(name: str, options: FigureOptions | None = None, fresh: bool = Fal
         fresh: compute it even if it is kept.
 
     Raises:
-        InputError: there is no such figure, or an option does not serve.
+        InputError: there is no such figure, or an option is not valid.
     """
     options = options or FigureOptions()
     figure = find_figure(name)

@@ -69,7 +69,7 @@ def named_format(text: str) -> ActivationFormat:
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not (key and equals and value):
-            raise InputError(f"formats: {assignment!r} is no parameter; write for instance {EXAMPLE!r}")
+            raise InputError(f"formats: {assignment!r} is not a parameter; write for instance {EXAMPLE!r}")
         parameters[key] = int(value) if value.lstrip("-").isdigit() else value
     if ":" not in name:
         return activation_format(name, **parameters)
@@ -92,7 +92,7 @@ def _own_class(name: str) -> Any:
     except (ImportError, AttributeError) as error:
         raise InputError(f"formats: {name!r} cannot be imported ({error}); write module:Class") from None
     if not isinstance(found, type):
-        raise InputError(f"formats: {name!r} is no class; write module:Class")
+        raise InputError(f"formats: {name!r} is not a class; write module:Class")
     return found
 
 

@@ -62,7 +62,9 @@ class Expression:
         try:
             self._tree = ast.parse(text, mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise InputError(f"{field}: {text!r} is no formula; write one such as seconds * energy_total_pj") from None
+            raise InputError(
+                f"{field}: {text!r} is not a formula; write one such as seconds * energy_total_pj"
+            ) from None
         self.names = frozenset(self._walk(self._tree))
 
     def _walk(self, node: ast.AST) -> list[str]:
@@ -95,13 +97,13 @@ class Expression:
             InputError: there is one.
         """
         if missing := sorted(self.names - set(columns)):
-            raise InputError(f"{self.field}: {missing[0]!r} is no column; use one of {', '.join(sorted(columns))}")
+            raise InputError(f"{self.field}: {missing[0]!r} is not a column; use one of {', '.join(sorted(columns))}")
 
     def evaluate(self, columns: Mapping[str, Any]) -> Any:
         """The value, for scalars or for whole columns at once; numbers are float64, so a division by 0 gives inf.
 
         Raises:
-            InputError: a name is no column, or texts are used as numbers.
+            InputError: a name is not a column, or texts are used as numbers.
         """
         self.require(columns)
         try:

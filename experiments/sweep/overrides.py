@@ -51,7 +51,7 @@ def technology_with(name: str, settings: Settings) -> Technology:
     for field, value in settings:
         constant = _parent(data, field, f"technology.{field}", name).get(_last(field))
         if not isinstance(constant, dict) or "value" not in constant:
-            raise InputError(f"technology.{field}: is no constant of {name}; name one, such as dram.bandwidth")
+            raise InputError(f"technology.{field}: is not a constant of {name}; name one, such as dram.bandwidth")
         constant |= {"value": value, "source": "set by the sweep"}
     text = ", ".join(f"{field} {value}" for field, value in settings)
     return check(Technology, data, f"technology {name} with {text}")

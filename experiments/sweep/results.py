@@ -148,7 +148,7 @@ def cost_column(frame: pd.DataFrame, name: str, field: str = "pareto") -> np.nda
     sign, column = (-1.0, name[1:]) if name.startswith("-") else (1.0, name)
     numbers = [str(c) for c in frame.columns if np.issubdtype(frame[c].to_numpy().dtype, np.number)]
     if column not in numbers:
-        raise InputError(f"{field}: {column!r} is no column of numbers; use one of {', '.join(numbers)}")
+        raise InputError(f"{field}: {column!r} is not a column of numbers; use one of {', '.join(numbers)}")
     return sign * frame[column].to_numpy(dtype=np.float64)
 
 

@@ -34,7 +34,7 @@ def search_points(spec: SweepSpec, simulate: Simulate) -> list[Point]:
     """The distinct points that a search visits, at most ``sampling.points``, simulated on the way.
 
     Raises:
-        InputError: Optuna is missing, there is no budget or objective, an objective is no column of numbers, or no
+        InputError: Optuna is missing, there is no budget or objective, an objective is not a column of numbers, or no
             point meets the constraints on inputs.
     """
     budget = spec.sampling.points
@@ -65,15 +65,15 @@ def search_points(spec: SweepSpec, simulate: Simulate) -> list[Point]:
 
 
 def _check_objectives(spec: SweepSpec, point: Point) -> None:
-    """Refuse an objective that is no column, before anything is simulated."""
+    """Refuse an objective that is not a column, before anything is simulated."""
     columns = [*point.columns(), *spec.result_columns(), *spec.derived]
     for name in spec.sampling.minimise:
         if name.removeprefix("-") not in columns:
-            raise InputError(f"sampling.minimise: {name!r} is no column; use one of {', '.join(columns)}")
+            raise InputError(f"sampling.minimise: {name!r} is not a column; use one of {', '.join(columns)}")
 
 
 def objectives(spec: SweepSpec, frame: pd.DataFrame) -> list[tuple[float, ...] | None]:
-    """What the search minimises of each row; None where a constraint is not met or an objective is no number."""
+    """What the search minimises of each row; None where a constraint is not met or an objective is not a number."""
     from .results import cost_column
 
     columns = {str(name): frame[name].to_numpy() for name in frame.columns}

@@ -128,7 +128,7 @@ class SweepSpec(Config):
         return meets(self.constraint_formulas(), point.columns())
 
     def check_names(self, points: Iterable[Point]) -> None:
-        """Refuse a formula over what is no column, before anything is simulated.
+        """Refuse a formula over what is not a column, before anything is simulated.
 
         Raises:
             InputError: there is one, or a derived column's name is taken.
@@ -137,7 +137,7 @@ class SweepSpec(Config):
         for name, formula in self.derived_formulas().items():
             if not name.isidentifier() or name in columns:
                 raise InputError(
-                    f"derived.{name}: is no new name; use letters, digits and underscores, and no column's"
+                    f"derived.{name}: cannot be a new name; use letters, digits and underscores, and not a column's name"
                 )
             formula.require(columns)
             columns.add(name)
@@ -185,7 +185,9 @@ class SweepSpec(Config):
         if sampling.minimise:
             raise InputError(f"sampling.minimise: a {sampling.method} sample minimises nothing; use method: search")
         if unknown := sorted(set(sampling.for_each) - set(dimensions)):
-            raise InputError(f"sampling.for_each: {unknown[0]!r} is no dimension; use one of {', '.join(dimensions)}")
+            raise InputError(
+                f"sampling.for_each: {unknown[0]!r} is not a dimension; use one of {', '.join(dimensions)}"
+            )
         if sampling.method == "grid":
             if sampling.points is not None:
                 raise InputError("sampling.points: a grid takes every combination; use random or latin-hypercube")

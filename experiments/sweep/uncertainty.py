@@ -126,7 +126,7 @@ def win_ratios(frame: pd.DataFrame, winner: str, column: str) -> dict[str, pd.Se
 
     archs = list(dict.fromkeys(frame["arch"]))
     if winner not in archs:
-        raise InputError(f"wins: {winner!r} is no architecture of this sweep; use one of {', '.join(archs)}")
+        raise InputError(f"wins: {winner!r} is not an architecture of this sweep; use one of {', '.join(archs)}")
     if len(archs) < 2:
         raise InputError(f"wins: {winner} is the only architecture of this sweep; add others to compare with")
     shared = constant_columns(frame)

@@ -17,7 +17,7 @@ def assemble(text: str) -> list[Instruction]:
     Raises
     ------
     InputError
-        A line is no instruction; the message begins with its number.
+        A line is not an instruction; the message begins with its number.
     """
     program: list[Instruction] = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -49,6 +49,6 @@ def _instruction(words: list[str]) -> Instruction:
         if name in values:
             raise InputError(f"{name}: is given twice; remove one")
         if name not in fields:
-            raise InputError(f"{name}: is no field of {words[0]}; it has {', '.join(fields) or 'none'}")
+            raise InputError(f"{name}: is not a field of {words[0]}; it has {', '.join(fields) or 'none'}")
         values[name] = fields[name].value(value)
     return Instruction(opcode, values)

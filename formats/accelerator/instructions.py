@@ -252,7 +252,7 @@ class Instruction:
         known = [field.name for field in fields]
         for given in self.fields:
             if given not in known:
-                raise InputError(f"{given}: is no field of {name}; it has {', '.join(known) or 'none'}")
+                raise InputError(f"{given}: is not a field of {name}; it has {', '.join(known) or 'none'}")
         for field in fields:
             if field.name not in self.fields:
                 raise InputError(f"{field.name}: is missing; {name} needs {', '.join(known)}")
@@ -300,7 +300,9 @@ class Instruction:
         """
         number, rest = word & (1 << OPCODE_BITS) - 1, word >> OPCODE_BITS
         if number not in list(Opcode):
-            raise InputError(f"opcode: {number} is none; use {', '.join(f'{op.value} ({op.name})' for op in Opcode)}")
+            raise InputError(
+                f"opcode: {number} does not exist; use {', '.join(f'{op.value} ({op.name})' for op in Opcode)}"
+            )
         values: dict[str, int] = {}
         for field in FIELDS[Opcode(number)]:
             values[field.name] = rest & (1 << field.bits) - 1

@@ -48,7 +48,7 @@ def require_width(name: str, array: Integers, bits: int) -> None:
     """`InputError` unless every ``|a|`` has at most `bits` bits."""
     needed = largest_magnitude(array).bit_length()
     if needed > bits:
-        raise InputError(f"{name} needs {needed} bits where {bits} are left of int64; shift it right and lower its k")
+        raise InputError(f"{name} needs {needed} bits, but int64 has {bits} left; shift it right and lower its k")
 
 
 def require_scale(name: str, m: Integers, k: Integers) -> None:

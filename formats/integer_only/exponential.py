@@ -100,7 +100,7 @@ def _check(x: Integers, m: Integers, k: Integers, guard: Integers) -> None:
     require_width("x with its guard bits", x, WORD_BITS - max(int(guard.max()), 0))
     if (k + guard).max() > WORD_BITS - 1:
         raise InputError(
-            f"k + guard_bits reaches {int((k + guard).max())} where {WORD_BITS - 1} fit int64; "
+            f"k + guard_bits reaches {int((k + guard).max())} but {WORD_BITS - 1} fit int64; "
             "pass guard_bits=exp_guard_bits(m, k)"
         )
 

@@ -158,7 +158,7 @@ def _output_scale(
     widths = [largest_magnitude(factor).bit_length() for factor in (spread, m1, m2)]
     if sum(widths) > WORD_BITS:
         raise InputError(
-            f"the range of p, m1 and m2 need {sum(widths)} bits together where {WORD_BITS} are left of int64; "
+            f"the range of p, m1 and m2 need {sum(widths)} bits together, but int64 has {WORD_BITS} left; "
             "shift p right and lower k1"
         )
     s = spread * m1 * m2

@@ -84,7 +84,7 @@ class Int4Weights:
         starts = np.arange(0, w.shape[0], group_size)
         largest = np.maximum.reduceat(np.abs(w), starts, axis=0).astype(np.float64) / SIGNED_RANGE[1]
         if largest.max() >= 65520:
-            raise InputError(f"w: a group reaches {largest.max() * 7:g}, whose scale overflows FP16; scale w down")
+            raise InputError(f"w: a group reaches {largest.max() * 7:g} and its scale overflows FP16; scale w down")
         scales = largest.astype(np.float16)
         divisors = np.repeat(np.where(scales == 0, np.inf, scales.astype(np.float64)), group_size, axis=0)
         codes = np.clip(np.rint(w / divisors[: w.shape[0]]), *SIGNED_RANGE).astype(np.int8)

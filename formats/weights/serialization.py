@@ -59,7 +59,7 @@ def read(data: bytes) -> tuple[str, Image]:
         version, sha256 = description["version"], description.pop("sha256")
         name, parameters = description["format"], dict(description["parameters"])
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError):
-        raise InputError("data: is no weight file, or is damaged; give the bytes that to_bytes() wrote") from None
+        raise InputError("data: is not a weight file, or is damaged; give the bytes that to_bytes() wrote") from None
     if version != VERSION:
         raise InputError(f"data: is version {version} of the weight file, this program reads {VERSION}; write it again")
     if _checksum(description, arrays) != sha256:

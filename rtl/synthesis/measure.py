@@ -158,5 +158,5 @@ def _compare(stimulus: Stimulus, port: str, got: Sequence[Any], wanted: Sequence
     if differing.size:
         raise NetlistMismatchError(
             f"netlist: {differing.size} of {len(wanted)} values of {port} differ from {authority} ({stimulus.name}, the "
-            f"first at {differing[0]}); no figure of it is given, report this as a bug"
+            f"first at {differing[0]}); no figure is reported; report this as a bug"
         )

@@ -49,9 +49,9 @@ class ProcessingElement(Config):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.timing == "bit-serial") != (self.mantissa_bits == "variable"):
-            raise ValueError("mantissa_bits: 'variable' goes with timing: bit-serial, a number with the other timings")
+            raise ValueError("mantissa_bits: 'variable' needs timing: bit-serial; give a number with the other timings")
         if self.midpoint and self.timing != "bit-serial":
-            raise ValueError("midpoint: goes with timing: bit-serial; leave it out")
+            raise ValueError("midpoint: needs timing: bit-serial; leave it out")
         if self.mantissa_bits != "variable" and not 1 <= self.mantissa_bits <= FP16_BITS:
             raise ValueError(f"mantissa_bits: {self.mantissa_bits} is out of range; use 1 to 16 or 'variable'")
         return self
@@ -118,7 +118,7 @@ class Architecture(Config):
                 needs = "needs one" if anda else "has none; write null"
                 raise ValueError(f"{field}: activation_memory {self.activation_memory} {needs}")
         if anda != (self.processing_element.mantissa_bits == "variable"):
-            raise ValueError("activation_memory: 'anda' goes with processing_element.mantissa_bits: variable")
+            raise ValueError("activation_memory: 'anda' needs processing_element.mantissa_bits: variable")
         plane = self.array.rows * self.processing_element.lanes
         if anda and plane > self.activation_buffer.port_bits:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Reading YAML into checked objects: one line that names the file, the field and the mend for whatever is wrong."""
+"""Reading YAML into checked objects: one line that names the file, the field and the fix for whatever is wrong."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -43,7 +43,7 @@ class _UniqueKeys(yaml.SafeLoader):
         names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         for index, name in enumerate(names):
             if name in names[:index]:
-                raise yaml.YAMLError(f"the key {name!r} stands twice")
+                raise yaml.YAMLError(f"the key {name!r} is given twice")
         return super().construct_mapping(node, deep)
 
 
@@ -54,7 +54,7 @@ def read_yaml(path: Path, where: str) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{where}: cannot be read ({_first_line(error)}); give a readable YAML file") from None
     except yaml.YAMLError as error:
-        raise InputError(f"{where}: is not YAML ({_first_line(error)}); mend the syntax") from None
+        raise InputError(f"{where}: is not YAML ({_first_line(error)}); fix the syntax") from None
 
 
 def check(model: type[Model], data: Any, where: str) -> Model:

@@ -162,7 +162,7 @@ def _skipping(technology: Technology) -> tuple[float, float, float]:
     """Area and power of elements with zero-plane skipping over those without, and what a skipped plane saves."""
     if technology.skipping is None:
         raise InputError(
-            f"skipping: technology {technology.name} does not say what it costs; add skipping with area, power and plane"
+            f"skipping: technology {technology.name} has no cost for it; add skipping with area, power and plane"
         )
     found = technology.skipping
     return found.area.value, found.power.value, found.plane.value

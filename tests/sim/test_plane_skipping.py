@@ -87,7 +87,7 @@ def test_a_technology_that_does_not_know_skipping():
     with pytest.raises(InputError) as caught:
         simulate([GEMM], "anda", Precision.uniform(8), technology=technology, group_cycles={"u": 6.0})
     assert str(caught.value) == (
-        "skipping: technology paper-16nm does not say what it costs; add skipping with area, power and plane"
+        "skipping: technology paper-16nm has no cost for it; add skipping with area, power and plane"
     )
 
 
@@ -136,7 +136,7 @@ def test_bad_input(given: dict[str, float], name: str, expected: str):
 
 def test_midpoint_needs_planes():
     element = load_architecture("figna").processing_element.model_dump() | {"midpoint": True}
-    with pytest.raises(ValidationError, match="midpoint: goes with timing: bit-serial; leave it out"):
+    with pytest.raises(ValidationError, match="midpoint: needs timing: bit-serial; leave it out"):
         ProcessingElement(**element)
 
 

@@ -74,7 +74,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         config = json.loads(path.read_text("utf-8"))
         model_type = config["model_type"]
     except (ValueError, KeyError, TypeError):
-        raise InputError(f"checkpoint: {path} is no model configuration; copy it again") from None
+        raise InputError(f"checkpoint: {path} is not a model configuration; copy it again") from None
     if model_type not in ("llama", "mistral", "opt"):
         raise InputError(f"checkpoint: {path} has model type {model_type!r}; use llama, mistral or opt")
     for key, plain in _PLAIN.items():

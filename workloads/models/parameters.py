@@ -124,7 +124,7 @@ class DecoderWeights:
             raise InputError(f"layer: {layer} does not exist; {shape.name} has 0 to {shape.layers - 1}")
         linears = self.layers[layer].linears
         if name not in linears:
-            raise InputError(f"name: {name!r} is no linear layer of {shape.name}; use {' '.join(linears)}")
+            raise InputError(f"name: {name!r} is not a linear layer of {shape.name}; use {' '.join(linears)}")
         weights = linears[name].weights
         if not isinstance(weights, Int4Weights):
             raise InputError(f"weights: {name} of layer {layer} is in {weights.name}; this needs INT4 weights")

@@ -42,7 +42,7 @@ class Precision(_Fields):
         try:
             qkv, o, u, d = (int(part) for part in text.split(","))
         except ValueError:
-            raise InputError(f"precision: {text!r} is not four numbers; {_MEND}") from None
+            raise InputError(f"precision: {text!r} is not four numbers; {_FIX}") from None
         return cls(qkv, o, u, d)
 
     @classmethod
@@ -54,14 +54,14 @@ class Precision(_Fields):
         return ",".join(map(str, self))
 
 
-_MEND = "give the mantissa bits of qkv, o, u and d, such as 7,5,6,6"
+_FIX = "give the mantissa bits of qkv, o, u and d, such as 7,5,6,6"
 
 
 def _mantissa_bits(module: str, value: int) -> int:
     try:
         bits = operator.index(value)
     except TypeError:
-        raise InputError(f"precision: {module} is {value!r}, not a whole number; {_MEND}") from None
+        raise InputError(f"precision: {module} is {value!r}, not a whole number; {_FIX}") from None
     if not MIN_MANTISSA_BITS <= bits <= MAX_MANTISSA_BITS:
         raise InputError(
             f"precision: {module} has {bits} mantissa bits; use {MIN_MANTISSA_BITS} to {MAX_MANTISSA_BITS}"

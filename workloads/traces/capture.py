@@ -68,7 +68,7 @@ def capture_checkpoint(
     Raises
     ------
     InputError
-        The checkpoint, its tokenizer, the text or a layer does not serve, `out` holds something else, or
+        The checkpoint, its tokenizer, the text or a layer is not valid, `out` holds something else, or
         it cannot be written; finished layers stay.
     """
     capture = _Capture(open_checkpoint(folder, group_size), Path(out), text or CaptureText(), layers)
@@ -76,7 +76,7 @@ def capture_checkpoint(
         capture.run(progress)
     except OSError as error:
         raise InputError(
-            f"out: {out} cannot be written ({error.strerror or error}); mend that and run the same command again, "
+            f"out: {out} cannot be written ({error.strerror or error}); fix that and run the same command again, "
             f"which goes on after {capture.done} finished layers"
         ) from None
     return Path(out)

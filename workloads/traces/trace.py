@@ -135,10 +135,10 @@ class Trace:
             raise InputError(f"layer: {layer} was not captured; the trace holds {_listed(self.metadata['layers'])}")
 
     def _validate(self, path: Path) -> None:
-        mend = "capture it again with `anda trace capture`"
+        fix = "capture it again with `anda trace capture`"
         if self.metadata.get("capture_version") != CAPTURE_VERSION:
             found = self.metadata.get("capture_version")
-            raise InputError(f"trace: {path} has capture version {found}, not {CAPTURE_VERSION}; {mend}")
+            raise InputError(f"trace: {path} has capture version {found}, not {CAPTURE_VERSION}; {fix}")
         try:
             for layer in self.metadata["layers"]:
                 for module in MODULES:
@@ -146,7 +146,7 @@ class Trace:
                 for name in self.metadata["linears"]:
                     self._require_weights(path, layer, name)
         except KeyError as missing:
-            raise InputError(f"trace: {path} lacks the entry {missing}; {mend}") from None
+            raise InputError(f"trace: {path} lacks the entry {missing}; {fix}") from None
 
     def _require_weights(self, path: Path, layer: int, name: str) -> None:
         try:
@@ -260,7 +260,9 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     except SafetensorError as error:
         raise InputError(f"trace: {path} is truncated or no safetensors file ({error}); capture it again") from None
     except (KeyError, ValueError):
-        raise InputError(f"trace: {path} is no trace of this program; capture one with `anda trace capture`") from None
+        raise InputError(
+            f"trace: {path} is not a trace of this program; capture one with `anda trace capture`"
+        ) from None
 
 
 def _require_activation(path: Path, name: str, values: NDArray[Any]) -> None:

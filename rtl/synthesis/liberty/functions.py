@@ -130,4 +130,4 @@ def _operand(tokens: list[str], text: str) -> tuple[str, list[str]]:
 
 
 def _error(text: str) -> InputError:
-    return InputError(f"liberty: {text!r} is no Boolean function; mend the library")
+    return InputError(f"liberty: {text!r} is not a Boolean function; fix the library")

@@ -82,7 +82,7 @@ def test_what_the_machine_refuses(refused: Refused, monkeypatch: pytest.MonkeyPa
         raise error
 
     monkeypatch.setattr("anda_codesign.experiments.catalog.arch_records", fail)
-    assert refused("archs") == f"{message}; mend that and run the command again"
+    assert refused("archs") == f"{message}; fix that and run the command again"
 
 
 def test_a_problem_that_is_too_large_for_the_memory(refused: Refused):

@@ -1,4 +1,4 @@
-"""Models, texts and traces that are missing or damaged: one line that names the file and the mend."""
+"""Models, texts and traces that are missing or damaged: one line that names the file and the fix."""
 
 import hashlib
 import re
@@ -127,7 +127,7 @@ def test_a_trace_of_something_else(refused: Refused, tmp_path: Path):
 
     path = tmp_path / "other.safetensors"
     save_file({"x": np.zeros(3, np.float32)}, path)
-    message = f"trace: {path} is no trace of this program; capture one with `anda trace capture`"
+    message = f"trace: {path} is not a trace of this program; capture one with `anda trace capture`"
     assert refused("trace", "info", path) == message
 
 

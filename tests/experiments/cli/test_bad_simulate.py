@@ -1,4 +1,4 @@
-"""Bad input of `anda simulate` and `anda explain`: one line that names the field and the mend."""
+"""Bad input of `anda simulate` and `anda explain`: one line that names the field and the fix."""
 
 from pathlib import Path
 
@@ -60,8 +60,8 @@ WEIGHTS = "int4, spqr-3, squeezellm-3, squeezellm-4"
             "--weights nf4",
             f"weight format: 'nf4' is unknown; choose one of {WEIGHTS} or give a path to a YAML file",
         ),
-        ("--kv-cache anda:7", "kv_cache: 'anda:7' matters to whole models only; simulate a whole one"),
-        ("--vector-unit integer", "vector_unit: 'integer' matters to whole models only; simulate a whole one"),
+        ("--kv-cache anda:7", "kv_cache: 'anda:7' applies to whole models only; simulate a whole model"),
+        ("--vector-unit integer", "vector_unit: 'integer' applies to whole models only; simulate a whole model"),
         ("--whole --kv-cache int8", f"kv_cache: 'int8' is unknown; {KV}"),
         ("--whole --vector-unit bf16", "vector_unit: 'bf16' is unknown; use fp16, integer"),
         ("--context -1", "context: -1 is not valid; choose an integer of at least 0"),
@@ -98,14 +98,16 @@ def test_files_of_a_simulation(refused: Refused, tmp_path: Path):
     assert refused(*gemm, "--level", "events", "--timeline", there) == f"timeline: {there} {kept}"
     assert there.read_text() == "mine"
     picture = tmp_path / "picture.txt"
-    assert refused(*gemm, "--plot", picture) == f"plot: {picture} is no picture; end it in .png, .svg, .pdf"
+    assert refused(*gemm, "--plot", picture) == f"plot: {picture} is not a picture; end it in .png, .svg, .pdf"
     trace = tmp_path / "trace.json"
     message = "timeline: level analytical has no events; use level events or cycle"
     assert refused(*gemm, "--timeline", trace) == message
     several = "timeline: shows one architecture; give one --arch"
     assert refused(*gemm, "--arch", "anda,fp-fp", "--level", "events", "--timeline", trace) == several
     assert not trace.exists()
-    assert refused("explain", *gemm[1:], "--arch", "anda,fp-fp") == "arch: one at a time is explained; give one"
+    assert (
+        refused("explain", *gemm[1:], "--arch", "anda,fp-fp") == "arch: only one can be explained at a time; give one"
+    )
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,8 @@ def test_the_figure_shows_the_group() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("group.txt", "out: {} is no picture; end it in .png, .svg, .pdf"),
-        ("group", "out: {} is no picture; end it in .png, .svg, .pdf"),
+        ("group.txt", "out: {} is not a picture; end it in .png, .svg, .pdf"),
+        ("group", "out: {} is not a picture; end it in .png, .svg, .pdf"),
     ],
 )
 def test_waveform_of_no_kind(refused: Run, tmp_path: Path, name: str, message: str) -> None:

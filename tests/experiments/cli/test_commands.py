@@ -174,11 +174,11 @@ def test_trace_planes(anda: Run, document: Run, trace_file: Path):
     assert "Zero bits of the mantissas, and zero planes of a group of M = 5" in shown
     assert "Zero planes per group (cycles saved)" in anda("trace", "planes", trace_file).out
     for options, message in (
-        (("--m", "x"), "m: 'x' is no range of mantissa bits; write it as 4-13"),
-        (("--m", "9-4"), "m: '9-4' is no range of mantissa bits; write it as 4-13"),
+        (("--m", "x"), "m: 'x' is not a range of mantissa bits; write it as 4-13"),
+        (("--m", "9-4"), "m: '9-4' is not a range of mantissa bits; write it as 4-13"),
         (("--rows", "x"), "rows: 'x' is not a list of numbers; write them as 1,16"),
         (("--rows", "0"), "rows: 0 is not valid; choose a positive number of tokens"),
-        (("--m", "4-17"), "m: '4-17' is no range of mantissa bits; write it as 4-13"),
+        (("--m", "4-17"), "m: '4-17' is not a range of mantissa bits; write it as 4-13"),
     ):
         answer = anda("trace", "planes", trace_file, *options)
         assert (answer.status, message in answer.err) == (2, True)
@@ -215,11 +215,11 @@ def test_fetch_keeps_what_is_there(anda: Run):
 def test_options_of_checkpoints_need_one(refused: Callable[..., str], tmp_path: Path, option: str, field: str):
     out = tmp_path / "trace.safetensors"
     message = refused("trace", "capture", "--out", out, option, 2)
-    assert message == f"{field}: is of checkpoints; leave it out or give --hf" and not out.exists()
+    assert message == f"{field}: applies to checkpoints only; leave it out or give --hf" and not out.exists()
 
 
 def test_a_checkpoint_is_the_model(refused: Run, tmp_path: Path):
-    message = "model: the checkpoint is one; leave out --model or --hf"
+    message = "model: --hf already names the model; leave out --model or --hf"
     assert refused("trace", "capture", "--out", tmp_path / "out", "--hf", tmp_path, "--model", "OPT-125M") == message
 
 

@@ -138,8 +138,8 @@ def test_command_without_a_result(capsys: pytest.CaptureFixture[str]):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--tolerance", "-1"], "tolerance: -1.0 is no tolerance; use 0 or more, such as 0.01 for 1 %"),
-        (["--plot", "a.gif"], "plot: a.gif is no picture; end it in .png, .svg, .pdf"),
+        (["--tolerance", "-1"], "tolerance: -1.0 is not valid; use 0 or more, such as 0.01 for 1 %"),
+        (["--plot", "a.gif"], "plot: a.gif is not a picture; end it in .png, .svg, .pdf"),
         (["--plot", "/"], "plot: '/' names no file; give a new one"),
     ],
 )
@@ -236,8 +236,8 @@ def test_command_by_layer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsy
         (["--objective", "area"], "objective: 'area' is not valid; choose one of bops, energy, latency"),
         (["--reconstruct", "up"], "reconstruct: 'up' is not valid; choose one of truncate, midpoint, nearest"),
         (["--group-size", "a"], "group_size: 'a' is not a list of numbers; write them as 32,64"),
-        (["--exhaustive", "8-"], "exhaustive: '8-' is no range of mantissa bits; write it as 4-8"),
-        (["--exhaustive", "8-4"], "exhaustive: '8-4' is no range of mantissa bits; write it as 4-8"),
+        (["--exhaustive", "8-"], "exhaustive: '8-' is not a range of mantissa bits; write it as 4-8"),
+        (["--exhaustive", "8-4"], "exhaustive: '8-4' is not a range of mantissa bits; write it as 4-8"),
         (["--backend", "jax"], "backend: 'jax' is unknown; use numpy or torch"),
     ],
 )

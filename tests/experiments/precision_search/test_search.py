@@ -89,8 +89,8 @@ def test_stops_at_one_bit():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"tolerance": -0.01}, "tolerance: -0.01 is no tolerance; use 0 or more, such as 0.01 for 1 %"),
-        ({"tolerance": float("nan")}, "tolerance: nan is no tolerance; use 0 or more, such as 0.01 for 1 %"),
+        ({"tolerance": -0.01}, "tolerance: -0.01 is not valid; use 0 or more, such as 0.01 for 1 %"),
+        ({"tolerance": float("nan")}, "tolerance: nan is not valid; use 0 or more, such as 0.01 for 1 %"),
         ({"tolerance": 0.01, "iterations": 0}, "iterations: 0 is too few; use 1 or more"),
     ],
 )

@@ -114,7 +114,7 @@ def test_exhaustive_search_finds_what_the_descent_misses():
         (lambda: prepare_cost("area", SHAPE), "objective: 'area' is not valid; choose one of bops, energy, latency"),  # type: ignore[arg-type]
         (
             lambda: SearchProblem(lambda _: 0.0, lambda _: 0.0, tolerance=-1),
-            "tolerance: -1 is no tolerance; use 0 or more, such as 0.01 for 1 %",
+            "tolerance: -1 is not valid; use 0 or more, such as 0.01 for 1 %",
         ),
     ],
 )

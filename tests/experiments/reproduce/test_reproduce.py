@@ -378,11 +378,11 @@ def test_what_the_command_refuses(refused: Callable[..., str], tmp_path: Path):
     assert message == "backend: 'cuda' is unknown; use numpy or torch"
     page = tmp_path / "page.md"
     message = refused("reproduce", "fig15", "--out", tmp_path / "out", "--scoreboard", page)
-    assert message == "scoreboard: is of all and machine; leave it out"
+    assert message == "scoreboard: works with the figures all and machine only; leave it out"
     page.write_text("precious")
     for taken in (page, tmp_path):
         message = refused("reproduce", "machine", "--out", tmp_path / "out", "--scoreboard", taken)
-        assert message == f"scoreboard: {taken} is no scoreboard and is not overwritten; name another file"
+        assert message == f"scoreboard: {taken} is not a scoreboard and is not overwritten; name another file"
     assert page.read_text() == "precious"
     message = refused("reproduce", "machine", "--out", tmp_path / "out", "--scoreboard", tmp_path / "no" / "page.md")
     assert message == f"scoreboard: there is no folder {tmp_path / 'no'}; make it or name another file"

@@ -33,7 +33,7 @@ def test_an_output_folder_that_cannot_be_made(refused: Refused, tmp_path: Path):
     sweep = tmp_path / "sweep.yaml"
     sweep.write_text(SWEEP)
     below = sweep / "out"
-    message = f"out: {below} cannot be made (Not a directory); name another folder"
+    message = f"out: {below} cannot be created (Not a directory); name another folder"
     assert refused("sweep", sweep, "--out", below) == message
 
 
@@ -84,12 +84,12 @@ def test_a_folder_without_results(refused: Refused, tmp_path: Path):
         ),
         ("tokens: {from: 9, to: 3}", "sweep mine.yaml: tokens: the range from 9 to 3 is empty; put the smaller first"),
         ("constraints: [tokens < 9, tokens > 9]", "constraints: no point meets them all; loosen one or vary more"),
-        ("constraints: [watts < 9]", "constraints: 'watts' is no column; use one of arch, area_mm2, "),
-        ("derived: {edp: watts * seconds}", "derived.edp: 'watts' is no column; use one of arch, area_mm2, "),
+        ("constraints: [watts < 9]", "constraints: 'watts' is not a column; use one of arch, area_mm2, "),
+        ("derived: {edp: watts * seconds}", "derived.edp: 'watts' is not a column; use one of arch, area_mm2, "),
         ("evaluation: {block: 4}", "sweep mine.yaml: evaluation.block: is 4; unexpected keyword argument"),
         (
             "sampling: {method: search, points: 4, minimise: [watts]}",
-            "sampling.minimise: 'watts' is no column; use one of ",
+            "sampling.minimise: 'watts' is not a column; use one of ",
         ),
         ("formats: nonsense", "formats: nonsense is measured on a model; add evaluation, or leave it out"),
     ],
@@ -112,12 +112,12 @@ def finished(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--pareto watts", "pareto: 'watts' is no column of numbers; use one of mantissa_bits_qkv, "),
+        ("--pareto watts", "pareto: 'watts' is not a column of numbers; use one of mantissa_bits_qkv, "),
         ("--wins fp-fp", "wins: 'fp-fp' names no column; write ARCH:COLUMN, such as anda:energy_total_pj"),
         ("--wins fp-fp:cycles", "wins: fp-fp is the only architecture of this sweep; add others to compare with"),
-        ("--wins tpu:cycles", "wins: 'tpu' is no architecture of this sweep; use one of fp-fp"),
+        ("--wins tpu:cycles", "wins: 'tpu' is not an architecture of this sweep; use one of fp-fp"),
         ("--circuits asap7", "circuits: results are of arch fp-fp; sweep arch anda"),
-        ("--report new --sql select", "sql: does not go with --report; leave one of them out"),
+        ("--report new --sql select", "sql: cannot be combined with --report; leave one of them out"),
     ],
 )
 def test_impossible_questions(refused: Refused, finished: Path, options: str, message: str):

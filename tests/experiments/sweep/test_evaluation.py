@@ -141,10 +141,10 @@ def test_named_formats_and_classes_of_one_s_own(small: Any, tmp_path: Path, monk
 
 BAD_FORMATS = {
     "int3": "format: there is no activation format 'int3'; choose one of ",
-    "fast bits": "formats: 'bits' is no parameter; write for instance 'fast mantissa_bits=2'",
+    "fast bits": "formats: 'bits' is not a parameter; write for instance 'fast mantissa_bits=2'",
     "nowhere:Format": "formats: 'nowhere:Format' cannot be imported (No module named 'nowhere'); write module:Class",
-    "os:system": "formats: 'os:system' is no class; write module:Class",
-    "json:dumps": "formats: 'json:dumps' is no class; write module:Class",
+    "os:system": "formats: 'os:system' is not a class; write module:Class",
+    "json:dumps": "formats: 'json:dumps' is not a class; write module:Class",
     "json:JSONEncoder bits=8": "formats: 'json:JSONEncoder bits=8' cannot be built (",
 }
 
@@ -196,7 +196,7 @@ def test_what_is_refused(tmp_path: Path):
         "evaluation.blocks: 1 is too few for a standard error; use 2 or more"
     )
     assert refusal(anda(weights=("int5",))).startswith("weight format: 'int5' is unknown; choose one of int4, ")
-    assert refusal(anda(kv_caches=("anda:6",))).startswith("kv_cache: 'anda:6' matters to whole models only")
+    assert refusal(anda(kv_caches=("anda:6",))).startswith("kv_cache: 'anda:6' applies to whole models only")
 
 
 def test_evaluation_in_a_file(tmp_path: Path):

@@ -175,7 +175,7 @@ def test_a_full_disk(sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(InputError) as error:
         write_sweep_report(sweep, tmp_path / "out", COSTS, timeline=False)
     assert str(error.value) == (
-        f"out: {tmp_path / 'out'} cannot be written (No space left on device); make room or name another folder"
+        f"out: {tmp_path / 'out'} cannot be written (No space left on device); free space or name another folder"
     )
 
 

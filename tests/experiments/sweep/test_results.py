@@ -90,7 +90,7 @@ def test_points_of_different_tasks_are_not_compared(folder: Path):
 def test_columns_without_numbers(folder: Path, column: str):
     with pytest.raises(InputError) as error:
         pareto_front(load_results(folder), ["cycles", column])
-    assert str(error.value).startswith(f"pareto: {column!r} is no column of numbers; use one of mantissa_bits_qkv, ")
+    assert str(error.value).startswith(f"pareto: {column!r} is not a column of numbers; use one of mantissa_bits_qkv, ")
 
 
 def test_the_figure_tells_the_front_from_the_dominated(folder: Path):
@@ -139,16 +139,16 @@ def test_figures_that_cannot_be_drawn(refused: Callable[..., str], folder: Path,
     assert refused("results", folder, "--plot", tmp_path / "x.png") == message
     assert refused("results", folder, "--pareto", "cycles", "--plot", tmp_path / "x.png") == message
     text = tmp_path / "x.txt"
-    message = f"plot: {text} is no picture; end it in .png, .svg, .pdf"
+    message = f"plot: {text} is not a picture; end it in .png, .svg, .pdf"
     assert refused("results", folder, "--pareto", "cycles,area_mm2", "--plot", text) == message
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--report new --sql x", "sql: does not go with --report; leave one of them out"),
-        ("--report new --json -", "json: does not go with --report; leave one of them out"),
-        ("--wins anda:cycles --pareto cycles", "pareto: does not go with --wins; leave one of them out"),
+        ("--report new --sql x", "sql: cannot be combined with --report; leave one of them out"),
+        ("--report new --json -", "json: cannot be combined with --report; leave one of them out"),
+        ("--wins anda:cycles --pareto cycles", "pareto: cannot be combined with --wins; leave one of them out"),
     ],
 )
 def test_options_that_exclude_each_other(refused: Callable[..., str], folder: Path, options: str, message: str):

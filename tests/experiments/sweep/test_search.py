@@ -97,10 +97,10 @@ def test_what_a_search_refuses(change: dict[str, Any], message: str, tmp_path: P
 
 def test_an_objective_that_is_no_column(tmp_path: Path):
     message = refusal(lambda: run_sweep(spec(minimise=("beauty",)), tmp_path / "out"))
-    assert message.startswith("sampling.minimise: 'beauty' is no column; use one of model, arch, ")
+    assert message.startswith("sampling.minimise: 'beauty' is not a column; use one of model, arch, ")
     assert not list((tmp_path / "out").glob("part-*")), "nothing was simulated"
     message = refusal(lambda: run_sweep(spec(minimise=("arch",)), tmp_path / "text"))
-    assert message.startswith("sampling.minimise: 'arch' is no column of numbers; use one of ")
+    assert message.startswith("sampling.minimise: 'arch' is not a column of numbers; use one of ")
 
 
 def test_objectives_of_a_grid(tmp_path: Path):

@@ -120,7 +120,7 @@ def test_random_points_meet_the_constraints_and_fill_the_budget():
         ),
         (
             {"sampling": {"method": "random", "points": 1, "for_each": ["arch"]}},
-            "sampling.for_each: 'arch' is no dimension; use one of models, archs, ",
+            "sampling.for_each: 'arch' is not a dimension; use one of models, archs, ",
         ),
         (
             {"tokens": {"from": 1, "to": 2000}, "contexts": {"from": 1, "to": 2000}},
@@ -130,10 +130,10 @@ def test_random_points_meet_the_constraints_and_fill_the_budget():
             {"constraints": ["tokens < 1", "tokens > 1"]},
             "constraints: no point meets them all; loosen one or vary more",
         ),
-        ({"constraints": ["watts < 1"]}, "constraints: 'watts' is no column; use one of arch, area_mm2, batch, "),
-        ({"derived": {"edp": "energy * seconds"}}, "derived.edp: 'energy' is no column; use one of arch, "),
-        ({"derived": {"cycles": "1"}}, "derived.cycles: is no new name; use letters, digits and underscores"),
-        ({"derived": {"a b": "1"}}, "derived.a b: is no new name; use letters, digits and underscores"),
+        ({"constraints": ["watts < 1"]}, "constraints: 'watts' is not a column; use one of arch, area_mm2, batch, "),
+        ({"derived": {"edp": "energy * seconds"}}, "derived.edp: 'energy' is not a column; use one of arch, "),
+        ({"derived": {"cycles": "1"}}, "derived.cycles: cannot be a new name; use letters, digits and underscores"),
+        ({"derived": {"a b": "1"}}, "derived.a b: cannot be a new name; use letters, digits and underscores"),
         (
             {"architecture": {"cache.ways": 4}},
             "architecture.cache.ways: anda has no 'cache'; name a field that every architecture of the sweep has",
@@ -152,7 +152,7 @@ def test_random_points_meet_the_constraints_and_fill_the_budget():
         ),
         (
             {"technology": {"dram.colour": 4}},
-            "technology.dram.colour: is no constant of paper-16nm; name one, such as dram.bandwidth",
+            "technology.dram.colour: is not a constant of paper-16nm; name one, such as dram.bandwidth",
         ),
         ({"technology": {"dram.energy": -1}}, "technology paper-16nm with dram.energy -1: dram.energy.value: is -1; "),
     ],

@@ -81,10 +81,10 @@ def test_wilson():
 
 def test_what_is_refused(frame: pd.DataFrame):
     assert refusal(lambda: win_frame(frame, "tpu", "seconds")) == (
-        "wins: 'tpu' is no architecture of this sweep; use one of fp-fp, figna-m8, anda"
+        "wins: 'tpu' is not an architecture of this sweep; use one of fp-fp, figna-m8, anda"
     )
     message = refusal(lambda: win_frame(frame, "anda", "beauty"))
-    assert message.startswith("wins: 'beauty' is no column of numbers; use one of ")
+    assert message.startswith("wins: 'beauty' is not a column of numbers; use one of ")
     one = frame[frame["arch"] == "anda"]
     assert refusal(lambda: win_frame(one, "anda", "seconds")) == (
         "wins: anda is the only architecture of this sweep; add others to compare with"

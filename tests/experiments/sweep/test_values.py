@@ -90,8 +90,8 @@ ALLOWED = (
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("cycles *", "f: 'cycles *' is no formula; write one such as seconds * energy_total_pj"),
-        ("a; b", "f: 'a; b' is no formula; write one such as seconds * energy_total_pj"),
+        ("cycles *", "f: 'cycles *' is not a formula; write one such as seconds * energy_total_pj"),
+        ("a; b", "f: 'a; b' is not a formula; write one such as seconds * energy_total_pj"),
         ("cycles.real", f"f: 'cycles.real' is not allowed in a formula; {ALLOWED}"),
         ("__import__('os')", f"f: \"__import__('os')\" is not allowed in a formula; {ALLOWED}"),
         ("[1, 2]", f"f: '[1, 2]' is not allowed in a formula; {ALLOWED}"),
@@ -118,7 +118,7 @@ def test_a_formula_that_is_too_long():
 def test_names_that_are_no_columns():
     with pytest.raises(InputError) as error:
         Expression("cycles * watts", "derived.x").evaluate(COLUMNS)
-    assert str(error.value) == "derived.x: 'watts' is no column; use one of arch, cycles, seconds"
+    assert str(error.value) == "derived.x: 'watts' is not a column; use one of arch, cycles, seconds"
 
 
 def test_texts_are_no_numbers():

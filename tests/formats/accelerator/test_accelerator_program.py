@@ -92,7 +92,7 @@ def test_the_text_of_a_program() -> None:
             "line 2: instruction: there is no 'jump'; use one of load, gemm, compress, vector, store, barrier, halt",
         ),
         ("halt now", "line 1: field: 'now' is not valid; write name=value"),
-        ("halt now=1", "line 1: now: is no field of halt; it has none"),
+        ("halt now=1", "line 1: now: is not a field of halt; it has none"),
         ("barrier units=loader", "line 1: pending: is missing; barrier needs units, pending"),
         ("barrier pending=0 pending=1", "line 1: pending: is given twice; remove one"),
         ("barrier units=loader pending=5", "line 1: pending: 5 is out of range in barrier; use 0 to 4"),
@@ -120,7 +120,10 @@ def test_illegal_text(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        (0, "opcode: 0 is none; use 1 (LOAD), 2 (GEMM), 3 (COMPRESS), 4 (VECTOR), 5 (STORE), 6 (BARRIER), 7 (HALT)"),
+        (
+            0,
+            "opcode: 0 does not exist; use 1 (LOAD), 2 (GEMM), 3 (COMPRESS), 4 (VECTOR), 5 (STORE), 6 (BARRIER), 7 (HALT)",
+        ),
         (Opcode.HALT | 1 << OPCODE_BITS, "word: has bits above the fields of halt; leave them zero"),
         (Opcode.BARRIER, "units: 0 is out of range in barrier; use 1 to 31"),
     ],

@@ -100,10 +100,10 @@ def test_far_below_zero_is_zero():
         ((-1, 1, -2), "m, k: a step of the scale is above 1.39, so t is 0; pass guard_bits=exp_guard_bits(m, k)"),
         ((-1, [1, 2], 4), "m has shape [2]; pass what broadcasts to x, [], or one number"),
         (([-1, -2], 1, [4, 4, 4]), "k has shape [3]; pass what broadcasts to x, [2], or one number"),
-        ((-1, 1, 60, 2), "k + guard_bits reaches 62 where 61 fit int64; pass guard_bits=exp_guard_bits(m, k)"),
+        ((-1, 1, 60, 2), "k + guard_bits reaches 62 but 61 fit int64; pass guard_bits=exp_guard_bits(m, k)"),
         (
             (-(2**60), 1, 4, 3),
-            "x with its guard bits needs 61 bits where 59 are left of int64; shift it right and lower its k",
+            "x with its guard bits needs 61 bits, but int64 has 59 left; shift it right and lower its k",
         ),
         ((-1.5, 1, 4), "x holds float64 values; pass integers of at most 64 bits"),
     ],

@@ -139,13 +139,13 @@ def test_figure_form_has_the_range_as_its_scale():
         (([1, 2], 1, 0, 1, 0, 0), "bits is 0; choose 1 to 16"),
         ((7, 1, 0, 1, 0, 8), "p is a single number; pass rows [..., channels]"),
         (([1.5, 2], 1, 0, 1, 0, 8), "p holds float64 values; pass integers of at most 64 bits"),
-        (([1, 2**60], 1, 0, 1, 0, 8), "p needs 61 bits where 53 are left of int64; shift it right and lower its k"),
+        (([1, 2**60], 1, 0, 1, 0, 8), "p needs 61 bits, but int64 has 53 left; shift it right and lower its k"),
         (([1, 2], [1, 2], 0, 1, 0, 8), "m1 has shape [2]; pass one per row, [], or one number"),
         (([[1, 2]], 1, [1, 2, 3], 1, 0, 8), "k1 has shape [3]; pass one per row, [1], or one number"),
         (([1, 2], 1, 0, 1, 0, 8, "mean"), "anchor is 'mean'; choose minimum or zero"),
         (
             ([0, 2**50], 255, 0, 255, 0, 8),
-            "the range of p, m1 and m2 need 67 bits together where 62 are left of int64; shift p right and lower k1",
+            "the range of p, m1 and m2 need 67 bits together, but int64 has 62 left; shift p right and lower k1",
         ),
     ],
 )

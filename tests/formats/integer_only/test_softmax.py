@@ -98,7 +98,7 @@ def test_tiny_scale_does_not_overflow(guard_bits: int | None):
     [
         (
             lambda: integer_softmax([0] * 2**17, 1, 60, 16),
-            "the exponentials of a row needs 31 bits where 29 are left of int64; shift it right and lower its k",
+            "the exponentials of a row needs 31 bits, but int64 has 29 left; shift it right and lower its k",
         ),
         (lambda: integer_softmax(-1, 1, 4), "x is a single number; pass rows [..., keys]"),
         (

@@ -119,7 +119,7 @@ def test_refuses(changes: dict[str, Any], message: str) -> None:
         (np.array([[1.0], [np.nan]]), 128, "w: element (1, 0) is nan; weights must be finite"),
         (np.ones((2, 2)), 64.0, "group_size: 64.0 is not valid; choose a positive integer"),
         (np.ones((2, 2)), -1, "group_size: -1 is not valid; choose a positive integer"),
-        (np.array([[5e5]]), 128, "w: a group reaches 500000, whose scale overflows FP16; scale w down"),
+        (np.array([[5e5]]), 128, "w: a group reaches 500000 and its scale overflows FP16; scale w down"),
     ],
 )
 def test_refuses_to_quantize(w: Any, group_size: int, message: str) -> None:

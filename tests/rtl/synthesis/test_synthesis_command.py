@@ -120,7 +120,7 @@ def test_a_wrong_netlist_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     monkeypatch.setattr("anda_codesign.rtl.synthesis.measure.map_design", wrong)
     line = refused(capsys, "fp32-to-fp16", "--clock-ps", "20001", "--m", "9")
     assert line.startswith("netlist: ") and "of half differ from the circuit before synthesis" in line
-    assert line.endswith("no figure of it is given, report this as a bug")
+    assert line.endswith("no figure is reported; report this as a bug")
 
 
 def test_several_clocks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

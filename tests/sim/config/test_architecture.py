@@ -154,12 +154,11 @@ def test_missing_file():
                     "mantissa_bits": 8,
                 }
             },
-            "processing_element: mantissa_bits: 'variable' goes with timing: bit-serial, a number with the other "
-            "timings",
+            "processing_element: mantissa_bits: 'variable' needs timing: bit-serial; give a number with the other timings",
         ),
     ],
 )
-def test_bad_values_name_file_field_and_mend(tmp_path: Path, changes: dict[str, object], expected: str):
+def test_bad_values_name_file_field_and_fix(tmp_path: Path, changes: dict[str, object], expected: str):
     assert message(write(tmp_path, **changes)) == f"architecture mine.yaml: {expected}"
 
 
@@ -174,7 +173,7 @@ def test_baseline_refuses_parts_of_anda(tmp_path: Path):
         exponent_buffer={"capacity": "1 KiB", "port": "80 bit"},
     )
     assert message(path) == (
-        "architecture mine.yaml: activation_memory: 'anda' goes with processing_element.mantissa_bits: variable"
+        "architecture mine.yaml: activation_memory: 'anda' needs processing_element.mantissa_bits: variable"
     )
 
 
@@ -198,4 +197,4 @@ def test_files_that_are_not_configurations(tmp_path: Path):
 def test_a_key_that_stands_twice(tmp_path: Path):
     path = tmp_path / "mine.yaml"
     path.write_text("array: {rows: 16, columns: 16, rows: 8}\n")
-    assert message(path) == "architecture mine.yaml: is not YAML (the key 'rows' stands twice); mend the syntax"
+    assert message(path) == "architecture mine.yaml: is not YAML (the key 'rows' is given twice); fix the syntax"

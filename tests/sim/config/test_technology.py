@@ -112,7 +112,7 @@ def edited(folder: Path, path: tuple[str, ...], value: object) -> Path:
         ),
     ],
 )
-def test_bad_files_name_file_field_and_mend(tmp_path: Path, path: tuple[str, ...], value: object, expected: str):
+def test_bad_files_name_file_field_and_fix(tmp_path: Path, path: tuple[str, ...], value: object, expected: str):
     with pytest.raises(InputError) as caught:
         load_technology(edited(tmp_path, path, value))
     assert str(caught.value) == f"technology mine.yaml: {expected}"

@@ -136,7 +136,7 @@ def test_seed_decides_the_synthetic_model():
     [
         (2, "q", "layer: 2 does not exist; synthetic has 0 to 1"),
         (-1, "q", "layer: -1 does not exist; synthetic has 0 to 1"),
-        (0, "qkv", "name: 'qkv' is no linear layer of synthetic; use q k v o gate up down"),
+        (0, "qkv", "name: 'qkv' is not a linear layer of synthetic; use q k v o gate up down"),
     ],
 )
 def test_unknown_linear(layer: int, name: str, message: str):

@@ -164,7 +164,9 @@ def test_weights_as_they_are(tmp_path: Path):
         loaded.linear(0, "q")
 
 
-@pytest.mark.parametrize(("text", "message"), [("{", "is no model configuration"), ("[]", "is no model configuration")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "is not a model configuration"), ("[]", "is not a model configuration")]
+)
 def test_damaged_configuration(text: str, message: str, tmp_path: Path):
     (tmp_path / "config.json").write_text(text)
     rejects(tmp_path, f"checkpoint: {tmp_path}/config.json {message}; copy it again")

@@ -152,7 +152,7 @@ def test_missing_file(tmp_path: Path):
 def test_another_safetensors_file(tmp_path: Path):
     path = tmp_path / "a"
     save_file({"x": np.zeros(3, np.float32)}, path)
-    rejects(path, f"trace: {path} is no trace of this program; capture one with `anda trace capture`")
+    rejects(path, f"trace: {path} is not a trace of this program; capture one with `anda trace capture`")
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.001, 0.5, 0.999])
