@@ -17,7 +17,7 @@ from anda_codesign.workloads import Decoder, Fp16Activations, PairedLoss, load_b
 from anda_codesign.workloads.integer_only.decoder import IntegerDecoder
 from anda_codesign.workloads.integer_only.float_reference import FakeQuantDecoder
 from anda_codesign.workloads.integer_only.smoothed_blocks import float_blocks, smoothed_blocks
-from anda_codesign.workloads.integer_only.weights import CALIBRATION_BLOCKS, IntegerConfig, IntegerWeights
+from anda_codesign.workloads.integer_only.weights import CALIBRATION_BLOCKS, IntegerConfig, IntegerDecoderWeights
 
 WIDTHS = (8, 6, 4)
 ABLATIONS: dict[str, dict[str, Any]] = {
@@ -49,7 +49,9 @@ class Study:
 
     def integer(self, bits: int, smooth: bool = True, **options: Any) -> PairedLoss:
         config = replace(IntegerConfig(weight_bits=bits, activation_bits=bits), **options)
-        weights = IntegerWeights.quantize(self._decoder.weights, self._smoothed if smooth else self._plain, config)
+        weights = IntegerDecoderWeights.quantize(
+            self._decoder.weights, self._smoothed if smooth else self._plain, config
+        )
         return paired_loss(IntegerDecoder(weights).nll(self._tokens), self.reference)
 
     def fake(self, bits: int, smooth: bool = True) -> PairedLoss:

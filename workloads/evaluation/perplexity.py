@@ -1,4 +1,4 @@
-"""What a number format costs in perplexity: a paired comparison, and evaluations that survive an interruption."""
+"""Perplexity cost of a number format: paired comparison, and evaluations that an interruption does not lose."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from ..text.blocks import TextBlocks
 
 @dataclass(frozen=True)
 class PairedLoss:
-    """The loss against a reference on the same tokens; negative where the reference is worse."""
+    """Perplexity loss against a reference on the same tokens; negative if the reference is worse."""
 
     loss: float
-    """Relative increase of the perplexity: exp(mean difference of the NLL) - 1."""
+    """Relative increase of the perplexity: exp(mean difference of the negative log-likelihoods) - 1."""
     standard_error: float
-    """Of `loss`, from the spread over the blocks; NaN for a single block."""
+    """Standard error of `loss`, from the spread over the blocks; NaN for a single block."""
     perplexity: float
     reference_perplexity: float
     tokens: int
-    """Tokens that were predicted."""
+    """Number of predicted tokens."""
 
     def __str__(self) -> str:
         return f"{100 * self.loss:+.2f} % ± {100 * self.standard_error:.2f} (perplexity {self.perplexity:.3f})"
 
 
 def paired_loss(nll: NDArray[np.float64], reference_nll: NDArray[np.float64]) -> PairedLoss:
-    """Compare the NLL of the same blocks, both float64 ``[blocks, tokens - 1]``.
+    """Compare the negative log-likelihoods of the same blocks, both float64 ``[blocks, tokens - 1]``.
 
-    The blocks are taken as independent, the tokens inside a block are not.
+    The standard error takes blocks as independent of each other, but not the tokens inside a block.
 
     Raises
     ------
@@ -142,14 +142,14 @@ def _identity(value: Any) -> Any:
 
 @cache
 def _program_sha256() -> str:
-    """Of the source files that an evaluation's values can depend on: all of this room and of the formats."""
+    """Hexadecimal sha256 of all source files that can change an evaluation: those of this room and of the formats."""
     rooms = Path(__file__).parents[1], Path(formats.__file__).parent
     sources = (path for room in rooms for path in sorted(room.rglob("*.py")))
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 
 def _read(path: Path, length: int) -> NDArray[np.float64] | None:
-    """A finished block, or None if there is none or the file is damaged."""
+    """Read a finished block; None if there is none or the file is damaged."""
     try:
         values: NDArray[np.float64] = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
@@ -158,7 +158,7 @@ def _read(path: Path, length: int) -> NDArray[np.float64] | None:
 
 
 def _write(path: Path, values: NDArray[np.float64]) -> None:
-    """Save under the final name in one step, so that a killed run leaves no half a file."""
+    """Save under the final name in one step, so that a killed run leaves no incomplete file."""
     part: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Deciding whether a loss is within a tolerance with no more blocks than the decision needs."""
+"""Sequential test: is a loss within a tolerance? It uses no more blocks than the decision needs."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from ..text.blocks import TextBlocks
 from .perplexity import Evaluator, PairedLoss, evaluate, paired_loss
 
 STAGES = (8, 32, 64)
-"""Blocks after which the test looks at the loss."""
+"""Numbers of blocks after which the test looks at the loss."""
 THRESHOLD = 3.0
-"""Standard errors between loss and tolerance that decide. With 8 blocks, 3 of them err in 1 of 50 cases (Student's t
-with 7 degrees of freedom, two-sided), with 32 in 1 of 190."""
+"""Distance of loss and tolerance that decides, in standard errors. A distance of 3 is wrong in 1 of 50 cases with 8 blocks
+(Student's t with 7 degrees of freedom, two-sided), and in 1 of 190 with 32 blocks."""
 
 Decision = Literal["within", "beyond", "undecided"]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a loss is within a tolerance."""
+    """Result of a sequential test: is the loss within the tolerance?"""
 
     decision: Decision
-    """``"undecided"``: more blocks than there are would be needed."""
+    """``"within"``, ``"beyond"``, or ``"undecided"`` if there are too few blocks to decide."""
     loss: PairedLoss
-    """Measured on the blocks used."""
+    """Loss on the blocks used."""
     tolerance: float
     blocks: int
-    """Blocks used."""
+    """Number of blocks used."""
 
     @property
     def margin(self) -> float:
-        """Standard errors from the loss up to the tolerance; negative beyond it."""
+        """Distance from the loss up to the tolerance, in standard errors; negative beyond the tolerance."""
         return _margin(self.loss, self.tolerance)
 
 
@@ -60,22 +60,22 @@ def sequential_test(
     decoder
         The model.
     blocks
-        All blocks that may be used; each stage takes some that are spread over all of them.
+        All blocks that may be used. Each stage takes some of them, spread over the whole.
     hook
-        The activations' number format.
+        The number format of the activations.
     tolerance
-        The largest loss to accept.
+        The largest accepted loss, as a fraction.
     stages
-        Numbers of blocks after which to decide; the last decision is on all blocks.
+        Numbers of blocks after which to decide. The last decision is on all blocks.
     cache_dir
-        Keeps what is evaluated, see `evaluate`; without it FP16 is evaluated anew.
+        Folder that keeps evaluated blocks (see `evaluate`); without it FP16 is evaluated anew.
     progress
-        Called with the number of blocks finished and of all blocks.
+        Called with the number of finished blocks and the number of all blocks.
 
     Raises
     ------
     InputError
-        There are fewer than two blocks, so no standard error.
+        There are fewer than two blocks, which give no standard error.
     """
     order = spread_order(len(blocks.tokens))
     if len(order) < 2:
@@ -94,7 +94,7 @@ def sequential_test(
 
 
 def spread_order(count: int) -> NDArray[np.intp]:
-    """An order of 0 .. count - 1 whose every beginning is spread over the whole: by bits in reverse."""
+    """Order of 0 .. count - 1 by reversed bits; the first n indices are spread over the whole for every n."""
     width = max(count - 1, 0).bit_length()
     reverse = [int(f"{index:0{width}b}"[::-1], 2) for index in range(count)]
     return np.argsort(reverse)

@@ -1,4 +1,4 @@
-"""The backward pass of a decoder: gradients of a sequence's loss with respect to its linear layers."""
+"""Backward pass of a decoder: gradients of a sequence's loss with respect to the linear layers."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from . import pullbacks
 from .pullbacks import Pullback
 
 TakeGradient = Callable[[int, str, FloatArray], None]
-"""``(layer, name, gradient [in, out])``; name as in `Decoder.linear`."""
+"""Receives ``(layer, name, gradient)``: a name of `Decoder.linear` and a float32 gradient ``[in, out]``."""
 
 
 def backward(decoder: Decoder, tokens: NDArray[np.int32], take: TakeGradient) -> float:
-    """Loss of one sequence, its mean NLL in nats, with the exact gradient of each linear layer's weights.
+    """Return the loss of one sequence (mean NLL in nats); `take` gets the gradient of each linear layer's weights.
 
-    Only the residual stream is kept on the way forward; each block runs again on the way back. Gradients are handed
-    over as they arise, the last layer's first.
+    The forward pass keeps only the residual stream; each block runs again in the backward pass. `take` gets the gradients
+    of the last layer first.
 
     Parameters
     ----------
     decoder
-        The model, its activations unrounded.
+        The model; its activations are not rounded.
     tokens
-        int32 ``[tokens]``, at least 2.
+        One sequence, int32 ``[tokens]``, at least 2.
     take
-        Is given each gradient, float32 ``[in, out]``.
+        Called with layer, name and gradient, float32 ``[in, out]``.
 
     Raises
     ------
     InputError
-        Fewer than two tokens.
+        There are fewer than two tokens.
     """
     if tokens.ndim != 1 or len(tokens) < 2:
         raise InputError(f"tokens: have shape {list(tokens.shape)}; give one sequence of 2 or more")
@@ -63,23 +63,23 @@ BlockPullback = Callable[[FloatArray, Callable[[str, FloatArray], None]], FloatA
 
 
 class _Gemm(NamedTuple):
-    """The linear layers of a module, side by side."""
+    """Linear layers of a module, side by side."""
 
     names: tuple[str, ...]
     matrix: FloatArray
     bias: FloatArray | None
     splits: list[int]
-    """Output channels at which the next layer starts."""
+    """Output channels at which the next linear layer starts."""
 
 
 class _Block:
-    """One transformer block with its weights as float32 matrices, for the time of one pass."""
+    """One transformer block with its weights as float32 matrices, which exist only during a pass."""
 
     def __init__(self, model: DecoderWeights, layer: int) -> None:
         self._model, self._layer = model, model.layers[layer]
 
     def forward(self, x: FloatArray) -> tuple[FloatArray, BlockPullback]:
-        """The residual stream ``[tokens, hidden]`` after this block, and the pullback of the block."""
+        """Return the residual stream ``[tokens, hidden]`` after this block, and the pullback of the block."""
         shape, epsilon = self._model.shape, self._model.norm_epsilon
         qkv, o, u, d = (_side_by_side(self._layer, module) for module in MODULE_LINEARS)
         x_qkv, pull_attention_norm = _normalise(x, self._layer.attention_norm, epsilon)
@@ -135,7 +135,7 @@ def _multiply(x: FloatArray, gemm: _Gemm) -> FloatArray:
 
 
 def _pull_gemm(gradient: FloatArray, x: FloatArray, gemm: _Gemm, take: Callable[[str, FloatArray], None]) -> FloatArray:
-    """The gradient of the GeMM's input ``[tokens, in]``; those of its weights are handed over."""
+    """Return the gradient of the GeMM's input ``[tokens, in]``; `take` gets those of its weights."""
     for name, own in zip(gemm.names, np.split(x.T @ gradient, gemm.splits, axis=1), strict=True):
         take(name, own)
     return gradient @ gemm.matrix.T

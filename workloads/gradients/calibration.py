@@ -1,4 +1,4 @@
-"""What weight quantisers learn from text: Hessians of the layers' inputs, Fisher information of their weights."""
+"""Statistics for weight quantisers: Hessians of the layers' inputs, Fisher information of their weights."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..text.blocks import TextBlocks
 from .backward import backward
 
 Progress = Callable[[int, int], None]
-"""Called with the number of finished blocks and of all blocks."""
+"""Called with the number of finished blocks and the number of all blocks."""
 
 Hessians = dict[tuple[int, str], NDArray[np.float64]]
-"""By layer and module, ``[in, in]``."""
+"""Hessians ``[in, in]`` by layer and module."""
 
 Fisher = dict[tuple[int, str], NDArray[np.float32]]
-"""By layer and name of the linear layer, ``[in, out]``."""
+"""Fisher information ``[in, out]`` by layer and name of the linear layer."""
 
 
 def hessians(
@@ -30,19 +30,19 @@ def hessians(
     sink_modules: Collection[str] = ("qkv",),
     progress: Progress | None = None,
 ) -> Hessians:
-    """``H = (2 / N) sum x x^T`` of what enters each module's GeMMs, all layers of the given model at once.
+    """Hessians ``H = (2 / N) sum x x^T`` of the inputs of each module's GeMMs, for all layers in one pass.
 
     Parameters
     ----------
     decoder
-        The model; every layer sees what the unquantised layers before it give.
+        The model; no layer is quantised before the others are measured.
     blocks
         Calibration text.
     sink_weight
-        How many tokens the first one of each block counts for in `sink_modules`. Most attention goes to
-        that token, so its keys decide more than their share of the sum.
+        Weight of the first token of each block in `sink_modules`. Most attention goes to that token, so its keys
+        matter more than those of another token.
     sink_modules
-        Some of qkv, o, u and d.
+        Modules in which `sink_weight` counts: some of qkv, o, u and d.
     progress
         Called after each block.
     """
@@ -65,9 +65,9 @@ def hessians(
 
 
 def fisher_information(decoder: Decoder, blocks: TextBlocks, progress: Progress | None = None) -> Fisher:
-    """Diagonal Fisher information: the mean over the blocks of the squared gradient of a block's loss.
+    """Diagonal Fisher information: mean over the blocks of the squared gradient of a block's loss.
 
-    The square is taken per block, as SqueezeLLM (arXiv 2306.07629, section 4.1) does per calibration sequence.
+    Gradients are squared once per block, like SqueezeLLM's per calibration sequence (arXiv 2306.07629, section 4.1).
     """
     total: Fisher = {}
 

@@ -1,7 +1,7 @@
-"""The decoder's operators with their derivatives.
+"""Operators of a decoder with their derivatives.
 
-Each function returns its value and its pullback, which takes the gradient of the loss with respect to the value to
-the gradients with respect to the arguments (a vector-Jacobian product). The values are those of
+Each function returns its value and its pullback (vector-Jacobian product): a function from the gradient of the loss with
+respect to the value to the gradients with respect to the arguments. The values equal those of
 `anda_codesign.workloads.inference.operators`.
 """
 
@@ -19,7 +19,7 @@ Pullback = Callable[[FloatArray], FloatArray]
 
 
 def rms_norm(x: FloatArray, gain: FloatArray, epsilon: float) -> tuple[FloatArray, Pullback]:
-    """`operators.rms_norm` of ``[tokens, channels]``; the pullback gives the gradient of `x`."""
+    """RMSNorm of ``[tokens, channels]``; the pullback gives the gradient of `x`."""
     mean_square = np.einsum("tc,tc->t", x, x) / np.float32(x.shape[1])
     inverse = (1 / np.sqrt(mean_square + np.float32(epsilon)))[:, None]
 
@@ -32,7 +32,7 @@ def rms_norm(x: FloatArray, gain: FloatArray, epsilon: float) -> tuple[FloatArra
 
 
 def layer_norm(x: FloatArray, gain: FloatArray, bias: FloatArray, epsilon: float) -> tuple[FloatArray, Pullback]:
-    """`operators.layer_norm` of ``[tokens, channels]``; the pullback gives the gradient of `x`."""
+    """LayerNorm of ``[tokens, channels]``; the pullback gives the gradient of `x`."""
     out, pull_rms = rms_norm(x - x.mean(axis=1, keepdims=True), gain, epsilon)
 
     def pullback(gradient: FloatArray) -> FloatArray:
@@ -43,7 +43,7 @@ def layer_norm(x: FloatArray, gain: FloatArray, bias: FloatArray, epsilon: float
 
 
 def swiglu(gate_up: FloatArray) -> tuple[FloatArray, Pullback]:
-    """`operators.swiglu` of ``[tokens, 2 * ffn]``."""
+    """SwiGLU of ``[tokens, 2 * ffn]``; the pullback gives the gradient of `gate_up`."""
     gate, up = np.split(gate_up, 2, axis=1)
     with np.errstate(over="ignore"):
         sigmoid = np.reciprocal(np.exp(-gate) + np.float32(1))
@@ -57,12 +57,12 @@ def swiglu(gate_up: FloatArray) -> tuple[FloatArray, Pullback]:
 
 
 def relu(x: FloatArray) -> tuple[FloatArray, Pullback]:
-    """`operators.relu`, not in place; the slope at 0 is 0."""
+    """ReLU, not in place; the slope at 0 is 0."""
     return np.maximum(x, 0), lambda gradient: np.where(x > 0, gradient, np.float32(0))
 
 
 def rotate(x: FloatArray, table: tuple[FloatArray, FloatArray]) -> tuple[FloatArray, Pullback]:
-    """`operators.rotate`; the pullback turns back."""
+    """Rotary position embedding; the pullback rotates back."""
     cosine, sine = table
     return operators.rotate(x, table), lambda gradient: operators.rotate(gradient, (cosine, -sine))
 
@@ -70,7 +70,7 @@ def rotate(x: FloatArray, table: tuple[FloatArray, FloatArray]) -> tuple[FloatAr
 def causal_attention(
     queries: FloatArray, keys: FloatArray, values: FloatArray
 ) -> tuple[FloatArray, Callable[[FloatArray], tuple[FloatArray, FloatArray, FloatArray]]]:
-    """`operators.causal_attention`; the pullback gives the gradients of queries, keys and values."""
+    """Causal attention; the pullback gives the gradients of queries, keys and values."""
     tokens, heads, head_dim = queries.shape
     kv_heads = keys.shape[1]
     scale = np.float32(head_dim**-0.5)
@@ -97,16 +97,16 @@ def causal_attention(
 
 
 def mean_nll(hidden: FloatArray, head: FloatArray, targets: NDArray[np.integer]) -> tuple[float, FloatArray]:
-    """Mean negative log-likelihood of the targets ``[tokens]`` in nats, and its gradient ``[tokens, hidden]``.
+    """Mean negative log-likelihood of the targets in nats, and its gradient ``[tokens, hidden]``.
 
     Parameters
     ----------
     hidden
-        ``[tokens, hidden]``, normalised.
+        Normalised residual stream, ``[tokens, hidden]``.
     head
-        ``[vocabulary, hidden]``.
+        Head matrix, ``[vocabulary, hidden]``.
     targets
-        The token that follows each.
+        The token that follows each token, ``[tokens]``.
     """
     gradient = np.empty_like(hidden)
     total = 0.0

@@ -1,1 +1,1 @@
-"""The decoder, its hooks, fake quantisation."""
+"""Forward pass: the decoder in NumPy and torch, activation hooks, fake quantisation."""

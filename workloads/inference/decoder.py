@@ -1,4 +1,4 @@
-"""The forward pass of a decoder-only transformer, open at the inputs of its GeMMs."""
+"""Forward pass of a decoder-only transformer. Hooks see and replace the inputs of its GeMMs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from . import operators
 
 
 class ActivationHook(Protocol):
-    """Sees, and may replace, what enters the GeMMs of a module."""
+    """Function that sees, and may replace, the activations that enter the GeMMs of a module."""
 
     def __call__(self, module: str, layer: int, x: FloatArray, /) -> FloatArray:
-        """Return the activations to multiply: float32 ``[tokens, channels]`` like `x`, which stays as it is."""
+        """Return the activations to multiply, float32 ``[tokens, channels]`` like `x`; `x` must not change."""
         ...
 
 
@@ -31,74 +31,74 @@ class ModuleArithmetic(ABC):
 
     @abstractmethod
     def multiply(self, module: str, layer: int, x: FloatArray, weights: Sequence[Int4Weights]) -> FloatArray:
-        """Multiply float32 ``[tokens, in]`` by each matrix ``[in, out]``; the results side by side, float32."""
+        """Multiply float32 ``[tokens, in]`` by each matrix ``[in, out]``; return the results side by side, float32."""
 
 
 Hook = ActivationHook | ModuleArithmetic
-"""What an evaluation may do differently: to the inputs of the GeMMs, or in the GeMMs as a whole."""
+"""Change of a forward pass: replaces the inputs of the GeMMs, or computes the GeMMs as a whole."""
 
 
 class Decoder:
     """A model that runs: LLaMA (RMSNorm, rotary positions, SwiGLU) or OPT (LayerNorm, learned positions, ReLU).
 
-    Weights are dequantised to float32 when a layer first runs. Each sequence is computed by itself, so what a block
-    gives does not depend on its neighbours.
+    Weights are dequantised to float32 when a layer first runs. Each sequence is computed by itself, so the result of a
+    text block does not depend on the other blocks.
     """
 
     def __init__(self, weights: DecoderWeights, tokenizer: TextTokenizer | None, sha256: str) -> None:
         self.shape: ModelShape = weights.shape
         self.sha256 = sha256
-        """Of the file the weights came from."""
+        """Hexadecimal sha256 of the file that the weights came from, or another text that identifies them."""
         self._tokenizer = tokenizer
         self.weights = weights
-        """As they were loaded."""
+        """Parameters as they were loaded."""
         self._blocks = [_Block(weights, layer) for layer in range(weights.shape.layers)]
 
     @property
     def tokenizer(self) -> TextTokenizer:
-        """The model's tokenizer.
+        """Tokenizer of the model.
 
         Raises
         ------
         InputError
-            The model came without one.
+            The model has no tokenizer.
         """
         if self._tokenizer is None:
             raise InputError(
-                f"tokenizer: {self.shape.name} came without one; copy its tokenizer.json into the folder, or give token ids"
+                f"tokenizer: {self.shape.name} has none; copy its tokenizer.json into the folder, or give token ids"
             )
         return self._tokenizer
 
     def linear(self, layer: int, name: str) -> Int4Weights:
-        """The INT4 weights of a linear layer: q, k, v, o, gate, up or down.
+        """Return the INT4 weights of a linear layer: q, k, v, o, gate, up or down.
 
         Raises
         ------
         InputError
-            No such layer or name, or weights of another format.
+            There is no such layer or name, or its weights have another format.
         """
         return self.weights.int4(layer, name)
 
     def with_weights(self, weights: DecoderWeights, sha256: str) -> Decoder:
-        """The same model with other weights; `sha256` identifies them."""
+        """Return the same model with other weights; `sha256` identifies them."""
         return Decoder(weights, self._tokenizer, sha256)
 
     def hidden(self, tokens: NDArray[np.int32], hook: Hook | None = None, layers: int | None = None) -> FloatArray:
-        """The residual stream after the first `layers` blocks (all, if None): float32 ``[tokens, hidden]``.
+        """Residual stream after the first `layers` blocks: float32 ``[tokens, hidden]``.
 
         Parameters
         ----------
         tokens
-            int32 ``[tokens]``, one sequence.
+            One sequence, int32 ``[tokens]``.
         hook
             Sees and replaces the inputs of the modules' GeMMs, or computes them.
         layers
-            Blocks to run.
+            Number of blocks to run; None runs all.
 
         Raises
         ------
         InputError
-            The sequence is longer than the model can read.
+            The sequence is longer than the model's context.
         """
         require_length(self.shape, len(tokens))
         x = self.weights.embedding[tokens]
@@ -122,7 +122,7 @@ class Decoder:
         Parameters
         ----------
         blocks
-            int32 ``[blocks, tokens]``, independent sequences.
+            Independent sequences, int32 ``[blocks, tokens]``.
         hook
             Sees and replaces the inputs of the modules' GeMMs, or computes them.
         """
@@ -134,7 +134,7 @@ class Decoder:
         Parameters
         ----------
         hidden
-            The residual stream after the last block, ``[tokens, hidden]``.
+            Residual stream after the last block, ``[tokens, hidden]``.
         tokens
             The sequence, int32 ``[tokens]``.
         """
@@ -149,13 +149,13 @@ class Decoder:
 
 
 def require_length(shape: ModelShape, tokens: int) -> None:
-    """Raise `InputError` if a model cannot read a sequence of so many tokens."""
+    """Raise `InputError` if a sequence of this length does not fit the model's context."""
     if tokens > shape.max_length:
-        raise InputError(f"tokens: {tokens} in a sequence; {shape.name} reads {shape.max_length} at most")
+        raise InputError(f"tokens: {tokens} do not fit the context of {shape.name}; use {shape.max_length} at most")
 
 
 class _Block:
-    """One transformer block with its weights as float32 matrices ``[in, out]``, one per module."""
+    """One transformer block with its weights as float32 matrices ``[in, out]``, one for each module."""
 
     def __init__(self, weights: DecoderWeights, layer: int) -> None:
         self._weights, self._index = weights, layer
@@ -195,12 +195,12 @@ class _Block:
 
     @cached_property
     def _matrices(self) -> dict[str, FloatArray]:
-        """The linear layers of each module side by side."""
+        """Weights of each module's linear layers, side by side."""
         return {module: _beside(linear.weights.dequantize() for linear in self._linears(module)) for module in MODULES}
 
     @cached_property
     def _biases(self) -> dict[str, FloatArray | None]:
-        """The biases of each module side by side; a module's layers have all of them or none."""
+        """Biases of each module's linear layers, side by side; all layers of a module have one or none has."""
         biases = {module: [linear.bias for linear in self._linears(module)] for module in MODULES}
         present = {module: [bias for bias in found if bias is not None] for module, found in biases.items()}
         return {module: _beside(found) if found else None for module, found in present.items()}

@@ -1,6 +1,6 @@
-"""The operators of a decoder in float32 NumPy, written to move little memory.
+"""Operators of a decoder in float32 NumPy, written to move little memory.
 
-`tokens` are the rows of a single sequence; the first one is at position 0.
+`tokens` counts the rows of a single sequence; the first row is at position 0.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from ..models.parameters import FloatArray, RopeScaling
 
 QUERY_TILE = 128
-"""Queries per tile of causal attention; a tile skips the keys after its last query."""
+"""Queries per tile of causal attention. A tile skips the keys after its last query."""
 HEAD_TILE = 128
-"""Tokens per tile of the language-model head; 49152 logits of a tile are 25 MB."""
+"""Tokens per tile of the language-model head. With a vocabulary of 49152, a tile of logits takes 25 MB."""
 
 
 def to_fp16(x: FloatArray) -> FloatArray:
@@ -31,7 +31,7 @@ def rms_norm(x: FloatArray, gain: FloatArray, epsilon: float) -> FloatArray:
 
 
 def layer_norm(x: FloatArray, gain: FloatArray, bias: FloatArray, epsilon: float) -> FloatArray:
-    """Rows of ``[tokens, channels]`` to mean 0 and variance 1, times `gain` plus `bias` ``[channels]``."""
+    """Normalise each row of ``[tokens, channels]`` to mean 0 and variance 1, times `gain` plus `bias` ``[channels]``."""
     centred = x - x.mean(axis=1, keepdims=True)
     out = rms_norm(centred, gain, epsilon)
     out += bias
@@ -39,7 +39,7 @@ def layer_norm(x: FloatArray, gain: FloatArray, bias: FloatArray, epsilon: float
 
 
 def swiglu(gate_up: FloatArray) -> FloatArray:
-    """``silu(gate) * up`` of the two halves of ``[tokens, 2 * ffn]``: ``[tokens, ffn]``."""
+    """Return ``silu(gate) * up`` ``[tokens, ffn]``; gate and up are the halves of ``[tokens, 2 * ffn]``."""
     gate, up = np.split(gate_up, 2, axis=1)
     out = np.negative(gate)
     with np.errstate(over="ignore"):
@@ -51,14 +51,14 @@ def swiglu(gate_up: FloatArray) -> FloatArray:
 
 
 def relu(x: FloatArray) -> FloatArray:
-    """``max(x, 0)``, in place."""
+    """Replace `x` with ``max(x, 0)``, in place."""
     return np.maximum(x, 0, out=x)
 
 
 def rope_table(
     tokens: int, head_dim: int, theta: float, scaling: RopeScaling | None = None
 ) -> tuple[FloatArray, FloatArray]:
-    """Cosines and sines of the rotary position embedding, each ``[tokens, 1, head_dim / 2]``."""
+    """Return cosines and sines of the rotary position embedding, each ``[tokens, 1, head_dim / 2]``."""
     frequencies = 1 / theta ** (np.arange(0, head_dim, 2, dtype=np.float32) / head_dim)
     if scaling is not None:
         frequencies = scaling.scale(frequencies.astype(np.float32))
@@ -67,7 +67,7 @@ def rope_table(
 
 
 def rotate(x: FloatArray, table: tuple[FloatArray, FloatArray]) -> FloatArray:
-    """Rotary position embedding of ``[tokens, heads, head_dim]``, channel i paired with i + head_dim / 2."""
+    """Apply the rotary position embedding to ``[tokens, heads, head_dim]``; channel i pairs with i + head_dim / 2."""
     cosine, sine = table
     first, second = np.split(x, 2, axis=-1)
     out = np.empty_like(x)
@@ -77,16 +77,16 @@ def rotate(x: FloatArray, table: tuple[FloatArray, FloatArray]) -> FloatArray:
 
 
 def causal_attention(queries: FloatArray, keys: FloatArray, values: FloatArray) -> FloatArray:
-    """Scaled dot-product attention of each token to itself and those before it.
+    """Scaled dot-product attention of each token to itself and to the tokens before it.
 
     Parameters
     ----------
     queries
         ``[tokens, heads, head_dim]``.
     keys
-        ``[tokens, kv_heads, head_dim]``; consecutive query heads share a key/value head.
+        ``[tokens, kv_heads, head_dim]``; consecutive query heads share one key/value head.
     values
-        Like `keys`.
+        ``[tokens, kv_heads, head_dim]``.
 
     Returns
     -------
@@ -113,23 +113,23 @@ def causal_attention(queries: FloatArray, keys: FloatArray, values: FloatArray) 
 
 
 def softmax(x: FloatArray) -> None:
-    """Softmax over the last axis, in place."""
+    """Replace `x` with its softmax over the last axis, in place."""
     x -= x.max(axis=-1, keepdims=True)
     np.exp(x, out=x)
     x /= x.sum(axis=-1, keepdims=True)
 
 
 def token_nll(hidden: FloatArray, head: FloatArray, targets: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Negative log-likelihood of each target in nats, without keeping the logits.
+    """Negative log-likelihood of each target, in nats: float64 ``[tokens]``. The logits are not kept.
 
     Parameters
     ----------
     hidden
-        ``[tokens, hidden]``, normalised.
+        Normalised residual stream, ``[tokens, hidden]``.
     head
-        ``[vocabulary, hidden]``.
+        Head matrix, ``[vocabulary, hidden]``.
     targets
-        ``[tokens]``, the token that follows each.
+        The token that follows each token, ``[tokens]``.
     """
     nll = np.empty(len(hidden), np.float64)
     buffer = np.empty((min(HEAD_TILE, len(hidden)), len(head)), np.float32)

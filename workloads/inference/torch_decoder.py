@@ -1,18 +1,18 @@
-"""The decoder's forward pass in torch, for evaluations; the same model, hooks and values up to float32 rounding.
+"""Forward pass in torch, for evaluations: same model, same hooks, same values up to float32 rounding.
 
-Needs torch (extra ``hf``). Hooks stay what they are: torch's tensors lend them their memory as NumPy arrays.
+Needs torch (extra ``hf``). Hooks get NumPy arrays that share the memory of torch's tensors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...formats import InputError
+from ...formats.checks import check_choice
+from ..extras import import_extra
 from ..models.parameters import FloatArray, LayerWeights, Norm
 from ..models.precision import MODULES
 from . import operators
@@ -22,15 +22,15 @@ Tensor = Any
 
 BACKENDS = ("numpy", "torch")
 HEAD_TILE = 256
-"""Tokens per tile of the language-model head; 49152 logits of a tile are 50 MB."""
+"""Tokens per tile of the language-model head. With a vocabulary of 49152, a tile of logits takes 50 MB."""
 
 
 class TorchDecoder:
     """A decoder, for `evaluate`, that computes with torch.
 
-    Without a hook the NLL of a token differs from that of `Decoder` by float32 rounding, less than 1e-3 nats. A hook that
-    rounds turns some of these differences into steps of its own format, so that single tokens differ more and only
-    means over many agree. One evaluation should not mix the two; their cache entries are apart.
+    Without a hook, the NLL of a token differs from that of `Decoder` by float32 rounding, less than 1e-3 nats. A hook that
+    rounds turns some of these differences into steps of its own format; single tokens then differ more, and only means
+    over many tokens agree. Do not mix the two in one evaluation. Their cache entries are separate.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class TorchDecoder:
     """
 
     def __init__(self, decoder: Decoder) -> None:
-        self._torch = _torch()
+        self._torch = import_extra("torch")
         self.shape = decoder.shape
         self.sha256 = f"{decoder.sha256} torch {self._torch.__version__}"
         """Identifies the values: those of the decoder, computed by this version of torch."""
@@ -59,15 +59,15 @@ class TorchDecoder:
             self._rope = tuple(self._tensor(part) for part in table)
 
     def _tensor(self, array: FloatArray) -> Tensor:
-        """An array as tensor, which shares its memory where it may be written."""
+        """Tensor of an array; it shares the array's memory if the array is writeable."""
         return self._torch.from_numpy(array if array.flags.writeable else array.copy())
 
     def nll(self, blocks: NDArray[np.int32], hook: Hook | None = None) -> NDArray[np.float64]:
-        """As `Decoder.nll`."""
+        """Negative log-likelihoods in nats, float64 ``[blocks, tokens - 1]``; see `Decoder.nll`."""
         return np.stack([self.token_nll(self.hidden(tokens, hook), tokens) for tokens in blocks])
 
     def hidden(self, tokens: NDArray[np.int32], hook: Hook | None = None, layers: int | None = None) -> FloatArray:
-        """As `Decoder.hidden`."""
+        """Residual stream after the first `layers` blocks, float32 ``[tokens, hidden]``; see `Decoder.hidden`."""
         require_length(self.shape, len(tokens))
         x = self._weights.embedding[tokens]
         if self._weights.positions is not None:
@@ -76,7 +76,7 @@ class TorchDecoder:
         return x
 
     def run(self, x: FloatArray, layers: Iterable[int], hook: Hook | None = None) -> None:
-        """As `Decoder.run`."""
+        """Run some blocks on the residual stream ``[tokens, hidden]`` of one sequence, in place; see `Decoder.run`."""
         with self._torch.inference_mode():
             stream = self._torch.from_numpy(x)
             for index in layers:
@@ -87,7 +87,7 @@ class TorchDecoder:
                 stream += self._multiply("d", index, self._activate(up), hook)
 
     def token_nll(self, hidden: FloatArray, tokens: NDArray[np.int32]) -> NDArray[np.float64]:
-        """As `Decoder.token_nll`."""
+        """Negative log-likelihood of ``tokens[1:]`` in nats, float64 ``[tokens - 1]``; see `Decoder.token_nll`."""
         torch = self._torch
         with torch.inference_mode():
             final = self._normalise(torch.from_numpy(hidden[:-1]), self._weights.final_norm)
@@ -146,7 +146,7 @@ class TorchDecoder:
 
 
 class _Layer:
-    """One layer's weights as torch matrices ``[in, out]``, one per module."""
+    """Weights of one layer as torch matrices ``[in, out]``, one for each module."""
 
     def __init__(self, torch: Any, weights: LayerWeights) -> None:
         self.weights = weights
@@ -165,20 +165,12 @@ def _bias(torch: Any, weights: LayerWeights, module: str) -> Tensor | None:
 
 
 def evaluator(decoder: Decoder, backend: str) -> Decoder | TorchDecoder:
-    """What computes a decoder's evaluations: ``"numpy"`` the decoder itself, ``"torch"`` a `TorchDecoder`.
+    """Return the decoder itself (backend ``"numpy"``) or a `TorchDecoder` of it (``"torch"``).
 
     Raises
     ------
     InputError
         An unknown backend, or torch is not installed.
     """
-    if backend not in BACKENDS:
-        raise InputError(f"backend: {backend!r} is unknown; use {' or '.join(BACKENDS)}")
+    check_choice("backend", backend, BACKENDS)
     return decoder if backend == "numpy" else TorchDecoder(decoder)
-
-
-def _torch() -> Any:
-    try:
-        return import_module("torch")
-    except ImportError:
-        raise InputError("torch: is not installed, and this backend needs it; install anda-codesign[hf]") from None

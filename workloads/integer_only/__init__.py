@@ -1,1 +1,1 @@
-"""I-LLM models (arXiv 2405.17849)."""
+"""Models that compute in integers alone (I-LLM, arXiv 2405.17849)."""

@@ -1,6 +1,6 @@
 """A LLaMA decoder that computes in integers alone, from token ids to logits (I-LLM, arXiv 2405.17849).
 
-What the paper's public sources leave open, and what is done here, stands in ``docs/integer_only.md``.
+``docs/integer_only.md`` lists what the paper's public sources leave open, and the choices made here.
 """
 
 from __future__ import annotations
@@ -21,17 +21,22 @@ from ...formats.integer_only import (
     requantize,
 )
 from ...formats.integer_only.arithmetic import Integers, normalize_rows
-from ..inference.decoder import Decoder
-from .weights import ROPE_BITS, Factors, IntegerBlock, IntegerConfig, IntegerWeights, quantize_decoder, rope_table
+from .weights import (
+    ROPE_BITS,
+    Factors,
+    IntegerBlock,
+    IntegerDecoderWeights,
+    rope_table,
+)
 
 NORM_FRACTION_BITS = 20
 ROPE_INPUT_BIT = 30
-"""Top bit of queries and keys before the rotation: with the table, products stay below 2**46."""
+"""Top bit of queries and keys before the rotation; their products with the table stay below 2**46."""
 KV_EXPONENT = 24
-"""The fixed exponent of key and value scales. They differ per token, along the axis over which scores are compared and
-values summed, so they become integer factors; a fixed exponent keeps a token's factor independent of later tokens."""
+"""Fixed exponent of key and value scales. The scales differ per token, along the axis over which scores are compared and
+values summed, so they become integer factors. A fixed exponent keeps a token's factor independent of later tokens."""
 HEAD_TILE = 256
-"""Tokens per tile of the language-model head, which bounds memory."""
+"""Tokens per tile of the language-model head, to limit memory."""
 
 RopeTable = tuple[Integers, Integers]
 
@@ -39,16 +44,16 @@ RopeTable = tuple[Integers, Integers]
 class IntegerDecoder:
     """A decoder of integer tables; every array between the embedding lookup and the logits holds integers.
 
-    All dynamic scales belong to one token, so a token's logits depend on the tokens before it and on nothing else: a
-    longer sequence gives the same integers for its beginning.
+    Every dynamic scale belongs to one token, so a token's logits depend only on the tokens up to it: a longer sequence gives
+    the same integers for its beginning.
 
     Parameters
     ----------
     weights
-        The tables, widths and options; `quantize_decoder` makes them from a float model.
+        Tables, widths and options; `quantize_decoder` makes them from a float model.
     """
 
-    def __init__(self, weights: IntegerWeights) -> None:
+    def __init__(self, weights: IntegerDecoderWeights) -> None:
         self.weights = weights
         self.shape = weights.shape
         self._config = weights.config
@@ -61,12 +66,12 @@ class IntegerDecoder:
         return self._project(self.hidden(tokens))
 
     def hidden(self, tokens: NDArray[np.integer]) -> DyadicTensor:
-        """The final norm's output, ``[tokens, hidden]``.
+        """Output of the final norm, ``[tokens, hidden]``.
 
         Raises
         ------
         InputError
-            A token outside the vocabulary, or more tokens than the model's context.
+            A token is outside the vocabulary, or the tokens do not fit the model's context.
         """
         if not 0 < len(tokens) <= self.shape.max_length:
             raise InputError(f"tokens: {len(tokens)} do not fit the context of {self.shape.max_length}; use fewer")
@@ -80,7 +85,7 @@ class IntegerDecoder:
     def nll(self, blocks: NDArray[np.int32]) -> NDArray[np.float64]:
         """Negative log-likelihood of each token but the first, in nats: float64 ``[blocks, tokens - 1]``.
 
-        The logits are integers; their logarithm of a sum is taken in floats.
+        The logits are integers; the log-sum-exp over them is computed in floats.
         """
         return np.stack([self._token_nll(tokens) for tokens in blocks])
 
@@ -100,9 +105,9 @@ class IntegerDecoder:
 
 
 class _Norm:
-    """RMSNorm with its gain, requantised per token."""
+    """RMSNorm with its gain; the output is requantised per token."""
 
-    def __init__(self, gain: Factors, weights: IntegerWeights) -> None:
+    def __init__(self, gain: Factors, weights: IntegerDecoderWeights) -> None:
         self._gain = gain
         self._epsilon = int(weights.epsilon.m[0]), weights.epsilon.k
         self._anchor: Anchor = weights.config.anchor
@@ -114,9 +119,9 @@ class _Norm:
 
 
 class _Block:
-    """The computation of one transformer block."""
+    """Forward pass of one transformer block."""
 
-    def __init__(self, block: IntegerBlock, weights: IntegerWeights) -> None:
+    def __init__(self, block: IntegerBlock, weights: IntegerDecoderWeights) -> None:
         self._block, self._config, self._shape = block, weights.config, weights.shape
         self._input_norm, self._post_norm = _Norm(block.input_norm, weights), _Norm(block.post_norm, weights)
         self._smooth = None if block.gate_smooth is None else (block.gate_smooth.m, block.gate_smooth.k)
@@ -139,7 +144,7 @@ class _Block:
         return exact_matmul(x, self._block.linears[name], self._config.engine)
 
     def _attention(self, x: DyadicTensor, rope: RopeTable) -> DyadicTensor:
-        """The input of the output projection, ``[tokens, heads * head_dim]``."""
+        """Input of the output projection, ``[tokens, heads * head_dim]``."""
         config, kv_heads = self._config, self._shape.kv_heads
         q, k, v = (self._heads(self._product(x, name)) for name in "qkv")
         q, k = _rotate(q, rope), _rotate(k, rope)
@@ -165,14 +170,14 @@ class _Block:
         return DyadicTensor.power_of_two(probabilities, np.full_like(scores.k, config.probability_bits - 1))
 
     def _heads(self, x: DyadicTensor) -> DyadicTensor:
-        """``[tokens, heads * head_dim]`` as ``[tokens, heads, head_dim]``, the token's scale with every head."""
+        """Split ``[tokens, heads * head_dim]`` to ``[tokens, heads, head_dim]``; every head gets the token's scale."""
         codes = x.codes.reshape(len(x.codes), -1, self._shape.head_dim)
         zero = np.zeros_like(codes[..., :1])
         return DyadicTensor(codes, x.m[:, None] + zero, x.k[:, None] + zero, zero)
 
 
 def _rotate(x: DyadicTensor, rope: RopeTable) -> DyadicTensor:
-    """Rotary position embedding, channel i of a head paired with i + head_dim / 2."""
+    """Apply the rotary position embedding; channel i of a head pairs with i + head_dim / 2."""
     codes, left = normalize_rows(x.codes, ROPE_INPUT_BIT)
     cosine, sine = (table[: len(codes)] for table in rope)
     first, second = np.split(codes, 2, axis=-1)
@@ -182,23 +187,3 @@ def _rotate(x: DyadicTensor, rope: RopeTable) -> DyadicTensor:
 
 def _fixed_exponent(x: DyadicTensor) -> DyadicTensor:
     return DyadicTensor(x.codes, common_exponent(x.m, x.k, KV_EXPONENT), np.asarray(KV_EXPONENT), x.zero_point)
-
-
-def illm_evaluate(
-    decoder: Decoder, blocks: NDArray[np.int32], bits: int, calibration: NDArray[np.int32] | None = None
-) -> NDArray[np.float64]:
-    """Negative log-likelihood, in nats, of the integer-only model at W`bits` A`bits`: float64 ``[blocks, tokens - 1]``.
-
-    Parameters
-    ----------
-    decoder
-        A LLaMA model.
-    blocks
-        int32 ``[blocks, tokens]``, what is evaluated.
-    bits
-        Width of weights and activations, 2 to 8.
-    calibration
-        See `quantize_decoder`.
-    """
-    config = IntegerConfig(weight_bits=bits, activation_bits=bits)
-    return IntegerDecoder(quantize_decoder(decoder, config, calibration)).nll(blocks)

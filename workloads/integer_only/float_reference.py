@@ -1,6 +1,6 @@
-"""The twin of the integer decoder in floats: the same folds and widths, by fake quantisation.
+"""Float reference of the integer decoder: the same folds and widths, by fake quantisation.
 
-What separates the two is the integer arithmetic itself: dyadic scales, the chord of DI-Exp, the 16-bit residual stream.
+The two differ in the integer arithmetic alone: dyadic scales, the chord of DI-Exp, the 16-bit residual stream.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .weights import IntegerConfig
 
 
 def fake_quantize_asymmetric(x: FloatArray, bits: int, axis: int = -1) -> FloatArray:
-    """Round to nearest on `bits`-bit codes over the range of each slice along `axis`, and back (I-LLM's code)."""
+    """Quantise each slice along `axis` to `bits`-bit codes over its range, round to nearest, and back (I-LLM's code)."""
     low, high = x.min(axis=axis, keepdims=True), x.max(axis=axis, keepdims=True)
     step = np.clip((high - low) / np.float32((1 << bits) - 1), np.float32(1e-5), np.float32(1e4))
     zero_point = np.clip(np.rint(-low / step), -1e4, 1e4).astype(np.float32)
@@ -26,16 +26,16 @@ def fake_quantize_asymmetric(x: FloatArray, bits: int, axis: int = -1) -> FloatA
 
 
 class FakeQuantDecoder:
-    """Float forward pass with I-LLM's quantisers at the places where the integer decoder requantises.
+    """Float forward pass with I-LLM's quantisers wherever the integer decoder requantises.
 
     Parameters
     ----------
     weights
         The float model.
     blocks
-        Its blocks, smoothed or not.
+        Blocks of the model, smoothed or not.
     config
-        The widths; `engine` and `residual_bits` have no part here.
+        The widths; `engine` and `residual_bits` are ignored.
     """
 
     def __init__(self, weights: DecoderWeights, blocks: Sequence[BlockWeights], config: IntegerConfig) -> None:
@@ -50,7 +50,7 @@ class FakeQuantDecoder:
         return {name: fake_quantize_asymmetric(w, bits, axis=0) if w.ndim == 2 else w for name, w in arrays.items()}
 
     def nll(self, blocks: NDArray[np.int32]) -> NDArray[np.float64]:
-        """As `Decoder.nll`."""
+        """Negative log-likelihoods in nats, float64 ``[blocks, tokens - 1]``; see `Decoder.nll`."""
         return np.stack([self._token_nll(tokens) for tokens in blocks])
 
     def _token_nll(self, tokens: NDArray[np.int32]) -> NDArray[np.float64]:

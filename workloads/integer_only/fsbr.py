@@ -1,21 +1,20 @@
-"""FSBR's learning: smoothing factors trained block by block against the float model (I-LLM). Needs torch (extra ``hf``).
+"""Learned smoothing factors of FSBR (I-LLM), trained block by block against the float model. Needs the extra ``hf``.
 
 The loss of a block is the mean squared difference between its float output on the float model's input and its
-fake-quantised output on the input that the already quantised blocks give. Weight clipping, which the authors learn
-beside the factors, is not.
+fake-quantised output on the output of the blocks quantised before it. The authors also learn weight clipping; this code
+does not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...formats import InputError
+from ...formats.checks import check_integer, check_positive
 from ...formats.integer_only.smoothing import (
     BlockFactors,
     BlockWeights,
@@ -23,6 +22,7 @@ from ...formats.integer_only.smoothing import (
     analytic_llama_factors,
     smooth_llama_block,
 )
+from ..extras import import_extra
 from ..inference import operators
 from ..inference.decoder import Decoder
 from ..models.parameters import FloatArray
@@ -30,7 +30,7 @@ from .smoothed_blocks import ActivationMaxima, float_blocks
 from .weights import IntegerConfig
 
 SMALLEST_FACTOR = 1e-2
-"""Factors are kept at least this large while they are trained (the authors' code)."""
+"""Lower limit of the factors during training (the authors' code)."""
 FACTORS = ("qkv", "out", "query_key", "fc1", "gate_up", "fc2")
 
 Tensor = Any
@@ -38,34 +38,32 @@ Progress = Callable[[int, list[float]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training:
-    """How factors are trained; the authors use 20 epochs over 128 sequences of 2048 tokens, one at a time."""
+class FsbrTraining:
+    """Training of the factors; the authors use 20 epochs over 128 sequences of 2048 tokens, one at a time."""
 
     epochs: int = 20
     learning_rate: float = 5e-3
 
     def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise InputError(f"epochs: {self.epochs} is too few; use 1 or more")
-        if not self.learning_rate > 0:
-            raise InputError(f"learning_rate: {self.learning_rate} is not positive; use for instance 5e-3")
+        check_integer("epochs", self.epochs, 1)
+        check_positive("learning_rate", self.learning_rate)
 
 
 def learned_blocks(
     decoder: Decoder,
     calibration: NDArray[np.int32],
     config: IntegerConfig,
-    training: Training | None = None,
+    training: FsbrTraining | None = None,
     progress: Progress | None = None,
 ) -> list[BlockWeights]:
-    """The decoder's blocks after FSBR's folds with learned factors.
+    """Fold learned factors into the decoder's blocks (FSBR); return the folded blocks.
 
     Parameters
     ----------
     decoder
         A LLaMA model.
     calibration
-        int32 ``[sequences, tokens]``.
+        Text to train on, int32 ``[sequences, tokens]``.
     config
         The widths to train for.
     training
@@ -76,9 +74,9 @@ def learned_blocks(
     Raises
     ------
     InputError
-        Torch is not installed, or the model is not of the LLaMA architecture.
+        The package torch is not installed, or the model is not of the LLaMA architecture.
     """
-    torch = _torch()
+    torch = import_extra("torch")
     plain = float_blocks(decoder.weights)
     maxima = ActivationMaxima()
     for tokens in calibration:
@@ -93,7 +91,7 @@ def learned_blocks(
         weights = {name: torch.tensor(array) for name, array in block.items()}
         with torch.no_grad():
             exact, inputs = [twin.forward(weights, x, quantized=False) for x in exact], lossy
-        factors, losses = _train(torch, twin, weights, start, inputs, exact, training or Training())
+        factors, losses = _train(torch, twin, weights, start, inputs, exact, training or FsbrTraining())
         with torch.no_grad():
             lossy = [twin.forward(twin.fold(weights, factors), x, quantized=True) for x in inputs]
         blocks.append(smooth_llama_block(block, _block_factors(factors, layout), layout))
@@ -102,15 +100,8 @@ def learned_blocks(
     return blocks
 
 
-def _torch() -> Any:
-    try:
-        return import_module("torch")
-    except ImportError:
-        raise InputError("torch: is not installed, and learning needs it; install anda-codesign[hf]") from None
-
-
 def _start(block: BlockWeights, analytic: BlockFactors) -> BlockFactors:
-    """The analytic factors, and 1 for query against key (one value per rotary pair) and gate against up."""
+    """Analytic factors, and 1 for query against key (one value per rotary pair) and gate against up."""
     pairs, ffn = block["k"].shape[1] // 2, block["gate"].shape[1]
     return replace(analytic, query_key=np.ones(pairs, np.float32), gate_up=np.ones(ffn, np.float32))
 
@@ -122,9 +113,9 @@ def _train(
     start: BlockFactors,
     inputs: list[Tensor],
     targets: list[Tensor],
-    training: Training,
+    training: FsbrTraining,
 ) -> tuple[dict[str, Tensor], list[float]]:
-    """The factors of the epoch with the lowest mean loss, and the mean loss of every epoch."""
+    """Return the factors of the epoch with the lowest mean loss, and the mean loss of every epoch."""
     factors = {name: torch.tensor(getattr(start, name), requires_grad=True) for name in FACTORS}
     optimizer = torch.optim.AdamW(list(factors.values()), lr=training.learning_rate, weight_decay=0.0)
     best: dict[str, Tensor] = {}
@@ -154,7 +145,7 @@ def _block_factors(factors: dict[str, Tensor], layout: HeadLayout) -> BlockFacto
 
 
 class _Twin:
-    """`FakeQuantDecoder`'s block in torch, with gradients straight through the rounding."""
+    """Block of `FakeQuantDecoder` in torch, with straight-through gradients of the rounding."""
 
     def __init__(self, torch: Any, decoder: Decoder, layout: HeadLayout, config: IntegerConfig) -> None:
         self._torch, self._layout, self._config = torch, layout, config
@@ -165,7 +156,7 @@ class _Twin:
         self._cosine, self._sine = (torch.tensor(part) for part in table)
 
     def fold(self, weights: dict[str, Tensor], factors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """`smooth_llama_block` with gradients; query_key holds one factor per rotary pair."""
+        """Fold factors into weights like `smooth_llama_block`, with gradients; query_key has one factor per rotary pair."""
         qkv, out, fc1, gate_up, fc2 = (factors[name] for name in ("qkv", "out", "fc1", "gate_up", "fc2"))
         pairs = factors["query_key"].reshape(self._layout.kv_heads, 1, -1).expand(-1, 2, -1)
         query_key = pairs.reshape(-1)
@@ -183,7 +174,7 @@ class _Twin:
         }
 
     def forward(self, block: dict[str, Tensor], x: Tensor, quantized: bool) -> Tensor:
-        """One block on ``[tokens, hidden]``."""
+        """Run one block on ``[tokens, hidden]``."""
         bits, gate_bits = self._config.activation_bits, self._config.gate_bits
         quantize = self._quantize if quantized else lambda x, bits, axis=-1: x
         w = {
@@ -201,7 +192,7 @@ class _Twin:
         return x + quantize(gate * self._torch.sigmoid(argument) * up, bits) @ w["down"]
 
     def _quantize(self, x: Tensor, bits: int, axis: int = -1) -> Tensor:
-        """`fake_quantize_asymmetric`; rounding passes gradients on unchanged."""
+        """Quantise like `fake_quantize_asymmetric`; rounding passes gradients on unchanged."""
         low, high = x.amin(axis, keepdim=True), x.amax(axis, keepdim=True)
         step = ((high - low) / ((1 << bits) - 1)).clamp(1e-5, 1e4)
         zero_point = self._round(-low / step).clamp(-1e4, 1e4)

@@ -16,7 +16,7 @@ from ...formats import InputError
 from ...formats.integer_only import DyadicTensor
 from ...formats.weights.bit_packing import pack_codes, unpack_codes
 from ..models.shapes import ModelShape
-from .weights import LINEARS, Factors, IntegerBlock, IntegerConfig, IntegerWeights
+from .weights import LINEARS, Factors, IntegerBlock, IntegerConfig, IntegerDecoderWeights
 
 MODEL_FILE = "model.json"
 TENSOR_FILE = "integer.safetensors"
@@ -25,7 +25,7 @@ FOLDER_VERSION = 1
 Arrays = dict[str, NDArray[Any]]
 
 
-def save_integer_weights(folder: Path | str, weights: IntegerWeights, about: Mapping[str, Any]) -> float:
+def save_integer_weights(folder: Path | str, weights: IntegerDecoderWeights, about: Mapping[str, Any]) -> float:
     """Write an integer model.
 
     Codes are packed to their width; multipliers are uint16, zero points uint8, gains and the embedding int16.
@@ -33,16 +33,16 @@ def save_integer_weights(folder: Path | str, weights: IntegerWeights, about: Map
     Parameters
     ----------
     folder
-        Is made if it does not exist.
+        The folder; it is made if it does not exist.
     weights
         The model.
     about
-        JSON values to keep with it.
+        JSON values to keep with the model.
 
     Returns
     -------
     float
-        Bits per weight of the linear layers, by bytes.
+        Bits per weight of the linear layers, from their size in bytes.
     """
     from safetensors.numpy import save
 
@@ -65,13 +65,13 @@ def save_integer_weights(folder: Path | str, weights: IntegerWeights, about: Map
     return 8 * linear_bytes / count
 
 
-def load_integer_weights(folder: Path | str) -> IntegerWeights:
-    """Read what `save_integer_weights` wrote.
+def load_integer_weights(folder: Path | str) -> IntegerDecoderWeights:
+    """Read a folder that `save_integer_weights` wrote.
 
     Raises
     ------
     InputError
-        No such folder, another version, or a damaged file.
+        The folder does not exist or has another version, or a file is damaged.
     """
     from safetensors.numpy import load
 
@@ -83,14 +83,16 @@ def load_integer_weights(folder: Path | str) -> IntegerWeights:
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"model: {path} holds no readable integer model; write the folder again") from None
     if version != FOLDER_VERSION:
-        raise InputError(f"model: {path} is version {version}, this program reads {FOLDER_VERSION}; write it again")
+        raise InputError(
+            f"model: {path} is version {version}, this program reads {FOLDER_VERSION}; write the folder again"
+        )
     if hashlib.sha256(data).hexdigest() != sha256:
         raise InputError(f"model: {path / TENSOR_FILE} is damaged; write the folder again")
     shape, config = ModelShape(**description["shape"]), IntegerConfig(**description["config"])
     return _from_arrays(shape, config, description["rope_theta"], load(data))
 
 
-def _to_arrays(weights: IntegerWeights) -> Arrays:
+def _to_arrays(weights: IntegerDecoderWeights) -> Arrays:
     arrays: Arrays = {
         "model.embedding.codes": weights.embedding.codes,
         "model.embedding.k": weights.embedding.k.astype(np.int16),
@@ -120,8 +122,8 @@ def _put_matrix(arrays: Arrays, name: str, matrix: DyadicTensor, bits: int) -> N
     arrays[f"{name}.zero_point"] = matrix.zero_point.astype(np.uint8)
 
 
-def _from_arrays(shape: ModelShape, config: IntegerConfig, rope_theta: float, arrays: Arrays) -> IntegerWeights:
-    return IntegerWeights(
+def _from_arrays(shape: ModelShape, config: IntegerConfig, rope_theta: float, arrays: Arrays) -> IntegerDecoderWeights:
+    return IntegerDecoderWeights(
         shape=shape,
         config=config,
         rope_theta=rope_theta,

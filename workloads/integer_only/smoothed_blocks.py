@@ -1,4 +1,4 @@
-"""A LLaMA decoder's blocks as plain arrays, smoothed for low-bit activations (I-LLM's FSBR at its analytic start)."""
+"""Blocks of a LLaMA decoder as arrays, smoothed for low-bit activations (start values of I-LLM's FSBR)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ..models.parameters import DecoderWeights, FloatArray
 
 
 class ActivationMaxima:
-    """An activation hook that keeps the largest magnitude of each channel of each module's inputs."""
+    """Activation hook that records the largest magnitude of each input channel of each module."""
 
     def __init__(self) -> None:
         self.by_layer: dict[int, dict[str, FloatArray]] = {}
-        """By layer, then by module: float32 [channels]."""
+        """Largest magnitudes by layer and module: float32 ``[channels]``."""
 
     def __call__(self, module: str, layer: int, x: FloatArray) -> FloatArray:
-        """See `ActivationHook`; `x` passes unchanged."""
+        """Record the largest magnitudes of `x`, and return `x` unchanged."""
         modules = self.by_layer.setdefault(layer, {})
         largest = np.abs(x).max(axis=0)
         modules[module] = np.maximum(modules[module], largest) if module in modules else largest
@@ -27,7 +27,7 @@ class ActivationMaxima:
 
 
 def float_blocks(weights: DecoderWeights) -> list[BlockWeights]:
-    """The blocks of a LLaMA model as float32 arrays, named as in `formats.integer.smoothing`.
+    """Return the blocks of a LLaMA model as float32 arrays, with the names of `formats.integer_only.smoothing`.
 
     Raises
     ------
@@ -50,19 +50,19 @@ def float_blocks(weights: DecoderWeights) -> list[BlockWeights]:
 
 
 def smoothed_blocks(decoder: Decoder, calibration: NDArray[np.int32], alpha: float = 0.5) -> list[BlockWeights]:
-    """The decoder's blocks after FSBR's folds with analytic factors.
+    """Fold analytic factors into the decoder's blocks (FSBR); return the folded blocks.
 
-    The serial pairs get SmoothQuant's formula; query against key and gate against up, which FSBR starts at 1 and learns,
-    stay as they are.
+    The serial pairs get the factors of SmoothQuant's formula. The factors of query against key and of gate against up stay
+    at 1, from which FSBR starts to learn them.
 
     Parameters
     ----------
     decoder
         A LLaMA model.
     calibration
-        int32 ``[blocks, tokens]``, whose activations' maxima are taken.
+        Text that gives the maxima of the activations, int32 ``[blocks, tokens]``.
     alpha
-        How much of the activations' range moves into the weights, 0..1.
+        Share of the activations' range that moves into the weights, 0 to 1.
     """
     plain = float_blocks(decoder.weights)
     maxima = ActivationMaxima()

@@ -1,4 +1,4 @@
-"""Static integer tables of a decoder: weights, gains and embedding, quantised once from floats; and all widths."""
+"""Static integer tables of a decoder (weights, gains, embedding), quantised once from floats; and all widths."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError
+from ...formats.checks import check_integer
 from ...formats.integer_only import Anchor, DyadicTensor, Engine, SigmoidForm
 from ...formats.integer_only.arithmetic import Integers
 from ...formats.integer_only.smoothing import BlockWeights
@@ -26,7 +27,7 @@ CALIBRATION_BLOCKS = 4
 MULTIPLIER_BITS = 16
 """Width of static multipliers: weight scales per output channel, norm gains, reciprocal smoothing factors."""
 ZERO_POINT_BITS = 8
-"""Width of a static zero point: that of a code."""
+"""Width of a static zero point, equal to that of a code."""
 ROPE_BITS = 14
 """Fraction bits of the rotary tables: int16 entries."""
 
@@ -38,27 +39,27 @@ class IntegerConfig:
     Attributes
     ----------
     weight_bits
-        W of WxAy, all linear layers.
+        Weights of all linear layers (W of WxAy).
     activation_bits
-        A of WxAy: inputs of the linear layers, queries, keys and values.
+        Inputs of the linear layers, queries, keys and values (A of WxAy).
     gate_bits
         Inputs of SwiGLU.
     sigmoid_bits
-        The sigmoid inside SwiGLU.
+        Sigmoid inside SwiGLU.
     probability_bits
         Softmax output.
     residual_bits
         Residual stream, signed.
     head_bits
-        Weights of the language-model head and their input, whatever WxAy is.
+        Weights and input of the language-model head; independent of WxAy.
     guard_bits
-        Of DI-Exp; None takes `exp_guard_bits`, 0 is the paper's algorithm.
+        Guard bits of DI-Exp; None takes `exp_guard_bits`, 0 is the paper's algorithm.
     sigmoid_form
-        ``shared_max`` is the paper's.
+        Form of the sigmoid; the paper has ``shared_max``.
     anchor
-        Of every requantisation; ``minimum`` is the paper's.
+        Anchor of every requantisation; the paper has ``minimum``.
     engine
-        Of the matrix products; both give the same integers.
+        Code of the matrix products; both engines give the same integers.
     """
 
     weight_bits: int = 8
@@ -75,64 +76,61 @@ class IntegerConfig:
 
     def __post_init__(self) -> None:
         for name in ("weight_bits", "activation_bits", "gate_bits", "head_bits"):
-            _require(name, getattr(self, name), 2, 8)
+            check_integer(name, getattr(self, name), 2, 8)
         for name in ("sigmoid_bits", "probability_bits"):
-            _require(name, getattr(self, name), 2, 16)
-        _require("residual_bits", self.residual_bits, 8, 32)
-
-
-def _require(name: str, bits: int, lowest: int, highest: int) -> None:
-    if not lowest <= bits <= highest:
-        raise InputError(f"{name} is {bits}; choose {lowest} to {highest}")
+            check_integer(name, getattr(self, name), 2, 16)
+        check_integer("residual_bits", self.residual_bits, 8, 32)
 
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """Static factors ``m / 2**k`` of channels: norm gains, reciprocal smoothing factors, an epsilon."""
+    """Static factors ``m / 2**k`` per channel: norm gains, reciprocal smoothing factors, an epsilon."""
 
     m: Integers
-    """Signed, 16 bits [channels]."""
+    """Signed 16-bit multipliers ``[channels]``."""
     k: int
 
 
 @dataclass(frozen=True, eq=False)
 class IntegerBlock:
-    """One transformer block."""
+    """Tables of one transformer block."""
 
     input_norm: Factors
     post_norm: Factors
     linears: Mapping[str, DyadicTensor]
     """q k v o gate up down: codes uint8 [in, out], m and zero point [1, out], k common; q includes 1/sqrt(head_dim)."""
     gate_smooth: Factors | None
-    """Reciprocals of the factors that FSBR moved from up into gate [ffn]."""
+    """Reciprocals of the factors that FSBR moved from up into gate, ``[ffn]``; None without smoothing."""
 
 
 @dataclass(frozen=True, eq=False)
-class IntegerWeights:
-    """Everything static that the integer decoder computes with."""
+class IntegerDecoderWeights:
+    """Static tables of an integer decoder."""
 
     shape: ModelShape
     config: IntegerConfig
     rope_theta: float
     epsilon: Factors
-    """Of the norms, one value."""
+    """Epsilon of the norms, one value."""
     embedding: DyadicTensor
-    """``[vocabulary, hidden]``, from which a token's residual stream starts: int16, a power-of-two scale per row."""
+    """Embedding table ``[vocabulary, hidden]``: int16, with a power-of-two scale per row."""
     head: DyadicTensor
-    """``[hidden, vocabulary]``, like a linear layer."""
+    """Language-model head ``[hidden, vocabulary]``, quantised like a linear layer."""
     final_norm: Factors
     blocks: Sequence[IntegerBlock]
 
     @classmethod
-    def quantize(cls, weights: DecoderWeights, blocks: Sequence[BlockWeights], config: IntegerConfig) -> IntegerWeights:
+    def quantize(
+        cls, weights: DecoderWeights, blocks: Sequence[BlockWeights], config: IntegerConfig
+    ) -> IntegerDecoderWeights:
         """Quantise a float model.
 
         Parameters
         ----------
         weights
-            Shape, embedding, final norm and head are used.
+            Float model; its shape, embedding, final norm and head are used.
         blocks
-            Its blocks, smoothed (`smoothed_blocks`) or as they are (`float_blocks`).
+            Blocks of the model, smoothed (`smoothed_blocks`) or not (`float_blocks`).
         config
             The widths.
 
@@ -157,7 +155,7 @@ class IntegerWeights:
 
     @property
     def bits_per_weight(self) -> float:
-        """Mean over the linear layers of code width plus multiplier (16 bits) and zero point (8) of each output."""
+        """Mean bits per weight of the linear layers, with the multiplier (16 bits) and zero point (8 bits) of each output."""
         matrices = [matrix.codes.shape for block in self.blocks for matrix in block.linears.values()]
         weights = sum(inputs * outputs for inputs, outputs in matrices)
         parameters = sum(outputs for _, outputs in matrices) * (MULTIPLIER_BITS + ZERO_POINT_BITS)
@@ -166,7 +164,7 @@ class IntegerWeights:
 
 def quantize_decoder(
     decoder: Decoder, config: IntegerConfig, calibration: NDArray[np.int32] | None = None
-) -> IntegerWeights:
+) -> IntegerDecoderWeights:
     """Smooth a decoder and quantise it.
 
     Parameters
@@ -176,11 +174,11 @@ def quantize_decoder(
     config
         The widths.
     calibration
-        int32 ``[blocks, tokens]`` for the smoothing factors; None takes 4 blocks of 512 calibration tokens.
+        Text for the smoothing factors, int32 ``[blocks, tokens]``; None takes 4 blocks of 512 calibration tokens.
     """
     if calibration is None:
         calibration = load_blocks(decoder.tokenizer, blocks=CALIBRATION_BLOCKS).tokens
-    return IntegerWeights.quantize(decoder.weights, smoothed_blocks(decoder, calibration), config)
+    return IntegerDecoderWeights.quantize(decoder.weights, smoothed_blocks(decoder, calibration), config)
 
 
 def _quantize_block(block: BlockWeights, bits: int, head_dim: int) -> IntegerBlock:
@@ -195,10 +193,10 @@ def _quantize_block(block: BlockWeights, bits: int, head_dim: int) -> IntegerBlo
 
 
 def quantize_matrix(w: FloatArray, bits: int) -> DyadicTensor:
-    """Round `w` ``[in, out]`` to nearest unsigned codes, asymmetric, a dyadic scale per output channel ``[1, out]``.
+    """Round `w` ``[in, out]`` to nearest unsigned codes, asymmetric, with a dyadic scale per output channel ``[1, out]``.
 
-    The channels share one exponent, so that their 16-bit multipliers can be applied to a row of accumulators. A channel's
-    range contains 0, so its zero point is a code, and a channel of zeros comes back as zeros.
+    All channels share one exponent, so their 16-bit multipliers can be applied to a row of accumulators. A channel's range
+    contains 0: its zero point is a code, and a channel of zeros stays zero.
     """
     top = (1 << bits) - 1
     low, high = np.minimum(w.min(axis=0), 0).astype(np.float64), np.maximum(w.max(axis=0), 0)
@@ -213,16 +211,16 @@ def quantize_matrix(w: FloatArray, bits: int) -> DyadicTensor:
 
 
 def quantize_factors(x: FloatArray) -> Factors:
-    """Factors per channel as signed 16-bit integers at one exponent, ``m / 2**k`` nearest `x`.
+    """Round factors per channel to ``m / 2**k`` with signed 16-bit integers m and one exponent k.
 
     Raises
     ------
     InputError
-        All of them are zero, or one is not finite.
+        All factors are zero, or one is not finite.
     """
     largest = float(np.abs(x).max())
     if not 0 < largest < np.inf:
-        raise InputError(f"factors: the largest magnitude is {largest}; pass finite values that are not all zero")
+        raise InputError(f"factors: the largest magnitude is {largest}; give finite values that are not all zero")
     _, exponent = np.frexp(largest)
     k = MULTIPLIER_BITS - 1 - int(exponent)
     limit = (1 << (MULTIPLIER_BITS - 1)) - 1
@@ -230,7 +228,7 @@ def quantize_factors(x: FloatArray) -> Factors:
 
 
 def quantize_rows(x: FloatArray, bits: int) -> DyadicTensor:
-    """Rows as signed `bits`-bit integers with a power-of-two scale each: the embedding ``[vocabulary, hidden]``."""
+    """Round rows ``[vocabulary, hidden]`` to signed `bits`-bit integers with a power-of-two scale each."""
     _, exponent = np.frexp(np.abs(x).max(axis=1, keepdims=True))
     k = bits - 1 - exponent.astype(np.int64)
     limit = (1 << (bits - 1)) - 1
@@ -239,7 +237,7 @@ def quantize_rows(x: FloatArray, bits: int) -> DyadicTensor:
 
 
 def rope_table(tokens: int, head_dim: int, theta: float) -> tuple[Integers, Integers]:
-    """Cosines and sines of the rotary embedding with 14 fraction bits, int16 ``[tokens, 1, head_dim / 2]``."""
+    """Return cosines and sines of the rotary embedding with 14 fraction bits, int16 ``[tokens, 1, head_dim / 2]``."""
     angles = np.arange(tokens)[:, None, None] * theta ** (-np.arange(0, head_dim, 2) / head_dim)
     cosine, sine = (np.rint(np.ldexp(f(angles), ROPE_BITS)).astype(np.int16) for f in (np.cos, np.sin))
     return cosine, sine  # pyright: ignore[reportReturnType]

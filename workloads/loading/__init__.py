@@ -1,1 +1,1 @@
-"""Decoders from files and folders, requantised, trained, or of random numbers."""
+"""Decoders from files and checkpoint folders; requantised, trained and random ones."""

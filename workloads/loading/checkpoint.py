@@ -1,4 +1,4 @@
-"""LLaMA- and OPT-architecture models from Hugging Face checkpoint folders, without torch."""
+"""Models of the LLaMA and OPT architectures from Hugging Face checkpoint folders, read without torch."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from ..models.parameters import (
     Norm,
     RopeScaling,
     linear_names,
+    linear_shape,
 )
 from ..models.shapes import ModelShape
 from ..text.hf_tokenizer import HfTokenizer, read_tokenizer
@@ -33,33 +34,33 @@ from .packed_int4 import PackedLayout
 from .safetensors_folder import SafetensorsFolder
 
 OPT_POSITION_OFFSET = 2
-"""OPT's table of positions has two rows before that of the first token."""
+"""Rows of OPT's position table before that of the first token."""
 
 
 def load_checkpoint(folder: Path | str, group_size: int | None = 128) -> Decoder:
     """Load a local checkpoint, its linear layers as INT4, and its tokenizer if the folder has one.
 
-    The whole model is kept: a byte per weight, and four more once it has run.
+    The whole model is kept in memory: one byte per weight, and four more after the first run.
 
     Parameters
     ----------
     folder
-        Holds ``config.json`` (model type llama, mistral or opt) and safetensors files: F32, F16 or BF16, or
-        linear layers packed by GPTQ or AWQ, which are taken as they are.
+        Folder with ``config.json`` (model type llama, mistral or opt) and safetensors files: F32, F16 or BF16, or
+        linear layers packed by GPTQ or AWQ, which are not changed.
     group_size
-        Input channels that share a weight scale where floats are rounded (symmetric,
+        Number of input channels that share a weight scale when floats are rounded to INT4 (symmetric,
         `Int4Weights.quantize`); None leaves floats as they are.
 
     Raises
     ------
     InputError
-        A file is missing or damaged, or the model is one that the decoder does not compute.
+        A file is missing or damaged, or the decoder does not support the model.
     """
     return open_checkpoint(folder, group_size).decoder()
 
 
 def open_checkpoint(folder: Path | str, group_size: int | None = 128) -> Checkpoint:
-    """A local checkpoint whose tensors are read when they are asked for; see `load_checkpoint`."""
+    """Open a local checkpoint; its tensors are read when they are needed. See `load_checkpoint`."""
     folder = Path(folder)
     config = _read_config(folder)
     kind = _Opt if config["model_type"] == "opt" else _Llama
@@ -89,16 +90,16 @@ _PLAIN: dict[str, Any] = {
     "do_layer_norm_before": True,
     "_remove_final_layer_norm": False,
 }
-"""Options that would change the computation, with the value that it has."""
+"""Options that change the computation, with the only value that the decoder supports."""
 
 
 class Checkpoint(ABC):
-    """A model in a folder, read piece by piece."""
+    """A model in a folder, read one tensor at a time."""
 
     layer_prefix: ClassVar[str]
     embedding_name: ClassVar[str]
     names: ClassVar[dict[str, str]]
-    """Tensor names of the linear layers and norms, after the layer's prefix."""
+    """Tensor names of the linear layers and norms, without the layer's prefix."""
 
     def __init__(self, folder: Path, config: dict[str, Any], group_size: int | None) -> None:
         self._folder, self._path = folder, folder / "config.json"
@@ -118,44 +119,44 @@ class Checkpoint(ABC):
 
     @cached_property
     def sha256(self) -> str:
-        """Of the configuration and all weight files together."""
+        """Hexadecimal sha256 of the configuration and all weight files together."""
         return hashlib.sha256((file_sha256(self._path) + self._tensors.sha256()).encode()).hexdigest()
 
     @property
     def stored_dtype(self) -> str:
-        """How the file stores the embedding: ``"F32"``, ``"F16"`` or ``"BF16"``."""
+        """Stored type of the embedding: ``"F32"``, ``"F16"`` or ``"BF16"``."""
         return self._tensors.dtype(self.embedding_name)
 
     @property
     def quantization(self) -> str:
-        """Where the INT4 weights come from."""
+        """Origin of the INT4 weights, for the metadata of a trace."""
         if self._layout is not None:
             return self._layout.description
         return "none" if self._group_size is None else f"round to nearest, symmetric, group {self._group_size}"
 
     def tokenizer(self) -> HfTokenizer | None:
-        """The folder's tokenizer, or None if it has none."""
+        """Return the folder's tokenizer, or None if it has none."""
         return read_tokenizer(self._folder)
 
     def decoder(self) -> Decoder:
-        """The whole model."""
+        """Load the whole model."""
         shape = self.shape
         layers = [self.layer(layer) for layer in range(shape.layers)]
         sha256 = f"{self.sha256} {self.quantization}"
         return Decoder(self._weights(layers, self._embedding()), self.tokenizer(), sha256)
 
     def one_layer(self, layer: int) -> Decoder:
-        """A decoder of this layer alone, for `Decoder.run` on what `embed` or the layer before gives."""
+        """Load one layer as a decoder; `Decoder.run` takes it the result of `embed` or of the layer before."""
         weights = self._weights([self.layer(layer)], np.empty((0, self.shape.hidden), np.float32))
         return Decoder(replace(weights, shape=replace(self.shape, layers=1)), None, "")
 
     def embed(self, tokens: NDArray[np.int32]) -> FloatArray:
-        """The residual stream of one sequence before the first layer: float32 ``[tokens, hidden]``.
+        """Residual stream of one sequence before the first layer: float32 ``[tokens, hidden]``.
 
         Raises
         ------
         InputError
-            The sequence is longer than the model can read.
+            The sequence is longer than the model's context.
         """
         require_length(self.shape, len(tokens))
         x = self._embedding(tokens)
@@ -167,17 +168,17 @@ class Checkpoint(ABC):
 
     @abstractmethod
     def _weights(self, layers: list[LayerWeights], embedding: FloatArray) -> DecoderWeights:
-        """All parameters; without an embedding ``[0, hidden]`` also without what only whole models need."""
+        """Parameters of a decoder; an embedding ``[0, hidden]`` leaves out what only whole models need."""
 
     def _positions(self, rows: NDArray[np.intp]) -> FloatArray | None:
-        """Learned position embeddings of these positions, if the model has them."""
+        """Learned position embeddings of these positions, or None if the model has none."""
         return None
 
     def _embedding(self, rows: NDArray[np.int32] | None = None) -> FloatArray:
         return self._tensors.floats(self.embedding_name, (self.shape.vocabulary, self.shape.hidden), rows)
 
     def layer(self, layer: int) -> LayerWeights:
-        """The parameters of one layer."""
+        """Load the parameters of one layer."""
         prefix = f"{self.layer_prefix}.{layer}."
         return LayerWeights(
             attention_norm=self._norm(prefix + self.names["attention_norm"]),
@@ -186,10 +187,7 @@ class Checkpoint(ABC):
         )
 
     def _linear(self, prefix: str, name: str) -> Linear:
-        shape = self.shape
-        inputs = shape.ffn if name == "down" else shape.hidden
-        wide = {"k": shape.kv_channels, "v": shape.kv_channels, "gate": shape.ffn, "up": shape.ffn}
-        outputs = wide.get(name, shape.hidden)
+        inputs, outputs = linear_shape(self.shape, name)
         tensor = prefix + self.names[name]
         bias = f"{tensor}.bias"
         return Linear(
@@ -236,7 +234,7 @@ class _Llama(Checkpoint):
             kv_heads=config.get("num_key_value_heads") or config["num_attention_heads"],
             vocabulary=config["vocab_size"],
             gated=True,
-            # up to the window's length, attention to the window is attention to all
+            # within the window's length, attention to the window is attention to all tokens
             max_length=int(min(config["max_position_embeddings"], config.get("sliding_window") or math.inf)),
         )
 
@@ -256,7 +254,7 @@ class _Llama(Checkpoint):
         )
 
     def _rope(self) -> dict[str, Any]:
-        """``rope_parameters`` of newer configurations, ``rope_scaling`` of older ones."""
+        """Options of the rotary embedding: ``rope_parameters``, or ``rope_scaling`` in older configurations."""
         return self._config.get("rope_parameters") or self._config.get("rope_scaling") or {}
 
     def _rope_scaling(self, rope: dict[str, Any]) -> RopeScaling | None:

@@ -1,4 +1,4 @@
-"""LLaMA-architecture decoders from GGUF files with Q4_1 linear layers."""
+"""Decoders of the LLaMA architecture from GGUF files with Q4_1 linear layers."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _TENSOR_NAMES = {
 
 
 def read_gguf(path: Path, shape: ModelShape) -> tuple[DecoderWeights, Tokenizer | None]:
-    """Read a model and, if it is of SmolLM's kind, its tokenizer.
+    """Read a model, and its tokenizer if it is of SmolLM's kind (otherwise None).
 
     Raises
     ------
     InputError
-        The file is truncated, no GGUF file, or does not hold a model of this shape.
+        The file is truncated, is no GGUF file, or does not hold a model of this shape.
     """
     from gguf import GGUFReader
 
@@ -46,7 +46,7 @@ def read_gguf(path: Path, shape: ModelShape) -> tuple[DecoderWeights, Tokenizer 
 
 
 class _Tensors:
-    """The tensors of one file, each taken once."""
+    """Tensors of one file; each is taken once."""
 
     def __init__(self, path: Path, tensors: dict[str, Any], shape: ModelShape) -> None:
         self._path, self._tensors, self._shape = path, tensors, shape
@@ -88,7 +88,7 @@ class _Tensors:
         return values
 
     def _q4_1(self, layer: int, name: str) -> Int4Weights:
-        """A linear layer as ``[in, out]``, the rows of q and k in the order of half-split rotary embedding."""
+        """A linear layer ``[in, out]``; the channels of q and k are in the order of half-split rotary embedding."""
         tensor_name = f"blk.{layer}.{_TENSOR_NAMES[name]}.weight"
         tensor = self._take(tensor_name)
         if tensor.tensor_type.name != "Q4_1":
@@ -112,7 +112,7 @@ class _Tensors:
 
 
 def half_split_rows(heads: int, head_dim: int) -> NDArray[np.intp]:
-    """Where to find the output channels of q or k: GGUF interleaves the two halves of each head's rotary pairs."""
+    """Positions of the output channels of q or k in GGUF, which interleaves the two halves of each head's rotary pairs."""
     return np.arange(heads * head_dim).reshape(heads, head_dim // 2, 2).swapaxes(1, 2).ravel()
 
 

@@ -1,4 +1,4 @@
-"""Decoders with real weights, by name or from a checkpoint folder."""
+"""Decoders with real weights and model shapes, by name or from a checkpoint folder."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ FETCHED_MODEL = "SmolLM2-135M"
 
 
 def load_shape(model: str | ModelShape) -> ModelShape:
-    """The shape of a model by its name or checkpoint folder; a shape is itself.
+    """Return the shape of a model, given its name, its checkpoint folder or the shape itself.
 
     Raises
     ------
     InputError
-        An unknown model, or a folder that `load_checkpoint` would refuse.
+        The model is unknown, or its folder is not a valid checkpoint.
     """
     if isinstance(model, ModelShape):
         return model
@@ -28,7 +28,7 @@ def load_shape(model: str | ModelShape) -> ModelShape:
 
 
 def _is_folder(name: str) -> bool:
-    """An empty name is not the folder where the program runs."""
+    """True for a folder; an empty name is not the current folder."""
     return bool(name) and Path(name).is_dir()
 
 
@@ -38,14 +38,14 @@ def load_decoder(name: str = "smollm2-135m", path: Path | str | None = None) -> 
     Parameters
     ----------
     name
-        A model of `model_names`, or a Hugging Face checkpoint folder.
+        Name of a model (`model_names`), or a Hugging Face checkpoint folder.
     path
-        A GGUF file of that model; None takes the file that `fetch` brought (SmolLM2-135M only).
+        GGUF file of that model; None takes the file that `fetch` downloaded (SmolLM2-135M only).
 
     Raises
     ------
     InputError
-        An unknown model, no such file, or a file that is damaged or of another model.
+        The model is unknown, or its file is missing, damaged or of another model.
     """
     if path is None and _is_folder(name):
         return load_checkpoint(name)

@@ -1,8 +1,8 @@
-"""A small model of the OPT architecture, trained here, since no package carries OPT weights. Needs the extra ``hf``.
+"""Training of a small model of the OPT architecture, since no package carries OPT weights. Needs the extra ``hf``.
 
-It exercises what OPT does differently (LayerNorm, learned positions, biases, ReLU). A few million parameters after ten
-minutes on one core say nothing about the published OPT models: they have no outlier channels to speak of, so that
-they need fewer mantissa bits.
+The model covers what OPT does differently from LLaMA (LayerNorm, learned positions, biases, ReLU). A few million
+parameters, trained for ten minutes on one core, say nothing about the published OPT models: the small model has almost no
+outlier channels, so it needs fewer mantissa bits.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError
+from ...formats.checks import check_integer
+from ..extras import import_extra
 from ..text.blocks import cut_blocks, read_text
 
 TRAINING_FILE = "training.json"
 HELDOUT_BLOCKS = 32
 WARMUP = 0.05
-"""Share of the steps in which the learning rate rises."""
+"""Share of the steps during which the learning rate rises."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptTraining:
-    """The model and how it is trained; the same values give the same weights on the same machine."""
+    """Sizes and training of the model; equal values give equal weights on the same machine."""
 
     hidden: int = 256
     ffn: int = 1024
@@ -37,22 +38,20 @@ class OptTraining:
     heads: int = 4
     vocabulary: int = 4096
     tokens: int = 512
-    """Of a sequence, and the positions that the model knows."""
+    """Length of a sequence, and of the model's context."""
     batch: int = 4
-    """Sequences of a step."""
+    """Number of sequences in a step."""
     steps: int = 1000
     learning_rate: float = 2e-3
-    """At its peak; it rises linearly and falls as a cosine to a tenth."""
+    """Peak learning rate; it rises linearly to it and falls as a cosine to a tenth of it."""
     seed: int = 0
     texts: tuple[str, ...] = ("wiki", "brown")
-    """The calibration halves are read; the others stay unseen."""
+    """Texts to train on; only their calibration halves are read."""
 
     def __post_init__(self) -> None:
         for field in ("hidden", "ffn", "layers", "heads", "tokens", "batch", "steps"):
-            if getattr(self, field) < 1:
-                raise InputError(f"{field}: {getattr(self, field)} is too few; use 1 or more")
-        if self.seed < 0:
-            raise InputError(f"seed: {self.seed} is negative; use 0 or more")
+            check_integer(field, getattr(self, field), 1)
+        check_integer("seed", self.seed, 0)
         if self.hidden % self.heads:
             raise InputError(f"heads: {self.heads} do not divide {self.hidden} channels; choose a divisor")
         if self.vocabulary < 300:
@@ -62,7 +61,7 @@ class OptTraining:
 def train_opt(
     out: Path, training: OptTraining | None = None, progress: Callable[[int, int, float], None] | None = None
 ) -> dict[str, Any]:
-    """Train a tokenizer and a model, and write them as a Hugging Face checkpoint folder (`load_checkpoint` reads it).
+    """Train a tokenizer and a model, and write them as a Hugging Face checkpoint folder; `load_checkpoint` reads it.
 
     Parameters
     ----------
@@ -76,18 +75,18 @@ def train_opt(
     Returns
     -------
     dict[str, Any]
-        What ``training.json`` in the folder says: the training's parameters, the parameters of the model, and the
-        perplexity on held-out articles of each text.
+        Content of ``training.json`` in the folder: the fields of `training`, the number of parameters of the model, and
+        the perplexity on held-out articles of each text.
 
     Raises
     ------
     InputError
-        Torch, transformers or a text is missing, or the folder holds something else.
+        The packages torch, transformers or tokenizers or a text is missing, or the folder is not empty.
     """
     training = training or OptTraining()
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise InputError(f"out: {out} is not an empty folder and is not overwritten; name another one")
-    torch, transformers, tokenizers = (_library(name) for name in ("torch", "transformers", "tokenizers"))
+    torch, transformers, tokenizers = (import_extra(name) for name in ("torch", "transformers", "tokenizers"))
     texts = {text: read_text(text, "calibration") for text in training.texts}
     tokenizer = _train_tokenizer(tokenizers, list(texts.values()), training)
     ids = np.concatenate([_encode(tokenizer, text) for text in texts.values()])
@@ -115,20 +114,13 @@ def train_opt(
 
 
 def read_training(folder: Path) -> dict[str, Any] | None:
-    """What `train_opt` says of a model; None of a model from elsewhere."""
+    """Read the record that `train_opt` wrote beside a model; None for other models."""
     path = folder / TRAINING_FILE
     return json.loads(path.read_text("utf-8")) if path.is_file() else None
 
 
-def _library(name: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError:
-        raise InputError(f"{name}: is not installed, and training needs it; install anda-codesign[hf]") from None
-
-
 def _train_tokenizer(tokenizers: Any, texts: Sequence[str], training: OptTraining) -> Any:
-    """Byte-level byte-pair encoding of OPT's kind."""
+    """Train a byte-level byte-pair encoding of OPT's kind."""
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = tokenizers.decoders.ByteLevel()
@@ -153,7 +145,7 @@ def _train(
     progress: Callable[[int, int, float], None] | None,
 ) -> Any:
     if len(ids) <= training.tokens:
-        raise InputError(f"tokens: the text has {len(ids)}, a sequence {training.tokens}; use shorter sequences")
+        raise InputError(f"tokens: the text has {len(ids)} tokens, a sequence {training.tokens}; use shorter sequences")
     torch.manual_seed(training.seed)
     rng = np.random.default_rng(training.seed)
     model = transformers.OPTForCausalLM(_configuration(transformers, training))
@@ -198,7 +190,7 @@ def _configuration(transformers: Any, training: OptTraining) -> Any:
 
 
 def _schedule(step: int, steps: int) -> float:
-    """The learning rate of a step as a share of its peak."""
+    """Learning rate of a step as a share of the peak."""
     warmup = max(1, round(WARMUP * steps))
     if step < warmup:
         return (step + 1) / warmup
@@ -206,7 +198,7 @@ def _schedule(step: int, steps: int) -> float:
 
 
 def _perplexity(torch: Any, model: Any, tokenizer: Any, text: str, training: OptTraining) -> float:
-    """On held-out articles, in float32."""
+    """Perplexity on held-out articles, in float32."""
     blocks = cut_blocks(_encode(tokenizer, read_text(text, "heldout")), training.tokens, HELDOUT_BLOCKS)
     with torch.no_grad():
         losses = [

@@ -1,4 +1,4 @@
-"""INT4 weights as GPTQ and AWQ checkpoints pack them: eight codes in a 32-bit word, ``w = scale * (code - zero_point)``.
+"""Packed INT4 weights of GPTQ and AWQ checkpoints: eight codes in a 32-bit word, ``w = scale * (code - zero_point)``.
 
 ========  ==========================================  =====================================
 ..        GPTQ (arXiv 2210.17323, AutoGPTQ)           AWQ (arXiv 2306.00978, "gemm" layout)
@@ -9,10 +9,10 @@ nibbles   in order, the least significant first       outputs 0 2 4 6 1 3 5 7
 zeros     one too small ("gptq"), true ("gptq_v2")    true
 ========  ==========================================  =====================================
 
-Codes and scales are taken as they are. Zero points become the offset ``scale * (8 - zero_point)`` of codes from -8 to 7,
-which is exact for symmetric checkpoints (zero point 8, no offset); otherwise it is rounded to FP16, by at most 2^-11
-of its value. Groups by activation order (``desc_act``) are no groups of the accelerator's: such a matrix serves evaluations
-in float32, as the floats that it stands for.
+Codes and scales do not change. Zero points become the offset ``scale * (8 - zero_point)`` of codes from -8 to 7. This is
+exact for symmetric checkpoints (zero point 8, no offset); otherwise the offset is rounded to FP16, by at most 2^-11 of its
+value. The accelerator has no groups by activation order (``desc_act``): such a matrix becomes floats and serves evaluations
+in float32 only.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .safetensors_folder import SafetensorsFolder
 
 CODES_PER_WORD = 8
 AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
-"""The output channel, of eight, in each nibble of a word, the least significant first."""
+"""Output channel, of eight, in each nibble of a word; the least significant nibble is first."""
 ACTIVATION_ORDER = "GPTQ's groups by activation order"
 MIDDLE = 8
 """Zero point of a symmetric checkpoint."""
@@ -38,13 +38,13 @@ MIDDLE = 8
 
 @dataclass(frozen=True)
 class PackedLayout:
-    """How the linear layers of a checkpoint are packed."""
+    """Packing of a checkpoint's linear layers."""
 
     method: Literal["gptq", "awq"]
     group_size: int
-    """Input channels that share a scale; -1: all."""
+    """Number of input channels that share a scale; -1 stands for all."""
     zero_shift: int
-    """What a stored zero point lacks."""
+    """Difference of the true and the stored zero point."""
 
     @classmethod
     def from_config(cls, config: dict[str, Any], path: Path) -> PackedLayout:
@@ -53,7 +53,7 @@ class PackedLayout:
         Raises
         ------
         InputError
-            Another method, width or layout.
+            The method, width or layout is not supported.
         """
         method = config.get("quant_method")
         if method not in ("gptq", "awq"):
@@ -69,16 +69,16 @@ class PackedLayout:
 
     @property
     def description(self) -> str:
-        """For the metadata of a trace."""
+        """Method and group size, for the metadata of a trace."""
         return f"{self.method} group {self.group_size}"
 
     def read(self, tensors: SafetensorsFolder, name: str, shape: tuple[int, int]) -> Int4Weights | FloatWeights:
-        """A linear layer ``[in, out]``; floats if its groups are not of consecutive channels.
+        """Read a linear layer ``[in, out]``; as floats if its groups do not consist of consecutive channels.
 
         Raises
         ------
         InputError
-            A tensor is missing or of another shape, or a channel's group does not exist.
+            A tensor is missing or has another shape, or a channel's group does not exist.
         """
         inputs, outputs = shape
         group = inputs if self.group_size == -1 else self.group_size
@@ -101,7 +101,7 @@ class PackedLayout:
 
 
 def unpack_words(words: NDArray[np.int32], order: tuple[int, ...] = tuple(range(CODES_PER_WORD))) -> NDArray[np.int16]:
-    """The codes of ``[..., words]``: ``[..., 8 * words]``; ``order[i]`` is the place of nibble i among its eight."""
+    """Unpack words ``[..., words]`` to codes ``[..., 8 * words]``; nibble i becomes code ``order[i]`` of its eight."""
     unsigned = np.ascontiguousarray(words).view(np.uint32)
     codes = np.empty((*words.shape, CODES_PER_WORD), np.int16)
     for nibble, place in enumerate(order):

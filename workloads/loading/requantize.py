@@ -1,4 +1,4 @@
-"""Decoders whose linear layers are quantised again, in memory and as folders."""
+"""Linear layers of a decoder quantised again: in memory, and as folders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..inference.decoder import Decoder
 from ..models.parameters import MODULE_LINEARS, Linear
 
 PackedLinears = Mapping[tuple[int, str], PackedWeights]
-"""By layer and name: q k v o gate up down."""
+"""Packed weights by layer and name: q k v o gate up down."""
 
 MODEL_FILE = "model.json"
 FOLDER_VERSION = 1
@@ -42,11 +42,11 @@ def quantize_linears(
     decoder
         The model; its weights are dequantised first.
     quantizer
-        The method.
+        The quantisation method.
     hessians
-        For methods that need them.
+        Hessians of the inputs, for methods that need them.
     fisher
-        For methods that need it.
+        Fisher information of the weights, for methods that need it.
     progress
         Called with the number of finished linear layers and of all of them.
 
@@ -74,7 +74,7 @@ def quantize_linears(
 
 
 def with_linears(decoder: Decoder, packed: PackedLinears) -> Decoder:
-    """The same decoder with these weights in its linear layers; its `sha256` covers them too."""
+    """Return the decoder with these weights in its linear layers; its `sha256` covers them too."""
     digest = hashlib.sha256(decoder.sha256.encode())
     linears = [dict(layer.linears) for layer in decoder.weights.layers]
     for (layer, name), weights in sorted(packed.items(), key=lambda item: item[0]):
@@ -85,19 +85,19 @@ def with_linears(decoder: Decoder, packed: PackedLinears) -> Decoder:
 
 
 def average_bits(packed: PackedLinears, bits: Callable[[PackedWeights], float]) -> float:
-    """Mean bits per weight over all weights: by formula or by bytes, as `bits` says of each matrix."""
+    """Mean bits per weight over all weights; `bits` gives the bits per weight of one matrix."""
     sizes = [weights.shape[0] * weights.shape[1] for weights in packed.values()]
     total = sum(bits(weights) * size for weights, size in zip(packed.values(), sizes, strict=True))
     return total / sum(sizes)
 
 
 def save_linears(folder: Path | str, decoder: Decoder, packed: PackedLinears, about: Mapping[str, Any]) -> None:
-    """Write a file for each linear layer, and ``model.json``, which names the model they belong to.
+    """Write a file for each linear layer, and ``model.json``, which names their model.
 
     Parameters
     ----------
     folder
-        Is made if it does not exist.
+        The folder; it is made if it does not exist.
     decoder
         The model that was quantised.
     packed
@@ -123,12 +123,12 @@ def save_linears(folder: Path | str, decoder: Decoder, packed: PackedLinears, ab
 
 
 def load_linears(folder: Path | str, decoder: Decoder) -> Decoder:
-    """The decoder with the linear layers of a folder that `save_linears` wrote for it.
+    """Return the decoder with linear layers from a folder that `save_linears` wrote for it.
 
     Raises
     ------
     InputError
-        No such folder, of another model, or a file is missing or damaged.
+        The folder does not exist or belongs to another model, or a file is missing or damaged.
     """
     path = Path(folder)
     try:
@@ -137,9 +137,11 @@ def load_linears(folder: Path | str, decoder: Decoder) -> Decoder:
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"model: {path / MODEL_FILE} cannot be read; write the folder again") from None
     if version != FOLDER_VERSION:
-        raise InputError(f"model: {path} is version {version}, this program reads {FOLDER_VERSION}; write it again")
+        raise InputError(
+            f"model: {path} is version {version}, this program reads {FOLDER_VERSION}; write the folder again"
+        )
     if sha256 != decoder.sha256:
-        raise InputError(f"model: {path} belongs to another file of {decoder.shape.name}; load that one")
+        raise InputError(f"model: {path} belongs to another file of {decoder.shape.name}; load that file")
     packed: dict[tuple[int, str], PackedWeights] = {}
     for layer, name in _linears(decoder):
         file = path / _file_name(layer, name)

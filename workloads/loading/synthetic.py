@@ -1,4 +1,4 @@
-"""Small random models that take every path of the real ones in milliseconds; their predictions mean nothing."""
+"""Small random models. They run every path of the real models in milliseconds; their predictions mean nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from ...formats import Int4Weights
 from ..inference.decoder import Decoder
-from ..models.parameters import DecoderWeights, FloatArray, LayerWeights, Linear, Norm, linear_names
+from ..models.parameters import DecoderWeights, FloatArray, LayerWeights, Linear, Norm, linear_names, linear_shape
 from ..models.shapes import ModelShape
 from ..text.tokenizer import Tokenizer, byte_characters
 
@@ -30,13 +30,13 @@ SYNTHETIC_OPT = replace(SYNTHETIC_LLAMA, name="synthetic-opt", family="opt", kv_
 
 
 def synthetic_decoder(shape: ModelShape = SYNTHETIC_LLAMA, seed: int = 0) -> Decoder:
-    """A random model with INT4 weights in groups of 128 and a tokenizer of single bytes, decided by the seed."""
+    """Build a random model with INT4 weights in groups of 128 and a tokenizer of single bytes; the seed decides all."""
     sha256 = hashlib.sha256(f"{shape} {seed}".encode()).hexdigest()
     return Decoder(_Random(shape, seed).decoder(), Tokenizer(byte_characters(), []), sha256)
 
 
 class _Random:
-    """Parameters whose activations stay near 1 in every layer."""
+    """Random parameters of a size that keeps activations near 1 in every layer."""
 
     def __init__(self, shape: ModelShape, seed: int) -> None:
         self._shape = shape
@@ -60,10 +60,7 @@ class _Random:
         return LayerWeights(self._norm(), self._norm(), linears)
 
     def _linear(self, name: str) -> Linear:
-        shape = self._shape
-        inputs = shape.ffn if name == "down" else shape.hidden
-        wide = {"k": shape.kv_channels, "v": shape.kv_channels, "gate": shape.ffn, "up": shape.ffn}
-        outputs = wide.get(name, shape.hidden)
+        inputs, outputs = linear_shape(self._shape, name)
         weights = Int4Weights.quantize(self._normal(inputs, outputs, scale=inputs**-0.5))
         return Linear(weights, self._normal(outputs, scale=0.1) if self._opt else None)
 

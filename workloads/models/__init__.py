@@ -1,1 +1,1 @@
-"""Model shapes, checkpoints, parameters, lists of GeMMs."""
+"""Model shapes, precisions, parameters, lists of GeMMs."""

@@ -111,7 +111,7 @@ def _weighted_macs(shape: ModelShape, bits: tuple[int, ...]) -> int:
 
 
 def _module_channels(shape: ModelShape) -> dict[str, tuple[int, int]]:
-    """Input and output channels of each module; projections of the same input are one GeMM."""
+    """Input and output channels of each module; projections with the same input are one GeMM."""
     up_projections = 2 if shape.gated else 1
     return {
         "qkv": (shape.hidden, shape.hidden + 2 * shape.kv_channels),

@@ -1,4 +1,4 @@
-"""The parameters of a decoder, as arrays, whatever file they came from."""
+"""Parameters of a decoder as arrays, independent of the file they came from."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError, Int4Weights
+from ...formats.checks import check_integer
 from ...formats.weights.base import PackedWeights
 from .shapes import ModelShape
 
@@ -24,14 +25,20 @@ MODULE_LINEARS: dict[str, tuple[str, ...]] = {
 
 
 def linear_names(shape: ModelShape) -> tuple[str, ...]:
-    """Names of a block's linear layers, in the order of computation."""
+    """Return the names of a block's linear layers, in the order of computation."""
     names = [name for names in MODULE_LINEARS.values() for name in names]
     return tuple(name for name in names if shape.gated or name != "gate")
 
 
+def linear_shape(shape: ModelShape, name: str) -> tuple[int, int]:
+    """Return the input and output channels of a linear layer: q, k, v, o, gate, up or down."""
+    outputs = {"k": shape.kv_channels, "v": shape.kv_channels, "gate": shape.ffn, "up": shape.ffn}
+    return shape.ffn if name == "down" else shape.hidden, outputs.get(name, shape.hidden)
+
+
 @dataclass(frozen=True)
 class Norm:
-    """RMSNorm without, LayerNorm with a bias; float32 ``[hidden]``."""
+    """Gain of an RMSNorm, or gain and bias of a LayerNorm: float32 ``[hidden]`` each."""
 
     gain: FloatArray
     bias: FloatArray | None = None
@@ -39,20 +46,20 @@ class Norm:
 
 @dataclass(frozen=True, eq=False)
 class FloatWeights:
-    """A weight matrix that is computed with as floats: float32 ``[in, out]``."""
+    """A weight matrix that is not quantised: float32 ``[in, out]``."""
 
     values: FloatArray
     name: str = "floating point"
-    """Where it came from."""
+    """Origin of the weights."""
 
     def dequantize(self) -> FloatArray:
-        """The matrix itself."""
+        """Return the matrix itself."""
         return self.values
 
 
 @dataclass(frozen=True)
 class Linear:
-    """A linear layer ``x @ weights + bias``; the bias is float32 ``[out]``."""
+    """A linear layer, ``x @ weights + bias`` with weights ``[in, out]`` and bias float32 ``[out]``."""
 
     weights: Int4Weights | PackedWeights | FloatWeights
     bias: FloatArray | None = None
@@ -60,33 +67,33 @@ class Linear:
 
 @dataclass(frozen=True)
 class LayerWeights:
-    """One transformer block."""
+    """Parameters of one transformer block."""
 
     attention_norm: Norm
     ffn_norm: Norm
     linears: Mapping[str, Linear]
-    """By name: q k v o gate up down; no gate where the FFN is not gated."""
+    """Linear layers by name: q k v o gate up down, without gate if the FFN has none."""
 
     def names(self, module: str) -> list[str]:
-        """The linear layers of a module that there are."""
+        """Return the names of a module's linear layers in this block."""
         return [name for name in MODULE_LINEARS[module] if name in self.linears]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RopeScaling:
-    """How LLaMA 3.1 stretches its rotary embedding: slow frequencies are divided, fast ones stay, between lies a ramp."""
+    """LLaMA 3.1's stretched rotary embedding: slow frequencies are divided, fast ones stay, a ramp lies between."""
 
     factor: float
-    """Of the longer context over the original one."""
+    """Length of the new context over that of the original one."""
     original_length: int
-    """Tokens of the original context."""
+    """Length of the original context, in tokens."""
     low_frequency_factor: float
-    """Frequencies of fewer turns than this in the original context are divided by `factor`."""
+    """Frequencies with fewer turns than this in the original context are divided by `factor`."""
     high_frequency_factor: float
-    """Frequencies of more turns than this stay as they are."""
+    """Frequencies with more turns than this stay unchanged."""
 
     def scale(self, frequencies: FloatArray) -> FloatArray:
-        """The frequencies in radians per token, scaled."""
+        """Return the scaled frequencies, in radians per token."""
         turns = self.original_length * frequencies / np.float32(2 * np.pi)
         span = self.high_frequency_factor - self.low_frequency_factor
         kept = np.clip((turns - self.low_frequency_factor) / span, 0, 1)
@@ -95,11 +102,11 @@ class RopeScaling:
 
 @dataclass(frozen=True)
 class DecoderWeights:
-    """A decoder-only transformer with pre-normalisation."""
+    """Parameters of a decoder-only transformer with pre-normalisation."""
 
     shape: ModelShape
     embedding: FloatArray
-    """``[vocabulary, hidden]``; also the head, unless `head` is given."""
+    """Embedding table ``[vocabulary, hidden]``; it is also the head unless `head` is given."""
     layers: Sequence[LayerWeights]
     final_norm: Norm
     norm_epsilon: float
@@ -107,25 +114,24 @@ class DecoderWeights:
     """Base of the rotary position embedding (half-split), or None without one."""
     rope_scaling: RopeScaling | None = None
     positions: FloatArray | None = None
-    """Learned position embeddings ``[positions, hidden]``, the first token's first, or None."""
+    """Learned position embeddings ``[positions, hidden]``, starting with the first token, or None."""
     head: FloatArray | None = None
-    """``[vocabulary, hidden]`` where embedding and head are not tied."""
+    """Head ``[vocabulary, hidden]`` if it is not tied to the embedding."""
 
     def int4(self, layer: int, name: str) -> Int4Weights:
-        """The INT4 weights of a linear layer: q, k, v, o, gate, up or down.
+        """Return the INT4 weights of a linear layer: q, k, v, o, gate, up or down.
 
         Raises
         ------
         InputError
-            No such layer or name, or weights of another format.
+            There is no such layer or name, or its weights have another format.
         """
         shape = self.shape
-        if not 0 <= layer < shape.layers:
-            raise InputError(f"layer: {layer} does not exist; {shape.name} has 0 to {shape.layers - 1}")
+        check_integer("layer", layer, 0, shape.layers - 1)
         linears = self.layers[layer].linears
         if name not in linears:
-            raise InputError(f"name: {name!r} is not a linear layer of {shape.name}; use {' '.join(linears)}")
+            raise InputError(f"name: {name!r} is not a linear layer of {shape.name}; use one of {', '.join(linears)}")
         weights = linears[name].weights
         if not isinstance(weights, Int4Weights):
-            raise InputError(f"weights: {name} of layer {layer} is in {weights.name}; this needs INT4 weights")
+            raise InputError(f"weights: {name} of layer {layer} is in {weights.name}; use a model with INT4 weights")
         return weights

@@ -1,4 +1,4 @@
-"""How many mantissa bits each module of a transformer block gets."""
+"""Mantissa bits of the activations of each module of a transformer block."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 from ...formats import InputError
 
 MODULES = ("qkv", "o", "u", "d")
-"""The four GeMM modules of a block: query/key/value, attention output, (gate and) up, down projection."""
+"""The four GeMM modules of a block: query/key/value, attention output, up (with gate), down projection."""
 
 MIN_MANTISSA_BITS, MAX_MANTISSA_BITS = 1, 16
 
@@ -21,9 +21,14 @@ class _Fields(NamedTuple):
 
 
 class Precision(_Fields):
-    """Mantissa bits of the activations that enter the modules, each 1 to 16 (Anda, arXiv 2411.15982).
+    """Mantissa bits of the activations that enter qkv, o, u and d, each 1 to 16 (Anda, arXiv 2411.15982).
 
-    It is a tuple ``(qkv, o, u, d)``; its text form ``"7,5,6,6"`` is what `parse` reads.
+    A tuple with a text form:
+
+    >>> Precision.parse("7,5,6,6")
+    Precision(qkv=7, o=5, u=6, d=6)
+    >>> str(Precision.uniform(8))
+    '8,8,8,8'
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The shapes of published models, from ``data/models.yaml``."""
+"""Shapes of published models, from ``data/models.yaml``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...formats import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class ModelShape:
-    """What the cost of a decoder-only transformer depends on; all fields count channels, heads, layers or tokens."""
+    """Sizes of a decoder-only transformer, in channels, heads, layers and tokens."""
 
     name: str
     family: str
@@ -23,37 +23,38 @@ class ModelShape:
     heads: int
     """Query heads."""
     kv_heads: int
-    """Key/value heads; fewer than `heads` with grouped-query attention."""
+    """Key/value heads; grouped-query attention has fewer than `heads`."""
     vocabulary: int
     gated: bool
-    """The FFN has a gate projection beside its up projection."""
+    """True if the FFN has a gate projection beside its up projection."""
     max_length: int
-    """Tokens of context that the model was trained for."""
+    """Longest context that the model was trained for, in tokens."""
     source: str = ""
+    """Where the numbers are published."""
 
     @property
     def head_dim(self) -> int:
-        """Channels of one head."""
+        """Number of channels of one head."""
         return self.hidden // self.heads
 
     @property
     def kv_channels(self) -> int:
-        """Output channels of the key (or the value) projection."""
+        """Number of output channels of the key projection, and of the value projection."""
         return self.kv_heads * self.head_dim
 
 
 def model_names() -> list[str]:
-    """The known models, in the order of the data file."""
+    """Names of the known models, in the order of the data file."""
     return [shape.name for shape in _shapes().values()]
 
 
 def model_shape(name: str) -> ModelShape:
-    """The shape of a published model; upper and lower case are alike.
+    """Return the shape of a published model; the case of the name does not matter.
 
     Raises
     ------
     InputError
-        No such model; the message lists those that exist.
+        There is no such model; the message lists the known ones.
     """
     try:
         return _shapes()[name.lower()]

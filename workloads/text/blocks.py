@@ -1,4 +1,4 @@
-"""Text as blocks of tokens, with calibration and held-out articles apart."""
+"""Text as blocks of tokens. Calibration and held-out articles are separate."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError
+from ...formats.checks import check_choice, check_integer
 from ..fetch import data_paths
 from . import brown, wiki
 from .tokenizer import TextTokenizer
 
 TEXTS = ("wiki", "brown")
-"""The fetched Wikipedia excerpt, and the Brown corpus (fetched where npm is installed). A path names any text file."""
+"""The fetched Wikipedia excerpt, and the Brown corpus (needs npm to fetch). A path names any other text file."""
 
 SPLITS = ("calibration", "heldout")
-"""Even articles calibrate, odd ones are held out: blocks of one article are not independent of each other."""
+"""Even articles are for calibration, odd ones are held out, since blocks of one article depend on each other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +27,11 @@ class TextBlocks:
     """Independent sequences of equal length."""
 
     tokens: NDArray[np.int32]
-    """``[blocks, tokens]``."""
+    """Token ids, int32 ``[blocks, tokens]``."""
 
     @property
     def sha256(self) -> str:
-        """Of shape and token ids, so of exactly what is evaluated."""
+        """Hexadecimal sha256 of shape and token ids."""
         header = "x".join(map(str, self.tokens.shape)).encode()
         return hashlib.sha256(header + b"\n" + self.tokens.astype("<i4").tobytes()).hexdigest()
 
@@ -38,39 +39,40 @@ class TextBlocks:
 def load_blocks(
     tokenizer: TextTokenizer, text: str = "wiki", split: str = "calibration", tokens: int = 512, blocks: int = 8
 ) -> TextBlocks:
-    """Blocks spread evenly over one split of a text, without overlap.
+    """Load blocks that are spread evenly over one split of a text, without overlap.
 
     Parameters
     ----------
     tokenizer
-        Of the model that will read them.
+        Tokenizer of the model that reads the blocks.
     text
         One of `TEXTS`, or the path of a text file.
     split
         ``"calibration"`` or ``"heldout"``.
     tokens
-        Length of a block; the perplexity depends on it, so keep it fixed in a comparison.
+        Length of a block in tokens. The perplexity depends on it; keep it fixed in a comparison.
     blocks
-        How many.
+        Number of blocks.
 
     Raises
     ------
     InputError
-        An unknown text or split, a text that was not fetched, or one too short for these blocks.
+        The text or split is unknown, the text was not fetched, or it is too short for these blocks.
     """
     return cut_blocks(tokenizer.encode(read_text(text, split)), tokens, blocks)
 
 
 def read_text(text: str = "wiki", split: str = "calibration") -> str:
-    """The articles of one split, separated by an empty line; of a file, the first half calibrates, the second is held out.
+    """Read the articles of one split, separated by an empty line.
+
+    The calibration split of a file is its first half, the held-out split its second half.
 
     Raises
     ------
     InputError
-        An unknown text or split, or a text that was not fetched or is not UTF-8.
+        The text or split is unknown, or the text was not fetched or is not UTF-8.
     """
-    if split not in SPLITS:
-        raise InputError(f"split: {split!r} is unknown; use {' or '.join(SPLITS)}")
+    check_choice("split", split, SPLITS)
     if text not in TEXTS:
         return _half_of_file(Path(text), split)
     articles = _articles(text)
@@ -78,7 +80,7 @@ def read_text(text: str = "wiki", split: str = "calibration") -> str:
 
 
 def _half_of_file(path: Path, split: str) -> str:
-    """Cut at the space that is nearest to the middle from below."""
+    """Cut a file at the last space before its middle."""
     if not path.is_file():
         raise InputError(f"text: {str(path)!r} is unknown; use {', '.join(TEXTS)} or the path of a text file")
     try:
@@ -101,17 +103,15 @@ def _articles(text: str) -> list[str]:
 
 
 def cut_blocks(ids: NDArray[np.int32], tokens: int, blocks: int) -> TextBlocks:
-    """Blocks spread evenly over token ids ``[tokens]``.
+    """Cut token ids ``[tokens]`` into blocks that are spread evenly over them.
 
     Raises
     ------
     InputError
-        There are too few ids, or the blocks are too small to be predicted.
+        There are too few ids, or a block is shorter than 2 tokens.
     """
-    if tokens < 2:
-        raise InputError(f"tokens: {tokens} is too few for a prediction; use 2 or more")
-    if blocks < 1:
-        raise InputError(f"blocks: {blocks} is too few; use 1 or more")
+    check_integer("tokens", tokens, 2)
+    check_integer("blocks", blocks, 1)
     if blocks * tokens > len(ids):
         raise InputError(
             f"blocks: the text has {len(ids)} tokens, fewer than {blocks} x {tokens}; use fewer or shorter ones"

@@ -14,7 +14,7 @@ _STOP_AFTER_ABBREVIATION = re.compile(r"(?<=[^.]\.)\.(?!\.)")
 
 
 def read_articles(path: Path) -> list[str]:
-    """The samples in the order of their names, a line per paragraph."""
+    """Return the samples in the order of their names; each paragraph is one line."""
     with tarfile.open(path) as archive:
         names = sorted(name for name in archive.getnames() if _SAMPLE.fullmatch(name))
         files = [archive.extractfile(name) for name in names]
@@ -22,7 +22,7 @@ def read_articles(path: Path) -> list[str]:
 
 
 def untag(tagged: str) -> str:
-    """Text of ``word/tag`` tokens: tags off, punctuation back to its words, doubled punctuation single."""
+    """Turn ``word/tag`` tokens into text: without tags, punctuation joined to its word, doubled punctuation single."""
     paragraphs = (paragraph.split() for paragraph in re.split(r"\n\s*\n", tagged))
     return "\n".join(_join([token.rpartition("/")[0] for token in tokens]) for tokens in paragraphs if tokens)
 

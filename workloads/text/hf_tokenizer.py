@@ -1,11 +1,10 @@
-"""The tokenizer of a Hugging Face checkpoint folder. Needs the package tokenizers (extra ``hf``)."""
+"""Tokenizer of a Hugging Face checkpoint folder. Needs the package tokenizers (extra ``hf``)."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError
+from ..extras import import_extra
 from ..fetch import file_sha256
 
 FILE = "tokenizer.json"
 GPT2_FILES = ("vocab.json", "merges.txt")
-"""What OPT's folders have instead."""
+"""Files of OPT's folders, which have no ``tokenizer.json``."""
 
 
 class HfTokenizer:
     """Text to token ids and back by the folder's own rules, without tokens of beginning or end.
 
-    The files are read on first use, so that a model runs on token ids without the package.
+    The files are read on first use; a model that gets token ids runs without the package.
     """
 
     def __init__(self, paths: list[Path]) -> None:
         self._paths = paths
 
     def encode(self, text: str) -> NDArray[np.int32]:
-        """Token ids of `text`: int32 ``[tokens]``.
+        """Encode `text` as token ids: int32 ``[tokens]``.
 
         Raises
         ------
@@ -40,22 +40,17 @@ class HfTokenizer:
         return np.array(self._tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
 
     def decode(self, ids: Sequence[int] | NDArray[np.integer]) -> str:
-        """The text of token ids; errors as in `encode`."""
+        """Decode token ids to text; raises the errors of `encode`."""
         return self._tokenizer.decode([int(number) for number in ids], skip_special_tokens=False)
 
     @cached_property
     def sha256(self) -> str:
-        """Of the files together."""
+        """Hexadecimal sha256 of all files together."""
         return hashlib.sha256("".join(map(file_sha256, self._paths)).encode()).hexdigest()
 
     @cached_property
     def _tokenizer(self) -> Any:
-        try:
-            tokenizers = import_module("tokenizers")
-        except ImportError:
-            raise InputError(
-                f"tokenizer: {self._paths[0]} needs the package tokenizers; install anda-codesign[hf]"
-            ) from None
+        tokenizers = import_extra("tokenizers")
         try:
             return _build(tokenizers, self._paths)
         except Exception as error:  # the package raises plain Exception
@@ -63,7 +58,7 @@ class HfTokenizer:
 
 
 def read_tokenizer(folder: Path) -> HfTokenizer | None:
-    """The folder's tokenizer; None if it has none."""
+    """Return the folder's tokenizer; None if it has none."""
     for names in ((FILE,), GPT2_FILES):
         paths = [folder / name for name in names]
         if all(path.is_file() for path in paths):

@@ -1,4 +1,4 @@
-"""Byte-level byte-pair encoding, as GPT-2 defined it, with the vocabulary and merges of a model file."""
+"""Byte-level byte-pair encoding of GPT-2, with the vocabulary and merges of a model file."""
 
 from __future__ import annotations
 
@@ -15,25 +15,31 @@ _GPT2_WORD = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(
 
 
 class TextTokenizer(Protocol):
-    """What a model needs of its tokenizer."""
+    """Tokenizer of a model."""
 
     def encode(self, text: str) -> NDArray[np.int32]:
-        """Token ids of `text`, without a token of beginning or end: int32 ``[tokens]``."""
+        """Encode `text` as token ids, without a token of beginning or end: int32 ``[tokens]``."""
         ...
 
     def decode(self, ids: Sequence[int] | NDArray[np.integer]) -> str:
-        """The text of token ids."""
+        """Decode token ids to text."""
         ...
 
 
 class Tokenizer:
-    """Text to token ids and back; special tokens are text like any other.
+    """Text to token ids and back; special tokens are treated as plain text.
 
     Pre-tokenisation is that of SmolLM (``smollm`` in GGUF files): every digit by itself, then GPT-2's words.
+
+    Parameters
+    ----------
+    tokens
+        The vocabulary, in the order of ids.
+    merges
+        The merges, each ``"left right"``, in the order of rank.
     """
 
     def __init__(self, tokens: Sequence[str], merges: Sequence[str]) -> None:
-        """Take the vocabulary in the order of ids, and the merges, each ``"left right"``, in the order of rank."""
         self._tokens = tokens
         self._ids = {token: number for number, token in enumerate(tokens)}
         self._ranks = {tuple(merge.split(" ")): rank for rank, merge in enumerate(merges)}
@@ -43,7 +49,7 @@ class Tokenizer:
         return len(self._tokens)
 
     def encode(self, text: str) -> NDArray[np.int32]:
-        """Token ids of `text`: int32 ``[tokens]``."""
+        """Encode `text` as token ids: int32 ``[tokens]``."""
         ids: list[int] = []
         for word in _words(text):
             if word not in self._words:
@@ -52,12 +58,12 @@ class Tokenizer:
         return np.array(ids, np.int32)
 
     def decode(self, ids: Sequence[int] | NDArray[np.integer]) -> str:
-        """The text of token ids; a character that they cut apart becomes U+FFFD."""
+        """Decode token ids to text; a character that is cut apart becomes U+FFFD."""
         characters = "".join(self._tokens[number] for number in ids)
         return bytes(self._bytes[character] for character in characters).decode("utf-8", errors="replace")
 
     def _merge(self, word: str) -> list[str]:
-        """Join the pair of lowest rank, everywhere in the word, until no pair can be joined."""
+        """Join the pair of lowest rank everywhere in the word; repeat until no pair can be joined."""
         parts = [byte_characters()[byte] for byte in word.encode("utf-8")]
         while len(parts) > 1:
             pair = min(pairwise(parts), key=lambda pair: self._ranks.get(pair, len(self._ranks)))
@@ -90,7 +96,7 @@ def _words(text: str) -> Iterator[str]:
 
 @cache
 def byte_characters() -> list[str]:
-    """The printable character that stands for each byte: itself, or else the next free one from U+0100 on."""
+    """Return a printable character for each byte: the byte's own, or else the next free one from U+0100 on."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     characters = [chr(byte) for byte in range(256)]
     for number, byte in enumerate(byte for byte in range(256) if byte not in printable):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 MIN_ARTICLE_CHARACTERS = 1500
 MIN_LINE_CHARACTERS = 60
-"""Shorter lines are headings, captions and remains of markup."""
+"""Minimum length of a line of prose; shorter lines are headings, captions and remains of markup."""
 
 _XML = "{http://www.mediawiki.org/xml/export-0.10/}"
 
@@ -31,13 +31,13 @@ _NOT_PROSE = ("=", "*", "#", ":", ";", "|", "!", "{", "}")
 
 
 def read_articles(path: Path) -> list[str]:
-    """The text of each article with at least `MIN_ARTICLE_CHARACTERS` of prose, in the order of the dump."""
+    """Return the text of each article with at least `MIN_ARTICLE_CHARACTERS` of prose, in the order of the dump."""
     articles = [clean(wikitext) for wikitext in _pages(path)]
     return [article for article in articles if len(article) >= MIN_ARTICLE_CHARACTERS]
 
 
 def clean(wikitext: str) -> str:
-    """The prose of an article: no templates, tables, references, media, headings or lists; a line per paragraph."""
+    """Return the prose of an article, one line per paragraph: no templates, tables, references, media, headings, lists."""
     if appendix := _APPENDIX.search(wikitext):
         wikitext = wikitext[: appendix.start()]
     text = _ELEMENT.sub("", _COMMENT.sub("", wikitext))
@@ -59,7 +59,7 @@ def _innermost_first(pattern: re.Pattern[str], text: str) -> str:
 
 
 def _pages(path: Path) -> Iterator[str]:
-    """The wikitext of each article; redirects and pages outside the article namespace are left out."""
+    """Yield the wikitext of each article; skip redirects and pages outside the article namespace."""
     with bz2.open(path) as file:
         for _, element in ElementTree.iterparse(file):
             if element.tag != f"{_XML}page":

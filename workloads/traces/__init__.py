@@ -1,1 +1,1 @@
-"""Activations captured from real models, and their files."""
+"""Traces: activations captured from real models, and their files."""

@@ -1,7 +1,7 @@
-"""Traces of whole checkpoints, a layer at a time: memory holds one layer's weights and activations, never the model's.
+"""Traces of whole checkpoints, one layer at a time: memory holds the weights and activations of one layer.
 
-All blocks pass a layer before the next one is read. Between layers the residual streams lie in a file, so that a
-capture that was killed goes on after its last finished layer and ends with the same bytes.
+All blocks pass a layer before the next layer is read. Between layers the residual streams are kept in a file: a capture
+that was killed goes on after its last finished layer and ends with the same bytes.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ from ..loading.checkpoint import Checkpoint, open_checkpoint
 from ..models.parameters import FloatArray, linear_names
 from ..models.precision import MODULES
 from ..text.blocks import load_blocks
-from .trace import CAPTURE_VERSION, FOLDER_FILE, Trace, layer_file, weight_tensors
+from .trace import CAPTURE_VERSION, FOLDER_FILE, Trace, layer_file, require_layers, weight_tensors
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaptureText:
-    """What the model reads while it is captured."""
+    """Text that the model reads during a capture."""
 
     text: str = "wiki"
-    """See `load_blocks`."""
+    """Name of a text or path of a text file; see `load_blocks`."""
     split: str = "calibration"
     tokens: int = 64
-    """Length of a block."""
+    """Length of a block in tokens."""
     blocks: int = 1
+    """Number of blocks."""
 
 
 def capture_checkpoint(
@@ -45,31 +46,31 @@ def capture_checkpoint(
     group_size: int = 128,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Run a checkpoint on text and write what enters the GeMMs of its layers, as FP16, with the INT4 weights.
+    """Run a checkpoint on text; write the FP16 activations that enter the GeMMs of its layers, and the INT4 weights.
 
-    The folder `out` gets a trace file for each layer and ``capture.json`` with the sha256 of each; `Trace.load` opens
-    it as one trace. Called again with the same arguments, a capture that was interrupted goes on.
+    The folder `out` gets a trace file for each layer, and ``capture.json`` with the sha256 of each file. `Trace.load` opens
+    the folder as one trace. A second call with the same arguments continues an interrupted capture.
 
     Parameters
     ----------
     folder
-        The checkpoint, see `load_checkpoint`.
+        The checkpoint folder; see `load_checkpoint`.
     out
         A new or empty folder, or that of the interrupted capture.
     text
-        What is read.
+        The text that the model reads.
     layers
-        Those to keep; None keeps all.
+        Layers to keep; None keeps all.
     group_size
-        Input channels that share a weight scale where floats are rounded to INT4.
+        Number of input channels that share a weight scale when floats are rounded to INT4.
     progress
-        Called after each layer with the number of layers done and of all.
+        Called after each layer with the number of finished layers and the number of all layers.
 
     Raises
     ------
     InputError
-        The checkpoint, its tokenizer, the text or a layer is not valid, `out` holds something else, or
-        it cannot be written; finished layers stay.
+        The checkpoint, its tokenizer, the text or a layer cannot be used, `out` is not empty, or it cannot be written.
+        Finished layers stay.
     """
     capture = _Capture(open_checkpoint(folder, group_size), Path(out), text or CaptureText(), layers)
     try:
@@ -83,17 +84,13 @@ def capture_checkpoint(
 
 
 class _Capture:
-    """One capture: its folder, and how far it is."""
+    """One capture: its folder and its progress."""
 
     def __init__(self, checkpoint: Checkpoint, out: Path, text: CaptureText, layers: Sequence[int] | None) -> None:
         self._checkpoint, self._out = checkpoint, out
         shape = checkpoint.shape
         self._kept = sorted(set(range(shape.layers) if layers is None else layers))
-        if not self._kept:
-            raise InputError("layers: there are none; name at least one")
-        for layer in self._kept:
-            if not 0 <= layer < shape.layers:
-                raise InputError(f"layers: {layer} does not exist; {shape.name} has 0 to {shape.layers - 1}")
+        require_layers(shape, self._kept)
         tokenizer = checkpoint.tokenizer()
         if tokenizer is None:
             raise InputError(f"tokenizer: {shape.name} has no tokenizer.json; copy it into the checkpoint folder")
@@ -118,7 +115,7 @@ class _Capture:
         }
         self._files: dict[str, str] = {}
         self.done = 0
-        """Finished layers, kept or only passed."""
+        """Number of finished layers, kept or not."""
 
     def run(self, progress: Callable[[int, int], None] | None) -> None:
         self._resume()
@@ -134,7 +131,7 @@ class _Capture:
                 progress(self.done, last)
 
     def _resume(self) -> None:
-        """Make the folder, or take up what was left there."""
+        """Make the folder, or read the progress of an interrupted capture."""
         self._out.mkdir(parents=True, exist_ok=True)
         record = self._read_record()
         if record is None:
@@ -154,11 +151,11 @@ class _Capture:
                 left.unlink()
 
     def _first_stream(self) -> FloatArray:
-        """The residual streams before the first layer: float32 ``[blocks, tokens, hidden]``."""
+        """Residual streams before the first layer: float32 ``[blocks, tokens, hidden]``."""
         return np.stack([self._checkpoint.embed(tokens) for tokens in self._tokens])
 
     def _run_layer(self, layer: int, stream: FloatArray) -> None:
-        """Take all blocks through a layer, in place, and write its trace if it is kept."""
+        """Run a layer on all blocks, in place, and write its trace if it is kept."""
         decoder = self._checkpoint.one_layer(layer)
         seen: dict[str, list[NDArray[np.float16]]] = {module: [] for module in MODULES}
 
@@ -175,7 +172,7 @@ class _Capture:
         if layer not in self._kept:
             return
         weights = {name: decoder.linear(0, name) for name in self._metadata["linears"]}
-        # a checkpoint with one group for all channels has groups of different lengths; the longest serves all
+        # with one group for all channels, layers have groups of different lengths; the longest is right for all
         self._metadata["weight_group_size"] = max(matrix.group_size for matrix in weights.values())
         tensors: dict[str, NDArray[Any]] = {
             f"activations.{layer}.{module}": np.concatenate(parts) for module, parts in seen.items()
@@ -186,7 +183,7 @@ class _Capture:
         self._files[str(layer)] = trace.write(self._out / layer_file(layer))
 
     def _stream_file(self, layer: int) -> Path:
-        """The residual streams before a layer."""
+        """File of the residual streams before a layer."""
         return self._out / f"stream-{layer:03d}.npy"
 
     def _write_stream(self, layer: int, stream: FloatArray) -> None:

@@ -1,4 +1,4 @@
-"""Captured activations and the weights they meet: one safetensors file, or a folder with a file for each layer."""
+"""Captured activations and their GeMMs' weights: one safetensors file, or a folder with a file for each layer."""
 
 from __future__ import annotations
 
@@ -12,48 +12,50 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError, Int4Weights
+from ...formats.checks import check_choice, check_integer
 from ..fetch import file_sha256
 from ..inference.decoder import Decoder
 from ..inference.operators import to_fp16
 from ..loading.safetensors_folder import write_safetensors
 from ..models.parameters import MODULE_LINEARS, FloatArray, linear_names
 from ..models.precision import MODULES
+from ..models.shapes import ModelShape
 from ..text.blocks import TextBlocks
 
 CAPTURE_VERSION = 1
 FOLDER_FILE = "capture.json"
-"""Metadata of a trace that is a folder, and the sha256 of each layer's file."""
+"""File of a trace folder with the metadata and the sha256 of each layer's file."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """What entered the GeMMs of some layers, and those GeMMs' weights."""
+    """Activations that entered the GeMMs of some layers, and the weights of these GeMMs."""
 
     metadata: Mapping[str, Any]
-    """Keys: model, model_sha256, text_sha256, layers, tokens, linears, weight_group_size, dtype, capture_version; of a
-    checkpoint also tokenizer_sha256, text, split, blocks, stored_dtype, quantization."""
+    """Keys: model, model_sha256, text_sha256, layers, tokens, linears, weight_group_size, dtype, capture_version. Traces
+    of a checkpoint also have tokenizer_sha256, text, split, blocks, stored_dtype, quantization."""
     tensors: Mapping[str, NDArray[Any]]
+    """Arrays named ``activations.LAYER.MODULE`` and ``weights.LAYER.NAME.codes``, ``.scales`` and ``.offsets``."""
 
     def activation(self, layer: int, module: str) -> NDArray[np.float16]:
-        """The input of a module's GeMMs: float16 ``[tokens, channels]``.
+        """Return the input of a module's GeMMs: float16 ``[tokens, channels]``.
 
         Raises
         ------
         InputError
-            That layer or module was not captured.
+            The layer was not captured, or there is no such module.
         """
-        if module not in MODULES:
-            raise InputError(f"module: {module!r} is unknown; use {', '.join(MODULES)}")
+        check_choice("module", module, MODULES)
         self._require_layer(layer)
         return self.tensors[f"activations.{layer}.{module}"]
 
     def weights(self, layer: int, name: str) -> Int4Weights:
-        """The weights of a linear layer, ``[in, out]``: q, k, v, o, gate, up or down.
+        """Return the weights ``[in, out]`` of a linear layer: q, k, v, o, gate, up or down.
 
         Raises
         ------
         InputError
-            That layer was not captured, or there is no such linear layer.
+            The layer was not captured, or there is no such linear layer.
         """
         self._require_layer(layer)
         if name not in self.metadata["linears"]:
@@ -67,16 +69,16 @@ class Trace:
         )
 
     def first_weights(self, layer: int, module: str) -> Int4Weights:
-        """The weights of the first of a module's linear layers, such as q of qkv; errors as of `weights`."""
+        """Return the weights of a module's first linear layer, such as q of qkv; raises the errors of `weights`."""
         return self.weights(layer, next(name for name in MODULE_LINEARS[module] if name in self.metadata["linears"]))
 
     def save(self, path: Path | str) -> None:
-        """Write a new file; it appears under its name only when it is complete.
+        """Write a new file, which appears under its name when it is complete.
 
         Raises
         ------
         InputError
-            The file exists.
+            The file exists or cannot be written.
         """
         path = Path(path)
         if path.exists():
@@ -90,20 +92,20 @@ class Trace:
             ) from None
 
     def write(self, path: Path) -> str:
-        """Write or replace a file; its sha256. Raises `OSError` if it cannot be written."""
+        """Write or replace a file and return its sha256; raises `OSError` if it cannot be written."""
         return write_safetensors(path, self.tensors, {"anda_trace": json.dumps(dict(self.metadata))})
 
     @classmethod
     def load(cls, path: Path | str) -> Trace:
-        """Read a file that `save` wrote, all of it, and check it; or open a folder that `capture_checkpoint` wrote.
+        """Read and check a file that `save` wrote, or open a folder that `capture_checkpoint` wrote.
 
-        Of a folder, a layer is read and checked against its sha256 when one of its tensors is asked for.
+        A layer of a folder is read, and checked against its sha256, when one of its tensors is needed.
 
         Raises
         ------
         InputError
-            The file is missing, truncated, no trace, of another version, or holds infinities or NaN; or
-            the folder holds no finished capture.
+            The file is missing, truncated, not a trace, of another version, or holds infinities or NaN; or the folder
+            holds no finished capture.
         """
         path = Path(path)
         if path.is_dir():
@@ -156,12 +158,12 @@ class Trace:
 
 
 def layer_file(layer: int) -> str:
-    """The file of a layer in a folder; it is a trace of its own."""
+    """Name of a layer's file in a trace folder; the file is itself a trace."""
     return f"layer-{layer:03d}.safetensors"
 
 
 class _FolderTensors(Mapping[str, NDArray[Any]]):
-    """The tensors of all layers, of which those of the layer last used are kept."""
+    """Tensors of all layers of a folder; memory holds those of the layer last used."""
 
     def __init__(self, folder: Path, files: dict[int, str]) -> None:
         self._folder, self._files = folder, files
@@ -189,14 +191,31 @@ class _FolderTensors(Mapping[str, NDArray[Any]]):
 
 
 def sampled_layers(layers: int) -> tuple[int, ...]:
-    """First layer, one within, and the last; of the built-in model's 30, 11 has the largest activations at ``d``."""
+    """Return the first layer, one inside, and the last. Of SmolLM2-135M's 30, layer 11 has the largest inputs of ``d``."""
     return tuple(sorted({0, layers * 3 // 8, layers - 1}))
 
 
-def capture_trace(decoder: Decoder, blocks: TextBlocks, layers: Sequence[int] | None = None, tokens: int = 64) -> Trace:
-    """Run the first `tokens` tokens of the first block and keep what enters the GeMMs of some layers, as FP16.
+def require_layers(shape: ModelShape, layers: Sequence[int]) -> None:
+    """Raise `InputError` unless there are layers, and the model has all of them."""
+    if not layers:
+        raise InputError("layers: there are none; name at least one")
+    for layer in layers:
+        check_integer("layers", layer, 0, shape.layers - 1)
 
-    Without `layers`, of `sampled_layers`.
+
+def capture_trace(decoder: Decoder, blocks: TextBlocks, layers: Sequence[int] | None = None, tokens: int = 64) -> Trace:
+    """Run the start of the first block and keep, as FP16, the activations that enter the GeMMs of some layers.
+
+    Parameters
+    ----------
+    decoder
+        The model.
+    blocks
+        The text; only its first block is read.
+    layers
+        Layers to keep; None keeps `sampled_layers`.
+    tokens
+        Number of tokens to read from the block.
 
     Raises
     ------
@@ -204,15 +223,8 @@ def capture_trace(decoder: Decoder, blocks: TextBlocks, layers: Sequence[int] | 
         A layer does not exist, or the block is too short.
     """
     layers = sampled_layers(decoder.shape.layers) if layers is None else layers
-    if not layers:
-        raise InputError("layers: there are none; name at least one")
-    for layer in layers:
-        if not 0 <= layer < decoder.shape.layers:
-            raise InputError(
-                f"layers: {layer} does not exist; {decoder.shape.name} has 0 to {decoder.shape.layers - 1}"
-            )
-    if not 1 <= tokens <= blocks.tokens.shape[1]:
-        raise InputError(f"tokens: {tokens} of a block of {blocks.tokens.shape[1]}; use 1 to {blocks.tokens.shape[1]}")
+    require_layers(decoder.shape, layers)
+    check_integer("tokens", tokens, 1, blocks.tokens.shape[1])
     tensors: dict[str, NDArray[Any]] = {}
 
     def hook(module: str, layer: int, x: FloatArray) -> FloatArray:
@@ -242,7 +254,7 @@ def capture_trace(decoder: Decoder, blocks: TextBlocks, layers: Sequence[int] | 
 
 
 def weight_tensors(layer: int, name: str, weights: Int4Weights) -> dict[str, NDArray[Any]]:
-    """The tensors of a linear layer, under the names that `Trace.weights` looks for."""
+    """Tensors of a linear layer, under the names that `Trace.weights` reads."""
     prefix = f"weights.{layer}.{name}"
     tensors: dict[str, NDArray[Any]] = {f"{prefix}.codes": weights.codes, f"{prefix}.scales": weights.scales}
     if weights.offsets is not None:

@@ -238,7 +238,7 @@ def test_command_by_layer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsy
         (["--group-size", "a"], "group_size: 'a' is not a list of numbers; write them as 32,64"),
         (["--exhaustive", "8-"], "exhaustive: '8-' is not a range of mantissa bits; write it as 4-8"),
         (["--exhaustive", "8-4"], "exhaustive: '8-4' is not a range of mantissa bits; write it as 4-8"),
-        (["--backend", "jax"], "backend: 'jax' is unknown; use numpy or torch"),
+        (["--backend", "jax"], "backend: 'jax' is not valid; choose one of numpy, torch"),
     ],
 )
 def test_command_with_options_that_are_wrong(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]):

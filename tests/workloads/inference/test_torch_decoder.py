@@ -1,4 +1,3 @@
-import re
 import sys
 from dataclasses import replace
 
@@ -87,9 +86,8 @@ def test_numpy_is_the_decoder_itself():
 
 
 def test_bad_input(monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(InputError, match=r"^backend: 'jax' is unknown; use numpy or torch$"):
+    with pytest.raises(InputError, match=r"^backend: 'jax' .* numpy, torch$"):
         evaluator(DECODERS["llama"], "jax")
     monkeypatch.setitem(sys.modules, "torch", None)
-    message = "torch: is not installed, and this backend needs it; install anda-codesign[hf]"
-    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(InputError, match=r"^torch: is not installed.* anda-codesign\[hf\]$"):
         evaluator(DECODERS["llama"], "torch")

@@ -15,15 +15,15 @@ from anda_codesign.workloads.integer_only.io import (
     save_integer_weights,
 )
 from anda_codesign.workloads.integer_only.smoothed_blocks import float_blocks
-from anda_codesign.workloads.integer_only.weights import IntegerConfig, IntegerWeights, quantize_factors
+from anda_codesign.workloads.integer_only.weights import IntegerConfig, IntegerDecoderWeights, quantize_factors
 
 DECODER = synthetic_decoder()
 TOKENS = np.arange(20, dtype=np.int32)
 
 
-def integer_weights(bits: int = 4) -> IntegerWeights:
+def integer_weights(bits: int = 4) -> IntegerDecoderWeights:
     config = IntegerConfig(weight_bits=bits, activation_bits=8, anchor="minimum", guard_bits=3)
-    return IntegerWeights.quantize(DECODER.weights, float_blocks(DECODER.weights), config)
+    return IntegerDecoderWeights.quantize(DECODER.weights, float_blocks(DECODER.weights), config)
 
 
 @pytest.mark.parametrize("bits", [8, 6, 4, 3])
@@ -68,7 +68,7 @@ def spoil(folder: Path, what: str) -> None:
     [
         ("missing", "model: {} holds no readable integer model; write the folder again"),
         ("garbage", "model: {} holds no readable integer model; write the folder again"),
-        ("version", "model: {} is version 9, this program reads 1; write it again"),
+        ("version", "model: {} is version 9, this program reads 1; write the folder again"),
         ("damaged", "model: {}/integer.safetensors is damaged; write the folder again"),
     ],
 )

@@ -143,7 +143,7 @@ def test_scaled_rotary_embedding(tmp_path: Path):
 def test_a_window_limits_the_length(tmp_path: Path):
     loaded = load_checkpoint(write(tmp_path, LLAMA_CONFIG | {"sliding_window": 16}, llama_tensors()))
     assert loaded.logits(TOKENS[:16]).shape == (16, 256)
-    with pytest.raises(InputError, match=f"^tokens: 20 in a sequence; {tmp_path.name} reads 16 at most$"):
+    with pytest.raises(InputError, match=f"^tokens: 20 .* {tmp_path.name}; use 16 at most$"):
         loaded.logits(TOKENS)
 
 
@@ -160,7 +160,7 @@ def test_the_hash_is_that_of_configuration_weights_and_rounding(tmp_path: Path):
 def test_weights_as_they_are(tmp_path: Path):
     loaded = load_checkpoint(write(tmp_path, LLAMA_CONFIG, llama_tensors()), group_size=None)
     np.testing.assert_array_equal(loaded.logits(TOKENS), LLAMA.logits(TOKENS))
-    with pytest.raises(InputError, match=r"^weights: q of layer 0 is in floating point; this needs INT4 weights$"):
+    with pytest.raises(InputError, match=r"^weights: q of layer 0 is in floating point; .*INT4"):
         loaded.linear(0, "q")
 
 

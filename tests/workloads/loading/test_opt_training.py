@@ -60,22 +60,22 @@ def test_its_limits_are_named_where_it_is_used(tmp_path: Path, capsys: pytest.Ca
 
 
 def rejects(message: str, out: Path, **changes: int) -> None:
-    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+    with pytest.raises(InputError, match=f"^{message}"):
         train_opt(out, OptTraining(**changes))  # type: ignore[arg-type]
 
 
 def test_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    rejects("steps: 0 is too few; use 1 or more", tmp_path, steps=0)
-    rejects("seed: -1 is negative; use 0 or more", tmp_path, seed=-1)
-    rejects("heads: 3 do not divide 256 channels; choose a divisor", tmp_path, heads=3)
-    rejects("vocabulary: 100 is too few for all bytes and some merges; use 300 or more", tmp_path, vocabulary=100)
+    rejects("steps: 0 ", tmp_path, steps=0)
+    rejects("seed: -1 ", tmp_path, seed=-1)
+    rejects("heads: 3 do not divide 256 channels", tmp_path, heads=3)
+    rejects("vocabulary: 100 .* use 300 or more", tmp_path, vocabulary=100)
     monkeypatch.setitem(sys.modules, "torch", None)
-    rejects("torch: is not installed, and training needs it; install anda-codesign[hf]", tmp_path)
+    rejects("torch: is not installed", tmp_path)
 
 
 def test_what_exists_is_kept(tmp_path: Path):
     mine = tmp_path / "mine"
     mine.write_text("mine")
     for out in (tmp_path, mine):
-        rejects(f"out: {out} is not an empty folder and is not overwritten; name another one", out)
+        rejects(f"out: {re.escape(str(out))} is not an empty folder", out)
     assert mine.read_text() == "mine"

@@ -1,0 +1,22 @@
+"""Packages of the extra ``hf``, imported where they are needed."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from ..formats import InputError
+
+
+def import_extra(package: str) -> Any:
+    """Import torch, transformers or tokenizers.
+
+    Raises
+    ------
+    InputError
+        The package is not installed.
+    """
+    try:
+        return import_module(package)
+    except ImportError:
+        raise InputError(f"{package}: is not installed, and this needs it; install anda-codesign[hf]") from None
