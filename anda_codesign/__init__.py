@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from anda_codesign.experiments.simulation import explain as explain
     from anda_codesign.experiments.simulation import simulate as simulate
     from anda_codesign.experiments.simulation import simulate_gemm as simulate_gemm
+    from anda_codesign.experiments.sweeps import sweep as sweep
     from anda_codesign.formats.anda.format import AndaFormat as AndaFormat
     from anda_codesign.formats.gemm.fp_int import fp_int_gemm as fp_int_gemm
     from anda_codesign.workloads.models.precision import Precision as Precision
@@ -54,10 +55,11 @@ _MODULES = {
     "simulate": "experiments.simulation",
     "simulate_gemm": "experiments.simulation",
     "explain": "experiments.simulation",
+    "sweep": "experiments.sweeps",
 }
 """The module of each public name."""
 
-__all__ = ["AndaFormat", "ModelShape", "Precision", "explain", "fp_int_gemm", "simulate", "simulate_gemm"]
+__all__ = ["AndaFormat", "ModelShape", "Precision", "explain", "fp_int_gemm", "simulate", "simulate_gemm", "sweep"]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,9 +16,9 @@ def fetch() -> None:
 
 def models(json: JsonOption = None) -> None:
     """List the models whose shapes are known."""
-    from ..catalog import model_records
+    from ..catalog import models as known_models
 
-    records = model_records()
+    records = known_models().to_dict()
     if json is not None:
         write_json(records, json)
         return
@@ -29,9 +29,9 @@ def models(json: JsonOption = None) -> None:
 
 def archs(json: JsonOption = None) -> None:
     """List the built-in accelerators."""
-    from ..catalog import arch_records
+    from ..catalog import archs as known_archs
 
-    records = arch_records()
+    records = known_archs().to_dict()
     if json is not None:
         write_json(records, json)
         return

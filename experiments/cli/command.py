@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, get_args, get_origin
 
@@ -18,13 +19,17 @@ PLAIN = (bool, int, float, str, Path)
 """Types of values that typer reads."""
 
 
-def command(options: Callable[..., Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def command(
+    options: Callable[..., Any], optional: Sequence[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a typer command of a function that takes the values of a class's options.
 
     Parameters
     ----------
     options
         The options class.
+    optional
+        Options that the command may do without, though the function needs them: None where they are not given.
 
     Returns
     -------
@@ -32,7 +37,11 @@ def command(options: Callable[..., Any]) -> Callable[[Callable[..., None]], Call
         A decorator. The function takes a `Given` first; its other parameters are options of the command alone, described
         by `Option` or typer.
     """
-    fields = [field for field in described(options) if field.option.on_command_line]
+    fields = [
+        replace(field, default=None) if field.name in optional else field
+        for field in described(options)
+        if field.option.on_command_line
+    ]
     parsers = {field.name: field.option.parse for field in fields if field.option.parse is not None}
     names = {field.name for field in fields}
 

@@ -38,17 +38,15 @@ def question(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P
     """
 
     def make(answer: Callable[[O], R]) -> Callable[P, R]:
-        signature = _signature(options, answer)
-
         @functools.wraps(answer)
         def ask(*args: P.args, **kwargs: P.kwargs) -> R:
             try:
-                signature.bind(*args, **kwargs)
+                given = options(*args, **kwargs)
             except TypeError as error:
-                raise TypeError(f"{answer.__name__}() {error}") from None
-            return answer(options(*args, **kwargs))
+                raise TypeError(f"{answer.__name__}(){str(error).partition('()')[2]}") from None
+            return answer(given)
 
-        vars(ask).update(__signature__=signature)
+        vars(ask).update(__signature__=_signature(options, answer))
         ask.__doc__ = _docstring(answer, described(options))
         return ask
 

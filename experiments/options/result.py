@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,3 +32,41 @@ class Result(ABC):
         import pandas as pd
 
         return pd.json_normalize(self.records())
+
+
+@dataclass(frozen=True)
+class FrameResult(Result):
+    """An answer that is a frame.
+
+    Attributes
+    ----------
+    frame
+        One row a record.
+    """
+
+    frame: pd.DataFrame
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """The rows; None where there is no number."""
+        return json.loads(self.frame.to_json(orient="records"))
+
+    def to_frame(self) -> pd.DataFrame:
+        """The frame itself."""
+        return self.frame
+
+
+@dataclass(frozen=True)
+class Table(Result):
+    """An answer that is a list of records.
+
+    Attributes
+    ----------
+    rows
+        The records, with the same fields.
+    """
+
+    rows: list[dict[str, Any]]
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """The records."""
+        return self.rows

@@ -9,7 +9,7 @@ from .option import Option
 
 if TYPE_CHECKING:
     from ...sim import Architecture, Technology
-    from ...sim.config.weights import Weights
+    from ...sim.config.weights import WeightConfig
     from ...sim.cost.objective import Objective
     from ...sim.memory.hbm import Memory
     from ...sim.result import Level
@@ -73,7 +73,7 @@ class MachineOptions:
         "str | Path | Memory", Option("flat, or at level events hbm2 or a YAML file: rows, refresh, turnaround.")
     ] = "flat"
     weights: Annotated[
-        "str | Path | Weights | None",
+        "str | Path | WeightConfig | None",
         Option("Weight format: int4, spqr-3, squeezellm-3, … or a YAML file; the architecture's own without it."),
     ] = None
     midpoint: Annotated[bool, Option("Mantissas stand for the middle of their interval.")] = False

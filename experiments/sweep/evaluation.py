@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...formats import AndaFormat, InputError
 from ...formats.activations.registry import ActivationFormat, activation_format
+from ..options.sweep import PointOptions
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +51,7 @@ class Evaluation:
             raise InputError(f"evaluation.blocks: {self.blocks} is too few for a standard error; use 2 or more")
 
 
-OWN_FORMAT = "own"
+OWN_FORMAT = PointOptions.format
 """In a sweep file: the activation format that the architecture computes with."""
 
 

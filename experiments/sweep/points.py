@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from ... import formats, sim, workloads
 from ...formats import InputError
+from ...formats.checks import check_choice
 from ...sim import load_weights
 from ...workloads import MODULES, Precision
 from .. import simulation
+from ..options.option import described
+from ..options.simulation import SimulationOptions
+from ..options.sweep import PointOptions
 from .evaluation import (
-    OWN_FORMAT,
     Evaluation,
     activation_hook,
     evaluate_hook,
@@ -49,52 +52,40 @@ TASK_COLUMNS = ("model", "phase", "tokens", "context", "batch", "scope")
 """What there is to do: rows that differ in one of these are not compared."""
 LAST_INPUT = "reconstruct"
 """The last of the input columns that every row has."""
-SCOPES = ("gemms", "model")
+SCOPES = {"gemms": False, "model": True}
+"""In a sweep file: whether attention and vector unit are simulated too."""
 
 
-@dataclass(frozen=True)
-class Point:
-    """One simulation: the arguments of `simulation.simulate_model`."""
+@dataclass(frozen=True, kw_only=True)
+class Point(PointOptions):
+    """One simulation, by names and numbers alone.
 
-    model: str
-    arch: str
-    precision: str | None
-    """Mantissa bits of qkv, o, u and d; None on an architecture of fixed width."""
-    phase: str = "prefill"
-    tokens: int = 2048
-    context: int = 0
-    batch: int = 1
-    level: str = "analytical"
-    technology: str = "paper-16nm"
-    objective: str = "energy"
-    tiling: str = "search"
-    memory: str = "flat"
-    weights: str | None = None
-    """A weight format; None for the architecture's own."""
-    kv_cache: str = "fp16"
-    scope: str = "gemms"
-    """``gemms``, the FP-INT GeMMs, or ``model``: attention and vector unit too."""
-    rounding: str = "truncate"
-    reconstruct: str = "truncate"
-    zero_planes: str = "sent"
-    """``sent``, or ``skipped``: an all-zero plane costs no cycle, as counted on the evaluated model."""
-    format: str = OWN_FORMAT
-    """The activation format that perplexity is measured with; by default what the architecture computes with."""
+    Attributes
+    ----------
+    precision
+        Mantissa bits of qkv, o, u and d; None on an architecture of fixed width.
+    evaluation
+        Model and text on which perplexity is measured; None if it is not.
+    architecture_settings, technology_settings
+        Fields of architecture and technology that the sweep sets.
+    """
+
     evaluation: Evaluation | None = None
-    """Where perplexity is measured, if it is."""
     architecture_settings: Settings = ()
     technology_settings: Settings = ()
 
     def __post_init__(self) -> None:
-        choices = (("scopes", self.scope, SCOPES), ("zero_planes", self.zero_planes, ZERO_PLANES))
-        for field, value, known in choices:
-            if value not in known:
-                raise InputError(f"{field}: {value!r} is unknown; use {' or '.join(known)}")
+        check_choice("zero_planes", self.zero_planes, ZERO_PLANES)
+
+    @property
+    def scope(self) -> str:
+        """``model`` for a whole model, ``gemms`` for its FP-INT GeMMs alone."""
+        return next(name for name, whole in SCOPES.items() if whole == self.whole)
 
     @property
     def key(self) -> str:
         """Of this point as this version of the program computes it."""
-        named = (self.arch, self.technology, self.memory, self.weights or "")
+        named = map(str, (self.arch, self.technology, self.memory, self.weights or ""))
         files = [*(file_content(name) for name in named), format_source(self.format)]
         text = json.dumps([asdict(self), files, model_version()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:24]
@@ -106,11 +97,11 @@ class Point:
             InputError: the weight format is unknown, or the fields that the sweep sets do not fit the architecture or
                 the technology.
         """
-        machine = architecture_with(self.arch, self.architecture_settings)
-        technology_with(self.technology, self.technology_settings)
+        machine = architecture_with(str(self.arch), self.architecture_settings)
+        technology_with(str(self.technology), self.technology_settings)
         if self.weights is not None:
             load_weights(self.weights)
-        asked = Precision.uniform(16) if self.precision is None else Precision.parse(self.precision)
+        asked = Precision.uniform(16) if self.precision is None else simulation.as_precision(self.precision)
         bits = machine.precision(asked)
         return {
             "model": self.model,
@@ -134,7 +125,7 @@ class Point:
             "zero_planes": self.zero_planes,
             "rounding": self.rounding,
             "reconstruct": self.reconstruct,
-            **architecture_columns(self.arch, self.architecture_settings),
+            **architecture_columns(str(self.arch), self.architecture_settings),
             **technology_columns(self.technology_settings),
         }
 
@@ -159,51 +150,35 @@ def simulate_points(points: Sequence[Point]) -> list[dict[str, Any]]:
 def _row(point: Point) -> dict[str, Any]:
     inputs = point.columns()
     try:
-        record = simulation.simulate(
-            model=point.model,
-            arch=architecture_with(point.arch, point.architecture_settings),
-            precision=point.precision,
-            phase=point.phase,
-            tokens=point.tokens,
-            context=point.context,
-            batch=point.batch,
-            level=point.level,  # pyright: ignore[reportArgumentType]  # the simulator checks it
-            technology=technology_with(point.technology, point.technology_settings),
-            objective=point.objective,  # pyright: ignore[reportArgumentType]
-            tiling=point.tiling,
-            **_machine_options(point),
-        ).to_dict()
+        result = _simulation(point).to_dict()
         loss = _loss(point)
     except InputError as error:
         settings = ", ".join(f"{name} {value}" for name, value in inputs.items())
         raise InputError(f"{error} (at the point {settings}; a constraint can leave it out)") from None
-    energy: dict[str, float] = record["energy_pj"]
+    energy: dict[str, float] = result["energy_pj"]
     return {
         "key": point.key,
         **inputs,
-        **{name: record[name] for name in MEASURES},
+        **{name: result[name] for name in MEASURES},
         **{f"energy_{part}_pj": energy[part] for part in ENERGIES},
         **loss,
     }
 
 
-def _machine_options(point: Point) -> dict[str, Any]:
-    """Options of the machine that are not the simulator's defaults."""
-    given = {"memory": (point.memory, "flat"), "weights": (point.weights, None), "kv_cache": (point.kv_cache, "fp16")}
-    options: dict[str, Any] = {name: value for name, (value, default) in given.items() if value != default}
-    if point.scope == "model":
-        options["whole"] = True
-    if point.reconstruct == "midpoint":
-        options["midpoint"] = True
+def _simulation(point: Point) -> simulation.Simulation:
+    options: dict[str, Any] = {field.name: getattr(point, field.name) for field in described(SimulationOptions)}
+    options["arch"] = architecture_with(str(point.arch), point.architecture_settings)
+    options["technology"] = technology_with(str(point.technology), point.technology_settings)
+    options["midpoint"] = point.reconstruct == "midpoint"
     if point.zero_planes == "skipped" and point.evaluation is not None:
         options["group_cycles"] = group_cycles(point.evaluation, *_machine(point), point.rounding)
-    return options
+    return simulation.simulate(**options)
 
 
 def _machine(point: Point) -> tuple[Architecture, Precision]:
     """The architecture of a point and the widths that it computes with."""
-    machine = architecture_with(point.arch, point.architecture_settings)
-    asked = Precision.uniform(16) if point.precision is None else Precision.parse(point.precision)
+    machine = architecture_with(str(point.arch), point.architecture_settings)
+    asked = Precision.uniform(16) if point.precision is None else simulation.as_precision(point.precision)
     return machine, machine.precision(asked)
 
 

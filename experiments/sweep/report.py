@@ -242,8 +242,6 @@ def _save(folder: Path, name: str, figure: Figure) -> None:
 
 
 def _provenance(sweep: Path, manifest: dict[str, Any]) -> list[str]:
-    from .points import model_version
-
     return [
         f"command: anda {' '.join(sys.argv[1:])}",
         f"sweep: {sweep}, {json.dumps({k: v for k, v in manifest.items() if v not in (None, [], {}, '')})}",

@@ -13,12 +13,15 @@ from typing import Any, Literal, TypeAlias
 from pydantic import Field
 
 from ...formats import InputError
+from ...formats.checks import check_choice
 from ...sim import load_architecture
 from ...sim.config.yaml_config import Config, config_names, find_config, load_config
 from ...workloads import MODULES, Precision, model_shape
-from .evaluation import LOSS_COLUMNS, OWN_FORMAT, Evaluation
+from ..options.option import described
+from ..options.sweep import PointOptions
+from .evaluation import LOSS_COLUMNS, Evaluation
 from .expressions import Expression
-from .points import OWN_WEIGHTS, RESULT_COLUMNS, Point
+from .points import OWN_WEIGHTS, RESULT_COLUMNS, SCOPES, Point
 from .uncertainty import Uncertainty
 from .values import Numbers, Scalars, Texts
 
@@ -29,6 +32,36 @@ TRIES = 100
 
 Choice: TypeAlias = dict[str, Any]
 """A value for each dimension."""
+
+
+OPTIONS = {field.name: field for field in described(PointOptions)}
+"""Options of a point, by name."""
+DIMENSIONS = {
+    "phases": "phase",
+    "tokens": "tokens",
+    "contexts": "context",
+    "batches": "batch",
+    "levels": "level",
+    "technologies": "technology",
+    "objectives": "objective",
+    "tilings": "tiling",
+    "memories": "memory",
+    "kv_caches": "kv_cache",
+    "scopes": "whole",
+    "formats": "format",
+    "roundings": "rounding",
+    "reconstructions": "reconstruct",
+    "zero_planes": "zero_planes",
+}
+"""Fields of a sweep file that list the values of an option; others have names or values of their own."""
+ANDA_DIMENSIONS = ("roundings", "reconstructions", "zero_planes")
+"""Options of the Anda format, without effect elsewhere."""
+
+
+def values_of(dimension: str) -> Any:
+    """A field of a sweep file: the values of an option, by default its own default."""
+    option = OPTIONS[DIMENSIONS[dimension]]
+    return Field((option.default,), description=option.option.help)
 
 
 class Sampling(Config):
@@ -52,37 +85,30 @@ class SweepSpec(Config):
 
     title: str = ""
     """The question."""
-    models: Texts
-    archs: Texts
-    precisions: Texts | None = None
-    """Tuples such as ``"7,5,6,6"``."""
-    mantissa_bits: Numbers | None = None
-    """Widths that all four modules share."""
-    modules: dict[str, Numbers] = Field(default_factory=dict)
-    """Widths of ``qkv``, ``o``, ``u`` and ``d``, each a dimension of its own, in place of the two above."""
-    phases: Texts = ("prefill",)
-    tokens: Numbers = (2048,)
-    contexts: Numbers = (0,)
-    batches: Numbers = (1,)
-    levels: Texts = ("analytical",)
-    technologies: Texts = ("paper-16nm",)
-    objectives: Texts = ("energy",)
-    tilings: Texts = ("search",)
-    memories: Texts = ("flat",)
-    weights: Texts = (OWN_WEIGHTS,)
-    """Weight formats of `anda simulate`; ``own`` is the architecture's."""
-    kv_caches: Texts = ("fp16",)
-    scopes: Texts = ("gemms",)
-    """``gemms``, the FP-INT GeMMs, or ``model``: attention and vector unit too."""
-    formats: Texts = (OWN_FORMAT,)
-    """Activation formats in whose place perplexity is measured: ``fast mantissa_bits=2``, ``module:Class``; ``own`` is
-    what the architecture computes with. Time and energy stay those of the architecture."""
-    roundings: Texts = ("truncate",)
-    """Of the Anda encoder, where perplexity is evaluated."""
-    reconstructions: Texts = ("truncate",)
-    """Of the Anda decoder, where perplexity is evaluated."""
-    zero_planes: Texts = ("sent",)
-    """``sent``, or ``skipped``: an all-zero plane costs no cycle, as counted on the model of `evaluation`."""
+    models: Texts = Field(description=OPTIONS["model"].option.help)
+    archs: Texts = Field(description=OPTIONS["arch"].option.help)
+    precisions: Texts | None = Field(None, description='Mantissa bits of qkv, o, u and d, such as "7,5,6,6".')
+    mantissa_bits: Numbers | None = Field(None, description="Mantissa bits that all four modules share.")
+    modules: dict[str, Numbers] = Field(
+        default_factory=dict,
+        description="Mantissa bits of qkv, o, u and d, each a dimension of its own, in place of the two above.",
+    )
+    phases: Texts = values_of("phases")
+    tokens: Numbers = values_of("tokens")
+    contexts: Numbers = values_of("contexts")
+    batches: Numbers = values_of("batches")
+    levels: Texts = values_of("levels")
+    technologies: Texts = values_of("technologies")
+    objectives: Texts = values_of("objectives")
+    tilings: Texts = values_of("tilings")
+    memories: Texts = values_of("memories")
+    weights: Texts = Field((OWN_WEIGHTS,), description=OPTIONS["weights"].option.help)
+    kv_caches: Texts = values_of("kv_caches")
+    scopes: Texts = Field(("gemms",), description="gemms, the FP-INT GeMMs, or model: attention and vector unit too.")
+    formats: Texts = values_of("formats")
+    roundings: Texts = values_of("roundings")
+    reconstructions: Texts = values_of("reconstructions")
+    zero_planes: Texts = values_of("zero_planes")
     evaluation: Evaluation | None = None
     """Measure perplexity on this model and text."""
     architecture: dict[str, Scalars] = Field(default_factory=dict)
@@ -157,7 +183,7 @@ class SweepSpec(Config):
             "models": tuple(model_shape(name).name for name in self.models),
             "archs": self.archs,
             "precisions": tuple(str(Precision.parse(text)) for text in [*(self.precisions or ()), *widths]) or (None,),
-            **{name: getattr(self, name) for name in _PLAIN},
+            **{name: getattr(self, name) for name in DIMENSIONS},
             "weights": self.weights,
         }
         return fields | {
@@ -215,8 +241,8 @@ class SweepSpec(Config):
             raise InputError(
                 f"precisions: {arch} needs some; list tuples under precisions or widths under mantissa_bits"
             )
-        for name in (*_ANDA, "formats"):
-            if choice[name] not in ("truncate", "sent", OWN_FORMAT) and self.evaluation is None:
+        for name in (*ANDA_DIMENSIONS, "formats"):
+            if choice[name] != OPTIONS[DIMENSIONS[name]].default and self.evaluation is None:
                 raise InputError(f"{name}: {choice[name]} is measured on a model; add evaluation, or leave it out")
         settings = {
             group: tuple((field, choice[f"{group}.{field}"]) for field in self.settings(group))
@@ -226,7 +252,11 @@ class SweepSpec(Config):
             model=choice["models"],
             arch=arch,
             precision=None if fixed else self._precision(choice),
-            **{field: choice[name] for name, field in _PLAIN.items() if name not in _ANDA or not fixed},
+            **{
+                field: _value(name, choice[name])
+                for name, field in DIMENSIONS.items()
+                if name not in ANDA_DIMENSIONS or not fixed
+            },
             weights=None if choice["weights"] == OWN_WEIGHTS else choice["weights"],
             evaluation=self.evaluation,
             architecture_settings=settings["architecture"],
@@ -238,28 +268,6 @@ class SweepSpec(Config):
         if not self.modules:
             return choice["precisions"]
         return str(Precision(*(choice[f"modules.{module}"] for module in MODULES)))
-
-
-_ANDA = ("roundings", "reconstructions", "zero_planes")
-"""Options of the Anda format, without effect elsewhere."""
-_PLAIN = {
-    "phases": "phase",
-    "tokens": "tokens",
-    "contexts": "context",
-    "batches": "batch",
-    "levels": "level",
-    "technologies": "technology",
-    "objectives": "objective",
-    "tilings": "tiling",
-    "memories": "memory",
-    "kv_caches": "kv_cache",
-    "scopes": "scope",
-    "formats": "format",
-    "roundings": "rounding",
-    "reconstructions": "reconstruct",
-    "zero_planes": "zero_planes",
-}
-"""Fields of a sweep file that are a field of `Point` as they are."""
 
 
 def load_spec(path: Path | str) -> SweepSpec:
@@ -279,6 +287,11 @@ def question_names() -> list[str]:
 def sweep_schema() -> str:
     """The JSON schema of sweep files, for editors."""
     return json.dumps(SweepSpec.model_json_schema(by_alias=True), indent=2)
+
+
+def _value(dimension: str, value: Any) -> Any:
+    """An option's value from what a sweep file says."""
+    return SCOPES[check_choice("scopes", value, SCOPES)] if dimension == "scopes" else value
 
 
 @lru_cache(maxsize=16)

@@ -227,5 +227,5 @@ def test_an_interruption(anda: Run, monkeypatch: pytest.MonkeyPatch):
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("anda_codesign.experiments.catalog.arch_records", interrupt)
+    monkeypatch.setattr("anda_codesign.experiments.catalog.archs", interrupt)
     assert anda("archs") == (130, "", "anda: error: interrupted\n")

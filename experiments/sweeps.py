@@ -1,0 +1,108 @@
+"""Sweeps: `sweep` simulates every point of one, `results` asks questions about its rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..formats import InputError
+from .files import require_new_picture
+from .options.question import question
+from .options.result import FrameResult
+from .options.sweep import ResultsOptions, SweepOptions
+from .sweep.circuits import with_circuits
+from .sweep.executors import make_executor
+from .sweep.results import load_results, pareto_figure, pareto_front, query_frame
+from .sweep.run import run_sweep
+from .sweep.spec import SweepSpec, load_spec
+from .sweep.uncertainty import win_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class SweepResult(FrameResult):
+    """The rows of a sweep, one a point.
+
+    Attributes
+    ----------
+    spec
+        The sweep.
+    """
+
+    spec: SweepSpec
+
+
+@question(SweepOptions)
+def sweep(options: SweepOptions) -> SweepResult:
+    """Simulate every point of a sweep that its folder does not hold yet; write the results as Parquet and CSV.
+
+    The result does not depend on the number of workers, nor on how often the run was interrupted.
+
+    Returns
+    -------
+    SweepResult
+        One row a point.
+
+    Raises
+    ------
+    InputError
+        The file or a value in it is bad, the folder holds something else, or no row meets the constraints.
+    """
+    spec = options.file if isinstance(options.file, SweepSpec) else load_spec(options.file)
+    return SweepResult(run_sweep(spec, options.out, make_executor(options.workers, options.dask)), spec)
+
+
+@question(ResultsOptions)
+def results(options: ResultsOptions) -> FrameResult:
+    """Query the results of a sweep with SQL, or show the points that no other beats.
+
+    Returns
+    -------
+    FrameResult
+        The rows that were asked for.
+
+    Raises
+    ------
+    InputError
+        The folder holds no results, the query is wrong, or a column does not exist.
+    """
+    require_new_picture("plot", options.plot)
+    if options.wins is not None:
+        for name, value in (("pareto", options.pareto), ("plot", options.plot)):
+            if value:
+                raise InputError(f"{name}: cannot be combined with --wins; leave one of them out")
+    frame = load_results(options.folder)
+    if options.circuits is not None:
+        frame = with_circuits(frame, options.circuits)
+    if options.sql is not None:
+        frame = query_frame(frame, options.sql)
+    if options.wins is not None:
+        return FrameResult(win_frame(frame, *read_wins(options.wins)))
+    return FrameResult(_front(frame, options))
+
+
+def read_wins(text: str) -> tuple[str, str]:
+    """The architecture and the column of ``ARCH:COLUMN``.
+
+    Raises
+    ------
+    InputError
+        The text names no column.
+    """
+    winner, colon, column = text.partition(":")
+    if not colon:
+        raise InputError(f"wins: {text!r} names no column; write ARCH:COLUMN, such as anda:energy_total_pj")
+    return winner, column
+
+
+def _front(frame: pd.DataFrame, options: ResultsOptions) -> pd.DataFrame:
+    """The rows that no other beats, if columns are named, drawn if a picture is asked for."""
+    names = list(options.pareto or ())
+    if options.plot is not None:
+        if len(names) < 2:
+            raise InputError("plot: needs two columns or more; name them with --pareto X,Y")
+        x, y = (name.removeprefix("-") for name in names[:2])
+        pareto_figure(frame, x, y, names).savefig(options.plot, dpi=160)
+    return frame[pareto_front(frame, names)].sort_values(names[0].removeprefix("-")) if names else frame
