@@ -28,7 +28,7 @@ from ..report.document import (
 from ..report.figures import ENERGY_PARTS, plot_style
 from ..report.layer_timeline import write_timeline
 from ..report.provenance import PACKAGES, SIMULATION_LIMITS, constant_rows
-from .points import TASK_COLUMNS, setting_columns
+from .points import TASK_COLUMNS, model_version, setting_columns
 from .results import load_results, pareto_figure, pareto_front, task_numbers
 from .run import table_rows, varying_columns
 
