@@ -1,4 +1,4 @@
-"""Published allowances for what synthesis does not see, on demand and named in the result."""
+"""Published allowances for wires and glitches, which synthesis leaves out: applied on demand, named in the result."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from ...formats import InputError
+from ...formats.checks import check_choice
 
 _DYNAMIC = ("switching_pj_per_cycle", "internal_pj_per_cycle", "clock_pj_per_cycle")
 
@@ -18,17 +18,23 @@ def _allowances() -> dict[str, dict[str, Any]]:
 
 
 def with_allowances(document: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """The document of a measurement with its dynamic energies times the factors of `names`; leakage stays.
+    """Document of a measurement with its dynamic energies multiplied by allowances. Leakage stays as it is.
+
+    Parameters
+    ----------
+    document : mapping
+        Document of `synthesize`.
+    names : sequence of `str`
+        Allowances of ``allowances.yaml``, such as ``wires``.
 
     Raises
     ------
     InputError
-        There is no such allowance.
+        An allowance does not exist.
     """
     known = _allowances()
     for name in names:
-        if name not in known:
-            raise InputError(f"allowance: there is no {name!r}; choose one of {', '.join(known)}")
+        check_choice("allowance", name, known)
     factor = 1.0
     for name in names:
         factor *= known[name]["factor"]
@@ -42,7 +48,7 @@ def with_allowances(document: Mapping[str, Any], names: Sequence[str]) -> dict[s
 
 
 def _scaled(run: Mapping[str, Any], factor: float) -> dict[str, Any]:
-    """A run with its dynamic energy scaled, and what follows from it."""
+    """Run with its dynamic energies, total energies and power scaled."""
     dynamic = sum(run[part] for part in _DYNAMIC)
     total = run["energy_pj_per_cycle"]
     growth = (total + (factor - 1) * dynamic) / total

@@ -1,4 +1,4 @@
-"""From a circuit to a gate netlist: Yosys and ABC, in a process of their own."""
+"""Mapping of a circuit to a gate netlist with Yosys and ABC."""
 
 import hashlib
 import tempfile
@@ -23,25 +23,25 @@ from .netlist.netlist import Netlist, read_netlist
 Effort = Literal["area", "speed", "delay"]
 
 OUTPUT_LOAD_PINS = 4
-"""What an output drives: this many inputs of the library's smallest buffer."""
+"""Load of an output: this number of inputs of the library's smallest buffer."""
 
 _SCRIPTS: Mapping[Effort, str] = {
     # Yosys' own script for a library with constraints
     "area": "",
-    # the same preparation, mapped for delay
+    # the same preparation, then mapping for delay
     "speed": "-script +strash;ifraig;scorr;dc2;dch,-f;map,-B,0.9;topo;buffer,-c;upsize,{D};dnsize,{D};stime,-p",
-    # first rebuilt with few levels, adders above all, then as for speed
+    # logic, above all adders, is rebuilt with few levels, then mapped for delay
     "delay": "-script +strash;if,-g,-K,6;dch,-f;map,-B,0.9;topo;buffer,-c;upsize,{D};dnsize,{D};stime,-p",
 }
 
 
 def is_usable(cell: Cell, library: CellLibrary) -> bool:
-    """Whether mapping may use a cell: no latch, and none that the library's users leave out."""
+    """True if mapping may use a cell: it is not a latch and not on the library's list of unused cells."""
     return cell.kind != "latch" and not any(fnmatch(cell.name, pattern) for pattern in dont_use(library.name))
 
 
 def dont_use(library: str) -> Sequence[str]:
-    """Patterns of cells that mapping leaves out, by the library's name."""
+    """Name patterns of the cells of a library that mapping does not use."""
     return [pattern for name, patterns in _dont_use().items() if fnmatch(library, name) for pattern in patterns]
 
 
@@ -52,7 +52,7 @@ def _dont_use() -> dict[str, list[str]]:
 
 
 def buffer_cell(library: CellLibrary) -> Cell:
-    """The smallest usable buffer, which stands for what drives inputs and loads outputs.
+    """Smallest usable buffer of a library. It drives the inputs and loads the outputs of a netlist.
 
     Raises
     ------
@@ -72,18 +72,29 @@ def buffer_cell(library: CellLibrary) -> Cell:
 
 
 def output_load_ff(library: CellLibrary) -> float:
-    """What each output of a netlist drives, in fF."""
+    """Load of each output of a netlist, in fF."""
     inputs = [pin for pin in buffer_cell(library).pins.values() if pin.is_input]
     return OUTPUT_LOAD_PINS * inputs[0].mean_capacitance
 
 
 def map_design(design: wiring.Component, library: CellLibrary, clock_ps: float, effort: Effort) -> Netlist:
-    """The circuit as a flat netlist of the library's cells, from the cache or made now.
+    """Flat netlist of a circuit in the cells of a library, from the cache or mapped now.
+
+    Parameters
+    ----------
+    design : `wiring.Component`
+        The circuit.
+    library : `CellLibrary`
+        Cells to use.
+    clock_ps : `float`
+        Target clock period, in ps.
+    effort : `str`
+        ``"area"``, ``"speed"`` or ``"delay"``.
 
     Raises
     ------
     InputError
-        Yosys is missing, the library lacks a class of cells, or part of the circuit has no counterpart in it.
+        Yosys is not installed, the library lacks a class of cells, or part of the circuit cannot be mapped to it.
     """
     require_simulator("cxxrtl")
     constraints = (
@@ -101,7 +112,7 @@ def map_design(design: wiring.Component, library: CellLibrary, clock_ps: float, 
             (folder / "constraints").write_text(constraints)
             try:
                 yosys(commands, folder)
-            except RuntimeError as failed:  # ABC gives up where cells that it needs are missing
+            except RuntimeError as failed:  # ABC fails if a cell that it needs is missing
                 message = f"design: cannot be mapped to the cells of {library.name}; give all files of the library"
                 raise InputError(message) from failed
             (folder / "netlist.json").replace(path)
@@ -110,7 +121,7 @@ def map_design(design: wiring.Component, library: CellLibrary, clock_ps: float, 
 
 @lru_cache(maxsize=2)
 def design_rtlil(design: wiring.Component) -> str:
-    """The circuit as Yosys reads it; of the last ones kept, since each mapping and the cache ask for it."""
+    """RTLIL of a circuit. The last two are kept, because each mapping and the cache need it."""
     return "\n".join(to_rtlil(design, TOP).values())
 
 
@@ -136,6 +147,6 @@ def _file_hash(path: Path, modified_ns: int) -> str:
 
 
 def library_hash(library: CellLibrary) -> str:
-    """SHA-256 of the hashes of the library's files."""
+    """SHA-256 over the hashes of a library's files."""
     hashes = [_file_hash(path, path.stat().st_mtime_ns) for path in library.files]
     return hashlib.sha256("".join(hashes).encode()).hexdigest()

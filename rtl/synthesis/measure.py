@@ -1,4 +1,4 @@
-"""The whole way from a circuit to its area, timing and power, in one library at one clock."""
+"""Measurement of a circuit in one library at one clock: mapping, timing, simulation, power."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,35 +18,35 @@ from .netlist.timing import Timing, analyze_timing
 from .stimuli.circuits import Stimulus
 
 EFFORTS: Sequence[Effort] = ("area", "speed", "delay")
-"""In the order in which they are tried until the clock is met."""
+"""Efforts of mapping, in the order in which they are tried until the clock is met."""
 
 NOT_INCLUDED = "wires, clock tree and glitches are not in it"
 
 
 class NetlistMismatchError(InputError):
-    """A netlist does not compute what the circuit does: none of its numbers may be used."""
+    """Netlist and circuit compute different values: none of the numbers can be used."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """Energy of one stimulus.
+    """Energy of a netlist under one stimulus.
 
     Attributes
     ----------
     name : `str`
-        Of the stimulus.
+        Name of the stimulus.
     cycles : `int`
-        Of the simulation.
+        Clock cycles of the simulation.
     operations, operation : `int`, `str`
-        As of `Stimulus`.
+        Number and kind of useful operations, as in `Stimulus`.
     energy : `CycleEnergy`
-        Of a mean cycle.
+        Mean energy of a cycle.
     toggle_rate : `float`
         Mean toggles per net and cycle.
     compared : `int`
-        Payloads of the netlist that were compared, all equal.
+        Payloads of the netlist that were compared and found equal.
     activity : `Activity`
-        What the nets did.
+        Toggles of the nets.
     """
 
     name: str
@@ -61,17 +61,20 @@ class Run:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A circuit in a library at a target clock.
+    """Results of a circuit in a library at a target clock.
 
     Attributes
     ----------
     clock_ps : `float`
-        The target.
+        Target clock period, in ps.
     effort : `str`
-        Of the mapping that was taken.
+        Effort of the mapping that was chosen.
     netlist : `Netlist`
+        Mapped circuit.
     timing : `Timing`
+        Static timing of the netlist.
     runs : `list` of `Run`
+        Energies, one for each stimulus.
     """
 
     clock_ps: float
@@ -82,30 +85,30 @@ class Measurement:
 
     @property
     def clock_met(self) -> bool:
-        """Whether the netlist keeps the target."""
+        """True if the netlist meets the target clock."""
         return self.timing.critical_ps <= self.clock_ps
 
     @property
     def period_ps(self) -> float:
-        """The clock that powers are stated at: the target, or the least that the netlist keeps."""
+        """Clock period of the stated powers, in ps: the target, or the shortest that the netlist meets."""
         return max(self.clock_ps, self.timing.critical_ps)
 
 
 def measure(
     design: wiring.Component, stimuli: Sequence[Stimulus], library: CellLibrary, clock_ps: float
 ) -> Measurement:
-    """Map, time and simulate a circuit.
+    """Map a circuit, analyse its timing, simulate it and compute its energy.
 
     Raises
     ------
     NetlistMismatchError
-        The netlist does not give what `formats` or the circuit before synthesis give.
+        The netlist computes other values than `formats` or the circuit before synthesis.
     InputError
-        The library lacks cells, or a tool is missing.
+        The library lacks cells, or a tool is not installed.
     """
     effort, netlist, timing = map_for_clock(design, library, clock_ps)
     simulator = GateKernel(netlist)
-    # formats speaks for a whole output, or else the circuit before synthesis does
+    # the circuit before synthesis is the reference unless formats gives every bit of every output
     told = all(stimulus.expected.keys() == stimulus.outputs.keys() and not stimulus.masks for stimulus in stimuli)
     reference = None if told else compile_design(design, "cxxrtl")
     energies = EnergyModel(netlist, timing)
@@ -114,7 +117,7 @@ def measure(
 
 
 def map_for_clock(design: wiring.Component, library: CellLibrary, clock_ps: float) -> tuple[Effort, Netlist, Timing]:
-    """The first mapping that keeps the clock, or else the fastest."""
+    """First mapping that meets the clock, or the fastest if none does."""
     found: list[tuple[Effort, Netlist, Timing]] = []
     for effort in EFFORTS:
         netlist = map_design(design, library, clock_ps, effort)
@@ -126,7 +129,7 @@ def map_for_clock(design: wiring.Component, library: CellLibrary, clock_ps: floa
 
 
 def _run(stimulus: Stimulus, simulator: GateKernel, reference: CompiledCircuit | None, energies: EnergyModel) -> Run:
-    """Simulate the netlist, compare it, and take its energy."""
+    """Simulate the netlist, compare its outputs, and compute its energy."""
     gates = _simulate(stimulus, simulator)
     circuit = _simulate(stimulus, reference) if reference else {}
     for port, values in circuit.items():
@@ -145,7 +148,7 @@ def _run(stimulus: Stimulus, simulator: GateKernel, reference: CompiledCircuit |
 
 
 def _simulate(stimulus: Stimulus, machine: GateKernel | CompiledCircuit) -> Mapping[str, Sequence[Any]]:
-    """The payloads of each output, and under ``port@cycles`` when they came."""
+    """Payloads of each output, and their cycles under ``port@cycles``."""
     if not stimulus.is_clocked:
         return machine.run_vectors(stimulus.inputs, list(stimulus.outputs))
     transfers = machine.run_streams(stimulus.inputs, stimulus.outputs, [], stimulus.pauses).transfers

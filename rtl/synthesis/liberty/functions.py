@@ -1,4 +1,4 @@
-"""Boolean functions as Liberty writes them: ``!A * (B + C')``, with ``&`` and ``|`` as other signs and a space as AND."""
+"""Boolean functions in Liberty syntax, such as ``!A * (B + C')``. AND is ``*``, ``&`` or a space; OR is ``+`` or ``|``."""
 
 import re
 from collections.abc import Mapping
@@ -10,31 +10,31 @@ from ....formats import InputError
 
 _TOKEN = re.compile(r"\s*([A-Za-z_]\w*(?:\[\d+\])?|[01]|[()!'*&+|^])")
 _OPERATORS = ({"+": "|", "|": "|"}, {"^": "^"}, {"*": "&", "&": "&"})
-"""By rising precedence, and the sign that Verilog and Python share."""
+"""Operators by rising precedence, with their signs in Verilog and Python."""
 
 
 @dataclass(frozen=True)
 class Function:
-    """A function of named inputs.
+    """Boolean function of named inputs.
 
     Attributes
     ----------
     template : `str`
-        The function in the signs that Verilog and Python share, each name in braces.
+        Expression in the signs that Verilog and Python share, with each name in braces.
     inputs : `tuple` of `str`
-        The names, in order of appearance.
+        Names of the inputs, in order of appearance.
     """
 
     template: str
     inputs: tuple[str, ...]
 
     def verilog(self, nets: Mapping[str, str]) -> str:
-        """The function of nets, as a Verilog expression of one bit."""
+        """Verilog expression of the function of these nets."""
         return self.template.format_map(nets)
 
     @cached_property
     def table(self) -> tuple[bool, ...]:
-        """Its values for all inputs, the last one fastest."""
+        """Truth table: values for all inputs, where the last input changes fastest."""
         code = self.template.format_map({name: name.join("__") for name in self.inputs}).replace("1'b", "")
         program = compile(code, "<liberty>", "eval")
         names = [name.join("__") for name in self.inputs]
@@ -43,7 +43,7 @@ class Function:
 
     @property
     def is_parity(self) -> bool:
-        """Whether every input always changes the output: XOR and XNOR of two or more."""
+        """True for XOR and XNOR of two or more inputs: a change of any input always changes the output."""
         count = len(self.inputs)
         return count > 1 and all(
             value != self.table[index ^ (1 << bit)] for index, value in enumerate(self.table) for bit in range(count)
@@ -51,7 +51,7 @@ class Function:
 
     @property
     def is_multiplexer(self) -> bool:
-        """Whether one of three inputs selects one of the two others, inverted or not."""
+        """True if one of three inputs selects one of the two others, inverted or not."""
         if len(self.inputs) != 3:
             return False
         return any(
@@ -71,12 +71,12 @@ _SELECTIONS = (
 
 
 def parse_function(text: str) -> Function:
-    """Read a function.
+    """Parse a function in Liberty syntax.
 
     Raises
     ------
     InputError
-        It is no Boolean function.
+        The text is not a Boolean function.
     """
     tokens = _tokens(text)
     template, rest = _expression(tokens, 0, text)
@@ -93,7 +93,7 @@ def _tokens(text: str) -> list[str]:
 
 
 def _expression(tokens: list[str], level: int, text: str) -> tuple[str, list[str]]:
-    """The expression of one level of precedence at the front of `tokens`, and what is left of them."""
+    """Parse an expression of one level of precedence; return it and the remaining tokens."""
     if level == len(_OPERATORS):
         return _operand(tokens, text)
     left, tokens = _expression(tokens, level + 1, text)
@@ -107,7 +107,7 @@ def _expression(tokens: list[str], level: int, text: str) -> tuple[str, list[str
 
 
 def _operand(tokens: list[str], text: str) -> tuple[str, list[str]]:
-    """A name, constant, inversion or parenthesis at the front of `tokens`, and what is left of them."""
+    """Parse a name, constant, inversion or parenthesis; return it and the remaining tokens."""
     if not tokens:
         raise _error(text)
     token, *rest = tokens

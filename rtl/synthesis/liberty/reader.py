@@ -1,7 +1,7 @@
-"""Reads Liberty files: the text of cells as trees of groups, each cell only when it is asked for.
+"""Reader of Liberty files: parses each cell into a tree of groups when it is first used.
 
-A library of 20 MB holds some hundred cells of which a netlist uses a few dozen. The reader finds where each cell begins
-with one regular expression and takes apart only the cells that are used, statement by statement with a second one.
+A library of 20 MB has some hundred cells, and a netlist uses a few dozen of them. One regular expression finds the start
+of each cell. A second one parses the statements of the cells that are used.
 """
 
 import gzip
@@ -16,7 +16,7 @@ from ....formats import InputError
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _LIBRARY = re.compile(r"\s*library\s*\(\s*\"?([\w.+-]+)\"?\s*\)\s*\{")
 _CELL = re.compile(r"^[ \t]*cell[ \t]*\([ \t]*\"?([^\s\")]+)\"?[ \t]*\)[ \t\n]*\{", re.MULTILINE)
-# a closing brace; `name : value`, whose semicolon some libraries leave out; `name (arguments)`, a group if { follows
+# a closing brace; `name : value`, where some libraries leave out the semicolon; `name (arguments)`, a group if { follows
 _STATEMENT = re.compile(
     r'\s*(?:(\})|(\w+)\s*(?::\s*("[^"]*"|[^;\n{}]*?)\s*(?:;|$|(?=\}))|\(((?:"[^"]*"|[^")])*)\)\s*([{;]?)))\s*;?',
     re.MULTILINE,
@@ -25,18 +25,18 @@ _STATEMENT = re.compile(
 
 @dataclass(slots=True)
 class Group:
-    """A group of statements.
+    """Group of statements.
 
     Attributes
     ----------
     kind : `str`
-        Such as ``cell``, ``pin`` or ``timing``.
+        Kind of the group, such as ``cell``, ``pin`` or ``timing``.
     name : `str`
-        What stands in its parentheses, without quotes.
+        Text in the parentheses of the group, without quotes.
     attributes : `dict` of `str`
-        Simple and complex attributes, without quotes; of one that is repeated the last.
+        Simple and complex attributes, without quotes. The last value of a repeated attribute counts.
     groups : `list`
-        The groups in it, in order.
+        Groups inside this group, in order.
     """
 
     kind: str
@@ -45,18 +45,20 @@ class Group:
     groups: list["Group"] = field(default_factory=list["Group"])
 
     def of_kind(self, *kinds: str) -> Iterator["Group"]:
-        """The groups in it that are of these kinds."""
+        """Iterate over the groups of these kinds inside this group."""
         return (group for group in self.groups if group.kind in kinds)
 
 
 @dataclass(frozen=True)
 class LibertyFile:
-    """One file: the statements before its first cell, and where each cell is.
+    """Liberty file with its header parsed and the position of each cell known.
 
     Attributes
     ----------
+    path : `Path`
+        Path of the file.
     header : `Group`
-        The library's own attributes and templates.
+        Attributes and templates of the library.
     """
 
     path: Path
@@ -66,16 +68,16 @@ class LibertyFile:
 
     @property
     def cell_names(self) -> list[str]:
-        """The cells of the file."""
+        """Names of the cells in the file."""
         return list(self._cells)
 
     def cell(self, name: str) -> Group:
-        """The statements of a cell.
+        """Parse a cell.
 
         Raises
         ------
         InputError
-            The cell's text is damaged.
+            The text of the cell is damaged.
         """
         group, _ = _parse(self._text, self._cells[name], "cell", name, self.path)
         return group
@@ -87,7 +89,7 @@ def read_liberty(path: Path) -> LibertyFile:
     Raises
     ------
     InputError
-        The file is missing, unreadable, truncated, or no Liberty library.
+        The file is missing, unreadable, truncated, or not a Liberty library.
     """
     text = _COMMENT.sub(" ", _read(path)).replace("\\\n", "\n")
     start = _LIBRARY.match(text)
@@ -113,7 +115,7 @@ def _read(path: Path) -> str:
 
 
 def _parse(text: str, position: int, kind: str, name: str, path: Path) -> tuple[Group, int]:
-    """The group whose opening brace ends at `position`, and where it ends."""
+    """Parse the group with its opening brace just before `position`; return it and its end."""
     top = Group(kind, name)
     stack = [top]
     scan = _STATEMENT.match
@@ -138,10 +140,10 @@ def _parse(text: str, position: int, kind: str, name: str, path: Path) -> tuple[
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    """The numbers of a complex attribute such as ``index_1`` or ``values``."""
+    """Numbers of a complex attribute such as ``index_1`` or ``values``."""
     return tuple(map(float, text.replace(",", " ").split()))
 
 
 def names(text: str) -> Sequence[str]:
-    """The names of a group such as ``ff (IQ, IQN)``."""
+    """Names of a group such as ``ff (IQ, IQN)``."""
     return [part.strip().strip('"') for part in text.split(",")]

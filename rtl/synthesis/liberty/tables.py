@@ -1,4 +1,4 @@
-"""Look-up tables of the non-linear delay model: bilinear, and extrapolated at their ends."""
+"""Look-up tables of the non-linear delay model, with bilinear interpolation and linear extrapolation."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -8,18 +8,20 @@ from .reader import Group, numbers
 
 LOAD = "total_output_net_capacitance"
 _SECOND = (LOAD, "related_pin_transition")
-"""Variables that a table of two is normalised to have second: load after slew, clock slew after data slew."""
+"""Variables that become the second one of a table: load after slew, clock slew after data slew."""
 
 
 @dataclass(frozen=True, slots=True)
 class LookupTable:
-    """A value over one or two variables.
+    """Value over one or two variables.
 
     Attributes
     ----------
     rows, columns : `tuple` of `float`
-        The slew (of the constrained pin); and the load, or the slew of the related pin. One entry: no such variable.
+        First variable: slew (of the constrained pin). Second variable: load, or slew of the related pin. An axis with a
+        single entry means that the table does not depend on the variable.
     values : `tuple` of `tuple` of `float`
+        Values ``[rows][columns]``.
     """
 
     rows: tuple[float, ...]
@@ -27,7 +29,7 @@ class LookupTable:
     values: tuple[tuple[float, ...], ...]
 
     def __call__(self, row: float, column: float) -> float:
-        """The value at a point; outside of the table its last piece goes on, as in static timing tools."""
+        """Value at a point. Outside the table its last segment is continued, as static timing tools do."""
         i, x = _place(self.rows, row)
         j, y = _place(self.columns, column)
         values = self.values
@@ -41,7 +43,7 @@ class LookupTable:
         return low + x * (high - low)
 
     def scaled(self, rows: float, columns: float, values: float) -> "LookupTable":
-        """The table in other units."""
+        """Table in other units: both axes and the values are multiplied by these factors."""
         return LookupTable(
             tuple(x * rows for x in self.rows),
             tuple(y * columns for y in self.columns),
@@ -50,7 +52,7 @@ class LookupTable:
 
 
 def _place(index: Sequence[float], value: float) -> tuple[int, float]:
-    """The piece of an axis, and the place in it as a share of its length."""
+    """Segment of an axis that a value is in, and its position there as a fraction of the length."""
     if len(index) == 1:
         return 0, 0.0
     piece = min(max(bisect_right(index, value) - 1, 0), len(index) - 2)
@@ -58,7 +60,7 @@ def _place(index: Sequence[float], value: float) -> tuple[int, float]:
 
 
 def read_table(group: Group, templates: dict[str, Group]) -> LookupTable:
-    """The table of a group such as ``cell_rise (template)``, in the library's units."""
+    """Table of a group such as ``cell_rise (template)``, in the units of the library."""
     template = templates.get(group.name)
     attributes = {**(template.attributes if template else {}), **group.attributes}
     values = numbers(attributes["values"])

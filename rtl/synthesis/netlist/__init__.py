@@ -1,1 +1,1 @@
-"""Netlists: simulation, timing, power."""
+"""Gate netlists: reading, simulation, timing and power."""

@@ -1,4 +1,4 @@
-"""Gate netlists: cells of a library and the nets between them, from what Yosys writes."""
+"""Gate netlists of Yosys: cells of a library, and the nets that connect them."""
 
 import json
 from collections import Counter
@@ -12,12 +12,12 @@ from ....formats import InputError
 from ..liberty.cells import Cell, CellLibrary
 
 Net: TypeAlias = int | str
-"""A net by number, or a constant: ``"0"``, ``"1"`` or ``"x"``."""
+"""Number of a net, or a constant: ``"0"``, ``"1"`` or ``"x"``."""
 
 
 @dataclass(frozen=True)
 class Instance:
-    """A cell of the netlist, and the net at each of its pins."""
+    """Instance of a cell, with the net at each of its pins."""
 
     name: str
     cell: Cell
@@ -26,7 +26,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class NetlistPort:
-    """A port of the netlist, its lowest bit first."""
+    """Port of the netlist, with its nets from the lowest bit."""
 
     name: str
     is_input: bool
@@ -35,7 +35,7 @@ class NetlistPort:
 
 @dataclass(frozen=True)
 class Netlist:
-    """A flat netlist of library cells."""
+    """Flat netlist of library cells."""
 
     ports: Sequence[NetlistPort]
     instances: Sequence[Instance]
@@ -43,14 +43,14 @@ class Netlist:
 
     @cached_property
     def nets(self) -> list[int]:
-        """Every net that an input port or a cell drives, in rising order."""
+        """Nets that an input port or a cell drives, in rising order."""
         driven = {net for port in self.ports if port.is_input for net in port.nets}
         driven |= {i.nets[pin.name] for i in self.instances for pin in i.cell.outputs if pin.name in i.nets}
         return sorted(net for net in driven if isinstance(net, int))
 
     @cached_property
     def loads(self) -> dict[int, list[tuple[Instance, str]]]:
-        """The input pins at each net."""
+        """Input pins that each net drives, as (instance, pin)."""
         found: dict[int, list[tuple[Instance, str]]] = {net: [] for net in self.nets}
         for instance in self.instances:
             for pin, net in instance.nets.items():
@@ -60,12 +60,12 @@ class Netlist:
 
     @cached_property
     def in_order(self) -> list[Instance]:
-        """The combinational cells, each after those that drive it.
+        """Combinational cells, each after the cells that drive it.
 
         Raises
         ------
         InputError
-            They form a loop.
+            The cells form a loop.
         """
         combinational = [instance for instance in self.instances if not instance.cell.flip_flop]
         drivers = {i.nets[p.name]: i for i in combinational for p in i.cell.outputs if p.name in i.nets}
@@ -88,11 +88,11 @@ class Netlist:
 
     @property
     def area_um2(self) -> float:
-        """Area of all cells."""
+        """Area of all cells, in um2."""
         return sum(instance.cell.area_um2 for instance in self.instances)
 
     def area_by_class(self) -> dict[str, tuple[int, float]]:
-        """Cells, and their area in um2, by what they do."""
+        """Number of cells and their area in um2, for each class of cells."""
         found: dict[str, tuple[int, float]] = {}
         for instance in self.instances:
             count, area = found.get(instance.cell.kind, (0, 0.0))
@@ -101,19 +101,19 @@ class Netlist:
 
 
 def read_netlist(path: Path, top: str, library: CellLibrary) -> Netlist:
-    """Read a netlist that Yosys' ``write_json`` wrote.
+    """Read a netlist that ``write_json`` of Yosys wrote.
 
     Raises
     ------
     InputError
-        Something was not mapped to cells of the library, or needs asynchronous resets.
+        A part is not mapped to cells of the library, or needs an asynchronous reset.
     """
     module: dict[str, Any] = json.loads(path.read_text("utf-8"))["modules"][top]
     unmapped = Counter(cell["type"] for cell in module["cells"].values() if cell["type"] not in library)
     if unmapped:
         kind, count = unmapped.most_common(1)[0]
         raise InputError(
-            f"design: {count} cells of type {kind} have no counterpart in {library.name}; give a library that has one"
+            f"design: {count} cells of type {kind} are not in {library.name}; give a library that has them"
         )
     instances = [
         Instance(name, library.cell(cell["type"]), {pin: bits[0] for pin, bits in cell["connections"].items() if bits})
@@ -127,7 +127,7 @@ def read_netlist(path: Path, top: str, library: CellLibrary) -> Netlist:
 
 
 def structural_verilog(netlist: Netlist, top: str) -> str:
-    """The netlist as Verilog that instantiates the library's cells: for other tools."""
+    """Verilog of a netlist that instantiates the cells of its library, for other tools."""
     names: dict[Net, str] = {"0": "1'b0", "1": "1'b1", "x": "1'b0"} | {net: f"n{net}" for net in netlist.nets}
     ports = netlist.ports
     lines = [f"module {top} ({', '.join(port.name for port in ports)});"]

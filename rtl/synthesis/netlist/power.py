@@ -1,9 +1,14 @@
-"""Power of a netlist from the toggles of its nets and the tables of its library.
+"""Power of a netlist, from the toggles of its nets and the tables of its library.
 
-What is counted, per toggle: a net's charge, C V^2 / 2; the cell's own energy from the library's table at the slew and load
-of the place, once per output toggle, as a mean over the conditions of the table and over the inputs that may have caused
-it, weighted by how often each toggles; the energy of flip-flops' clock and data pins; and leakage. Zero-delay toggles have
-no glitches, and no wires and no clock tree are in it.
+The energy is the sum of
+
+* the charge of each net, C V^2 / 2 for each toggle;
+* the internal energy of each cell for each output toggle, from the library's table at the slew and load of the place. It
+  is a mean over the conditions of the table and over the inputs that can cause the toggle, weighted by their toggles;
+* the energy of the clock and data pins of flip-flops;
+* leakage.
+
+Glitches, wires and the clock tree are not included: toggles are those of a simulation without delays.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,21 +20,21 @@ from .timing import Timing
 from .verilator import CLOCK
 
 CLOCK_TOGGLES = 2.0
-"""Of the clock, per cycle."""
+"""Toggles of the clock per cycle."""
 
 
 @dataclass(frozen=True)
 class Activity:
-    """Toggles per cycle of each net, from a simulation of the netlist.
+    """Activity of the nets in a simulation of the netlist.
 
     Attributes
     ----------
     toggles : `dict`
-        By net.
+        Toggles of each net.
     cycles : `int`
-        Cycles that were counted.
+        Clock cycles of the simulation.
     ones : `dict`
-        Cycles in which a net was one.
+        Cycles in which each net was one.
     """
 
     toggles: Mapping[int, int]
@@ -37,24 +42,24 @@ class Activity:
     ones: Mapping[int, int] = field(default_factory=dict[int, int])
 
     def rate(self, net: Net | None) -> float:
-        """Toggles per cycle; of a constant none."""
+        """Toggles of a net per cycle; zero for a constant."""
         return self.toggles.get(net, 0) / self.cycles if isinstance(net, int) else 0.0
 
 
 @dataclass(frozen=True)
 class CycleEnergy:
-    """Energy of a mean cycle, in fJ.
+    """Mean energy of a cycle, in fJ.
 
     Attributes
     ----------
     switching_fj : `float`
-        Charge of the nets but the clock, with the load of the outputs.
+        Charge of all nets except the clock, with the load of the outputs.
     internal_fj : `float`
-        Within the cells, but not at clock pins.
+        Internal energy of the cells, without clock pins.
     clock_fj : `float`
-        Charge of the flip-flops' clock pins, and what these take inside.
+        Charge and internal energy of the flip-flops' clock pins.
     leakage_nw : `float`
-        Power, as it does not depend on the cycle.
+        Leakage power, in nW, which does not depend on the cycle.
     """
 
     switching_fj: float
@@ -64,21 +69,23 @@ class CycleEnergy:
 
     @property
     def dynamic_fj(self) -> float:
-        """All but leakage."""
+        """Energy without leakage, in fJ."""
         return self.switching_fj + self.internal_fj + self.clock_fj
 
     def total_fj(self, period_ps: float) -> float:
-        """Energy of a cycle of `period_ps`."""
+        """Energy with leakage of a cycle of `period_ps`, in fJ."""
         return self.dynamic_fj + self.leakage_nw * period_ps * 1e-6
 
 
 class EnergyModel:
-    """The energies of a netlist's toggles, which do not depend on how often they happen.
+    """Energies of the toggles of a netlist.
 
     Parameters
     ----------
-    netlist, timing
-        The netlist, with its slews and loads.
+    netlist : `Netlist`
+        The netlist.
+    timing : `Timing`
+        Slews and loads of its nets.
     """
 
     def __init__(self, netlist: Netlist, timing: Timing) -> None:
@@ -104,7 +111,7 @@ class EnergyModel:
                         self._pins.append((net, _per_toggle(pin.energies, _slew(net, timing), 0.0)))
 
     def cycle_energy(self, activity: Activity) -> CycleEnergy:
-        """Energy of a mean cycle of the run that `activity` was counted in."""
+        """Mean energy of a cycle of the run with this activity."""
         switching = sum(energy * activity.rate(net) for net, energy in self._charges)
         internal = sum(energy * activity.rate(net) for net, energy in self._pins)
         for net, causes in self._outputs:
@@ -118,7 +125,7 @@ class EnergyModel:
 
 
 def _by_cause(instance: Instance, pin: Pin, load: float, timing: Timing) -> list[tuple[Net | None, float]]:
-    """Energy of an output's toggle within its cell, in fJ, by the net that may have caused it."""
+    """Internal energy of an output's toggle, in fJ, for each net that can cause it."""
     by_cause: dict[str, list[Energy]] = {}
     for energy in pin.energies:
         by_cause.setdefault(energy.related, []).append(energy)
@@ -127,7 +134,7 @@ def _by_cause(instance: Instance, pin: Pin, load: float, timing: Timing) -> list
 
 
 def _per_toggle(energies: Iterable[Energy], slew: float, load: float) -> float:
-    """The mean over conditions of each supply, summed over supplies."""
+    """Mean energy of a toggle over the conditions of each supply, summed over supplies, in fJ."""
     by_supply: dict[str, list[float]] = {}
     for energy in energies:
         by_supply.setdefault(energy.supply, []).append(energy.per_toggle(slew, load))

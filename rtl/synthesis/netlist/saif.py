@@ -1,4 +1,4 @@
-"""What the nets of a netlist did in a run, as a SAIF file (switching activity interchange format, of IEEE 1801)."""
+"""SAIF file (switching activity interchange format, IEEE 1801) of a run of a netlist."""
 
 from importlib.metadata import version
 
@@ -7,11 +7,11 @@ from .power import CLOCK_TOGGLES, Activity
 from .verilator import CLOCK
 
 _NET = "    (n{net} (T0 {zero}) (T1 {one}) (TX 0) (TC {toggles}) (IG 0))"
-"""Times at zero, at one and unknown, toggles, and glitches, of which a simulation without delays has none."""
+"""Time at zero, at one and unknown, toggles, and glitches (none in a simulation without delays)."""
 
 
 def saif(netlist: Netlist, activity: Activity, period_ps: float, top: str) -> str:
-    """The file, with the nets as `netlist.structural_verilog` calls them; a cycle takes `period_ps`, rounded."""
+    """Text of a SAIF file with the net names of `netlist.structural_verilog`; a cycle takes `period_ps`, rounded."""
     period = round(period_ps)
     duration = activity.cycles * period
     lines = [

@@ -1,7 +1,7 @@
-"""Simulates a netlist gate by gate and counts toggles: a table look-up per gate, compiled once for all netlists.
+"""Simulation of a netlist gate by gate, which counts toggles: one table look-up per gate.
 
-A compiler needs a minute for the C++ of ten thousand gates, and this needs none. The test bench is that of
-``harness.cpp``, so a netlist sees the same payloads in the same cycles as in every other simulator.
+The kernel is compiled once for all netlists. A C++ compiler would need a minute for a netlist of ten thousand gates. The
+testbench is that of ``harness.cpp``: a netlist gets the same payloads in the same cycles as in every other simulator.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...simulation.packing import Words, to_words
+from ...simulation.packing import Words, to_integers, to_words
 from ...simulation.streams import STALL_LIMIT_CYCLES, Pauses, Payloads, StalledError, StreamRun, Transfers
 from ..liberty.cells import Pin
 from ..liberty.functions import Function
@@ -24,8 +24,10 @@ Indices = NDArray[np.int64]
 
 
 class _LookUps(NamedTuple):
-    """Arrays of `_Tables`: the places of results, where the inputs of each begin, their places, where the table of
-    each begins, and the tables.
+    """Arrays of `_Tables`.
+
+    For each look-up: the place of its result, the start of its inputs in `inputs` (places of values), and the start of
+    its truth table in `values`.
     """
 
     targets: Indices
@@ -36,7 +38,7 @@ class _LookUps(NamedTuple):
 
 
 class _Tables:
-    """Look-ups one after the other: each takes the values at some places and puts its result at another."""
+    """Sequence of look-ups. Each reads the values at some places and writes its result to another place."""
 
     def __init__(self) -> None:
         self.targets: list[int] = []
@@ -46,7 +48,7 @@ class _Tables:
         self.values: list[bool] = []
 
     def add(self, target: int, function: Function, places: Mapping[str, int]) -> None:
-        """Add a look-up of `function`, whose inputs stand at `places`."""
+        """Append a look-up of `function`, with its inputs at `places`."""
         self.targets.append(target)
         self.inputs += [places[name] for name in function.inputs]
         self.starts.append(len(self.inputs))
@@ -54,7 +56,7 @@ class _Tables:
         self.values += function.table
 
     def arrays(self) -> _LookUps:
-        """What the kernels take."""
+        """Look-ups as arrays for the kernels."""
         lists = (self.targets, self.starts, self.inputs, self.tables)
         targets, starts, inputs, tables = (np.array(values, np.int64) for values in lists)
         return _LookUps(targets, starts, inputs, tables, np.array(self.values, np.uint8))
@@ -62,7 +64,7 @@ class _Tables:
 
 @njit(cache=True)
 def _look_up(values: Bits, results: Bits, tables: _LookUps) -> None:
-    """Do the look-ups in order, from `values` into `results`, which may be the same."""
+    """Carry out the look-ups in order, from `values` into `results`, which may be the same array."""
     for index in range(len(tables.targets)):
         entry = 0
         for position in range(tables.starts[index], tables.starts[index + 1]):
@@ -72,7 +74,7 @@ def _look_up(values: Bits, results: Bits, tables: _LookUps) -> None:
 
 @njit(cache=True)
 def _observe(values: Bits, before: Bits, counts: Indices, samples: int) -> int:
-    """Count what has changed since the last cycle, if there was one, and what is one; the samples so far."""
+    """Count the values that have changed since the last cycle and those that are one; return the number of samples."""
     if samples:
         for place in range(len(values)):
             counts[0, place] += values[place] != before[place]
@@ -83,7 +85,7 @@ def _observe(values: Bits, before: Bits, counts: Indices, samples: int) -> int:
 
 @njit(cache=True)
 def _tick(values: Bits, state: Bits, following: _LookUps) -> None:
-    """The rising edge: each state, and its complement behind it."""
+    """Rising clock edge: update each state, and its complement in the next place."""
     _look_up(values, state, following)
     for place in following.targets:
         values[place] = state[place]
@@ -91,10 +93,10 @@ def _tick(values: Bits, state: Bits, following: _LookUps) -> None:
 
 
 class _Streams(NamedTuple):
-    """The streams of a run, inputs first: the places of their signals, payload bits, pauses and times, all flat.
+    """Streams of a run in flat arrays, inputs first: places of their signals, payload bits, pauses and times.
 
-    ``starts[s]`` holds where payload places, payload bits, pauses and times of stream `s` begin, ``sizes[s]`` the bits
-    of a payload, how many payloads move, and the period of the pauses.
+    ``starts[s]`` has the starts of payload places, payload bits, pauses and times of stream `s`. ``sizes[s]`` has the
+    bits of a payload, the number of payloads, and the period of the pauses.
     """
 
     inputs: int
@@ -109,7 +111,7 @@ class _Streams(NamedTuple):
 
 @njit(cache=True)
 def _drive(values: Bits, streams: _Streams, moved: Indices, offering: Bits, cycle: int) -> None:
-    """Set the inputs of a cycle, as `drive_input` and `drive_output` of harness.cpp."""
+    """Drive the streams in a cycle, as `drive_input` and `drive_output` of harness.cpp do."""
     for stream in range(len(moved)):
         places, bits, pauses, _ = streams.starts[stream]
         width, count, period = streams.sizes[stream]
@@ -127,7 +129,7 @@ def _drive(values: Bits, streams: _Streams, moved: Indices, offering: Bits, cycl
 
 @njit(cache=True)
 def _take(values: Bits, streams: _Streams, moved: Indices, offering: Bits, cycle: int) -> int:
-    """Note the payloads that move in a cycle, and how many."""
+    """Record the transfers of a cycle; return their number."""
     fired = 0
     for stream in range(len(moved)):
         valid, ready = streams.handshakes[stream]
@@ -150,9 +152,9 @@ def _take(values: Bits, streams: _Streams, moved: Indices, offering: Bits, cycle
 def _run(
     values: Bits, logic: _LookUps, following: _LookUps, counts: Indices, streams: _Streams, stall_limit: int
 ) -> tuple[int, int]:
-    """Run until every payload has moved, and a cycle more, as `run_streams` of harness.cpp.
+    """Run until every payload is transferred and one cycle more, as `run_streams` of harness.cpp does.
 
-    The samples taken; and -1, or the cycle after which nothing moved for `stall_limit` cycles.
+    Returns the number of samples, and -1 or the last cycle with a transfer before a stall of `stall_limit` cycles.
     """
     moved, offering = np.zeros(len(streams.sizes), np.int64), np.zeros(len(streams.sizes), np.uint8)
     before, state = np.zeros_like(values), np.zeros_like(values)
@@ -179,7 +181,7 @@ def _run(
 def _run_vectors(
     values: Bits, logic: _LookUps, counts: Indices, places: Indices, rows: Bits, outputs: Indices, results: Bits
 ) -> None:
-    """Apply rows of input bits and note the output bits of each."""
+    """Apply rows of input bits and record the output bits of each row."""
     before = np.zeros_like(values)
     samples = 0
     for row in range(len(rows)):
@@ -193,7 +195,7 @@ def _run_vectors(
 
 @dataclass
 class _Stream:
-    """One stream under test, before it is flattened."""
+    """Stream of a run, before it is flattened into `_Streams`."""
 
     valid: int
     ready: int
@@ -203,12 +205,12 @@ class _Stream:
 
 
 class GateKernel:
-    """A netlist as tables. It runs test benches as `CompiledCircuit` does, after a reset, and counts toggles.
+    """Netlist as look-up tables. It runs as a `CompiledCircuit` does, after a reset, and counts toggles.
 
     Parameters
     ----------
-    netlist
-        Without combinational loops; its flip-flops take the rising edge.
+    netlist : `Netlist`
+        Netlist without combinational loops, with flip-flops that are triggered by the rising edge.
     """
 
     def __init__(self, netlist: Netlist) -> None:
@@ -250,18 +252,18 @@ class GateKernel:
         return {net: int(self._counts[1, self._place[net]]) for net in self._watched}
 
     def cycles(self) -> int:
-        """Cycles of the last run: the steps from one reading of the nets to the next."""
+        """Clock cycles of the last run: one less than the samples of the nets."""
         return self._samples - 1
 
     def run_streams(
         self, inputs: Payloads, outputs: Mapping[str, int], flags: Sequence[str], pauses: Pauses
     ) -> StreamRun:
-        """See `simulate.run_streams`; flags are not read.
+        """Run the netlist with streams; see `simulate.run_streams`. Flags are not read.
 
         Raises
         ------
         StalledError
-            The netlist stops short.
+            No transfer happens for `STALL_LIMIT_CYCLES` although payloads are left.
         """
         streams = [self._stream(name, self._bits(f"{name}__payload", p), pauses) for name, p in inputs.items()]
         for name, count in outputs.items():
@@ -280,7 +282,7 @@ class GateKernel:
         return StreamRun(transfers, {})
 
     def run_vectors(self, inputs: Mapping[str, Sequence[int]], outputs: Sequence[str]) -> dict[str, list[int]]:
-        """See `simulate.run_vectors`."""
+        """Evaluate the combinational netlist; see `simulate.run_vectors`."""
         rows = np.concatenate([self._bits(name, values) for name, values in inputs.items()], axis=1)
         places = np.array([place for name in inputs for place in self._ports[name]], np.int64)
         found = np.array([place for name in outputs for place in self._ports[name]], np.int64)
@@ -289,10 +291,10 @@ class GateKernel:
         _run_vectors(self._initial(), self._logic, self._counts, places, rows, found, results)
         self._samples = len(rows)
         parts = np.split(results, np.cumsum([len(self._ports[name]) for name in outputs])[:-1], axis=1)
-        return {name: Transfers(_words(part), found).payloads for name, part in zip(outputs, parts, strict=True)}
+        return {name: to_integers(_words(part)) for name, part in zip(outputs, parts, strict=True)}
 
     def _bits(self, port: str, payloads: Sequence[int] | Words) -> Bits:
-        """Payloads as ``[n, bits]``."""
+        """Bits ``[n, bits]`` of payloads of a port."""
         width = len(self._ports[port])
         octets = to_words(payloads, width).astype("<u4").view(np.uint8)
         return np.unpackbits(octets, axis=1, bitorder="little")[:, :width]
@@ -309,7 +311,7 @@ class GateKernel:
         return values
 
     def _after_reset(self) -> Bits:
-        """The values after a clock edge with reset and without inputs."""
+        """Values after a clock edge with reset and with all inputs zero."""
         values = self._initial()
         for level in (1, 0):
             for place in self._ports.get(RESET, []):
@@ -342,6 +344,6 @@ def _flatten(streams: Sequence[_Stream], inputs: int) -> _Streams:
 
 
 def _words(bits: Bits) -> Words:
-    """Words of bits ``[n, bits]``."""
+    """Pack bits ``[n, bits]`` into rows of words."""
     octets = np.packbits(bits, axis=1, bitorder="little")
     return np.pad(octets, ((0, 0), (0, -octets.shape[1] % 4))).view("<u4").astype(np.uint32, copy=False)

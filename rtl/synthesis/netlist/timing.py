@@ -1,7 +1,7 @@
-"""Static timing of a netlist with the tables of its library (non-linear delay model): no wires, ideal clock.
+"""Static timing of a netlist with the tables of its library (non-linear delay model), without wires, with an ideal clock.
 
-Inputs arrive at time zero with no slew, outputs see a stated load. Slews and arrivals are the latest over all arcs, for
-each edge apart, as static timing tools propagate them.
+Inputs arrive at time zero with zero slew. Outputs drive a given load. Arrival and slew are the maxima over all arcs, for
+each edge separately, as in static timing tools.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _LATE = float("-inf")
 
 @dataclass(slots=True)
 class _Point:
-    """A net's latest arrival and largest slew, in ps, by edge; and the arc behind the arrival."""
+    """Latest arrival and largest slew of a net in ps for each edge, and the cause of the arrival."""
 
     arrival: dict[Edge, float]
     slew: dict[Edge, float]
@@ -25,7 +25,7 @@ class _Point:
 
 @dataclass(frozen=True)
 class PathStage:
-    """A cell on the critical path: the arrival at its output, in ps."""
+    """Cell on the critical path, with the arrival time at its output in ps."""
 
     instance: str
     cell: str
@@ -39,17 +39,17 @@ class Timing:
     Attributes
     ----------
     critical_ps : `float`
-        Least clock period: the latest arrival with the set-up time of the flip-flop that it meets, or at an output.
+        Shortest clock period: arrival at the end of the critical path, with the set-up time of the flip-flop there.
     arrival_ps : `float`
-        The latest arrival alone.
+        Arrival at the end of the critical path, without set-up time.
     endpoint : `str`
-        Where the critical path ends.
+        Pin or output at the end of the critical path.
     path : `list` of `PathStage`
-        The cells on it.
+        Cells on the critical path, from the first.
     slews_ps : `dict`
-        Mean of the slews of both edges, by net; of nets that never change none.
+        Slew of each net, as the mean of both edges. Nets that never change have no entry.
     loads_ff : `dict`
-        Mean load of both edges, by net.
+        Load of each net, as the mean of both edges.
     """
 
     critical_ps: float
@@ -61,14 +61,14 @@ class Timing:
 
 
 def analyze_timing(netlist: Netlist, output_load_ff: float) -> Timing:
-    """Arrivals and slews of all nets, and the critical path.
+    """Compute arrivals and slews of all nets, and the critical path.
 
     Parameters
     ----------
-    netlist
-        Without combinational loops.
-    output_load_ff
-        What each output of the netlist drives.
+    netlist : `Netlist`
+        Netlist without combinational loops.
+    output_load_ff : `float`
+        Load of each output of the netlist, in fF.
     """
     loads = _loads(netlist, output_load_ff)
     points = {
@@ -114,7 +114,7 @@ def _clock_nets(netlist: Netlist) -> set[Net]:
 def _propagate(
     instance: Instance, points: dict[int, _Point], loads: Mapping[int, dict[Edge, float]], clocks: set[Net]
 ) -> None:
-    """Arrivals and slews at a cell's outputs."""
+    """Compute arrivals and slews at the outputs of a cell."""
     for pin in instance.cell.outputs:
         net = instance.nets.get(pin.name)
         if not isinstance(net, int):
@@ -134,7 +134,7 @@ def _is_delay(arc: Arc) -> bool:
 
 
 def _relax(point: _Point, source: _Point, net: Net, instance: Instance, arc: Arc, edge: Edge, load: float) -> None:
-    """Take an arc into account for one edge of its output."""
+    """Update a point with one arc, for one edge of its output."""
     if edge not in arc.delay:
         return
     delay, slew = arc.delay[edge], arc.slew[edge]
@@ -151,7 +151,7 @@ _End: TypeAlias = tuple[float, float, str, tuple[Net, Edge]]
 
 
 def _endpoints(netlist: Netlist, points: Mapping[int, _Point]) -> list[_End]:
-    """Least period, arrival, name and net of each end of a path: the data pins of flip-flops, and the outputs."""
+    """Shortest period, arrival, name and net of each end of a path: data pins of flip-flops, and outputs."""
     found: list[_End] = [(0.0, 0.0, "", ("0", "rise"))]
     for port in netlist.ports:
         for index, net in enumerate(() if port.is_input else port.nets):
@@ -172,7 +172,7 @@ def _endpoints(netlist: Netlist, points: Mapping[int, _Point]) -> list[_End]:
 
 
 def _trace(points: Mapping[int, _Point], end: tuple[Net, Edge]) -> list[PathStage]:
-    """The cells on the path that ends at a net, from the first."""
+    """Cells on the latest path to a net, from the first."""
     steps: list[PathStage] = []
     net, edge = end
     while isinstance(net, int) and (cause := points[net].cause[edge]) is not None:

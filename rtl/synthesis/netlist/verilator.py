@@ -1,9 +1,9 @@
-"""Writes a netlist as Verilog whose cells are the functions that their library states, and compiles it with Verilator.
+"""Simulation of a netlist with Verilator: its cells become Verilog expressions of their functions in the library.
 
-An independent witness of `gate_kernel`, which tests hold equal to it in every payload, cycle and toggle.
+It is an independent check of `simulator.GateKernel`: tests compare every payload, cycle and toggle.
 
-Zero delay: a net changes at most once per cycle, so glitches are not seen. Nets are read when inputs and state of a cycle
-have settled.
+Gates have no delay, so a net changes at most once per cycle and has no glitches. Nets are sampled when the inputs and the
+state of a cycle have settled.
 """
 
 import ctypes
@@ -26,17 +26,17 @@ _CONSTANTS: dict[Net, str] = {"0": "1'b0", "1": "1'b1", "x": "1'b0"}
 CLOCK, RESET = "clk", "rst"
 
 _COMPILER_OPTIONS = ("-O0", "-fno-gnu-unique")
-"""Compiling for speed takes longer than a few thousand cycles; and each library has counters of its own."""
+"""Optimised compilation takes longer than a few thousand cycles. Each library needs counters of its own."""
 
 
 def watched_nets(netlist: Netlist) -> list[int]:
-    """The nets whose toggles are counted: all but the clock."""
+    """Nets with counted toggles: all except the clock."""
     clocks = {net for port in netlist.ports if port.name == CLOCK for net in port.nets}
     return [net for net in netlist.nets if net not in clocks]
 
 
 def gate_verilog(netlist: Netlist, top: str = TOP) -> str:
-    """The netlist in Verilog, with outputs ``probe_0`` and so on, which show 32 nets each in the order of `watched_nets`."""
+    """Verilog of a netlist with the outputs ``probe_0``, ... of 32 nets each, in the order of `watched_nets`."""
     nets = _net_names(netlist)
     watched = watched_nets(netlist)
     words = [watched[start : start + _PROBE_BITS] for start in range(0, len(watched), _PROBE_BITS)]
@@ -58,7 +58,7 @@ def _declaration(port: NetlistPort) -> str:
 
 
 def _net_names(netlist: Netlist) -> dict[Net, str]:
-    """What each net is called: an input by its port, since a clock should be no other net."""
+    """Name of each net in Verilog. An input net has the name of its port, so that the clock is not copied."""
     names: dict[Net, str] = {net: f"n{net}" for net in netlist.nets}
     for port in netlist.ports:
         if port.is_input:
@@ -67,7 +67,7 @@ def _net_names(netlist: Netlist) -> dict[Net, str]:
 
 
 def _statements(instance: Instance, state: str, nets: Mapping[Net, str]) -> list[str]:
-    """A cell: its state, if it has one, and its outputs."""
+    """Verilog statements of a cell: its state, if it has one, and its outputs."""
     pins = {pin: nets[net] for pin, net in instance.nets.items() if net in nets}
     lines: list[str] = []
     flip_flop = instance.cell.flip_flop
@@ -84,7 +84,7 @@ def _statements(instance: Instance, state: str, nets: Mapping[Net, str]) -> list
 
 
 class GateSimulator(CompiledCircuit):
-    """A netlist as machine code, which counts the toggles of every net while it runs."""
+    """Netlist as machine code that counts the toggles of every net while it runs."""
 
     def __init__(self, netlist: Netlist) -> None:
         self._watched = watched_nets(netlist)
@@ -104,12 +104,12 @@ class GateSimulator(CompiledCircuit):
         return dict(zip(self._watched, counts.tolist(), strict=True))
 
     def cycles(self) -> int:
-        """Cycles of the last run: the steps from one reading of the nets to the next."""
+        """Clock cycles of the last run: one less than the samples of the nets."""
         return int(self._library.samples()) - 1
 
 
 def _build(verilog: str, ports: list[CircuitPort], clocked: bool, nets: int) -> Path:
-    """The shared library of a netlist, from the cache or built now."""
+    """Path of the shared library of a netlist, which is built first if it is not in the cache."""
     require_simulator("verilator")
     adapter = _adapter(ports, clocked, nets)
     recipe = "\0".join([version("verilator"), *_COMPILER_OPTIONS, verilog, adapter])
@@ -126,7 +126,7 @@ def _build(verilog: str, ports: list[CircuitPort], clocked: bool, nets: int) -> 
 
 
 def _adapter(ports: list[CircuitPort], clocked: bool, nets: int) -> str:
-    """The adapter of the netlist: it starts with a reset, and compares the probes of each cycle with the last ones."""
+    """C++ adapter of a netlist: starts with a reset, and compares the probes of each cycle with those of the last."""
     words = -(-nets // _PROBE_BITS)
     probes = ", ".join(f"top.probe_{word}" for word in range(words))
     reset = f"top.{RESET} = 1; top.{CLOCK} = 0; top.eval(); top.{CLOCK} = 1; top.eval(); top.{RESET} = 0;"

@@ -1,6 +1,6 @@
-"""Results of synthesis that come with the package: a row for each circuit and run in each library.
+"""Results of synthesis that come with the package: one row for each circuit and run in each library.
 
-``scripts/synthesis_results.py`` writes the tables; ``provenance.yaml`` says from which libraries, tools and operands.
+``scripts/synthesis_results.py`` writes the tables, and their libraries, tools and operands into ``provenance.yaml``.
 ``clocks/`` has some circuits mapped for several clock periods.
 """
 
@@ -15,27 +15,35 @@ from typing import Any
 import yaml
 
 from ....formats import InputError
+from ....formats.checks import check_choice
 
 FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
 class Result:
-    """A circuit's run in a library.
+    """Result of one run of a circuit in a library.
 
     Attributes
     ----------
     design, parameters, run : `str`, mapping, `str`
-        The circuit and what it ran on; a run such as ``M=7`` or ``trace``.
+        Circuit, its parameters, and the name of the run, such as ``M=7`` or ``trace``.
     area_um2, flip_flop_area_um2 : `float`
+        Area of all cells, and of the flip-flops.
     cells : `int`
+        Number of cells.
     critical_ps, period_ps : `float`
-        Least period of the netlist, and the one that energies with leakage are stated at.
+        Shortest clock period of the netlist, and the period of the stated energies.
+    clock_met : `bool`
+        The netlist meets the target clock.
+    effort : `str`
+        Effort of the mapping.
     dynamic_pj_per_cycle, leakage_mw : `float`
+        Dynamic energy of a mean cycle, and leakage power.
     energy_pj_per_cycle, energy_pj_per_operation : `float`
-        At `period_ps`.
-    operations, cycles : `int`
-        Work and length of the run.
+        Energy with leakage, at `period_ps`.
+    operation, operations, cycles : `str`, `int`, `int`
+        Kind and number of useful operations, and clock cycles of the run.
     """
 
     design: str
@@ -58,32 +66,31 @@ class Result:
 
     @property
     def operations_per_cycle(self) -> float:
-        """Throughput."""
+        """Useful operations per clock cycle."""
         return self.operations / self.cycles
 
 
 def library_names() -> list[str]:
-    """The libraries that there are results for."""
+    """Names of the libraries that have results."""
     return sorted(path.stem for path in FOLDER.glob("*.csv"))
 
 
 @cache
 def load_results(library: str) -> tuple[Result, ...]:
-    """The results in a library.
+    """Results in a library.
 
     Raises
     ------
     InputError
-        There are none for it.
+        The library has no results.
     """
-    if library not in library_names():
-        raise InputError(f"library: there is no {library!r}; choose one of {', '.join(library_names())}")
+    check_choice("library", library, library_names())
     return _read(FOLDER / f"{library}.csv")
 
 
 @cache
 def load_clock_targets(library: str) -> tuple[Result, ...]:
-    """Elements mapped for several clock periods; empty where nobody has measured them."""
+    """Results of elements that were mapped for several clock periods; empty if there are none."""
     path = FOLDER / "clocks" / f"{library}.csv"
     return _read(path) if path.exists() else ()
 
@@ -94,12 +101,12 @@ def _read(path: Path) -> tuple[Result, ...]:
 
 
 def find_result(library: str, design: str, run: str, **parameters: Any) -> Result:
-    """The one run of a circuit with these parameters.
+    """Result of one run of a circuit with these parameters.
 
     Raises
     ------
     InputError
-        It is not among the results.
+        The results do not have this run.
     """
     for result in load_results(library):
         if (result.design, result.run, dict(result.parameters)) == (design, run, parameters):
@@ -109,7 +116,7 @@ def find_result(library: str, design: str, run: str, **parameters: Any) -> Resul
 
 @cache
 def provenance() -> dict[str, Any]:
-    """Libraries, tools and operands behind the tables."""
+    """Libraries, tools and operands of the results."""
     return yaml.safe_load((FOLDER / "provenance.yaml").read_text("utf-8"))
 
 

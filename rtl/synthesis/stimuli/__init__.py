@@ -1,1 +1,1 @@
-"""Operand streams that drive a netlist."""
+"""Stimuli of the circuits: inputs, expected outputs and useful work of each run of a netlist."""

@@ -1,7 +1,7 @@
-"""What each circuit is fed while its toggles are counted, and what must come out.
+"""Stimuli of Anda's circuits: inputs of a run in which toggles are counted, and expected outputs.
 
-Activations and weights are those of a captured trace; everything else that a circuit takes (mantissa lengths, positions
-of a last step) is as in the accelerator.
+Activations and weights are those of a captured trace. All other inputs (mantissa lengths, positions of a last step) are as
+in the accelerator.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,21 +34,21 @@ class Stimulus:
     Attributes
     ----------
     name : `str`
-        What tells it from the circuit's other runs, such as ``M=7``.
+        Name of the run among those of the circuit, such as ``M=7``.
     inputs : mapping
-        Payloads of the input streams; of a circuit without clock, values of its inputs.
+        Payloads of each input stream, or values of each input of a circuit without clock.
     outputs : mapping
-        How many payloads each output stream gives; of a circuit without clock, its outputs, with zeros.
+        Number of payloads of each output stream; zero for each output of a circuit without clock.
     operations, operation : `int`, `str`
-        The useful work of the run: how many, and of what.
+        Number and kind of useful operations of the run.
     expected : mapping
-        What `formats` says that outputs give, where it speaks of them; all others are compared with the circuit
-        before synthesis alone.
+        Outputs that `formats` computes. The others are only compared with the circuit before synthesis.
     masks : mapping
-        Which bits of an output `expected` speaks of; all, where it is not named.
+        Bits of an output that `expected` is valid for; all bits if the output is not named.
     pauses : mapping
-        Cycles in which a stream waits, as of `streams.Pauses`.
+        Cycles in which streams pause; see `streams.Pauses`.
     is_clocked : `bool`
+        False for a combinational circuit.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Stimulus:
 
 
 def anda_pe(design: AndaPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """Every group in turn, without a gap; with skipping once more without zero planes of the token, and of its block."""
+    """All groups, without a gap. With skipping, two more runs leave out the zero planes of a token and of a block."""
     x = regroup(operands.activations, design.lanes)
     codes = regroup(operands.codes, design.lanes)
     weights = pack(codes, design.weight_bits)
@@ -78,7 +78,7 @@ def anda_pe(design: AndaPE, operands: Operands, mantissa_bits: Sequence[int]) ->
         if design.signs == "shared":
             planes = count_negatives(planes, design.lanes)
         for suffix, sent in _skips(design, tensor, operands):
-            # zero planes at the end are not shifted in, unless the half stands behind them
+            # zero planes at the end are not shifted in, unless the midpoint follows them
             below = 0 if design.midpoint else sent[:, ::-1].argmax(axis=1)
             sent_words = _without_skipped(planes, sent, design.lanes) if design.skipping else planes
             inputs = {"activation": sent_words, "weights": weights}
@@ -88,14 +88,14 @@ def anda_pe(design: AndaPE, operands: Operands, mantissa_bits: Sequence[int]) ->
 
 
 def _partial_sums(design: AndaPE, sums: NDArray[np.int64], exponents: NDArray[np.int64]) -> list[int]:
-    """Payloads of `partial_sum_layout`."""
+    """Results as payloads of `partial_sum_layout`."""
     bits = partial_sum_bits(design.lanes, design.weight_bits, design.max_mantissa_bits + design.midpoint)
     fields = zip(sums.tolist(), exponents.tolist(), strict=True)
     return [total & (1 << bits) - 1 | (exponent & 63) << bits for total, exponent in fields]
 
 
 def _skips(design: AndaPE, tensor: AndaTensor, operands: Operands) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """What is told apart in a run's name, and which planes are sent: bool ``[groups, M]``."""
+    """Suffix of a run's name, and the planes that are sent as bool ``[groups, M]``, for each way of skipping."""
     m = tensor.format.mantissa_bits
     every = np.ones((tensor.exponents.size, m), np.bool_)
     yield "", every
@@ -107,7 +107,7 @@ def _skips(design: AndaPE, tensor: AndaTensor, operands: Operands) -> Iterator[t
 
 
 def _without_skipped(planes: Sequence[int], sent: NDArray[np.bool_], lanes: int) -> list[int]:
-    """Payloads of every plane as payloads of those that are sent, which say how many are passed over behind them."""
+    """Payloads of the planes that are sent, with the number of skipped planes that follow each."""
     last, skipped = lanes + EXPONENT_BITS, lanes + EXPONENT_BITS + 1
     words: list[int] = []
     for group, mask in enumerate(sent):
@@ -121,7 +121,7 @@ def _without_skipped(planes: Sequence[int], sent: NDArray[np.bool_], lanes: int)
 
 
 def matrix_unit(design: MatrixUnit, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """Tiles of whole rows and columns of the array; every column has weights of its own."""
+    """One tile of the whole array; every column has its own weights."""
     lanes, rows, columns = design.lanes, design.rows, design.columns
     groups = max(len(operands.activations) // rows // 8 * 8, 8)
     x = np.resize(regroup(operands.activations, lanes), (rows, groups * lanes))
@@ -143,7 +143,7 @@ def matrix_unit(design: MatrixUnit, operands: Operands, mantissa_bits: Sequence[
 
 
 def bpc_lane(design: BpcLane, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """Every group in turn. The exponent counts with the sign plane alone."""
+    """All groups. The exponent is only compared with the sign plane."""
     runs: list[Stimulus] = []
     for m, words, values, planes in _compressions(design, operands, mantissa_bits):
         whole = (1 << design.lanes + EXPONENT_BITS + 1) - 1
@@ -157,7 +157,7 @@ def bpc_lane(design: BpcLane, operands: Operands, mantissa_bits: Sequence[int]) 
 
 
 def compressor(design: BitPlaneCompressor, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """Every group in turn, as many as are whole blocks."""
+    """All groups of whole blocks."""
     return [
         Stimulus(f"M={m}", {"groups": words[:whole]}, {"planes": whole // design.rows * (m + 1)}, values, "value")
         for m, words, values, _ in _compressions(design, operands, mantissa_bits)
@@ -168,7 +168,7 @@ def compressor(design: BitPlaneCompressor, operands: Operands, mantissa_bits: Se
 def _compressions(
     design: BpcLane | BitPlaneCompressor, operands: Operands, mantissa_bits: Sequence[int]
 ) -> list[tuple[int, list[int], int, list[int]]]:
-    """Of each M: the groups to compress, their values, and the planes that one lane makes of them."""
+    """M, payloads of groups, number of values, and payloads of planes of a lane, for each M that the circuit supports."""
     x = np.ascontiguousarray(regroup(operands.activations, design.lanes))
     halves = pack(x.view(np.uint16).astype(np.int64), 16)
     found: list[tuple[int, list[int], int, list[int]]] = []
@@ -183,7 +183,7 @@ def _compressions(
 
 
 def _lane_planes(bits: NDArray[np.uint8], exponents: NDArray[np.uint8]) -> list[int]:
-    """Payloads of `plane_layout` of planes ``[groups, M + 1, lanes]``."""
+    """Planes ``[groups, M + 1, lanes]`` as payloads of `plane_layout`."""
     _, planes, lanes = bits.shape
     shared = exponents.reshape(-1).tolist()
     return [
@@ -193,19 +193,19 @@ def _lane_planes(bits: NDArray[np.uint8], exponents: NDArray[np.uint8]) -> list[
 
 
 def regroup(values: NDArray[Any], lanes: int) -> NDArray[Any]:
-    """The same values in groups of another size."""
+    """Values in groups of another size; values that do not fill a group are left out."""
     whole = values.size // lanes * lanes
     return np.ascontiguousarray(values.reshape(-1)[:whole].reshape(-1, lanes))
 
 
 def fp16_multiplier(design: wiring.Component, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """Activations times weights."""
+    """Products of activations and weights."""
     inputs = {"left": float_bits(operands.activations), "right": float_bits(operands.weights)}
     return [_vectors(inputs, ("product",), "product")]
 
 
 def int_to_fp16(design: Any, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """Dot products at each M, with the group's exponent."""
+    """Dot products at each M, with the exponents of their groups."""
     runs: list[Stimulus] = []
     for m in mantissa_bits:
         tensor = AndaFormat(mantissa_bits=m, group_size=operands.lanes).encode(operands.activations)
@@ -217,7 +217,7 @@ def int_to_fp16(design: Any, operands: Operands, mantissa_bits: Sequence[int]) -
 
 
 def fp32_adder(design: wiring.Component, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """Running sums of products, as in an accumulator."""
+    """Additions of a running sum of products, as in an accumulator."""
     products = operands.activations.astype(np.float32) * operands.weights.astype(np.float32)
     sums = np.cumsum(products, axis=1, dtype=np.float32)
     left = np.concatenate([np.zeros((len(sums), 1), np.float32), sums[:, :-1]], axis=1)
@@ -226,7 +226,7 @@ def fp32_adder(design: wiring.Component, operands: Operands, mantissa_bits: Sequ
 
 
 def fp32_to_fp16(design: wiring.Component, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """Running sums of products."""
+    """Conversions of running sums of products."""
     products = operands.activations.astype(np.float32) * operands.weights.astype(np.float32)
     sums = np.cumsum(products, axis=1, dtype=np.float32)
     expected = {"half": float_bits(sums.astype(np.float16))}
@@ -245,6 +245,6 @@ def _vectors(
 
 
 def float_bits(values: NDArray[np.floating[Any]]) -> list[int]:
-    """The bits of halves or singles, in C order."""
+    """Bit patterns of FP16 or FP32 values, in C order."""
     words = np.uint16 if values.dtype == np.float16 else np.uint32
     return np.ascontiguousarray(values).view(words).reshape(-1).tolist()

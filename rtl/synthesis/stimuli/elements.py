@@ -1,4 +1,4 @@
-"""What the processing elements are fed, all with the same dot products, and the sums that must come out."""
+"""Stimuli of the processing elements: the same dot products for all, and the expected sums."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -25,16 +25,16 @@ from .circuits import Stimulus, float_bits, regroup
 from .operands import Operands
 
 GROUPS_PER_OUTPUT = 8
-"""Groups that one output accumulates over: 512 channels of 64 lanes."""
+"""Groups that one output accumulates: 512 channels with 64 lanes."""
 
 Integers = NDArray[np.int64]
 _Item = TypeVar("_Item")
 
 
 def floating_dot(design: FloatingDot, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """Every group in turn, with weights as halves or as codes; an output after `GROUPS_PER_OUTPUT` groups.
+    """All groups, with weights in FP16 or as codes, and an output after every `GROUPS_PER_OUTPUT` groups.
 
-    An addend is +0, the zeros above the other fields.
+    The addend is +0: the bits above the other fields are zero.
     """
     weights = operands.codes if design.weight_bits else operands.weights
     steps = operands.lanes * GROUPS_PER_OUTPUT // design.dot_width
@@ -66,7 +66,7 @@ def fp_int_pe(design: FpIntPE, operands: Operands, mantissa_bits: Sequence[int])
     )
     totals, _ = scale_and_accumulate(_per_output(sums), _per_output(operands.scales))
     words = _float_steps(operands, dot.dot_width, dot.weight_bits, steps)
-    # an output's groups follow each other, and each group's steps are taken in turn with those of the other outputs
+    # the groups of an output follow each other; the steps of a group alternate with those of the other outputs
     groups = _in_turn([words[at : at + steps] for at in range(0, len(words), steps)], GROUPS_PER_OUTPUT, dot.interleave)
     inputs = {
         "operands": _in_turn([word for group in groups for word in group], steps, dot.interleave),
@@ -76,7 +76,7 @@ def fp_int_pe(design: FpIntPE, operands: Operands, mantissa_bits: Sequence[int])
 
 
 def figna_pe(design: FignaPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """Every group in turn, aligned to the circuit's own length."""
+    """All groups, aligned to the mantissa length of the circuit."""
     bits = len(Value.cast(design.operands.payload.activations[0])) - 1
     tensor = FignaFormat(mantissa_bits=bits, group_size=operands.lanes).encode(operands.activations)
     integers, codes = (_chunks(values, design.lanes) for values in (tensor.integers, operands.codes))
@@ -93,7 +93,7 @@ def figna_pe(design: FignaPE, operands: Operands, mantissa_bits: Sequence[int]) 
 
 
 def ifpu_pe(design: IfpuPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """Every group in turn, each chunk of lanes with the binary planes of its weights."""
+    """All groups; each chunk of lanes with the bit-planes of its weights."""
     bits = design.mantissa_bits
     tensor = IfpuFormat(mantissa_bits=bits, group_size=operands.lanes).encode(operands.activations)
     chunks = _chunks(tensor.integers, design.lanes)
@@ -104,7 +104,7 @@ def ifpu_pe(design: IfpuPE, operands: Operands, mantissa_bits: Sequence[int]) ->
 
 
 def figlut_pe(design: FiglutPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """Every group in turn; each output has the codes of another group."""
+    """All groups; each output has the codes of another group."""
     bits = design.mantissa_bits
     tensor = FignaFormat(mantissa_bits=bits, group_size=operands.lanes).encode(operands.activations)
     integers = tensor.integers.reshape(operands.codes.shape).astype(np.int64)
@@ -122,7 +122,7 @@ def figlut_pe(design: FiglutPE, operands: Operands, mantissa_bits: Sequence[int]
 
 
 def group_accumulator(design: GroupAccumulator, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """The dot products of Anda groups, one in M + 1 cycles."""
+    """Dot products of Anda groups, one in M + 1 cycles."""
     runs: list[Stimulus] = []
     for m in mantissa_bits:
         sums, exponents = _anda_sums(operands, m)
@@ -157,14 +157,14 @@ def _scaled(
     operands: Operands,
     pauses: dict[str, list[bool]] | None = None,
 ) -> Stimulus:
-    """The run of an element whose output is the FP32 sum over groups."""
+    """Run of an element with the FP32 sum over groups as its output."""
     expected = {"result": float_bits(totals)}
     work = operands.codes.size
     return Stimulus(name, inputs, {"result": len(totals)}, work, "MAC", expected, pauses=pauses or {})
 
 
 def _anda_sums(operands: Operands, mantissa_bits: int) -> tuple[Integers, Integers]:
-    """The groups' integer dot products, and their exponents less M."""
+    """Integer dot products of the groups, and their exponents minus M."""
     tensor = AndaFormat(mantissa_bits=mantissa_bits, group_size=operands.lanes).encode(operands.activations)
     integers = tensor.signed_integers().reshape(operands.codes.shape).astype(np.int64)
     return (integers * operands.codes).sum(axis=1), tensor.exponents.reshape(-1).astype(np.int64) - mantissa_bits
@@ -177,7 +177,7 @@ def _anda_totals(operands: Operands, mantissa_bits: int) -> NDArray[np.float32]:
 
 
 def _aligned(tensor: Any, operands: Operands) -> tuple[Any, Any, Any, Any]:
-    """Integers, exponents, codes and scales by output and group, as `aligned_dot` takes them."""
+    """Integers, exponents, codes and scales ``[outputs, groups, ...]``, the operands of `aligned_dot`."""
     shape = (-1, GROUPS_PER_OUTPUT, operands.lanes)
     exponents = _per_output(tensor.exponents.ravel())
     return tensor.integers.reshape(shape), exponents, operands.codes.reshape(shape), _per_output(operands.scales)
@@ -188,7 +188,7 @@ def _per_output(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _chunks(values: NDArray[Any], lanes: int) -> NDArray[Any]:
-    """Groups ``[groups, steps, lanes]``, the last step of each filled with zeros."""
+    """Groups of 64 values as ``[groups, steps, lanes]``; the last step of each is filled with zeros."""
     groups = values.reshape(-1, 64)
     padded = np.pad(groups, ((0, 0), (0, -groups.shape[1] % lanes)))
     return padded.reshape(len(groups), -1, lanes)
@@ -199,7 +199,7 @@ def _closes(groups: int, steps: int) -> NDArray[np.int64]:
 
 
 def _float_steps(operands: Operands, dot_width: int, weight_bits: int, steps: int) -> list[int]:
-    """Payloads of `operands_layout`: `dot_width` activations and weights, and whether `steps` steps are complete."""
+    """Payloads of `operands_layout`: `dot_width` activations and weights, and 1 in the last of `steps` steps."""
     halves = regroup(operands.activations, dot_width).view(np.uint16)
     weights = (
         regroup(operands.codes, dot_width) if weight_bits else regroup(operands.weights, dot_width).view(np.uint16)
@@ -209,7 +209,7 @@ def _float_steps(operands: Operands, dot_width: int, weight_bits: int, steps: in
 
 
 def _serial_words(chunks: Integers, planes: NDArray[np.uint8], exponents: NDArray[Any], bits: int) -> list[int]:
-    """Chunks ``[groups, chunks, lanes]`` with the planes of their weights ``[groups, chunks, 4, ...]``, in turn."""
+    """Payloads of chunks ``[groups, chunks, lanes]``, one for each plane of the weights ``[groups, chunks, 4, ...]``."""
     groups, count, lanes = chunks.shape
     steps = count * WEIGHT_PLANES
     start = np.repeat(-chunks.astype(np.int64).sum(axis=(1, 2)), steps)
@@ -225,7 +225,7 @@ def _serial_words(chunks: Integers, planes: NDArray[np.uint8], exponents: NDArra
 
 
 def _in_turn(sequence: list[_Item], length: int, outputs: int) -> list[_Item]:
-    """Items that come in runs of `length`, of `outputs` runs one item after the other."""
+    """Interleave each `outputs` runs of `length` items: one item of each run in turn."""
     block = length * outputs
     return [
         sequence[start + run * length + index]
@@ -236,13 +236,13 @@ def _in_turn(sequence: list[_Item], length: int, outputs: int) -> list[_Item]:
 
 
 def _scale_words(operands: Operands) -> list[int]:
-    """Payloads of `SCALE`, one per group."""
+    """Scales as payloads of `SCALE`, one per group."""
     scales = operands.scales.view(np.uint16)
     return _join([(scales, 16), (_closes(len(scales) // GROUPS_PER_OUTPUT, GROUPS_PER_OUTPUT), 1)])
 
 
 def _join(fields: Sequence[tuple[NDArray[Any], int]]) -> list[int]:
-    """Payloads of fields ``[payloads]`` or ``[payloads, count]`` with their bits, the first one lowest."""
+    """Payloads of fields ``[payloads]`` or ``[payloads, count]`` with their widths; the first field is lowest."""
     words, position = [0] * len(fields[0][0]), 0
     for values, bits in fields:
         columns = np.asarray(values).reshape(len(words), -1).astype(np.int64)

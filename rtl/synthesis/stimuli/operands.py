@@ -1,4 +1,4 @@
-"""What circuits are measured on: groups of captured activations with the weights that they meet."""
+"""Operands that circuits are measured on: groups of captured activations, with their weights."""
 
 import hashlib
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from ...interfaces import MAX_MANTISSA_BITS
 
 DEFAULT_TOKENS = 64
 GROUPS = 192
-"""Groups that a circuit is run on."""
+"""Number of groups that a circuit is run on."""
 
 BLOCK_TOKENS = 16
-"""Tokens whose planes are skipped together: the rows of the array."""
+"""Tokens of a block that skips planes together: the rows of the array."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,14 +29,14 @@ class Operands:
     Attributes
     ----------
     activations : float16 ``[groups, lanes]``
-        The channels of a token follow each other, then the next token, then the next layer or module.
+        Activations in order of channels, then tokens, then layers and modules.
     codes : int8 ``[groups, lanes]``
-        INT4 codes -8 to 7 of the same channels, of one output channel per token.
+        INT4 codes, -8 to 7, of the same channels and one output channel per token.
     scales : float16 ``[groups]``
-        What the codes are multiplied by.
+        Scales of the codes.
     block_planes : bool ``[groups, 16]``, optional
-        Which mantissa planes, the most significant first, have a one in some token of the group's block of
-        `BLOCK_TOKENS`; the group's own without it.
+        True for each mantissa plane, the most significant first, that has a one in some token of the group's block of
+        `BLOCK_TOKENS`.
     """
 
     activations: NDArray[np.float16]
@@ -51,23 +51,23 @@ class Operands:
 
     @property
     def weights(self) -> NDArray[np.float16]:
-        """float16 ``[groups, lanes]``: the weights as halves, for circuits that take no codes."""
+        """Weights in FP16 ``[groups, lanes]``, for circuits that do not take codes."""
         return (self.codes * self.scales[:, None].astype(np.float32)).astype(np.float16)
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the values."""
+        """SHA-256 of all values."""
         parts = (self.activations, self.codes, self.scales, self.block_planes)
         return hashlib.sha256(b"".join(part.tobytes() for part in parts if part is not None)).hexdigest()
 
 
 def default_trace() -> Trace:
-    """The trace of the built-in model on built-in text, captured once and kept in the cache folder.
+    """Trace of the built-in model on built-in text, captured once and kept in the cache folder.
 
     Raises
     ------
     InputError
-        Model or text is not fetched.
+        Model or text has not been fetched.
     """
     path = cache_dir() / "traces" / f"smollm2-135m-{DEFAULT_TOKENS}.safetensors"
     if not path.exists():
@@ -78,19 +78,21 @@ def default_trace() -> Trace:
 
 
 def load_operands(path: Path | None = None, lanes: int = 64, groups: int = GROUPS) -> Operands:
-    """Groups of a trace, from all its layers and modules alike.
+    """Load groups of a trace, equally many from each layer and module.
 
     Parameters
     ----------
-    path
-        Of a captured trace; by default the built-in model's.
-    lanes, groups
-        Channels of a group, and how many groups.
+    path : path
+        Captured trace. The default is the trace of the built-in model.
+    lanes : `int`
+        Channels of a group.
+    groups : `int`
+        Number of groups.
 
     Raises
     ------
     InputError
-        There is no such trace, or it is too small.
+        The trace does not exist or is too small.
     """
     trace = default_trace() if path is None else Trace.load(path)
     sources = [(layer, module) for layer in trace.metadata["layers"] for module in MODULES]
@@ -98,14 +100,14 @@ def load_operands(path: Path | None = None, lanes: int = 64, groups: int = GROUP
     parts = [_groups(trace, layer, module, lanes, per_source) for layer, module in sources]
     activations, codes, scales, planes = (np.concatenate(part)[:groups] for part in zip(*parts, strict=True))
     if len(activations) < groups:
-        raise InputError(f"trace: holds {len(activations)} groups of {lanes} channels; capture {groups} or more")
+        raise InputError(f"trace: has {len(activations)} groups of {lanes} channels; capture {groups} or more")
     return Operands(activations, codes, scales, planes)
 
 
 def _groups(
     trace: Trace, layer: int, module: str, lanes: int, count: int
 ) -> tuple[NDArray[np.float16], NDArray[np.int8], NDArray[np.float16], NDArray[np.bool_]]:
-    """The first `count` whole groups of a module: token by token, each with an output channel of its own."""
+    """First `count` whole groups of a module, token by token; each token has its own output channel."""
     x = trace.activation(layer, module)
     weights = trace.first_weights(layer, module)
     per_token = x.shape[1] // lanes
@@ -114,7 +116,7 @@ def _groups(
     outputs = np.arange(tokens) * 37 % weights.codes.shape[1]
     codes = weights.codes[:whole, outputs].T.astype(np.int8)
     if codes.min() >= 0:
-        codes = codes - np.int8(8)  # unsigned codes of affine weights; their offset takes the difference
+        codes = codes - np.int8(8)  # unsigned codes of affine weights: their offset absorbs the difference
     scales = weights.scales[np.arange(0, whole, lanes) // weights.group_size][:, outputs].T
     return (
         x[:tokens, :whole].reshape(-1, lanes)[:count],
@@ -125,5 +127,5 @@ def _groups(
 
 
 def _block_planes(x: NDArray[np.float16], lanes: int) -> NDArray[np.bool_]:
-    """Which planes of a block of tokens have a one: bool ``[blocks, groups, 16]``; of shorter mantissas the first."""
+    """True for each plane with a one in a block of tokens: bool ``[blocks, groups, 16]``, most significant first."""
     return sent_planes(AndaFormat(mantissa_bits=MAX_MANTISSA_BITS, group_size=lanes).encode(x), BLOCK_TOKENS)

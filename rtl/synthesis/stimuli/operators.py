@@ -1,4 +1,4 @@
-"""What decoders, integer operators and parts of compressor and accumulator are fed, and what must come out."""
+"""Stimuli of weight decoders, integer-only operators, and parts of compressor and accumulator."""
 
 from collections.abc import Sequence
 
@@ -20,19 +20,19 @@ from .circuits import Stimulus, float_bits, regroup
 from .operands import Operands
 
 SCORE_SCALE = (241, 12)
-"""Dyadic scale m / 2**k of 8-bit scores over 15 nats: I-LLM's clip."""
+"""Dyadic scale m / 2**k of 8-bit scores that cover 15 nats, the clip of I-LLM."""
 
 STEPS_PER_TABLE = 32
-"""Rows of codes that one output channel's table serves: 512 channels of 16 lanes."""
+"""Rows of codes that use the table of one output channel: 512 channels with 16 lanes."""
 
 SPQR_OUTPUTS = 16
-"""Output channels of the matrix that SpQR quantises: those of one tile."""
+"""Output channels of the matrix that SpQR quantises: one tile."""
 
 Integers = NDArray[np.int64]
 
 
 def squeezellm_decoder(design: SqueezeLLMDecoder, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """The weights' codes, with tables of the grid that they are on."""
+    """Codes of the weights, with tables of their uniform grid."""
     levels = 1 << design.bits
     codes = regroup(operands.codes.astype(np.int64) + 8 >> 4 - design.bits, design.lanes)
     channels = len(codes) // STEPS_PER_TABLE
@@ -52,7 +52,7 @@ def squeezellm_decoder(design: SqueezeLLMDecoder, operands: Operands, mantissa_b
 
 
 def spqr_decoder(design: SpQRDecoder, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """The weights, quantised as a matrix of `SPQR_OUTPUTS` output channels, group by group."""
+    """Weights, quantised as a matrix of `SPQR_OUTPUTS` output channels, group by group."""
     bits, width = len(design.groups.payload.codes[0]), len(design.groups.payload.scale_code)
     channels = operands.weights.size // SPQR_OUTPUTS // design.lanes * design.lanes
     matrix = operands.weights.ravel()[: channels * SPQR_OUTPUTS].reshape(SPQR_OUTPUTS, channels).T.astype(np.float32)
@@ -75,7 +75,7 @@ def spqr_decoder(design: SpQRDecoder, operands: Operands, mantissa_bits: Sequenc
 
 
 def _spqr_statistics(packed: SpQRWeights) -> tuple[Integers, NDArray[np.float16]]:
-    """Codes ``[groups, 2]`` of scale and zero, and the second level ``[groups, 4]`` in the decoder's order."""
+    """Codes ``[groups, 2]`` of scale and zero, and second-level values ``[groups, 4]`` in the order of the decoder."""
     scales, zeros = packed.scales, packed.zeros
     levels = np.stack([scales.levels[0], zeros.levels[0], scales.levels[1], zeros.levels[1]], axis=-1)
     numbers = np.repeat(levels, packed.parameters.statistics_group, axis=1).reshape(-1, 4)
@@ -84,20 +84,20 @@ def _spqr_statistics(packed: SpQRWeights) -> tuple[Integers, NDArray[np.float16]
 
 
 def _decoded(inputs: dict[str, list[int]], weights: NDArray[np.float16]) -> Stimulus:
-    """A run whose result is these weights, a row per payload."""
+    """Run with these weights as its result, one row per payload."""
     words = pack(np.array(float_bits(weights)).reshape(weights.shape), 16)
     return Stimulus("trace", inputs, {"weights": len(words)}, weights.size, "weight", {"weights": words})
 
 
 def scores(operands: Operands) -> Integers:
-    """The activations of each group as 8-bit scores: how many steps each lies below the group's largest."""
+    """Activations as 8-bit scores: steps below the largest of the group."""
     x = operands.activations.astype(np.float64)
     top, span = x.max(axis=1, keepdims=True), np.ptp(x, axis=1, keepdims=True)
     return np.rint((top - x) / np.where(span > 0, span, 1) * 255).astype(np.int64)
 
 
 def di_exp_operator(design: DiExp, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """Every score, with the recommended guard bits."""
+    """All scores, with the recommended guard bits."""
     distances = scores(operands).ravel()
     guard, steps = _resolution()
     e = di_exp(-distances, *SCORE_SCALE, guard)[0].tolist()
@@ -106,13 +106,13 @@ def di_exp_operator(design: DiExp, operands: Operands, mantissa_bits: Sequence[i
 
 
 def _resolution() -> tuple[int, int]:
-    """Guard bits of the scores' scale, and DI-Exp's steps in a factor of two."""
+    """Guard bits for the scale of the scores, and steps of DI-Exp in a factor of two."""
     guard = exp_guard_bits(*SCORE_SCALE)
     return guard, di_exp(0, *SCORE_SCALE, guard)[1]
 
 
 def integer_sqrt_operator(design: IntegerSqrt, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """The sums of squares of the groups' scores, as a norm takes them, shifted to the operand's width."""
+    """Sums of squares of the scores of each group, as in a norm, shifted to the width of the operand."""
     sums = (scores(operands) ** 2).sum(axis=1)
     shift = max(min(design.bits, 63) - int(sums.max()).bit_length(), 0)
     values = (sums << shift) & (1 << min(design.bits, 63)) - 1
@@ -121,7 +121,7 @@ def integer_sqrt_operator(design: IntegerSqrt, operands: Operands, mantissa_bits
 
 
 def softmax_lane(design: SoftmaxLane, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """Each group's scores as a row, cut to the lane's depth."""
+    """Scores of each group as a row, cut to the depth of the lane."""
     rows = scores(operands)[:, : design.depth]
     rows = rows - rows.min(axis=1, keepdims=True)
     guard, steps = _resolution()
@@ -139,7 +139,7 @@ def softmax_lane(design: SoftmaxLane, operands: Operands, mantissa_bits: Sequenc
 
 
 def negative_counter(design: NegativeCounter, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """The planes of every group."""
+    """Planes of all groups."""
     runs: list[Stimulus] = []
     x = regroup(operands.activations, design.lanes)
     for m in mantissa_bits:
@@ -151,14 +151,14 @@ def negative_counter(design: NegativeCounter, operands: Operands, mantissa_bits:
 
 
 def field_extractor(design: FieldExtractor, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """Every activation."""
+    """All activations."""
     values = float_bits(operands.activations)
     outputs = {"sign": 0, "exponent": 0, "significand": 0, "nonfinite": 0}
     return [Stimulus("trace", {"value": values}, outputs, len(values), "value", is_clocked=False)]
 
 
 def maximum_exponent(design: MaximumExponent, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """The exponents of every group; a subnormal's is 1."""
+    """Exponents of all groups; a subnormal has exponent 1."""
     halves = np.ascontiguousarray(regroup(operands.activations, design.lanes)).view(np.uint16)
     exponents = np.maximum(halves.astype(np.int64) >> 10 & 31, 1)
     largest = {"largest": exponents.max(axis=1).tolist()}
@@ -167,7 +167,7 @@ def maximum_exponent(design: MaximumExponent, operands: Operands, mantissa_bits:
 
 
 def running_sum(design: RunningSum, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """The products of each group with its weights; as many groups in turn as the circuit has sums."""
+    """Products of each group with its weights; the circuit interleaves as many groups as it has sums."""
     groups = len(operands.activations) // design.interleave * design.interleave
     products = operands.activations[:groups].astype(np.float32) * operands.weights[:groups].astype(np.float32)
     sums = np.cumsum(products + np.float32(0), axis=1, dtype=np.float32)[:, -1]

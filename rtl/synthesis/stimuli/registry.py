@@ -1,4 +1,4 @@
-"""Which stimulus belongs to which circuit."""
+"""Registry of the stimuli of all circuits."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -14,7 +14,7 @@ from .circuits import Stimulus
 from .operands import Operands
 
 Maker = Callable[[Any, Operands, Sequence[int]], list[Stimulus]]
-"""Of a circuit, operands and mantissa lengths: the runs."""
+"""Function that makes the runs of a circuit from operands and mantissa lengths."""
 
 _MAKERS: Mapping[str, Maker] = MappingProxyType(
     {
@@ -48,17 +48,17 @@ _MAKERS: Mapping[str, Maker] = MappingProxyType(
 
 
 def has_stimulus(design: wiring.Component) -> bool:
-    """Whether a circuit can be measured."""
+    """True if a circuit has a stimulus, so that it can be measured."""
     return _maker(design) is not None
 
 
 def stimuli(design: wiring.Component, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """The runs of a circuit; of one that has a mantissa length a run for each of `mantissa_bits`.
+    """Runs of a circuit. A circuit that takes a mantissa length has a run for each of `mantissa_bits`.
 
     Raises
     ------
     LookupError
-        Nobody has said what this kind of circuit is fed.
+        The circuit has no stimulus.
     """
     maker = _maker(design)
     if maker is None:

@@ -1,4 +1,4 @@
-"""What the vector unit is fed: programs between the GeMMs, on rows of activations."""
+"""Stimuli of the vector unit: programs that run between GeMMs, on rows of activations."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -14,7 +14,7 @@ from .circuits import Stimulus
 from .operands import Operands
 
 ROWS = 16
-"""Rows of a program's run; each is a group of the operands."""
+"""Rows of a run; each is a group of the operands."""
 
 _PROGRAMS: Mapping[str, Callable[[int, int], VectorProgram]] = MappingProxyType(
     {
@@ -28,7 +28,7 @@ _PROGRAMS: Mapping[str, Callable[[int, int], VectorProgram]] = MappingProxyType(
 
 
 def vector_unit(design: VectorUnit, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """A run for each program. Gains, biases and other second rows are the activations of another group."""
+    """One run for each program. Gains, biases and other second operands are the activations of another group."""
     lanes, channels = design.lanes, operands.lanes
     runs: list[Stimulus] = []
     for name, make in _PROGRAMS.items():
@@ -49,7 +49,7 @@ def vector_unit(design: VectorUnit, operands: Operands, mantissa_bits: Sequence[
 
 
 def _rows(program: VectorProgram, operands: Operands, row: int) -> dict[str, NDArray[np.float16]]:
-    """The rows that a program reads, each a different group."""
+    """Rows that a program reads, each from a different group."""
     groups = operands.activations
     return {name: groups[(row + 7 * index) % len(groups)] for index, name in enumerate(program.inputs)}
 

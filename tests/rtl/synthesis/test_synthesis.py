@@ -1,6 +1,7 @@
 """From a circuit to its figures: simulation of the netlist, energy, documents, and what is refused."""
 
 import json
+import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -100,7 +101,7 @@ def test_a_wrong_netlist_gives_no_number(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(NetlistMismatchError) as caught:
         measure(design, stimuli(design, operands(), [4]), library, 20_000)
     assert str(caught.value).startswith("netlist: ")
-    assert "no figure of it is given" in str(caught.value)
+    assert "no figure is reported" in str(caught.value)
 
 
 def two_gates() -> Netlist:
@@ -193,7 +194,7 @@ def test_allowances(document: dict) -> None:
     assert with_allowances(document, [])["runs"] == document["runs"]
     with pytest.raises(InputError) as caught:
         with_allowances(document, ["clock-tree"])
-    assert str(caught.value) == "allowance: there is no 'clock-tree'; choose one of wires, glitches"
+    assert re.match("allowance: 'clock-tree' .* wires, glitches", str(caught.value))
 
 
 @pytest.mark.parametrize(
@@ -240,14 +241,10 @@ def test_a_part_without_counterpart(tmp_path: Path) -> None:
     netlist.write_text(json.dumps({"modules": {"top": {"ports": {}, "cells": cells}}}))
     with pytest.raises(InputError) as caught:
         read_netlist(netlist, "top", library)
-    assert str(caught.value) == (
-        "design: 1 cells of type $_DLATCH_P_ have no counterpart in osu018_stdcells; give a library that has one"
-    )
+    assert re.match(r"design: 1 cells of type \$_DLATCH_P_ .* osu018_stdcells; ", str(caught.value))
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         find_library([tmp_path])
-    assert (
-        str(caught.value) == f"liberty: the folder {tmp_path} holds no .lib or .lib.gz; give a folder of Liberty files"
-    )
+    assert str(caught.value).startswith(f"liberty: the folder {tmp_path} has no .lib")
