@@ -57,6 +57,16 @@ def check_choice(field: str, value: Any, choices: Iterable[Choice]) -> Choice:
     raise InputError(f"{field}: {value!r} is not valid; choose one of {', '.join(map(str, known))}")
 
 
+def check_float16(field: str, array: NDArray[np.float16]) -> NDArray[np.float16]:
+    """Return ``array`` if it is float16 ``[..., channels]`` with at least one channel."""
+    if getattr(array, "dtype", None) != np.float16:
+        found = getattr(array, "dtype", type(array).__name__)
+        raise InputError(f"{field}: is {found}, not a float16 array; convert it with numpy.asarray(x, numpy.float16)")
+    if array.ndim == 0 or array.shape[-1] == 0:
+        raise InputError(f"{field}: shape {array.shape} has no channels; give an array of shape [..., channels]")
+    return array
+
+
 def check_array(field: str, array: Array, dtype: DTypeLike, shape: tuple[int, ...]) -> Array:
     """Return ``array`` if it has this dtype and shape."""
     if array.dtype != dtype or array.shape != shape:

@@ -1,4 +1,4 @@
-"""What the accelerator's circuit, its timing model and its host agree on: size, instructions, memory image, schedule."""
+"""Facts that the accelerator's circuit, timing model and host share: size, instructions, memory image, schedule."""
 
 from .assembler import assemble, disassemble
 from .bounds_check import check_program

@@ -1,4 +1,4 @@
-"""The instruction set as text: an instruction a line, ``name field=value …``; ``#`` begins a comment."""
+"""Assembler: one instruction per line, ``name field=value …``; ``#`` begins a comment."""
 
 from collections.abc import Iterable
 
@@ -7,17 +7,17 @@ from .instructions import FIELDS, Instruction, Opcode
 
 
 def disassemble(instructions: Iterable[Instruction]) -> str:
-    """The text of a program, which `assemble` reads."""
+    """Text of a program, in the form that `assemble` reads."""
     return "".join(f"{_line(instruction)}\n" for instruction in instructions)
 
 
 def assemble(text: str) -> list[Instruction]:
-    """The program that a text stands for.
+    """Translate text to a program.
 
     Raises
     ------
     InputError
-        A line is not an instruction; the message begins with its number.
+        A line is not an instruction; the message begins with the line number.
     """
     program: list[Instruction] = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -38,7 +38,7 @@ def _line(instruction: Instruction) -> str:
 def _instruction(words: list[str]) -> Instruction:
     opcodes = {opcode.name.lower(): opcode for opcode in Opcode}
     if words[0] not in opcodes:
-        raise InputError(f"instruction: there is no {words[0]!r}; use one of {', '.join(opcodes)}")
+        raise InputError(f"instruction: {words[0]!r} is not valid; choose one of {', '.join(opcodes)}")
     opcode = opcodes[words[0]]
     fields = {field.name: field for field in FIELDS[opcode]}
     values: dict[str, int] = {}

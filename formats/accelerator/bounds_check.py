@@ -1,6 +1,6 @@
-"""Which rows of the buffers an instruction touches: a program that leaves them is refused before it runs.
+"""Bounds check: a program that touches rows outside the buffers is refused before it runs.
 
-The circuit has its own check, row by row: its flag `out_of_range` stops a program that nobody has looked at.
+The circuit checks again, row by row, and stops with the flag `out_of_range`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,12 @@ from .instructions import Buffer, Instruction, Opcode, reads
 
 
 def extents(machine: AcceleratorConfig, instruction: Instruction) -> Mapping[str, tuple[Buffer, int]]:
-    """Of each address field, its buffer, and how many rows from there on the instruction touches or passes over."""
+    """Buffer of each address field, and the number of rows from there that the instruction touches or skips."""
     match instruction.opcode:
         case Opcode.LOAD | Opcode.STORE:
             return {"address": (Buffer(instruction["buffer"]), instruction["count"])}
         case Opcode.GEMM:
-            return _of_gemm(machine, instruction)
+            return _gemm_extents(machine, instruction)
         case Opcode.COMPRESS:
             last_block, planes = (instruction["blocks"] - 1) * instruction["stride"], instruction["mantissa_bits"] + 1
             return {
@@ -34,7 +34,7 @@ def extents(machine: AcceleratorConfig, instruction: Instruction) -> Mapping[str
             return {}
 
 
-def _of_gemm(machine: AcceleratorConfig, gemm: Instruction) -> Mapping[str, tuple[Buffer, int]]:
+def _gemm_extents(machine: AcceleratorConfig, gemm: Instruction) -> Mapping[str, tuple[Buffer, int]]:
     groups = gemm["groups"]
     segments, tiles = gemm["blocks"] * groups, gemm["output_groups"] * machine.tiles
     return {
@@ -47,12 +47,12 @@ def _of_gemm(machine: AcceleratorConfig, gemm: Instruction) -> Mapping[str, tupl
 
 
 def check_program(machine: AcceleratorConfig, instructions: Sequence[Instruction]) -> None:
-    """Refuse a program that leaves the buffers.
+    """Refuse a program that touches rows outside the buffers.
 
     Raises
     ------
     InputError
-        An instruction, counted from 0, touches a row that does not exist.
+        An instruction touches a row that does not exist; the message gives its number, counted from 0.
     """
     for number, instruction in enumerate(instructions):
         for field, (buffer, rows) in extents(machine, instruction).items():

@@ -1,14 +1,15 @@
-"""From the shapes of a GeMM, or of a chain of them, to the accelerator's program and the map of its memory.
+"""Compiler: shapes of one GeMM or a chain of GeMMs to a program and a memory map.
 
-A chain keeps what is between its GeMMs on chip, compressed. Tokens are worked on in chunks of as many blocks as fit;
-for each chunk and GeMM, weights come strip by strip (a strip is the weights of `lanes` output channels), the next one
-while the array computes with this one, and results leave while the array computes the next.
+In a chain, the tensors between two GeMMs stay on chip, compressed. Tokens are processed in chunks of as many blocks as
+fit. For each chunk and GeMM, the weights are loaded strip by strip (a strip holds the weights of `lanes` output
+channels). While the array computes with one strip, the next one is loaded and the results of the last one leave.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from ..checks import check_integer
 from ..errors import InputError
 from ..latency.array import WEIGHT_LOAD_CYCLES
 from .config import AcceleratorConfig
@@ -22,38 +23,38 @@ class Layer:
     channels: int
     outputs: int
     mantissa_bits: int
-    """M of its activations."""
+    """M of the activations."""
     groups_per_factor: int = 1
-    """Groups of `lanes` channels that share a scale."""
+    """Number of groups of `lanes` channels that share a scale."""
     unsigned_codes: bool = False
 
 
 @dataclass(frozen=True)
 class Region:
-    """Rows of a buffer that lie in memory."""
+    """Place in memory for rows of a buffer."""
 
     buffer: Buffer
     memory: int
-    """The first row of memory."""
+    """First row of memory."""
     rows: int
-    """Rows of the buffer."""
+    """Number of rows of the buffer."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Blocks of tokens that are worked on together, and where in memory they come from and go to."""
+    """Blocks of tokens that are processed together, with their inputs and outputs in memory."""
 
     first_block: int
     blocks: int
     activations: tuple[Region, Region]
     """Planes and exponents."""
     outputs: tuple[Region, ...]
-    """Planes and exponents, or the results of each strip."""
+    """Planes and exponents, or the FP16 results of each strip."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A program, and the map of the memory that it works on."""
+    """A program and its memory map."""
 
     machine: AcceleratorConfig
     tokens: int
@@ -63,30 +64,30 @@ class Schedule:
     instructions: tuple[Instruction, ...]
     chunks: tuple[Chunk, ...]
     weights: tuple[tuple[tuple[Region, Region], ...], ...]
-    """Of each layer and strip, codes and factors."""
+    """Codes and factors of each strip of each layer."""
     memory_rows: int
 
 
 def schedule(
     machine: AcceleratorConfig, tokens: int, layers: Sequence[Layer], result_mantissa_bits: int | None = None
 ) -> Schedule:
-    """The program of a chain of GeMMs.
+    """Compile a chain of GeMMs.
 
     Parameters
     ----------
     machine
-        What it runs on.
+        Accelerator that runs the program.
     tokens
         Rows of the first layer's activations.
     layers
-        The GeMMs; each one's outputs are the next one's channels, compressed to its M.
+        The GeMMs. The outputs of each are the channels of the next, compressed to its M.
     result_mantissa_bits
-        M to which the last one's outputs are compressed; None leaves them FP16.
+        M of the last outputs, if they are compressed; None leaves them FP16.
 
     Raises
     ------
     InputError
-        The shapes do not fit together or not into the machine.
+        The shapes do not fit each other or the machine.
     """
     _check(machine, tokens, layers, result_mantissa_bits)
     return _Scheduler(machine, tokens, tuple(layers), result_mantissa_bits).run()
@@ -94,22 +95,20 @@ def schedule(
 
 def _check(machine: AcceleratorConfig, tokens: int, layers: Sequence[Layer], result_mantissa_bits: int | None) -> None:
     if not layers:
-        raise InputError("layers: there are none; give at least one GeMM")
+        raise InputError("layers: is empty; give at least one GeMM")
     sizes = {"tokens": tokens}
     for layer in layers:
         sizes |= {"channels": layer.channels, "outputs": layer.outputs, "groups_per_factor": layer.groups_per_factor}
         for name, size in sizes.items():
-            if size < 1:
-                raise InputError(f"{name}: is {size}; give at least 1")
+            check_integer(name, size, 1)
     for layer, after in pairwise(layers):
         if layer.outputs != after.channels:
-            raise InputError(f"channels: are {after.channels} after {layer.outputs} outputs; give shapes that chain")
+            raise InputError(f"channels: are {after.channels} after {layer.outputs} outputs; give the same number")
     given = [layer.mantissa_bits for layer in layers]
     if result_mantissa_bits is not None:
         given.append(result_mantissa_bits)
     for mantissa_bits in given:
-        if not 1 <= mantissa_bits <= machine.max_mantissa_bits:
-            raise InputError(f"mantissa_bits: {mantissa_bits} is out of range; use 1 to {machine.max_mantissa_bits}")
+        check_integer("mantissa_bits", mantissa_bits, 1, machine.max_mantissa_bits)
 
 
 @dataclass
@@ -124,7 +123,7 @@ class _Scheduler:
     def __post_init__(self) -> None:
         machine, lanes = self.machine, self.machine.lanes
         self.blocks = -(-self.tokens // machine.rows)
-        # of each tensor along the chain: its groups and its M
+        # groups and M of each tensor along the chain
         self.tensors = [(-(-layer.channels // lanes), layer.mantissa_bits) for layer in self.layers]
         self.strips = [-(-layer.outputs // lanes) for layer in self.layers]
         if self.result_mantissa_bits is not None:
@@ -143,7 +142,7 @@ class _Scheduler:
         depth = self.machine.instruction_depth
         if len(self.program) > depth:
             raise InputError(
-                f"instruction_depth: the program has {len(self.program)} instructions, the machine has room for {depth}; "
+                f"instruction_depth: the program has {len(self.program)} instructions, the machine holds {depth}; "
                 "give fewer tokens or output channels at a time"
             )
         return Schedule(
@@ -160,12 +159,12 @@ class _Scheduler:
     # --- what fits on chip
 
     def _block_rows(self, buffer: Buffer, index: int) -> int:
-        """Rows that a block of tokens of a tensor takes in the buffer of planes or of exponents."""
+        """Rows of a block of tokens of a tensor in the buffer of planes or of exponents."""
         groups, mantissa_bits = self.tensors[index]
         return groups * (mantissa_bits + 1) if buffer == Buffer.PLANES else groups
 
     def _area_rows(self, buffer: Buffer, parity: int) -> int:
-        """Rows of a block in one of the two areas, which tensors use in turn."""
+        """Rows of a block in one of the two areas; tensors alternate between them."""
         return max((self._block_rows(buffer, index) for index in range(parity, len(self.tensors), 2)), default=0)
 
     def _blocks_at_once(self) -> int:
@@ -180,7 +179,7 @@ class _Scheduler:
         return min(fitting)
 
     def _weight_slots(self) -> int:
-        """2 if every strip fits into half of the buffers, so that the next one is loaded meanwhile; else 1."""
+        """2 if every strip fits into half of the buffers, so that the next one loads meanwhile; else 1."""
         slots = 2
         for layer, (groups, _) in zip(self.layers, self.tensors, strict=False):
             if groups >= 1 << GROUPS_BITS:
@@ -202,7 +201,7 @@ class _Scheduler:
         depth = self.machine.depth(buffer)
         if rows > depth:
             name = buffer.name.lower()
-            raise InputError(f"{name}: {what} needs {rows} rows of them, the machine has {depth}; split the GeMM")
+            raise InputError(f"{name}: {what} needs {rows} rows, the machine has {depth}; split the GeMM")
 
     # --- where it lies in memory
 
@@ -250,7 +249,7 @@ class _Scheduler:
                 self._transfer(Opcode.STORE, region, self._area(region.buffer, len(self.tensors) - 1))
 
     def _run_layer(self, index: int, chunk: Chunk, strips: Sequence[tuple[Region, Region]]) -> None:
-        """GeMM after GeMM; beside each, the weights of the next one and the results of the one before."""
+        """One GeMM per strip; meanwhile the weights of the next and the results of the last strip move."""
         self._load_weights(strips, 0)
         self.program.append(barrier(*Unit))
         for strip in range(len(strips)):
@@ -276,7 +275,7 @@ class _Scheduler:
         return strip % 2 * (self.machine.depth(Buffer.RESULTS) // 2)
 
     def _area(self, buffer: Buffer, index: int) -> int:
-        """The first row of a tensor in the buffer of planes or of exponents."""
+        """First row of a tensor in the buffer of planes or of exponents."""
         return index % 2 * self.chunk_blocks * self._area_rows(buffer, 0)
 
     def _load_weights(self, strips: Sequence[tuple[Region, Region]], strip: int) -> None:

@@ -1,4 +1,4 @@
-"""The size of an accelerator: what its circuit is built from, its memory image laid out for, and its cycles counted with."""
+"""Size of an accelerator, for its circuit, its memory image and its cycle model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from functools import cached_property
 
 from ..anda.format import EXPONENT_BITS, AndaFormat
 from ..anda.plane_mask import MASK_BITS
+from ..checks import check_integer
 from ..errors import InputError
 from ..latency.array import WEIGHT_LOAD_CYCLES
 from ..weights.int4 import BITS as CODE_BITS
@@ -14,34 +15,34 @@ from .instructions import ADDRESS_BITS, Buffer
 
 @dataclass(frozen=True)
 class AcceleratorConfig:
-    """An accelerator: its array, the rows of its buffers, and its memory port.
+    """Size and options of an accelerator.
 
     Parameters
     ----------
     rows, columns
-        The array: tokens times output channels of a tile.
+        Size of the array: tokens and output channels of a tile.
     lanes
-        Channels of a group, and of a row of results; a multiple of `columns`.
+        Channels of a group and of a row of results; a multiple of `columns`.
     affine
-        Whether weights may have offsets.
+        Accept weights with offsets.
     max_mantissa_bits
-        The largest M.
+        Largest M.
     memory_bits
-        Width of the memory port, a multiple of 8; a row of memory holds as many rows of a buffer as fit.
+        Width of the memory port in bits, a multiple of 8. A row of memory holds as many rows of a buffer as fit.
     plane_depth, exponent_depth, weight_depth, factor_depth, result_depth
-        Rows of the buffers, 2 to 16,384.
+        Number of rows of the buffers, 2 to 16,384.
     instruction_depth
-        Instructions of a program, 2 to 16,384.
+        Largest number of instructions of a program, 2 to 16,384.
     vector_unit
-        Whether there is one; it has as many lanes, a power of two.
+        Build the vector unit, with `lanes` lanes; these must then be a power of two.
     midpoint, nearest, skipping
-        Options beyond the paper, see `format`: midpoint reconstruction in the array, rounding to nearest in the
-        compressor, zero-plane skipping.
+        Options beyond the paper: midpoint reconstruction in the array, rounding to nearest in the compressor, and
+        zero-plane skipping.
 
     Raises
     ------
     InputError
-        `columns` does not divide `lanes`, or a row of memory does not hold a row of a buffer.
+        A size is out of range, `columns` does not divide `lanes`, or a row of memory is too narrow for a buffer row.
     """
 
     rows: int = 16
@@ -63,13 +64,12 @@ class AcceleratorConfig:
 
     def __post_init__(self) -> None:
         for name in ("rows", "columns", "lanes", "max_mantissa_bits", "memory_bits"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}: {getattr(self, name)} is not valid; choose a positive integer")
+            check_integer(name, getattr(self, name), 1)
         if self.lanes % self.columns:
             raise InputError(f"columns: {self.columns} does not divide {self.lanes} lanes; choose a divisor")
         if self.lanes * self.columns % WEIGHT_LOAD_CYCLES:
             raise InputError(
-                f"lanes: {self.lanes} x {self.columns} weights do not make four rows; choose a multiple of 4"
+                f"lanes: {self.lanes} x {self.columns} weights are not four equal rows; choose a multiple of 4"
             )
         widest = max(self.row_bits, key=lambda buffer: self.row_bits[buffer])
         if self.memory_bits < self.row_bits[widest] or self.memory_bits % 8:
@@ -78,12 +78,11 @@ class AcceleratorConfig:
                 "choose a multiple of 8 that holds it"
             )
         for name in (*_DEPTHS.values(), "instruction_depth"):
-            if not 2 <= getattr(self, name) <= 1 << ADDRESS_BITS:
-                raise InputError(f"{name}: {getattr(self, name)} is not valid; choose 2 to {1 << ADDRESS_BITS}")
+            check_integer(name, getattr(self, name), 2, 1 << ADDRESS_BITS)
 
     @cached_property
     def row_bits(self) -> Mapping[Buffer, int]:
-        """Bits of a row of each buffer."""
+        """Width of a row of each buffer, in bits."""
         return {
             Buffer.PLANES: self.rows * self.lanes,
             Buffer.EXPONENTS: self.rows * EXPONENT_BITS + MASK_BITS * self.skipping,
@@ -93,7 +92,7 @@ class AcceleratorConfig:
         }
 
     def format(self, mantissa_bits: int) -> AndaFormat:
-        """What the compressor writes and the array reads, in groups of `lanes`."""
+        """Format that the compressor writes and the array reads, in groups of `lanes`."""
         return AndaFormat(
             mantissa_bits,
             self.lanes,
@@ -103,20 +102,20 @@ class AcceleratorConfig:
         )
 
     def depth(self, buffer: Buffer) -> int:
-        """Rows of a buffer."""
+        """Number of rows of a buffer."""
         return int(getattr(self, _DEPTHS[buffer]))
 
     def packed(self, buffer: Buffer) -> int:
-        """Rows of a buffer that share a row of memory."""
+        """Number of buffer rows in one row of memory."""
         return self.memory_bits // self.row_bits[buffer]
 
     def memory_rows(self, buffer: Buffer, rows: int) -> int:
-        """Rows of memory that `rows` rows of a buffer take."""
+        """Rows of memory for `rows` rows of a buffer."""
         return -(-rows // self.packed(buffer))
 
     @property
     def tiles(self) -> int:
-        """Tiles of the array whose columns make a group of results."""
+        """Number of tiles of the array in a group of `lanes` results."""
         return self.lanes // self.columns
 
 

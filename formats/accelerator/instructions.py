@@ -1,10 +1,10 @@
-"""The accelerator's instruction set: one table for the assembler, the circuit that decodes it, its timing and its page.
+"""Instruction set of the accelerator: one table for assembler, decoder circuit, timing model and documentation.
 
-An instruction is a word of 128 bits: the opcode in bits 0 to 3, the fields of its kind above it in the order of
-`FIELDS`, zeros above those. Instructions are issued in order, at most one per cycle; units work beside each other. An
-instruction waits until its unit has fewer than `MAX_UNFINISHED` unfinished ones and the buffer ports that it needs are
-free (`ports`): a port belongs to the unit that uses it until that unit is idle. Nothing else is checked, so a program
-orders what depends on each other with ``barrier``.
+An instruction is a word of 128 bits: the opcode in bits 0 to 3, above it the fields in the order of `FIELDS`, then
+zeros. Instructions are issued in order, at most one per cycle, and the units work in parallel. An instruction waits
+until its unit has fewer than `MAX_UNFINISHED` unfinished instructions and the buffer ports that it needs are free
+(`ports`). A unit owns a port from its first use until the unit is idle. Nothing else is checked: a program uses
+``barrier`` to order instructions that depend on each other.
 """
 
 from collections.abc import Mapping
@@ -18,18 +18,18 @@ from ..vector.command import COMMAND_FIELDS, REDUCTIONS, Addend, Factor, Modifie
 INSTRUCTION_BITS = 128
 OPCODE_BITS = 4
 ADDRESS_BITS = 14
-"""Bits of an address in an on-chip buffer."""
+"""Width of an address in an on-chip buffer."""
 MEMORY_ADDRESS_BITS = 32
 COUNT_BITS = 15
 GROUPS_BITS = 10
 BLOCKS_BITS = 10
 
 MAX_UNFINISHED = 4
-"""Instructions that a unit may have taken and not finished."""
+"""Largest number of unfinished instructions of a unit."""
 
 
 class Opcode(IntEnum):
-    """What an instruction does. Zero is none of them, so empty instruction memory is illegal."""
+    """Operation of an instruction. Zero is unused, so empty instruction memory is illegal."""
 
     LOAD = 1
     GEMM = 2
@@ -41,7 +41,7 @@ class Opcode(IntEnum):
 
 
 class Unit(IntEnum):
-    """What works on instructions, beside the controller."""
+    """Units that execute instructions."""
 
     LOADER = 0
     MATRIX = 1
@@ -51,7 +51,7 @@ class Unit(IntEnum):
 
 
 class Buffer(IntEnum):
-    """The on-chip buffers."""
+    """On-chip buffers."""
 
     PLANES = 0
     EXPONENTS = 1
@@ -61,7 +61,7 @@ class Buffer(IntEnum):
 
 
 class Port(IntFlag):
-    """The ports of buffers that several units use; every buffer has one to read and one to write."""
+    """Buffer ports that several units share; every buffer has one read port and one write port."""
 
     PLANES_READ = 1
     PLANES_WRITE = 2
@@ -76,11 +76,13 @@ class Field:
     Parameters
     ----------
     name, bits, meaning
-        What it is called, its width, and what it says.
+        Name, width in bits, and description.
     lowest, highest
-        What is legal; the highest is by default all that fits.
+        Legal range; the default highest value is the largest that fits.
     names
-        Words for its values, one for each from 0 on; with `flags`, one for each bit, joined by ``|``.
+        Assembler words for the values 0, 1, …; with `flags`, one for each bit.
+    flags
+        The value is a set of bits, written with ``|`` between the words.
     """
 
     name: str
@@ -93,20 +95,22 @@ class Field:
 
     @property
     def most(self) -> int:
-        """The highest legal value."""
+        """Highest legal value."""
         return (1 << self.bits) - 1 if self.highest is None else self.highest
 
     def text(self, value: int) -> str:
-        """A value in the assembler's words."""
+        """Assembler text of a value."""
         if self.flags:
             return "|".join(name for bit, name in enumerate(self.names) if value >> bit & 1)
         return self.names[value] if self.names else str(value)
 
     def value(self, text: str) -> int:
-        """What a word of the assembler stands for.
+        """Value of an assembler word.
 
-        Raises:
-            InputError: it stands for nothing.
+        Raises
+        ------
+        InputError
+            The word is not known.
         """
         words = text.split("|") if self.flags else [text]
         if self.names and all(word in self.names for word in words):
@@ -114,7 +118,7 @@ class Field:
             return sum({1 << number for number in numbers}) if self.flags else numbers[0]
         if self.names or not text.isdecimal():
             choices = f"one of {', '.join(self.names)}" if self.names else "a number"
-            raise InputError(f"{self.name}: {text!r} is not valid; write {choices}")
+            raise InputError(f"{self.name}: {text!r} is not valid; choose {choices}")
         return int(text)
 
 
@@ -133,9 +137,9 @@ _VECTOR_WORDS: Mapping[str, type[IntEnum]] = {
     "addend": Addend,
 }
 _VECTOR_COMMAND = tuple(
-    Field(name, bits, "as of `VectorCommand`", highest=len(_VECTOR_WORDS[name]) - 1, names=_names(_VECTOR_WORDS[name]))
+    Field(name, bits, "see `VectorCommand`", highest=len(_VECTOR_WORDS[name]) - 1, names=_names(_VECTOR_WORDS[name]))
     if name in _VECTOR_WORDS
-    else Field(name, bits, "as of `VectorCommand`, packed")
+    else Field(name, bits, "see `VectorCommand`, packed")
     for name, bits in COMMAND_FIELDS
     if name != "vectors"
 )
@@ -187,7 +191,7 @@ FIELDS: Mapping[Opcode, tuple[Field, ...]] = MappingProxyType(
         Opcode.HALT: (),
     }
 )
-"""The fields of each instruction, the lowest bits first."""
+"""Fields of each instruction, lowest bits first."""
 
 UNITS: Mapping[Opcode, Unit] = MappingProxyType(
     {
@@ -198,13 +202,13 @@ UNITS: Mapping[Opcode, Unit] = MappingProxyType(
         Opcode.STORE: Unit.STORER,
     }
 )
-"""The unit that does an instruction; the controller does the others itself."""
+"""Unit that executes each instruction; the controller itself executes the others."""
 
 SCALAR_OPERATIONS = (*REDUCTIONS, VectorOperation.LOAD)
-"""The operations of the vector unit that leave a scalar."""
+"""Operations of the vector unit with a scalar result."""
 
 STORED = (Buffer.PLANES, Buffer.EXPONENTS, Buffer.RESULTS)
-"""The buffers that can be stored; weights and factors are only loaded."""
+"""Buffers that can be stored; weights and factors can only be loaded."""
 
 _LOAD_PORTS = {
     Buffer.PLANES: Port.PLANES_WRITE,
@@ -219,7 +223,7 @@ _STORE_PORTS = {
 
 
 def ports(opcode: Opcode, buffer: Buffer | None = None) -> Port:
-    """The shared ports that an instruction needs; those of load and store depend on the buffer.
+    """Shared ports that an instruction needs; for load and store they depend on the buffer.
 
     Exponents are read and written together with planes.
     """
@@ -236,7 +240,7 @@ def ports(opcode: Opcode, buffer: Buffer | None = None) -> Port:
 
 @dataclass(frozen=True)
 class Instruction:
-    """An instruction: its opcode, and a value for each of its fields.
+    """An opcode with a value for each of its fields.
 
     Raises
     ------
@@ -278,11 +282,11 @@ class Instruction:
 
     @property
     def ports(self) -> Port:
-        """The shared ports that it needs."""
+        """Shared ports that the instruction needs."""
         return ports(self.opcode, Buffer(self.fields["buffer"]) if "buffer" in self.fields else None)
 
     def encode(self) -> int:
-        """The word of 128 bits."""
+        """Pack the instruction into a word of 128 bits."""
         word, position = int(self.opcode), OPCODE_BITS
         for field in FIELDS[self.opcode]:
             word |= self.fields[field.name] << position
@@ -291,7 +295,7 @@ class Instruction:
 
     @classmethod
     def decode(cls, word: int) -> "Instruction":
-        """Inverse of `encode`.
+        """Unpack a word that `encode` made.
 
         Raises
         ------
@@ -301,7 +305,7 @@ class Instruction:
         number, rest = word & (1 << OPCODE_BITS) - 1, word >> OPCODE_BITS
         if number not in list(Opcode):
             raise InputError(
-                f"opcode: {number} does not exist; use {', '.join(f'{op.value} ({op.name})' for op in Opcode)}"
+                f"opcode: {number} is not valid; choose one of {', '.join(f'{op.value} ({op.name})' for op in Opcode)}"
             )
         values: dict[str, int] = {}
         for field in FIELDS[Opcode(number)]:
@@ -313,17 +317,17 @@ class Instruction:
 
 
 def instruction(opcode: Opcode, **fields: int) -> Instruction:
-    """`Instruction` with its fields as keywords."""
+    """Build an `Instruction` from keyword arguments."""
     return Instruction(opcode, fields)
 
 
 def barrier(*units: Unit, pending: int = 0) -> Instruction:
-    """Wait until each of `units` has at most `pending` unfinished instructions."""
+    """Build a barrier: wait until each of `units` has at most `pending` unfinished instructions."""
     return instruction(Opcode.BARRIER, units=sum(1 << unit for unit in set(units)), pending=pending)
 
 
 def vector(command: VectorCommand, *, left: int = 0, right: int = 0, result: int = 0, stride: int = 1) -> Instruction:
-    """An instruction for the vector unit: its command, and the rows that its streams walk over."""
+    """Build a vector instruction from a command and the first rows of its operands and result."""
     packed = command.pack()
     fields: dict[str, int] = {}
     for name, bits in COMMAND_FIELDS:
@@ -333,7 +337,7 @@ def vector(command: VectorCommand, *, left: int = 0, right: int = 0, result: int
 
 
 def reads(instruction: Instruction) -> tuple[bool, bool]:
-    """Whether a vector instruction reads left, and right operands."""
+    """Two flags: a vector instruction reads left operands; it reads right operands."""
     operation = VectorOperation(instruction["operation"])
     if operation == VectorOperation.LOAD:
         return False, False

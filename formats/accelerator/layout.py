@@ -1,7 +1,7 @@
-"""Rows of the accelerator's buffers and of its memory, as bits: the one statement of where what lies.
+"""Layout of the accelerator's buffers and memory, as rows of bits.
 
-Arrays of bits are uint8 ``[..., bits]`` of zeros and ones, the lowest bit first. Layout of planes and exponents: Anda
-(arXiv 2411.15982), section III-C, for as many tokens side by side as the array has rows.
+Bit arrays are uint8 ``[..., bits]`` of zeros and ones, lowest bit first. Planes and exponents have the layout of Anda
+(arXiv 2411.15982), section III-C, with one token per row of the array side by side.
 """
 
 import numpy as np
@@ -19,9 +19,9 @@ Bits = NDArray[np.uint8]
 
 
 def pack_rows(bits: Bits, memory_bits: int) -> NDArray[np.uint8]:
-    """Rows of memory, uint8 ``[memory rows, memory_bits / 8]``, of rows of a buffer ``[rows, bits]``.
+    """Pack buffer rows ``[rows, bits]`` into memory rows, uint8 ``[memory rows, memory_bits / 8]``.
 
-    Each holds as many whole rows as fit, the first one lowest, and zeros above them.
+    A memory row holds as many whole buffer rows as fit, the first one in the lowest bits, and zeros above.
     """
     rows, width = bits.shape
     packed = memory_bits // width
@@ -34,14 +34,14 @@ def pack_rows(bits: Bits, memory_bits: int) -> NDArray[np.uint8]:
 
 
 def unpack_rows(memory: NDArray[np.uint8], width: int, rows: int) -> Bits:
-    """Inverse of `pack_rows`: the first `rows` rows of `width` bits."""
+    """Unpack `rows` rows of `width` bits that `pack_rows` packed."""
     bits = np.unpackbits(memory, axis=1, bitorder="little")
     packed = bits.shape[1] // width
     return bits[:, : packed * width].reshape(-1, width)[:rows]
 
 
 def segment_planes(tensor: AndaTensor, lanes: int) -> Bits:
-    """Bits ``[..., segments, M + 1, lanes]`` of a tensor: its groups cut into segments of `lanes`, sign plane first."""
+    """Planes of a tensor, sign plane first, in segments of `lanes` channels: ``[..., segments, M + 1, lanes]``."""
     group_size, mantissa_bits = tensor.format.group_size, tensor.format.mantissa_bits
     signs = unpack_bits(tensor.signs, group_size)[..., None, :]
     planes = unpack_bits(tensor.planes, group_size)
@@ -52,12 +52,12 @@ def segment_planes(tensor: AndaTensor, lanes: int) -> Bits:
 
 
 def segment_exponents(tensor: AndaTensor, lanes: int) -> NDArray[np.uint8]:
-    """Shared exponents ``[..., segments]`` of a tensor."""
+    """Shared exponent of each segment of a tensor: ``[..., segments]``."""
     return np.repeat(tensor.exponents, tensor.format.group_size // lanes, axis=-1)
 
 
 def token_blocks(planes: Bits, exponents: NDArray[np.uint8], rows: int) -> tuple[Bits, NDArray[np.uint8]]:
-    """Blocks of `rows` tokens side by side, the last one padded with zeros.
+    """Arrange tokens in blocks of `rows`; the last block is padded with zeros.
 
     Planes ``[tokens, segments, M + 1, lanes]`` become ``[blocks, segments, M + 1, rows, lanes]``, exponents
     ``[tokens, segments]`` become ``[blocks, segments, rows]``.
@@ -70,9 +70,9 @@ def token_blocks(planes: Bits, exponents: NDArray[np.uint8], rows: int) -> tuple
 
 
 def sent_planes(bits: Bits) -> NDArray[np.bool_]:
-    """Which planes of blocks ``[..., M + 1, rows, lanes]`` zero-plane skipping sends: bool ``[..., M + 1]``.
+    """Mask of the planes that zero-plane skipping sends, bool ``[..., M + 1]``, of blocks ``[..., M + 1, rows, lanes]``.
 
-    The sign plane, the first mantissa plane, and those with a one.
+    It sends the sign plane, the first mantissa plane, and every plane with a one.
     """
     sent: NDArray[np.bool_] = np.asarray(bits.any(axis=(-1, -2)))
     sent[..., :2] = True
@@ -80,7 +80,7 @@ def sent_planes(bits: Bits) -> NDArray[np.bool_]:
 
 
 def plane_masks(tensor: AndaTensor, rows: int, lanes: int) -> NDArray[np.bool_]:
-    """Plane masks of blocks of `rows` tokens: bool ``[blocks, segments, M - 1]``, of the second plane first."""
+    """Plane masks of blocks of `rows` tokens: bool ``[blocks, segments, M - 1]``, from the second mantissa plane on."""
     planes, _ = token_blocks(segment_planes(tensor, lanes), segment_exponents(tensor, lanes), rows)
     return sent_planes(planes)[..., 2:]
 
@@ -88,8 +88,8 @@ def plane_masks(tensor: AndaTensor, rows: int, lanes: int) -> NDArray[np.bool_]:
 def activation_rows(tensor: AndaTensor, machine: AcceleratorConfig) -> tuple[Bits, Bits]:
     """Rows of planes ``[blocks, segments, M + 1, bits]`` and of exponents ``[blocks, segments, bits]``.
 
-    Segments that hold only the padding of the last group are left out. If the machine skips planes, a row of exponents
-    holds the block's plane mask above them.
+    Segments of only padding are left out. With zero-plane skipping, a row of exponents also holds the plane mask of the
+    block, in the bits above the exponents.
     """
     segments = slice(-(-tensor.shape[-1] // machine.lanes))
     planes, exponents = token_blocks(
@@ -107,7 +107,7 @@ def activation_rows(tensor: AndaTensor, machine: AcceleratorConfig) -> tuple[Bit
 def read_activation_rows(
     planes: Bits, exponents: Bits, machine: AcceleratorConfig, shape: tuple[int, int], mantissa_bits: int
 ) -> AndaTensor:
-    """The tensor ``[tokens, channels]``, in groups of `machine.lanes`, whose `activation_rows` these are."""
+    """Tensor ``[tokens, channels]`` in groups of `machine.lanes`, from the rows that `activation_rows` made."""
     tokens, _ = shape
     blocks, groups = planes.shape[:2]
     bits = planes.reshape(blocks, groups, mantissa_bits + 1, machine.rows, machine.lanes)
@@ -120,9 +120,9 @@ def read_activation_rows(
 
 
 def weight_rows(weights: Int4Weights, machine: AcceleratorConfig) -> Bits:
-    """Rows of weights ``[output groups, rows, bits]``: tiles, of each the segments, of each four rows.
+    """Rows of weights ``[output groups, rows, bits]``, ordered by tile, then segment; a segment has four rows.
 
-    The rows of a segment hold the codes column by column, each column lane by lane, 4 bits each.
+    A segment holds its 4-bit codes column by column, and within a column lane by lane.
     """
     channels, outputs = weights.codes.shape
     codes = np.pad(weights.codes, ((0, -channels % machine.lanes), (0, -outputs % machine.lanes)))
@@ -133,9 +133,9 @@ def weight_rows(weights: Int4Weights, machine: AcceleratorConfig) -> Bits:
 
 
 def factor_rows(weights: Int4Weights, machine: AcceleratorConfig, groups_per_factor: int) -> Bits:
-    """Rows of factors ``[output groups, rows, bits]``: tiles, of each a row for `groups_per_factor` segments.
+    """Rows of factors ``[output groups, rows, bits]``, ordered by tile; one row serves `groups_per_factor` segments.
 
-    A row holds the columns' scales, and if the machine is affine their offsets.
+    A row holds the scale of each column, and on an affine machine also the offsets.
     """
     channels, outputs = weights.codes.shape
     first = np.arange(0, -(-channels // machine.lanes), groups_per_factor) * machine.lanes // weights.group_size
@@ -150,11 +150,11 @@ def factor_rows(weights: Int4Weights, machine: AcceleratorConfig, groups_per_fac
 
 
 def read_result_rows(bits: Bits) -> NDArray[np.float16]:
-    """Halves ``[..., lanes]`` of rows of results ``[..., 16 lanes]``."""
+    """FP16 results ``[..., lanes]`` from rows of bits ``[..., 16 lanes]``."""
     return np.packbits(bits, axis=-1, bitorder="little").view("<f2").astype(np.float16, copy=False)
 
 
 def integer_bits(values: NDArray[np.integer], bits: int) -> Bits:
-    """Bits ``[..., n * bits]`` of integers ``[..., n]``, two's complement."""
+    """Two's complement bits ``[..., n * bits]`` of integers ``[..., n]``."""
     fields = (values.astype(np.int32)[..., None] >> np.arange(bits, dtype=np.int32) & 1).astype(np.uint8)
     return fields.reshape(*values.shape[:-1], values.shape[-1] * bits)

@@ -1,4 +1,4 @@
-"""The accelerator's memory: written from operands before a run, read after it."""
+"""Memory of the accelerator: written from operands before a run, read after the run."""
 
 from collections.abc import Sequence
 
@@ -35,20 +35,20 @@ def compile_gemms(
     mantissa_bits: Sequence[int] = (),
     result_mantissa_bits: int | None = None,
 ) -> tuple[Schedule, NDArray[np.uint8]]:
-    """The program of a GeMM, or of a chain of them, and the memory that it starts from.
+    """Compile one GeMM or a chain of GeMMs, and fill the memory with their operands.
 
     Parameters
     ----------
     machine
-        What it runs on; its lanes are the channels of a segment, ``min(activation group, weight group)``.
+        Accelerator; its lanes must divide the activation group and the weight groups.
     activations
         ``[tokens, channels]``.
     weights
-        Of each GeMM, ``[channels, outputs]``.
+        Weights ``[channels, outputs]`` of each GeMM.
     mantissa_bits
-        M to which the outputs of each GeMM but the last are compressed.
+        M of the compressed outputs of each GeMM except the last.
     result_mantissa_bits
-        M to which the last outputs are compressed; None leaves them FP16.
+        M of the last outputs, if they are compressed; None leaves them FP16.
 
     Returns
     -------
@@ -58,15 +58,17 @@ def compile_gemms(
     Raises
     ------
     InputError
-        The operands do not fit together, or not into the machine.
+        The operands do not fit each other or the machine.
     """
     if len(mantissa_bits) != max(len(weights) - 1, 0):
-        raise InputError(f"mantissa_bits: {len(mantissa_bits)} given for {len(weights)} GeMMs; give one between two")
+        raise InputError(
+            f"mantissa_bits: {len(mantissa_bits)} given for {len(weights)} GeMMs; give one for each GeMM except the last"
+        )
     wanted = machine.format(activations.format.mantissa_bits).reconstruct
     if activations.format.reconstruct != wanted:
         found = activations.format.reconstruct
         raise InputError(
-            f'activations: ask for {found}, the machine computes {wanted}; encode with reconstruct="{wanted}"'
+            f'activations: have reconstruct="{found}"; encode them with "{wanted}", which the machine computes'
         )
     if weights:
         check_operands(activations, weights[0], "fp16")
@@ -88,9 +90,9 @@ def _layer(machine: AcceleratorConfig, weights: Int4Weights, mantissa_bits: int,
     lanes = machine.lanes
     if weights.group_size % lanes or group_size % lanes:
         segment = min(weights.group_size, group_size)
-        raise InputError(f"lanes: {lanes} do not divide groups of {segment}; choose a machine with {segment} lanes")
+        raise InputError(f"lanes: {lanes} do not divide groups of {segment}; use a machine with {segment} lanes")
     if weights.offsets is not None and not machine.affine:
-        raise InputError("weights: have offsets, the machine takes none; choose an affine machine")
+        raise InputError("weights: have offsets; choose an affine machine")
     sharing = weights.group_size // lanes
     return Layer(
         weights.codes.shape[0],
@@ -102,9 +104,9 @@ def _layer(machine: AcceleratorConfig, weights: Int4Weights, mantissa_bits: int,
 
 
 def program_planes(plan: Schedule, activations: Sequence[AndaTensor]) -> list[NDArray[np.int64]]:
-    """Of each ``gemm`` of a program, in order, the mantissa planes that each group sends: ``[blocks, groups]``.
+    """Number of mantissa planes that each group sends, ``[blocks, groups]`` for each ``gemm`` of a program, in order.
 
-    They are what the cycles of a machine that skips planes depend on. `activations` are those of each GeMM.
+    With zero-plane skipping the cycles depend on it. `activations` holds the activations of each layer.
     """
     rows, lanes = plan.machine.rows, plan.machine.lanes
     counts: list[NDArray[np.int64]] = []
@@ -120,7 +122,7 @@ def program_planes(plan: Schedule, activations: Sequence[AndaTensor]) -> list[ND
 
 
 def read_outputs(plan: Schedule, memory: NDArray[np.uint8]) -> NDArray[np.float16]:
-    """The outputs that a run left as FP16: ``[tokens, outputs]``."""
+    """Read FP16 outputs ``[tokens, outputs]`` after a run."""
     machine = plan.machine
     chunks = [
         np.concatenate([read_result_rows(_read(memory, machine, strip)) for strip in chunk.outputs], axis=1)
@@ -130,9 +132,9 @@ def read_outputs(plan: Schedule, memory: NDArray[np.uint8]) -> NDArray[np.float1
 
 
 def read_tensor(plan: Schedule, memory: NDArray[np.uint8]) -> AndaTensor:
-    """The outputs that a run left compressed: a tensor ``[tokens, outputs]`` in groups of `machine.lanes`.
+    """Read compressed outputs ``[tokens, outputs]``, in groups of `machine.lanes`, after a run.
 
-    Channels past the outputs are the zeros that the padding made.
+    The channels of the last group past the outputs are zeros.
     """
     machine, mantissa_bits = plan.machine, plan.result_mantissa_bits
     assert mantissa_bits is not None

@@ -1,1 +1,1 @@
-"""The other activation formats, behind one base class and one registry."""
+"""Activation formats compared with Anda: one protocol and one registry."""

@@ -6,15 +6,16 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_integer
 from ..numeric.alignment import GROUP_SIZE
 from .base import (
     LEAST_EXPONENT,
+    MAX_GROUP_SIZE,
     Parameters,
     bit_parallel_cycles,
     group_exponents,
     join_groups,
     power_of_two,
-    require_integer,
     split_groups,
 )
 
@@ -28,14 +29,14 @@ SIGN_BIT = 0x80
 
 @dataclass(frozen=True, kw_only=True)
 class BoostFormat:
-    """Block minifloat bm(2, 5): sign, 2 exponent bits, 5 mantissa bits, 8 in all, and a shared exponent per group.
+    """Block minifloat bm(2, 5): sign, 2 exponent bits, 5 mantissa bits, and one shared exponent for each group.
 
-    With ``E`` the exponent of the group's largest element, exponent field ``f`` and fraction ``m``, an element stands
-    for ``(32 + m) * 2^(E - 8 + f)`` where f is 1, 2 or 3, and for the subnormal ``m * 2^(E - 7)`` where f = 0: field 3
-    is the largest element's binade, no code is spent on infinity or NaN. Rounding is to nearest even, saturating.
+    With ``E`` the exponent of the group's largest element, exponent field ``f`` and fraction ``m``, an element is
+    ``(32 + m) * 2^(E - 8 + f)`` for f = 1, 2 or 3, and the subnormal ``m * 2^(E - 7)`` for f = 0. Field 3 is the binade
+    of the largest element; there is no infinity or NaN. Values round to nearest even and saturate.
 
-    Choices of this project: groups of 64 along the channels, an 8-bit shared exponent, nearest even. The 5 that Table I
-    of Anda (arXiv 2411.15982) prints is the mantissa without sign and exponent.
+    Choices of this project: groups of 64 along the channels, an 8-bit shared exponent, rounding to nearest even. The 5
+    in Table I of Anda (arXiv 2411.15982) is the mantissa without sign and exponent.
     """
 
     name: ClassVar[str] = "boost"
@@ -44,25 +45,25 @@ class BoostFormat:
     group_size: int = GROUP_SIZE
 
     def __post_init__(self) -> None:
-        require_integer("group_size", self.group_size, 1, 65536)
+        check_integer("group_size", self.group_size, 1, MAX_GROUP_SIZE)
 
     @property
     def parameters(self) -> Parameters:
-        """The fields, by name."""
+        """Fields of the format."""
         return asdict(self)
 
     @property
     def bits_per_value(self) -> float:
-        """8 and the share of the group's exponent."""
+        """8 bits and the share of the group's exponent."""
         return 1 + EXPONENT_BITS + FRACTION_BITS + BIAS_BITS / self.group_size
 
     @property
     def cycles_per_group(self) -> int:
-        """8: the element's bits, on a bit-parallel datapath of equal area."""
+        """8 cycles: the width of an element, on a bit-parallel datapath of equal area."""
         return bit_parallel_cycles(1 + EXPONENT_BITS + FRACTION_BITS)
 
     def encode(self, x: NDArray[np.float16]) -> "BoostTensor":
-        """Encode float16 ``[..., channels]``; `InputError` for other dtypes, shapes and non-finite values."""
+        """Encode float16 ``[..., channels]``; `InputError` for another dtype, no channels, infinities or NaN."""
         groups = split_groups(x, self.group_size)
         exponents = group_exponents(groups, LEAST_EXPONENT)
         # In units of the largest element's binade; below field 1 the grid stays that of field 1.
@@ -77,7 +78,7 @@ class BoostFormat:
 
 @dataclass(frozen=True, eq=False)
 class BoostTensor:
-    """``codes`` uint8 ``[..., groups, group_size]`` (sign, field, fraction), ``exponents`` int8 ``[..., groups]``."""
+    """Tensor of ``codes`` uint8 ``[..., groups, group_size]`` and ``exponents`` int8 ``[..., groups]``."""
 
     format: BoostFormat
     shape: tuple[int, ...]
@@ -85,14 +86,14 @@ class BoostTensor:
     exponents: NDArray[np.int8]
 
     def decode(self) -> NDArray[np.float16]:
-        """The values, exact."""
+        """Decode exactly."""
         scales = power_of_two(self.exponents)
         values = _VALUES[self.codes] * scales[..., None]
         return join_groups(values, self.shape, self.format.group_size).astype(np.float16)
 
 
 def _code_values() -> NDArray[np.float32]:
-    """Values of all 256 codes under the shared exponent 0."""
+    """Values of all 256 codes with the shared exponent 0."""
     codes = np.arange(256)
     fields, fractions = (codes >> FRACTION_BITS) & TOP_FIELD, codes & ((1 << FRACTION_BITS) - 1)
     significands = fractions + np.where(fields > 0, 1 << FRACTION_BITS, 0)

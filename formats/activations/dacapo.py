@@ -6,17 +6,17 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_choice
 from ..errors import InputError
 from ..options import Rounding
 from .base import (
     LEAST_EXPONENT,
     Parameters,
     bit_parallel_cycles,
+    check_grouping,
     group_exponents,
     join_groups,
     power_of_two,
-    require_choice,
-    require_grouping,
     round_to_integers,
     split_groups,
 )
@@ -26,20 +26,20 @@ PAIR = 2
 EXPONENT_BITS = 8
 MICROEXPONENT_BITS = 1
 MAGNITUDE_BITS = {2: 2, 4: 4, 8: 7}
-"""Bits of an element without its sign, by the mantissa length of Table I; only MX9's length counts the sign."""
+"""Width of an element without its sign, by the mantissa length of Table I, which counts the sign only for MX9."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DacapoFormat:
-    """Groups of 16 with an 8-bit exponent; each pair of elements has a 1-bit microexponent.
+    """DaCapo's MX: groups of 16 with an 8-bit exponent, and a 1-bit microexponent for each pair of elements.
 
-    With ``E`` the group's largest exponent, a pair whose own largest exponent is below ``E`` has the microexponent
-    ``u = 1``, otherwise 0. An element of ``B`` magnitude bits is ``round(x * 2^(B - 1 - E + u))``, saturating at
-    ``2^B - 1``. ``mantissa_bits`` 2, 4 and 8, the lengths that Table I of Anda (arXiv 2411.15982) prints, are MX4, MX6
-    and MX9: 2, 4 and 7 magnitude bits beside the sign; 4, 6 and 9 bits per value.
+    With ``E`` the largest exponent of the group, the microexponent ``u`` of a pair is 1 if both its exponents are below
+    ``E``, otherwise 0. An element with ``B`` magnitude bits is ``round(x * 2^(B - 1 - E + u))``, saturating at
+    ``2^B - 1``. ``mantissa_bits`` takes the lengths printed in Table I of Anda (arXiv 2411.15982): 2, 4 and 8 are MX4,
+    MX6 and MX9, with 2, 4 and 7 magnitude bits beside the sign, and 4, 6 and 9 bits per value.
 
-    Choices of this project: reading the three printed lengths as MX4, MX6 and MX9, nearest even, and
-    ``cycles_per_group`` proportional to the printed length.
+    Choices of this project: the three printed lengths are MX4, MX6 and MX9; rounding to nearest even;
+    ``cycles_per_group`` is proportional to the printed length.
     """
 
     name: ClassVar[str] = "dacapo"
@@ -50,24 +50,26 @@ class DacapoFormat:
     rounding: Rounding = "nearest"
 
     def __post_init__(self) -> None:
-        require_choice("mantissa_bits", self.mantissa_bits, tuple(MAGNITUDE_BITS))
-        require_grouping(self.group_size, self.rounding)
+        check_choice("mantissa_bits", self.mantissa_bits, MAGNITUDE_BITS)
+        check_grouping(self.group_size, self.rounding)
         if self.group_size % PAIR:
-            raise InputError(f"group_size: {self.group_size} is odd; choose an even one, pairs share a microexponent")
+            raise InputError(
+                f"group_size: {self.group_size} is odd; choose an even number, since pairs share a microexponent"
+            )
 
     @property
     def parameters(self) -> Parameters:
-        """The fields, by name."""
+        """Fields of the format."""
         return asdict(self)
 
     @property
     def magnitude_bits(self) -> int:
-        """Bits of an element without its sign."""
+        """Width of an element without its sign."""
         return MAGNITUDE_BITS[self.mantissa_bits]
 
     @property
     def bits_per_value(self) -> float:
-        """Sign and magnitude, and the shares of the microexponent and of the group's exponent."""
+        """Sign, magnitude, and the shares of the microexponent and of the group's exponent."""
         return self.magnitude_bits + 1 + MICROEXPONENT_BITS / PAIR + EXPONENT_BITS / self.group_size
 
     @property
@@ -76,7 +78,7 @@ class DacapoFormat:
         return bit_parallel_cycles(self.mantissa_bits)
 
     def encode(self, x: NDArray[np.float16]) -> "DacapoTensor":
-        """Encode float16 ``[..., channels]``; `InputError` for other dtypes, shapes and non-finite values."""
+        """Encode float16 ``[..., channels]``; `InputError` for another dtype, no channels, infinities or NaN."""
         groups = split_groups(x, self.group_size)
         exponents = group_exponents(groups, LEAST_EXPONENT)
         pairs = groups.reshape(*groups.shape[:-1], self.group_size // PAIR, PAIR)
@@ -88,7 +90,7 @@ class DacapoFormat:
 
 @dataclass(frozen=True, eq=False)
 class DacapoTensor:
-    """A tensor of integers under two levels of exponents.
+    """Tensor of integers with two levels of exponents.
 
     Attributes
     ----------
@@ -97,7 +99,7 @@ class DacapoTensor:
     exponents
         int8 ``[..., groups]``.
     microexponents
-        bool ``[..., groups, pairs]``: whether the pair's scale is half the group's.
+        bool ``[..., groups, pairs]``: True if the scale of the pair is half that of the group.
     """
 
     format: DacapoFormat
@@ -107,7 +109,7 @@ class DacapoTensor:
     microexponents: NDArray[np.bool_]
 
     def decode(self) -> NDArray[np.float16]:
-        """The values, exact."""
+        """Decode exactly."""
         scales = _pair_scales(self.exponents, self.microexponents, self.format.magnitude_bits)
         values = self.integers * scales[..., None]
         return join_groups(values, self.shape, self.format.group_size).astype(np.float16)
@@ -116,5 +118,5 @@ class DacapoTensor:
 def _pair_scales(
     exponents: NDArray[np.int8], microexponents: NDArray[np.bool_], magnitude_bits: int
 ) -> NDArray[np.float32]:
-    """What one unit of a pair's integers stands for, ``[..., groups, pairs]``."""
+    """Value of one unit of each pair's integers, ``[..., groups, pairs]``."""
     return power_of_two(exponents.astype(np.int32)[..., None] - microexponents - (magnitude_bits - 1))

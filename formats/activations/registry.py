@@ -1,11 +1,10 @@
-"""The registry of activation formats: one name for each, and the settings in which its source publishes it.
+"""Registry of activation formats by name, with the settings in which each is published.
 
     >>> fmt = activation_format("fast", mantissa_bits=2)
     >>> fmt.bits_per_value, fmt.cycles_per_group
     (3.3125, 2)
 
-To add a format, write its module (the protocol is `anda_codesign.formats.activations.base`) and register it below,
-or call `register` from a module of your own.
+To add a format, implement the protocol `anda_codesign.formats.activations.base.ActivationFormat` and call `register`.
 """
 
 import inspect
@@ -13,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ..anda.format import AndaFormat
+from ..checks import check_choice
 from ..errors import InputError
 from ..numeric.alignment import MAX_MANTISSA_BITS
 from .aligned import FignaFormat, IfpuFormat
@@ -53,60 +53,58 @@ _registry: dict[str, _Entry] = {}
 
 
 def register(format_class: type[ActivationFormat], modes: Modes = ({},)) -> None:
-    """Add a format under its ``name``.
+    """Register a format under its ``name``.
 
     Parameters
     ----------
     format_class
-        Builds the format; takes its parameters as keywords.
+        Class of the format; takes the parameters as keywords.
     modes
-        The parameters of each setting in which its source publishes it; a single ``{}`` stands for the defaults.
+        Parameters of each published setting; ``{}`` is the setting with all defaults.
 
     Raises
     ------
     InputError
-        The name is taken.
+        The name is already registered.
     """
     name = format_class.name
     if name in _registry:
-        raise InputError(f"name: an activation format {name!r} exists; choose another name")
+        raise InputError(f"name: {name!r} is already an activation format; choose another name")
     _registry[name] = _Entry(format_class, tuple(modes))
 
 
 def activation_formats() -> list[str]:
-    """The names of all activation formats, in the order of registration."""
+    """Names of all activation formats, in the order of registration."""
     return list(_registry)
 
 
 def activation_format(name: str, **parameters: int | str) -> ActivationFormat:
-    """Build the format of this name.
+    """Build the format with this name.
 
     Raises
     ------
     InputError
-        There is no such format, it has no such parameter, or a parameter has no such value.
+        The format, a parameter or a value does not exist, or a parameter is missing.
     """
     entry = _entry(name)
     accepted = inspect.signature(entry.format_class).parameters
     for parameter in parameters:
         if parameter not in accepted:
-            known = ", ".join(accepted) or "none"
-            raise InputError(f"{parameter}: {name} has no such parameter; it has {known}")
+            known = f"one of {', '.join(accepted)}" if accepted else "none"
+            raise InputError(f"{parameter}: is not a parameter of {name}; use {known}")
     required = [key for key, value in accepted.items() if value.default is value.empty and key not in parameters]
     if required:
-        raise InputError(f"{required[0]}: {name} needs it; give {name} a value for {required[0]}")
+        raise InputError(f"{required[0]}: is missing; give it a value, {name} needs one")
     return entry.format_class(**parameters)
 
 
 def activation_format_modes(name: str) -> list[ActivationFormat]:
-    """The format of this name in every setting in which its source publishes it."""
+    """Build the format with this name in each published setting."""
     return [activation_format(name, **mode) for mode in _entry(name).modes]
 
 
 def _entry(name: str) -> _Entry:
-    if name not in _registry:
-        raise InputError(f"format: there is no activation format {name!r}; choose one of {', '.join(_registry)}")
-    return _registry[name]
+    return _registry[check_choice("format", name, _registry)]
 
 
 def _lengths(*mantissa_bits: int) -> Modes:

@@ -1,13 +1,13 @@
-"""Block floating point with element-wise storage: the uni- and multi-length formats of the Anda paper's Table I.
+"""Block floating point with one integer per element: formats of Table I of the Anda paper.
 
-All of them share one definition. With the shared exponent ``E`` of a group, the largest element's, and ``B`` magnitude
-bits, an element is the integer ``q = round(x * 2^(B - 1 - E))``, saturating at ``2^B - 1``, and stands for
-``q * 2^(E - B + 1)``. They differ in the bits, in the group and in how their sources count: where the sign is part of
-the "mantissa length" that Table I (arXiv 2411.15982) prints, ``B`` is one less.
+All formats share one definition. With ``E`` the exponent of the group's largest element and ``B`` magnitude bits, an
+element is the integer ``q = round(x * 2^(B - 1 - E))``, saturating at ``2^B - 1``; its value is ``q * 2^(E - B + 1)``.
+The formats differ in width, in group size and in how their sources count: if the "mantissa length" in Table I (arXiv
+2411.15982) includes the sign, ``B`` is one less.
 
-Choices of this project, where a source is silent or trains with another rule: rounding to nearest even; an exponent
-of 5 bits, FP16's own, for which subnormals count with exponent -14, or of 8 bits, for which they are normalised; groups
-of 64 along the channels, as Anda's, so that a comparison shows the mantissas.
+Choices of this project, where a source does not say or trains with another rule: rounding to nearest even; an exponent
+of 5 bits as in FP16, where subnormals have the exponent -14, or of 8 bits, where they are normalised; groups of 64 along
+the channels as in Anda, so that a comparison shows the effect of the mantissas.
 """
 
 from dataclasses import asdict, dataclass
@@ -16,6 +16,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_choice, check_integer
 from ..numeric.alignment import GROUP_SIZE
 from ..options import Rounding
 from .base import (
@@ -23,18 +24,16 @@ from .base import (
     LEAST_NORMAL_EXPONENT,
     Parameters,
     bit_parallel_cycles,
+    check_grouping,
     group_exponents,
     join_groups,
     power_of_two,
-    require_choice,
-    require_grouping,
-    require_integer,
     round_to_integers,
     split_groups,
 )
 
 CHUNK_BITS = 2
-"""What FAST's multiplier takes of a mantissa at a time."""
+"""Mantissa bits that the multiplier of FAST takes at a time."""
 
 
 class _BlockFormat(Protocol):
@@ -46,18 +45,18 @@ class _BlockFormat(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class BfpTensor:
-    """A tensor of signed integers under shared exponents.
+    """Tensor of signed integers with shared exponents.
 
     Attributes
     ----------
     format
-        Its parameters; ``B`` below are the magnitude bits.
+        The format; ``B`` is its number of magnitude bits.
     shape
-        ``(..., channels)``, the true length of the channel axis.
+        ``(..., channels)``, without padding.
     integers
-        Signed ``[..., groups, group_size]``, padding included; magnitudes below ``2^B``.
+        Signed ``[..., groups, group_size]`` with padding; magnitudes are below ``2^B``.
     exponents
-        int8 ``[..., groups]``: an element stands for ``integer * 2^(exponent - B + 1)``.
+        int8 ``[..., groups]``; the value of an element is ``integer * 2^(exponent - B + 1)``.
     """
 
     format: _BlockFormat
@@ -66,7 +65,7 @@ class BfpTensor:
     exponents: NDArray[np.int8]
 
     def decode(self) -> NDArray[np.float16]:
-        """The values, exact: FP16 holds every value that rounding an FP16 number on these grids can give."""
+        """Decode exactly: FP16 holds every FP16 number that is rounded to one of these grids."""
         scales = power_of_two(self.exponents.astype(np.int32) - (self.format.magnitude_bits - 1))
         values = self.integers.astype(np.float32) * scales[..., None]
         return join_groups(values, self.shape, self.format.group_size or 1).astype(np.float16)
@@ -79,9 +78,9 @@ def encode_groups(
     least_exponent: int,
     rounding: Rounding,
 ) -> BfpTensor:
-    """Encode ``[..., groups, group_size]``, each group under the exponent of its largest element.
+    """Encode ``[..., groups, group_size]`` with the exponent of the largest element of each group.
 
-    The scaling by a power of two is exact in float32, so the rounding is that of the real quotient.
+    Scaling by a power of two is exact in float32, so each value is rounded once.
     """
     exponents = group_exponents(groups, least_exponent)
     bits = fmt.magnitude_bits
@@ -93,7 +92,7 @@ def encode_groups(
 
 @dataclass(frozen=True, kw_only=True)
 class _UniformBfp:
-    """What the formats of this module have in common; ``mantissa_bits`` counts as their sources do."""
+    """Base of the formats; ``mantissa_bits`` is counted as in their sources."""
 
     name: ClassVar[str]
     source: ClassVar[str]
@@ -105,17 +104,17 @@ class _UniformBfp:
     rounding: Rounding = "nearest"
 
     def __post_init__(self) -> None:
-        require_integer("mantissa_bits", self.mantissa_bits, 2, 16)
-        require_grouping(self.group_size, self.rounding)
+        check_integer("mantissa_bits", self.mantissa_bits, 2, 16)
+        check_grouping(self.group_size, self.rounding)
 
     @property
     def parameters(self) -> Parameters:
-        """The fields, by name."""
+        """Fields of the format."""
         return asdict(self)
 
     @property
     def magnitude_bits(self) -> int:
-        """Bits of an element without its sign."""
+        """Width of an element without its sign."""
         return self.mantissa_bits - self.sign_in_mantissa
 
     @property
@@ -129,7 +128,7 @@ class _UniformBfp:
         return bit_parallel_cycles(self.mantissa_bits)
 
     def encode(self, x: NDArray[np.float16]) -> BfpTensor:
-        """Encode float16 ``[..., channels]``; `InputError` for other dtypes, shapes and non-finite values."""
+        """Encode float16 ``[..., channels]``; `InputError` for another dtype, no channels, infinities or NaN."""
         groups = split_groups(x, self.group_size)
         least = LEAST_NORMAL_EXPONENT if self.exponent_bits == 5 else LEAST_EXPONENT
         return encode_groups(self, x.shape, groups, least, self.rounding)
@@ -139,8 +138,8 @@ class _UniformBfp:
 class LianFormat(_UniformBfp):
     """8-bit BFP of an FPGA accelerator for CNNs: sign and 7 bits.
 
-    The source keeps feature maps in 16 bits off chip and converts on chip; ``bits_per_value`` is that of the BFP
-    elements, as Table I of Anda lists them. Group, exponent width and rounding are this project's choices.
+    The source keeps feature maps in 16 bits off chip and converts on chip; ``bits_per_value`` counts the BFP elements,
+    as Table I of Anda does. Group, exponent width and rounding are this project's choices.
     """
 
     name: ClassVar[str] = "lian"
@@ -151,7 +150,7 @@ class LianFormat(_UniformBfp):
 
 @dataclass(frozen=True, kw_only=True)
 class FanFormat(_UniformBfp):
-    """15-bit BFP: sign and 14 bits, by Table I of Anda; that the sign counts, and all else, are choices."""
+    """15-bit BFP of Table I of Anda: sign and 14 bits; this and all other properties are this project's choices."""
 
     name: ClassVar[str] = "fan"
     source: ClassVar[str] = "Fan et al., as listed in Anda (arXiv 2411.15982), Table I"
@@ -163,9 +162,9 @@ class FanFormat(_UniformBfp):
 class FlexpointFormat(_UniformBfp):
     """flex16+5: 16-bit integers and one 5-bit exponent for a whole tensor.
 
-    The source predicts the exponent from the tensor's history; here it is that of the tensor's largest element, the
-    prediction's target (choice). The two's-complement code -2^15 stays unused, which keeps the format symmetric
-    (choice). ``group_size`` 0 says that the group is the tensor, and is the only value.
+    The source predicts the exponent from the tensor's history. Here it is the exponent of the largest element, which
+    the prediction aims at. The code -2^15 is unused, so the format is symmetric. Both are this project's choices.
+    ``group_size`` is always 0: the whole tensor is one group.
     """
 
     name: ClassVar[str] = "flexpoint"
@@ -175,26 +174,26 @@ class FlexpointFormat(_UniformBfp):
     group_size: int = 0
 
     def __post_init__(self) -> None:
-        require_choice("group_size", self.group_size, (0,))
-        require_integer("mantissa_bits", self.mantissa_bits, 2, 16)
-        require_grouping(1, self.rounding)
+        check_choice("group_size", self.group_size, (0,))
+        check_integer("mantissa_bits", self.mantissa_bits, 2, 16)
+        check_grouping(1, self.rounding)
 
     @property
     def bits_per_value(self) -> float:
-        """The element; the tensor's one exponent vanishes in the average."""
+        """Width of an element; the one exponent of the tensor is negligible."""
         return float(self.mantissa_bits)
 
     def encode(self, x: NDArray[np.float16]) -> BfpTensor:
-        """Encode float16 ``[..., channels]`` as one group; `InputError` for other dtypes, shapes, non-finite values."""
+        """Encode float16 ``[..., channels]`` as one group; `InputError` as for the other formats."""
         whole = split_groups(x, 1).reshape(1, -1)
         return encode_groups(self, x.shape, whole, LEAST_NORMAL_EXPONENT, self.rounding)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FlexBlockFormat(_UniformBfp):
-    """FlexBlock's three modes: elements of 4, 8 or 16 bits.
+    """FlexBlock: elements of 4, 8 or 16 bits.
 
-    That these bits include the sign, the 8-bit shared exponent, the group and the rounding are this project's choices.
+    Choices of this project: these bits include the sign; 8-bit shared exponent; group and rounding.
     """
 
     name: ClassVar[str] = "flexblock"
@@ -204,7 +203,7 @@ class FlexBlockFormat(_UniformBfp):
     mantissa_bits: int = 8
 
     def __post_init__(self) -> None:
-        require_choice("mantissa_bits", self.mantissa_bits, (4, 8, 16))
+        check_choice("mantissa_bits", self.mantissa_bits, (4, 8, 16))
         super().__post_init__()
 
 
@@ -212,8 +211,8 @@ class FlexBlockFormat(_UniformBfp):
 class FastFormat(_UniformBfp):
     """FAST: mantissas of 2 or 4 bits beside the sign, stored and multiplied in chunks of 2 bits.
 
-    Groups of 16 are customary for formats this short. That, the exponent's width and nearest even instead of the
-    stochastic rounding of FAST's training are choices.
+    Choices of this project: groups of 16, which are common for formats this short; the width of the exponent; rounding
+    to nearest even instead of the stochastic rounding of FAST's training.
     """
 
     name: ClassVar[str] = "fast"
@@ -224,10 +223,10 @@ class FastFormat(_UniformBfp):
     group_size: int = 16
 
     def __post_init__(self) -> None:
-        require_choice("mantissa_bits", self.mantissa_bits, (2, 4))
+        check_choice("mantissa_bits", self.mantissa_bits, (2, 4))
         super().__post_init__()
 
     @property
     def cycles_per_group(self) -> int:
-        """One pass of the chunk-serial MAC per 2-bit chunk, at the rate of a 2-bit datapath."""
+        """One pass of the chunk-serial MAC for each 2-bit chunk, at the rate of a 2-bit datapath."""
         return self.mantissa_bits // CHUNK_BITS * bit_parallel_cycles(CHUNK_BITS)

@@ -1,4 +1,4 @@
-"""VS-Quant: 4-bit integers, an integer scale for every vector of 16, one floating-point scale for the tensor."""
+"""VS-Quant: 4-bit integers, an integer scale for each vector of 16, and one FP32 scale for the tensor."""
 
 from dataclasses import asdict, dataclass
 from typing import ClassVar
@@ -6,13 +6,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_integer
 from ..options import Rounding
 from .base import (
     Parameters,
     bit_parallel_cycles,
+    check_grouping,
     join_groups,
-    require_grouping,
-    require_integer,
     round_to_integers,
     split_groups,
 )
@@ -20,17 +20,17 @@ from .base import (
 
 @dataclass(frozen=True, kw_only=True)
 class VsQuantFormat:
-    """Per-vector scaled quantisation with two-level scales.
+    """Per-vector scaled quantisation with two levels of scales.
 
-    With ``q = 2^(N-1) - 1`` (7 at N = 4 bits, sign included) and ``Q = 2^scale_bits - 1``: the ideal scale of a vector
-    is ``max |x| / q``; the tensor's scale ``g`` is the largest ideal one divided by ``Q``; a vector's stored scale is
-    ``s = round(ideal / g)``, an integer up to ``Q``; an element is ``round(x / (s g))``, saturating at ``q``, and
-    stands for ``code * (s g)`` in float32. A vector whose stored scale is 0 holds zeros.
+    Let ``q = 2^(N-1) - 1`` (7 for N = 4 bits with sign) and ``Q = 2^scale_bits - 1``. The ideal scale of a vector is
+    ``max |x| / q``. The scale ``g`` of the tensor is the largest ideal scale divided by ``Q``. The stored scale of a
+    vector is the integer ``s = round(ideal / g)``. An element is the code ``round(x / (s g))``, saturating at ``q``; its
+    value is ``code * (s g)`` in float32. If the stored scale of a vector is 0, its elements are zeros.
 
     Choices of this project: scales of 6 bits (the source studies several); the tensor's own maximum instead of a
-    calibrated one; elements quantised with the stored scale, not the ideal one; nearest even.
+    calibrated one; elements quantised with the stored scale, not the ideal one; rounding to nearest even.
 
-    Since scales are not powers of two, encoding a decoded tensor again may give other values.
+    The scales are not powers of two, so encoding a decoded tensor again may change values.
     """
 
     name: ClassVar[str] = "vs-quant"
@@ -42,27 +42,27 @@ class VsQuantFormat:
     rounding: Rounding = "nearest"
 
     def __post_init__(self) -> None:
-        require_integer("mantissa_bits", self.mantissa_bits, 2, 8)
-        require_integer("scale_bits", self.scale_bits, 1, 16)
-        require_grouping(self.group_size, self.rounding)
+        check_integer("mantissa_bits", self.mantissa_bits, 2, 8)
+        check_integer("scale_bits", self.scale_bits, 1, 16)
+        check_grouping(self.group_size, self.rounding)
 
     @property
     def parameters(self) -> Parameters:
-        """The fields, by name."""
+        """Fields of the format."""
         return asdict(self)
 
     @property
     def bits_per_value(self) -> float:
-        """The element and its share of the vector's scale."""
+        """Element and its share of the vector's scale."""
         return self.mantissa_bits + self.scale_bits / self.group_size
 
     @property
     def cycles_per_group(self) -> int:
-        """The element's bits, on a bit-parallel datapath of equal area."""
+        """The width of an element, on a bit-parallel datapath of equal area."""
         return bit_parallel_cycles(self.mantissa_bits)
 
     def encode(self, x: NDArray[np.float16]) -> "VsQuantTensor":
-        """Encode float16 ``[..., channels]``; `InputError` for other dtypes, shapes and non-finite values."""
+        """Encode float16 ``[..., channels]``; `InputError` for another dtype, no channels, infinities or NaN."""
         groups = split_groups(x, self.group_size)
         largest_code = (1 << (self.mantissa_bits - 1)) - 1
         ideal = np.abs(groups).max(axis=-1, initial=0) / np.float32(largest_code)
@@ -78,7 +78,7 @@ class VsQuantFormat:
 
 @dataclass(frozen=True, eq=False)
 class VsQuantTensor:
-    """``codes`` int8 ``[..., vectors, group_size]``, ``scales`` uint16 ``[..., vectors]``, ``tensor_scale`` float32."""
+    """Tensor of ``codes`` int8 ``[..., vectors, group_size]``, ``scales`` uint16 ``[..., vectors]`` and one float32."""
 
     format: VsQuantFormat
     shape: tuple[int, ...]
@@ -87,6 +87,6 @@ class VsQuantTensor:
     tensor_scale: np.float32
 
     def decode(self) -> NDArray[np.float32]:
-        """``code * (scale * tensor_scale)``, each product rounded to float32."""
+        """Decode to ``code * (scale * tensor_scale)``, each product rounded to float32."""
         steps = self.scales.astype(np.float32) * self.tensor_scale
         return join_groups(self.codes.astype(np.float32) * steps[..., None], self.shape, self.format.group_size)

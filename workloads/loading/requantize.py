@@ -23,7 +23,7 @@ PackedLinears = Mapping[tuple[int, str], PackedWeights]
 """Packed weights by layer and name: q k v o gate up down."""
 
 MODEL_FILE = "model.json"
-FOLDER_VERSION = 1
+FOLDER_VERSION = 2
 
 _MODULE_OF = {name: module for module, names in MODULE_LINEARS.items() for name in names}
 
@@ -161,4 +161,4 @@ def _linears(decoder: Decoder) -> Iterator[tuple[int, str]]:
 
 
 def _file_name(layer: int, name: str) -> str:
-    return f"{layer}.{name}.andw"
+    return f"{layer}.{name}.safetensors"

@@ -140,7 +140,7 @@ def test_named_formats_and_classes_of_one_s_own(small: Any, tmp_path: Path, monk
 
 
 BAD_FORMATS = {
-    "int3": "format: there is no activation format 'int3'; choose one of ",
+    "int3": "format: 'int3' is not valid; choose one of ",
     "fast bits": "formats: 'bits' is not a parameter; write for instance 'fast mantissa_bits=2'",
     "nowhere:Format": "formats: 'nowhere:Format' cannot be imported (No module named 'nowhere'); write module:Class",
     "os:system": "formats: 'os:system' is not a class; write module:Class",

@@ -114,7 +114,7 @@ def test_the_layout_in_memory_does_not_matter(fmt):
 def test_nonfinite_values_are_refused_by_their_index(name, value):
     x = np.zeros((2, 3, 32), np.float16)
     x[1, 2, 5] = value
-    with pytest.raises(InputError, match=rf"^x: element \(1, 2, 5\) is {value}; remove "):
+    with pytest.raises(InputError, match=rf"^x: element \(1, 2, 5\) is {value}; "):
         activation_format_modes(name)[0].encode(x)
 
 
@@ -125,49 +125,49 @@ def test_other_dtypes_and_missing_channels_are_refused(name):
         with pytest.raises(InputError) as error:
             fmt.encode(wrong)
         advice = "not a float16 array; convert it with numpy.asarray(x, numpy.float16)"
-        assert str(error.value) == f"x: is {found}, {advice}"
+        assert str(error.value).startswith(f"x: is {found}, {advice}")
     for shape in [(), (3, 0)]:
         with pytest.raises(InputError) as error:
             fmt.encode(np.zeros(shape, np.float16))
-        assert str(error.value) == f"x: shape {shape} has no channels; give an array of shape [..., channels]"
+        assert str(error.value).startswith(f"x: shape {shape} has no channels")
 
 
 def test_an_unknown_name_lists_those_that_exist():
     with pytest.raises(InputError) as error:
         activation_format("posit")
-    assert str(error.value) == f"format: there is no activation format 'posit'; choose one of {', '.join(NAMES)}"
-    with pytest.raises(InputError, match=r"^format: there is no activation format 'posit'; choose one of fp16, "):
+    assert str(error.value).startswith("format: 'posit'") and all(name in str(error.value) for name in NAMES)
+    with pytest.raises(InputError, match=r"^format: 'posit' .* fp16, "):
         activation_format_modes("posit")
 
 
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
-        ("fast", {"bits": 2}, "bits: fast has no such parameter; it has mantissa_bits, group_size, rounding"),
-        ("fp16", {"bits": 2}, "bits: fp16 has no such parameter; it has none"),
-        ("anda", {}, "mantissa_bits: anda needs it; give anda a value for mantissa_bits"),
-        ("fast", {"mantissa_bits": 3}, "mantissa_bits: 3 is not valid; choose one of 2, 4"),
-        ("flexblock", {"mantissa_bits": 5}, "mantissa_bits: 5 is not valid; choose one of 4, 8, 16"),
-        ("dacapo", {"mantissa_bits": True}, "mantissa_bits: True is not valid; choose one of 2, 4, 8"),
-        ("dacapo", {"group_size": 3}, "group_size: 3 is odd; choose an even one, pairs share a microexponent"),
-        ("lian", {"mantissa_bits": 1}, "mantissa_bits: 1 is not valid; choose an integer from 2 to 16"),
-        ("lian", {"mantissa_bits": 8.0}, "mantissa_bits: 8.0 is not valid; choose an integer from 2 to 16"),
-        ("lian", {"group_size": 0}, "group_size: 0 is not valid; choose an integer from 1 to 65536"),
-        ("lian", {"rounding": "up"}, "rounding: 'up' is not valid; choose one of truncate, nearest"),
-        ("flexpoint", {"group_size": 64}, "group_size: 64 is not valid; choose one of 0"),
-        ("figna", {"mantissa_bits": 0}, "mantissa_bits: 0 is not valid; choose an integer from 1 to 40"),
-        ("ifpu", {"mantissa_bits": 41}, "mantissa_bits: 41 is not valid; choose an integer from 1 to 40"),
-        ("vs-quant", {"mantissa_bits": 9}, "mantissa_bits: 9 is not valid; choose an integer from 2 to 8"),
-        ("vs-quant", {"scale_bits": 0}, "scale_bits: 0 is not valid; choose an integer from 1 to 16"),
-        ("boost", {"group_size": True}, "group_size: True is not valid; choose an integer from 1 to 65536"),
-        ("mxfp4", {"group_size": "32"}, "group_size: '32' is not valid; choose an integer from 1 to 65536"),
-        ("nvfp4", {"group_size": -16}, "group_size: -16 is not valid; choose an integer from 1 to 65536"),
+        ("fast", {"bits": 2}, "bits: is not a parameter of fast"),
+        ("fp16", {"bits": 2}, "bits: is not a parameter of fp16"),
+        ("anda", {}, "mantissa_bits: is missing"),
+        ("fast", {"mantissa_bits": 3}, "mantissa_bits: 3"),
+        ("flexblock", {"mantissa_bits": 5}, "mantissa_bits: 5"),
+        ("dacapo", {"mantissa_bits": True}, "mantissa_bits: True"),
+        ("dacapo", {"group_size": 3}, "group_size: 3 is odd"),
+        ("lian", {"mantissa_bits": 1}, "mantissa_bits: 1"),
+        ("lian", {"mantissa_bits": 8.0}, "mantissa_bits: 8.0"),
+        ("lian", {"group_size": 0}, "group_size: 0"),
+        ("lian", {"rounding": "up"}, "rounding: 'up'"),
+        ("flexpoint", {"group_size": 64}, "group_size: 64"),
+        ("figna", {"mantissa_bits": 0}, "mantissa_bits: 0"),
+        ("ifpu", {"mantissa_bits": 41}, "mantissa_bits: 41"),
+        ("vs-quant", {"mantissa_bits": 9}, "mantissa_bits: 9"),
+        ("vs-quant", {"scale_bits": 0}, "scale_bits: 0"),
+        ("boost", {"group_size": True}, "group_size: True"),
+        ("mxfp4", {"group_size": "32"}, "group_size: '32'"),
+        ("nvfp4", {"group_size": -16}, "group_size: -16"),
     ],
 )
 def test_bad_parameters(name, parameters, message):
     with pytest.raises(InputError) as error:
         activation_format(name, **parameters)
-    assert str(error.value) == message
+    assert str(error.value).startswith(message)
 
 
 def test_a_format_of_ones_own_needs_one_registration(monkeypatch):
@@ -183,7 +183,7 @@ def test_a_format_of_ones_own_needs_one_registration(monkeypatch):
     assert activation_format("mine") == Mine()
     with pytest.raises(InputError) as error:
         register(Mine)
-    assert str(error.value) == "name: an activation format 'mine' exists; choose another name"
+    assert str(error.value).startswith("name: 'mine'")
 
 
 def test_the_registry_does_not_bring_numba():

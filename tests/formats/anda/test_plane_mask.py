@@ -44,4 +44,4 @@ def test_blocks_need_tokens() -> None:
     tensor = AndaFormat(7, 8).encode(np.zeros((4, 16), np.float16))
     with pytest.raises(InputError) as error:
         sent_planes(tensor, 0)
-    assert str(error.value) == "rows: 0 is not valid; choose a positive number of tokens"
+    assert str(error.value).startswith("rows: 0")

@@ -101,7 +101,7 @@ def test_too_large_dense_weights() -> None:
     a = AndaFormat(16, 128, reconstruct="midpoint").encode(np.full(128, 1.999, np.float16))
     with pytest.raises(InputError) as error:
         weight_gemm(a, table_weights(np.full(4, 65504.0), 128))
-    assert str(error.value) == "w: dense weights are too large for the exact sums; scale the weights down"
+    assert str(error.value).startswith("w: dense weights are too large for the exact sums")
 
 
 def test_symmetric_and_offset_int4_go_through_the_int4_gemm() -> None:
@@ -179,15 +179,15 @@ def test_operands_that_do_not_fit() -> None:
     cases: list[tuple[IntegerWeights | DenseSparseWeights | Opaque, str]] = [
         (
             RoundToNearest(8).quantize(weights(65)),
-            "w: has 65 input channels, a has 64; give operands that match",
+            "w: has 65 input channels, a has 64",
         ),
         (
             RoundToNearest(8, 48).quantize(weights(64)),
-            "w: weight group 48 and activation group 64 do not nest; make one divide the other",
+            "w: weight group 48 and activation group 64 do not nest",
         ),
-        (Opaque(), "w: the format 'opaque' has no GeMM; decode it"),
+        (Opaque(), "w: the format 'opaque' has no GeMM"),
     ]
     for q, message in cases:
         with pytest.raises(InputError) as error:
             weight_gemm(a, q)
-        assert str(error.value) == message
+        assert str(error.value).startswith(message)

@@ -196,15 +196,15 @@ def test_analytic_scale_of_dead_channels_stays_positive():
         ),
         (
             lambda: smooth_query_key(random_block(FULL, opt=False), np.arange(1.0, 25), FULL, rotary=True),
-            "scale: channels i and i + head/2 of a head differ; rotary embeddings need equal pairs",
+            "scale: channels i and i + head/2 of a head differ",
         ),
         (
             lambda: smooth_opt_block(random_block(FULL, opt=True), BlockFactors(gate_up=np.ones(FFN)), FULL),
-            "gate_up: an OPT block has no gate; leave it None",
+            "gate_up: an OPT block has no gate",
         ),
     ],
 )
 def test_refuses(call: object, message: str):
     with pytest.raises(InputError) as caught:
         call()  # pyright: ignore[reportCallIssue]
-    assert str(caught.value) == message
+    assert str(caught.value).startswith(message)

@@ -22,7 +22,7 @@ def test_refuses_an_unknown_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANDA_KERNELS", "cuda")
     with pytest.raises(InputError) as caught:
         use_compiled(1)
-    assert str(caught.value) == "ANDA_KERNELS: 'cuda' is not valid; choose one of auto, numba, numpy"
+    assert str(caught.value).startswith("ANDA_KERNELS: 'cuda'")
 
 
 def test_numba_is_loaded_only_for_large_arrays() -> None:

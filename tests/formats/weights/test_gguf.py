@@ -72,17 +72,17 @@ def test_gemm_is_exact(block_type: str):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Q4_1().quantize(np.zeros((48, 2), np.float32)), "w: 48 input channels are not whole blocks of 32; choose another format"),
-        (lambda: Q8_0().quantize(np.zeros((32, 2)), np.ones(1)), "statistic: GGUF's block types use none; leave it out"),
-        (lambda: from_blocks(np.zeros((2, 20), np.uint8), "Q5_K"), "block_type: 'Q5_K' is not known; choose one of Q4_1, Q8_0"),
-        (lambda: from_blocks(np.zeros((2, 21), np.uint8), "Q4_1"), "data: is uint8 [2, 21]; Q4_1 needs uint8 [out, bytes] in blocks of 20 bytes"),
-        (lambda: to_blocks(RoundToNearest(bits=4).quantize(np.ones((128, 2)))), "w: is neither 4 bits with offsets nor 8 bits, in groups of 32; GGUF has no block for it"),
+        (lambda: Q4_1().quantize(np.zeros((48, 2), np.float32)), "w: 48 input channels are not whole blocks of 32"),
+        (lambda: Q8_0().quantize(np.zeros((32, 2)), np.ones(1)), "statistic: GGUF's block types use none"),
+        (lambda: from_blocks(np.zeros((2, 20), np.uint8), "Q5_K"), "block_type: 'Q5_K' is not known"),
+        (lambda: from_blocks(np.zeros((2, 21), np.uint8), "Q4_1"), "data: is uint8 [2, 21]"),
+        (lambda: to_blocks(RoundToNearest(bits=4).quantize(np.ones((128, 2)))), "w: is neither 4 bits with offsets nor 8 bits, in groups of 32"),
     ],
 )  # fmt: skip
 def test_bad_input(call, message: str):
     with pytest.raises(InputError) as error:
         call()
-    assert str(error.value) == message
+    assert str(error.value).startswith(message)
 
 
 def test_a_q4_1_block_by_hand():

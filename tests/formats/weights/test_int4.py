@@ -83,46 +83,46 @@ PARAMETERS = "the codes and group_size need float16 [2, 3]"
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"group_size": 0}, "group_size: 0 is not valid; choose a positive integer"),
-        ({"codes": np.zeros((4, 3), np.int16)}, "codes: is int16 [4, 3]; give int8 [in, out], not empty"),
-        ({"codes": np.zeros((0, 3), np.int8)}, "codes: is int8 [0, 3]; give int8 [in, out], not empty"),
-        ({"codes": np.zeros(4, np.int8)}, "codes: is int8 [4]; give int8 [in, out], not empty"),
-        ({"codes": np.full((4, 3), 8, np.int8)}, "codes: span 8..8; 4-bit codes lie in -8..7"),
-        ({"codes": np.full((4, 3), -9, np.int8)}, "codes: span -9..-9; 4-bit codes lie in -8..7"),
+        ({"group_size": 0}, "group_size: 0"),
+        ({"codes": np.zeros((4, 3), np.int16)}, "codes: is int16 [4, 3]"),
+        ({"codes": np.zeros((0, 3), np.int8)}, "codes: is int8 [0, 3]"),
+        ({"codes": np.zeros(4, np.int8)}, "codes: is int8 [4]"),
+        ({"codes": np.full((4, 3), 8, np.int8)}, "codes: span 8..8"),
+        ({"codes": np.full((4, 3), -9, np.int8)}, "codes: span -9..-9"),
         (
             {"codes": np.full((4, 3), 16, np.int8), "offsets": ZERO_OFFSETS},
-            "codes: span 16..16; 4-bit codes lie in -8..7 or 0..15",
+            "codes: span 16..16",
         ),
         (
             {"codes": np.array([[-1, 0, 8]] * 4, np.int8), "offsets": ZERO_OFFSETS},
-            "codes: span -1..8; 4-bit codes lie in -8..7 or 0..15",
+            "codes: span -1..8",
         ),
-        ({"scales": np.ones((3, 3), np.float16)}, f"scales: is float16 [3, 3]; {PARAMETERS}"),
-        ({"scales": np.ones((2, 3), np.float32)}, f"scales: is float32 [2, 3]; {PARAMETERS}"),
-        ({"scales": NAN_PARAMETERS}, "scales: element (1, 1) is nan; give finite values"),
-        ({"offsets": NAN_PARAMETERS}, "offsets: element (1, 1) is nan; give finite values"),
-        ({"offsets": np.ones((1, 3), np.float16)}, f"offsets: is float16 [1, 3]; {PARAMETERS}"),
+        ({"scales": np.ones((3, 3), np.float16)}, "scales: is float16 [3, 3]"),
+        ({"scales": np.ones((2, 3), np.float32)}, "scales: is float32 [2, 3]"),
+        ({"scales": NAN_PARAMETERS}, "scales: element (1, 1) is nan"),
+        ({"offsets": NAN_PARAMETERS}, "offsets: element (1, 1) is nan"),
+        ({"offsets": np.ones((1, 3), np.float16)}, "offsets: is float16 [1, 3]"),
     ],
 )
 def test_refuses(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as caught:
         weights(**changes)
-    assert str(caught.value) == message
+    assert str(caught.value).startswith(message)
 
 
 @pytest.mark.parametrize(
     ("w", "group_size", "message"),
     [
-        (np.ones((2, 2), np.int8), 128, "w: is int8 [2, 2]; give floating point [in, out], not empty"),
-        (np.ones(2), 128, "w: is float64 [2]; give floating point [in, out], not empty"),
-        (np.ones((0, 2)), 128, "w: is float64 [0, 2]; give floating point [in, out], not empty"),
-        (np.array([[1.0], [np.nan]]), 128, "w: element (1, 0) is nan; weights must be finite"),
-        (np.ones((2, 2)), 64.0, "group_size: 64.0 is not valid; choose a positive integer"),
-        (np.ones((2, 2)), -1, "group_size: -1 is not valid; choose a positive integer"),
-        (np.array([[5e5]]), 128, "w: a group reaches 500000 and its scale overflows FP16; scale w down"),
+        (np.ones((2, 2), np.int8), 128, "w: is int8 [2, 2]"),
+        (np.ones(2), 128, "w: is float64 [2]"),
+        (np.ones((0, 2)), 128, "w: is float64 [0, 2]"),
+        (np.array([[1.0], [np.nan]]), 128, "w: element (1, 0) is nan"),
+        (np.ones((2, 2)), 64.0, "group_size: 64.0"),
+        (np.ones((2, 2)), -1, "group_size: -1"),
+        (np.array([[5e5]]), 128, "w: a group reaches 500000 and its scale overflows FP16"),
     ],
 )
 def test_refuses_to_quantize(w: Any, group_size: int, message: str) -> None:
     with pytest.raises(InputError) as caught:
         Int4Weights.quantize(w, group_size)
-    assert str(caught.value) == message
+    assert str(caught.value).startswith(message)

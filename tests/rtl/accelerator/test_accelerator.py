@@ -309,7 +309,7 @@ def test_illegal_parameters() -> None:
             {"memory_bits": 512},
             "memory_bits: is 512, a row of planes has 1024; choose a multiple of 8 that holds it",
         ),
-        ({"instruction_depth": 1}, "instruction_depth: 1 is not valid; choose 2 to 16384"),
+        ({"instruction_depth": 1}, "instruction_depth: 1 is not valid; choose an integer from 2 to 16384"),
     ]:
         with pytest.raises(InputError) as error:
             Accelerator(**parameters)

@@ -91,8 +91,8 @@ def test_bad_folders(tmp_path: Path) -> None:
     for text in ("{", "[]", "{}"):
         (folder / MODEL_FILE).write_text(text)
         refuse(f"model: {folder / MODEL_FILE} cannot be read; write the folder again")
-    (folder / MODEL_FILE).write_text(description.replace('"version": 1', '"version": 2'))
-    refuse(f"model: {folder} is version 2, this program reads 1; write the folder again")
+    (folder / MODEL_FILE).write_text(description.replace('"version": 2', '"version": 3'))
+    refuse(f"model: {folder} is version 3, this program reads 2; write the folder again")
     (folder / MODEL_FILE).write_text(description.replace(DECODER.sha256, "0" * 64))
     refuse(f"model: {folder} belongs to another file of synthetic; load that one")
     (folder / MODEL_FILE).write_text(description)
