@@ -22,6 +22,7 @@ from anda_codesign.formats.vector.command import REDUCTIONS, Addend, Factor, Vec
 from anda_codesign.rtl import run_accelerator_program, run_accelerator_schedule
 from anda_codesign.rtl.simulation.simulate import SimulatorName
 from anda_codesign.sim.cycle import accelerator as model
+from cases import each
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from machines import SMALL_MACHINE
@@ -237,7 +238,7 @@ def random_program(rng: np.random.Generator) -> list[Instruction]:
 
 
 @pytest.mark.tool("g++")
-@pytest.mark.parametrize("seed", range(20))
+@each("seed", range(20))
 def test_every_record_of_programs_without_order(seed: int) -> None:
     program = random_program(np.random.default_rng(seed))
     latency_cycles = 2 + 3 * seed

@@ -10,6 +10,7 @@ from anda_codesign.formats import AndaFormat, GemmFlags, Int4Weights, fp_int_gem
 from anda_codesign.formats.accelerator import AcceleratorConfig, compile_gemms, read_outputs, read_tensor
 from anda_codesign.rtl import run_accelerator_schedule
 from anda_codesign.workloads import MODULES, capture_trace, load_blocks, load_decoder
+from cases import each
 from machines import SMALL_MACHINE
 from numpy.typing import NDArray
 
@@ -56,7 +57,7 @@ def weights(machine: AcceleratorConfig, kind: str) -> Int4Weights:
 
 
 @pytest.mark.parametrize("kind", ["plain", "extreme"])
-@pytest.mark.parametrize("mantissa_bits", range(1, 17))
+@each("mantissa_bits", range(1, 17))
 @pytest.mark.parametrize("machine", MACHINES, ids=["2x2", "3x4 affine"])
 def test_adversarial_data(machine: AcceleratorConfig, mantissa_bits: int, kind: str) -> None:
     w = weights(machine, kind)

@@ -8,6 +8,7 @@ from anda_codesign.formats import Int4Weights, fp_int_gemm
 from anda_codesign.formats.accelerator import compile_gemms, read_outputs
 from anda_codesign.rtl import run_accelerator_schedule
 from anda_codesign.sim.cycle import accelerator as model
+from cases import each
 from machines import SMALL_MACHINE
 
 STREAMS = {"request": 0, "read": 11, "write": 22}
@@ -27,7 +28,7 @@ def noise(cycles: int) -> list[int]:
 
 
 @pytest.mark.tool("g++")
-@pytest.mark.parametrize("seed", range(12))
+@each("seed", range(12))
 def test_every_record_of_a_memory_that_pauses(seed: int) -> None:
     """From a row in most cycles to one in four; near and far; a chain of two GeMMs, results compressed or not."""
     rng = np.random.default_rng(seed)

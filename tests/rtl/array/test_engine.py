@@ -11,6 +11,7 @@ from anda_codesign.rtl.array.collector import OutputCollector
 from anda_codesign.rtl.array.engine import MatrixEngine
 from anda_codesign.rtl.simulation.packing import pack, unpack
 from anda_codesign.rtl.simulation.testbenches.array import MatrixRun, run_matrix_engine
+from cases import each
 from latencies import matrix_engine_cycles
 
 
@@ -31,7 +32,7 @@ def assert_equal(run: MatrixRun, a: AndaTensor, w: Int4Weights) -> None:
     assert run.flags == flags
 
 
-@pytest.mark.parametrize("mantissa_bits", range(1, 17))
+@each("mantissa_bits", range(1, 17))
 def test_every_mantissa_width_in_its_stated_cycles(mantissa_bits: int) -> None:
     rng = np.random.default_rng(mantissa_bits)
     a = activations(rng, 2, 32, AndaFormat(mantissa_bits, 8))

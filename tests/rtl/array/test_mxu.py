@@ -11,6 +11,7 @@ from anda_codesign.formats.latency.array import unit_pipeline_cycles
 from anda_codesign.formats.latency.elements import pe_cycles_per_group
 from anda_codesign.rtl.array.mxu import MatrixUnit
 from anda_codesign.rtl.simulation.testbenches.array import MatrixRun, run_matrix_unit
+from cases import each
 from latencies import matrix_unit_cycles
 from numpy.typing import NDArray
 
@@ -38,7 +39,7 @@ def assert_equal(run: MatrixRun, a: AndaTensor, w: Int4Weights) -> None:
     assert run.flags == flags
 
 
-@pytest.mark.parametrize("mantissa_bits", range(1, 17))
+@each("mantissa_bits", range(1, 17))
 def test_every_mantissa_width_in_its_stated_cycles(mantissa_bits: int) -> None:
     rng = np.random.default_rng(mantissa_bits)
     a, w = activations(rng, 2, 32, AndaFormat(mantissa_bits, 8)), symmetric(rng, 32, 4, 16)
@@ -56,7 +57,7 @@ def test_affine_weights_in_their_stated_cycles(mantissa_bits: int) -> None:
     assert run.cycles == matrix_unit_cycles(2, 4, pe_cycles_per_group(mantissa_bits), columns=2, affine=True)
 
 
-@pytest.mark.parametrize("mantissa_bits", range(1, 17))
+@each("mantissa_bits", range(1, 17))
 def test_midpoint_reconstruction_at_no_extra_cycle_per_group(mantissa_bits: int) -> None:
     rng = np.random.default_rng(mantissa_bits)
     a = activations(rng, 2, 32, AndaFormat(mantissa_bits, 8, reconstruct="midpoint"))
@@ -69,7 +70,7 @@ def test_midpoint_reconstruction_at_no_extra_cycle_per_group(mantissa_bits: int)
     assert run.cycles == matrix_unit_cycles(2, 4, group_cycles, 2, is_affine) + 1
 
 
-@pytest.mark.parametrize("mantissa_bits", range(1, 17))
+@each("mantissa_bits", range(1, 17))
 def test_planes_without_a_one_in_any_row_cost_no_cycle(mantissa_bits: int) -> None:
     """Under midpoint reconstruction and affine weights, too."""
     rng = np.random.default_rng(mantissa_bits)

@@ -12,6 +12,7 @@ from anda_codesign.rtl import BpcLane, run_bpc_lane, run_streams, to_verilog
 from anda_codesign.rtl.compressor.bpc import BitPlaneCompressor
 from anda_codesign.rtl.simulation.packing import pack, unpack
 from anda_codesign.rtl.simulation.testbenches.elements import run_compressor
+from cases import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -52,7 +53,7 @@ def adversarial_groups() -> NDArray[np.float16]:
     )
 
 
-@pytest.mark.parametrize("mantissa_bits", range(1, 17))
+@each("mantissa_bits", range(1, 17))
 def test_every_mantissa_width_in_its_stated_cycles(mantissa_bits: int) -> None:
     format = circuit_format(mantissa_bits, 8)
     x = np.concatenate([adversarial_groups(), random_halves(np.random.default_rng(mantissa_bits), (24, 8))])
@@ -71,7 +72,7 @@ def test_every_group_size(group_size: int) -> None:
     assert not run.tensor.saturated
 
 
-@pytest.mark.parametrize("offset", range(30))
+@each("offset", range(30))
 def test_every_exponent_offset_below_the_largest(offset: int) -> None:
     """One element holds the largest exponent; its seven neighbours lie `offset` below, down to the subnormals."""
     rng = np.random.default_rng(offset)
@@ -184,7 +185,7 @@ def test_compressor_inputs_that_are_not_whole_blocks() -> None:
     assert str(error.value) == "rows: 65 is not valid; choose an integer from 1 to 64"
 
 
-@pytest.mark.parametrize("mantissa_bits", range(1, 17))
+@each("mantissa_bits", range(1, 17))
 def test_rounding_to_nearest_at_no_extra_cycle(mantissa_bits: int) -> None:
     format = AndaFormat(mantissa_bits, 8, rounding="nearest", nonfinite="saturate")
     rng = np.random.default_rng(mantissa_bits)
@@ -196,7 +197,7 @@ def test_rounding_to_nearest_at_no_extra_cycle(mantissa_bits: int) -> None:
     assert run.cycles == len(x) * bpc_cycles_per_group(mantissa_bits)
 
 
-@pytest.mark.parametrize("mantissa_bits", range(1, 17))
+@each("mantissa_bits", range(1, 17))
 def test_a_compressor_that_rounds_to_nearest_at_every_width(mantissa_bits: int) -> None:
     format = AndaFormat(mantissa_bits, 8, rounding="nearest", nonfinite="saturate")
     x = np.resize(adversarial_groups(), (3, 24))

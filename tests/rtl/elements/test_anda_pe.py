@@ -15,6 +15,7 @@ from anda_codesign.rtl import AndaPE, StalledError, run_pe, run_streams
 from anda_codesign.rtl.interfaces import partial_sum_bits
 from anda_codesign.rtl.simulation.operands import plane_stream
 from anda_codesign.rtl.simulation.packing import pack, unpack
+from cases import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from latencies import PE_RESULT_CYCLES
@@ -56,7 +57,7 @@ def random_pause(seed: int) -> list[bool]:
     return (np.random.default_rng(seed).random(997) < 0.5).tolist()
 
 
-@pytest.mark.parametrize("mantissa_bits", range(1, 17))
+@each("mantissa_bits", range(1, 17))
 def test_every_mantissa_width_in_its_stated_cycles(mantissa_bits: int) -> None:
     rng = np.random.default_rng(mantissa_bits)
     signed = random_mantissas(rng, 20, 8, mantissa_bits)
@@ -219,7 +220,7 @@ def sparse(rng: np.random.Generator, *shape: int) -> NDArray[np.float16]:
 
 
 @pytest.mark.parametrize("reconstruct", ["truncate", "midpoint"])
-@pytest.mark.parametrize("mantissa_bits", range(1, 17))
+@each("mantissa_bits", range(1, 17))
 def test_planes_without_a_one_cost_no_cycle(mantissa_bits: int, reconstruct: str) -> None:
     rng = np.random.default_rng(mantissa_bits)
     masked = AndaFormat(mantissa_bits, 8, reconstruct=reconstruct, mask_rows=1).encode(sparse(rng, 20, 8))

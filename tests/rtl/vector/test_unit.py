@@ -27,6 +27,7 @@ from anda_codesign.formats.vector.programs import (
 )
 from anda_codesign.rtl.simulation.testbenches.vector import program_streams, run_vector_commands
 from anda_codesign.rtl.vector.unit import VectorUnit
+from cases import each
 from numpy.typing import NDArray
 
 HALVES = np.arange(65536, dtype=np.uint32).astype(np.uint16).view(np.float16)
@@ -58,7 +59,7 @@ def test_every_half(operation: VectorOperation) -> None:
 
 @pytest.mark.tool("g++")
 @pytest.mark.parametrize("operation", [o for o in VectorOperation if o not in (*REDUCTIONS, VectorOperation.LOAD)])
-@pytest.mark.parametrize("addend", list(Addend))
+@each("addend", list(Addend))
 def test_random_operands(operation: VectorOperation, addend: Addend) -> None:
     """Pairs of halves of all magnitudes, and every choice of factor and modifier."""
     rng = np.random.default_rng(operation)

@@ -7,6 +7,7 @@ from anda_codesign.formats import InputError
 from anda_codesign.sim import architecture_names, load_architecture, load_technology, simulate_model, technology_names
 from anda_codesign.sim.cost.energy import sram_pj_per_bit, unit_costs
 from anda_codesign.workloads import Precision, gemms, model_shape
+from cases import each
 
 FOLDER = Path(__file__).parents[3] / "sim" / "technology"
 
@@ -20,7 +21,7 @@ def constants(node: object):
             yield from constants(child)
 
 
-@pytest.mark.parametrize("name", technology_names())
+@each("name", technology_names())
 def test_every_constant_can_be_traced(name: str):
     found = list(constants(yaml.safe_load((FOLDER / f"{name}.yaml").read_text())))
     assert found

@@ -13,6 +13,7 @@ from anda_codesign.sim import (
     weight_format_names,
 )
 from anda_codesign.workloads import Gemm, Precision, gemms, model_shape
+from cases import each
 
 UNIFORM = Precision.uniform(7)
 WORK = gemms(model_shape("LLaMA-7B"), tokens=256)
@@ -72,7 +73,7 @@ def test_a_slow_side_unit_bounds_the_tile(tmp_path):  # type: ignore[no-untyped-
     assert events.cycles == result.cycles
 
 
-@pytest.mark.parametrize("name", weight_format_names())
+@each("name", weight_format_names())
 def test_levels_agree_and_parts_add_up(name: str):
     work = [Gemm("u", 50, 700, 130)]
     for tiling in ("search", "nothing"):

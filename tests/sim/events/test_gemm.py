@@ -12,6 +12,7 @@ from anda_codesign.sim.mapping.tile_schedule import TileSchedule
 from anda_codesign.sim.mapping.tiling import Tiling, tilings
 from anda_codesign.sim.memory.dram import FlatDram
 from anda_codesign.workloads import Gemm, Precision
+from cases import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,7 +73,7 @@ def test_stalls_show_where_the_closed_form_assumes_overlap():
     assert bound.cycles < events.cycles < bound.runs[0].array_cycles + memory + 1000
 
 
-@pytest.mark.parametrize("name", architecture_names())
+@each("name", architecture_names())
 def test_published_bandwidth_hardly_stalls_a_prefill(name: str):
     """2048 tokens are bound by the array: both levels agree within 0.1 %."""
     work = [Gemm("o", 2048, 2048, 2048)]

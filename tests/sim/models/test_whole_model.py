@@ -8,6 +8,7 @@ from anda_codesign.sim.analytical.vector import PROGRAMS, layer_work, row_cost
 from anda_codesign.sim.analytical.vector_work import Scores
 from anda_codesign.sim.config.kv_cache import KvCache
 from anda_codesign.workloads import ModelShape, Precision, bops_saving, gemms, model_names, model_shape
+from cases import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -152,7 +153,7 @@ def test_rows_cost_what_their_programs_take(name: str, channels: int):
     assert cost.passes + cost.scalars == len(program.steps)
 
 
-@pytest.mark.parametrize("name", architecture_names())
+@each("name", architecture_names())
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
 def test_parts_of_a_model_sum_to_its_totals(name: str, phase: str):
     shape = model_shape("LLaMA-7B")
@@ -236,7 +237,7 @@ def test_fp_int_gemms_are_most_of_the_work(name: str):
     assert simulate_model(model_shape(name), "fp-fp", PRECISION, tokens=2048).fp_int_share > 0.9
 
 
-@pytest.mark.parametrize("name", [n for n in model_names() if n not in ("OPT-125M", "SmolLM2-135M")])
+@each("name", [n for n in model_names() if n not in ("OPT-125M", "SmolLM2-135M")])
 def test_share_falls_with_the_context(name: str):
     shares = [simulate_model(model_shape(name), "fp-fp", PRECISION, tokens=t).fp_int_share for t in (512, 4096, 16384)]
     assert shares == sorted(shares, reverse=True)

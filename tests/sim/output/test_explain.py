@@ -1,12 +1,13 @@
 import pytest
 from anda_codesign.sim import architecture_names, explain, simulate, simulate_model, technology_names
 from anda_codesign.workloads import Gemm, Precision, gemms, model_shape
+from cases import each
 
 WORK = gemms(model_shape("LLaMA-7B"), tokens=200)
 
 
-@pytest.mark.parametrize("technology", technology_names())
-@pytest.mark.parametrize("name", architecture_names())
+@each("technology", technology_names())
+@each("name", architecture_names())
 def test_rows_add_up_to_the_result(name: str, technology: str):
     result = simulate(WORK, name, Precision(7, 5, 6, 6), technology=technology)
     rows = explain(result)

@@ -6,6 +6,7 @@ from anda_codesign.formats import AndaFormat, InputError
 from anda_codesign.workloads.inference.fake_quantize import fake_quantize, fake_quantize_numpy
 from anda_codesign.workloads.inference.operators import to_fp16
 from anda_codesign.workloads.models.parameters import FloatArray
+from cases import each
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -20,7 +21,7 @@ def assert_same_bits(x: FloatArray, fmt: AndaFormat) -> None:
     np.testing.assert_array_equal(fused.view(np.uint32), plain.view(np.uint32))
 
 
-@pytest.mark.parametrize("mantissa_bits", range(1, 17))
+@each("mantissa_bits", range(1, 17))
 def test_every_half_under_every_shared_exponent(mantissa_bits: int):
     """Each group is one power of two, which sets the exponent, and seven of the halves that do not exceed it."""
     groups: list[FloatArray] = []
@@ -34,7 +35,7 @@ def test_every_half_under_every_shared_exponent(mantissa_bits: int):
 
 
 @pytest.mark.parametrize(("rounding", "reconstruct"), OPTIONS)
-@pytest.mark.parametrize("mantissa_bits", range(1, 17))
+@each("mantissa_bits", range(1, 17))
 def test_options(mantissa_bits: int, rounding: str, reconstruct: str, rng: np.random.Generator):
     fmt = AndaFormat(mantissa_bits, rounding=rounding, reconstruct=reconstruct)  # type: ignore[arg-type]
     x = rng.standard_normal((64, 100)) * 2.0 ** rng.integers(-26, 14, (64, 1)) * 2.0 ** rng.integers(-8, 1, (64, 100))

@@ -14,6 +14,7 @@ from anda_codesign.workloads import (
     synthetic_decoder,
 )
 from anda_codesign.workloads.loading.synthetic import SYNTHETIC_LLAMA
+from cases import each
 
 LAYERS = 5
 DECODER = synthetic_decoder(replace(SYNTHETIC_LLAMA, layers=LAYERS))
@@ -36,7 +37,7 @@ def layers_run(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-@pytest.mark.parametrize("layer", range(LAYERS))
+@each("layer", range(LAYERS))
 def test_layered_activations_change_their_layers_alone(layer: int):
     x = np.random.default_rng(2).standard_normal((4, 128), np.float32)
     hook = LayeredActivations(BASE, {layer: COARSE})

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.workloads import MODULES, Gemm, Precision, bops, bops_saving, gemms, model_names, model_shape
+from cases import each
 
 PAPER = json.loads(Path("experiments/paper/anda_hpca2025.json").read_text())["wikitext2"]
 
@@ -16,7 +17,7 @@ def test_published_savings(model: str, tolerance: str):
     assert saving == pytest.approx(PAPER[f"bops_saving_{tolerance}"][model], abs=0.011)
 
 
-@pytest.mark.parametrize("model", model_names())
+@each("model", model_names())
 def test_uniform_saving_does_not_depend_on_the_shape(model: str):
     assert bops_saving(model_shape(model), Precision.uniform(16)) == 1
     assert bops_saving(model_shape(model), Precision.uniform(4)) == 4
