@@ -14,7 +14,6 @@ from anda_codesign.workloads import (
     synthetic_decoder,
 )
 from anda_codesign.workloads.loading.synthetic import SYNTHETIC_LLAMA
-from cases import each
 
 LAYERS = 5
 DECODER = synthetic_decoder(replace(SYNTHETIC_LLAMA, layers=LAYERS))
@@ -37,21 +36,21 @@ def layers_run(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-@each("layer", range(LAYERS))
-def test_layered_activations_change_their_layers_alone(layer: int):
-    x = np.random.default_rng(2).standard_normal((4, 128), np.float32)
-    hook = LayeredActivations(BASE, {layer: COARSE})
-    for number in range(LAYERS):
-        expected = (COARSE if number == layer else BASE)("u", number, x)
-        np.testing.assert_array_equal(hook("u", number, x), expected)
+def test_layered_activations_change_their_layers_alone():
+    for layer in range(LAYERS):
+        x = np.random.default_rng(2).standard_normal((4, 128), np.float32)
+        hook = LayeredActivations(BASE, {layer: COARSE})
+        for number in range(LAYERS):
+            expected = (COARSE if number == layer else BASE)("u", number, x)
+            np.testing.assert_array_equal(hook("u", number, x), expected)
 
 
-@pytest.mark.parametrize("layers", [{}, {0: COARSE}, {3: COARSE}, {4: COARSE}, {1: COARSE, 3: Fp16Activations()}])
-def test_same_values_as_the_decoder(layers: dict[int, AndaActivations]):
-    hook = LayeredActivations(BASE, layers)
-    cache = PrefixCache(DECODER, BASE)
-    for _ in range(2):
-        np.testing.assert_array_equal(evaluate(cache, BLOCKS, hook), DECODER.nll(BLOCKS.tokens, hook))
+def test_same_values_as_the_decoder():
+    for layers in [{}, {0: COARSE}, {3: COARSE}, {4: COARSE}, {1: COARSE, 3: Fp16Activations()}]:
+        hook = LayeredActivations(BASE, layers)
+        cache = PrefixCache(DECODER, BASE)
+        for _ in range(2):
+            np.testing.assert_array_equal(evaluate(cache, BLOCKS, hook), DECODER.nll(BLOCKS.tokens, hook))
 
 
 def test_only_layers_that_differ_run(monkeypatch: pytest.MonkeyPatch):

@@ -147,20 +147,20 @@ def test_gate_smoothing_reaches_the_integer_sigmoid():
     assert relative_error(wrong.dequantize()) > 0.3
 
 
-@pytest.mark.parametrize("bits", [2, 4, 8])
-def test_weights_round_to_nearest(bits: int):
-    w = RNG.normal(0, 1, (50, 20)).astype(np.float32) * np.exp2(np.arange(20) / 4)
-    w[:, 0], w[:, 1], w[:, 2] = 0, 0.7, np.abs(w[:, 2]) + 3
-    q = quantize_matrix(w, bits)
-    assert q.codes.dtype == np.uint8 and q.codes.max() < 2**bits
-    step = np.ldexp(q.m[0].astype(float), -int(q.k))
-    assert (np.abs(q.dequantize() - w) <= step * 1.0001).all()
-    inside = (q.codes > 0) & (q.codes < 2**bits - 1)
-    assert (np.abs(q.dequantize() - w) <= step * 0.5001)[inside].all()
-    assert not q.dequantize()[:, 0].any()
-    assert q.dequantize()[:, 1] == pytest.approx(0.7, rel=1e-2)
-    assert 2**15 <= q.m.max() < 2**16
-    assert q.zero_point.min() >= 0 and q.zero_point.max() < 2**bits
+def test_weights_round_to_nearest():
+    for bits in [2, 4, 8]:
+        w = RNG.normal(0, 1, (50, 20)).astype(np.float32) * np.exp2(np.arange(20) / 4)
+        w[:, 0], w[:, 1], w[:, 2] = 0, 0.7, np.abs(w[:, 2]) + 3
+        q = quantize_matrix(w, bits)
+        assert q.codes.dtype == np.uint8 and q.codes.max() < 2**bits
+        step = np.ldexp(q.m[0].astype(float), -int(q.k))
+        assert (np.abs(q.dequantize() - w) <= step * 1.0001).all()
+        inside = (q.codes > 0) & (q.codes < 2**bits - 1)
+        assert (np.abs(q.dequantize() - w) <= step * 0.5001)[inside].all()
+        assert not q.dequantize()[:, 0].any()
+        assert q.dequantize()[:, 1] == pytest.approx(0.7, rel=1e-2)
+        assert 2**15 <= q.m.max() < 2**16
+        assert q.zero_point.min() >= 0 and q.zero_point.max() < 2**bits
 
 
 def test_factors_keep_16_bits():
@@ -186,15 +186,15 @@ def test_rope_table_is_the_rotation():
     assert np.arctan2(sine[3, 0, 0], cosine[3, 0, 0]) == pytest.approx(3, abs=1e-4)
 
 
-@pytest.mark.parametrize("bits", [3, 8])
-def test_fake_quantisation_has_one_step_per_row(bits: int):
-    x = RNG.normal(0, 1, (5, 40)).astype(np.float32)
-    y = fake_quantize_asymmetric(x, bits)
-    step = np.ptp(x, axis=1, keepdims=True) / (2**bits - 1)
-    assert np.abs(y - x).max() <= step.max()
-    assert all(len(np.unique(row)) <= 2**bits for row in y)
-    transposed = fake_quantize_asymmetric(np.ascontiguousarray(x.T), bits, axis=0)
-    np.testing.assert_array_equal(transposed, y.T)
+def test_fake_quantisation_has_one_step_per_row():
+    for bits in [3, 8]:
+        x = RNG.normal(0, 1, (5, 40)).astype(np.float32)
+        y = fake_quantize_asymmetric(x, bits)
+        step = np.ptp(x, axis=1, keepdims=True) / (2**bits - 1)
+        assert np.abs(y - x).max() <= step.max()
+        assert all(len(np.unique(row)) <= 2**bits for row in y)
+        transposed = fake_quantize_asymmetric(np.ascontiguousarray(x.T), bits, axis=0)
+        np.testing.assert_array_equal(transposed, y.T)
 
 
 def test_refuses():

@@ -88,9 +88,8 @@ def test_missing_weights(tmp_path: Path):
     rejects(tmp_path, f"checkpoint: {tmp_path}/{message}")
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+def test_models_that_the_decoder_does_not_compute(tmp_path: Path):
+    cases = [
         ({"model_type": "gemma"}, "has model type 'gemma'; use llama, mistral or opt"),
         ({"hidden_act": "gelu"}, "has hidden_act 'gelu'; the decoder computes only 'silu'"),
         ({"rope_scaling": {"type": "yarn"}}, "has rope_type 'yarn'; use a model with default or llama3"),
@@ -112,11 +111,10 @@ def test_missing_weights(tmp_path: Path):
             {"head_dim": 64},
             "has head_dim 64; the decoder computes only hidden_size / num_attention_heads, 32",
         ),
-    ],
-)
-def test_models_that_the_decoder_does_not_compute(changes: dict[str, Any], message: str, tmp_path: Path):
-    folder = write(tmp_path, LLAMA_CONFIG | changes, llama_tensors())
-    rejects(folder, f"checkpoint: {folder}/config.json {message}")
+    ]
+    for changes, message in cases:
+        folder = write(tmp_path, LLAMA_CONFIG | changes, llama_tensors())
+        rejects(folder, f"checkpoint: {folder}/config.json {message}")
 
 
 def test_scaled_rotary_embedding(tmp_path: Path):
@@ -164,12 +162,10 @@ def test_weights_as_they_are(tmp_path: Path):
         loaded.linear(0, "q")
 
 
-@pytest.mark.parametrize(
-    ("text", "message"), [("{", "is not a model configuration"), ("[]", "is not a model configuration")]
-)
-def test_damaged_configuration(text: str, message: str, tmp_path: Path):
-    (tmp_path / "config.json").write_text(text)
-    rejects(tmp_path, f"checkpoint: {tmp_path}/config.json {message}; copy it again")
+def test_damaged_configuration(tmp_path: Path):
+    for text, message in [("{", "is not a model configuration"), ("[]", "is not a model configuration")]:
+        (tmp_path / "config.json").write_text(text)
+        rejects(tmp_path, f"checkpoint: {tmp_path}/config.json {message}; copy it again")
 
 
 def test_incomplete_configuration(tmp_path: Path):
@@ -178,11 +174,11 @@ def test_incomplete_configuration(tmp_path: Path):
     rejects(folder, f"checkpoint: {folder}/config.json lacks 'hidden_size'; copy it again")
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"weight_map": 3}'])
-def test_damaged_index(text: str, tmp_path: Path):
-    index = write(tmp_path, LLAMA_CONFIG, llama_tensors()) / "model.safetensors.index.json"
-    index.write_text(text)
-    rejects(tmp_path, f"checkpoint: {index} is damaged; copy it again")
+def test_damaged_index(tmp_path: Path):
+    for text in ["{", "[]", "{}", '{"weight_map": 3}']:
+        index = write(tmp_path, LLAMA_CONFIG, llama_tensors()) / "model.safetensors.index.json"
+        index.write_text(text)
+        rejects(tmp_path, f"checkpoint: {index} is damaged; copy it again")
 
 
 def test_missing_tensor(tmp_path: Path):

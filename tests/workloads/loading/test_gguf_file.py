@@ -149,15 +149,15 @@ def test_vocabulary_of_another_size(tmp_path: Path, values: dict[str, np.ndarray
     rejects(path, f"model: {path}: token_embd.weight has shape (39, 64) instead of (40, 64)")
 
 
-@pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.99])
-def test_truncated(tmp_path: Path, values: dict[str, np.ndarray], kept: float):
-    path = write(tmp_path / "a.gguf", values)
-    data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * kept)])
-    with pytest.raises(
-        InputError, match=rf"^model: {re.escape(str(path))} is truncated or no GGUF file \(.*\); fetch it"
-    ):
-        read_gguf(path, SHAPE)
+def test_truncated(tmp_path: Path, values: dict[str, np.ndarray]):
+    for kept in [0.0, 0.01, 0.5, 0.99]:
+        path = write(tmp_path / "a.gguf", values)
+        data = path.read_bytes()
+        path.write_bytes(data[: int(len(data) * kept)])
+        with pytest.raises(
+            InputError, match=rf"^model: {re.escape(str(path))} is truncated or no GGUF file \(.*\); fetch it"
+        ):
+            read_gguf(path, SHAPE)
 
 
 def test_not_a_gguf_file(tmp_path: Path):

@@ -53,30 +53,30 @@ def read(folder: Path, config: dict[str, Any], tensors: dict[str, np.ndarray]) -
     return PackedLayout.from_config(config, folder / "config.json").read(SafetensorsFolder(folder), "w", (IN, OUT))
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_symmetric_weights_are_exact(layout: str, tmp_path: Path, rng: np.random.Generator):
-    config, shift = LAYOUTS[layout]
-    codes = rng.integers(0, 16, (IN, OUT))
-    scales = rng.uniform(0.001, 0.1, (IN // GROUP, OUT)).astype(np.float16)
-    zeros = np.full(scales.shape, 8)
-    weights = read(tmp_path, config, pack(config["quant_method"], codes, zeros, scales, shift))
-    assert weights.offsets is None
-    np.testing.assert_array_equal(weights.codes, codes - 8)
-    np.testing.assert_array_equal(weights.scales, scales)
-    assert weights.group_size == GROUP
+def test_symmetric_weights_are_exact(tmp_path: Path, rng: np.random.Generator):
+    for layout in LAYOUTS:
+        config, shift = LAYOUTS[layout]
+        codes = rng.integers(0, 16, (IN, OUT))
+        scales = rng.uniform(0.001, 0.1, (IN // GROUP, OUT)).astype(np.float16)
+        zeros = np.full(scales.shape, 8)
+        weights = read(tmp_path, config, pack(config["quant_method"], codes, zeros, scales, shift))
+        assert weights.offsets is None
+        np.testing.assert_array_equal(weights.codes, codes - 8)
+        np.testing.assert_array_equal(weights.scales, scales)
+        assert weights.group_size == GROUP
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_zero_points_become_offsets(layout: str, tmp_path: Path, rng: np.random.Generator):
-    config, shift = LAYOUTS[layout]
-    codes = rng.integers(0, 16, (IN, OUT))
-    scales = rng.uniform(0.001, 0.1, (IN // GROUP, OUT)).astype(np.float16)
-    zeros = rng.integers(1, 16, scales.shape)
-    weights = read(tmp_path, config, pack(config["quant_method"], codes, zeros, scales, shift))
-    np.testing.assert_array_equal(weights.codes, codes - 8)
-    exact = np.repeat(scales.astype(float), GROUP, axis=0) * (codes - np.repeat(zeros, GROUP, axis=0))
-    largest_offset = 7 * np.repeat(scales.astype(float), GROUP, axis=0)
-    assert (np.abs(weights.dequantize() - exact) <= 2.0**-11 * largest_offset).all()
+def test_zero_points_become_offsets(tmp_path: Path, rng: np.random.Generator):
+    for layout in LAYOUTS:
+        config, shift = LAYOUTS[layout]
+        codes = rng.integers(0, 16, (IN, OUT))
+        scales = rng.uniform(0.001, 0.1, (IN // GROUP, OUT)).astype(np.float16)
+        zeros = rng.integers(1, 16, scales.shape)
+        weights = read(tmp_path, config, pack(config["quant_method"], codes, zeros, scales, shift))
+        np.testing.assert_array_equal(weights.codes, codes - 8)
+        exact = np.repeat(scales.astype(float), GROUP, axis=0) * (codes - np.repeat(zeros, GROUP, axis=0))
+        largest_offset = 7 * np.repeat(scales.astype(float), GROUP, axis=0)
+        assert (np.abs(weights.dequantize() - exact) <= 2.0**-11 * largest_offset).all()
 
 
 def test_one_group_for_all_channels(tmp_path: Path, rng: np.random.Generator):

@@ -94,7 +94,7 @@ def test_bad_folders(tmp_path: Path) -> None:
     (folder / MODEL_FILE).write_text(description.replace('"version": 2', '"version": 3'))
     refuse(f"model: {folder} is version 3, this program reads 2; write the folder again")
     (folder / MODEL_FILE).write_text(description.replace(DECODER.sha256, "0" * 64))
-    refuse(f"model: {folder} belongs to another file of synthetic; load that one")
+    refuse(f"model: {folder} belongs to another file of synthetic; load that file")
     (folder / MODEL_FILE).write_text(description)
     file = folder / "1.up.andw"
     file.write_bytes(packed[0, "up"].to_bytes())

@@ -20,12 +20,12 @@ def test_blocks_are_spread_evenly():
     ]
 
 
-@pytest.mark.parametrize(("tokens", "blocks"), [(1000, 1), (10, 100), (142, 7), (2, 500)])
-def test_blocks_never_overlap(tokens: int, blocks: int):
-    cut = cut_blocks(IDS, tokens, blocks).tokens
-    assert cut.shape == (blocks, tokens)
-    assert cut.dtype == np.int32
-    assert len(np.unique(cut)) == cut.size
+def test_blocks_never_overlap():
+    for tokens, blocks in [(1000, 1), (10, 100), (142, 7), (2, 500)]:
+        cut = cut_blocks(IDS, tokens, blocks).tokens
+        assert cut.shape == (blocks, tokens)
+        assert cut.dtype == np.int32
+        assert len(np.unique(cut)) == cut.size
 
 
 def test_hash_tells_blocks_apart():

@@ -153,14 +153,14 @@ def test_another_safetensors_file(tmp_path: Path):
     rejects(path, f"trace: {path} is not a trace of this program; capture one with `anda trace capture`")
 
 
-@pytest.mark.parametrize("kept", [0.0, 0.001, 0.5, 0.999])
-def test_truncated_file(trace: Trace, tmp_path: Path, kept: float):
-    path = saved(trace, tmp_path / "a")
-    data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * kept)])
-    pattern = rf"^trace: {re.escape(str(path))} is truncated or no safetensors file \(.*\); capture it again$"
-    with pytest.raises(InputError, match=pattern):
-        Trace.load(path)
+def test_truncated_file(trace: Trace, tmp_path: Path):
+    for kept in [0.0, 0.001, 0.5, 0.999]:
+        path = saved(trace, tmp_path / "a")
+        data = path.read_bytes()
+        path.write_bytes(data[: int(len(data) * kept)])
+        pattern = rf"^trace: {re.escape(str(path))} is truncated or no safetensors file \(.*\); capture it again$"
+        with pytest.raises(InputError, match=pattern):
+            Trace.load(path)
 
 
 @pytest.mark.model
