@@ -18,6 +18,10 @@ from ...formats.checks import check_choice, check_integer
 from ...formats.numeric.alignment import GROUP_SIZE, MAX_MANTISSA_BITS
 from ...formats.options import Shortening
 from ...workloads import MODULES, Trace
+from ..inputs import as_trace
+from ..options.circuits import AcceleratorOptions, CycleOptions
+from ..options.question import question
+from ..options.result import Result
 
 if TYPE_CHECKING:
     from ...rtl import AcceleratorRun
@@ -59,7 +63,7 @@ class GemmSlice:
 
 
 @dataclass(frozen=True)
-class AcceleratorCheck:
+class AcceleratorCheck(Result):
     """Comparison of one run of the circuit with the format and with the timing model."""
 
     mismatches: int
@@ -71,7 +75,7 @@ class AcceleratorCheck:
     simulator: str
     compared: int
     """Outputs or words of compressed outputs that were compared."""
-    records: int
+    compared_records: int
     """Completed groups, tiles and instructions, each with the cycle of its completion."""
     differing_records: int
     """Records that completed in another cycle than the timing model predicts."""
@@ -93,9 +97,83 @@ class AcceleratorCheck:
         """True if all outputs, cycles and records are equal."""
         return not self.mismatches and not self.differing_records and self.cycles == self.predicted_cycles
 
-    def record(self) -> dict[str, Any]:
-        """The comparison as JSON values."""
-        return asdict(self)
+    def to_dict(self) -> dict[str, Any]:
+        """The document that ``anda rtl run --json -`` prints; ``records`` are the compared records."""
+        return {"records" if name == "compared_records" else name: value for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class AcceleratorChecks(Result):
+    """Result of `accelerator_cycles`: one comparison for each GeMM."""
+
+    checks: list[AcceleratorCheck]
+
+    @property
+    def agrees(self) -> bool:
+        """True if all comparisons agree."""
+        return all(check.agrees for check in self.checks)
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """The document that ``anda rtl cycles --json -`` prints."""
+        return [check.to_dict() for check in self.checks]
+
+
+@question(AcceleratorOptions)
+def run_accelerator(options: AcceleratorOptions) -> AcceleratorCheck:
+    """Run a GeMM on the accelerator's circuit; compare its outputs with the format, its cycles with the timing model.
+
+    Returns
+    -------
+    AcceleratorCheck
+        Mismatches and cycles, in one row.
+
+    Raises
+    ------
+    InputError
+        A value is out of range, the trace is smaller than the GeMM, or the simulator is not installed.
+    """
+    gemm = GemmSlice(
+        mantissa_bits=options.m,
+        tokens=options.tokens,
+        channels=options.k,
+        outputs=options.n,
+        trace=options.trace,
+        layer=options.layer,
+        module=options.module,
+        result_mantissa_bits=options.result_m,
+        seed=options.seed,
+    )
+    return run_gemm(
+        gemm,
+        rows=options.rows,
+        columns=options.columns,
+        latency_cycles=options.latency,
+        simulator=options.simulator,
+        reconstruct=options.reconstruct,
+        skip_zero_planes=options.skip_zero_planes,
+    )
+
+
+@question(CycleOptions)
+def accelerator_cycles(options: CycleOptions) -> AcceleratorChecks:
+    """Run small GeMMs on the accelerator's circuit; compare its cycles with those of the timing model.
+
+    Returns
+    -------
+    AcceleratorChecks
+        One row for each GeMM of `CYCLES_TABLE`.
+
+    Raises
+    ------
+    InputError
+        The simulator is unknown or not installed.
+    """
+    return AcceleratorChecks(
+        [
+            run_gemm(gemm, rows=rows, columns=columns, latency_cycles=latency, simulator=options.simulator)
+            for gemm, rows, columns, latency in CYCLES_TABLE
+        ]
+    )
 
 
 def default_simulator() -> str:
@@ -116,7 +194,7 @@ def operands(gemm: GemmSlice) -> tuple[NDArray[np.float16], Int4Weights]:
         rng = np.random.default_rng(gemm.seed)
         x = rng.standard_normal((gemm.tokens, gemm.channels)).astype(np.float16)
         return x, Int4Weights.quantize(rng.standard_normal((gemm.channels, gemm.outputs)), RANDOM_WEIGHT_GROUP)
-    trace = gemm.trace if isinstance(gemm.trace, Trace) else Trace.load(_trace_path(Path(gemm.trace)))
+    trace = gemm.trace if isinstance(gemm.trace, Trace) else as_trace(_trace_path(Path(gemm.trace)))
     layer = trace.metadata["layers"][0] if gemm.layer is None else gemm.layer
     x = trace.activation(layer, gemm.module)
     weights = trace.first_weights(layer, gemm.module)
@@ -219,7 +297,7 @@ def run_gemm(
         predicted_cycles=predicted.cycles,
         simulator=chosen,
         compared=compared,
-        records=len(differing),
+        compared_records=len(differing),
         differing_records=sum(differing),
         m=gemm.mantissa_bits,
         tokens=gemm.tokens,
@@ -289,11 +367,3 @@ CYCLES_TABLE = (
     (GemmSlice(7, 8, 256, 64), 2, 8, 16),
 )
 """Each entry: a GeMM, rows and columns of the array, and memory latency in cycles."""
-
-
-def cycles_table(simulator: str | None = None) -> list[AcceleratorCheck]:
-    """Run each GeMM of `CYCLES_TABLE` on the circuit and in the timing model."""
-    return [
-        run_gemm(gemm, rows=rows, columns=columns, latency_cycles=latency_cycles, simulator=simulator)
-        for gemm, rows, columns, latency_cycles in CYCLES_TABLE
-    ]

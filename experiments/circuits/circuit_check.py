@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,14 @@ from numpy.typing import NDArray
 
 from ...formats import AndaFormat, Int4Weights
 from ...formats.checks import check_integer
-from ...formats.numeric.alignment import GROUP_SIZE
+from ...formats.numeric.alignment import GROUP_SIZE, MAX_MANTISSA_BITS
 from ...workloads import MODULES, Trace
+from ..files import require_new_file
+from ..inputs import as_trace
+from ..options.circuits import CheckOptions
+from ..options.parse import several
+from ..options.question import question
+from ..options.result import Result
 
 
 @dataclass(frozen=True)
@@ -31,49 +36,54 @@ class CircuitCheck:
     """Cycles stated in `formats.latency`."""
 
 
-def check_circuits(
-    source: Trace | Path | str,
-    mantissa_bits: Sequence[int],
-    *,
-    layer: int = 0,
-    tokens: int = 1,
-    outputs: int = 1,
-    vcd: Path | None = None,
-) -> list[CircuitCheck]:
-    """Run both circuits on the first tokens and output channels of each module of a captured layer.
+@dataclass(frozen=True)
+class CircuitChecks(Result):
+    """Result of `check_circuits`: one check for each circuit, module and mantissa width."""
 
-    Parameters
-    ----------
-    source
-        A trace, or the path of one.
-    mantissa_bits
-        Mantissa widths M to run.
-    layer
-        A captured layer.
-    tokens
-        Number of tokens in the slice.
-    outputs
-        Number of output channels in the slice.
-    vcd
-        File for the waveform of the processing element's last run.
+    checks: list[CircuitCheck]
+
+    @property
+    def mismatches(self) -> int:
+        """Number of values in which a circuit and the format differ."""
+        return sum(check.mismatches for check in self.checks)
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """The document that ``anda rtl check --json -`` prints."""
+        return [asdict(check) for check in self.checks]
+
+
+@question(CheckOptions)
+def check_circuits(options: CheckOptions) -> CircuitChecks:
+    """Run a processing element and a compressor lane on a slice of a trace; compare both with the format bit for bit.
+
+    The slice has the first tokens and output channels of each module of a captured layer.
+
+    Returns
+    -------
+    CircuitChecks
+        One row for each circuit, module and mantissa width.
 
     Raises
     ------
     InputError
         The trace is missing or damaged, the layer was not captured, or the slice is empty or too large.
     """
-    trace = source if isinstance(source, Trace) else Trace.load(source)
-    return [
+    vcd = None if options.vcd is None else Path(options.vcd)
+    for file in (vcd, vcd.with_suffix(".gtkw"), vcd.with_suffix(".sucl")) if vcd else ():
+        require_new_file("vcd", file)
+    widths = [check_integer("m", width, 1, MAX_MANTISSA_BITS) for width in several(options.m)]
+    trace = as_trace(options.trace)
+    checks = [
         check
-        for m in mantissa_bits
+        for m in widths
         for module in MODULES
-        for check in _check_module(trace, layer, module, m, tokens, outputs, vcd)
+        for check in _check_module(trace, options.layer, module, m, options.tokens, options.outputs, vcd)
     ]
+    if vcd is not None:
+        from ...rtl.simulation.vcd import write_views
 
-
-def check_records(checks: Sequence[CircuitCheck]) -> list[dict[str, Any]]:
-    """One record of JSON values for each check."""
-    return [asdict(check) for check in checks]
+        write_views(vcd)
+    return CircuitChecks(checks)
 
 
 def _check_module(

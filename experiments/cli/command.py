@@ -49,7 +49,7 @@ def command(
         def run(**values: Any) -> None:
             given = {name: values.pop(name) for name in names}
             for name, parse in parsers.items():
-                if isinstance(given[name], str):
+                if given[name] is not None:
                     given[name] = parse(given[name])
             body(given, **values)
 
@@ -79,7 +79,7 @@ def _parameter(field: Described) -> inspect.Parameter:
     else:
         info = typer.Option(field.flag, metavar=option.metavar, help=option.help)
     kind = _command_line_type(field)
-    default = field.default
+    default = field.default if option.parse is None else _text(field.default)
     if isinstance(default, tuple):
         default = list(default)
     if default is None:
@@ -89,8 +89,17 @@ def _parameter(field: Described) -> inspect.Parameter:
     )
 
 
+def _text(default: Any) -> Any:
+    """A default as people write it, so that `Option.parse` reads it: ``4,7,11`` or ``4-13``."""
+    if isinstance(default, range):
+        return f"{default[0]}-{default[-1]}"
+    return ",".join(map(str, default)) if isinstance(default, tuple) else default
+
+
 def _command_line_type(field: Described) -> Any:
     """The type of a value on the command line: the option's own if typer knows it, text otherwise."""
+    if field.option.repeat:
+        return list[str]
     if field.option.parse is not None:
         return str
     parts = list(union_parts(field.annotation))

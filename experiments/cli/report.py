@@ -1,24 +1,16 @@
 """`anda report`: the main job."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
+from ..options.reports import ReportOptions
+from .command import Given, command
 from .output import note, print_table
 
 
-def report(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")],
-    model: Annotated[str, typer.Option("--model", help="A fetched model or a checkpoint folder.")] = "smollm2-135m",
-    blocks: Annotated[
-        int, typer.Option("--blocks", help="Blocks of 512 tokens: more take longer and decide more.")
-    ] = 12,
-) -> None:
-    """Measure how many mantissa bits a model needs, what they save, and whether the circuit agrees."""
-    from ..report import run_report
+@command(ReportOptions)
+def report(given: Given) -> None:
+    """Measure how many mantissa bits a model needs and what they save, and check the circuits."""
+    from ..report.job import report as answer
     from ..report.pages import TABLE_COLUMNS, table_rows
 
-    frame = run_report(model, out, blocks)
-    print_table(f"{model}: Anda precisions against FP-FP", TABLE_COLUMNS, table_rows(frame))
-    note(f"report: {out / 'report.html'}")
+    result = answer(**given)
+    print_table(f"{given['model']}: Anda precisions against FP-FP", TABLE_COLUMNS, table_rows(result.frame))
+    note(f"report: {result.folder / 'report.html'}")

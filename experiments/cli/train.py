@@ -1,4 +1,4 @@
-"""`anda train-opt`: a small model of the OPT architecture."""
+"""`anda train-opt`: train a small model of the OPT architecture."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from .output import note
 
 
 def note_limits(model: str) -> None:
-    """Say what a model that was trained here is not evidence for."""
+    """Warn that a model trained here is no evidence for the published models."""
     from ...workloads.loading.opt_training import read_training
 
     if record := read_training(Path(model)):
@@ -23,11 +23,11 @@ def note_limits(model: str) -> None:
 def train_opt(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new or empty folder.")],
     steps: Annotated[int, typer.Option("--steps", help="Training steps; 1000 take ten minutes on one core.")] = 1000,
-    seed: Annotated[int, typer.Option("--seed", help="Decides weights and batches.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the weights and batches.")] = 0,
 ) -> None:
-    """Train a small OPT-architecture model on the calibration articles, since no package carries OPT weights.
+    """Train a small OPT-architecture model on the calibration articles; no package has OPT weights.
 
-    The folder then serves as --model. Needs the extra hf (torch, transformers).
+    The folder can then be given as --model. Needs the extra hf (torch, transformers).
     """
     from ...workloads.loading.opt_training import OptTraining, train_opt
     from ..progress import stage

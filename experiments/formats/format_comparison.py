@@ -19,6 +19,9 @@ from ...formats.activations.registry import ActivationFormat, activation_format_
 from ...formats.weight_registry import weight_quantizer_modes, weight_quantizers
 from ...formats.weights.base import WeightQuantizer
 from ...sim.output.palette import BLACK, COLORS
+from ..options.question import question
+from ..options.result import Result
+from ..options.traces import ComparisonOptions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,6 +49,78 @@ class FormatComparison:
         """The comparison as JSON values; a ratio is None if every value is exact."""
         ratios = {module: ratio if np.isfinite(ratio) else None for module, ratio in self.snr_db.items()}
         return format_record(self.format) | {"snr_db": ratios}
+
+
+@dataclass(frozen=True)
+class FormatComparisons(Result):
+    """Result of `compare_formats`.
+
+    Attributes
+    ----------
+    comparisons
+        One comparison for each format.
+    """
+
+    comparisons: list[FormatComparison]
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """The document that ``anda formats compare --json -`` prints."""
+        return [comparison.record() for comparison in self.comparisons]
+
+    def figure(self) -> Figure:
+        """Signal-to-noise ratio against storage."""
+        return comparison_figure(self.comparisons)
+
+
+@dataclass(frozen=True)
+class FormatList(Result):
+    """Result of `list_formats`.
+
+    Attributes
+    ----------
+    activation
+        One record for each activation format in each of its published settings.
+    weight
+        The same for each weight method.
+    """
+
+    activation: list[dict[str, Any]]
+    weight: list[dict[str, Any]]
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """The document that ``anda formats --json -`` prints."""
+        return [*self.activation, *self.weight]
+
+
+def list_formats() -> FormatList:
+    """List every activation format and weight method with its parameters, bits and source.
+
+    Returns
+    -------
+    FormatList
+        One row for each published setting of a format.
+    """
+    weight = [*(weight_record(method) for method in published_weight_methods()), *integer_only_records()]
+    return FormatList([format_record(fmt) for fmt in published_formats()], weight)
+
+
+@question(ComparisonOptions)
+def compare_formats(options: ComparisonOptions) -> FormatComparisons:
+    """Compare activation formats on captured activations: signal-to-noise ratio, bits per value, cycles.
+
+    Returns
+    -------
+    FormatComparisons
+        One row for each format; ``snr_db.qkv`` and so on are in dB, and empty if every value is exact.
+
+    Raises
+    ------
+    InputError
+        There is no such trace, or a file is damaged.
+    """
+    trace = options.trace
+    activations = load_activations(trace) if isinstance(trace, str | Path) else trace_activations([trace])
+    return FormatComparisons(measure_formats(activations, options.formats))
 
 
 def format_record(fmt: ActivationFormat) -> dict[str, Any]:
@@ -133,7 +208,7 @@ def trace_activations(traces: Iterable[Trace]) -> dict[str, list[NDArray[np.floa
     return {module: [trace.activation(layer, module) for trace, layer in captured] for module in MODULES}
 
 
-def compare_formats(
+def measure_formats(
     activations: Activations, formats: Sequence[ActivationFormat] | None = None
 ) -> list[FormatComparison]:
     """Encode and decode all activations in every format; the default is `published_formats`.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +12,11 @@ from ...formats import AndaFormat
 from ...formats.anda.plane_mask import mean_group_cycles, plane_counts
 from ...formats.latency.array import array_cycles_per_group
 from ...workloads import MODULES, Trace
+from ..inputs import as_trace
+from ..options.parse import several
+from ..options.question import question
+from ..options.result import Result
+from ..options.traces import PlaneOptions
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,37 @@ class PlaneStatistics:
     """Share of the array's cycles saved by skipping, 0 to 1."""
 
 
+@dataclass(frozen=True)
+class PlaneCounts(Result):
+    """Result of `trace_planes`: one record for each module, number of tokens in a block and mantissa width."""
+
+    statistics: list[PlaneStatistics]
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """The document that ``anda trace planes --json -`` prints."""
+        return [asdict(record) for record in self.statistics]
+
+
+@question(PlaneOptions)
+def trace_planes(options: PlaneOptions) -> PlaneCounts:
+    """Count the zero bits and zero bit-planes of captured activations: the saving of zero-plane skipping.
+
+    Returns
+    -------
+    PlaneCounts
+        One row for each module, number of tokens in a block and mantissa width.
+
+    Raises
+    ------
+    InputError
+        The trace is missing or damaged, or a width or number of tokens is out of range.
+    """
+    widths, rows = several(options.m), several(options.rows)
+    return PlaneCounts(plane_statistics(as_trace(options.trace), widths, rows, options.by_layer))
+
+
 def plane_statistics(
-    source: Trace | Path | str,
+    trace: Trace,
     mantissa_bits: Iterable[int] = range(4, 14),
     rows: Iterable[int] = (1, 16),
     layers: bool = False,
@@ -44,8 +78,8 @@ def plane_statistics(
 
     Parameters
     ----------
-    source
-        A trace, or the path of one.
+    trace
+        The trace.
     mantissa_bits
         Mantissa widths M.
     rows
@@ -56,9 +90,8 @@ def plane_statistics(
     Raises
     ------
     InputError
-        The trace is missing or damaged, or a width or number of tokens is out of range.
+        A width or number of tokens is out of range.
     """
-    trace = source if isinstance(source, Trace) else Trace.load(source)
     captured: list[int] = trace.metadata["layers"]
     places = [(layer, [layer]) for layer in captured] if layers else [(None, captured)]
     return [

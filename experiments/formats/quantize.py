@@ -22,6 +22,12 @@ from ...workloads.integer_only.io import save_integer_weights
 from ...workloads.integer_only.weights import CALIBRATION_BLOCKS, IntegerConfig, quantize_decoder
 from ...workloads.loading.requantize import PackedLinears, average_bits, quantize_linears, save_linears, with_linears
 from ...workloads.text.blocks import SPLITS, cut_blocks, read_text
+from ..inputs import as_decoder, evaluation_cache
+from ..options.parse import several
+from ..options.question import question
+from ..options.reports import QuantizationOptions
+from ..options.result import Result
+from ..progress import stage
 
 Stage = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """``stage(title, total)`` is a context manager; its value is called with the number of units just finished."""
@@ -88,6 +94,26 @@ class QuantizationResult:
         for values in (fields["parameters"], fields["loss"]):
             values |= {name: str(v) for name, v in values.items() if isinstance(v, float) and not isfinite(v)}
         return fields
+
+
+@dataclass(frozen=True)
+class QuantizationResults(Result):
+    """Result of `quantize`.
+
+    Attributes
+    ----------
+    model
+        Name of the model.
+    results
+        One result for each method and width.
+    """
+
+    model: str
+    results: list[QuantizationResult]
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """The document that ``anda quantize --json -`` prints."""
+        return [result.record() for result in self.results]
 
 
 @dataclass(frozen=True)
@@ -214,10 +240,36 @@ class QuantizationStudy:
             return evaluate(decoder, blocks, Fp16Activations(), self._cache, progress=lambda *_: advance(1))
 
 
-def parse_methods(texts: Sequence[str], bits: Sequence[int]) -> list[Method]:
+@question(QuantizationOptions)
+def quantize(options: QuantizationOptions) -> QuantizationResults:
+    """Quantise all linear layers of a model; measure bits per weight and perplexity, and write a folder if asked to.
+
+    Returns
+    -------
+    QuantizationResults
+        One row for each method and width.
+
+    Raises
+    ------
+    InputError
+        A method, parameter or model is unknown, the text was not fetched, or `out` exists.
+    """
+    methods = parse_methods(several(options.method), several(options.bits or []))
+    out = None if options.out is None else Path(options.out)
+    if out is not None and len(methods) > 1:
+        raise InputError(f"out: it holds one model, but there are {len(methods)} methods and widths; give one of each")
+    if out is not None and out.exists():
+        raise InputError(f"out: {out} exists and is not overwritten; name another folder")
+    decoder = as_decoder(options.model)
+    texts = StudyTexts.load(decoder, options.calibration_blocks, options.fisher_blocks, options.blocks, options.tokens)
+    study = QuantizationStudy(decoder, texts, options.sink_weight, evaluation_cache(), stage)
+    return QuantizationResults(decoder.shape.name, [study.run(method, out) for method in methods])
+
+
+def parse_methods(given: Sequence[str | Method], bits: Sequence[int]) -> list[Method]:
     """Parse methods such as ``rtn`` and ``kmeans:solver=lloyd``; each gets every width, unless its text names one.
 
-    A value is a number, true, false, inf or a word.
+    A value is a number, true, false, inf or a word. Methods that are objects stay as they are.
 
     >>> [quantizer.parameters for quantizer in parse_methods(["kmeans", "rtn:bits=8,symmetric=true"], [3])]
     ... # doctest: +NORMALIZE_WHITESPACE
@@ -229,7 +281,10 @@ def parse_methods(texts: Sequence[str], bits: Sequence[int]) -> list[Method]:
         A method or parameter is unknown, or a parameter has no value.
     """
     methods: list[Method] = []
-    for text in texts:
+    for text in given:
+        if not isinstance(text, str):
+            methods.append(text)
+            continue
         name, _, assignments = text.partition(":")
         parameters = dict(_parse_assignment(part) for part in assignments.split(",") if part)
         widths = [{"bits": width} for width in bits] if bits and "bits" not in parameters else [{}]

@@ -35,6 +35,8 @@ class Option:
         Makes the value of the text of the command line; None where the function takes the text.
     on_command_line
         False for an option of the function alone.
+    repeat
+        Given any number of times on the command line; the function, or `parse`, takes a list of texts.
     """
 
     help: str
@@ -43,8 +45,9 @@ class Option:
     metavar: str | None = None
     flag: str | None = None
     argument: bool = False
-    parse: Callable[[str], Any] | None = None
+    parse: Callable[[Any], Any] | None = None
     on_command_line: bool = True
+    repeat: bool = False
 
 
 @dataclass(frozen=True)

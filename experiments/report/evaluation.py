@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +14,10 @@ from ...workloads import (
     Fp16Activations,
     PairedLoss,
     TextBlocks,
-    cache_dir,
     evaluate,
     paired_loss,
 )
+from ..inputs import evaluation_cache
 from ..progress import stage
 from .plan import PlannedPoint
 
@@ -29,11 +28,6 @@ class MeasuredPoint:
 
     planned: PlannedPoint
     loss: PairedLoss
-
-
-def evaluation_cache() -> Path:
-    """Folder that stores finished blocks, so that an interrupted run continues."""
-    return cache_dir() / "evaluations"
 
 
 def measure_points(decoder: Decoder, blocks: TextBlocks, plan: Sequence[PlannedPoint]) -> list[MeasuredPoint]:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...formats import InputError
 from ...formats.checks import check_integer
-from ...workloads import capture_trace, load_blocks, load_decoder
+from ...workloads import capture_trace, load_blocks
 from ..circuits.circuit_check import check_circuits
 from ..folder import is_free, make_folder
+from ..inputs import as_decoder
+from ..options.question import question
+from ..options.reports import ReportOptions
+from ..options.result import Result
 from ..progress import stage
 from .evaluation import measure_points
 from .figures import save_figures
 from .layer_timeline import write_timeline
 from .machine import simulate_points
 from .pages import ReportFacts, write_pages
-from .plan import BLOCK_TOKENS, BLOCKS, MIXED, plan_points
+from .plan import BLOCK_TOKENS, MIXED, plan_points
 from .points import points_frame
 
 if TYPE_CHECKING:
@@ -28,26 +33,45 @@ TRACE_TOKENS = 64
 CIRCUIT_WIDTHS = (4, 7, 11)
 
 
-def run_report(model: str, out: Path | str, blocks: int = BLOCKS) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Report(Result):
+    """Result of `report`.
+
+    Attributes
+    ----------
+    model
+        Name of the model.
+    folder
+        The report folder, with ``report.html`` and ``report.md``.
+    frame
+        One row for each measured precision or architecture, see `points_frame`.
+    """
+
+    model: str
+    folder: Path
+    frame: pd.DataFrame
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """The rows of the table as JSON values."""
+        return self.frame.astype(object).where(self.frame.notna(), None).to_dict("records")  # pyright: ignore[reportReturnType]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for each measured precision or architecture."""
+        return self.frame
+
+
+@question(ReportOptions)
+def report(options: ReportOptions) -> Report:
     """Measure a real model's loss for many precisions, simulate and check the circuits, and write the report folder.
 
     The folder has ``report.md``, ``report.html`` (self-contained), ``figures/`` (PNG, SVG, PDF), ``table.csv``,
     ``table.parquet``, ``circuits.csv``, ``timeline.json`` and ``trace.safetensors``. Perplexities are cached block by
     block, so an interrupted run continues.
 
-    Parameters
-    ----------
-    model
-        A fetched model, or a checkpoint folder (`load_checkpoint`).
-    out
-        A new or empty folder.
-    blocks
-        Blocks of text for the reference and for the widths near a loss of 1 %; time and accuracy grow with it.
-
     Returns
     -------
-    pandas.DataFrame
-        One row for each measured precision or architecture, see `points_frame`.
+    Report
+        One row for each measured precision or architecture, and the folder.
 
     Raises
     ------
@@ -55,12 +79,11 @@ def run_report(model: str, out: Path | str, blocks: int = BLOCKS) -> pd.DataFram
         The model is unknown or not fetched, there are too few blocks, or `out` is not an empty folder.
     """
     start = time.monotonic()
-    check_integer("blocks", blocks, 2)
-    folder = Path(out)
+    blocks, folder = check_integer("blocks", options.blocks, 2), Path(options.out)
     if not is_free(folder):
         raise InputError(f"out: {folder} is not empty; name another folder")
     plan = list(plan_points(blocks))
-    decoder = load_decoder(model)
+    decoder = as_decoder(options.model)
     text = load_blocks(decoder.tokenizer, "wiki", SPLIT, BLOCK_TOKENS, blocks)
     make_folder(folder)
     with stage("capturing activations", 1) as advance:
@@ -70,7 +93,7 @@ def run_report(model: str, out: Path | str, blocks: int = BLOCKS) -> pd.DataFram
     with stage("running the circuits on the trace", 1) as advance:
         captured = trace.metadata["layers"]
         circuit_layer = captured[len(captured) // 2]
-        checks = check_circuits(folder / "trace.safetensors", CIRCUIT_WIDTHS, layer=circuit_layer)
+        checks = check_circuits(trace=trace, m=CIRCUIT_WIDTHS, layer=circuit_layer)
         advance(1)
     measured = measure_points(decoder, text, plan)
     with stage("simulating the accelerators", 1) as advance:
@@ -84,4 +107,4 @@ def run_report(model: str, out: Path | str, blocks: int = BLOCKS) -> pd.DataFram
         facts = ReportFacts(decoder, text, trace, checks, widest, SPLIT, start)
         write_pages(frame, facts, folder)
         advance(1)
-    return frame
+    return Report(decoder.shape.name, folder, frame)

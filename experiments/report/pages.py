@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...workloads import Decoder, PairedLoss, TextBlocks, Trace
-from ..circuits.circuit_check import CircuitCheck, check_records
+from ..circuits.circuit_check import CircuitChecks
 from .document import Block, Bullets, Heading, Link, Picture, Scatter, ScatterPoint, TableBlock, to_html, to_markdown
 from .machine import TOKENS
 from .plan import MIXED
@@ -34,7 +34,7 @@ class ReportFacts:
     decoder: Decoder
     blocks: TextBlocks
     trace: Trace
-    checks: Sequence[CircuitCheck]
+    checks: CircuitChecks
     widest_loss: PairedLoss
     """Loss of a point with the largest number of blocks."""
     split: str
@@ -44,11 +44,9 @@ class ReportFacts:
 
 def write_pages(frame: pd.DataFrame, facts: ReportFacts, folder: Path) -> None:
     """Write tables and pages into the report folder; its figures must exist."""
-    import pandas as pd
-
     frame.to_csv(folder / "table.csv", index=False)
     frame.to_parquet(folder / "table.parquet", index=False)
-    pd.DataFrame(check_records(facts.checks)).to_csv(folder / "circuits.csv", index=False)
+    facts.checks.to_frame().to_csv(folder / "circuits.csv", index=False)
     blocks = report_blocks(frame, facts)
     (folder / "report.md").write_text(to_markdown(blocks), encoding="utf-8")
     (folder / "report.html").write_text(to_html(blocks, folder), encoding="utf-8")
@@ -81,7 +79,7 @@ def report_blocks(frame: pd.DataFrame, facts: ReportFacts) -> list[Block]:
     ]  # fmt: skip
 
 
-def summary(frame: pd.DataFrame, checks: Sequence[CircuitCheck]) -> list[str]:
+def summary(frame: pd.DataFrame, checks: CircuitChecks) -> list[str]:
     """Answers of the report, one sentence each."""
     measured = frame[frame["loss_percent"].notna()]
     cheapest_first = measured.sort_values("bops_saving", ascending=False)
@@ -91,11 +89,10 @@ def summary(frame: pd.DataFrame, checks: Sequence[CircuitCheck]) -> list[str]:
         row = next((row for row, verdict in verdicts if verdict == wanted), None)
         if row is not None:
             sentences.append(f"Fewest bit operations {text}: {_precision_text(row)}, {_gains(row)}.")
-    mismatches = sum(check.mismatches for check in checks)
-    compared = sum(check.compared for check in checks)
-    cycles_agree = all(check.cycles == check.predicted_cycles for check in checks)
+    compared = sum(check.compared for check in checks.checks)
+    cycles_agree = all(check.cycles == check.predicted_cycles for check in checks.checks)
     sentences.append(
-        f"The circuits computed {compared:,} values of the captured trace with {mismatches} mismatches, "
+        f"The circuits computed {compared:,} values of the captured trace with {checks.mismatches} mismatches, "
         f"in {'exactly the' if cycles_agree else 'NOT the'} stated cycles."
     )
     return sentences
@@ -163,12 +160,12 @@ def table_block(frame: pd.DataFrame) -> TableBlock:
     return TableBlock(TABLE_COLUMNS, table_rows(frame), caption)
 
 
-def circuit_block(checks: Sequence[CircuitCheck]) -> TableBlock:
+def circuit_block(checks: CircuitChecks) -> TableBlock:
     """Table of the circuit checks: mismatches with the format, and cycles."""
     columns = ("circuit", "module", "M", "values compared", "mismatches", "cycles", "stated cycles")
     rows = [
         (c.circuit, c.module, str(c.m), str(c.compared), str(c.mismatches), str(c.cycles), str(c.predicted_cycles))
-        for c in checks
+        for c in checks.checks
     ]
     caption = "Amaranth's simulator on a slice of the captured trace: one token, one output channel of each module."
     return TableBlock(columns, rows, caption, 2)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from ..inputs import evaluation_cache
 from ..precision_search.loss import Texts
 from ..precision_search.precision_study import PrecisionSearch, PrecisionStudy
-from ..report.evaluation import evaluation_cache
 from .comparison import Comparison, FigureResult
 from .format_figures import fig9_replay, fig14_published, table2_published_perplexities, table2_savings
 from .published import PrecisionSets, statements
@@ -36,9 +36,9 @@ class Evaluation:
 
     def study(self, name: str) -> pd.DataFrame:
         """One of the sensitivity studies, its evaluations kept."""
-        from ..study import run_study
+        from ..study import study
 
-        return run_study(name, self.models, blocks=self.blocks, cache_dir=evaluation_cache(), backend=self.backend)
+        return study(name=name, model=self.models, blocks=self.blocks, backend=self.backend).frame
 
 
 def fig5(evaluation: Evaluation) -> FigureResult:

@@ -12,6 +12,6 @@ articles. The Anda precisions of ``table2`` are searched on the calibration arti
 """
 
 from .figures import study_figure
-from .measure import StudySettings, run_study, study_names
+from .measure import StudyResult, study, study_names
 
-__all__ = ["StudySettings", "run_study", "study_figure", "study_names"]
+__all__ = ["StudyResult", "study", "study_figure", "study_names"]

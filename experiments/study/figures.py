@@ -28,7 +28,7 @@ TICKS = (-10, -1, -0.5, 0, 0.5, 1, 10, 100, 1000, 10000)
 
 
 def study_figure(name: str, frame: pd.DataFrame) -> Figure:
-    """Figure of a study's frame, as `run_study` returns it.
+    """Figure of a study's frame, `StudyResult.frame`.
 
     Raises
     ------

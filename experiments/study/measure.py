@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -25,10 +25,14 @@ from ...workloads import (
     evaluator,
     load_blocks,
     load_checkpoint,
-    load_decoder,
     paired_loss,
 )
 from ...workloads.inference.decoder import Hook
+from ..inputs import as_decoder, evaluation_cache
+from ..options.parse import several
+from ..options.precision import StudyOptions
+from ..options.question import question
+from ..options.result import Result
 from ..precision_search.loss import Texts
 from ..precision_search.precision_study import PrecisionSearch
 from ..precision_search.search_space import Numerics
@@ -37,6 +41,7 @@ from ..progress import Advance, stage
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
 GROUP_SIZES = (8, 16, 32, 64, 128)
@@ -52,28 +57,38 @@ FP16_BITS = 16
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class StudySettings:
-    """Text and numerical backend of a study.
+@dataclass(frozen=True)
+class StudyResult(Result):
+    """Result of `study`.
 
-    Raises
-    ------
-    InputError
-        There are fewer than two blocks; a standard error needs two.
+    Attributes
+    ----------
+    name
+        Name of the study.
+    frame
+        One row for each measured point. Columns: ``model``; the varied quantities (``group_size``, ``module``,
+        ``mantissa_bits``, or ``method`` and ``precision``); ``loss_percent``, ``standard_error_percent``, ``perplexity``,
+        ``tokens``. ``table2`` adds ``bops_saving`` (16 over the mean mantissa bits) and ``decision`` (``within`` or
+        ``beyond`` the tolerance, or ``undecided``). ``arithmetic`` adds the paired difference from float sums,
+        ``difference_percent``, and its standard error.
     """
 
-    text: str = "wiki"
-    tokens: int = 512
-    """Length of a block, in tokens."""
-    blocks: int = 8
-    """Number of held-out blocks."""
-    cache_dir: Path | None = None
-    """Folder that stores finished blocks, so that an interrupted study continues."""
-    backend: str = "numpy"
-    """Library that runs the model: ``numpy`` or ``torch``."""
+    name: str
+    frame: pd.DataFrame
 
-    def __post_init__(self) -> None:
-        check_integer("blocks", self.blocks, 2)
+    def to_dict(self) -> list[dict[str, Any]]:
+        """The document that ``anda study --json -`` prints."""
+        return self.frame.astype(object).where(self.frame.notna(), None).to_dict("records")  # pyright: ignore[reportReturnType]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for each measured point."""
+        return self.frame
+
+    def figure(self) -> Figure:
+        """Loss against the varied quantity."""
+        from .figures import study_figure
+
+        return study_figure(self.name, self.frame)
 
 
 def study_names() -> list[str]:
@@ -81,35 +96,14 @@ def study_names() -> list[str]:
     return list(_STUDIES)
 
 
-def run_study(
-    name: str,
-    models: Sequence[str] = ("smollm2-135m",),
-    *,
-    text: str = "wiki",
-    tokens: int = 512,
-    blocks: int = 8,
-    cache_dir: Path | None = None,
-    backend: str = "numpy",
-) -> pd.DataFrame:
-    """Run a study: one row for each measured point.
-
-    Parameters
-    ----------
-    name
-        One of `study_names`.
-    models
-        Names of models or checkpoint folders, see `load_decoder`.
-    text, tokens, blocks, cache_dir, backend
-        See `StudySettings`.
+@question(StudyOptions)
+def study(options: StudyOptions) -> StudyResult:
+    """Measure the loss of perplexity by group size, mantissa bits, single module, format or type of the circuit's sums.
 
     Returns
     -------
-    pandas.DataFrame
-        Columns: ``model``; the varied quantities (``group_size``, ``module``, ``mantissa_bits``, or ``method`` and
-        ``precision``); ``loss_percent``, ``standard_error_percent``, ``perplexity``, ``tokens``. ``table2`` adds
-        ``bops_saving`` (16 over the mean mantissa bits) and ``decision`` (``within`` or ``beyond`` the tolerance, or
-        ``undecided``). ``arithmetic`` adds the paired difference from float sums, ``difference_percent``, and its
-        standard error.
+    StudyResult
+        One row for each measured point.
 
     Raises
     ------
@@ -118,32 +112,35 @@ def run_study(
     """
     import pandas as pd
 
-    check_choice("study", name, _STUDIES)
-    settings = StudySettings(text=text, tokens=tokens, blocks=blocks, cache_dir=cache_dir, backend=backend)
-    study, evaluations = _STUDIES[name]
+    check_choice("study", options.name, _STUDIES)
+    check_integer("blocks", options.blocks, 2)
+    measure, evaluations = _STUDIES[options.name]
+    models = several(options.model)
     if not models:
-        raise InputError("models: the list is empty; name at least one model")
+        raise InputError("model: the list is empty; name at least one model")
     rows: list[Row] = []
-    with stage(f"{name} of {len(models)} models", len(models) * evaluations * blocks) as advance:
+    with stage(f"{options.name} of {len(models)} models", len(models) * evaluations * options.blocks) as advance:
         for model in models:
-            rows += study(_Model(model, settings, advance))
-    return pd.DataFrame(rows)
+            rows += measure(_Model(model, options, advance))
+    return StudyResult(options.name, pd.DataFrame(rows))
 
 
 class _Model:
     """A model, its held-out blocks, and its negative log-likelihoods on them with FP16 activations."""
 
-    def __init__(self, name: str, settings: StudySettings, advance: Advance) -> None:
-        self.settings, self._advance, self._folder = settings, advance, Path(name)
-        self.decoder: Decoder = load_decoder(name)
+    def __init__(self, model: str | Path | Decoder, options: StudyOptions, advance: Advance) -> None:
+        self.options, self._advance = options, advance
+        self._folder = Path(model) if isinstance(model, str | Path) else None
+        self._cache = evaluation_cache()
+        self.decoder = as_decoder(model)
         self.name = self.decoder.shape.name
-        self._evaluator = evaluator(self.decoder, settings.backend)
+        self._evaluator = evaluator(self.decoder, options.backend)
         self.heldout = self.blocks("heldout")
         self._reference = self.nll(Fp16Activations())
 
     def blocks(self, split: str) -> TextBlocks:
-        settings = self.settings
-        return load_blocks(self.decoder.tokenizer, settings.text, split, settings.tokens, settings.blocks)
+        options = self.options
+        return load_blocks(self.decoder.tokenizer, str(options.text), split, options.tokens, options.blocks)
 
     def row(self, hook: Hook, **varied: Any) -> Row:
         """Row of a point: the varied quantities and the loss of these activations."""
@@ -161,27 +158,25 @@ class _Model:
 
     def float_weights(self) -> PairedLoss | None:
         """Loss of the checkpoint's unrounded weights; None if the model's weights are not rounded."""
-        if not self._folder.is_dir():
+        if self._folder is None or not self._folder.is_dir():
             return None
         original = load_checkpoint(self._folder, group_size=None)
         if original.sha256 == self.decoder.sha256:
             return None
-        own = evaluator(original, self.settings.backend)
-        nll = evaluate(own, self.heldout, Fp16Activations(), self.settings.cache_dir)
+        own = evaluator(original, self.options.backend)
+        nll = evaluate(own, self.heldout, Fp16Activations(), self._cache)
         return paired_loss(nll, self._reference)
 
     def search(self, tolerance: float) -> tuple[Precision, float, PairedLoss, str] | None:
         """Best precision of a search, its saving of bit operations, and its loss and decision on the held-out blocks."""
         texts = Texts(self.blocks("calibration"), self.heldout)
-        study = PrecisionSearch(self._evaluator, texts, tolerance, cache_dir=self.settings.cache_dir).search()
+        study = PrecisionSearch(self._evaluator, texts, tolerance, cache_dir=self._cache).search()
         if study.best is None or study.heldout is None:
             return None
         return study.best.precision, study.best.bops_saving, study.heldout.loss, study.heldout.decision
 
     def nll(self, hook: Hook) -> NDArray[np.float64]:
-        return evaluate(
-            self._evaluator, self.heldout, hook, self.settings.cache_dir, progress=lambda *_: self._advance(1)
-        )
+        return evaluate(self._evaluator, self.heldout, hook, self._cache, progress=lambda *_: self._advance(1))
 
 
 def _fig5(model: _Model) -> Iterator[Row]:

@@ -146,7 +146,7 @@ def evaluate_hook(evaluation: Evaluation, hook: Any) -> dict[str, float]:
         InputError: the model or the text is not there.
     """
     from ...workloads import Fp16Activations, evaluate, paired_loss
-    from ..report.evaluation import evaluation_cache
+    from ..inputs import evaluation_cache
 
     decoder, blocks = _subject(evaluation)
     kept = evaluation_cache()

@@ -4,89 +4,112 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from ...formats import InputError
-from ...formats.checks import check_integer
+from ...formats.checks import check_integer, check_number
+from ...formats.numeric.alignment import MAX_MANTISSA_BITS
+from ..files import require_new_file
 from ..folder import is_free, make_folder
+from ..options.circuits import SynthesisOptions
+from ..options.parse import several
+from ..options.question import question
+from ..options.result import Result
 from ..progress import stage
 
 
 @dataclass(frozen=True)
-class Job:
-    """Circuits to synthesise, and how; see `run_jobs`."""
+class SynthesisResults(Result):
+    """Result of `synthesize`.
 
-    design: str | None
-    """Name of the circuit; None synthesises every circuit."""
-    parameters: Mapping[str, Any]
-    """Parameters of the one circuit."""
-    liberty: Sequence[Path]
-    """Liberty files, or a folder of them; the bundled OSU 0.18 um library if empty."""
-    clocks_ps: Sequence[float]
-    """Clock periods to aim at, in ps."""
-    mantissa_bits: Sequence[int]
-    """Mantissa widths to run."""
-    trace: Path | None
-    """Captured trace; None takes the built-in model's operands."""
-    allowances: Sequence[str]
-    """Published allowances to add, such as those for wires and glitches."""
-    out: Path | None
-    """Folder for YAML and Parquet files."""
-    slower: bool = False
-    """Accept a circuit that misses the clock; its powers are at the period that it needs."""
-    workers: int = 1
-    """Number of processes."""
-    saif: Path | None = None
-    """New file for the switching activity of the one run."""
-    netlist: Path | None = None
-    """New file for the gate netlist of the one circuit."""
-
-
-def run_jobs(job: Job, note: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Synthesise all circuits at all clocks: one document each. Finished ones are read from the cache.
-
-    Parameters
+    Attributes
     ----------
-    job
-        Circuits, clocks and files.
-    note
-        Called with a message for each circuit that misses its clock and for each file that was written.
+    documents
+        One document for each circuit and clock: cells, area, timing, and the energy of each run.
+    files
+        Files that were written into the folder `out`.
+    """
+
+    documents: list[dict[str, Any]]
+    files: tuple[Path, ...] = ()
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """The document that ``anda rtl synth --json -`` prints."""
+        return self.documents
+
+    def records(self) -> list[dict[str, Any]]:
+        """One record for each run, with the plain fields of its circuit and clock."""
+        return [
+            {name: value for name, value in document.items() if not isinstance(value, list | dict)} | run
+            for document in self.documents
+            for run in document["runs"]
+        ]
+
+
+@question(SynthesisOptions)
+def synthesize(options: SynthesisOptions) -> SynthesisResults:
+    """Map circuits to gates; give area, timing and energy on captured activations.
+
+    The gate netlist is simulated first and must agree with the circuit and the number format bit for bit. Wires, clock
+    tree and glitches are not included. Finished circuits are read from the cache.
+
+    Returns
+    -------
+    SynthesisResults
+        One row for each run of a circuit at a clock.
 
     Raises
     ------
     InputError
-        `rtl.synthesis.synthesize` refuses a circuit; an allowance is unknown; a folder or file exists; or a single
-        circuit misses its single clock and `slower` is False.
+        A circuit, parameter or allowance is unknown; a file exists; or a single circuit misses its single clock and
+        `slower` is False.
     """
-    from ...rtl.synthesis import all_designs, with_allowances
+    from ...rtl.synthesis import all_designs, with_allowances, write_report
 
-    _check(job)
-    designs = all_designs() if job.design is None else [(job.design, dict(job.parameters))]
-    tasks = [(design, parameters, clock) for design, parameters in designs for clock in job.clocks_ps]
+    job = _checked(options)
+    note = options.on_note or (lambda _: None)
+    designs = all_designs() if job.all_designs else [(job.design, dict(job.parameter or {}))]
+    tasks = [
+        (design, parameters, clock) for design, parameters in designs for clock in map(float, several(job.clock_ps))
+    ]
     documents: list[dict[str, Any]] = []
     worker = _Worker(job)
     for document in _measured(job, tasks, worker):
         if not document["clock_met"]:
             _not_met(document, job, alone=len(tasks) == 1, note=note)
-        documents.append(with_allowances(document, job.allowances))
+        documents.append(with_allowances(document, several(job.allowance)))
     if job.saif is not None or job.netlist is not None:
         worker.write_gate_files(note)
-    return documents
+    if job.out is None:
+        return SynthesisResults(documents)
+    folder = Path(job.out)
+    make_folder(folder)
+    files = tuple(write_report(documents, folder))
+    for path in files:
+        note(f"wrote {path}")
+    return SynthesisResults(documents, files)
 
 
-def _check(job: Job) -> None:
-    """Refuse a wrong job before any work."""
-    if job.out is not None and not is_free(job.out):
-        raise InputError(f"out: {job.out} is not empty; name another folder")
-    if job.design is None and job.parameters:
+def _checked(options: SynthesisOptions) -> SynthesisOptions:
+    """Refuse wrong options before any work; without the callback, so that processes can take the options."""
+    for clock in several(options.clock_ps):
+        check_number("clock_ps", clock, 1, 1e7)
+    for width in several(options.m):
+        check_integer("m", width, 1, MAX_MANTISSA_BITS)
+    check_integer("workers", options.workers, 1)
+    if options.out is not None and not is_free(Path(options.out)):
+        raise InputError(f"out: {options.out} is not empty; name another folder")
+    if options.all_designs and options.parameter:
         raise InputError("parameter: it applies to a single circuit; remove it or remove --all")
-    check_integer("workers", job.workers, 1)
-    for field, path in (("saif", job.saif), ("netlist", job.netlist)):
-        if path is not None and (job.design is None or len(job.clocks_ps) > 1):
+    for field in ("saif", "netlist"):
+        path = getattr(options, field)
+        require_new_file(field, path)
+        if path is not None and (options.all_designs or len(several(options.clock_ps)) > 1):
             raise InputError(f"{field}: it needs a single circuit and a single clock; name one of each")
+    return replace(options, on_note=None)
 
 
 Task = tuple[str, dict[str, Any], float]
@@ -96,39 +119,40 @@ Task = tuple[str, dict[str, Any], float]
 class _Worker:
     """Cell library and operands that all tasks of a process share."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: SynthesisOptions) -> None:
         from ...rtl.synthesis import find_library, load_operands
 
         self._job = job
-        self.library, self._operands = find_library(job.liberty), load_operands(job.trace)
+        self.library = find_library([Path(path) for path in several(job.liberty or [])])
+        self._operands = load_operands(None if job.trace is None else Path(job.trace))
+        self._mantissa_bits = several(job.m)
 
     def document(self, task: Task) -> dict[str, Any]:
         """Document of one circuit at one clock."""
         from ...rtl.synthesis import synthesize
 
         design, parameters, clock = task
-        return synthesize(design, parameters, self.library, clock, self._operands, self._job.mantissa_bits)
+        return synthesize(design, parameters, self.library, clock, self._operands, self._mantissa_bits)
 
     def write_gate_files(self, note: Callable[[str], None]) -> None:
         """Write the netlist and the switching activity of the one run."""
         from ...rtl.synthesis import gate_files
 
         job = self._job
-        assert job.design is not None
-        files = gate_files(
-            job.design, job.parameters, self.library, job.clocks_ps[0], self._operands, job.mantissa_bits
-        )
+        (clock,) = map(float, several(job.clock_ps))
+        parameters = job.parameter or {}
+        files = gate_files(job.design, parameters, self.library, clock, self._operands, self._mantissa_bits)
         for field, path, text in (("saif", job.saif, files.saif), ("netlist", job.netlist, files.verilog)):
             if path is not None:
                 try:
-                    path.write_text(text, "utf-8")
+                    Path(path).write_text(text, "utf-8")
                 except OSError as error:
                     message = f"{field}: {path} cannot be written ({error.strerror}); name another file"
                     raise InputError(message) from None
                 note(f"wrote {path}")
 
 
-def _measured(job: Job, tasks: Sequence[Task], worker: _Worker) -> Iterator[dict[str, Any]]:
+def _measured(job: SynthesisOptions, tasks: Sequence[Task], worker: _Worker) -> Iterator[dict[str, Any]]:
     """Documents of the tasks, in order; several workers compute in processes of their own."""
     with stage(f"synthesis in {worker.library.name}", len(tasks)) as advance:
         if job.workers == 1:
@@ -146,7 +170,7 @@ def _measured(job: Job, tasks: Sequence[Task], worker: _Worker) -> Iterator[dict
 _workers: list[_Worker] = []
 
 
-def _start(job: Job) -> None:
+def _start(job: SynthesisOptions) -> None:
     _workers.append(_Worker(job))
 
 
@@ -154,26 +178,12 @@ def _document(task: Task) -> dict[str, Any]:
     return _workers[0].document(task)
 
 
-def _not_met(document: Mapping[str, Any], job: Job, *, alone: bool, note: Callable[[str], None]) -> None:
+def _not_met(document: Mapping[str, Any], job: SynthesisOptions, *, alone: bool, note: Callable[[str], None]) -> None:
     """Report a missed clock: an error for a single circuit and clock unless `slower` is set, otherwise a note."""
     missed = (
-        f"clock-ps: {document['design']} needs {document['critical_ps']:.0f} ps in {document['library']['name']}, not "
+        f"clock_ps: {document['design']} needs {document['critical_ps']:.0f} ps in {document['library']['name']}, not "
         f"{document['clock_ps']:g}; "
     )
     if alone and not job.slower:
         raise InputError(missed + "use a longer clock, more stages, or --slower for figures at that period")
     note(missed + "its powers are at that period")
-
-
-def write_documents(documents: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
-    """Write the documents as YAML and their runs as Parquet; return the paths.
-
-    Raises
-    ------
-    InputError
-        The folder cannot be created.
-    """
-    from ...rtl.synthesis import write_report
-
-    make_folder(folder)
-    return write_report(documents, folder)

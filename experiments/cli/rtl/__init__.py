@@ -6,35 +6,35 @@ from typing import Annotated
 import typer
 
 from ...files import require_new_file, write_new_file
-from ..output import JsonOption, note, print_table, write_json
-from ..widths import mantissa_widths
-from . import run as accelerator
-from . import synth
-from . import views as circuit_views
+from ..output import note
+from . import check, run, synth, views
 
 app = typer.Typer()
 for command, summary in (
+    (check.check, "Compare circuits with the format on a trace."),
     (synth.synth, "Area, timing and energy from gates."),
-    (accelerator.run, "A GeMM on the accelerator's circuit."),
-    (accelerator.cycles, "Its cycles beside those of the timing model."),
-    (circuit_views.waveform, "Draw a group passing through the circuits."),
-    (circuit_views.lint, "What Verilator says about a circuit."),
+    (run.run, "A GeMM on the accelerator's circuit."),
+    (run.cycles, "Its cycles and those of the timing model."),
+    (views.waveform, "Draw a group passing through the circuits."),
+    (views.lint, "Verilator's warnings for a circuit."),
 ):
     app.command(short_help=summary)(command)
 
 
 @app.callback()
 def rtl() -> None:
-    """Write the circuits as Verilog, run them on a captured trace and compare bit for bit, or map them to gates."""
+    """Write circuits as Verilog, run them on captured traces and compare bit for bit, or map them to gates."""
 
 
 @app.command()
 def verilog(
-    design: Annotated[str, typer.Argument(help="A circuit; an unknown name lists those that exist.")] = "anda-pe",
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="A new file instead of stdout.")] = None,
-    lanes: Annotated[int | None, typer.Option("--lanes", help="Elements per group.")] = None,
+    design: Annotated[str, typer.Argument(help="A circuit; an unknown name lists all circuits.")] = "anda-pe",
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="A new file; stdout without it.")] = None,
+    lanes: Annotated[int | None, typer.Option("--lanes", help="Number of values in a group.")] = None,
     weight_bits: Annotated[int | None, typer.Option("--weight-bits", help="Bits of a signed weight.")] = None,
-    max_mantissa_bits: Annotated[int | None, typer.Option("--max-mantissa-bits", help="Largest M.")] = None,
+    max_mantissa_bits: Annotated[
+        int | None, typer.Option("--max-mantissa-bits", help="Largest number of mantissa bits.")
+    ] = None,
 ) -> None:
     """Write a circuit as Verilog."""
     from ....rtl import to_verilog
@@ -47,34 +47,3 @@ def verilog(
         return
     write_new_file("out", out, text)
     note(f"wrote {out} ({len(text.splitlines())} lines)")
-
-
-@app.command(short_help="Compare circuits with the format on a trace.")
-def check(
-    trace: Annotated[Path, typer.Option("--trace", metavar="FILE", help="A captured trace.")],
-    m: Annotated[str, typer.Option("--m", metavar="M,M,…", help="Mantissa widths to run.")] = "4,7,11",
-    layer: Annotated[int, typer.Option("--layer", help="A captured layer.")] = 0,
-    tokens: Annotated[int, typer.Option("--tokens", help="Tokens of the slice.")] = 1,
-    outputs: Annotated[int, typer.Option("--outputs", help="Output channels of the slice.")] = 1,
-    vcd: Annotated[Path | None, typer.Option("--vcd", metavar="FILE", help="Write the last PE run's waveform.")] = None,
-    json: JsonOption = None,
-) -> None:
-    """Run the PE and a compressor lane on a slice of a trace, and compare with the format bit for bit."""
-    from ...circuits.circuit_check import check_circuits, check_records
-
-    for file in (vcd, vcd.with_suffix(".gtkw"), vcd.with_suffix(".sucl")) if vcd else ():
-        require_new_file("vcd", file)
-    checks = check_circuits(trace, mantissa_widths(m), layer=layer, tokens=tokens, outputs=outputs, vcd=vcd)
-    if vcd is not None:
-        from ....rtl.simulation.vcd import write_views
-
-        write_views(vcd)
-    records = check_records(checks)
-    if json is not None:
-        write_json(records, json)
-    else:
-        columns = ("circuit", "module", "m", "compared", "mismatches", "cycles", "predicted_cycles")
-        rows = [tuple(record[column] for column in columns) for record in records]
-        print_table(f"Circuits on {trace}, layer {layer} (Amaranth's simulator)", columns, rows)
-    if any(record["mismatches"] for record in records):
-        raise typer.Exit(1)

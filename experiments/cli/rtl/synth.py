@@ -5,91 +5,42 @@ from typing import Annotated, Any
 
 import typer
 
-from ...files import require_new_file
+from ...options.circuits import SynthesisOptions
+from ..command import Given, command
 from ..output import JsonOption, note, print_table, write_json
-from ..widths import mantissa_widths
 
-DEFAULT_DESIGN = "anda-pe"
+FilesArgument = Annotated[
+    list[Path] | None, typer.Argument(metavar="FILE", help="Further files of --liberty, as a shell's * gives them.")
+]
 
 
-def synth(
-    design: Annotated[str, typer.Argument(help="A circuit; an unknown name lists those that exist.")] = DEFAULT_DESIGN,
-    files: Annotated[
-        list[Path] | None, typer.Argument(metavar="FILE", help="Further files of --liberty, as a shell's * gives.")
-    ] = None,
-    liberty: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--liberty", metavar="FILE|FOLDER", help="Liberty files or a folder of them; OSU 0.18 um without."
-        ),
-    ] = None,
-    clock_ps: Annotated[str, typer.Option("--clock-ps", metavar="PS,…", help="Clock periods to aim at.")] = "3508",
-    m: Annotated[str, typer.Option("--m", metavar="M,M,…", help="Mantissa widths to run.")] = "4,5,6,7,8,9,10,11,12,13",
-    parameter: Annotated[
-        list[str] | None, typer.Option("--parameter", metavar="NAME=VALUE", help="Of the circuit; repeat.")
-    ] = None,
-    trace: Annotated[
-        Path | None, typer.Option("--trace", metavar="FILE", help="A captured trace; the built-in model's without it.")
-    ] = None,
-    allowance: Annotated[
-        str, typer.Option("--allowance", metavar="NAME,…", help="Add published shares of wires, glitches.")
-    ] = "",
-    all_designs: Annotated[bool, typer.Option("--all", help="Every circuit; goes on where it was stopped.")] = False,
-    slower: Annotated[
-        bool, typer.Option("--slower", help="Accept a circuit that misses the clock: figures at the period it needs.")
-    ] = False,
-    workers: Annotated[int, typer.Option("--workers", metavar="N", help="Processes that work side by side.")] = 1,
-    saif: Annotated[
-        Path | None, typer.Option("--saif", metavar="FILE", help="Write the activity of the one run to a new file.")
-    ] = None,
-    netlist: Annotated[
-        Path | None, typer.Option("--netlist", metavar="FILE", help="Write the gates as Verilog to a new file.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Write YAML and Parquet there.")] = None,
-    json: JsonOption = None,
-) -> None:
-    """Map circuits to gates, and give area, timing and energy on captured activations.
+@command(SynthesisOptions)
+def synth(given: Given, *, files: FilesArgument = None, json: JsonOption = None) -> None:
+    """Map circuits to gates; give area, timing and energy on captured activations.
 
     The gate netlist is simulated first and must agree with the circuit and the number format bit for bit. Wires, clock
-    tree and glitches are not in the figures.
+    tree and glitches are not included.
     """
-    from ...synthesis.jobs import Job, run_jobs, write_documents
+    from ...synthesis.jobs import synthesize
 
-    require_new_file("saif", saif)
-    require_new_file("netlist", netlist)
-    job = Job(
-        design=None if all_designs else design,
-        parameters=_parameters(parameter or []),
-        liberty=_liberty(design, files or [], liberty or [], all_designs),
-        clocks_ps=_numbers("clock-ps", clock_ps),
-        mantissa_bits=mantissa_widths(m),
-        trace=trace,
-        allowances=[name for name in allowance.split(",") if name],
-        out=out,
-        slower=slower,
-        workers=workers,
-        saif=saif,
-        netlist=netlist,
-    )
-    documents = run_jobs(job, note)
-    if out is not None:
-        for path in write_documents(documents, out):
-            note(f"wrote {path}")
+    given["liberty"] = _liberty(given, files or [])
+    results = synthesize(**given, on_note=note)
     if json is not None:
-        write_json(documents, json)
+        write_json(results.to_dict(), json)
     else:
-        _print(documents)
+        _print(results.documents)
 
 
-def _liberty(design: str, files: list[Path], liberty: list[Path], all_designs: bool) -> list[Path]:
-    """The files after `--liberty`: the option takes the first, and the others arrive as arguments."""
+def _liberty(given: Given, files: list[Path]) -> list[Path]:
+    """Files after ``--liberty``: the option takes the first, and the shell gives the others as arguments."""
     from ....formats import InputError
 
-    if all_designs and design != DEFAULT_DESIGN:
+    design, liberty = given["design"], [Path(path) for path in given["liberty"] or []]
+    if given["all_designs"] and design != "anda-pe":
         files = [Path(design), *files]
     if files and not liberty:
         raise InputError(f"liberty: {files[0]} follows no --liberty; write --liberty {files[0]}")
-    if not all_designs and design.endswith((".lib", ".lib.gz")):
+    if not given["all_designs"] and design.endswith((".lib", ".lib.gz")):
         raise InputError(f"design: {design} is a Liberty file; name the circuit before --liberty")
     return [*liberty, *files]
 
@@ -129,28 +80,3 @@ def _row(document: dict[str, Any], run: dict[str, Any]) -> tuple[object, ...]:
         f"{run['energy_pj_per_operation']:.4g}",
         run["operation"],
     )
-
-
-def _parameters(texts: list[str]) -> dict[str, Any]:
-    from ....formats import InputError
-
-    found: dict[str, Any] = {}
-    for text in texts:
-        name, separator, value = text.partition("=")
-        if not separator:
-            raise InputError(f"parameter: {text!r} has no value; write it as lanes=64")
-        plain: dict[str, Any] = {"true": True, "false": False}
-        found[name] = int(value) if value.lstrip("-").isdigit() else plain.get(value.lower(), value)
-    return found
-
-
-def _numbers(field: str, text: str) -> list[float]:
-    from ....formats import InputError
-
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(f"{field}: {text!r} is not a list of numbers; write them as 3508,2000") from None
-    if bad := [number for number in numbers if not 1 <= number <= 1e7]:
-        raise InputError(f"{field}: {bad[0]:g} is out of range; use 1 to 1e7")
-    return numbers

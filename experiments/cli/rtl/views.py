@@ -1,4 +1,4 @@
-"""`anda rtl waveform` and `anda rtl lint`: circuits to look at, and what Verilator says about them."""
+"""`anda rtl waveform` and `anda rtl lint`: a drawing of circuits at work, and Verilator's warnings."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,13 +12,13 @@ from ..output import note
 def waveform(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A new .svg, .png or .pdf file.")],
 ) -> None:
-    """Draw a group on its way through a compressor lane and a processing element, cycle by cycle, from a simulation."""
+    """Simulate a group of values in a compressor lane and a processing element, and draw it cycle by cycle."""
     from ...circuits.waveform_figure import draw_group
 
     require_new_picture("out", out)
     import matplotlib as mpl
 
-    # the same simulation gives the same file
+    # the same simulation must give the same bytes
     with mpl.rc_context({"svg.hashsalt": "anda", "svg.fonttype": "none"}):
         metadata = {} if out.suffix == ".png" else {"Date": None} if out.suffix == ".svg" else {"CreationDate": None}
         draw_group().savefig(out, dpi=160, metadata=metadata)
@@ -26,9 +26,9 @@ def waveform(
 
 
 def lint(
-    design: Annotated[str, typer.Argument(help="A circuit; an unknown name lists those that exist.")] = "anda-pe",
+    design: Annotated[str, typer.Argument(help="A circuit; an unknown name lists all circuits.")] = "anda-pe",
 ) -> None:
-    """Check a circuit's Verilog with Verilator (-Wall); warnings that are waived have their reasons in rtl/verilog/lint.vlt."""
+    """Check a circuit's Verilog with Verilator (-Wall); rtl/verilog/lint.vlt gives the reasons for waived warnings."""
     from ....rtl.verilog.lint import lint as warnings_of
 
     warnings = warnings_of(design)

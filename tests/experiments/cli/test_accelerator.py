@@ -105,15 +105,9 @@ def test_large_arrays_take_long(anda: Run, monkeypatch: pytest.MonkeyPatch) -> N
         raise KeyboardInterrupt
 
     monkeypatch.setattr(accelerator_run, "run_gemm", stop)
-    building = "building an array of 16 x 16 takes a minute or more the first time"
-    notes = {
-        "amaranth": "Amaranth's simulator takes minutes for an array of 16 x 16; cxxrtl is faster once it is built",
-        "verilator": building,
-        "cxxrtl": building,
-    }
-    size = "--rows", 16, "--columns", 16
-    for simulator, note in notes.items():
-        assert anda("rtl", "run", *size, "--simulator", simulator).err.startswith(f"anda: note: {note}\n")
+    for simulator, note in (("amaranth", "minutes"), ("verilator", "first build"), ("cxxrtl", "first build")):
+        error = anda("rtl", "run", "--rows", 16, "--columns", 16, "--simulator", simulator).err
+        assert error.startswith("anda: note: ") and note in error and "16 x 16" in error
 
 
 @pytest.mark.parametrize(

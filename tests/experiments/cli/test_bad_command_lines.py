@@ -15,7 +15,7 @@ from messages import FOUR, MODELS, Refused
         ("", "Missing command; see 'anda --help'"),
         ("simulat", "No such command 'simulat'. Did you mean 'simulate'?; see 'anda --help'"),
         ("rtl", "Missing command; see 'anda rtl --help'"),
-        ("trace info", "Missing argument 'file'; see 'anda trace info --help'"),
+        ("trace info", "Missing argument 'FILE'; see 'anda trace info --help'"),
         (
             "simulate --modell OPT-125M",
             "No such option: --modell (Possible options: --model); see 'anda simulate --help'",

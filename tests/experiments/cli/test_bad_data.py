@@ -70,21 +70,15 @@ def test_a_text_that_is_truncated(refused: Refused, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (
-            "report --model OPT-125M --out {}",
-            "model: OPT-125M has no weights here; use SmolLM2-135M or give the path of a GGUF file",
-        ),
-        ("report --model none --out {}", f"model: 'none' is unknown; choose one of {MODELS}"),
-        ("trace capture --model none --out {}", f"model: 'none' is unknown; choose one of {MODELS}"),
-        (
-            "trace capture --layers 1,x --out {}",
-            "layers: '1,x' is not a list of numbers; write them as 0,11,29",
-        ),
+        ("report --model OPT-125M --out {}", "model: OPT-125M .* SmolLM2-135M .*GGUF.*"),
+        ("report --model none --out {}", f"model: 'none' .*{MODELS}"),
+        ("trace capture --model none --out {}", f"model: 'none' .*{MODELS}"),
+        ("trace capture --layers 1,x --out {}", "layers: '1,x' .* 0,11,29"),
     ],
 )
 def test_what_needs_another_model(refused: Refused, tmp_path: Path, command: str, message: str):
     out = tmp_path / "out"
-    assert refused(*command.format(out).split()) == message
+    assert re.fullmatch(message, refused(*command.format(out).split()))
     assert not out.exists()
 
 

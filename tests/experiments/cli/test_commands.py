@@ -1,6 +1,7 @@
 """Each other command once, through the real command line, on synthetic data."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -174,14 +175,15 @@ def test_trace_planes(anda: Run, document: Run, trace_file: Path):
     assert "Zero bits of the mantissas, and zero planes of a group of M = 5" in shown
     assert "Zero planes per group (cycles saved)" in anda("trace", "planes", trace_file).out
     for options, message in (
-        (("--m", "x"), "m: 'x' is not a range of mantissa bits; write it as 4-13"),
-        (("--m", "9-4"), "m: '9-4' is not a range of mantissa bits; write it as 4-13"),
-        (("--rows", "x"), "rows: 'x' is not a list of numbers; write them as 1,16"),
-        (("--rows", "0"), "rows: 0 is not valid; choose a positive number of tokens"),
-        (("--m", "4-17"), "m: '4-17' is not a range of mantissa bits; write it as 4-13"),
+        (("--m", "x"), "m: 'x' .* 4-13"),
+        (("--m", "9-4"), "m: '9-4' .* 4-13"),
+        (("--rows", "x"), "rows: 'x' .* 1,16"),
+        (("--rows", "0"), "rows: 0 .*"),
+        (("--m", "4-17"), "m: '4-17' .* 4-13"),
     ):
         answer = anda("trace", "planes", trace_file, *options)
-        assert (answer.status, message in answer.err) == (2, True)
+        assert answer.status == 2
+        assert re.fullmatch(f"anda: error: {message}\n", answer.err)
 
 
 @pytest.mark.model
@@ -211,16 +213,15 @@ def test_fetch_keeps_what_is_there(anda: Run):
         assert f"anda: note: {path} is there\n" in answer.err
 
 
-@pytest.mark.parametrize(("option", "field"), [("--blocks", "blocks"), ("--group-size", "group_size")])
-def test_options_of_checkpoints_need_one(refused: Callable[..., str], tmp_path: Path, option: str, field: str):
-    out = tmp_path / "trace.safetensors"
-    message = refused("trace", "capture", "--out", out, option, 2)
-    assert message == f"{field}: applies to checkpoints only; leave it out or give --hf" and not out.exists()
-
-
-def test_a_checkpoint_is_the_model(refused: Run, tmp_path: Path):
-    message = "model: --hf already names the model; leave out --model or --hf"
-    assert refused("trace", "capture", "--out", tmp_path / "out", "--hf", tmp_path, "--model", "OPT-125M") == message
+def test_options_that_exclude_each_other(refused: Callable[..., str], tmp_path: Path):
+    out = tmp_path / "out"
+    for options, message in (
+        (("--blocks", 2), "blocks: .*hf"),
+        (("--group-size", 2), "group_size: .*hf"),
+        (("--hf", tmp_path, "--model", "OPT-125M"), "model: .*hf"),
+    ):
+        assert re.fullmatch(message, refused("trace", "capture", "--out", out, *options))
+        assert not out.exists()
 
 
 def test_an_interruption(anda: Run, monkeypatch: pytest.MonkeyPatch):

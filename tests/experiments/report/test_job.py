@@ -31,7 +31,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 @pytest.mark.model
 def test_the_report_folder(small: Path):
     out = small / "report"
-    frame = job.run_report("smollm2-135m", out, blocks=2)
+    frame = job.report(out=out, blocks=2).frame
     written = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     figures = {
         f"figures/{name}.{kind}"
@@ -59,23 +59,23 @@ def test_the_report_folder(small: Path):
         assert number in markdown
 
     with pytest.raises(InputError, match=r"^out: .*report is not empty"):
-        job.run_report("smollm2-135m", out, blocks=2)
+        job.report(out=out, blocks=2)
 
 
 @pytest.mark.model
 def test_a_second_run_takes_finished_blocks_from_the_cache(small: Path, monkeypatch: pytest.MonkeyPatch):
-    first = job.run_report("smollm2-135m", small / "first", blocks=2)
+    first = job.report(out=small / "first", blocks=2)
     kept = sorted((small / "cache").iterdir())
     assert len(kept) == 2 + sum(point.blocks for point in PLAN)
     stamps = [path.stat().st_mtime_ns for path in kept]
-    second = job.run_report("smollm2-135m", small / "second", blocks=2)
+    second = job.report(out=small / "second", blocks=2)
     assert [path.stat().st_mtime_ns for path in sorted((small / "cache").iterdir())] == stamps
-    assert json.loads(first.to_json()) == json.loads(second.to_json())
+    assert json.dumps(first.to_dict()) == json.dumps(second.to_dict())
 
 
 def test_one_block_has_no_standard_error(tmp_path: Path):
     with pytest.raises(InputError, match=r"^blocks: 1 .* 2"):
-        job.run_report("smollm2-135m", tmp_path, blocks=1)
+        job.report(out=tmp_path, blocks=1)
 
 
 def test_traced_layers_of_any_model():

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anda_codesign.experiments.study import measure as study_measure
-from anda_codesign.experiments.study import run_study, study_figure, study_names
+from anda_codesign.experiments.study import study, study_figure, study_names
 from anda_codesign.formats import InputError
 from anda_codesign.formats.activations.registry import activation_format
 from anda_codesign.workloads import (
@@ -24,6 +24,8 @@ from anda_codesign.workloads import (
     synthetic_decoder,
 )
 from anda_codesign.workloads.loading.synthetic import SYNTHETIC_OPT
+
+from anda_codesign import workloads
 
 MODELS = {"llama": synthetic_decoder(), "opt": synthetic_decoder(SYNTHETIC_OPT)}
 TOKENS = {
@@ -39,7 +41,7 @@ def random_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(study_measure, "GROUP_SIZES", (16, 64))
     for name in ("ARITHMETIC_MANTISSA_BITS", "GROUP_MANTISSA_BITS", "MODEL_MANTISSA_BITS", "MODULE_MANTISSA_BITS"):
         monkeypatch.setattr(study_measure, name, (4, 5))
-    monkeypatch.setattr(study_measure, "load_decoder", MODELS.__getitem__)
+    monkeypatch.setattr(workloads, "load_decoder", MODELS.__getitem__)
     monkeypatch.setattr(
         study_measure,
         "load_blocks",
@@ -53,7 +55,7 @@ def expected(hook: Any, model: str = "llama") -> float:
 
 
 def test_group_sizes():
-    frame = run_study("fig5", ["llama"], blocks=4)
+    frame = study(name="fig5", model=["llama"], blocks=4).frame
     assert list(frame.columns) == ["model", "group_size", "mantissa_bits", *LOSS_COLUMNS]
     assert len(frame) == 2 * 2
     row = frame[(frame["group_size"] == 16) & (frame["mantissa_bits"] == 5)].iloc[0]
@@ -62,7 +64,7 @@ def test_group_sizes():
 
 
 def test_models():
-    frame = run_study("fig6", list(MODELS), blocks=4)
+    frame = study(name="fig6", model=list(MODELS), blocks=4).frame
     assert list(frame.columns) == ["model", "mantissa_bits", *LOSS_COLUMNS]
     assert list(frame["model"].unique()) == ["synthetic", "synthetic-opt"]
     row = frame[(frame["model"] == "synthetic-opt") & (frame["mantissa_bits"] == 4)].iloc[0]
@@ -70,7 +72,7 @@ def test_models():
 
 
 def test_single_modules():
-    frame = run_study("fig7", ["llama"], blocks=4)
+    frame = study(name="fig7", model=["llama"], blocks=4).frame
     assert list(frame.columns) == ["model", "module", "mantissa_bits", *LOSS_COLUMNS]
 
     def only_u(module: str, layer: int, x: np.ndarray) -> np.ndarray:
@@ -82,7 +84,7 @@ def test_single_modules():
 
 
 def test_formats():
-    frame = run_study("table2", ["llama"], blocks=4).set_index("method")
+    frame = study(name="table2", model=["llama"], blocks=4).frame.set_index("method")
     assert list(frame.index[:3]) == ["INT4 weights only", "FIGNA", "VS-Quant"]
     assert frame.loc["INT4 weights only", "loss_percent"] == 0
     fmt = activation_format("figna", mantissa_bits=13)
@@ -94,7 +96,7 @@ def test_formats():
 
 
 def test_arithmetic():
-    frame = run_study("arithmetic", ["llama"], blocks=4)
+    frame = study(name="arithmetic", model=["llama"], blocks=4).frame
     precision, tokens = Precision.uniform(5), TOKENS["heldout"]
     fast, faithful = (
         MODELS["llama"].nll(tokens, hook) for hook in (AndaActivations(precision), AndaArithmetic(precision))
@@ -108,9 +110,9 @@ def test_arithmetic():
 def test_weights_before_rounding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """A folder that holds floats; here, the model as another random one gives it."""
     original = synthetic_decoder(seed=1)
-    monkeypatch.setattr(study_measure, "load_decoder", lambda _: MODELS["llama"])
+    monkeypatch.setattr(workloads, "load_decoder", lambda _: MODELS["llama"])
     monkeypatch.setattr(study_measure, "load_checkpoint", lambda folder, group_size: original)
-    frame = run_study("table2", [str(tmp_path)], blocks=4).set_index("method")
+    frame = study(name="table2", model=[str(tmp_path)], blocks=4).frame.set_index("method")
     nll = [decoder.nll(TOKENS["heldout"], Fp16Activations()) for decoder in (original, MODELS["llama"])]
     assert frame.loc["FP16 weights", "loss_percent"] == 100 * paired_loss(*nll).loss
 
@@ -120,7 +122,7 @@ def test_commands(name: str, anda: Callable[..., Any], tmp_path: Path):
     arguments = ["study", name, "--model", "llama", "--model", "opt", "--blocks", 2, "--tokens", 12]
     answer = anda(*arguments, "--json", "-", "--plot", tmp_path / "a.png")
     assert answer.status == 0
-    frame = run_study(name, list(MODELS), blocks=2, tokens=12)
+    frame = study(name=name, model=list(MODELS), blocks=2, tokens=12).frame
     records = json.loads(answer.out)
     assert [record["loss_percent"] for record in records] == list(frame["loss_percent"])
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
@@ -142,7 +144,7 @@ def test_bad_input(refused: Callable[..., str], tmp_path: Path):
     ):
         assert re.match(message, refused("study", *arguments))
     for call, message in (
-        (lambda: run_study("fig6", []), "models: "),
+        (lambda: study(name="fig6", model=[]), "model: "),
         (lambda: study_figure("fig8", pd.DataFrame()), unknown),
         (lambda: study_figure("fig6", pd.DataFrame()), "frame: "),
     ):

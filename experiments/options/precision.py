@@ -1,0 +1,90 @@
+"""Options of `search` and `study`."""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+from .option import Option
+from .parse import integers, mantissa_range, words
+
+if TYPE_CHECKING:
+    from ...formats.options import GroupSum, Shortening
+    from ...workloads import Decoder
+    from ..precision_search.cost import Objective
+    from ..precision_search.precision_study import StudyStep
+
+Text: TypeAlias = Annotated[str | Path, Option("Text to evaluate: wiki, brown or a text file.")]
+BlockTokens: TypeAlias = Annotated[int, Option("Length of a block of text.", unit="tokens")]
+Backend: TypeAlias = Annotated[str, Option("Library that runs the model: numpy or torch.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """Options of `search`."""
+
+    model: Annotated["str | Path | Decoder", Option("A model with weights, or a checkpoint folder.")] = "smollm2-135m"
+    tolerance: Annotated[float, Option("Largest relative increase of the perplexity, such as 0.01 for 1 %.")] = 0.01
+    text: Text = "wiki"
+    second_text: Annotated[
+        str | Path | None, Option("A second text on which the loss must be within the tolerance, too.")
+    ] = None
+    blocks: Annotated[int, Option("Largest number of blocks per split; an easy decision needs 8.", unit="blocks")] = 64
+    tokens: BlockTokens = 512
+    iterations: Annotated[int, Option("Largest number of precisions to evaluate, for each of the numerics.")] = 32
+    objective: Annotated["Objective", Option("Cost to minimise: bops, or simulated energy or latency.")] = "bops"
+    reconstruct: Annotated[
+        "Shortening | Sequence[Shortening]",
+        Option(
+            "Value of a cut mantissa: truncate, midpoint or nearest; several are searched together.",
+            metavar="R,…",
+            parse=words,
+        ),
+    ] = ("truncate",)
+    group_size: Annotated[
+        int | Sequence[int],
+        Option(
+            "Values that share an exponent: 8 to 128; several sizes are searched together.",
+            metavar="G,…",
+            parse=functools.partial(integers, "group_size", example="32,64"),
+        ),
+    ] = (64,)
+    partial: Annotated[
+        "GroupSum | Sequence[GroupSum]",
+        Option(
+            "Type of a group's sum: float (fast), fp16 or fp32 (bit-exact); several are searched together.",
+            metavar="P,…",
+            parse=words,
+        ),
+    ] = ("float",)
+    exhaustive: Annotated[
+        Sequence[int] | None,
+        Option(
+            "Also find the optimum among these mantissa bits.",
+            unit="bits",
+            metavar="LO-HI",
+            parse=functools.partial(mantissa_range, "exhaustive", example="4-8"),
+        ),
+    ] = None
+    per_layer: Annotated[bool, Option("Then find a precision for each layer.")] = False
+    backend: Backend = "numpy"
+    on_step: Annotated[
+        "Callable[[StudyStep], None] | None",
+        Option("Called with each precision when its loss is measured.", on_command_line=False),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyOptions:
+    """Options of `study`."""
+
+    name: Annotated[str, Option("fig5, fig6, fig7, table2 or arithmetic.", argument=True, metavar="STUDY")]
+    model: Annotated[
+        "str | Path | Decoder | Sequence[str | Path | Decoder]",
+        Option("A model or a checkpoint folder; may be repeated.", metavar="NAME", repeat=True),
+    ] = ("smollm2-135m",)
+    text: Text = "wiki"
+    tokens: BlockTokens = 512
+    blocks: Annotated[int, Option("Held-out blocks.", unit="blocks")] = 8
+    backend: Backend = "numpy"

@@ -1,0 +1,77 @@
+"""Options of `report`, `reproduce` and `quantize`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from .option import Option
+from .precision import Backend, BlockTokens
+
+if TYPE_CHECKING:
+    from ...workloads import Decoder
+    from ..formats.quantize import Method
+    from ..reproduce import FigureResult, PrecisionSets
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """Options of `report`."""
+
+    out: Annotated[str | Path, Option("A new or empty folder.", metavar="DIR")]
+    model: Annotated["str | Path | Decoder", Option("A fetched model or a checkpoint folder.")] = "smollm2-135m"
+    blocks: Annotated[int, Option("Blocks of 512 tokens: more take longer and decide more.", unit="blocks")] = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReproductionOptions:
+    """Options of `reproduce`."""
+
+    figure: Annotated[
+        str, Option("fig2, …, table3; machine (no model needed); all.", argument=True, metavar="FIGURE|all")
+    ]
+    out: Annotated[
+        str | Path | None, Option("Folder for the plots; those of an earlier run are replaced.", metavar="DIR")
+    ] = "reproduced"
+    precisions: Annotated[
+        "str | Path | PrecisionSets | None", Option("YAML file of precisions of further data sets.", metavar="FILE")
+    ] = None
+    model: Annotated[
+        "str | Sequence[str] | None",
+        Option("A model to evaluate, may be repeated; the built-in models without it.", repeat=True),
+    ] = None
+    blocks: Annotated[int, Option("Largest number of blocks of 512 tokens in an evaluation.", unit="blocks")] = 8
+    backend: Backend = "numpy"
+    scoreboard: Annotated[
+        str | Path | None, Option("File for the page of all and machine [DIR/scoreboard.md].", metavar="FILE")
+    ] = None
+    fresh: Annotated[bool, Option("Compute results again instead of reading the cache.")] = False
+    on_result: Annotated[
+        "Callable[[FigureResult], None] | None",
+        Option("Called with each figure when it is compared.", on_command_line=False),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizationOptions:
+    """Options of `quantize`."""
+
+    method: Annotated[
+        "str | Method | Sequence[str | Method]",
+        Option(
+            "rtn, q4_1, q8_0, gptq, kmeans, squeezellm, spqr or illm, as in spqr:group_size=8,threshold=0.5; may be "
+            "repeated.",
+            metavar="NAME[:PARAMETER=VALUE,…]",
+            repeat=True,
+        ),
+    ]
+    model: Annotated["str | Path | Decoder", Option("The model to quantise.")] = "smollm2-135m"
+    bits: Annotated[list[int] | None, Option("Width of a code; may be repeated.", unit="bits", metavar="BITS")] = None
+    out: Annotated[str | Path | None, Option("A new folder for the weights.", metavar="DIR")] = None
+    blocks: Annotated[int, Option("Held-out blocks for the perplexity.", unit="blocks")] = 16
+    calibration_blocks: Annotated[int, Option("Blocks for Hessians.", unit="blocks")] = 24
+    fisher_blocks: Annotated[int, Option("Blocks for Fisher information.", unit="blocks")] = 12
+    tokens: BlockTokens = 512
+    sink_weight: Annotated[
+        float, Option("Weight of a block's first token in the Hessians of q, k and v; other tokens have weight 1.")
+    ] = 128

@@ -1,0 +1,148 @@
+"""The public function `search`: the fewest mantissa bits within a loss of perplexity."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...workloads import Decoder, evaluator
+from ..inputs import as_decoder, evaluation_cache
+from ..options.parse import several
+from ..options.precision import SearchOptions
+from ..options.question import question
+from ..options.result import Result
+from ..progress import stage
+from .loss import Texts
+from .precision_study import LayerStudy, PrecisionSearch, PrecisionStudy
+from .search_space import Numerics
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_OPTIMUM_FIELDS = (
+    "best",
+    "numerics",
+    "cost",
+    "loss",
+    "loss_standard_error",
+    "decision",
+    "bops_saving",
+    "heldout",
+    "iterations",
+)
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """Best of all precisions of some mantissa bits.
+
+    Attributes
+    ----------
+    widths
+        The mantissa bits.
+    study
+        The exhaustive search; `PrecisionStudy.best` is the optimum.
+    excess_cost
+        Cost of the searched precision over the optimum, minus one; None if either search found none.
+    """
+
+    widths: tuple[int, ...]
+    study: PrecisionStudy
+    excess_cost: float | None
+
+    def record(self) -> dict[str, Any]:
+        """The optimum as JSON values."""
+        whole = self.study.record()
+        bits = [self.widths[0], self.widths[-1]]
+        return {"bits": bits, "excess_cost": self.excess_cost} | {key: whole[key] for key in _OPTIMUM_FIELDS}
+
+
+@dataclass(frozen=True)
+class FoundPrecision(Result):
+    """Result of `search`.
+
+    Attributes
+    ----------
+    study
+        The search: each step, the best precision and its loss on the held-out articles.
+    optimum
+        Result of the exhaustive search; None without ``exhaustive``.
+    layers
+        A precision for each layer; None without ``per_layer`` or if no precision was within the tolerance.
+    """
+
+    study: PrecisionStudy
+    optimum: Optimum | None = None
+    layers: LayerStudy | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document that ``anda search --json -`` prints."""
+        document = self.study.record()
+        if self.optimum is not None:
+            document["exhaustive"] = self.optimum.record()
+        if self.layers is not None:
+            document["per_layer"] = self.layers.record()
+        return document
+
+    def records(self) -> list[dict[str, Any]]:
+        """One record for each precision that the search evaluated."""
+        return [step.record() for step in self.study.history]
+
+    def figure(self) -> Figure:
+        """Loss against cost of all steps."""
+        from .search_figure import search_figure
+
+        return search_figure(self.study)
+
+
+@question(SearchOptions)
+def search(options: SearchOptions) -> FoundPrecision:
+    """Search the mantissa bits of qkv, o, u and d on calibration articles, and test the best on held-out articles.
+
+    Returns
+    -------
+    FoundPrecision
+        The best precision and every step of the search, one row each.
+
+    Raises
+    ------
+    InputError
+        An option is unknown or out of its range, or the model or text was not fetched.
+    """
+    names = (several(options.reconstruct), several(options.group_size), several(options.partial))
+    numerics = [Numerics(*own) for own in itertools.product(*names)]
+    decoder = as_decoder(options.model)
+    second = options.second_text
+    searching = PrecisionSearch(
+        decoder=evaluator(decoder, options.backend),
+        texts=_texts(decoder, options.text, options),
+        tolerance=options.tolerance,
+        objective=options.objective,
+        numerics=numerics,
+        second=None if second is None else _texts(decoder, second, options),
+        cache_dir=evaluation_cache(),
+        on_step=options.on_step,
+    )
+    study = searching.search(options.iterations)
+    optimum = layers = None
+    if options.exhaustive is not None:
+        optimum = _optimum(searching, study, tuple(several(options.exhaustive)))
+    if options.per_layer and study.best is not None:
+        with stage("sensitivity of each layer", 8 * decoder.shape.layers) as advance:
+            layers = searching.by_layer(study.best, progress=lambda *_: advance(1))
+    return FoundPrecision(study, optimum, layers)
+
+
+def _texts(decoder: Decoder, text: str | Path, options: SearchOptions) -> Texts:
+    return Texts.load(decoder.tokenizer, str(text), options.tokens, options.blocks)
+
+
+def _optimum(searching: PrecisionSearch, study: PrecisionStudy, widths: tuple[int, ...]) -> Optimum:
+    with stage(f"all precisions of {widths[0]} to {widths[-1]} bits", len(widths) ** 4) as advance:
+        searching.on_step = lambda _: advance(1)
+        optimum = searching.exhaustive(widths)
+    best, found = optimum.best, study.best
+    excess = None if best is None or found is None else found.step.cost / best.step.cost - 1
+    return Optimum(widths, optimum, excess)
