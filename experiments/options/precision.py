@@ -4,16 +4,15 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from .option import Option
 from .parse import integers, mantissa_range, words
 
 if TYPE_CHECKING:
     from ...formats.options import GroupSum, Shortening
+    from ...sim.cost.objective import Objective
     from ...workloads import Decoder
-    from ..precision_search.cost import Objective
-    from ..precision_search.precision_study import StudyStep
 
 Text: TypeAlias = Annotated[str | Path, Option("Text to evaluate: wiki, brown or a text file.")]
 BlockTokens: TypeAlias = Annotated[int, Option("Length of a block of text.", unit="tokens")]
@@ -70,8 +69,8 @@ class SearchOptions:
     per_layer: Annotated[bool, Option("Then find a precision for each layer.")] = False
     backend: Backend = "numpy"
     on_step: Annotated[
-        "Callable[[StudyStep], None] | None",
-        Option("Called with each precision when its loss is measured.", on_command_line=False),
+        Callable[[Any], None] | None,
+        Option("Called with each `StudyStep` when its loss is measured.", on_command_line=False),
     ] = None
 
 

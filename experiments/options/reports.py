@@ -3,15 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from .option import Option
 from .precision import Backend, BlockTokens
 
 if TYPE_CHECKING:
+    from ...formats import WeightQuantizer
     from ...workloads import Decoder
-    from ..formats.quantize import Method
-    from ..reproduce import FigureResult, PrecisionSets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +33,7 @@ class ReproductionOptions:
         str | Path | None, Option("Folder for the plots; those of an earlier run are replaced.", metavar="DIR")
     ] = "reproduced"
     precisions: Annotated[
-        "str | Path | PrecisionSets | None", Option("YAML file of precisions of further data sets.", metavar="FILE")
+        str | Path | None, Option("YAML file of precisions of further data sets.", metavar="FILE")
     ] = None
     model: Annotated[
         "str | Sequence[str] | None",
@@ -47,8 +46,8 @@ class ReproductionOptions:
     ] = None
     fresh: Annotated[bool, Option("Compute results again instead of reading the cache.")] = False
     on_result: Annotated[
-        "Callable[[FigureResult], None] | None",
-        Option("Called with each figure when it is compared.", on_command_line=False),
+        Callable[[Any], None] | None,
+        Option("Called with each `FigureResult` when it is compared.", on_command_line=False),
     ] = None
 
 
@@ -57,7 +56,7 @@ class QuantizationOptions:
     """Options of `quantize`."""
 
     method: Annotated[
-        "str | Method | Sequence[str | Method]",
+        "str | WeightQuantizer | Sequence[str | WeightQuantizer]",
         Option(
             "rtn, q4_1, q8_0, gptq, kmeans, squeezellm, spqr or illm, as in spqr:group_size=8,threshold=0.5; may be "
             "repeated.",

@@ -62,8 +62,7 @@ def reproduce(options: ReproductionOptions) -> Reproduction:
         if page is not None:
             raise InputError("scoreboard: only all and machine write this page; remove the option")
     check_page(page)
-    given = options.precisions
-    sets = PrecisionSets() if given is None else PrecisionSets.load(given) if isinstance(given, str | Path) else given
+    sets = PrecisionSets() if options.precisions is None else PrecisionSets.load(options.precisions)
     models = MODELS if options.model is None else tuple(several(options.model))
     figure_options = FigureOptions(sets, models, options.blocks, options.backend)
     out = None if options.out is None else Path(options.out)
