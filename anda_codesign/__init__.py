@@ -2,23 +2,30 @@
 
 Public names; each is loaded when it is first used, and ``help`` shows what it takes and returns.
 
-=================  =====================================================================================
-`AndaFormat`       the activation format: encodes, decodes, counts bits and cycles
-`fp_int_gemm`      the product of Anda activations and INT4 weights, bit for bit the circuit's
-`Precision`        mantissa bits of the four modules of a transformer block
-`ModelShape`       sizes of a decoder-only transformer
-`simulate`         cycles, traffic, energy and area of a model on an accelerator
-`simulate_gemm`    the same of a single GeMM
-`explain`          where every number of a simulation comes from
-`sweep`            many simulations from one file
-`search`           the fewest mantissa bits within a loss of perplexity
-`report`           the main job: bits, savings and circuits of a model, as a report
-`reproduce`        the paper's figures and tables beside ours
-`quantize`         a model's weights quantised: size and perplexity
-`capture_trace`    activations and weights of real layers, in a file
-`run_accelerator`  a GeMM on the accelerator's circuit
-`synthesize`       area, timing and energy of a circuit from gates
-=================  =====================================================================================
+====================  ==================================================================================
+`AndaFormat`          the activation format: encodes, decodes, counts bits and cycles
+`fp_int_gemm`         the product of Anda activations and INT4 weights, bit for bit the circuit's
+`Precision`           mantissa bits of the four modules of a transformer block
+`ModelShape`          sizes of a decoder-only transformer
+`simulate`            cycles, traffic, energy and area of a model on an accelerator
+`simulate_gemm`       the same of a single GeMM
+`explain`             where every number of a simulation comes from
+`sweep`               many simulations from one file
+`search`              the fewest mantissa bits within a loss of perplexity
+`report`              the main job: bits, savings and circuits of a model, as a report
+`reproduce`           the paper's figures and tables beside ours
+`quantize`            a model's weights quantised: size and perplexity
+`capture_trace`       activations and weights of real layers, in a file
+`run_accelerator`     a GeMM on the accelerator's circuit
+`synthesize`          area, timing and energy of a circuit from gates
+`study`               loss by group size, width, module or format
+`list_formats`        all number formats with their bits and sources
+`compare_formats`     noise, storage and cycles of activation formats on a trace
+`trace_info`          content of a captured trace
+`trace_planes`        zero bit-planes of a captured trace
+`check_circuits`      processing element and compressor compared with the format on a trace
+`accelerator_cycles`  cycles of the accelerator's circuit and of its timing model
+====================  ==================================================================================
 
 The functions take keywords: names, paths or objects. Their results have ``to_dict()``, the document that the command line
 prints as JSON, and ``to_frame()``, a pandas frame.
@@ -32,10 +39,24 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from anda_codesign.experiments.circuits.accelerator_run import accelerator_cycles as accelerator_cycles
+    from anda_codesign.experiments.circuits.accelerator_run import run_accelerator as run_accelerator
+    from anda_codesign.experiments.circuits.circuit_check import check_circuits as check_circuits
+    from anda_codesign.experiments.formats.format_comparison import compare_formats as compare_formats
+    from anda_codesign.experiments.formats.format_comparison import list_formats as list_formats
+    from anda_codesign.experiments.formats.plane_statistics import trace_planes as trace_planes
+    from anda_codesign.experiments.formats.quantize import quantize as quantize
+    from anda_codesign.experiments.formats.traces import capture_trace as capture_trace
+    from anda_codesign.experiments.formats.traces import trace_info as trace_info
+    from anda_codesign.experiments.precision_search.run import search as search
+    from anda_codesign.experiments.report.job import report as report
+    from anda_codesign.experiments.reproduce.reproduction import reproduce as reproduce
     from anda_codesign.experiments.simulation import explain as explain
     from anda_codesign.experiments.simulation import simulate as simulate
     from anda_codesign.experiments.simulation import simulate_gemm as simulate_gemm
+    from anda_codesign.experiments.study.measure import study as study
     from anda_codesign.experiments.sweeps import sweep as sweep
+    from anda_codesign.experiments.synthesis.jobs import synthesize as synthesize
     from anda_codesign.formats.anda.format import AndaFormat as AndaFormat
     from anda_codesign.formats.gemm.fp_int import fp_int_gemm as fp_int_gemm
     from anda_codesign.workloads.models.precision import Precision as Precision
@@ -56,10 +77,47 @@ _MODULES = {
     "simulate_gemm": "experiments.simulation",
     "explain": "experiments.simulation",
     "sweep": "experiments.sweeps",
+    "accelerator_cycles": "experiments.circuits.accelerator_run",
+    "capture_trace": "experiments.formats.traces",
+    "check_circuits": "experiments.circuits.circuit_check",
+    "compare_formats": "experiments.formats.format_comparison",
+    "list_formats": "experiments.formats.format_comparison",
+    "quantize": "experiments.formats.quantize",
+    "report": "experiments.report.job",
+    "reproduce": "experiments.reproduce.reproduction",
+    "run_accelerator": "experiments.circuits.accelerator_run",
+    "search": "experiments.precision_search.run",
+    "study": "experiments.study.measure",
+    "synthesize": "experiments.synthesis.jobs",
+    "trace_info": "experiments.formats.traces",
+    "trace_planes": "experiments.formats.plane_statistics",
 }
 """The module of each public name."""
 
-__all__ = ["AndaFormat", "ModelShape", "Precision", "explain", "fp_int_gemm", "simulate", "simulate_gemm", "sweep"]
+__all__ = [
+    "AndaFormat",
+    "ModelShape",
+    "Precision",
+    "accelerator_cycles",
+    "capture_trace",
+    "check_circuits",
+    "compare_formats",
+    "explain",
+    "fp_int_gemm",
+    "list_formats",
+    "quantize",
+    "report",
+    "reproduce",
+    "run_accelerator",
+    "search",
+    "simulate",
+    "simulate_gemm",
+    "study",
+    "sweep",
+    "synthesize",
+    "trace_info",
+    "trace_planes",
+]
 
 
 def __getattr__(name: str) -> Any:
