@@ -1,4 +1,4 @@
-"""Figs. 5, 6, 7, 9, 14 and Table II: what formats and precisions cost real models here, in perplexity."""
+"""Figs. 5, 6, 7, 9, 14 and Table II: perplexity loss of formats and precisions on real models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ELSEWHERE = "The published models and data sets are not here; ours are {models} 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What the accuracy figures run on."""
+    """Models, amount of text and backend of the accuracy figures."""
 
     models: Sequence[str]
     blocks: int
@@ -31,11 +31,11 @@ class Evaluation:
 
     @property
     def note(self) -> str:
-        """For the reader."""
+        """Note on models and text, for the reader of a comparison."""
         return ELSEWHERE.format(models=", ".join(self.models), blocks=self.blocks)
 
     def study(self, name: str) -> pd.DataFrame:
-        """One of the sensitivity studies, its evaluations kept."""
+        """Result of a sensitivity study, whose evaluations are cached."""
         from ..study import study
 
         return study(name=name, model=self.models, blocks=self.blocks, backend=self.backend).frame
@@ -52,13 +52,13 @@ def fig5(evaluation: Evaluation) -> FigureResult:
 
 
 def fig6(evaluation: Evaluation) -> FigureResult:
-    """Loss of each model when all modules have M mantissa bits."""
+    """Loss of each model if all modules have M mantissa bits."""
     comparisons = [_loss("fig6", row["model"], row) for row in _rows(evaluation.study("fig6"))]
     return _lines("fig6", "Sensitivity of models", comparisons, evaluation)
 
 
 def fig7(evaluation: Evaluation) -> FigureResult:
-    """Loss when one module alone is narrow."""
+    """Loss if one module alone has short mantissas."""
     comparisons = [
         _loss("fig7", f"{row['model']}, only {row['module']}", row) for row in _rows(evaluation.study("fig7"))
     ]
@@ -116,7 +116,7 @@ def table2(evaluation: Evaluation, precisions: PrecisionSets) -> FigureResult:
 
 @cache
 def search(model: str, tolerance: str, blocks: int, backend: str) -> PrecisionStudy:
-    """The precision search on a model; figures share it."""
+    """Precision search on a model; the figures share its result."""
     from ...workloads import evaluator, load_decoder
 
     decoder = load_decoder(model)

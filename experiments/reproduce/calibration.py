@@ -6,7 +6,6 @@ that page.
 
 import argparse
 import math
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
@@ -15,6 +14,7 @@ from typing import TypeAlias
 
 from ...sim import load_technology, simulate, simulate_model, weight_format_names
 from ...workloads import Gemm, Precision, gemms, model_shape
+from ..markdown import markdown_table, renew_page
 from .machine import (
     BASE,
     ONE_TILE,
@@ -305,22 +305,13 @@ TABLES: dict[str, Callable[[], str]] = {
 """Tables in Markdown, by the name that marks their place in the page."""
 
 
-def updated(text: str) -> str:
-    """A page with the tables between its ``<!-- table: NAME -->`` and ``<!-- end -->`` marks renewed."""
-
-    def renew(match: re.Match[str]) -> str:
-        return f"<!-- table: {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
-
-    return re.sub(r"<!-- table: (\S+) -->\n.*?<!-- end -->", renew, text, flags=re.DOTALL)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables, or renew them in a page."""
     parser = argparse.ArgumentParser(description="Compare the machine with the published figures.")
     parser.add_argument("--update", type=Path, help="page with tables to renew")
     options = parser.parse_args(arguments)
     if options.update:
-        options.update.write_text(updated(options.update.read_text("utf-8")), "utf-8")
+        renew_page(options.update, TABLES)
         return
     for name, table in TABLES.items():
         print(f"{name}\n\n{table()}\n")
@@ -335,9 +326,7 @@ def _deviation(ours: float, bar: float) -> str:
 
 
 def _table(header: str, rows: Iterable[Row]) -> str:
-    names = header.split(",")
-    lines = [names, ["---"] + ["---:"] * (len(names) - 1), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(header.split(","), rows)
 
 
 if __name__ == "__main__":

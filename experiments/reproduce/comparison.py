@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Kind: TypeAlias = Literal["measured", "derived", "unavailable"]
-"""How this program's value came about.
+"""Origin of this program's value.
 
 ``measured``: from models, circuits and counts that run here. ``derived``: computed here, with published constants among
-the inputs (areas, powers, precision tuples). ``unavailable``: it takes models or data that are not here; there is none.
+the inputs (areas, powers, precision tuples). ``unavailable``: needs models or data that are not here, so there is none.
 """
 Value: TypeAlias = float | int | str
 """A number, or a text such as a precision ``"7,5,6,6"``."""
@@ -31,16 +31,16 @@ class Comparison:
 
     figure: str
     panel: str
-    """What is counted, or the series: ``speedup``, ``OPT-1.3B``."""
+    """Quantity or series, such as ``speedup`` or ``OPT-1.3B``."""
     label: str
-    """Of what: ``Anda 1%``, ``2048 tokens``."""
+    """Design or setting, such as ``Anda 1%`` or ``2048 tokens``."""
     published: Value | None
     ours: Value | None
     kind: Kind
     x: float | None = None
-    """Place on the horizontal axis, in figures that have one."""
+    """Position on the horizontal axis, in figures that have one."""
     error: float | None = None
-    """Standard error of `ours`, where it was measured on samples."""
+    """Standard error of `ours`, if it was measured on samples."""
 
     def __post_init__(self) -> None:
         if (self.ours is None) != (self.kind == "unavailable"):
@@ -48,12 +48,12 @@ class Comparison:
 
     @property
     def quantity(self) -> str:
-        """Panel and label in one."""
+        """Panel and label in one text."""
         return f"{self.panel}, {self.label}" if self.label else self.panel
 
     @property
     def deviation(self) -> float | None:
-        """Ours over published, minus one; 0 for equal texts; None where the two cannot be compared."""
+        """Ours over published, minus one; 0 for equal texts; None if the two cannot be compared."""
         if isinstance(self.published, str) or isinstance(self.ours, str):
             return 0.0 if self.published == self.ours else None
         if self.published is None or self.ours is None or self.published == 0:
@@ -61,7 +61,7 @@ class Comparison:
         return self.ours / self.published - 1
 
     def record(self) -> dict[str, Any]:
-        """As JSON."""
+        """The comparison as plain data, for JSON."""
         return {
             "figure": self.figure,
             "quantity": self.quantity,
@@ -74,22 +74,22 @@ class Comparison:
 
 @dataclass(frozen=True)
 class FigureResult:
-    """A figure or table, compared."""
+    """All comparisons of a figure or table."""
 
     name: str
     title: str
     comparisons: tuple[Comparison, ...]
     notes: tuple[str, ...]
-    """What the reader has to know to judge the comparison."""
+    """Notes that a reader needs to judge the comparison."""
     seconds: float = 0.0
-    """Time that the comparison took when it was computed."""
+    """Time to compute the comparison, in seconds."""
     drawing: str = "bars"
-    """The kind of plot; a name of `drawing.DRAWINGS`."""
+    """Kind of plot: a key of `drawing.DRAWINGS`."""
     axis: str = ""
     """Title of the axis of `Comparison.x`."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, for the cache."""
+        """All fields as plain data, for the cache."""
         return asdict(self)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Published and own values in one plot: hatched and light against solid, so that they differ without colour, too."""
+"""Plots of published and own values: published ones light and hatched, own ones solid, so that greyscale is enough."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ SIDES: dict[str, Callable[[Comparison], Value | None]] = {
     "ours": lambda c: c.ours,
 }
 BARS_LEAST = 7
-"""Room for so many bars, so that a single one is not as wide as the plot."""
+"""Minimum number of bar slots, so that a single bar is not as wide as the plot."""
 FEW, WRAP = 4, 16
-"""Bars of panels that stand side by side, and characters of a line of their labels."""
+"""Most bars of panels that stand side by side, and characters in a line of their labels."""
 PANELS_LIMIT = 6
-"""Where there are more, those without a value of ours are left out."""
+"""Most panels of a plot; if there are more, those without own values are left out."""
 
 
 def comparison_figure(result: FigureResult) -> Figure:
-    """The plot of a comparison."""
+    """Plot of a comparison."""
     with plot_style():
         return DRAWINGS[result.drawing](result)
 
@@ -56,7 +56,7 @@ def save_comparison_figure(result: FigureResult, folder: Path, suffixes: Sequenc
 
 
 def height(value: Value | None) -> float | None:
-    """A value on a vertical axis: of a precision, the mean of its mantissa bits."""
+    """Height of a value: a number itself, or the mean mantissa bits of a precision."""
     if not isinstance(value, str):
         return value
     bits = [int(b) for b in (value.split(",") if "," in value else re.sub(r"\D", "", value))]
@@ -64,7 +64,7 @@ def height(value: Value | None) -> float | None:
 
 
 def draw_bars(result: FigureResult) -> Figure:
-    """One row of bars for each panel: published and ours, the deviation above."""
+    """Draw a row of bars for each panel: published and ours, with the deviation above."""
     from matplotlib.patches import Patch
 
     panels = _panels(result.comparisons)
@@ -111,7 +111,7 @@ def _paired_bars(axes: Axes, values: Sequence[Comparison], room: int) -> None:
 
 
 def draw_lines(result: FigureResult) -> Figure:
-    """One line for each panel over `Comparison.x`; published points are open."""
+    """Draw a line for each panel over `Comparison.x`; published points are open circles."""
     figure = _figure(8.0, 4.6)
     axes = figure.subplots()
     for index, (title, values) in enumerate(_panels([c for c in result.comparisons if c.x is not None]).items()):
@@ -159,7 +159,7 @@ def _line_axes(axes: Axes, result: FigureResult) -> None:
 
 
 def draw_stacks(result: FigureResult) -> Figure:
-    """Energy by place: a stack as published and one of ours for each design."""
+    """Draw energy by place: a published stack and one of ours for each design."""
     figure = _figure(9.0, 4.6)
     axes = figure.subplots()
     designs = list(dict.fromkeys(c.label for c in result.comparisons))
@@ -183,7 +183,7 @@ def draw_stacks(result: FigureResult) -> Figure:
 
 
 def draw_lengths(result: FigureResult) -> Figure:
-    """Mantissa lengths of formats: open circles as published, dots ours."""
+    """Draw mantissa lengths of formats: open circles are published, dots are ours."""
     figure = _figure(8.0, 4.2)
     axes = figure.subplots()
     for index, c in enumerate(result.comparisons):
@@ -207,7 +207,7 @@ def _lengths(value: Value | None) -> list[int]:
 
 
 def _panels(comparisons: Sequence[Comparison]) -> dict[str, list[Comparison]]:
-    """Comparisons that have a number to draw, by panel; panels without one are left out."""
+    """Comparisons with a number to draw, by panel; panels without any are left out."""
     panels: dict[str, list[Comparison]] = {}
     for c in comparisons:
         if height(c.published) is not None or height(c.ours) is not None:

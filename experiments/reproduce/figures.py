@@ -16,15 +16,15 @@ BLOCKS = 8
 
 @dataclass(frozen=True)
 class FigureOptions:
-    """What a comparison may depend on beside the program."""
+    """Inputs of a comparison besides the program."""
 
     precisions: PrecisionSets = field(default_factory=PrecisionSets)
     models: tuple[str, ...] = MODELS
-    """Fetched models, or folders of checkpoints, that the accuracy figures evaluate."""
+    """Models that the accuracy figures evaluate: fetched ones, or folders of checkpoints."""
     blocks: int = BLOCKS
-    """Blocks of 512 tokens, at most."""
+    """Most blocks of 512 tokens to evaluate."""
     backend: str = "numpy"
-    """What evaluates, ``numpy`` or ``torch``; the losses agree within rounding."""
+    """Evaluation backend, ``numpy`` or ``torch``; the losses agree within rounding."""
 
     def __post_init__(self) -> None:
         if self.blocks < 2:
@@ -35,7 +35,7 @@ class FigureOptions:
             raise InputError(f"backend: {self.backend!r} is unknown; use {' or '.join(BACKENDS)}")
 
     def key(self, names: frozenset[str]) -> list[Any]:
-        """The options that a figure depends on, for the cache."""
+        """Values of the named options, as a cache key."""
         given = {"precisions": self.precisions.key(), "models": [*self.models, self.backend], "blocks": self.blocks}
         return [[name, given[name]] for name in sorted(names)]
 
@@ -44,7 +44,7 @@ class FigureOptions:
 class _Figure:
     compute: Callable[[FigureOptions], FigureResult]
     depends: frozenset[str] = frozenset()
-    """Fields of `FigureOptions` that it reads."""
+    """Fields of `FigureOptions` that the figure reads."""
 
 
 def _machine(name: str, *depends: str) -> _Figure:
@@ -91,12 +91,12 @@ FIGURES = {
 
 
 def figure_names() -> list[str]:
-    """Figures and tables that can be compared."""
+    """Names of all figures and tables."""
     return list(FIGURES)
 
 
 def group(name: str) -> list[str] | None:
-    """The figures of ``all`` or, of ``machine``, those that evaluate no model; None for another name."""
+    """Figures of the group ``all``, or of ``machine`` (those that evaluate no model); None for another name."""
     machine = [figure for figure, entry in FIGURES.items() if "models" not in entry.depends]
     return {"all": figure_names(), "machine": machine}.get(name)
 
@@ -104,8 +104,10 @@ def group(name: str) -> list[str] | None:
 def find_figure(name: str) -> _Figure:
     """A figure by name.
 
-    Raises:
-        InputError: there is none of this name.
+    Raises
+    ------
+    InputError
+        The name is unknown.
     """
     try:
         return FIGURES[name]

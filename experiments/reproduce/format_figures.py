@@ -1,4 +1,4 @@
-"""Tables I and II, Figs. 9 and 14: number formats, precision tuples and what they save."""
+"""Tables I and II, Figs. 9 and 14: number formats, precision tuples and their savings."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .comparison import Comparison, FigureResult
 from .published import DATASET, PrecisionSets, published
 
 REGISTRY = {"VS-Quant": "vs-quant", "Lian et al.": "lian", "Fan et al.": "fan"}
-"""Names of Table I whose name in the registry of formats is not the same in lower case."""
+"""Registry names of formats of Table I, if they are not the lower-case name."""
 SEARCH_MODEL = "OPT-125M"
 
 
 def table1() -> FigureResult:
-    """Mantissa lengths of the formats, as their encoders here have them."""
+    """Mantissa lengths of the formats, from their encoders here."""
     comparisons = [
         Comparison("table1", "mantissa bits", name, _plain(lengths), _plain(_lengths(name)), "derived")
         for name, _, lengths, _, _ in published()["table1_formats"]
@@ -32,7 +32,7 @@ def table1() -> FigureResult:
 
 
 def _lengths(name: str) -> str:
-    """Lengths of a format such as ``2/4``, or ``1..16`` where it has many."""
+    """Mantissa lengths of a format, such as ``2/4``, or ``1..16`` for many."""
     key = REGISTRY.get(name, name.lower())
     if key == "boost":
         return str(BOOST_BITS)
@@ -62,14 +62,14 @@ def table2_savings(precisions: PrecisionSets) -> Iterator[Comparison]:
 
 
 def table2_published_perplexities() -> Iterator[Comparison]:
-    """The published perplexities, which take the original models."""
+    """Published perplexities; reproducing them needs the original models."""
     for scheme, models in published()["wikitext2"]["perplexity"].items():
         for model, value in models.items():
             yield Comparison("table2", f"WikiText2 perplexity, {scheme}", model, value, None, "unavailable")
 
 
 def fig9_replay() -> Iterator[Comparison]:
-    """The search's visits, in order, when every evaluation comes out as published for OPT-125M."""
+    """Visits of the search in order, if every evaluation has the outcome published for OPT-125M."""
     printed = published()["fig9_opt125m_search_1%"]
     shape = model_shape(SEARCH_MODEL)
     within = {Precision(*map(int, text[:4])) for text in printed if text.endswith("*")}
@@ -86,7 +86,7 @@ def fig9_replay() -> Iterator[Comparison]:
 
 
 def fig14_published(precisions: PrecisionSets) -> Iterator[Comparison]:
-    """The published precision tuples, which take the original models."""
+    """Published precision tuples; reproducing them needs the original models."""
     for tolerance, models in precisions.sets[DATASET].items():
         for model, bits in models.items():
             panel = f"precision at {tolerance}"

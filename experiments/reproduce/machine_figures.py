@@ -48,7 +48,7 @@ TILING_NOTE = (
 
 
 def fig2() -> FigureResult:
-    """Share of the FP-INT GeMMs in the operations of a prefill, by its length."""
+    """Share of the FP-INT GeMMs in the multiply-accumulates of a prefill, by number of tokens."""
     claim = statements()["fig2"]
     shares = {
         (model, tokens): 100 * prefill(model, tokens).fp_int_share for model in SHARE_MODELS for tokens in SHARE_TOKENS
@@ -210,7 +210,7 @@ def _rows(table: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
 
 
 def _cacti_power_mw() -> float:
-    """Of both buffers in the run behind the table."""
+    """Power of both buffers from CACTI, in the run of Table III."""
     bits = PrecisionSets().sets[DATASET]["1%"][SPLIT_MODEL]
     work = gemms(model_shape(SPLIT_MODEL), tokens=TOKENS)
     run = simulate(work, "anda", bits, tiling=ONE_TILE, technology="cacti-16nm")

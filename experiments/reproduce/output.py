@@ -1,4 +1,4 @@
-"""The folder of a reproduction: plots and the scoreboard, which a later run replaces."""
+"""Output folder of a reproduction: plots and the scoreboard. A later run replaces them."""
 
 from __future__ import annotations
 
@@ -13,26 +13,30 @@ from .scoreboard import TITLE, scoreboard
 
 FIGURES = "figures"
 MARK = ".anda-reproduce"
-"""Says that a folder is this program's to write in."""
+"""Marker file of folders that this program may overwrite."""
 
 
 def open_folder(folder: Path) -> None:
-    """Make the folder, before any work.
+    """Make the output folder, before any computation.
 
-    Raises:
-        InputError: it holds something else, or cannot be made.
+    Raises
+    ------
+    InputError
+        The folder holds other files, or cannot be made.
     """
     if not is_free(folder) and not (folder / MARK).is_file():
-        raise InputError(f"out: {folder} is not empty and holds no reproduction; name another folder")
+        raise InputError(f"out: {folder} holds other files; name a new or empty folder")
     make_folder(folder / FIGURES)
     (folder / MARK).touch()
 
 
 def check_page(page: Path | None) -> None:
-    """Refuse, before any work, a scoreboard that would replace something else.
+    """Check, before any computation, that a scoreboard replaces no other file.
 
-    Raises:
-        InputError: the file is not a scoreboard, or there is no folder for it.
+    Raises
+    ------
+    InputError
+        The file is no scoreboard, or its folder does not exist.
     """
     if page is None:
         return
@@ -43,10 +47,12 @@ def check_page(page: Path | None) -> None:
 
 
 def write_plots(results: Sequence[FigureResult], folder: Path) -> None:
-    """Draw every comparison.
+    """Draw all comparisons into the folder.
 
-    Raises:
-        InputError: a plot cannot be written.
+    Raises
+    ------
+    InputError
+        A plot cannot be written.
     """
     with writing(folder):
         for result in results:
@@ -54,10 +60,12 @@ def write_plots(results: Sequence[FigureResult], folder: Path) -> None:
 
 
 def write_scoreboard(results: Sequence[FigureResult], folder: Path, page: Path | None = None) -> Path:
-    """Write the page, by default into the folder, beside its plots; its path.
+    """Write the scoreboard, by default into the folder beside its plots, and return its path.
 
-    Raises:
-        InputError: it cannot be written.
+    Raises
+    ------
+    InputError
+        The page cannot be written.
     """
     path = page or folder / "scoreboard.md"
     try:

@@ -1,4 +1,4 @@
-"""The published numbers, and precision tuples that a user has of further data sets."""
+"""Published numbers, and a user's precision tuples for further data sets."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from ...workloads import Precision, model_shape
 
 FOLDER = Path(__file__).parents[1] / "paper"
 DATASET = "WikiText2"
-"""The data set whose precision tuples are published as numbers."""
+"""Data set with precision tuples published as numbers."""
 TOLERANCES = ("0.1%", "1%")
 
 Tuples: TypeAlias = Mapping[str, Mapping[str, Precision]]
-"""Precision of each model, by tolerance."""
+"""Precision of each model by tolerance."""
 
 
 @cache
 def published() -> dict[str, Any]:
-    """The figures' numbers (arXiv 2411.15982)."""
+    """Numbers of the paper's figures and tables (arXiv 2411.15982)."""
     return json.loads((FOLDER / "anda_hpca2025.json").read_text("utf-8"))
 
 
 @cache
 def statements() -> dict[str, Any]:
-    """What the paper says where a figure prints no numbers."""
+    """The paper's statements about figures without printed numbers."""
     return yaml.safe_load((FOLDER / "statements.yaml").read_text("utf-8"))
 
 
 def wikitext2_tuples() -> Tuples:
-    """The published tuples."""
+    """Published precision tuples."""
     data = published()["wikitext2"]
     return {
         tolerance: {model: Precision(*bits) for model, bits in data[f"combination_{tolerance}"].items()}
@@ -46,19 +46,21 @@ def wikitext2_tuples() -> Tuples:
 
 @dataclass(frozen=True)
 class PrecisionSets:
-    """Precision tuples by data set, WikiText2's first: those that the system figures run at."""
+    """Precision tuples of the system figures by data set, WikiText2 first."""
 
     sets: Mapping[str, Tuples] = field(default_factory=lambda: {DATASET: wikitext2_tuples()})
 
     @classmethod
     def load(cls, path: Path | str) -> PrecisionSets:
-        """Add the data sets of a file to the published one.
+        """Published tuples, and those of a file.
 
-        The file is YAML or JSON: data set, tolerance, model, tuple, as in
-        ``{PTB: {"1%": {OPT-1.3B: "7,5,5,5"}}}``; any data set, tolerance and known model.
+        The file is YAML or JSON and nests data set, tolerance, model and tuple, as in
+        ``{PTB: {"1%": {OPT-1.3B: "7,5,5,5"}}}``. Data sets and tolerances are free; models must be known.
 
-        Raises:
-            InputError: the file cannot be read, names an unknown model, or a tuple is none.
+        Raises
+        ------
+        InputError
+            The file cannot be read, a model is unknown, or a tuple is invalid.
         """
         from ...sim.config.yaml_config import read_yaml
 
@@ -73,7 +75,7 @@ class PrecisionSets:
         return cls(sets)
 
     def key(self) -> list[Any]:
-        """Equal for equal sets, for the cache."""
+        """Cache key; equal for equal sets."""
         return [
             [dataset, tolerance, model, list(bits)]
             for dataset, tolerances in self.sets.items()

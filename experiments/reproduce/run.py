@@ -1,4 +1,4 @@
-"""Computes comparisons once: a figure that is done is taken from the cache, so that a run that was stopped goes on."""
+"""Comparisons computed once: finished figures come from the cache, so that a stopped run continues."""
 
 from __future__ import annotations
 
@@ -18,19 +18,25 @@ from .figures import FigureOptions, figure_names, find_figure
 
 OWN = Path(__file__).parent
 NEIGHBOURS = ("precision_search", "synthesis", "study", "paper")
-"""What else of this room a figure is computed by."""
+"""Further folders of this room whose code and data figures depend on."""
 
 
 def reproduce(name: str, options: FigureOptions | None = None, fresh: bool = False) -> FigureResult:
-    """Compare one figure or table with what is published.
+    """Compare one figure or table with its published values.
 
-    Args:
-        name: one of `figure_names`.
-        options: precision tuples, models and text.
-        fresh: compute it even if it is kept.
+    Parameters
+    ----------
+    name
+        One of `figure_names`.
+    options
+        Precision tuples, models and text.
+    fresh
+        Compute the figure even if it is in the cache.
 
-    Raises:
-        InputError: there is no such figure, or an option is not valid.
+    Raises
+    ------
+    InputError
+        The figure is unknown, or an option is invalid.
     """
     options = options or FigureOptions()
     figure = find_figure(name)
@@ -53,11 +59,14 @@ def reproduce_all(
 ) -> list[FigureResult]:
     """Compare all figures and tables, in the order of the paper.
 
-    Args:
-        options: as of `reproduce`.
-        fresh: as of `reproduce`.
-        on_result: called with each as it is done.
-        names: only these.
+    Parameters
+    ----------
+    options, fresh
+        Those of `reproduce`.
+    on_result
+        Function called with each finished comparison.
+    names
+        Figures to compare; None for all.
     """
     chosen = figure_names() if names is None else list(names)
 
@@ -74,7 +83,7 @@ def reproduce_all(
 
 
 def _read(path: Path) -> FigureResult | None:
-    """A kept result, or None if there is none or its file is damaged."""
+    """Cached result, or None if there is none or its file is damaged."""
     try:
         return FigureResult.from_dict(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, TypeError, KeyError):
@@ -82,7 +91,7 @@ def _read(path: Path) -> FigureResult | None:
 
 
 def _write(path: Path, result: FigureResult) -> None:
-    """Keep a result; its file appears under its name when it is complete."""
+    """Write a result to the cache; the file gets its name when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     part.write_text(json.dumps(result.to_dict()), "utf-8")

@@ -1,4 +1,4 @@
-"""The page that says, figure by figure, how far this program is from what is published."""
+"""The scoreboard: deviations of this program from the published values, figure by figure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLUMNS = ("quantity", "published", "ours", "deviation", "kind")
 
 
 def scoreboard(results: Sequence[FigureResult], pictures: bool = False) -> str:
-    """The page as Markdown; with `pictures`, plots are linked under ``figures/``."""
+    """The scoreboard as Markdown; with `pictures`, plots are linked under ``figures/``."""
     return to_markdown(list(_blocks(results, pictures)))
 
 
@@ -64,7 +64,7 @@ def _summary_row(result: FigureResult) -> tuple[str, ...]:
 
 
 def _missing(result: FigureResult) -> list[str]:
-    """Published values without one of ours, by panel."""
+    """Panels with published values that are not reproduced, as notes."""
     panels: dict[str, int] = {}
     for c in result.comparisons:
         if c.kind == "unavailable":
@@ -73,7 +73,7 @@ def _missing(result: FigureResult) -> list[str]:
 
 
 def comparison_row(comparison: Comparison) -> tuple[str, ...]:
-    """A comparison as text."""
+    """A comparison as a row of texts."""
     error = "" if comparison.error is None else f" ± {comparison.error:.2g}"
     deviation = comparison.deviation
     return (

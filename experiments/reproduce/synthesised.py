@@ -1,4 +1,4 @@
-"""Fig. 15 and Table III from synthesis of this project's own circuits, in every library that the package has tables of."""
+"""Fig. 15 and Table III from synthesis of this project's circuits, in every library with stored results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 BASE = "FP-FP"
 LOGIC = ("array", "compressor", "vector_unit")
-"""Parts of Table III that are synthesised; its buffers are memories, its controller is not among the measured circuits."""
+"""Parts of Table III that are synthesised here. The buffers are memories; the controller is not measured."""
 PARTS_NOTE = (
     "Array, compressor and vector unit: our own circuits, synthesised in two libraries around 16 nm and brought there with "
     "published factors of area and energy (docs/synthesis.md); wires, clock tree, dispatch and registers are not in them."
@@ -26,7 +26,7 @@ NOTE = (
 
 
 def synthesised_elements() -> Iterator[Comparison]:
-    """Area and energy efficiency of each element over FP-FP's; none where there are no tables."""
+    """Area and energy efficiency of each element over FP-FP's; empty without stored results."""
     from ...rtl.synthesis.results import library_names
     from ..synthesis.elements import element_rows
 
@@ -40,7 +40,7 @@ def synthesised_elements() -> Iterator[Comparison]:
 
 
 def synthesised_parts() -> Iterator[Comparison]:
-    """Area and power of the parts of Table III at 16 nm, from each library that has published factors to there."""
+    """Area and power of parts of Table III, from each library with published scaling factors to 16 nm."""
     from ...sim import load_technology
     from ..synthesis.tables import PARTS
 
@@ -58,7 +58,7 @@ UNITS = {"area": "mm²", "power": "mW"}
 
 
 def _factors() -> dict[str, Scaling]:
-    """Of each library whose node the published factors have."""
+    """Scaling factors to 16 nm of each library with published ones."""
     from ...rtl.synthesis.results import library_names
     from ..synthesis.elements import scaling_to_16nm
 

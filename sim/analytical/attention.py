@@ -1,12 +1,12 @@
-"""The attention's products: queries with keys, probabilities with values, on the same array.
+"""Work of the attention: queries times keys and probabilities times values, on the same array as the FP-INT GeMMs.
 
-FP-FP multiplies FP16 by FP16 and runs them as they are. The other arrays multiply by INT4: there a key or value is taken
-as a sign and mantissa of `bits`, sharing exponents along the reduction as activations do, and passes as 4-bit digits, one
-after the other, at the cycles of a group each. With a FP16 cache that is 11 bits, which keeps the largest of a group
-exact, and three digits. The publication leaves the attention out; this is the project's choice.
+FP-FP multiplies FP16 by FP16 and runs these products directly. The other arrays multiply by INT4. There, keys and values
+get a shared exponent and mantissas of M bits, as activations have, and pass the array as 4-bit digits, each at the cycles
+of a group. A FP16 cache takes 11 bits, which keeps the largest value of a group exact, and three digits. The publication
+leaves the attention out; this is the project's choice.
 
-The query heads that share a key/value head form the rows of one product. Strips of 16 rows skip the tiles of keys that
-the causal mask hides from all of them. Scores stay on chip: the softmax runs along as the keys pass.
+The query heads that share a key/value head form the rows of one product. A strip of query rows skips the tiles of keys
+that the causal mask hides from all of its rows. Scores stay on chip: the softmax runs while the keys stream.
 """
 
 import math
@@ -27,17 +27,17 @@ from .gemm import SramBits
 
 @dataclass(frozen=True, slots=True)
 class AttentionWork:
-    """Both products of one layer, all heads and sequences."""
+    """Work of both products in one layer, all heads and sequences."""
 
     macs: int
     rows: int
-    """Query rows: tokens times heads."""
+    """Query rows: tokens times query heads."""
     scores: int
-    """Scores that the mask leaves."""
+    """Attention scores that the causal mask keeps."""
     score_vectors: int
-    """Vectors of the vector unit's lanes that they fill, each row anew."""
+    """Vectors of the vector unit's lanes that hold the scores; each row begins a new vector."""
     groups: int
-    """Groups of the reductions of all tiles; with digits, each takes as many passes."""
+    """Groups of the reductions of all tiles; each takes one pass of the array a digit."""
     array_cycles: int
     element_cycles: int
     dram_bits: int
@@ -53,16 +53,24 @@ def attention_work(
     batch: int,
     output_mantissa_bits: int,
 ) -> AttentionWork:
-    """Count one layer.
+    """Work of the attention in one layer.
 
-    Args:
-        shape: the model.
-        architecture: the machine.
-        cache: format of the keys and values.
-        tokens: new tokens of each sequence; token i sees `context` + i + 1 keys.
-        context: cached tokens of each sequence.
-        batch: sequences.
-        output_mantissa_bits: M to which the outputs are compressed, where activations are Anda.
+    Parameters
+    ----------
+    shape
+        The model.
+    architecture
+        The machine.
+    cache
+        Storage format of keys and values.
+    tokens
+        New tokens of each sequence; token i attends to `context` + i + 1 keys.
+    context
+        Cached tokens of each sequence.
+    batch
+        Number of sequences.
+    output_mantissa_bits
+        Mantissa bits to which the outputs are compressed, if activations are Anda.
     """
     heads, shared = batch * shape.kv_heads, shape.heads // shape.kv_heads
     head = _Head(shape.head_dim, tokens * shared, context + tokens, shared, architecture, cache)
@@ -91,9 +99,9 @@ def attention_work(
 
 
 class Piece(NamedTuple):
-    """Query rows against some of the keys and values: the unit of work of the event model.
+    """Query rows times some of the keys and values: the unit of work of the event model.
 
-    What it loads is there before it begins; zero bits are nothing to load or store.
+    Its loads complete before it begins; zero bits mean nothing to load or store.
     """
 
     query_offset: int
@@ -102,19 +110,19 @@ class Piece(NamedTuple):
     cache_bits: int
     output_offset: int
     output_bits: int
-    """Outputs that are done with it."""
+    """Bits of the outputs that it finishes."""
     score_cycles: int
     value_cycles: int
     scores: int
     score_vectors: int
     finished_rows: int
-    """Query rows whose last scores it has."""
+    """Query rows that it gives their last scores."""
     frees_queries: bool
     frees_cache: bool
 
 
 class AttentionPieces(NamedTuple):
-    """The pieces of one layer, and the room for their keys and values."""
+    """Pieces of one layer's attention, and the buffer places of their keys and values."""
 
     pieces: list[Piece]
     cache_places: int
@@ -130,7 +138,7 @@ def attention_pieces(
     batch: int,
     output_mantissa_bits: int,
 ) -> AttentionPieces:
-    """One layer in pieces, which add up to `attention_work`; arguments as there."""
+    """Attention of one layer in pieces that add up to `attention_work`, with the same parameters."""
     heads, shared = batch * shape.kv_heads, shape.heads // shape.kv_heads
     head = _Head(shape.head_dim, tokens * shared, context + tokens, shared, architecture, cache)
     one = list(head.pieces(architecture.token_bits(shape.head_dim, output_mantissa_bits)))
@@ -149,27 +157,27 @@ def attention_pieces(
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """The products of one key/value head of one sequence, with the queries of all heads that share it."""
+    """Products of one key/value head of one sequence, with all query heads that share it."""
 
     channels: int
     rows: int
     keys: int
     shared: int
-    """Query heads."""
+    """Query heads that share the key/value head."""
     architecture: Architecture
     cache: KvCache
 
     def keys_seen(self) -> NDArray[np.int64]:
-        """Keys that the last row of each strip of query rows sees."""
+        """Keys that the last row of each strip of query rows attends to, [strips]."""
         last_rows = np.minimum(np.arange(0, self.rows, self._strip_rows) + self._strip_rows, self.rows) - 1
         return self.row_keys(last_rows)
 
     def row_keys(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Keys that rows see."""
+        """Keys that each query row attends to, [rows]."""
         return self.keys - self.rows // self.shared + rows // self.shared + 1
 
     def vectors(self, scores: NDArray[np.int64]) -> int:
-        """Vectors of the vector unit's lanes that rows of so many scores fill."""
+        """Vectors of the vector unit's lanes that hold rows with these numbers of scores."""
         return int((-(-scores // self.architecture.vector_lanes)).sum())
 
     @property
@@ -177,10 +185,12 @@ class _Head:
         return self.architecture.array.rows
 
     def pieces(self, output_bits: int) -> Iterator[Piece]:
-        """In order: strip by strip where keys and values stay, or else chunk by chunk for each tile of queries.
+        """Pieces in order: strip by strip if keys and values stay on chip, else chunk by chunk for each tile of queries.
 
-        Args:
-            output_bits: of one row.
+        Parameters
+        ----------
+        output_bits
+            Stored bits of one row's outputs.
         """
         tile = self._strip_rows if self.stays else self.resident_rows
         chunk = self.keys if self.stays else self._chunk_keys
@@ -214,12 +224,12 @@ class _Head:
 
     @property
     def fits(self) -> bool:
-        """Whether all keys and values stay on chip."""
+        """True if all keys and values fit the weight buffer."""
         return 2 * self.keys * self.row_bits <= self._cache_room
 
     @property
     def stays(self) -> bool:
-        """Whether keys and values are loaded once for several strips of queries; for one strip they need only pass."""
+        """True if keys and values are loaded once for several strips of queries; for one strip they only stream."""
         return self.fits and self.rows > self._strip_rows
 
     @property
@@ -228,24 +238,24 @@ class _Head:
 
     @property
     def cache_places(self) -> int:
-        """Loads of keys and values on chip at once: of the next head's, or of the next chunk's."""
+        """Loads of keys and values on chip at once: the next head or chunk is loaded ahead if there is room."""
         return 1 if self.stays and 4 * self.keys * self.row_bits > self._cache_room else 2
 
     @property
     def resident_rows(self) -> int:
-        """Query rows of a tile that stays while all keys and values pass, in whole strips; half the buffer."""
+        """Query rows of a resident tile, in whole strips: as many as fit half the activation buffer."""
         rows = self.architecture.activation_buffer.capacity_bytes * 8 // (2 * self.row_bits)
         return max(rows // self._strip_rows, 1) * self._strip_rows
 
     @property
     def _chunk_keys(self) -> int:
-        """Keys of a chunk: half the buffer, in whole tiles, groups and vectors."""
+        """Keys of a chunk, in whole tiles, groups and vectors: as many as fit half the weight buffer with their values."""
         machine = self.architecture
         step = math.lcm(machine.array.columns, machine.group_size, machine.vector_lanes)
         return max(self._cache_room // (4 * self.row_bits) // step, 1) * step
 
     def group_tiles(self, keys_seen: NDArray[np.int64]) -> int:
-        """Groups of all tiles of both products, for strips of rows that see so many keys."""
+        """Groups of all tiles of both products, for strips that attend to these numbers of keys."""
         return sum(self._group_tiles(keys_seen))
 
     def _group_tiles(self, keys_seen: NDArray[np.int64]) -> tuple[int, int]:
@@ -255,7 +265,7 @@ class _Head:
         return int(scores.sum()), int(values.sum())
 
     def group_cycles(self) -> tuple[int, int]:
-        """Cycles of the array, and of working elements, for one group and all digits of the key or value."""
+        """Cycles of the array, and of working elements, for one group and all digits of a key or value."""
         element, bits = self.architecture.processing_element, self.cache.mantissa_bits
         digits = 1 if element.weight_operand == "fp16" else -(-(bits + 1) // INT4_BITS)
         used = bits if element.mantissa_bits == "variable" else element.mantissa_bits
@@ -271,23 +281,23 @@ class _Head:
 
     @property
     def query_bits(self) -> int:
-        """Queries from DRAM."""
+        """Bits of the queries, loaded once from DRAM."""
         return self.rows * self.row_bits
 
     def cached_bits(self) -> int:
-        """Keys and values from DRAM: once if they fit their buffer, or else for each tile of queries."""
+        """Bits of keys and values from DRAM: once if they fit their buffer, else once for each tile of queries."""
         cached = 2 * self.keys * self.row_bits
         return cached if self.fits else -(-self.rows // self.resident_rows) * cached
 
     def activation_reads(self, keys_seen: NDArray[np.int64]) -> int:
-        """Queries and probabilities for each tile of the array; scores once, in FP16, for the softmax."""
+        """Bits read: queries and probabilities for each tile of the array, and FP16 scores once for the softmax."""
         columns = self.architecture.array.columns
         queries = self.row_bits * -(-keys_seen // columns)
         probabilities = keys_seen * -(-self.channels // columns) * self._probability_bits
         return int((self._strip * (queries + probabilities + keys_seen * FP16_BITS)).sum())
 
     def activation_writes(self, keys_seen: NDArray[np.int64]) -> int:
-        """Scores in FP16, and the probabilities that the softmax makes of them."""
+        """Bits written: scores in FP16, and the probabilities of the softmax."""
         return int((self._strip * keys_seen * (FP16_BITS + self._probability_bits)).sum())
 
     @property

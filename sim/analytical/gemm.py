@@ -1,11 +1,11 @@
-"""The closed form: cycles and traffic of one GeMM from formulas.
+"""Cycles and traffic of one GeMM from formulas.
 
-Cycles are a lower bound, which perfect overlap of loading, work and storing reaches::
+Cycles are a lower bound, reached if loading, work and storing overlap perfectly::
 
     cycles = max(first group + start + array + tail + last results, all DRAM traffic)
 
-With an infinitely fast memory that is ``start + array + tail``, and the event model gives exactly the same. With a finite one
-the event model shows what does not overlap.
+With an infinitely fast memory this is ``start + array + tail``, exactly as in the event model. With a finite bandwidth the
+event model adds the cycles that do not overlap.
 """
 
 import math
@@ -18,7 +18,7 @@ from ..memory.dram import Tensor
 
 @dataclass(frozen=True, slots=True)
 class SramBits:
-    """Bits read from and written to the two buffers."""
+    """Bits read from and written to both buffers."""
 
     activation_reads: int = 0
     activation_writes: int = 0
@@ -27,35 +27,35 @@ class SramBits:
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """Bits of all accesses."""
         return self.activation_reads + self.activation_writes + self.weight_reads + self.weight_writes
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Bits that move in one GeMM."""
+    """Bits moved in one GeMM."""
 
     tensor_bits: dict[Tensor, int]
     """Stored size of each tensor in DRAM."""
     activations: int
-    """From DRAM to the activation buffer."""
+    """Bits from DRAM to the activation buffer."""
     weights: int
-    """From DRAM to the weight buffer."""
+    """Bits from DRAM to the weight buffer."""
     results: int
-    """From the compressor, or the array, through the activation buffer to DRAM."""
+    """Bits from the compressor, or the array, through the activation buffer to DRAM."""
     activation_reads: int
-    """From the activation buffer to the array."""
+    """Bits from the activation buffer to the array."""
     weight_reads: int
-    """From the weight buffer to the array."""
+    """Bits from the weight buffer to the array."""
 
     @property
     def dram_bits(self) -> int:
-        """Over the DRAM interface, both directions."""
+        """Bits over the DRAM interface, reads and writes."""
         return self.activations + self.weights + self.results
 
     @property
     def sram(self) -> SramBits:
-        """In and out of the buffers; results are written to the activation buffer and read from it once."""
+        """Bits in and out of the buffers; results are written to the activation buffer once and read once."""
         return SramBits(
             activation_reads=self.activation_reads + self.results,
             activation_writes=self.activations + self.results,
@@ -65,7 +65,7 @@ class Traffic:
 
 
 def traffic(mapped: MappedGemm, tiling: Tiling) -> Traffic:
-    """Count the bits: real tokens and channels, though edge tiles take the cycles of whole ones."""
+    """Bits moved with a tiling, for real tokens and channels only; edge tiles still take the cycles of whole ones."""
     activations = mapped.tokens * mapped.token_bits
     weights = mapped.out_channels * mapped.channel_bits
     results = mapped.tokens * mapped.result_bits
@@ -82,10 +82,14 @@ def traffic(mapped: MappedGemm, tiling: Tiling) -> Traffic:
 def cycles(mapped: MappedGemm, dram_bits: int, dram_bits_per_cycle: float) -> int:
     """Cycles of one GeMM.
 
-    Args:
-        mapped: the GeMM on its architecture.
-        dram_bits: all that it moves.
-        dram_bits_per_cycle: the bandwidth; it may be infinite.
+    Parameters
+    ----------
+    mapped
+        The GeMM on its architecture.
+    dram_bits
+        DRAM traffic of the GeMM.
+    dram_bits_per_cycle
+        DRAM bandwidth; may be infinite.
     """
     exposed_bits = _first_group_bits(mapped) + _last_result_bits(mapped)
     work = mapped.start_cycles + mapped.array_cycles + mapped.tail_cycles
@@ -94,14 +98,14 @@ def cycles(mapped: MappedGemm, dram_bits: int, dram_bits_per_cycle: float) -> in
 
 
 def _first_group_bits(mapped: MappedGemm) -> int:
-    """What must be there before the array can begin: one group of its first rows and columns."""
+    """Bits that the array needs before it can begin: one group of its first rows and columns."""
     array = mapped.architecture.array
     rows, columns = min(array.rows, mapped.tokens), min(array.columns, mapped.out_channels)
     return (rows * mapped.token_bits + columns * mapped.channel_bits) // mapped.groups
 
 
 def _last_result_bits(mapped: MappedGemm) -> int:
-    """Results of the last tile of the array, which leave when all else is done."""
+    """Bits of the results of the array's last tile, which are stored after all other work."""
     array, architecture = mapped.architecture.array, mapped.architecture
     rows = mapped.tokens - (mapped.row_tiles - 1) * array.rows
     columns = mapped.out_channels - (mapped.column_tiles - 1) * array.columns

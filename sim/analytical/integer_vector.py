@@ -1,10 +1,10 @@
-"""The vector unit in integers alone: the operators of I-LLM (arXiv 2405.17849) counted in integer lane operations.
+"""The integer vector unit: the operators of I-LLM (arXiv 2405.17849) counted in integer lane operations.
 
-An ``add`` is a 32-bit addition, subtraction, comparison, selection or shift; a ``multiply`` a 32-bit product. The steps
-are those of `anda_codesign.formats.integer_only`. A division by a number that all values of a row share is a product with its
-reciprocal, a shift and a rounding addition for each value, and `DIVISION_STEPS` additions once a row; the sigmoid's
-divisor differs from value to value and costs `QUOTIENT_BITS` shift-and-subtract steps. Dot products stay in the array;
-what turns them into dyadic numbers and codes is counted here.
+An ``add`` is a 32-bit addition, subtraction, comparison, selection or shift; a ``multiply`` is a 32-bit product. The steps
+are those of `anda_codesign.formats.integer_only`. Division by a number that a whole row shares takes a product with its
+reciprocal, a shift and a rounding addition for each value, and `DIVISION_STEPS` additions once a row. The sigmoid's
+divisor differs for each value and takes `QUOTIENT_BITS` shift-and-subtract steps. Dot products stay in the array; their
+conversion to dyadic numbers and codes is counted here.
 """
 
 from collections.abc import Iterable
@@ -14,10 +14,10 @@ from ...workloads import ModelShape
 from .vector_work import Scores, VectorWork
 
 DIVISION_STEPS = 32
-"""Of a serial divider, square root included: a bit of the result a step."""
+"""Steps of a serial divider, also for square roots: one bit of the result a step."""
 
 QUOTIENT_BITS = 16
-"""Of the sigmoid, as the integer decoder has it (docs/integer_only.md)."""
+"""Bits of the sigmoid's quotient in the integer decoder (docs/integer_only.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Steps:
 
     @property
     def total(self) -> int:
-        """Of both kinds; a lane does one a cycle."""
+        """Operations of both kinds; a lane does one in a cycle."""
         return self.add + self.multiply
 
     def __add__(self, other: "Steps") -> "Steps":
@@ -37,11 +37,11 @@ class Steps:
 
 
 SCALE_DOWN = Steps(2, 1)
-"""A quotient by a row's number: product with the reciprocal, rounding addition, shift."""
+"""Division by a number of the row: product with the reciprocal, rounding addition, shift."""
 DIVISION = Steps(DIVISION_STEPS)
 
 PRODUCT = Steps(1, 2)
-"""A dot product made dyadic: the zero point's correction, and the column's scale."""
+"""Conversion of a dot product to a dyadic number: correction of the zero point, and the column's scale."""
 
 REQUANTIZE = Steps(5) + SCALE_DOWN
 """DI-MatMul's second half: minimum, maximum, subtract, times ``2**bits - 1`` by shift and subtract, quotient."""
@@ -54,12 +54,12 @@ EXPONENTIAL = Steps(1) + Steps(1, 1) + Steps(1, 1) + Steps(3)
 SOFTMAX = Steps(2) + REQUANTIZE + Steps(1) + EXPONENTIAL + Steps(2) + SCALE_DOWN
 """DI-ClippedSoftmax: maximum, clip, requantise, subtract, exponential, accumulate, shift, quotient."""
 SOFTMAX_ROW = REQUANTIZE_ROW + DIVISION + DIVISION
-"""Beside requantisation, reciprocals of DI-Exp's steps and of the row's sum."""
+"""Requantisation, and the reciprocals of DI-Exp's steps and of the row's sum."""
 
 RMS_NORM = Steps(3, 1) + SCALE_DOWN + Steps(0, 1)
 """DI-Norm: largest magnitude, shift, square, accumulate; quotient by the root; gain."""
 LAYER_NORM = RMS_NORM + Steps(3)
-"""Mean, centre, and bias besides."""
+"""RMS norm, and mean, centring and bias."""
 NORM_ROW = DIVISION + DIVISION + DIVISION
 """Mean square, root, and its reciprocal."""
 
@@ -75,9 +75,9 @@ ROTATION = Steps(3, 2)
 
 
 def integer_layer_work(shape: ModelShape, tokens: int, scores: Scores, lanes: int) -> tuple[VectorWork, ...]:
-    """What the integer vector unit does in one block; arguments as of `vector.layer_work`.
+    """Work of the integer vector unit in one decoder block, with the parameters of `vector.layer_work`.
 
-    Every lane does one operation a cycle; what is done once a row fills the lanes with several rows.
+    Every lane does one operation in a cycle. Operations that occur once a row fill the lanes with several rows.
     """
     hidden, ffn = tokens * shape.hidden, tokens * shape.ffn
     ups = 2 if shape.gated else 1

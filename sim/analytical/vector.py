@@ -1,8 +1,7 @@
-"""The vector unit: norms, softmax, activation functions, rotations and residuals.
+"""Work of the vector unit: norms, softmax, activation functions, rotations and residuals.
 
-In FP16 it runs the programs of `formats.vector_programs`, which the circuit runs too: each pass takes a vector of all lanes
-in a cycle, and a row costs the cycles of its reductions and scalars besides. `integer_vector` counts the same layer in
-integers alone.
+In FP16 it runs the programs of `formats.vector.programs`, as the circuit does: each pass takes one vector of all lanes in a
+cycle, and each row adds the cycles of its reductions and scalars. `integer_vector` counts the same layer in integers.
 """
 
 from collections.abc import Callable
@@ -17,14 +16,14 @@ from .vector_work import Scores, VectorUnit, VectorWork
 
 @dataclass(frozen=True, slots=True)
 class RowCost:
-    """What a program costs for one row."""
+    """Cost of a program for one row."""
 
     passes: int
-    """Over the row; an operation of each value, and a cycle of each vector."""
+    """Passes over the row; each takes one operation a value and one cycle a vector."""
     scalars: int
-    """Operations once a row."""
+    """Scalar operations of a row."""
     cycles: int
-    """Once a row: reductions and scalars."""
+    """Cycles of a row's reductions and scalars."""
 
 
 PROGRAMS: dict[str, Callable[[int, int], vector_programs.VectorProgram]] = {
@@ -40,13 +39,13 @@ PROGRAMS: dict[str, Callable[[int, int], vector_programs.VectorProgram]] = {
 
 @cache
 def row_cost(name: str, lanes: int) -> RowCost:
-    """What a row of a program costs, whatever its length."""
+    """Cost of a program for a row of any length."""
     program = PROGRAMS[name](lanes, lanes)
     return RowCost(program.passes, len(program.steps) - program.passes, program.cycles(lanes) - program.passes)
 
 
 def softmax_cycles(unit: VectorUnit, lanes: int) -> Callable[[Scores], int]:
-    """Cycles of the vector unit for some scores."""
+    """A function that gives the cycles of the vector unit's softmax over some scores."""
     if unit == "integer":
         return lambda part: -(-(SOFTMAX.total * part.scores + SOFTMAX_ROW.total * part.rows) // lanes)
     cost = row_cost("softmax", lanes)
@@ -56,14 +55,20 @@ def softmax_cycles(unit: VectorUnit, lanes: int) -> Callable[[Scores], int]:
 def layer_work(
     shape: ModelShape, tokens: int, scores: Scores, lanes: int, unit: VectorUnit = "fp16"
 ) -> tuple[VectorWork, ...]:
-    """What the vector unit does in one block.
+    """Work of the vector unit in one decoder block.
 
-    Args:
-        shape: the model.
-        tokens: of all sequences of the batch.
-        scores: what the softmax goes over.
-        lanes: of the unit.
-        unit: FP16 or integers.
+    Parameters
+    ----------
+    shape
+        The model.
+    tokens
+        Tokens of all sequences of the batch.
+    scores
+        Attention scores of the softmax.
+    lanes
+        Lanes of the unit.
+    unit
+        FP16, or integers only.
     """
     if unit == "integer":
         return integer_layer_work(shape, tokens, scores, lanes)

@@ -6,20 +6,20 @@ from typing import Literal, get_args
 from ...formats import InputError
 
 VectorUnit = Literal["fp16", "integer"]
-"""What the lanes compute in: FP16, or integers alone as I-LLM does (arXiv 2405.17849)."""
+"""Arithmetic of the lanes: FP16, or integers only as in I-LLM (arXiv 2405.17849)."""
 
 
 @dataclass(frozen=True, slots=True)
 class VectorWork:
-    """Operations of one kind of work in one layer."""
+    """One kind of work in one layer."""
 
     name: str
     operations: dict[str, int]
-    """By kind: ``fp16``; ``add`` and ``multiply`` in integers."""
+    """Lane operations by kind: ``fp16``, or ``add`` and ``multiply`` in integers."""
     cycles: int
-    """Of the unit, without the way of the last results through it (`VECTOR_PIPELINE_CYCLES`)."""
+    """Cycles of the unit, without the latency of its pipeline (`VECTOR_PIPELINE_CYCLES`)."""
     values: int
-    """Values that pass the port of the activation buffer; second operands come from the array or their own memory."""
+    """Values read through the activation buffer's port; second operands come from the array or from their own memory."""
 
     @property
     def total(self) -> int:
@@ -29,21 +29,23 @@ class VectorWork:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What the softmax of one layer goes over."""
+    """Attention scores of one layer's softmax."""
 
     rows: int
     """Query rows of all heads."""
     scores: int
     """Attention scores of all heads."""
     vectors: int
-    """Vectors of the unit's lanes that they fill, each row anew."""
+    """Vectors of the unit's lanes that hold the scores; each row begins a new vector."""
 
 
 def check_vector_unit(name: str) -> VectorUnit:
-    """The vector unit of that name.
+    """Check the name of a vector unit and return it.
 
-    Raises:
-        InputError: there is none.
+    Raises
+    ------
+    InputError
+        There is none.
     """
     if name not in get_args(VectorUnit):
         raise InputError(f"vector_unit: {name!r} is unknown; use {', '.join(get_args(VectorUnit))}")

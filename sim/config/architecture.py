@@ -1,4 +1,4 @@
-"""Accelerators as data: the array, its processing elements, the buffers, and what memory holds.
+"""Accelerators as data: the array, its processing elements, the buffers and the format of stored activations.
 
 The built-in ones under ``architectures/`` are those that the Anda paper compares (arXiv 2411.15982, section V): equal
 clock, equal peak throughput at 16 bits, equal on-chip memory.
@@ -40,11 +40,11 @@ class ProcessingElement(Config):
     lanes: Literal[8, 16, 32, 64, 128]
     timing: Timing
     weight_operand: Literal["fp16", "int"]
-    """What the other operand is: FP16, to which weights are converted, or an integer of `WeightConfig.bits`."""
+    """Format of the weight operand: FP16, to which weights are converted, or an integer of `WeightConfig.bits`."""
     mantissa_bits: int | Literal["variable"]
     """Significant bits of the activation operand; ``variable``: the precision that a run asks for."""
     midpoint: bool = False
-    """Whether mantissas stand for the middle of their interval: one more pass in the cycle that loads the next signs."""
+    """True if a cut mantissa stands for the middle of its interval. This takes one more pass of the array."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -100,10 +100,10 @@ class Architecture(Config):
     array: Array
     processing_element: ProcessingElement
     activation_memory: Literal["anda", "fp16"]
-    """What the buffers and DRAM hold; elements with another operand format convert FP16 at every read."""
+    """Activation format in buffers and DRAM. Elements with another operand format convert FP16 at every read."""
     activation_buffer: BufferConfig
     exponent_buffer: BufferConfig | None
-    """A separate memory for shared exponents; none where activations stay FP16."""
+    """A separate memory for shared exponents; None if activations stay FP16."""
     weight_buffer: BufferConfig
     weights: Annotated[WeightConfig, BeforeValidator(load_weights)]
     """A built-in weight format, by name."""
@@ -129,28 +129,28 @@ class Architecture(Config):
 
     @property
     def group_size(self) -> int:
-        """Channels that an element reduces at once; they share an exponent where activations are Anda."""
+        """Channels that an element reduces at once; in Anda they share an exponent."""
         return self.processing_element.lanes
 
     @property
     def buffers(self) -> dict[str, BufferConfig]:
-        """The on-chip memories by their field."""
+        """On-chip memories by field name."""
         exponents = {} if self.exponent_buffer is None else {"exponent_buffer": self.exponent_buffer}
         return {"activation_buffer": self.activation_buffer, **exponents, "weight_buffer": self.weight_buffer}
 
     @property
     def weight_load_cycles(self) -> int:
-        """Cycles to stream one group's weights of all columns over the weight buffer's port."""
+        """Cycles to stream one group's weights of all columns through the weight buffer's port."""
         return -(-self.array.columns * self.group_size * self.weights.bits // self.weight_buffer.port_bits)
 
     def precision(self, asked: Precision) -> Precision:
-        """The mantissa bits that the datapath uses: those asked for, or its own where they are fixed."""
+        """Mantissa bits that the datapath uses: those asked for, or its own if they are fixed."""
         bits = self.processing_element.mantissa_bits
         return asked if bits == "variable" else Precision.uniform(bits)
 
     @property
     def weight_digits(self) -> int:
-        """Passes of one group: the digits that a weight decodes to, where the other operand is an integer."""
+        """Passes of the array for one group: the 4-bit digits of a weight, or 1 if the weight operand is FP16."""
         return self.weights.digits if self.processing_element.weight_operand == "int" else 1
 
     def array_cycles_per_group(self, mantissa_bits: int) -> int:
@@ -158,11 +158,14 @@ class Architecture(Config):
         return self.processing_element.array_cycles(mantissa_bits, self.weight_load_cycles)
 
     def token_bits(self, channels: int, mantissa_bits: int | None) -> int:
-        """Storage of one token's activations, whole groups where they are Anda.
+        """Bits of one token's stored activations; Anda stores whole groups.
 
-        Args:
-            channels: values of the token.
-            mantissa_bits: M of the stored activations; None where they stay FP16 whatever the memory holds.
+        Parameters
+        ----------
+        channels
+            Activations of the token.
+        mantissa_bits
+            M of the stored activations; None if they are FP16 whatever the memory format.
         """
         if self.activation_memory == "fp16" or mantissa_bits is None:
             return channels * FP16_BITS
@@ -198,10 +201,12 @@ def architecture_names() -> list[str]:
 
 
 def load_architecture(name: str | Path) -> Architecture:
-    """A built-in architecture by name, or one's own by the path of its YAML file.
+    """A built-in architecture by name, or your own by the path of its YAML file.
 
-    Raises:
-        InputError: there is no such architecture, or its file has an unknown key or a bad value.
+    Raises
+    ------
+    InputError
+        There is no such architecture, or its file has an unknown key or a bad value.
     """
     path = find_config(name, FOLDER, "architecture")
     return _load_builtin(path) if path.parent == FOLDER else load_config(Architecture, path, "architecture")

@@ -1,4 +1,4 @@
-"""Numbers with a source."""
+"""Constants with unit, node, source and uncertainty."""
 
 from pydantic import AfterValidator, Field
 
@@ -6,7 +6,7 @@ from .yaml_config import Config
 
 
 class Constant(Config):
-    """A number that can be traced."""
+    """A positive number and its origin."""
 
     value: float = Field(gt=0)
     unit: str
@@ -16,7 +16,7 @@ class Constant(Config):
 
 
 def unit(name: str) -> AfterValidator:
-    """A constraint on the unit of a constant."""
+    """A validator that accepts constants of one unit only."""
 
     def check(constant: Constant) -> Constant:
         if constant.unit != name:

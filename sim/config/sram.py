@@ -1,4 +1,4 @@
-"""On-chip memories from a table that CACTI wrote (`sim/cost/cacti.py`), scaled to a node that CACTI does not have."""
+"""On-chip memories from a CACTI table (`sim/cost/cacti.py`), scaled to a node that CACTI does not model."""
 
 import csv
 import math
@@ -18,20 +18,20 @@ Ratio = Annotated[Constant, unit("1")]
 
 @dataclass(frozen=True, slots=True)
 class SramMacro:
-    """One memory with one port."""
+    """Area, energy, leakage and cycle time of one memory with one port."""
 
     area_mm2: float
     read_pj: float
-    """Of a whole row of the port's width."""
+    """Energy to read one row, as wide as the port."""
     write_pj: float
     leakage_mw: float
     cycle_ns: float
-    """At the table's own node, which a scaled memory does not exceed."""
+    """Cycle time at the table's own node, an upper bound after scaling."""
     between: tuple[int, int] | None
-    """Capacities in bytes of the rows that it was interpolated between; None for a row of the table."""
+    """Capacities in bytes of the two rows interpolated between; None for a row of the table."""
 
     def notes(self, field: str, clock_hz: int) -> list[str]:
-        """What a reader of its figures should know: that they are interpolated, that it is too slow for the clock."""
+        """Warnings about the figures: interpolated, or slower than the clock."""
         lines: list[str] = []
         if self.between is not None:
             lines.append(f"{field}: interpolated between memories of {self.between[0]} and {self.between[1]} B")
@@ -44,7 +44,7 @@ class SramMacro:
 
 
 class SramTable(Config):
-    """Which rows of a table to take, and the factors from its node to this technology's."""
+    """Rows of a CACTI table, and the factors from its node to this technology's."""
 
     table: str
     """Name of a CSV file beside the technology files."""
@@ -54,15 +54,21 @@ class SramTable(Config):
     leakage_scale: Ratio
 
     def macro(self, field: str, capacity_bytes: int, port_bits: int) -> SramMacro:
-        """A memory of any capacity in the range of the table; its logarithms are interpolated.
+        """A memory of any capacity within the table, by interpolation between logarithms.
 
-        Args:
-            field: what an error calls the memory.
-            capacity_bytes: its size.
-            port_bits: width of its port.
+        Parameters
+        ----------
+        field
+            Name of the memory in error messages.
+        capacity_bytes
+            Capacity in bytes.
+        port_bits
+            Width of the port in bits.
 
-        Raises:
-            InputError: no such table or device, or a port or capacity that the table does not have.
+        Raises
+        ------
+        InputError
+            The table has no such device, port or capacity, or there is no such table.
         """
         ports = _ports(self.table, self.device)
         if port_bits not in ports:

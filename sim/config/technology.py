@@ -1,4 +1,4 @@
-"""Technology data: what a square millimetre, a cycle and a bit cost, each constant with its unit, node and source."""
+"""Technology data: areas, powers and energies per bit, each constant with its unit, node and source."""
 
 from functools import cache
 from pathlib import Path
@@ -37,13 +37,13 @@ class ElementRatios(Config):
 
 
 class Skipping(Config):
-    """What zero-plane skipping costs and saves, over an Anda element without it."""
+    """Costs and savings of zero-plane skipping, relative to an Anda element without it."""
 
     area: Ratio
     power: Ratio
     """In a run in which no plane is skipped."""
     plane: Ratio
-    """Energy that a skipped plane saves, over that of a mean cycle."""
+    """Energy that a skipped plane saves, relative to that of a mean cycle."""
 
 
 class Reference(Config):
@@ -75,16 +75,18 @@ class Technology(Config):
     elements: dict[str, ElementRatios]
     skipping: Skipping | None = None
     vector_operations: dict[str, Ratio] = Field(default_factory=dict[str, Constant])
-    """Energy of one operation of a vector lane over that of a FP16 multiply-accumulate, by kind."""
+    """Energy of one operation of a vector lane, by kind, relative to a FP16 multiply-accumulate."""
     dram: DramConfig
     sram: SramTable | None = None
-    """Where buffer areas and energies come from, in place of the two published buffers."""
+    """Table of buffer areas and energies; None takes the two published buffers."""
 
     def element(self, kind: str) -> ElementRatios:
-        """The relative area and power of a kind of processing element.
+        """Relative area and power of a kind of processing element.
 
-        Raises:
-            InputError: this technology has no such kind; the message lists those it has.
+        Raises
+        ------
+        InputError
+            This technology has no such kind; the message lists those it has.
         """
         try:
             return self.elements[kind]
@@ -95,10 +97,12 @@ class Technology(Config):
             ) from None
 
     def with_bandwidth(self, gigabytes_per_second: float) -> Self:
-        """The same technology with another DRAM bandwidth; ``math.inf`` is a memory that never makes anyone wait.
+        """The same technology with another DRAM bandwidth in GB/s; ``math.inf`` is an infinitely fast memory.
 
-        Raises:
-            InputError: the bandwidth is not above zero.
+        Raises
+        ------
+        InputError
+            The bandwidth is not above zero.
         """
         if not gigabytes_per_second > 0:
             raise InputError(f"dram.bandwidth: is {gigabytes_per_second} GB/s; give more than 0")
@@ -112,12 +116,14 @@ def technology_names() -> list[str]:
 
 
 def load_technology(name: str | Path = "paper-16nm") -> Technology:
-    """A built-in technology by name, or one's own by the path of its YAML file.
+    """A built-in technology by name, or your own by the path of its YAML file.
 
-    A file may name a built-in technology as its ``base``; the keys that it has replace those of the base.
+    A file may name a built-in technology as its ``base``; its keys replace those of the base.
 
-    Raises:
-        InputError: there is no such technology, or its file has an unknown key or a bad value.
+    Raises
+    ------
+    InputError
+        There is no such technology, or its file has an unknown key or a bad value.
     """
     path = find_config(name, FOLDER, "technology")
     return _load_builtin(path) if path.parent == FOLDER else _load(path)

@@ -1,7 +1,7 @@
-"""Weight formats on the machine: what a channel takes in memory, how it passes the array, what runs beside it.
+"""Weight formats on the machine: bits in memory, passes of the array, and work of the side unit.
 
-The dispatcher decodes codes on their way to the array: look-up tables and bilevel scales cost no cycle. Weights outside
-the dense part are multiplied by a side unit, which runs along with the array and adds to its results.
+The dispatcher decodes codes on their way to the array; look-up tables and bilevel scales cost no cycle. A side unit
+multiplies the sparse weights beside the array and adds to its results.
 """
 
 from functools import cache
@@ -22,30 +22,30 @@ class WeightConfig(Config):
     title: str
     source: str
     bits: int = Field(ge=1, le=8)
-    """Of a code."""
+    """Bits of a dense code."""
     group_size: int = Field(ge=1)
-    """Input channels that share parameters; a short last group has them too."""
+    """Input channels that share parameters; a short last group has its own, too."""
     scale_bits: int = Field(ge=0)
-    """Parameters of a group."""
+    """Bits of a group's parameters."""
     table_bits: int = Field(default=0, ge=0)
-    """A look-up table of each output channel."""
+    """Bits of each output channel's look-up table."""
     digits: int = Field(default=1, ge=1, le=4)
-    """4-bit integers that a code decodes to; an integer array passes them one after the other."""
+    """4-bit integers that a code decodes to; an integer array takes them one after the other."""
     sparse_fraction: float = Field(default=0.0, ge=0, le=1)
-    """Weights that are in the sparse part."""
+    """Share of the weights that are in the sparse part."""
     sparse_bits: int = Field(default=0, ge=0)
-    """Of one sparse weight, its place included."""
+    """Bits of one sparse weight, its position included."""
     pointer_bits: int = Field(default=0, ge=0)
-    """Of each output channel, for its sparse weights."""
+    """Bits of each output channel's pointer to its sparse weights."""
     sparse_lanes: int = Field(default=1, ge=1)
-    """Products of the side unit per cycle."""
+    """Products of the side unit in a cycle."""
 
     def sparse_weights(self, in_channels: int) -> int:
-        """Sparse weights of one output channel, the mean rounded up."""
+        """Sparse weights of one output channel: the mean, rounded up."""
         return -int(-in_channels * self.sparse_fraction // 1)
 
     def channel_bits(self, in_channels: int) -> int:
-        """Storage of one output channel."""
+        """Bits of one output channel's stored weights."""
         groups = -(-in_channels // self.group_size)
         dense = in_channels * self.bits + groups * self.scale_bits + self.table_bits
         return dense + self.sparse_weights(in_channels) * self.sparse_bits + self.pointer_bits
@@ -57,10 +57,12 @@ def weight_format_names() -> list[str]:
 
 
 def load_weights(name: Any) -> WeightConfig:
-    """A built-in weight format by name, or one's own by the path of its YAML file; an object stays as it is.
+    """A built-in weight format by name, or your own by the path of its YAML file; an object is returned as it is.
 
-    Raises:
-        InputError: there is no such format, or its file has an unknown key or a bad value.
+    Raises
+    ------
+    InputError
+        There is no such format, or its file has an unknown key or a bad value.
     """
     if isinstance(name, WeightConfig):
         return name

@@ -1,4 +1,4 @@
-"""Reading YAML into checked objects: one line that names the file, the field and the fix for whatever is wrong."""
+"""YAML files read into checked objects; an error names the file, the field and the fix in one line."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ _QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*")
 
 
 class Config(BaseModel):
-    """A frozen object read from YAML; a key that it does not have is an error."""
+    """A frozen object read from YAML; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, allow_inf_nan=True)
 
@@ -29,15 +29,17 @@ class Config(BaseModel):
 def load_config(model: type[Model], path: Path, kind: str) -> Model:
     """Read and check one YAML file.
 
-    Raises:
-        InputError: the file is not readable, not YAML, or does not fit `model`.
+    Raises
+    ------
+    InputError
+        The file is not readable, not YAML, or does not fit `model`.
     """
     where = f"{kind} {path.name}"
     return check(model, read_yaml(path, where), where)
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which YAML's own loader keeps the last without a word."""
+    """Refuses duplicate keys, of which the standard loader silently keeps the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -48,7 +50,7 @@ class _UniqueKeys(yaml.SafeLoader):
 
 
 def read_yaml(path: Path, where: str) -> Any:
-    """The plain data of a YAML file; errors begin with `where`."""
+    """Plain data of a YAML file; errors begin with `where`."""
     try:
         return yaml.load(path.read_text("utf-8"), _UniqueKeys)
     except (OSError, UnicodeDecodeError) as error:
@@ -58,7 +60,7 @@ def read_yaml(path: Path, where: str) -> Any:
 
 
 def check(model: type[Model], data: Any, where: str) -> Model:
-    """Build `model` from plain data; the first thing wrong becomes an `InputError` that starts with `where`."""
+    """Build `model` from plain data; the first error is raised as an `InputError` that begins with `where`."""
     if not isinstance(data, dict):
         raise InputError(f"{where}: holds no keys; give {', '.join(_keys(model))}")
     try:
@@ -74,10 +76,12 @@ def config_names(folder: Path) -> tuple[str, ...]:
 
 
 def find_config(name: str | Path, folder: Path, kind: str) -> Path:
-    """The file of a built-in name, or of a path that ends in .yaml or .yml.
+    """The file of a built-in name, or the given path if it ends in .yaml or .yml.
 
-    Raises:
-        InputError: there is none; the message lists the built-in names.
+    Raises
+    ------
+    InputError
+        There is none; the message lists the built-in names.
     """
     names = config_names(folder)
     if str(name) in names:
@@ -91,7 +95,7 @@ def find_config(name: str | Path, folder: Path, kind: str) -> Path:
 
 
 def quantity(units: dict[str, int], example: str) -> Callable[[Any], int]:
-    """A parser of texts such as ``"285 MHz"`` into whole base units; a bare number is refused."""
+    """A validator that reads texts such as ``"285 MHz"`` into whole base units and refuses bare numbers."""
 
     def parse(value: Any) -> int:
         match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None

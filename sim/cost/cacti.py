@@ -1,4 +1,4 @@
-"""The table of on-chip memories: ``python -m anda_codesign.sim.cost.cacti --cacti FOLDER`` writes it anew.
+"""The table of on-chip memories; ``python -m anda_codesign.sim.cost.cacti --cacti FOLDER`` renews it.
 
 CACTI is not needed to use the table. To renew it, take the source of CACTI 7 (the wheel of hwcomponents-cacti 1.0.40 has
 it under ``hwcomponents_cacti/cacti``), build it there with ``make opt``, and give that folder. The inputs are
@@ -22,7 +22,7 @@ DEVICES = ("itrs-lop", "itrs-lstp")
 CAPACITIES = {1024: range(14, 24), 512: range(14, 23), 256: range(14, 23), 128: range(14, 23), 64: range(14, 23)} | {
     80: range(13, 20)
 }
-"""Base-two logarithms of the capacities in bytes, by the port's bits: data buffers, and exponent memories of 80 bits."""
+"""Base-two logarithms of the capacities in bytes, by port width in bits; 80 bits for exponent memories."""
 
 
 def configurations() -> Iterator[tuple[str, int, int]]:
@@ -34,7 +34,7 @@ def configurations() -> Iterator[tuple[str, int, int]]:
 
 
 def run_cacti(folder: Path, device: str, port_bits: int, capacity_bytes: int) -> dict[str, str]:
-    """One memory; the units are those of the field names."""
+    """Run CACTI for one memory and return its row of the table, in the units of the field names."""
     rows = -(-capacity_bytes * 8 // port_bits)
     lines = [
         CONFIGURATION.read_text("utf-8"),

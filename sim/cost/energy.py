@@ -1,7 +1,7 @@
-"""What events cost on an architecture in a technology: picojoules and square millimetres from published powers.
+"""Unit costs of an architecture in a technology: energy of each event, area of each part, from published powers.
 
-The technology gives the mean power of each part of a reference machine in one run. Divided by the clock it is energy
-per cycle; divided by the bits that the run moves per cycle it is energy per bit.
+The technology gives the mean power of each part of a reference machine in one run. Power over clock frequency is energy
+per cycle; energy per cycle over bits moved per cycle is energy per bit.
 """
 
 from collections.abc import Mapping
@@ -16,26 +16,26 @@ from ..config.technology import Component, Technology
 
 @dataclass(frozen=True, slots=True)
 class Energy:
-    """Picojoules by place."""
+    """Energy in picojoules by place."""
 
     compute: float
-    """Array, compressor, vector unit and controller."""
+    """Array, side unit, compressor, vector unit and controller."""
     sram: float
     dram: float
 
     @property
     def total(self) -> float:
-        """The sum of the parts."""
+        """Sum of the parts."""
         return self.compute + self.sram + self.dram
 
     def to_dict(self) -> dict[str, float]:
-        """Plain numbers, the total among them."""
+        """Parts and total as plain numbers, for JSON."""
         return {"compute": self.compute, "sram": self.sram, "dram": self.dram, "total": self.total}
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a part of a run does; with unit costs, its energy."""
+    """Work of a part of a run: counts that unit costs turn into energy."""
 
     element_cycles: int = 0
     """Cycles in which the elements work at their published power."""
@@ -56,23 +56,25 @@ class UnitCosts:
     array_pj_per_cycle: float
     """All elements of the array, in a cycle in which they work."""
     skipped_pj_per_cycle: float
-    """What a skipped cycle does not save: a zero plane takes less energy than a mean cycle."""
+    """Energy that a skipped cycle still counts, since a zero plane takes less than a mean cycle."""
     support_pj_per_cycle: dict[str, float]
     """Compressor, vector unit and controller, in a cycle in which the array runs."""
     vector_pj: dict[str, float]
-    """One operation of a vector lane, by kind; FP16: a multiply-accumulate of the FP16 array, which bounds it above."""
+    """One operation of a vector lane, by kind. FP16 operations count as multiply-accumulates, an upper bound."""
     sram: "SramCosts"
     dram_pj_per_bit: float
     dram_bits_per_cycle: float
     area_mm2: dict[str, float]
     notes: tuple[str, ...] = ()
-    """What a reader should know about the buffers: interpolated, or too slow for the clock."""
+    """Warnings about the buffers: interpolated, or slower than the clock."""
 
     def energy(self, work: Work, cycles: int) -> Energy:
-        """Energy of what is done in so many cycles.
+        """Energy of some work that takes `cycles` cycles.
 
-        Raises:
-            InputError: the technology does not know a kind of operation.
+        Raises
+        ------
+        InputError
+            The technology does not know a kind of operation.
         """
         support = sum(self.support_pj_per_cycle.values())
         compute = work.element_cycles * self.array_pj_per_cycle + work.array_cycles * support
@@ -82,17 +84,19 @@ class UnitCosts:
         return Energy(compute, self.sram_pj(work.sram, cycles), work.dram_bits * self.dram_pj_per_bit)
 
     def operation_pj(self, kind: str) -> float:
-        """Energy of one operation of a vector lane.
+        """Energy of one operation of a vector lane, in picojoules.
 
-        Raises:
-            InputError: the technology does not know the kind.
+        Raises
+        ------
+        InputError
+            The technology does not know the kind.
         """
         if kind not in self.vector_pj:
             raise InputError(f"vector_operations: the technology has no {kind!r}; add it with its source")
         return self.vector_pj[kind]
 
     def sram_pj(self, bits: SramBits, cycles: int) -> float:
-        """Energy of the buffers in a run."""
+        """Energy of the buffers, in picojoules: bits moved, and leakage over `cycles` cycles."""
         sram = self.sram
         return (
             bits.activation_reads * sram.activation_read_pj_per_bit
@@ -105,26 +109,36 @@ class UnitCosts:
 
 @dataclass(frozen=True, slots=True)
 class SramCosts:
-    """Energy of the buffers; exponents count with the activations."""
+    """Energy of the buffers; the exponent buffer counts with the activations."""
 
     activation_read_pj_per_bit: float
     activation_write_pj_per_bit: float
     weight_read_pj_per_bit: float
     weight_write_pj_per_bit: float
     leakage_pj_per_cycle: float = 0.0
-    """Zero where the published powers do not tell it apart."""
+    """Zero if the technology gives no leakage of its own."""
 
 
 def unit_costs(architecture: Architecture, technology: Technology, skipping: bool = False) -> UnitCosts:
-    """Derive the costs; with `skipping` of elements that pass over zero planes.
+    """Derive the unit costs of an architecture.
 
-    The array scales with its elements and their kind; compressor and vector unit with their lanes. Buffers come from
-    the technology's table of memories, or else their area scales with capacity and their energy per bit does not: the
-    published powers are of one size.
+    The array scales with the number and kind of its elements, compressor and vector unit with their lanes. Buffers come
+    from the technology's table of memories. Without a table their area scales with capacity and their energy per bit is
+    constant, since the published powers are of one size.
 
-    Raises:
-        InputError: the technology has no such processing element, or its table no such buffer, or it does not say what
-            skipping costs.
+    Parameters
+    ----------
+    architecture
+        The machine.
+    technology
+        Areas and powers of the reference machine.
+    skipping
+        True for elements that skip zero planes.
+
+    Raises
+    ------
+    InputError
+        The technology lacks the processing element, the buffer or the costs of skipping.
     """
     reference = load_architecture(technology.reference.architecture)
     scale = _scales(architecture, reference)
@@ -159,7 +173,7 @@ def unit_costs(architecture: Architecture, technology: Technology, skipping: boo
 
 
 def _skipping(technology: Technology) -> tuple[float, float, float]:
-    """Area and power of elements with zero-plane skipping over those without, and what a skipped plane saves."""
+    """Area and power of elements with zero-plane skipping relative to those without, and energy saved by a skipped plane."""
     if technology.skipping is None:
         raise InputError(
             f"skipping: technology {technology.name} has no cost for it; add skipping with area, power and plane"
@@ -171,7 +185,7 @@ def _skipping(technology: Technology) -> tuple[float, float, float]:
 def _buffers(
     architecture: Architecture, technology: Technology, reference: Architecture, scale: dict[str, float]
 ) -> tuple[SramCosts, dict[str, float], tuple[str, ...]]:
-    """Energy and area of the buffers, and notes on them, from the technology's table or the published figures."""
+    """Energy, area and warnings of the buffers, from the technology's table or the published figures."""
     if technology.sram is None:
         per_bit = sram_pj_per_bit(technology, reference)
         area = {
@@ -199,9 +213,9 @@ def _buffers(
 def sram_pj_per_bit(technology: Technology, reference: Architecture) -> float:
     """Buffer energy per bit: power of both buffers over the bits that both deliver in the published run.
 
-    In each cycle the activation buffer delivers one plane of all rows, and over a group the exponents; over a group the
-    weight buffer delivers the codes of all columns and their share of the scales. Both are 1024 bits wide and 1 MiB
-    large, so they share one figure; taken apart, their powers would give 0.057 and 0.047 pJ/bit.
+    The activation buffer delivers one plane of all rows in each cycle, and the exponents once a group. The weight buffer
+    delivers the codes of all columns and their share of the scales once a group. Both are 1024 bits wide and hold 1 MiB,
+    so they share one figure; separately, their powers would give 0.057 and 0.047 pJ/bit.
     """
     cycles = technology.reference.cycles_per_group.value
     group, array = reference.group_size, reference.array
@@ -218,7 +232,7 @@ def _pj_per_cycle(component: Component, reference: Architecture) -> float:
 
 
 def _scales(architecture: Architecture, reference: Architecture) -> dict[str, float]:
-    """Size of each part over that of the reference machine."""
+    """Size of each part relative to the reference machine."""
     lanes = architecture.compressor.lanes if architecture.compressor else 0
     reference_lanes = reference.compressor.lanes if reference.compressor else 1
     return {

@@ -1,9 +1,9 @@
-"""The accelerator's circuit as processes (SimPy) that run its programs, cycle for cycle.
+"""The accelerator's circuit as SimPy processes that run its programs with exactly its cycles.
 
-The controller issues instructions in order; loader, matrix engine, compressor, vector unit and writer work beside each
-other, and wait for instructions, for each other's ports and for what they hand each other. A unit says in which cycle its
-next instruction, tile, group or row comes, from `formats.latency`; nothing is simulated cycle by cycle. The circuit takes
-exactly these cycles, for every retire record.
+The controller issues instructions in order. Loader, matrix engine, compressor, vector unit and writer work in parallel and
+wait for instructions, for shared ports and for each other's data. Each unit computes the cycle of its next instruction,
+tile, group or row from `formats.latency`; no process runs every cycle. The circuit takes exactly these cycles for every
+retire record.
 """
 
 from collections import deque
@@ -38,11 +38,11 @@ NAMES = {
     Unit.VECTOR: "vector unit",
     Unit.STORER: "writer",
 }
-"""The units in the words of a timeline."""
+"""Names of the units in a timeline."""
 
 Pauses = Callable[[Literal["request", "read", "write"], int], int]
-"""When the memory goes on: the first cycle from a given one on in which it takes a request, reads a row for one, or takes
-a row to write. Each of the three pauses on its own."""
+"""Pauses of the memory: the first cycle, from a given one on, in which it accepts a request, reads a requested row, or
+accepts a row to write. Each of the three pauses independently."""
 
 
 def _never_pauses(_: str, cycle: int) -> int:
@@ -51,16 +51,24 @@ def _never_pauses(_: str, cycle: int) -> int:
 
 @dataclass(frozen=True)
 class ProgramRun:
-    """When what is finished.
+    """Cycles at which a program's instructions, groups and tiles finish, counted from 0.
 
-    Attributes:
-        cycles: from the cycle in which the start is taken to the one in which the end is told, both counted.
-        issued: when the controller was done with each instruction: gave it to its unit, or passed the barrier.
-        ended: when each unit ended its instructions.
-        groups: when groups were done, range by range.
-        tiles: when the last column of each tile left the array.
-        spans: of each tile, the first cycle that was its own, and the one in which its last group was done.
-        reads: of each block of tokens, when its first and its last plane were asked for.
+    Attributes
+    ----------
+    cycles
+        Cycles of the program, from the one that accepts the start to the one that reports the end, both included.
+    issued
+        Cycle in which the controller gave each instruction to its unit, or passed the barrier.
+    ended
+        Cycles in which each unit ended its instructions.
+    groups
+        Cycles in which groups were done, as ranges.
+    tiles
+        Cycle in which the last column of each tile left the array.
+    spans
+        First cycle of each tile, and the cycle in which its last group was done.
+    reads
+        Cycles of the first and the last request for planes of each block of tokens.
     """
 
     cycles: int
@@ -73,7 +81,7 @@ class ProgramRun:
 
     @cached_property
     def retired(self) -> dict[str, list[int]]:
-        """Of each kind of retire record (group, tile, and each unit's instructions) the cycles, in order."""
+        """Cycles of each kind of retire record, in order: ``group``, ``tile``, and each unit's instructions."""
         units = {unit.name.lower(): cycles for unit, cycles in self.ended.items()}
         return {"group": list(chain.from_iterable(self.groups)), "tile": self.tiles, **units}
 
@@ -85,10 +93,12 @@ def gemm_cycles(
     result_mantissa_bits: int | None = None,
     memory_latency_cycles: int = 16,
 ) -> int:
-    """Cycles of a GeMM, or of a chain of them, from its shapes alone.
+    """Cycles of a GeMM, or of a chain of GeMMs, from its shapes alone.
 
-    Raises:
-        InputError: the shapes do not fit together or not into the machine.
+    Raises
+    ------
+    InputError
+        The shapes do not fit together or not into the machine.
     """
     plan = schedule(machine, tokens, layers, result_mantissa_bits)
     return simulate_schedule(plan, memory_latency_cycles).cycles
@@ -100,7 +110,7 @@ def simulate_schedule(
     sent_planes: SentPlanes | None = None,
     pauses: Pauses = _never_pauses,
 ) -> ProgramRun:
-    """When a compiled program finishes what; parameters as of `simulate_program`."""
+    """Run a compiled program; see `simulate_program`."""
     return simulate_program(plan.machine, plan.instructions, memory_latency_cycles, sent_planes, pauses)
 
 
@@ -111,18 +121,27 @@ def simulate_program(
     sent_planes: SentPlanes | None = None,
     pauses: Pauses = _never_pauses,
 ) -> ProgramRun:
-    """When a program, which ends with ``halt``, finishes what.
+    """Run a program, which ends with ``halt``.
 
-    Args:
-        machine: what it runs on.
-        instructions: the program.
-        memory_latency_cycles: from a request to its row, at least 2; a row per cycle, unless it pauses.
-        sent_planes: of a machine that skips planes; None sends all.
-        pauses: when the memory pauses.
+    Parameters
+    ----------
+    machine
+        The accelerator.
+    instructions
+        The program, in order.
+    memory_latency_cycles
+        Cycles from a request to its row, at least 2. The memory delivers one row a cycle unless it pauses.
+    sent_planes
+        Planes that a machine with zero-plane skipping sends; None sends all.
+    pauses
+        Pauses of the memory.
 
-    Raises:
-        InputError: an instruction touches rows that a buffer does not have.
-        DeadlockError: nobody can go on.
+    Raises
+    ------
+    InputError
+        An instruction uses rows that a buffer does not have.
+    DeadlockError
+        No process can continue.
     """
     check_program(machine, instructions)
     return AcceleratorProcesses(machine, memory_latency_cycles, sent_planes, pauses).execute(instructions)
@@ -130,27 +149,27 @@ def simulate_program(
 
 @dataclass
 class MemoryReads:
-    """Rows of memory on their way into a buffer: asked for one per cycle, written as they come.
+    """Rows of memory on their way into a buffer: requested one a cycle, written as they arrive.
 
-    The loader alone reads the memory, and a load's buffer port is the loader's until it is idle, so that when its rows
-    come is known when it is issued.
+    Only the loader reads the memory, and it owns the buffer port of a load until it is idle. So the cycles of a load's rows
+    are known when it is issued.
     """
 
     latency_cycles: int
     pauses: Pauses
     asked: int = -1
-    """When the last row was asked for."""
+    """Cycle of the last request."""
     read: deque[int] = field(default_factory=lambda: deque(maxlen=MEMORY_OUTSTANDING_ROWS))
-    """When the memory began to read each of the last rows."""
+    """Cycles in which the memory began to read each of the last rows."""
     taken: int = -1
-    """When the last row was taken."""
+    """Cycle in which the last row was accepted."""
     written: int = -1
-    """When the last row of a buffer was written."""
+    """Cycle in which the last row of a buffer was written."""
 
     def transfer(self, issued: int, count: int, packed: int) -> tuple[int, int]:
-        """When the last row of a load is asked for, and when its last row of the buffer is written.
+        """Cycles of a load's last request and of its last write to the buffer.
 
-        `count` rows of the buffer come, `packed` of them in a row of memory.
+        The load fills `count` rows of the buffer, `packed` of them from one row of memory.
         """
         self.asked = issued
         for left in range(count, 0, -packed):
@@ -161,7 +180,7 @@ class MemoryReads:
         return self.asked, self.written
 
     def _ask(self) -> None:
-        """One request: it waits for room among those under way, the memory for the row before it."""
+        """Make one request: it waits for a free slot, and the memory for the previous row."""
         self.asked += 1
         if len(self.read) == MEMORY_OUTSTANDING_ROWS:
             self.asked = max(self.asked, self.read[0] + 1)
@@ -171,7 +190,10 @@ class MemoryReads:
 
 
 class AcceleratorProcesses(Units):
-    """The processes, and who owns the shared ports of the buffers."""
+    """Processes of the accelerator, and the owners of the buffers' shared ports.
+
+    The parameters are those of `simulate_program`.
+    """
 
     def __init__(
         self,
@@ -186,15 +208,17 @@ class AcceleratorProcesses(Units):
         self.owners: dict[Port, Station[Instruction]] = {}
         self.memory = MemoryReads(memory_latency_cycles, pauses)
         self.coming: Channel[int] = self.work("rows of the memory")
-        """Of each load the cycle in which its last row is written."""
+        """Cycle in which the last row of each load is written."""
         self.matrix = MatrixEngineProcesses(self, machine, self.stations[Unit.MATRIX], sent_planes)
         self.issued: list[int] = []
 
     def execute(self, instructions: Iterable[Instruction]) -> ProgramRun:
-        """Run until the end is told.
+        """Run a program until its end is reported.
 
-        Raises:
-            DeadlockError: nobody can go on.
+        Raises
+        ------
+        DeadlockError
+            No process can continue.
         """
         self.run(
             self._control(instructions),
@@ -214,7 +238,7 @@ class AcceleratorProcesses(Units):
         return ProgramRun(cycles, self.issued, ended, matrix.groups, matrix.tiles, matrix.spans, matrix.reads)
 
     def _control(self, instructions: Iterable[Instruction]) -> Process:
-        """The controller: issue instructions in order, one per cycle at most."""
+        """The controller: issue instructions in order, at most one a cycle."""
         yield self.after(FETCH_CYCLES)
         for instruction in instructions:
             who = f"controller, at {instruction.opcode.name.lower()},"
@@ -231,13 +255,13 @@ class AcceleratorProcesses(Units):
             yield self.after(1)
 
     def _is_legal(self, instruction: Instruction) -> bool:
-        """Whether the machine can do it; what it cannot do ends the program."""
+        """True if the machine can execute the instruction; one that it cannot execute ends the program."""
         if instruction.opcode == Opcode.VECTOR:
             return self.machine.vector_unit
         return instruction.fields.get("mantissa_bits", 1) <= self.machine.max_mantissa_bits
 
     def _issue(self, instruction: Instruction, station: Station[Instruction], who: str) -> Process:
-        """Wait for room and for ports, and give a unit its instruction when it takes it."""
+        """Wait for room in the queue, for the ports and for the unit, and give the unit its instruction."""
         yield from station.at_most(MAX_UNFINISHED - 1, who)
         ports = [port for port in Port if port in instruction.ports]
         for port in ports:
@@ -247,13 +271,13 @@ class AcceleratorProcesses(Units):
         if wait := station.ready.take(who):
             yield wait
         if station.idle:
-            # what it owned was free
+            # an idle unit no longer owns its ports
             self.owners = {port: owner for port, owner in self.owners.items() if owner is not station}
         self.owners |= dict.fromkeys(ports, station)
         station.give(instruction)
 
     def _request_rows(self) -> Process:
-        """The loader's side of the memory: ask for rows; the next load begins with the last request."""
+        """The loader's requests to the memory; the next load begins after the last request."""
         station = self.stations[Unit.LOADER]
         while True:
             load = yield from station.instructions.get("loader")
@@ -264,13 +288,13 @@ class AcceleratorProcesses(Units):
             station.ready.give()
 
     def _write_rows(self) -> Process:
-        """The loader's side of the buffers: write rows as they come."""
+        """The loader's writes to the buffers, as rows arrive."""
         while True:
             yield self.until((yield from self.coming.get("loader")))
             self.stations[Unit.LOADER].end()
 
     def _work(self, unit: Unit) -> Process:
-        """A unit that does one instruction after the other."""
+        """A unit that executes one instruction after the other."""
         station = self.stations[unit]
         while True:
             instruction = yield from station.instructions.get(station.name)
@@ -296,7 +320,7 @@ class AcceleratorProcesses(Units):
         )
 
     def _store_cycles(self, instruction: Instruction) -> int:
-        """Rows are asked for one per cycle, and come as long as the row of memory before can leave."""
+        """Cycles of a store: rows are read one a cycle, and wait while the memory pauses."""
         count, packed = instruction["count"], self.machine.packed(Buffer(instruction["buffer"]))
         left = self.now + store_cycles(0)
         for rows in range(count, 0, -packed):

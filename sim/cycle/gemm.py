@@ -1,8 +1,7 @@
-"""The third level of time: the program that the accelerator's circuit would run, in processes that take its cycles.
+"""A GeMM at level `cycle`: compiled to the program of Anda's circuit and run with exactly its cycles.
 
-`accelerator` runs the program, in exactly the circuit's cycles. This module lays a GeMM of an architecture out for it. The
-circuit is Anda's: a read and a write channel as wide as the buffers' ports, and a schedule of its own, which keeps a chunk
-of tokens and lets the weights pass.
+The circuit has a read and a write channel to memory, as wide as the buffers' ports, and its own schedule, which keeps a
+chunk of tokens on chip and streams the weights.
 """
 
 from ...formats import InputError
@@ -17,26 +16,28 @@ MAX_ROWS = 1 << 14
 """Rows of a memory that an instruction can address."""
 
 MEMORY_LATENCY_CYCLES = 16
-"""From a request to its row."""
+"""Cycles from a request to its row."""
 
 
 def accelerator_machine(architecture: Architecture) -> AcceleratorConfig:
-    """The circuit of an architecture: its array, and buffers of its capacities.
+    """Configuration of the circuit with an architecture's array and buffer capacities.
 
-    Raises:
-        InputError: the architecture is not Anda's, or its ports and weights are not those of the circuit.
+    Raises
+    ------
+    InputError
+        The architecture is not Anda, or the circuit does not support its ports or weights.
     """
     name, array, lanes = architecture.name, architecture.array, architecture.group_size
     exponents = architecture.exponent_buffer
     if architecture.processing_element.timing != "bit-serial" or exponents is None:
-        raise InputError(f"level: cycle is the circuit of Anda; use analytical or events with {name}")
+        raise InputError(f"level: cycle needs the circuit of Anda; use analytical or events with {name}")
     weights = architecture.weights
     if weights.digits != 1 or weights.sparse_fraction or weights.bits != 4:
-        raise InputError(f"level: cycle knows INT4 weights; use analytical or events with {weights.name}")
+        raise InputError(f"level: cycle needs INT4 weights; use analytical or events with {weights.name}")
     weight_row = lanes * array.columns
     if architecture.weight_buffer.port_bits != weight_row:
         raise InputError(
-            f"weight_buffer.port: the circuit's is {weight_row} bit for {array.columns} columns of {lanes} lanes; "
+            f"weight_buffer.port: the circuit needs {weight_row} bit for {array.columns} columns of {lanes} lanes; "
             "use that, or another level"
         )
     return AcceleratorConfig(
@@ -53,12 +54,14 @@ def accelerator_machine(architecture: Architecture) -> AcceleratorConfig:
 
 
 def run_cycle_level(mapped: MappedGemm, timeline: Timeline | None = None) -> tuple[int, Tiling]:
-    """Cycles of a GeMM, from the start of its program to its end, and the chunk of tokens that stays on chip.
+    """Cycles of a GeMM, from the start of its program to its end, and its tiling: the chunk of tokens on chip.
 
-    A timeline notes what the units do.
+    A timeline, if given, records the activity of the units.
 
-    Raises:
-        InputError: what `accelerator_machine` raises; the GeMM does not fit the circuit's memories.
+    Raises
+    ------
+    InputError
+        The circuit does not support the architecture (`accelerator_machine`), or the GeMM does not fit its memories.
     """
     machine = accelerator_machine(mapped.architecture)
     weights = mapped.architecture.weights

@@ -1,4 +1,4 @@
-"""Which rows of the buffers a program still needs: from the instruction that writes them to the last that reads them."""
+"""Live ranges of buffer rows in a program: from the instruction that writes them to the last one that reads them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from ...formats.accelerator import AcceleratorConfig, Buffer, Instruction, Opcod
 from ...formats.accelerator.bounds_check import extents
 
 Rows = tuple[Buffer, int, int]
-"""A buffer, the first of its rows, and their number."""
+"""A buffer, the first row and the number of rows."""
 
 _READ = {
     Opcode.GEMM: ("planes", "exponents", "weights", "factors"),
@@ -24,24 +24,24 @@ _WRITTEN = {
     Opcode.COMPRESS: ("planes", "exponents"),
     Opcode.VECTOR: ("result",),
 }
-"""Fields with the addresses of what each instruction reads, and writes."""
+"""Address fields of the rows that each instruction reads and writes."""
 
 
 class Stay(NamedTuple):
-    """Rows of a buffer that stay as long as each other."""
+    """Rows of a buffer with the same live range."""
 
     buffer: Buffer
     rows: int
     written: int
-    """The instruction that writes them, by its place in the program."""
+    """Index of the instruction that writes them."""
     used: int
-    """The last instruction that reads them; if there is none, the one that writes them."""
+    """Index of the last instruction that reads them, or of the one that writes them if none does."""
 
 
 def stays(machine: AcceleratorConfig, program: Sequence[Instruction]) -> Iterator[Stay]:
-    """All rows that a program writes, each as often as it is written."""
+    """Live ranges of all rows that a program writes, one for each write."""
     depths = {buffer: machine.depth(buffer) for buffer in Buffer}
-    # of each row the instruction that wrote it and the last one that read it; -1 if there is none
+    # for each row, the instruction that wrote it and the last one that read it; -1 if none did
     written, used = ({buffer: np.full(depth, -1) for buffer, depth in depths.items()} for _ in range(2))
     for index, instruction in enumerate(program):
         for buffer, first, count in rows_read(machine, instruction):
@@ -62,12 +62,12 @@ def _ended(buffer: Buffer, written: NDArray[np.int_], used: NDArray[np.int_]) ->
 
 
 def rows_read(machine: AcceleratorConfig, instruction: Instruction) -> list[Rows]:
-    """What an instruction reads on chip."""
+    """Buffer rows that an instruction reads."""
     return _rows(machine, instruction, _READ)
 
 
 def rows_written(machine: AcceleratorConfig, instruction: Instruction) -> list[Rows]:
-    """What an instruction writes on chip."""
+    """Buffer rows that an instruction writes."""
     return _rows(machine, instruction, _WRITTEN)
 
 
@@ -83,7 +83,7 @@ def _rows(machine: AcceleratorConfig, instruction: Instruction, fields: Mapping[
 
 
 def _stride(instruction: Instruction, field: str) -> tuple[int, int] | None:
-    """Rows that lie together, and rows from there to the next that do; None if all lie together."""
+    """Length of a contiguous piece of rows and distance to the next piece; None if all rows are contiguous."""
     if instruction.opcode == Opcode.VECTOR:
         return 1, instruction["stride"]
     if instruction.opcode == Opcode.COMPRESS and field != "results":

@@ -1,8 +1,8 @@
-"""Sequencer, dispatchers, array and collector of the accelerator as processes (SimPy).
+"""Sequencer, dispatchers, array and collector of the accelerator as SimPy processes.
 
-They hand commands, rows, groups of weights and tiles to each other, in the cycles of the circuit, which
-`formats.latency` states: a thing is handed over in the cycle in which it happens. Between the first and the last group of
-a tile nobody but the array and the dispatcher of weights takes part, and those groups are one event.
+They hand commands, rows, groups of weights and tiles to each other in the circuit's cycles, from `formats.latency`.
+Between the first and the last group of a tile only the array and the dispatcher of weights take part, so these groups are
+one event.
 """
 
 from collections.abc import Generator, Iterator, Sequence
@@ -19,61 +19,61 @@ from ...formats.latency.elements import SIGN_LOAD_CYCLES
 from ..processes.units import Channel, Process, Slots, Station, Units
 
 SentPlanes = Sequence[NDArray[np.integer]]
-"""Of each ``gemm`` of a program, in order, the mantissa planes that each group sends, ``[blocks, groups]``: what
-`formats.accelerator.program_planes` reads from the activations for a machine that skips planes."""
+"""Mantissa planes that each group sends, ``[blocks, groups]``, for each ``gemm`` of a program in order, from
+`formats.accelerator.program_planes`; for machines that skip planes."""
 
 
 class BlockCommand(NamedTuple):
-    """A block of tokens, with which the array computes some tiles."""
+    """A block of tokens that the array multiplies with the weights of some tiles."""
 
     sent: list[int]
     """Mantissa planes that each group of a tile sends."""
     tiles: int
     last: bool
-    """Whether it is the last of its instruction."""
+    """True for the last block of an instruction."""
 
 
 class Rows(NamedTuple):
-    """The rows that a dispatcher reads for a command."""
+    """Rows that a dispatcher reads for a command."""
 
     command: BlockCommand
     first: int
-    """The cycle from which on the first of them can be taken."""
+    """Earliest cycle in which the first row can be taken."""
 
 
 class Tile(NamedTuple):
-    """A tile that the array is done with."""
+    """A tile that the array has finished."""
 
     last_plane: int
-    """The cycle of its last plane."""
+    """Cycle of its last plane."""
     last: bool
-    """Whether it is the last of its instruction."""
+    """True for the last tile of an instruction."""
 
 
 @dataclass(frozen=True)
 class Dispatcher:
-    """Reads one operand's rows from its buffer: its address generator."""
+    """Address generator of one operand: it reads rows from the operand's buffer."""
 
     name: str
     commands: Channel[BlockCommand]
     rows: Channel[Rows]
     last_request: Slots
-    """Given when it makes the last request of a command, so that it can take the next one."""
+    """Token of a command's last request, after which the dispatcher takes the next command."""
 
 
 class MatrixEngineProcesses:
-    """The processes, and what they hand over.
+    """Processes of the matrix engine, and the tokens that they hand over.
 
     Parameters
     ----------
     units
-        The run that they belong to.
+        The run to which the processes belong.
     machine
-        Its size.
+        The accelerator.
     station
-        Where instructions come from.
+        Source of the instructions.
     sent_planes
-        Of a machine that skips planes.
+        Planes that a machine with zero-plane skipping sends; None sends all.
     """
 
     def __init__(
@@ -86,26 +86,26 @@ class MatrixEngineProcesses:
         slots = units.slots
         self.taken = slots("a dispatcher to take a command")
         self.swaps: Channel[int] = Channel(slots("a group of weights"))
-        """Of each group the cycle in which its weights are handed to the array."""
+        """Cycle in which the array takes the weights of each group."""
         self.weights_free = slots("the array to be done with a group", 1)
         self.inner: Channel[int] = Channel(slots("the last group of a tile"))
-        """Of each tile the cycle in which the weights of its last group but one are handed to the array."""
+        """Cycle in which the array takes the weights of each tile's last group but one."""
         self.computed: Channel[Tile] = units.work("a tile of the array")
         self.drained = slots("the collector to take the tile before", 1)
         self.groups: list[range] = []
-        """The cycles in which groups were done."""
+        """Cycles in which groups were done, as ranges."""
         self.done = -1
-        """When the last of them was."""
+        """Cycle in which the last group was done."""
         self.left = 0
-        """Groups left of the present command."""
+        """Remaining groups of the current command."""
         self.last_command = False
-        """Whether that is the last of its instruction."""
+        """True if the current command is the last of its instruction."""
         self.reads: list[tuple[int, int]] = []
-        """Of each command the cycles of the first and the last request for planes."""
+        """Cycles of the first and the last request for planes of each command."""
         self.spans: list[tuple[int, int]] = []
-        """Of each tile the first cycle that was its own, and the one in which its last group was done."""
+        """First cycle of each tile, and the cycle in which its last group was done."""
         self.tiles: list[int] = []
-        """The cycles in which the last columns of the tiles left."""
+        """Cycles in which the tiles' last columns left the array."""
 
     def _dispatcher(self, name: str) -> Dispatcher:
         units = self.units
@@ -117,7 +117,7 @@ class MatrixEngineProcesses:
         )
 
     def processes(self) -> list[Process]:
-        """All of them; they never end."""
+        """All processes of the engine; they never end."""
         dispatchers = (self.planes, self.weights, self.factors)
         return [
             self._sequence(),
@@ -128,7 +128,7 @@ class MatrixEngineProcesses:
         ]
 
     def _sequence(self) -> Process:
-        """The sequencer: a command for each block of tokens; the next one when all dispatchers have taken it."""
+        """The sequencer: one command for each block of tokens, each after all dispatchers took the previous one."""
         dispatchers = (self.planes, self.weights, self.factors)
         while True:
             instruction = yield from self.station.instructions.get("sequencer")
@@ -147,7 +147,7 @@ class MatrixEngineProcesses:
             self.station.ready.give()
 
     def _dispatch(self, dispatcher: Dispatcher) -> Process:
-        """An address generator: a row per cycle, as they are wanted."""
+        """An address generator: one row a cycle, on demand."""
         while True:
             command = yield from dispatcher.commands.get(dispatcher.name)
             self.taken.give()
@@ -161,7 +161,7 @@ class MatrixEngineProcesses:
                 self.reads.append((began, self.units.now))
 
     def _load_weights(self) -> Process:
-        """The double buffer of weights: a group is gathered while the array computes with the group before."""
+        """The double buffer of weights: it gathers a group while the array computes with the previous one."""
         while True:
             command, first = yield from self.weights.rows.get("buffer of weights")
             groups = len(command.sent)
@@ -174,7 +174,7 @@ class MatrixEngineProcesses:
                 yield from self._gather(last_of_command=tile == command.tiles - 1)
 
     def _gather(self, last_of_command: bool) -> Process:
-        """A group of weights: four rows, the first one in this cycle; then the array takes it."""
+        """Gather a group of weights from four rows, the first in this cycle, and hand it to the array."""
         before = WEIGHT_LOAD_CYCLES - 1 - BUFFER_READ_CYCLES
         yield self.units.after(before)
         if last_of_command:
@@ -185,7 +185,7 @@ class MatrixEngineProcesses:
         self.swaps.put(self.units.now)
 
     def _multiply(self) -> Process:
-        """The array: group after group, tile after tile."""
+        """The array: it computes group after group, tile after tile."""
         while True:
             command, first = yield from self.planes.rows.get("array")
             self.left, self.last_command = command.tiles * len(command.sent), command.last
@@ -204,12 +204,12 @@ class MatrixEngineProcesses:
                 self.spans.append((began, self.done))
 
     def _group(self, sent: int, first: int, ends_tile: bool = False) -> Generator[simpy.Event, None, int]:
-        """A group of `sent` mantissa planes; the cycle in which its weights came.
+        """Compute a group of `sent` mantissa planes; returns the cycle in which its weights came.
 
-        `first` is when a command's first signs come at the earliest, 0 for its other groups.
+        `first` is the earliest cycle of a command's first signs, 0 for its other groups.
         """
         units = self.units
-        # half units are added while the next signs are loaded
+        # midpoints are added while the next signs are loaded
         signs = max(first, self.done + 1 - self.adds_fp16)
         if self.left == 1 and sent == 1:
             yield units.until(signs)
@@ -233,14 +233,14 @@ class MatrixEngineProcesses:
         return swapped
 
     def _inner_groups(self, sent: list[int], swapped: int) -> Process:
-        """The groups between a tile's first and last; `swapped` is when the first one's weights came."""
+        """Compute the groups between a tile's first and last; `swapped` is the cycle of the first group's weights."""
         done, cycles = self.done, list[range]()
         equal = min(sent) == max(sent)
         for index, planes in enumerate(sent):
             swap = max(swapped + WEIGHT_LOAD_CYCLES, done)
             first_plane = max(done + 1 - self.adds_fp16 + SIGN_LOAD_CYCLES, swap + 1)
             step = first_plane + planes - 1 + self.adds_fp16 - done
-            # once both sides take the same time for a group, they take it for all the others
+            # once array and weights take the same time for a group, they do so for all further groups
             count = len(sent) - index if equal and swap - swapped == step else 1
             cycles.append(range(done + step, done + step * count + 1, step))
             swapped, done = swap + step * (count - 1), done + step * count
@@ -251,7 +251,7 @@ class MatrixEngineProcesses:
         self._retire(*cycles)
 
     def _retire(self, *cycles: range) -> None:
-        """Groups are done."""
+        """Record groups that are done."""
         self.groups += cycles
         self.done = self.units.now
         self.left -= sum(map(len, cycles))
@@ -259,7 +259,7 @@ class MatrixEngineProcesses:
             self.factors.last_request.give()
 
     def _collect(self) -> Process:
-        """The collector: a tile's columns, and when they make a group of outputs of each token, these groups."""
+        """The collector: it gathers a tile's columns, and sends each token's outputs once they fill a group."""
         machine, units = self.machine, self.units
         pipeline = unit_pipeline_cycles(machine.affine, machine.midpoint)
         while True:

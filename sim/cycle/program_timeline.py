@@ -1,4 +1,4 @@
-"""A run of an accelerator's program as a timeline: its instructions, and what the units did with them."""
+"""Timeline of a program's run: its instructions, and the activity of the units."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -19,13 +19,13 @@ CONTENTS = {
     Buffer.FACTORS: "weights",
     Buffer.RESULTS: "results",
 }
-"""What the buffers hold, in the words of a timeline."""
+"""Contents of the buffers, as named in a timeline."""
 
 
 def draw_program(
     timeline: Timeline, machine: AcceleratorConfig, program: Sequence[Instruction], run: ProgramRun
 ) -> None:
-    """Note what a run did. A cycle's work is a span from its beginning to the next one's."""
+    """Record a run in a timeline. Work in a cycle is a span from its beginning to that of the next cycle."""
     program = program[: len(run.issued)]
     _draw_instructions(timeline, machine, program, run)
     _draw_dispatch(timeline, run)
@@ -35,7 +35,7 @@ def draw_program(
 
 
 def _ends(program: Sequence[Instruction], run: ProgramRun) -> Iterator[int]:
-    """When each instruction ended."""
+    """Cycle in which each instruction ended."""
     ended = {unit: iter(cycles) for unit, cycles in run.ended.items()}
     for instruction, issued in zip(program, run.issued, strict=True):
         yield next(ended[UNITS[instruction.opcode]]) if instruction.opcode in UNITS else issued
@@ -44,7 +44,7 @@ def _ends(program: Sequence[Instruction], run: ProgramRun) -> Iterator[int]:
 def _draw_instructions(
     timeline: Timeline, machine: AcceleratorConfig, program: Sequence[Instruction], run: ProgramRun
 ) -> None:
-    """The controller, and the units that do an instruction at a time."""
+    """Record the controller, and the units that execute one instruction at a time."""
     presented, loaded = FETCH_CYCLES, 0
     for instruction, issued, end in zip(program, run.issued, _ends(program, run), strict=True):
         name, text = instruction.opcode.name.lower(), disassemble([instruction]).strip()
@@ -54,7 +54,7 @@ def _draw_instructions(
             buffer = Buffer(instruction["buffer"])
             bits = instruction["count"] * machine.row_bits[buffer]
             if instruction.opcode == Opcode.LOAD:
-                # rows of a load come after those of the load before
+                # rows of a load come after those of the previous load
                 unit = f"loader of {'weights' if CONTENTS[buffer] == 'weights' else 'activations'}"
                 start, loaded = max(issued, loaded) + 1, end
                 timeline.transfer(unit, buffer.name.lower(), start, end + 1, bits, "memory reads")
@@ -75,7 +75,7 @@ def _draw_dispatch(timeline: Timeline, run: ProgramRun) -> None:
 def _draw_array(
     timeline: Timeline, machine: AcceleratorConfig, program: Sequence[Instruction], run: ProgramRun
 ) -> None:
-    """Instructions, and in them tiles."""
+    """Record the array: instructions, and tiles inside them."""
     spans = iter(run.spans)
     for instruction in program:
         if instruction.opcode == Opcode.GEMM:
@@ -97,7 +97,7 @@ def _draw_collector(timeline: Timeline, machine: AcceleratorConfig, run: Program
 def _draw_buffers(
     timeline: Timeline, machine: AcceleratorConfig, program: Sequence[Instruction], run: ProgramRun
 ) -> None:
-    """What the buffers hold: from the end of what writes it to the end of what reads it last."""
+    """Record the buffers' contents: from the end of the instruction that writes rows to the end of their last reader."""
     ends = list(_ends(program, run))
     changes: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
     for stay in stays(machine, program):

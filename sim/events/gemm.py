@@ -1,10 +1,11 @@
-"""The event model of one GeMM: processes that hand strips to each other and wait for each other (SimPy).
+"""The event model of one GeMM: SimPy processes that hand strips to each other and wait for each other.
 
-The controller starts a DMA channel for each operand, which fetches strips over the shared DRAM interface and through the
-port of its buffer, as far ahead as the buffer has room. The dispatcher takes strips when they are there and gives the
-array its steps; the array frees the room of what is used up. Results pass the output collector and the compressor into
-the activation buffer, and a third DMA channel stores them. The channels take turns in an order that the schedule fixes. One event is a strip or a step of the array, never a bit or a
-cycle; time is in whole cycles. With an infinitely fast memory nobody waits, and the closed form comes out exactly.
+A DMA channel for each operand fetches strips over the shared DRAM interface and through the port of its buffer, as far
+ahead as the buffer has room. The dispatcher waits for strips and gives the array its steps; the array frees the room of
+strips that are used up. Results pass the output collector and the compressor into the activation buffer, and a third DMA
+channel stores them. The channels use the memory in the fixed order of the schedule. An event is a strip or a step of the
+array, never a bit or a cycle; time is in whole cycles. With an infinitely fast memory no process waits, and the cycles are
+exactly those of level `analytical`.
 """
 
 import math
@@ -24,52 +25,54 @@ from ..processes.units import BufferSlots, Channel, DeadlockError, MemoryPort, P
 __all__ = ["DeadlockError", "EventReport", "EventSimulation", "Waiting", "run_events"]
 
 ALWAYS = 1 << 62
-"""More turns than anyone takes."""
+"""More turns than any channel takes: no process ever waits for one."""
 
 
 @dataclass(slots=True)
 class Waiting:
-    """Cycles that the array has waited, by what for."""
+    """Cycles in which the array waited, by cause."""
 
     resident: int = 0
     stream: int = 0
     results: int = 0
-    """For a place to put results."""
+    """Cycles in which the array waited for a place for its results."""
 
 
 @dataclass(frozen=True, slots=True)
 class EventReport:
-    """What the event model saw in one GeMM."""
+    """Cycles, waits and utilisation of one GeMM."""
 
     cycles: int
-    """From the first fetch to the last stored result."""
+    """Cycles from the first fetch to the last stored result."""
     waiting: Waiting
     dram: DramReport
     ports: dict[str, float]
-    """Share of the cycles in which the filling port of each buffer was busy."""
+    """Share of the cycles in which each buffer's filling port was busy."""
 
 
 class PendingResults(NamedTuple):
     """Results on their way to DRAM."""
 
     cycle: int
-    """When the unit before was done with the last of them."""
+    """Cycle in which the previous unit finished the last of them."""
     requests: list[Request]
-    """Where in DRAM they go."""
+    """Their places in DRAM."""
     bits: int
 
 
 def run_events(mapped: MappedGemm, schedule: TileSchedule, dram: Dram, timeline: Timeline | None = None) -> EventReport:
-    """Run one GeMM, and note what the units do if there is a timeline.
+    """Run one GeMM, and record the activity of the units in a timeline if one is given.
 
-    Raises:
-        DeadlockError: nobody can go on; a schedule that takes more than it frees.
+    Raises
+    ------
+    DeadlockError
+        No process can continue; the schedule takes more than it frees.
     """
     return EventSimulation(mapped, schedule, dram, timeline).run_gemm()
 
 
 class EventSimulation(Units):
-    """The units of the accelerator and the room between them."""
+    """Units of the accelerator as processes, and the buffers between them."""
 
     def __init__(
         self, mapped: MappedGemm, schedule: TileSchedule, dram: Dram, timeline: Timeline | None = None
@@ -80,7 +83,7 @@ class EventSimulation(Units):
         self.schedule = schedule
         self.dram = dram
         machine = mapped.architecture
-        # a memory that never makes anyone wait does so on neither side of the buffers, nor for a turn
+        # with an infinitely fast memory, ports and turns never make a process wait either
         infinite = dram.infinite
         turns = {channel: self.slots("its turn at the memory", ALWAYS * infinite) for channel in get_args(DmaChannel)}
         self.turns = Turns(turns, () if infinite else schedule.turns())
@@ -94,13 +97,13 @@ class EventSimulation(Units):
         self.array_ready = self.slots("the array")
         self.step: ScheduleStep | None = None
         self.block_end: int | None = None
-        """When the array was through with the last block; the first has none to wait for."""
+        """Cycle in which the array finished the last block; None before the first."""
         self.late = "stream"
         """The operand that the dispatcher waited for last."""
         self.result_places = self.slots("a place for results", RESULT_PLACES)
         results = (self.slots(f"results of the {unit}") for unit in ("array", "collector", "compressor"))
         self.computed, self.collected, self.compressed = (Channel[PendingResults | None](each) for each in results)
-        """None is the end."""
+        """Results between units; None marks the end."""
         self.waiting = Waiting()
 
     def run_gemm(self) -> EventReport:
@@ -119,12 +122,12 @@ class EventSimulation(Units):
         return EventReport(cycles, self.waiting, self.dram.report(), ports)
 
     def _control(self) -> Process:
-        """Give the dispatcher its command; loads need none, their addresses are known."""
+        """Give the dispatcher its command; loads need none, since their addresses are known."""
         self.commands.give()
         yield from ()
 
     def _load(self, channel: DmaChannel, loads: Iterable[Load], buffer: BufferSlots) -> Process:
-        """A DMA channel: fetch strips in order, each as soon as its buffer has a place and its turn has come."""
+        """A DMA channel: fetch strips in order, each once its buffer has a place and its turn has come."""
         timeline, who = self.timeline, f"loader of {buffer.name}"
         for load in loads:
             if wait := buffer.places.take(who):
@@ -145,7 +148,7 @@ class EventSimulation(Units):
                 timeline.filled(load[0].tensor, sum(request.bits for request in load), self.now)
 
     def _dispatch(self) -> Process:
-        """Wait for the operands of each step, and give it to the array when that is ready."""
+        """The dispatcher: wait for the operands of each step, and give the step to the array when it is ready."""
         if wait := self.commands.take("dispatcher"):
             yield wait
         start = self.mapped.start_cycles
@@ -171,7 +174,7 @@ class EventSimulation(Units):
         self.steps.give()
 
     def _multiply(self) -> Process:
-        """The array: take a step, work, free what it used up, hand results on."""
+        """The array: take a step, work, free the strips that are used up, hand on the results."""
         filling = self.mapped.start_cycles
         while True:
             self.array_ready.give()
@@ -198,7 +201,7 @@ class EventSimulation(Units):
         self.computed.put(None)
 
     def _step_end(self, step: ScheduleStep) -> int:
-        """When the array is through with a step: not before the outputs of the block before have left."""
+        """Cycle in which the array finishes a step: not before the previous block's outputs have left."""
         if self.block_end is None:
             self.block_end = self.now - self.mapped.tile_cycles + self.mapped.reduction_cycles
         end = self.now + step.cycles
@@ -231,7 +234,7 @@ class EventSimulation(Units):
     def _collect(self) -> Process:
         """The collector: gather a block's last columns and send them.
 
-        It is as fast as the array, so the earlier tiles of a block have left when the last one comes.
+        It is as fast as the array, so the earlier tiles of a block have left when the last tile comes.
         """
         while True:
             if (item := (yield from self.computed.get("collector"))) is None:
@@ -245,7 +248,7 @@ class EventSimulation(Units):
         self.collected.put(None)
 
     def _compress(self) -> Process:
-        """The compressor, which FP16 results pass at once."""
+        """The compressor; FP16 results pass it without delay."""
         bits = self.mapped.result_mantissa_bits
         while True:
             if (item := (yield from self.collected.get("compressor"))) is None:
@@ -262,7 +265,7 @@ class EventSimulation(Units):
         self.compressed.put(None)
 
     def _write(self) -> Process:
-        """The DMA channel of the results: into the activation buffer, out of it, into DRAM."""
+        """The DMA channel of the results: into the activation buffer, out of it, and into DRAM."""
         while True:
             if (item := (yield from self.compressed.get("writer"))) is None:
                 return

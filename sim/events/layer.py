@@ -1,10 +1,9 @@
-"""The attention and the vector unit in events: what `events` is for the FP-INT GeMMs.
+"""The event model of the attention and of the vector unit.
 
-Attention: DMA channels fetch queries, keys and values; the array forms the scores of a strip of query rows, the vector
-unit its softmax while the array goes on with the next strip's scores, then the array multiplies the probabilities with
-the values, and a DMA channel stores the outputs. Keys and values that do not fit their buffer come in chunks for each
-tile of queries that does; the softmax runs along. With an infinitely fast memory and vector unit it takes the cycles of
-the closed form.
+Attention: DMA channels fetch queries, keys and values. The array computes the scores of a strip of query rows; the vector
+unit computes their softmax while the array computes the next strip's scores; then the array multiplies the probabilities
+by the values, and a DMA channel stores the outputs. Keys and values that do not fit their buffer come in chunks, again for
+each tile of queries. With an infinitely fast memory and vector unit the cycles are those of level `analytical`.
 
 Vector operations: strips of tokens pass the port of the activation buffer and then the lanes.
 """
@@ -24,11 +23,11 @@ from ..processes.units import Channel, MemoryPort, Process, Slots, Units
 
 @dataclass(frozen=True, slots=True)
 class AttentionRun:
-    """The attention of one layer, softmax included."""
+    """Cycles of the attention in one layer, softmax included."""
 
     cycles: int
     softmax_cycles: int
-    """Of these, those in which the array waited for probabilities."""
+    """Cycles in which the array waited for probabilities; part of `cycles`."""
 
 
 def run_attention(
@@ -40,12 +39,18 @@ def run_attention(
 ) -> AttentionRun:
     """Run the attention of one layer.
 
-    Args:
-        work: its pieces in order.
-        machine: the accelerator.
-        dram: a fresh memory; ``activations`` are queries, ``weights`` keys and values, ``results`` outputs.
-        softmax: cycles of the vector unit for some scores.
-        timeline: notes what the units do.
+    Parameters
+    ----------
+    work
+        Pieces of the attention, in order.
+    machine
+        The accelerator.
+    dram
+        A fresh memory; ``activations`` are queries, ``weights`` keys and values, ``results`` outputs.
+    softmax
+        Function that gives the vector unit's cycles for some scores.
+    timeline
+        Records the activity of the units.
     """
     return _Attention(work, machine, dram, softmax, timeline).run_layer()
 
@@ -75,7 +80,7 @@ class _Attention(Units):
         self.softmax_cycles = 0
 
     def run_layer(self) -> AttentionRun:
-        """All pieces."""
+        """Run all pieces."""
         queries = [Request("activations", p.query_offset, p.query_bits) for p in self.pieces if p.query_bits]
         cache = [Request("weights", p.cache_offset, p.cache_bits) for p in self.pieces if p.cache_bits]
         cycles = self.run(
@@ -99,7 +104,7 @@ class _Attention(Units):
             self._note_transfer(f"loader of {request.tensor}", served.start, stop, request.bits)
 
     def _multiply(self) -> Process:
-        """Scores of a piece, then the values of the piece before, whose softmax has had time meanwhile."""
+        """The array: scores of a piece, then values of the previous piece, whose softmax ran meanwhile."""
         pending: Piece | None = None
         for piece in self.pieces:
             if piece.cache_bits and self.cache_places == 1 and pending is not None:
@@ -120,7 +125,7 @@ class _Attention(Units):
             yield from self._weigh(pending)
 
     def _weigh(self, piece: Piece) -> Process:
-        """Probabilities times values."""
+        """Multiply the probabilities of a piece by the values."""
         began = self.now
         if wait := self.probabilities.take("array"):
             yield wait
@@ -141,7 +146,7 @@ class _Attention(Units):
                 self.timeline.span("array", name, began, self.now)
 
     def _normalise(self) -> Process:
-        """The vector unit: softmax of each piece."""
+        """The vector unit: compute the softmax of each piece."""
         for piece in self.pieces:
             if wait := self.scores.take("vector unit"):
                 yield wait
@@ -177,15 +182,22 @@ def run_vector(
     machine: Architecture,
     timeline: Timeline | None = None,
 ) -> int:
-    """Cycles of one kind of vector work in one layer, in strips of as many tokens as the array has rows.
+    """Cycles of one kind of vector work in one layer, in strips with one token for each row of the array.
 
-    Args:
-        name: what a timeline calls it.
-        cycles: of the unit for all tokens.
-        value_bits: read through the port of the activation buffer.
-        tokens: of all sequences.
-        machine: the accelerator.
-        timeline: notes what the unit does.
+    Parameters
+    ----------
+    name
+        Name of the work in a timeline.
+    cycles
+        Cycles of the unit for all tokens.
+    value_bits
+        Bits read through the port of the activation buffer.
+    tokens
+        Tokens of all sequences.
+    machine
+        The accelerator.
+    timeline
+        Records the activity of the unit.
     """
     units, count = Units(), -(-tokens // machine.array.rows)
     port = MemoryPort(machine.activation_buffer.port_bits)

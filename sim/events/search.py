@@ -1,9 +1,9 @@
-"""The tiling of a GeMM in events: that of the search, if it is not slower than what longer mantissas would have had.
+"""The tiling of a GeMM at level `events`: the best by formulas, unless longer mantissas would get a faster one.
 
-The search minimises energy by formulas. A larger tile, which shorter mantissas allow, never costs energy or traffic, but on
-a small GeMM or a slow memory it may cost time: more has to be there before the array can go on. It is then left alone,
-and the tiling of one bit more stays. So shorter mantissas cost neither bytes nor energy nor cycles: whichever tiling is
-taken, it is at least as good as that of one bit more, with which every part of the plan is on time as early as before.
+The search by formulas minimises energy. Shorter mantissas allow a larger tile, which never adds energy or traffic, but may
+add cycles on a small GeMM or a slow memory, because more must be loaded before the array can continue. In that case the
+tiling of one bit more is kept. So shorter mantissas never add bytes, energy or cycles: the tiling is at least as good as
+that of one bit more, with which every part of the schedule is at least as early.
 """
 
 import math
@@ -24,12 +24,16 @@ from .gemm import EventReport, run_events
 def event_tiling(
     shapes: Sequence[MappedGemm], costs: UnitCosts, objective: Objective, dram: Callable[[], Dram]
 ) -> tuple[Tiling, EventReport]:
-    """Choose a tiling, and run it.
+    """Choose a tiling and run it.
 
-    Args:
-        shapes: the GeMM at its mantissa length, and at every longer one that the buffers allow, in order.
-        costs, objective: as of `search.best_tiling`.
-        dram: makes a fresh memory.
+    Parameters
+    ----------
+    shapes
+        The GeMM at its mantissa length, and at every longer one that the buffers allow, in order.
+    costs, objective
+        Unit costs and objective of `cost.search.best_tiling`.
+    dram
+        Function that makes a fresh memory.
     """
     best = [best_tiling(shape, costs, objective) for shape in shapes]
 
@@ -38,7 +42,7 @@ def event_tiling(
         return run_events(shapes[index], TileSchedule(shapes[index], tiling), dram())
 
     def kept(index: int) -> Tiling:
-        """The tiling at one of the lengths."""
+        """Tiling at one of the mantissa lengths."""
         found = best[index]
         if len(set(best[index:])) == 1:
             return found

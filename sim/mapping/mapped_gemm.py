@@ -1,4 +1,4 @@
-"""One GeMM as an architecture sees it: array tiles, cycles of a tile, bits of a token, a channel and a result row."""
+"""One GeMM mapped onto an architecture: tiles of the array, cycles of a tile, bits of a token, a channel and a result."""
 
 import math
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ from ...workloads import MODULES, Gemm, Precision
 from ..config.architecture import Architecture
 
 CONSUMER = {"o": "u", "u": "d", "d": "qkv"}
-"""The module whose input a module's results become, and whose mantissa length they are compressed to.
+"""The module that takes a module's results as input, and so sets the mantissa length to which they are compressed.
 
-Residual additions, norms and activation functions lie between and happen in the vector unit, before compression. The
-results of ``qkv`` go to the attention and the KV cache, as FP16 or at the precision of the cache.
+Residual additions, norms and activation functions happen in the vector unit before compression. The results of ``qkv`` go
+to the attention and the KV cache, in FP16 or at the precision of the cache.
 """
 
 
@@ -28,19 +28,19 @@ class MappedGemm:
     in_channels: int
     out_channels: int
     mantissa_bits: int
-    """M of the datapath, and of the stored activations where they are Anda."""
+    """M of the datapath, and of stored Anda activations."""
     result_mantissa_bits: int | None
-    """M to which the results are compressed; None where they stay FP16."""
+    """M to which the results are compressed; None if they stay FP16."""
     groups: int
-    """Groups of channels in the reduction; the last one may be short and takes as long as the others."""
+    """Groups of channels in the reduction; a short last group takes as long as the others."""
     row_tiles: int
     """Tiles of the array along the tokens."""
     column_tiles: int
     """Tiles of the array along the output channels."""
     group_cycles: float
-    """Cycles of the array for one group; a mean where all-zero planes are skipped."""
+    """Cycles of the array for one group; a mean if all-zero planes are skipped."""
     skips: bool
-    """Whether all-zero planes are skipped."""
+    """True if all-zero planes are skipped."""
     token_bits: int
     """Stored bits of one token's activations."""
     channel_bits: int
@@ -50,12 +50,12 @@ class MappedGemm:
 
     @cached_property
     def tiles(self) -> int:
-        """Tiles of the array in all."""
+        """Number of tiles of the array."""
         return self.row_tiles * self.column_tiles
 
     @cached_property
     def reduction_cycles(self) -> int:
-        """Cycles of one tile: its groups in the array, or its sparse weights in the side unit."""
+        """Cycles of one tile: its groups in the array, or its sparse weights in the side unit if these take longer."""
         return max(self.dense_cycles(self.groups), self.sparse_cycles)
 
     def dense_cycles(self, groups: int) -> int:
@@ -64,12 +64,12 @@ class MappedGemm:
 
     @cached_property
     def read_share(self) -> float:
-        """Planes that are read and sent to the array, over those that are stored, signs included."""
+        """Share of the stored planes, signs included, that is read and sent to the array."""
         return min(self.group_cycles / pe_cycles_per_group(self.mantissa_bits), 1.0) if self.skips else 1.0
 
     @cached_property
     def sparse_products(self) -> int:
-        """Products of a whole tile that the side unit makes."""
+        """Products of the side unit for a whole tile."""
         array = self.architecture.array
         return array.rows * array.columns * self.architecture.weights.sparse_weights(self.in_channels)
 
@@ -79,7 +79,7 @@ class MappedGemm:
         return -(-self.sparse_products // self.architecture.weights.sparse_lanes)
 
     def stored_result_bits(self, channels: int) -> int:
-        """Stored bits of the first `channels` results of one token, its share of the masks included."""
+        """Stored bits of one token's first `channels` results, its share of the masks included."""
         bits = self.architecture.token_bits(channels, self.result_mantissa_bits)
         if not self.skips or self.result_mantissa_bits is None:
             return bits
@@ -87,18 +87,18 @@ class MappedGemm:
 
     @cached_property
     def drain_cycles(self) -> int:
-        """Cycles from a tile's last plane until its last column of outputs has left."""
+        """Cycles from a tile's last plane until its last column of outputs has left the array."""
         midpoint = self.architecture.processing_element.midpoint
         return drain_cycles(self.architecture.array.columns, midpoint=midpoint)
 
     @cached_property
     def tile_cycles(self) -> int:
-        """Cycles from one tile to the next: its groups, or the outputs of the one before if the reduction is short."""
+        """Cycles from one tile to the next: its groups, or the previous tile's outputs if these take longer."""
         return max(self.reduction_cycles, self.drain_cycles)
 
     @cached_property
     def array_cycles(self) -> int:
-        """Cycles from the first plane to the last one of all tiles when no operand is ever late."""
+        """Cycles from the first plane to the last plane of all tiles if no operand is late."""
         return array_cycles(self.tiles, self.reduction_cycles, self.drain_cycles)
 
     @cached_property
@@ -113,7 +113,7 @@ class MappedGemm:
 
     @cached_property
     def compress_cycles(self) -> int:
-        """Cycles that the compressor adds for the groups of all rows; 0 where results stay FP16."""
+        """Cycles that the compressor adds for the groups of all rows; 0 if results stay FP16."""
         bits = self.result_mantissa_bits
         return 0 if bits is None else bpc_cycles(1, bits, self.architecture.array.rows) - self._sending
 
@@ -124,12 +124,12 @@ class MappedGemm:
 
     @cached_property
     def element_cycles(self) -> int:
-        """Cycles in which the elements work at their published power; waiting for weights or memory is not work."""
+        """Cycles in which the elements work at their published power; waiting for weights or memory does not count."""
         return self._element_cycles(self.read_share)
 
     @cached_property
     def skipped_cycles(self) -> int:
-        """Cycles that the elements would work longer without zero-plane skipping."""
+        """Cycles of the elements that zero-plane skipping saves."""
         return self._element_cycles(1.0) - self.element_cycles
 
     def _element_cycles(self, share: float) -> int:
@@ -140,7 +140,7 @@ class MappedGemm:
     def tail_cycles(self) -> int:
         """Cycles from the end of the last tile until its results can be stored: outputs, collector, compressor.
 
-        The last group does not wait for further weights, so with very short mantissas it ends before its time.
+        The last group does not wait for further weights, so with very short mantissas it takes fewer cycles.
         """
         element = self.architecture.processing_element
         idle = 0
@@ -157,19 +157,27 @@ def map_gemm(
     cache_bits: int | None = None,
     group_cycles: Mapping[str, float] | None = None,
 ) -> MappedGemm:
-    """Lay a GeMM out on an architecture.
+    """Map a GeMM onto an architecture.
 
-    Args:
-        gemm: its `repeat` is left out.
-        architecture: the machine.
-        precision: the mantissa bits that the datapath uses (`Architecture.precision`).
-        cache_bits: M to which the results of ``qkv`` are compressed; None where the attention takes them as FP16.
-        group_cycles: mean cycles of a group of each module where all-zero planes are skipped, from
-            `formats.plane_mask.mean_group_cycles`; None where they are not.
+    Parameters
+    ----------
+    gemm
+        The product; its `repeat` is ignored.
+    architecture
+        The machine.
+    precision
+        Mantissa bits that the datapath uses (`Architecture.precision`).
+    cache_bits
+        M to which the results of ``qkv`` are compressed; None if the attention takes them as FP16.
+    group_cycles
+        Mean cycles of a group, by module, if all-zero planes are skipped: those of
+        `formats.anda.plane_mask.mean_group_cycles`. None skips no planes.
 
-    Raises:
-        InputError: the module is not one of the four whose weights are INT4, a size is not positive, or cycles of a
-            group are given that the array cannot take.
+    Raises
+    ------
+    InputError
+        The module is not one of the four whose weights are INT4, a size is not positive, or cycles of a
+        group are given that the array cannot take.
     """
     if gemm.module not in MODULES:
         raise InputError(f"gemm.module: {gemm.module!r} has no INT4 weights; use {', '.join(MODULES)}")
@@ -204,7 +212,7 @@ def map_gemm(
 
 
 def _checked_cycles(module: str, group_cycles: Mapping[str, float], architecture: Architecture, full: int) -> float:
-    """A module's mean cycles of a group, between those of one plane and those of all."""
+    """Check a module's mean cycles of a group, which lie between those of one plane and those of all planes."""
     if architecture.processing_element.timing != "bit-serial":
         raise InputError(f"group_cycles: {architecture.name} has no planes to skip; leave them out")
     if module not in group_cycles:
@@ -216,6 +224,6 @@ def _checked_cycles(module: str, group_cycles: Mapping[str, float], architecture
 
 
 def _mask_bits(channels: int, mantissa_bits: int | None, architecture: Architecture) -> int:
-    """One token's share of the masks that say which planes of a block of tokens are sent; the first always is."""
+    """One token's share of the masks that mark the planes to send; a block of tokens shares a mask, without plane one."""
     groups = -(-channels // architecture.group_size)
     return -(-groups * ((mantissa_bits or 1) - 1) // architecture.array.rows)

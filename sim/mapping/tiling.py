@@ -1,15 +1,15 @@
-"""Which operand stays on chip: the legal tilings of a GeMM.
+"""The legal tilings of a GeMM, which differ in the operand that stays on chip.
 
-The array is output stationary: a tile of outputs stays in the elements until its whole reduction is done, and partial
-sums never leave it. Reuse beyond one tile comes from the buffers, in one of three ways:
+The array is output-stationary: a tile of outputs stays in the elements until its reduction is complete, and partial sums
+never leave them. Reuse beyond one tile comes from the buffers, in one of three ways:
 
-* ``activations`` stay: a tile of tokens with all its channels is loaded once, all weights stream past it. The weights
-  are fetched once per token tile, so activations that take fewer bits mean fewer fetches;
-* ``weights`` stay: a tile of output channels with all its inputs is loaded once, all activations stream past it;
-* ``nothing`` stays: both stream, a part of the reduction at a time, for each tile of the array anew.
+* ``activations`` stay: a tile of tokens with all input channels is loaded once, and all weights stream past it. The
+  weights are fetched once a token tile, so shorter activations mean fewer fetches;
+* ``weights`` stay: a tile of output channels with all input channels is loaded once, and all activations stream past it;
+* ``nothing`` stays: both operands stream, a part of the reduction at a time, again for each tile of the array.
 
-Every stream is double-buffered. So is the tile that stays, unless it is the only one, or the smallest that the array
-can use and too large to be there twice. It is then replaced in place, part by part, as the last tile of the array uses it up.
+The stream is double-buffered. So is the resident tile, unless it is the only one, or it is the smallest that the array can
+use and does not fit twice. In that case it is replaced in place, part by part, as the array uses it for the last time.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from .tiling_rule import Resident
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
-    """What one buffer fill holds."""
+    """The resident operand and the tile sizes."""
 
     resident: Resident
     tokens: int
@@ -30,18 +30,18 @@ class Tiling:
     channels: int
     """Output channels of a weight tile."""
     copies: int
-    """Room for this many tiles of the resident operand."""
+    """Tiles of the resident operand that the buffer holds: 2 if double-buffered, else 1."""
 
     def activation_passes(self, mapped: MappedGemm) -> int:
-        """How often all activations come from DRAM."""
+        """Number of times that all activations are fetched from DRAM."""
         return 1 if self.resident == "activations" else -(-mapped.out_channels // self.channels)
 
     def weight_passes(self, mapped: MappedGemm) -> int:
-        """How often all weights come from DRAM."""
+        """Number of times that all weights are fetched from DRAM."""
         return 1 if self.resident == "weights" else -(-mapped.tokens // self.tokens)
 
     def in_place(self, mapped: MappedGemm) -> bool:
-        """Whether a tile is replaced in place."""
+        """True if a resident tile is replaced in place."""
         whole = self.tokens == mapped.tokens if self.resident == "activations" else self.channels == mapped.out_channels
         return self.copies == 1 and not whole
 
@@ -53,11 +53,13 @@ class Tiling:
 def tilings(mapped: MappedGemm) -> list[Tiling]:
     """The legal tilings that can be best.
 
-    With an operand resident, a larger tile never costs more, so each way of reuse has one candidate: its largest tile.
-    That nothing stays, which takes more of the memory, is for where no operand can.
+    A larger resident tile never costs more, so each way of reuse has one candidate: its largest tile. Nothing stays only
+    if no operand can, since that takes the most DRAM traffic.
 
-    Raises:
-        InputError: a buffer cannot even hold what one tile of the array needs for one group.
+    Raises
+    ------
+    InputError
+        A buffer does not hold one group of one tile of the array, double-buffered.
     """
     found = _candidates(mapped)
     if not found and (shortage := _shortage(mapped)):
@@ -66,7 +68,7 @@ def tilings(mapped: MappedGemm) -> list[Tiling]:
 
 
 def is_legal(mapped: MappedGemm) -> bool:
-    """Whether the buffers hold what the GeMM needs at least."""
+    """True if the GeMM has a legal tiling."""
     return bool(_candidates(mapped))
 
 
@@ -85,13 +87,15 @@ def _candidates(mapped: MappedGemm) -> list[Tiling]:
 
 
 def model_tilings(problems: Sequence[MappedGemm]) -> list[Tiling]:
-    """One token tile for all GeMMs of a model: the largest power of two of strips that each can keep double-buffered.
+    """One token tile for all GeMMs of a model: the largest power-of-two number of strips that all fit double-buffered.
 
-    With it the weights of every module are fetched equally often. This rule, without a free parameter, comes within 10 %
-    of the published energy efficiency of every design (docs/calibration.md); a search for each GeMM finds less traffic.
+    The weights of every module are then fetched equally often. This rule has no free parameter and comes within 10 % of
+    the published energy efficiency of every design (docs/calibration.md); a search for each GeMM finds less traffic.
 
-    Raises:
-        InputError: not even one strip of some GeMM fits.
+    Raises
+    ------
+    InputError
+        One strip of some GeMM does not fit the buffer.
     """
     rows = problems[0].architecture.array.rows
     room = min(resident_tokens(mapped) for mapped in problems) // (2 * rows)
@@ -151,7 +155,7 @@ def _check_stream(what: str, strip: int, length: int, room: int) -> None:
 
 
 def _largest(length: int, strip: int, room: int) -> Iterator[tuple[int, int]]:
-    """Largest tile along an axis, in whole strips, with its number of copies; nothing if no strip fits."""
+    """Largest tile along an axis, in whole strips, and its number of copies; empty if no strip fits."""
     if room >= length:
         yield length, 1
     elif room >= 2 * strip:
@@ -161,17 +165,17 @@ def _largest(length: int, strip: int, room: int) -> Iterator[tuple[int, int]]:
 
 
 def resident_tokens(mapped: MappedGemm) -> int:
-    """Tokens, with all their input channels, that fill the activation buffer."""
+    """Tokens, with all input channels, that fit the activation buffer."""
     return mapped.architecture.resident_tokens(mapped.in_channels, mapped.mantissa_bits)
 
 
 def resident_channels(mapped: MappedGemm) -> int:
-    """Output channels, with all their weights, that fill the weight buffer."""
+    """Output channels, with all input channels, that fit the weight buffer."""
     return mapped.architecture.weight_buffer.capacity_bytes * 8 // mapped.channel_bits
 
 
 def _shortage(mapped: MappedGemm) -> str | None:
-    """What keeps both operands from streaming: a buffer without room for two groups of one tile of the array."""
+    """Error text of a buffer that does not hold two groups of one tile of the array; None if all do."""
     architecture = mapped.architecture
     group, array = architecture.group_size, architecture.array
     planes, exponents = architecture.token_footprint(group, mapped.mantissa_bits)

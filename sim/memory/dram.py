@@ -1,40 +1,40 @@
-"""External memory as the event model sees it: requests in, the cycle in which each is served out."""
+"""External memory of the event model: it takes requests and returns the cycles in which each is served."""
 
 import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 Tensor = Literal["activations", "weights", "results"]
-"""What moves; results are written, the others read."""
+"""Tensors in DRAM: results are written, the others read."""
 
 
 PAGE_BITS = 8 * 8192
-"""What begins in memory without regard to what is before it begins here: a row of all channels of an HBM2 stack."""
+"""Alignment of a separately placed tensor: one row of all channels of an HBM2 stack, in bits."""
 
 
 class Request(NamedTuple):
-    """A contiguous piece of one tensor that moves at once."""
+    """A contiguous piece of one tensor, moved in one transfer."""
 
     tensor: Tensor
     offset_bits: int
-    """Where in the tensor it begins."""
+    """Start within the tensor, in bits."""
     bits: int
     place_bits: int | None = None
-    """Where in memory it begins, if not at its offset: in room enough for the longest mantissas."""
+    """Start within the tensor's region of memory, in bits, if it is not the offset."""
 
     @property
     def place(self) -> int:
-        """Where in the tensor's part of memory it begins, in bits."""
+        """Start within the tensor's region of memory, in bits."""
         return self.offset_bits if self.place_bits is None else self.place_bits
 
     @property
     def write(self) -> bool:
-        """Whether it goes to DRAM."""
+        """True for a write to DRAM."""
         return self.tensor == "results"
 
 
 class Served(NamedTuple):
-    """When a request moved: ends of the cycles in which its first and its last bits did."""
+    """Cycles at whose ends the first and the last bits of a request moved."""
 
     start: int
     stop: int
@@ -42,18 +42,18 @@ class Served(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DramReport:
-    """What the interface did in one GeMM."""
+    """Activity of the DRAM interface in one GeMM."""
 
     bits: int
     busy_cycles: float
     """Cycles in which data moved."""
     row_hits: int | None = None
-    """Bursts that found their row open; None for a model without rows."""
+    """Bursts that found their row open; None for a memory without rows."""
     row_misses: int | None = None
 
     @property
     def row_hit_rate(self) -> float | None:
-        """Share of bursts that found their row open."""
+        """Share of bursts that found their row open; None for a memory without rows."""
         if self.row_hits is None or self.row_misses is None:
             return None
         return self.row_hits / (self.row_hits + self.row_misses)
@@ -64,19 +64,19 @@ class DramReport:
 
 
 class Dram(Protocol):
-    """A memory interface that serves one request after the other."""
+    """A memory that serves requests in order."""
 
     @property
     def infinite(self) -> bool:
-        """Whether nobody ever waits for it."""
+        """True if the memory takes no time."""
         ...
 
     def serve(self, now: int, request: Request) -> Served:
-        """Serve the next request, asked for in cycle `now`, when those before it are done."""
+        """Serve a request that is issued in cycle `now`, after all earlier requests."""
         ...
 
     def report(self) -> DramReport:
-        """What it has done so far."""
+        """Activity so far."""
         ...
 
 
@@ -90,16 +90,16 @@ class FlatDram:
 
     @property
     def infinite(self) -> bool:
-        """Whether its bandwidth is infinite."""
+        """True if the bandwidth is infinite."""
         return math.isinf(self.bits_per_cycle)
 
     def serve(self, now: int, request: Request) -> Served:
-        """Take ``bits / bits_per_cycle`` cycles from when the interface is free; fractions carry over."""
+        """Take ``bits / bits_per_cycle`` cycles from the time the interface is free; fractions carry over."""
         start = max(self.free, now)
         self.free = start + request.bits / self.bits_per_cycle
         self.bits += request.bits
         return Served(math.ceil(start), math.ceil(self.free))
 
     def report(self) -> DramReport:
-        """Bits moved and the time that they took."""
+        """Bits moved and busy cycles so far."""
         return DramReport(self.bits, self.bits / self.bits_per_cycle)

@@ -1,13 +1,13 @@
-"""HBM with channels, banks, rows, refresh and turnaround, as an interface of the event model.
+"""HBM with channels, banks, rows, refresh and turnaround, as a memory of the event model.
 
-Bursts go round the channels, so a request keeps all of them equally busy: they run in lockstep, and one is simulated. It
-keeps its bus, its banks' open rows and from when they may be opened, closed and used. A request is cut into the rows
-that it touches, which are served in order. A row is opened ahead of its data, as early as the request is known and the
-bank allows. Time is in nanoseconds.
+Bursts are interleaved over the channels, so that all channels are equally busy. They run in lockstep, and only one is
+simulated: its bus, the open rows of its banks, and the earliest times at which these may be opened, closed and used. A
+request is split into rows, which are served in order. A row is opened before its data is needed, as early as the request
+is known and the bank allows. Time is in nanoseconds.
 
-Refresh takes its share of the bus, `tRFC` of every `tREFI`, wherever the bus is busy: a channel may put refreshes off until it
-is idle, or do a bank at a time beside the others' work, and what is left is this share. So the time of a request depends
-on what was asked before and when, never on where it meets a refresh: whoever asks earlier, or for less, never waits longer.
+Refresh takes its share of the busy bus, `tRFC` of every `tREFI`. A channel may postpone refreshes until it is idle, or
+refresh one bank while others work; this share remains. So the time of a request depends only on earlier requests, never on
+where it meets a refresh: a request that comes earlier, or is shorter, never takes longer.
 """
 
 import math
@@ -33,7 +33,7 @@ class HbmTiming(Config):
     """JEDEC timing parameters."""
 
     data_rate: DataRate
-    """Of one data pin."""
+    """Data rate of one pin."""
     t_rcd: Nanoseconds = Field(alias="tRCD")
     t_rp: Nanoseconds = Field(alias="tRP")
     t_ras: Nanoseconds = Field(alias="tRAS")
@@ -56,7 +56,7 @@ class HbmTiming(Config):
 
 
 class Memory(Config):
-    """A stack: its organisation and its timing."""
+    """An HBM stack: its organisation and its timing."""
 
     name: str
     title: str
@@ -80,7 +80,7 @@ class Memory(Config):
 
     @property
     def bytes_per_ns(self) -> float:
-        """Peak bandwidth of all channels, which is also GB/s."""
+        """Peak bandwidth of all channels in bytes per nanosecond (GB/s)."""
         return self.channels * self.burst_bytes / self.burst_ns
 
 
@@ -90,10 +90,12 @@ def memory_names() -> list[str]:
 
 
 def load_memory(name: str | Path) -> Memory:
-    """A built-in memory by name, or one's own by the path of its YAML file.
+    """A built-in memory by name, or your own by the path of its YAML file.
 
-    Raises:
-        InputError: there is no such memory, or its file has an unknown key or a bad value.
+    Raises
+    ------
+    InputError
+        There is no such memory, or its file has an unknown key or a bad value.
     """
     path = find_config(name, FOLDER, "memory")
     return _load_builtin(path) if path.parent == FOLDER else load_config(Memory, path, "memory")
@@ -106,7 +108,7 @@ def _load_builtin(path: Path) -> Memory:
 
 @dataclass(frozen=True, slots=True)
 class Nanosecond:
-    """The timing parameters as bare numbers, for the inner loop."""
+    """Timing parameters as plain numbers in nanoseconds, for the inner loop."""
 
     t_rcd: float
     t_rp: float
@@ -124,26 +126,26 @@ class Nanosecond:
 
     @classmethod
     def of(cls, timing: HbmTiming) -> Self:
-        """Drop units and sources."""
+        """Numbers of the parameters, without units and sources."""
         return cls(**{name.name: getattr(timing, name.name).value for name in fields(cls)})
 
 
 @dataclass(slots=True)
 class Bank:
-    """What a bank remembers."""
+    """State of one bank; times in nanoseconds."""
 
     row: int | None = None
     """The open row."""
     column_at: float = 0.0
-    """From when the open row can be read or written."""
+    """Earliest time to read or write the open row."""
     precharge_at: float = 0.0
-    """From when the open row can be closed."""
+    """Earliest time to close the open row."""
 
 
 class HbmDram:
-    """A stack behind the machine's loaders and writer: requests in order, rows left open.
+    """An HBM stack that serves requests in order and leaves rows open.
 
-    Each tensor has a region of its own, from a row of the first bank on. A row here is that of all channels.
+    Each tensor has its own region of memory, which begins at a row of the first bank. A row spans all channels.
     """
 
     infinite = False
@@ -159,19 +161,19 @@ class HbmDram:
         self.streams = row_ns >= max(timing.t_rrd, timing.t_faw / 4, timing.t_ras - timing.t_rcd) and 2 * row_ns >= (
             timing.t_wr + timing.t_rp + timing.t_rcd + timing.cl
         )
-        """Whether two rows take long enough to hide the opening of the next."""
+        """True if the transfer of two rows hides the opening of the next one."""
         self.banks = [Bank() for _ in range(memory.banks)]
         self.activations: deque[float] = deque([-math.inf] * 4, maxlen=4)
-        """The last four, for tFAW."""
+        """Times of the last four row openings, for tFAW."""
         self.bus_free = 0.0
         self.writing = False
-        """Whether the last transfer was a write."""
+        """True if the last transfer was a write."""
         region = self.row_bursts * self.burst_bits * memory.banks << 40
         self.origin: dict[Tensor, int] = {tensor: index * region for index, tensor in enumerate(get_args(Tensor))}
         self.bits = self.bursts = self.misses = 0
 
     def serve(self, now: int, request: Request) -> Served:
-        """Cut the request into rows and serve them when those before it are done."""
+        """Split the request into rows and serve them after all earlier requests."""
         asked, write, timing, banks = now / self.cycles_per_ns, request.write, self.timing, self.banks
         begin = self.origin[request.tensor] + request.place
         first, stop = begin // self.burst_bits, -(-(begin + request.bits) // self.burst_bits)
@@ -201,7 +203,7 @@ class HbmDram:
         return Served(math.ceil(began * self.cycles_per_ns), math.ceil(free * self.cycles_per_ns))
 
     def _stream(self, index: int, stop: int, free: float, latency: float, closing: float) -> tuple[float, int]:
-        """Whole rows of a request after three, for which only the bus is waited: they are opened just in time."""
+        """Serve whole rows from the third row of a request on: only the bus limits them, rows open just in time."""
         count, row_ns = len(self.banks), self.row_bursts * self.burst_ns
         for number in range(index, stop):
             row, which = divmod(number, count)
@@ -213,13 +215,13 @@ class HbmDram:
         return free, max(stop, index) * self.row_bursts
 
     def report(self) -> DramReport:
-        """Bits, time on the buses, and how the bursts of all channels found their rows."""
+        """Bits moved, busy time of the bus, and row hits and misses of the bursts of all channels."""
         channels = self.memory.channels
         busy = self.bursts * self.memory.burst_ns * self.cycles_per_ns
         return DramReport(self.bits, busy, channels * (self.bursts - self.misses), channels * self.misses)
 
     def _activate(self, bank: Bank, row: int, asked: float) -> None:
-        """Close the open row, if any, and open another, as early as the request is known and the timings allow."""
+        """Close the open row, if any, and open another as early as the request and the timings allow."""
         timing, ready = self.timing, asked
         if bank.row is not None:
             ready = (asked if asked > bank.precharge_at else bank.precharge_at) + timing.t_rp

@@ -1,8 +1,8 @@
-"""Whole models: the FP-INT GeMMs, the attention's products and the vector unit, layer by layer, in prefill or decode.
+"""Whole models: FP-INT GeMMs, attention and vector unit, layer by layer, in prefill or decode.
 
-The parts run one after the other. At closed form that is all: attention is the larger of work and DRAM traffic, and what
-the vector unit could do meanwhile is not overlapped. In events the softmax of one strip runs beside the array's work on
-the next (`layer_events`). Embedding and language-model head are left out.
+The parts run one after the other. At level `analytical` the attention takes the longer of its work and its DRAM traffic,
+and the vector unit overlaps with nothing. At level `events` the softmax of one strip overlaps with the array's work on the
+next (`events.layer`). Embedding and language-model head are not included.
 """
 
 import math
@@ -35,21 +35,21 @@ Kind = Literal["fp-int", "attention", "vector"]
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """One part of a model, all layers."""
+    """One part of a model, summed over all layers."""
 
     name: str
     kind: Kind
     operations: int
-    """Multiply-accumulates; lane operations of the vector unit."""
+    """Multiply-accumulates, or lane operations of the vector unit."""
     cycles: int
     dram_bytes: int
     sram_bytes: int
     energy_pj: Energy
     work: Work
     groups: int = 0
-    """Groups of the array's tiles, where it is attention."""
+    """Groups of the array's tiles; only for attention."""
     unit_cycles: int = 0
-    """Cycles that the vector unit works, where it is its work."""
+    """Busy cycles of the vector unit; only for its own parts."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain Python numbers, for JSON."""
@@ -86,12 +86,12 @@ class ModelResult:
 
     @property
     def seconds(self) -> float:
-        """Time of all parts."""
+        """Time of all parts in seconds."""
         return self.cycles / self.machine.clock_hz
 
     @property
     def other_rows(self) -> tuple[ModelRow, ...]:
-        """What is not a FP-INT GeMM."""
+        """Attention and vector unit."""
         return tuple(row for row in self.rows if row.kind != "fp-int")
 
     @property
@@ -101,22 +101,22 @@ class ModelResult:
 
     @property
     def dram_bytes(self) -> int:
-        """Of all parts."""
+        """Total DRAM traffic in bytes."""
         return sum(row.dram_bytes for row in self.rows)
 
     @property
     def sram_bytes(self) -> int:
-        """Of all parts."""
+        """Total buffer traffic in bytes."""
         return sum(row.sram_bytes for row in self.rows)
 
     @property
     def cycles(self) -> int:
-        """Of all parts, one after the other."""
+        """Total cycles; the parts run one after the other."""
         return sum(row.cycles for row in self.rows)
 
     @property
     def energy_pj(self) -> Energy:
-        """Of all parts."""
+        """Total energy in picojoules."""
         parts = [row.energy_pj for row in self.rows]
         return Energy(
             *(math.fsum(values) for values in zip(*((e.compute, e.sram, e.dram) for e in parts), strict=True))
@@ -124,11 +124,11 @@ class ModelResult:
 
     @property
     def fp_int_share(self) -> float:
-        """Multiply-accumulates of the FP-INT GeMMs over those of the model (Fig. 2 of the Anda paper)."""
+        """Share of the FP-INT GeMMs in the model's multiply-accumulates (Fig. 2 of the Anda paper)."""
         return self.gemms.macs / self.macs
 
     def cycle_share(self, kind: Kind) -> float:
-        """Cycles of one kind of part over all."""
+        """Share of one kind of part in the total cycles."""
         return sum(row.cycles for row in self.rows if row.kind == kind) / self.cycles
 
     def to_dict(self) -> dict[str, Any]:
@@ -170,20 +170,30 @@ def simulate_model(
 ) -> ModelResult:
     """Time a whole model.
 
-    Args:
-        shape: the model.
-        architecture, precision, level, technology, objective, tiling, memory, weights, group_cycles, timeline: as of
-            `simulate`.
-        phase: ``"prefill"`` is one pass over `tokens`; ``"decode"`` is `tokens` steps of one token.
-        tokens: of each sequence.
-        context: tokens of each sequence that are cached already.
-        batch: sequences that run together.
-        kv_cache: ``"fp16"``, or ``"anda:M"`` for keys, values and attention at M mantissa bits.
-        vector_unit: ``"fp16"``, or ``"integer"``: the operators of I-LLM, without floating point.
+    Parameters
+    ----------
+    shape
+        The model.
+    architecture, precision, level, technology, objective, tiling, memory, weights, group_cycles, timeline
+        Those of `simulate`.
+    phase
+        ``"prefill"`` is one pass over `tokens`; ``"decode"`` is `tokens` steps of one token.
+    tokens
+        Tokens of each sequence.
+    context
+        Cached tokens of each sequence.
+    batch
+        Sequences that run together.
+    kv_cache
+        ``"fp16"``, or ``"anda:M"`` for keys, values and attention at M mantissa bits.
+    vector_unit
+        ``"fp16"``, or ``"integer"``: the operators of I-LLM, without floating point.
 
-    Raises:
-        InputError: as of `simulate`; no sequence; an unknown cache format or vector unit; a technology without the
-            energies of that vector unit.
+    Raises
+    ------
+    InputError
+        An input of `simulate` is invalid, there is no sequence, the cache format or vector unit is unknown, or the
+        technology has no energies for that vector unit.
     """
     if batch < 1:
         raise InputError(f"batch: is {batch}; give at least 1")
@@ -220,7 +230,7 @@ def simulate_model(
 
 @dataclass(frozen=True, slots=True)
 class ModelLayer:
-    """What attention and vector unit have to do in one layer, or in one step of it."""
+    """One layer of a model, and the setup of its run: the source of its attention and vector work."""
 
     shape: ModelShape
     setup: Setup
@@ -240,7 +250,7 @@ class ModelLayer:
         return [(1, self.context + step) for step in range(self.tokens)]
 
     def attention(self) -> list[AttentionWork]:
-        """Of each pass."""
+        """Attention of each pass."""
         machine = self.setup.machine
         return [
             attention_work(self.shape, machine, self.cache, new, old, self.batch, self.output_mantissa_bits)
@@ -248,7 +258,7 @@ class ModelLayer:
         ]
 
     def vector(self, attention: list[AttentionWork]) -> tuple[VectorWork, ...]:
-        """Of all passes."""
+        """Vector work of all passes."""
         scores = Scores(
             sum(work.rows for work in attention),
             sum(work.scores for work in attention),
@@ -258,7 +268,7 @@ class ModelLayer:
 
 
 def closed_rows(layer: ModelLayer) -> Iterator[ModelRow]:
-    """Attention as the larger of work and DRAM traffic, the vector unit as its programs' cycles."""
+    """Rows at level `analytical`: attention takes its work or its DRAM traffic, the vector unit its programs' cycles."""
     costs, attention, layers = layer.setup.costs, layer.attention(), layer.shape.layers
     cycles = sum(math.ceil(max(work.array_cycles, work.dram_bits / costs.dram_bits_per_cycle)) for work in attention)
     yield _attention_row(layer, attention, layers * cycles)
@@ -267,7 +277,7 @@ def closed_rows(layer: ModelLayer) -> Iterator[ModelRow]:
 
 
 def event_rows(layer: ModelLayer, timeline: Timeline | None) -> Iterator[ModelRow]:
-    """Both in events: the softmax runs beside the array, and only what the array waits for it counts as its own."""
+    """Rows at level `events`: the softmax overlaps with the array and counts only the cycles that the array waits."""
     from ..events.layer import run_attention, run_vector
 
     machine, layers = layer.setup.machine, layer.shape.layers

@@ -1,4 +1,4 @@
-"""Where every number of a result comes from: count x unit = total, row by row, with the source of the unit."""
+"""Derivation of every number of a result: count x unit = total, row by row, with the source of the unit."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -17,11 +17,11 @@ Quantity = Literal["cycles", "traffic", "energy", "area"]
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """One row; the totals of a quantity's rows add up to that of the result."""
+    """One row; the totals of all rows of a quantity add up to the result's total."""
 
     quantity: Quantity
     part: str
-    """The module or other part of the model for cycles and traffic, ``compute``, ``sram`` and ``dram`` for energy."""
+    """Part of the model for cycles and traffic; ``compute``, ``sram`` or ``dram`` for energy."""
     what: str
     count: int
     count_unit: str
@@ -41,7 +41,7 @@ class Explained:
 
 
 def explain(result: SimulationResult | ModelResult) -> list[Explained]:
-    """All rows: cycles and traffic by GeMM and other part, energy by kind of event, area by part."""
+    """All rows: cycles and traffic by part of the model, energy by kind of event, area by part of the machine."""
     fp_int = result.gemms if isinstance(result, ModelResult) else result
     others = result.other_rows if isinstance(result, ModelResult) else ()
     works = [
@@ -99,7 +99,7 @@ def _cycles(run: GemmRun, level: Level) -> Iterator[Explained]:
 
 
 def _other_cycles(row: ModelRow) -> Iterator[Explained]:
-    """Attention and vector unit: the work itself, and what waiting adds or overlap saves."""
+    """Cycles of attention and vector unit: the work itself, and the difference by waiting or overlap."""
     if row.kind == "attention":
         group = row.work.array_cycles // row.groups
         yield Explained(

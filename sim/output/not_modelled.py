@@ -1,11 +1,11 @@
-"""What a result leaves out, in one line each; reports print them."""
+"""Effects that a result does not include, in one line each, for reports."""
 
 from ..models.whole_model import ModelResult
 from ..result import SimulationResult
 
 
 def not_modelled(result: SimulationResult | ModelResult) -> list[str]:
-    """What the machine that would really be built does besides, and this result does not count."""
+    """Effects of a real machine that this result does not include."""
     whole = isinstance(result, ModelResult)
     gemms = result.gemms if whole else result
     limits = ["embedding, language-model head and sampling"]

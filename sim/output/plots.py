@@ -1,4 +1,4 @@
-"""Pictures of results: where energy and cycles go, and the roofline. Matplotlib is imported when one is drawn.
+"""Plots of results: energy, cycles and roofline. Matplotlib is imported when a plot is drawn.
 
 Markers and hatches differ as well as colours, so that figures can be read in greyscale.
 """
@@ -21,10 +21,10 @@ Result = SimulationResult | ModelResult
 PARTS = {"compute": (BLACK, ""), "SRAM": (SKY, "///"), "DRAM": (YELLOW, "...")}
 BAR_COLORS = (*COLORS[1:], YELLOW, BLACK, GREY)
 MARKERS = {"o": 11, "s": 8, "^": 6, "D": 5, "v": 5}
-"""With their sizes, the first the largest: GeMMs of one place stay apart."""
+"""Markers and their sizes, the largest first, so that GeMMs at the same point stay visible."""
 LINES = ("-", "--", "-.", ":")
 NAMED_SHARE = 0.05
-"""Parts of a bar that are at least this much of it bear their names."""
+"""Least share of a bar at which a part is labelled."""
 
 
 def overview_figure(results: Sequence[Result]) -> "Figure":
@@ -61,7 +61,7 @@ def roofline_figure(result: Result) -> "Figure":
 
 
 def draw_energy(axes: "Axes", results: Sequence[Result]) -> None:
-    """See `energy_figure`."""
+    """Draw the bars of `energy_figure`."""
     names = _labels(results)
     bottom = [0.0] * len(results)
     for part, (color, hatch) in PARTS.items():
@@ -73,7 +73,7 @@ def draw_energy(axes: "Axes", results: Sequence[Result]) -> None:
 
 
 def draw_cycles(axes: "Axes", results: Sequence[Result]) -> None:
-    """See `cycle_figure`."""
+    """Draw the bars of `cycle_figure`."""
     names = list(dict.fromkeys(part for result in results for part, _, _ in _cycle_parts(result)))
     for name, result in zip(_labels(results), results, strict=True):
         bottom = 0
@@ -91,7 +91,7 @@ def draw_cycles(axes: "Axes", results: Sequence[Result]) -> None:
 
 
 def draw_roofline(axes: "Axes", results: Sequence[Result]) -> None:
-    """See `roofline_figure`; with several results, each with its own roof."""
+    """Draw `roofline_figure`; each of several results has its own roof."""
     from matplotlib.lines import Line2D
     from matplotlib.ticker import LogLocator, NullLocator
 
@@ -126,12 +126,12 @@ def draw_roofline(axes: "Axes", results: Sequence[Result]) -> None:
 
 
 def roofline_point(run: GemmRun, clock_hz: float) -> tuple[float, float]:
-    """Multiply-accumulates per DRAM byte, and per second, of one GeMM."""
+    """Multiply-accumulates per DRAM byte and per second of one GeMM."""
     return run.gemm.macs * 8 / run.traffic.dram_bits, run.gemm.macs * clock_hz / run.cycles
 
 
 def roof(result: SimulationResult) -> tuple[float, float]:
-    """DRAM bytes per second, and multiply-accumulates per second of the array at the fastest of the run's GeMMs."""
+    """DRAM bytes per second, and multiply-accumulates per second of the array in the run's fastest GeMM."""
     machine, clock_hz = result.machine, result.machine.clock_hz
     cycles = min(run.mapped.group_cycles for run in result.runs)
     macs_per_cycle = machine.array.rows * machine.array.columns * machine.group_size / cycles
@@ -147,7 +147,7 @@ def _modules(result: Result) -> list[str]:
 
 
 def _cycle_parts(result: Result) -> list[tuple[str, int, int]]:
-    """Name, working and waiting cycles of each part, from the bottom up."""
+    """Name, working cycles and waiting cycles of each part, from the bottom up."""
     runs = [
         (run.gemm.module, run.array_cycles * run.gemm.repeat, (run.cycles - run.array_cycles) * run.gemm.repeat)
         for run in _gemms(result).runs
@@ -157,7 +157,7 @@ def _cycle_parts(result: Result) -> list[tuple[str, int, int]]:
 
 
 def _labels(results: Sequence[Result]) -> list[str]:
-    """A bar's name: the architecture, and the precision where it is not the machine's own."""
+    """Labels of the bars: the architecture, and the precision if it is variable."""
     return [
         f"{r.architecture}\n{_gemms(r).precision}"
         if r.machine.processing_element.mantissa_bits == "variable"
@@ -167,7 +167,7 @@ def _labels(results: Sequence[Result]) -> list[str]:
 
 
 def _finish_bars(axes: "Axes", bars: int) -> None:
-    """Room for the legend beside the bars, however few they are."""
+    """Leave room for the legend beside the bars."""
     axes.set_xlim(-0.6, bars - 0.4 + 0.45 * max(bars, 2))
     axes.legend(frameon=False, loc="upper right", reverse=True)
     if bars > 3:
@@ -175,14 +175,14 @@ def _finish_bars(axes: "Axes", bars: int) -> None:
 
 
 def _prefixed() -> "Formatter":
-    """Numbers as 14 G, 200 M."""
+    """Formatter of numbers such as 14 G and 200 M."""
     from matplotlib.ticker import EngFormatter
 
     return EngFormatter()
 
 
 def _readable_on(color: str) -> str:
-    """Black or white, whichever stands out from a colour."""
+    """Black or white, the one with more contrast to a colour."""
     red, green, blue = (int(color[place : place + 2], 16) for place in (1, 3, 5))
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 115 else "white"
 

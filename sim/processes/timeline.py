@@ -1,8 +1,8 @@
-"""A run as a timeline that opens in Perfetto or chrome://tracing (Trace Event Format, JSON).
+"""Timeline of a run for Perfetto or chrome://tracing (Trace Event Format, JSON).
 
-One track for each unit; spans lie side by side or inside each other. Counters show the bits held by each buffer and the
-bandwidth at the DRAM interface. The levels of time that have processes use the same tracks: `events` notes strips, steps
-and what units wait for as it runs, `program_timeline` draws a program's instructions, tiles and rows after its run.
+Each unit has a track; spans on it follow each other or nest. Counters show the bits held by each buffer and the bandwidth
+of the DRAM interface. Levels `events` and `cycle` use the same tracks: `events` records strips, steps and waits as it
+runs, and `cycle.program_timeline` draws the instructions, tiles and rows of a program after its run.
 """
 
 import json
@@ -27,7 +27,7 @@ UNITS = (
 
 
 class Timeline:
-    """Collects what the units do, in cycles, for one or several GeMMs after each other.
+    """Records the activity of the units, in cycles, for one or several GeMMs in sequence.
 
     Parameters
     ----------
@@ -38,18 +38,18 @@ class Timeline:
     def __init__(self, clock_hz: float) -> None:
         self.clock_hz = clock_hz
         self.origin = 0
-        """Cycle of the whole timeline at which the present GeMM began."""
+        """Cycle of the whole timeline at which the current GeMM began."""
         self.events: list[dict[str, Any]] = []
         self._held: dict[str, deque[int]] = defaultdict(deque)
         self._bits: dict[str, int] = defaultdict(int)
 
     def span(self, unit: str, name: str, start: int, stop: int, **details: object) -> None:
-        """A unit does something from the end of one cycle to that of another."""
+        """Record an activity of a unit, from the end of cycle `start` to the end of cycle `stop`."""
         times = {"ts": self._microseconds(start), "dur": (stop - start) / self.clock_hz * 1e6}
         self.events.append({"ph": "X", "pid": 1, "tid": UNITS.index(unit), "name": name, **times, "args": details})
 
     def transfer(self, unit: str, name: str, start: int, stop: int, bits: int, interface: str = "DRAM") -> None:
-        """A unit moves bits over an interface, which has a counter."""
+        """Record a transfer of a unit over an interface, and the interface's bandwidth as a counter."""
         self.span(unit, name, start, stop, bytes=bits // 8)
         if stop > start:
             gigabytes_per_second = bits / 8 / (stop - start) * self.clock_hz / 1e9
@@ -57,26 +57,26 @@ class Timeline:
             self._counter(interface, "GB/s", stop, 0)
 
     def filled(self, buffer: str, bits: int, at: int) -> None:
-        """A strip has arrived in a buffer."""
+        """Record the arrival of a strip in a buffer."""
         self._held[buffer].append(bits)
         self.hold(buffer, bits, at)
 
     def freed(self, buffer: str, strips: int, at: int) -> None:
-        """The oldest strips of a buffer are used up."""
+        """Record that the oldest strips of a buffer are used up."""
         self.hold(buffer, -sum(self._held[buffer].popleft() for _ in range(strips)), at)
 
     def hold(self, buffer: str, bits: int, at: int) -> None:
-        """A buffer holds more bits from now on, or less."""
+        """Record a change of the bits that a buffer holds."""
         self._bits[buffer] += bits
         self._counter(f"{buffer} held", "KiB", at, self._bits[buffer] / 8192)
 
     def finish(self, name: str, cycles: int) -> None:
-        """The present GeMM is done; the next one begins where it ends."""
+        """Record the end of the current GeMM; the next one begins there."""
         self.span("controller", name, 0, cycles)
         self.origin += cycles
 
     def to_chrome(self) -> dict[str, Any]:
-        """The trace as plain data."""
+        """The timeline as plain data in the Trace Event Format."""
         names = [
             {"ph": "M", "pid": 1, "tid": index, "name": "thread_name", "args": {"name": unit}}
             for index, unit in enumerate(UNITS)
@@ -85,16 +85,18 @@ class Timeline:
         return {"displayTimeUnit": "ns", "traceEvents": [process, *names, *self.events]}
 
     def write(self, path: Path) -> None:
-        """Write the trace as JSON.
+        """Write the timeline as JSON.
 
-        Raises:
-            InputError: the file exists already, or cannot be written.
+        Raises
+        ------
+        InputError
+            The file exists or cannot be written.
         """
         try:
             with path.open("x", encoding="utf-8") as file:
                 json.dump(self.to_chrome(), file)
         except FileExistsError:
-            raise InputError(f"timeline: {path} exists already; name a new file") from None
+            raise InputError(f"timeline: {path} exists; name a new file") from None
         except OSError as error:
             raise InputError(f"timeline: {path} cannot be written ({error.strerror}); name another file") from None
 

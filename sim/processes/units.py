@@ -1,4 +1,4 @@
-"""What the units of the event model share: things handed over, buffers with ports, and who waits for whom."""
+"""Parts of all SimPy models: tokens that processes hand to each other, queues, buffers with ports, deadlock reports."""
 
 import math
 from collections import deque
@@ -15,26 +15,36 @@ Item = TypeVar("Item")
 
 
 class DeadlockError(RuntimeError):
-    """All processes wait for each other; the message says who waits for whom."""
+    """All processes wait for each other; the message names each process and what it waits for."""
 
 
 class Slots:
-    """Things that one process gives and another takes, such as free places or filled strips.
+    """Counted tokens that one process gives and another takes, such as free places or filled strips.
 
-    Taking what is there costs no event; only waiting does.
+    Taking a token that is there costs no event; only waiting does.
+
+    Parameters
+    ----------
+    environment
+        SimPy environment of the run.
+    name
+        Name of a token in deadlock reports.
+    count
+        Tokens at the start.
+    idle
+        True if a process that waits here counts as idle, not as blocked.
     """
 
-    def __init__(self, environment: simpy.Environment, name: str, count: int = 0, rest: bool = False) -> None:
+    def __init__(self, environment: simpy.Environment, name: str, count: int = 0, idle: bool = False) -> None:
         self.environment = environment
         self.name = name
         self.count = count
-        self.rest = rest
-        """Whether who waits for one has nothing to do."""
+        self.idle = idle
         self.taker: str | None = None
         self.wanted: simpy.Event | None = None
 
     def take(self, taker: str) -> simpy.Event | None:
-        """Take one; an event to wait for if there is none yet. One process takes."""
+        """Take a token; the event to wait for, or None if a token is there. Only one process takes."""
         if self.count:
             self.count -= 1
             return None
@@ -43,7 +53,7 @@ class Slots:
         return self.wanted
 
     def give(self, count: int = 1) -> None:
-        """Add some, and let the taker go on if it waits."""
+        """Add tokens, and resume the taker if it waits."""
         self.count += count
         if self.wanted is not None and self.count:
             self.count -= 1
@@ -52,26 +62,26 @@ class Slots:
 
 
 class Channel(Generic[Item]):
-    """A queue from one process to another."""
+    """A queue of items from one process to another."""
 
     def __init__(self, slots: Slots) -> None:
         self.slots = slots
         self.items: deque[Item] = deque()
 
     def put(self, item: Item) -> None:
-        """Hand an item over."""
+        """Add an item."""
         self.items.append(item)
         self.slots.give()
 
     def get(self, taker: str) -> Generator[simpy.Event, None, Item]:
-        """The next item, as soon as there is one."""
+        """Remove the next item, or wait for one."""
         if wait := self.slots.take(taker):
             yield wait
         return self.items.popleft()
 
 
 class Station(Generic[Item]):
-    """A unit as a controller sees it: what it is given to do, and what of that it has done."""
+    """Instructions of a unit, as its controller tracks them: given, unfinished and ended."""
 
     def __init__(self, units: "Units", name: str) -> None:
         self.units = units
@@ -79,31 +89,31 @@ class Station(Generic[Item]):
         self.instructions: Channel[Item] = units.work("an instruction")
         self.ready = units.slots(f"the {name} to take another instruction", 1)
         self.ended = units.slots(f"the {name} to end an instruction")
-        """Given in the cycle after, when it is seen."""
+        """A token for each ended instruction, given one cycle later, when the controller sees it."""
         self.unfinished = 0
-        """What it has been given and is not seen to have ended."""
+        """Instructions given that the controller has not seen end."""
         self.given = 0
         self.cycles: list[int] = []
-        """In which it ended each."""
+        """Cycles in which the instructions ended."""
 
     @property
     def idle(self) -> bool:
-        """Whether it had ended all in the cycle before this one."""
+        """True if all instructions ended before this cycle."""
         return len(self.cycles) == self.given and not (self.cycles and self.cycles[-1] == self.units.now)
 
     def give(self, item: Item) -> None:
-        """Give it something to do, for which it is ready."""
+        """Give the unit an instruction; it must be ready."""
         self.given += 1
         self.unfinished += 1
         self.instructions.put(item)
 
     def end(self) -> None:
-        """It ends the oldest that it was given."""
+        """End the oldest instruction."""
         self.cycles.append(self.units.now)
         self.units.after(1).callbacks.append(lambda _: self.ended.give())
 
     def at_most(self, pending: int, who: str) -> Process:
-        """Wait until at most `pending` of what it was given are seen to be unfinished."""
+        """Wait until the controller sees at most `pending` unfinished instructions."""
         while self.unfinished > pending:
             if wait := self.ended.take(who):
                 yield wait
@@ -111,7 +121,7 @@ class Station(Generic[Item]):
 
 
 class Turns:
-    """Who may use a thing next, in an order fixed beforehand."""
+    """Exclusive use of a shared resource in a fixed order."""
 
     def __init__(self, slots: Mapping[str, Slots], order: Iterable[str]) -> None:
         self._slots = slots
@@ -119,19 +129,19 @@ class Turns:
         self.end()
 
     def take(self, whose: str, taker: str) -> simpy.Event | None:
-        """An event to wait for, if it is the turn of another."""
+        """Take a turn; the event to wait for, or None if the turn has come."""
         return self._slots[whose].take(taker)
 
     def end(self) -> None:
-        """The present turn is over."""
+        """End the current turn and give the next one."""
         if (whose := next(self._order, None)) is not None:
             self._slots[whose].give()
 
 
 class MemoryPort:
-    """The port of the half of a buffer that fills: loads, results and what is read out again pass it in turn.
+    """Port of the half of a buffer that fills; loads, results and their read-out share it.
 
-    The other half, which the array reads, has its own; what the array takes from it is in the cycles of a group.
+    The half that the array reads has its own port, whose accesses are part of the cycles of a group.
     """
 
     def __init__(self, bits_per_cycle: float) -> None:
@@ -140,20 +150,20 @@ class MemoryPort:
         self.bits = 0
 
     def serve(self, now: int, bits: int) -> Served:
-        """Pass `bits` from when the port is free; fractions of a cycle carry over."""
+        """Transfer `bits` from the time the port is free; fractions of a cycle carry over."""
         start = max(self.free, now)
         self.free = start + bits / self.bits_per_cycle
         self.bits += bits
         return Served(math.ceil(start), math.ceil(self.free))
 
     def utilisation(self, cycles: int) -> float:
-        """Share of `cycles` in which it was busy."""
+        """Share of `cycles` in which the port was busy."""
         return self.bits / self.bits_per_cycle / cycles
 
 
 @dataclass(frozen=True, slots=True)
 class BufferSlots:
-    """Strips of one operand on chip: places to fill, strips to use, and the port through which they come."""
+    """Places and filled strips of one operand in a buffer, and the port that fills it."""
 
     name: str
     places: Slots
@@ -162,7 +172,7 @@ class BufferSlots:
 
 
 class Units:
-    """Processes of one run, and what they wait for."""
+    """A SimPy run: its environment, and all tokens that its processes wait for."""
 
     def __init__(self) -> None:
         self.environment = simpy.Environment()
@@ -170,38 +180,40 @@ class Units:
 
     @property
     def now(self) -> int:
-        """The present cycle."""
+        """Current cycle."""
         return int(self.environment.now)
 
-    def slots(self, name: str, count: int = 0, rest: bool = False) -> Slots:
-        """Things to hand over, `count` of them there already; who waits for one may be at `rest`."""
-        slots = Slots(self.environment, name, count, rest)
+    def slots(self, name: str, count: int = 0, idle: bool = False) -> Slots:
+        """New tokens of this run, with the parameters of `Slots`."""
+        slots = Slots(self.environment, name, count, idle)
         self._slots.append(slots)
         return slots
 
     def work(self, name: str) -> Channel[Any]:
-        """A queue of things to do; who waits for more of them is at rest."""
-        return Channel(self.slots(name, rest=True))
+        """A queue of work; a process that waits for more work is idle."""
+        return Channel(self.slots(name, idle=True))
 
     def buffer(self, name: str, size: int, port: MemoryPort) -> BufferSlots:
         """An empty buffer for `size` strips."""
         return BufferSlots(name, self.slots(f"a free place for {name}", size), self.slots(f"a strip of {name}"), port)
 
     def until(self, cycle: int) -> simpy.Event:
-        """The event of a cycle that has not passed."""
+        """Event at a cycle that has not passed."""
         return self.environment.timeout(cycle - self.now)
 
     def after(self, cycles: int) -> simpy.Event:
-        """The event of some cycles from now."""
+        """Event some cycles from now."""
         return self.environment.timeout(cycles)
 
     def run(self, *processes: Process, servers: Iterable[Process] = ()) -> int:
-        """Run all processes to their end: the cycle in which the last one is done.
+        """Run all processes to their end and return the last one's cycle.
 
-        `servers` do what they are asked for, and may wait for more of it when the others are done.
+        `servers` serve requests of the others and may still wait for more at the end.
 
-        Raises:
-            DeadlockError: they are not all done, and nobody can go on.
+        Raises
+        ------
+        DeadlockError
+            Some process has not ended and none can continue.
         """
         started = [self.environment.process(process) for process in processes]
         for server in servers:
@@ -212,6 +224,6 @@ class Units:
         return self.now
 
     def _who_waits(self) -> str:
-        waiting = (slot for slot in self._slots if slot.wanted is not None and not slot.rest)
+        waiting = (slot for slot in self._slots if slot.wanted is not None and not slot.idle)
         waits = [f"the {slot.taker} waits for {slot.name}" for slot in waiting]
         return f"deadlock in cycle {self.now}: {'; '.join(waits)}"

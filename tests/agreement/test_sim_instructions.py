@@ -103,31 +103,22 @@ def test_the_circuit_fills_the_buffer_once():
     assert run.tiling.tokens == 224
 
 
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        ({"architecture": "figna"}, "level: cycle is the circuit of Anda; use analytical or events with figna"),
-        ({"weights": "spqr-3"}, "level: cycle knows INT4 weights; use analytical or events with spqr-3"),
-        (
-            {"tiling": "nothing"},
-            "tiling: level cycle has the circuit's own; leave 'nothing' out or use level events",
-        ),
-        ({"memory": "hbm2"}, "memory: 'hbm2' needs level events; use flat with level cycle"),
-    ],
-)
-def test_bad_input(arguments: dict[str, str], expected: str):
-    given = {"architecture": "anda", "precision": Precision.uniform(7), "level": "cycle", **arguments}
-    with pytest.raises(InputError) as caught:
-        simulate([Gemm("u", 16, 64, 64)], **given)  # type: ignore[arg-type]
-    assert str(caught.value) == expected
+def test_bad_input():
+    cases = (
+        ({"architecture": "figna"}, "level: cycle .* figna$"),
+        ({"weights": "spqr-3"}, "level: cycle .* spqr-3$"),
+        ({"tiling": "nothing"}, "tiling: level cycle .*nothing"),
+        ({"memory": "hbm2"}, "memory: 'hbm2' needs level events"),
+    )
+    for arguments, expected in cases:
+        given = {"architecture": "anda", "precision": Precision.uniform(7), "level": "cycle", **arguments}
+        with pytest.raises(InputError, match=f"^{expected}"):
+            simulate([Gemm("u", 16, 64, 64)], **given)  # type: ignore[arg-type]
 
 
 def test_another_port_of_the_weights():
     machine = load_architecture("anda").model_copy(
         update={"weight_buffer": BufferConfig(capacity="1 MiB", port="512 bit")}
     )
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match=r"^weight_buffer.port: .*1024 bit for 16 columns of 64 lanes"):
         simulate([Gemm("u", 16, 64, 64)], machine, Precision.uniform(7), "cycle")
-    assert str(caught.value) == (
-        "weight_buffer.port: the circuit's is 1024 bit for 16 columns of 64 lanes; use that, or another level"
-    )

@@ -31,7 +31,10 @@ from messages import ARCHS, FOUR, MODELS, Refused
         ("--phase train", "phase: 'train' is not valid; choose one of prefill, decode"),
         ("--level rtl", "level: 'rtl' is unknown; use analytical, events, cycle"),
         ("--objective speed", "objective: 'speed' is unknown; use energy, latency, edp"),
-        ("--tiling all", "tiling: 'all' is unknown; write activations:TOKENS, weights:CHANNELS or nothing"),
+        (
+            "--tiling all",
+            "tiling: 'all' is unknown; use search, model, activations:TOKENS, weights:CHANNELS or nothing",
+        ),
         (
             "--technology 3nm",
             "technology: '3nm' is unknown; choose one of asap7, cacti-16nm, osu018, paper-16nm, sky130 or give a path to a YAML file",
@@ -43,7 +46,7 @@ def test_simulate(refused: Refused, changes: str, message: str):
     assert refused(*good.split(), *changes.split()) == message
 
 
-KV = "write fp16 or anda:M with M from 1 to 16"
+KV = "use fp16, or anda:M with M from 1 to 16"
 WEIGHTS = "int4, spqr-3, squeezellm-3, squeezellm-4"
 
 

@@ -197,4 +197,4 @@ def test_files_that_are_not_configurations(tmp_path: Path):
 def test_a_key_that_stands_twice(tmp_path: Path):
     path = tmp_path / "mine.yaml"
     path.write_text("array: {rows: 16, columns: 16, rows: 8}\n")
-    assert message(path) == "architecture mine.yaml: is not YAML (the key 'rows' is given twice); fix the syntax"
+    assert message(path).startswith("architecture mine.yaml: is not YAML (the key 'rows' is given twice)")
