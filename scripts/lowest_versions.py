@@ -1,4 +1,4 @@
-"""Print a pip constraints file that pins every core dependency of a pyproject file to its stated lower bound."""
+"""Prints a pip constraints file that pins every core dependency of a pyproject file to its lower bound."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""Measure every circuit in one library and write its table of results: python scripts/synthesis_results.py --help."""
+"""Measures every circuit in one library and writes its table of results (``rtl/synthesis/results``)."""
 
 import argparse
 import csv
@@ -19,20 +19,23 @@ PROVENANCE = FOLDER / "provenance.yaml"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="Measure every circuit in a library; what was measured before is kept."
-    )
-    parser.add_argument("name", help="of the table, such as asap7")
-    parser.add_argument("--liberty", type=Path, nargs="*", default=[], help="files or a folder; OSU 0.18 um without")
-    parser.add_argument("--origin", required=True, help="where a reader gets the library")
+    parser = argparse.ArgumentParser(description="Measure every circuit in a library. Earlier measurements are reused.")
+    parser.add_argument("name", help="name of the table, such as asap7")
+    parser.add_argument("--liberty", type=Path, nargs="*", default=[], help="files or a folder (default: OSU 0.18 um)")
+    parser.add_argument("--origin", required=True, help="source of the library, for readers")
     parser.add_argument(
         "--only",
         nargs="*",
         default=[],
-        help='circuits, as bpc-lane or fp-fp-pe:{"stages": 3}, beside what the table has; all without',
+        help='circuits to add to the table, such as bpc-lane or fp-fp-pe:{"adder_stages": 3} (default: all)',
     )
     parser.add_argument(
-        "--clocks", type=float, nargs="*", default=[], metavar="PS", help="some elements at these periods, into clocks/"
+        "--clocks",
+        type=float,
+        nargs="*",
+        default=[],
+        metavar="PS",
+        help="measure some elements at these periods, into clocks/",
     )
     options = parser.parse_args()
     library, operands = find_library(options.liberty), load_operands()
@@ -54,7 +57,7 @@ def main() -> None:
 
 
 def measure_clocks(name: str, library: CellLibrary, operands: Operands, clocks: list[float]) -> None:
-    """Map the elements of the clock figure for each period."""
+    """Measure the elements of the clock figure for each period."""
     circuits = list(clock_elements(name).values())
     documents: list[dict[str, Any]] = []
     with stage(f"clocks in {library.name}", len(circuits) * len(clocks)) as advance:
@@ -73,13 +76,13 @@ def is_asked_for(design: str, parameters: dict[str, Any], only: list[str]) -> bo
 
 
 def write_table(path: Path, documents: list[dict[str, Any]], kept: set[tuple[str, str]]) -> None:
-    """Write the runs of the documents, sorted, beside those that the table has of other circuits in `kept`."""
+    """Write the runs of the documents, sorted, and keep the runs of other circuits in `kept`."""
     rows = [row(document, run) for document in documents for run in document["runs"]]
     kept -= {(line["design"], line["parameters"]) for line in rows}
     if kept and path.exists():
         with path.open(encoding="utf-8", newline="") as file:
             rows += [line for line in csv.DictReader(file) if (line["design"], line["parameters"]) in kept]
-    # runs of a circuit stay in their order
+    # the sort is stable: runs of a circuit keep their order
     rows.sort(key=lambda line: (line["design"], len(line["parameters"]), line["parameters"]))
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(Result.__dataclass_fields__), lineterminator="\n")
@@ -100,7 +103,7 @@ def row(document: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
 def write_provenance(
     name: str, library: CellLibrary, origin: str, operands: Operands, document: dict[str, Any]
 ) -> None:
-    """Add a library to the provenance of the tables."""
+    """Add a library to ``provenance.yaml``."""
     found = yaml.safe_load(PROVENANCE.read_text("utf-8")) if PROVENANCE.exists() else {"libraries": {}}
     found["clock_ps"] = CLOCK_PS
     found["not_included"] = document["not_included"]

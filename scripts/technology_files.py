@@ -1,4 +1,4 @@
-"""Write sim/technology/asap7.yaml, sky130.yaml and osu018.yaml from the results of synthesis and the table of memories."""
+"""Writes sim/technology/asap7.yaml, sky130.yaml and osu018.yaml from the results of synthesis and the memory table."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +13,14 @@ from anda_codesign.sim import load_architecture, load_technology
 FOLDER = Path(__file__).parents[1] / "sim" / "technology"
 CLOCK_PS = 3508.0
 CHANNELS = 5120
-"""Input channels of LLaMA-13B's GeMMs but the last: outputs come once in their groups' cycles."""
+"""Input channels of LLaMA-13B's GeMMs except the last: an output takes the cycles of all their groups."""
 
 NO_WIRES = "no wires, clock tree, glitches"
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Factors from CACTI's 22 nm."""
+    """Factors of a memory at a node over CACTI's 22 nm."""
 
     area: float
     energy: float
@@ -31,7 +31,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Node:
-    """A library, and how memories scale to its node."""
+    """Node of a library, and the scaling of memories to it."""
 
     title: str
     node: str
@@ -63,7 +63,7 @@ def constant(value: float, unit: str, node: str, source: str, uncertainty: str =
 
 
 def anda_pj_per_cycle(library: str, cycles_per_group: float) -> float:
-    """Energy of a cycle of Anda's element, between the two lengths that the mean lies between."""
+    """Energy of a cycle of Anda's element, interpolated between the two mantissa lengths around the mean."""
     low = int(cycles_per_group) - 1
     share = cycles_per_group - pe_cycles_per_group(low)
     results = [element_result(library, "Anda", m) for m in (low, low + 1)]
@@ -72,7 +72,7 @@ def anda_pj_per_cycle(library: str, cycles_per_group: float) -> float:
 
 
 def at_clock(result: Result) -> float:
-    """Energy of a cycle at the machine's clock, whether or not the library keeps it."""
+    """Energy of a cycle at the machine's clock, even if the library does not meet it."""
     return result.dynamic_pj_per_cycle + result.leakage_mw * CLOCK_PS * 1e-3
 
 
@@ -129,7 +129,7 @@ def technology(library: str, node: Node) -> dict[str, Any]:
 
 
 def memories(node: Node, cycles: float) -> dict[str, Any]:
-    """The table of memories with the node's factors; and the two buffers, which it replaces, from the same table."""
+    """Memory table with the factors of a node, and the two buffers computed from it."""
     memory = node.memory
     base = yaml.safe_load((FOLDER / "cacti-16nm.yaml").read_text("utf-8"))["sram"]
     scales = {

@@ -1,7 +1,7 @@
-"""The cycles of the accelerator's programs as a recurrence: a second opinion on `sim.accelerator`, with nothing in common.
+"""Cycles of the accelerator's programs as a recurrence: an independent check of `sim.cycle.accelerator`.
 
-Each function says when something happens as the largest of the cycles that it waits for; there are no processes and no
-events. It shares `formats.latency` with the simulator and the circuit.
+Each function computes the cycle of an event as the maximum over the events that it waits for. There are no processes.
+Recurrence, simulator and circuit only share the constants of `formats.latency`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,16 +26,19 @@ from anda_codesign.formats.vector.command import REDUCTIONS, VectorOperation
 from numpy.typing import NDArray
 
 NEVER = -1
-"""The cycle of what has not happened."""
+"""Cycle of an event that has not happened."""
 
 
 @dataclass(frozen=True)
 class ProgramTimes:
-    """When what is finished.
+    """Completion cycles of a program.
 
-    Attributes:
-        cycles: from the cycle in which the start is taken to the one in which the end is told, both counted.
-        retired: of each kind of retire record (group, tile, and each unit's instructions) the cycles, in order.
+    Attributes
+    ----------
+    cycles : `int`
+        Clock cycles from the start of the program to `done`, both included.
+    retired : `dict` of kind to cycles
+        Cycles of the retire records of each kind (group, tile, and the instructions of each unit), in order.
     """
 
     cycles: int
@@ -43,14 +46,16 @@ class ProgramTimes:
 
 
 SentPlanes = Sequence[NDArray[np.integer]]
-"""Of each ``gemm`` of a program, in order, the mantissa planes that each group sends, ``[blocks, groups]``: what
-`formats.accelerator.program_planes` reads from the activations for a machine that skips planes."""
+"""Mantissa planes ``[blocks, groups]`` that each group sends, for each ``gemm`` of a program in order.
+
+`formats.accelerator.program_planes` reads them from the activations for a machine that skips planes.
+"""
 
 
 def solve_schedule(
     plan: Schedule, memory_latency_cycles: int = 16, sent_planes: SentPlanes | None = None
 ) -> ProgramTimes:
-    """When a compiled program finishes what; parameters as of `solve_program`."""
+    """Completion cycles of a compiled program; for the parameters see `solve_program`."""
     return solve_program(plan.machine, plan.instructions, memory_latency_cycles, sent_planes)
 
 
@@ -60,19 +65,24 @@ def solve_program(
     memory_latency_cycles: int = 16,
     sent_planes: SentPlanes | None = None,
 ) -> ProgramTimes:
-    """When a program, which ends with ``halt``, finishes what.
+    """Completion cycles of a program.
 
-    Args:
-        machine: what it runs on.
-        instructions: the program.
-        memory_latency_cycles: from a request to its row, at least 2; a row per cycle, which never pauses.
-        sent_planes: of a machine that skips planes; None sends all.
+    Parameters
+    ----------
+    machine : `AcceleratorConfig`
+        Configuration of the accelerator.
+    instructions : sequence of `Instruction`
+        The program, which ends with ``halt``.
+    memory_latency_cycles : `int`
+        Latency of the memory from a request to its row, at least 2. It sends one row per cycle and never pauses.
+    sent_planes : `SentPlanes`, optional
+        Planes that a machine with skipping sends. None sends all.
     """
     return Controller(machine, memory_latency_cycles, sent_planes).run(instructions)
 
 
 class Controller:
-    """Issues instructions, and knows when they are finished."""
+    """Issue of instructions, and their completion cycles."""
 
     def __init__(self, machine: AcceleratorConfig, memory_latency_cycles: int, sent_planes: SentPlanes | None) -> None:
         self.matrix = Matrix(machine, None if sent_planes is None else iter(sent_planes))
@@ -82,7 +92,7 @@ class Controller:
         self.owners: dict[Port, Unit] = {}
 
     def run(self, instructions: Sequence[Instruction]) -> ProgramTimes:
-        """Issue them all, one per cycle at most."""
+        """Issue all instructions, at most one per cycle."""
         presented = FETCH_CYCLES
         for instruction in instructions:
             if instruction.opcode in UNITS:
@@ -93,12 +103,12 @@ class Controller:
             else:
                 issued = max([presented, *(self._at_most(unit, 0) for unit in Unit)])
             presented = issued + 1
-        # `presented` is when the end is told
+        # `done` follows in cycle `presented`
         units = {unit.name.lower(): times for unit, times in self.finished.items()}
         return ProgramTimes(presented + 1, {"group": self.matrix.groups, "tile": self.matrix.tiles, **units})
 
     def _issue(self, instruction: Instruction, unit: Unit, presented: int) -> int:
-        """Wait for room and for ports, hand the instruction over; in which cycle."""
+        """Cycle in which an instruction is issued: it waits for space in its unit and for buffer ports."""
         may = max(presented, self._at_most(unit, MAX_UNFINISHED - 1))
         for port in Port:
             if port in instruction.ports:
@@ -107,14 +117,14 @@ class Controller:
                     may = max(may, self._at_most(owner, 0))
         issued, stop = self._hand_over(instruction, unit, may)
         if self._at_most(unit, 0) <= issued:
-            # it was idle, so what it owned was free
+            # the unit was idle, so its ports were free
             self.owners = {port: owner for port, owner in self.owners.items() if owner != unit}
         self.owners |= {port: unit for port in Port if port in instruction.ports}
         self.finished[unit].append(stop)
         return issued
 
     def _hand_over(self, instruction: Instruction, unit: Unit, may: int) -> tuple[int, int]:
-        """When a unit takes an instruction, and when it finishes it."""
+        """Cycles in which a unit accepts an instruction and completes it."""
         if unit == Unit.LOADER:
             return self.loader.load(instruction, may)
         if unit == Unit.MATRIX:
@@ -138,30 +148,30 @@ class Controller:
         )
 
     def _at_most(self, unit: Unit, pending: int) -> int:
-        """The cycle from which on at most `pending` of a unit's instructions are seen to be unfinished."""
+        """First cycle in which the controller sees at most `pending` unfinished instructions of a unit."""
         finished = self.finished[unit]
         return finished[-1 - pending] + 1 if len(finished) > pending else 0
 
 
 @dataclass
 class Loader:
-    """Rows of memory: asked for one per cycle, written to the buffer as they come."""
+    """Loader: requests one row of the memory per cycle, and writes rows to a buffer as they arrive."""
 
     machine: AcceleratorConfig
     latency_cycles: int
     asked: int = NEVER
-    """When the last row was asked for."""
+    """Cycle of the last request."""
     read: list[int] = field(default_factory=list[int])
-    """When the memory began to read each row."""
+    """Cycle in which the memory started to read each row."""
     taken: int = NEVER
-    """When the last row was taken."""
+    """Cycle in which the last row was accepted."""
     written: int = NEVER
-    """When the last row of a buffer was written."""
+    """Cycle in which the last row of a buffer was written."""
 
     def load(self, instruction: Instruction, may: int) -> tuple[int, int]:
-        """When a load is issued, and when its last row is written.
+        """Cycles in which a load is issued and its last row is written.
 
-        It is issued with the last request of the load before at the earliest.
+        A load is issued at the earliest with the last request of the previous load.
         """
         issued = max(may, self.asked)
         packed, left = self.machine.packed(Buffer(instruction["buffer"])), instruction["count"]
@@ -169,14 +179,14 @@ class Loader:
         while left > 0:
             self._ask()
             rows = min(packed, left)
-            # the next row is taken with the last write of this one
+            # the next row is accepted with the last write of this one
             self.taken = max(self.read[-1] + 1, self.written)
             self.written = self.taken + rows
             left -= rows
         return issued, self.written
 
     def _ask(self) -> None:
-        """One request: it waits for room among those under way, the memory for the row before it."""
+        """Request a row: the request waits for space among the pending ones, the memory for the previous row."""
         asked = self.asked + 1
         if len(self.read) >= MEMORY_OUTSTANDING_ROWS:
             asked = max(asked, self.read[-MEMORY_OUTSTANDING_ROWS] + 1)
@@ -192,24 +202,24 @@ class Matrix:
     machine: AcceleratorConfig
     sent_planes: Iterator[NDArray[np.integer]] | None
     groups: list[int] = field(default_factory=list[int])
-    """When each group was done: its last plane taken, with midpoint reconstruction its half units added."""
+    """Cycle in which each group was done: last plane accepted, with midpoint reconstruction half units added."""
     tiles: list[int] = field(default_factory=list[int])
-    """When the last column of each tile left the array."""
+    """Cycle in which the last column of each tile left the array."""
     sequencer_free: int = NEVER
-    """When the sequencer gives the last command that it has."""
+    """Cycle in which the sequencer sends its last command."""
     planes_free: int = NEVER
     weights_free: int = NEVER
     factors_free: int = NEVER
-    """When each address generator makes its last request, and can take the next command."""
+    """Cycles in which the address generators make their last request, and can accept the next command."""
     gathered: int = NEVER
-    """When the last row of weights of the last group came to the dispatcher."""
+    """Cycle in which the last row of weights of the last group reached the dispatcher."""
     swapped: int = NEVER
-    """When that dispatcher handed the weights of the last group on."""
+    """Cycle in which the dispatcher passed on the weights of the last group."""
     collector_free: int = 0
-    """From when on the collector takes columns."""
+    """First cycle in which the collector accepts columns."""
 
     def gemm(self, instruction: Instruction, may: int) -> tuple[int, int]:
-        """When an instruction is issued, and when its last results are written."""
+        """Cycles in which an instruction is issued and its last results are written."""
         issued = max(may, self.sequencer_free)
         given = issued + 1
         sent = next(self.sent_planes).tolist() if self.sent_planes else None
@@ -220,14 +230,14 @@ class Matrix:
         return issued, self.collector_free - 1
 
     def _command(self, instruction: Instruction, given: int, sent: list[int]) -> int:
-        """A block of tokens, whose groups send so many planes; when the last address generator takes its command."""
+        """Run a block of tokens; return the cycle in which the last address generator accepts its command."""
         planes, weights, factors = (
             max(given, free) for free in (self.planes_free, self.weights_free, self.factors_free)
         )
         taken = max(planes, weights, factors)
         groups = instruction["groups"]
         count = instruction["output_groups"] * self.machine.tiles * groups
-        # the cycle after the request is in the buffer, its row can be taken in the next one
+        # a row can be accepted in the cycle after the request is in the buffer
         first = 1 + BUFFER_READ_CYCLES
         sign_plane, weight_row, factor = planes + first, weights + first, factors + first
         for index in range(count):
@@ -238,7 +248,7 @@ class Matrix:
         return taken
 
     def _group(self, sent: int, last_of_tile: bool, sign_plane: int, weight_row: int, factor: int) -> None:
-        """One group of `sent` mantissa planes; the last three arguments are when its first rows come at the earliest."""
+        """Run a group of `sent` mantissa planes; the last three arguments are the earliest cycles of its first rows."""
         before = self.groups[-1] if self.groups else NEVER
         adds_fp16 = MIDPOINT_CYCLES * self.machine.midpoint
         self.gathered = max(weight_row, self.gathered + 1, self.swapped) + WEIGHT_LOAD_CYCLES - 1
@@ -257,7 +267,7 @@ class Matrix:
             self._drain(last)
 
     def _drain(self, last_plane: int) -> None:
-        """A tile's columns leave; when they make a group of outputs of each token, the collector sends them."""
+        """Drain the columns of a tile. The collector sends a group of outputs of each token when it is complete."""
         first_column = max(
             last_plane + unit_pipeline_cycles(self.machine.affine, self.machine.midpoint), self.collector_free
         )

@@ -44,7 +44,7 @@ SMALL = replace(
     result_depth=24,
     vector_unit=True,
 )
-"""Other buffers, which hold what `random_program` touches, and a vector unit."""
+"""Buffers that are large enough for `random_program`, and a vector unit."""
 
 
 def compare(
@@ -60,9 +60,9 @@ def compare(
     sparsity: float = 0,
     simulator: SimulatorName = "amaranth",
 ) -> int:
-    """Run ``[tokens, channels] @ [channels, outputs]``, perhaps one more with `then` (outputs, M), and compare.
+    """Compare circuit, event model and recurrence on ``[tokens, channels] @ [channels, outputs]``; return the cycles.
 
-    A share `sparsity` of the values is zero. Its cycles.
+    With `then` (outputs, M), a second GeMM follows. A fraction `sparsity` of the values is zero.
     """
     rng = np.random.default_rng(seed)
     tokens, channels, outputs = shape
@@ -95,7 +95,7 @@ def compare(
 
 
 def assert_image(plan: Schedule, memory: NDArray[np.uint8], tensor: AndaTensor) -> None:
-    """What is stored is the memory's image of the tensor to the last bit, plane masks as well."""
+    """The stored rows are the memory image of the tensor, bit for bit, plane masks included."""
     rows = activation_rows(tensor, plan.machine)
     for chunk in plan.chunks:
         blocks = slice(chunk.first_block, chunk.first_block + chunk.blocks)
@@ -134,7 +134,7 @@ OPTIONS = [
 @pytest.mark.parametrize("options", OPTIONS, ids="-".join)
 @pytest.mark.parametrize("mantissa_bits", [1, 6])
 def test_every_record_with_options(options: dict[str, bool], mantissa_bits: int) -> None:
-    """Few values are not zero, so that planes are; a chain, whose masks the compressor makes."""
+    """Most values are zero, so that planes are zero. In a chain the compressor makes the plane masks."""
     machine = replace(SMALL_MACHINE, **options)
     compare(machine, (3, 12, 9), mantissa_bits, then=(8, 7), result_mantissa_bits=5, sparsity=0.8)
 
@@ -150,7 +150,7 @@ def test_planes_that_are_skipped_save_cycles() -> None:
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_every_record_of_random_gemms(data: st.DataObject) -> None:
-    """Sizes that leave tails everywhere, short reductions that wait for outputs, memories near and far."""
+    """Sizes with tails in every dimension, short reductions that wait for outputs, short and long memory latencies."""
     compare(
         data.draw(st.sampled_from([SMALL, MACHINES[2]])),
         data.draw(st.tuples(st.integers(1, 9), st.integers(1, 30), st.integers(1, 30))),
@@ -192,7 +192,7 @@ def test_every_record_in_verilator() -> None:
 
 
 def random_vector(rng: np.random.Generator) -> Instruction:
-    """Any operation, from rows of results or scalars, to rows of results or a scalar."""
+    """Random operation on rows of results or scalars, with rows of results or a scalar as its result."""
     operation = VectorOperation(int(rng.integers(len(VectorOperation))))
     to_scalar = operation in SCALAR_OPERATIONS or rng.random() < 0.3
     return vector(
@@ -209,7 +209,7 @@ def random_vector(rng: np.random.Generator) -> Instruction:
 
 
 def random_program(rng: np.random.Generator) -> list[Instruction]:
-    """Instructions without barriers, which wait for their units and for each other's buffer ports."""
+    """Random instructions without barriers, which wait for their units and for each other's buffer ports."""
     program: list[Instruction] = []
     for _ in range(14):
         match rng.integers(6):

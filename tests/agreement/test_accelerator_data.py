@@ -25,7 +25,7 @@ def halves(*patterns: int) -> NDArray[np.float16]:
 
 
 def adversarial() -> dict[str, NDArray[np.float16]]:
-    """Activations ``[tokens, channels]`` at the edges of the format."""
+    """Activations ``[tokens, channels]`` at the limits of the format."""
     rng = np.random.default_rng(0)
     shape = (TOKENS, CHANNELS)
     smooth = rng.standard_normal(shape).astype(np.float16)
@@ -81,7 +81,7 @@ def test_adversarial_data(machine: AcceleratorConfig, mantissa_bits: int, kind: 
 
 
 def test_the_data_saturates_and_does_not() -> None:
-    """Or the flags above would have been tested on one side only."""
+    """Both values of the flags above occur."""
     seen: set[tuple[bool, bool]] = set()
     for machine in MACHINES:
         for kind in ("plain", "extreme"):

@@ -1,4 +1,4 @@
-"""Rows that do not exist: the circuit's flag against the check of programs."""
+"""Rows outside a buffer: the circuit's flag against `check_program`."""
 
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -31,7 +31,7 @@ MACHINE = AcceleratorConfig(
 
 
 def near_the_end(rng: np.random.Generator) -> Instruction:
-    """An instruction whose rows end about where a buffer does."""
+    """Random instruction that ends close to the end of a buffer."""
     kind = Opcode(rng.choice([Opcode.LOAD, Opcode.STORE, Opcode.GEMM, Opcode.COMPRESS]))
     most = {"blocks": 3, "groups": 3, "output_groups": 2, "stride": 4, "mantissa_bits": 6, "count": 12, "buffer": 1}
     fields = {field.name: int(rng.integers(field.lowest, most.get(field.name, 1) + 1)) for field in FIELDS[kind]}
@@ -42,7 +42,7 @@ def near_the_end(rng: np.random.Generator) -> Instruction:
 
 @pytest.mark.tool("g++")
 def test_the_circuit_stops_what_the_check_refuses() -> None:
-    """Of each instruction alone."""
+    """Programs of one instruction."""
     rng = np.random.default_rng(0)
     bench = AcceleratorBench(accelerator=Accelerator(**asdict(MACHINE)), memory_depth=1024)
     circuit, memory = compile_design(bench, "cxxrtl"), np.zeros((1, MACHINE.memory_bits // 8), np.uint8)
@@ -59,7 +59,7 @@ def test_the_circuit_stops_what_the_check_refuses() -> None:
 
 @pytest.mark.tool("g++")
 def test_a_far_memory_is_waited_for() -> None:
-    """A load leaves no record for longer than other circuits may be silent."""
+    """A load takes longer than the usual stall limit before it leaves a record."""
     program = assemble("load buffer=planes address=0 count=60 memory=0\nhalt")
     memory = np.zeros((8, MACHINE.memory_bits // 8), np.uint8)
     run = run_accelerator_program(MACHINE, program, memory, latency_cycles=4095, simulator="cxxrtl")

@@ -1,4 +1,4 @@
-"""A memory that pauses: the accelerator's processes against the circuit, cycle for cycle, at any bandwidth."""
+"""Memory with pauses: the accelerator's processes against the circuit, cycle for cycle."""
 
 from functools import lru_cache
 
@@ -12,12 +12,12 @@ from cases import each
 from machines import SMALL_MACHINE
 
 STREAMS = {"request": 0, "read": 11, "write": 22}
-"""The lowest of the eight bits of the noise that decide whether each pauses."""
+"""Lowest of the eight noise bits that decide if a stream pauses."""
 
 
 @lru_cache(maxsize=1)
 def noise(cycles: int) -> list[int]:
-    """What the test bench's memory draws in each cycle: a shift register with feedback x^32 + x^22 + x^2 + x + 1."""
+    """Noise of `MemoryModel` in each cycle: a shift register with feedback x^32 + x^22 + x^2 + x + 1."""
     states, state = list[int](), 0xACE1ACE1
     for _ in range(cycles):
         states.append(state)
@@ -30,7 +30,7 @@ def noise(cycles: int) -> list[int]:
 @pytest.mark.tool("g++")
 @each("seed", range(12))
 def test_every_record_of_a_memory_that_pauses(seed: int) -> None:
-    """From a row in most cycles to one in four; near and far; a chain of two GeMMs, results compressed or not."""
+    """Chains of two GeMMs with few and many pauses, short and long latencies, results compressed or not."""
     rng = np.random.default_rng(seed)
     pauses, latency_cycles = int(rng.integers(40, 200)), int(rng.integers(2, 90))
     tokens, channels, between, outputs = (int(rng.integers(1, most)) for most in (8, 30, 24, 20))

@@ -1,4 +1,4 @@
-"""The accelerator's processes against a recurrence without events and the closed form; deadlocks name who waits for whom."""
+"""The accelerator's processes against a recurrence and the closed form; a deadlock names what each process waits for."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -31,7 +31,7 @@ ROOMY = replace(MACHINE, **DEPTHS)
 
 @st.composite
 def machines(draw: st.DrawFn) -> AcceleratorConfig:
-    """Any array, with buffers that hold at least a block of tokens of 30 channels."""
+    """Random array, with buffers for at least a block of tokens with 30 channels."""
     columns = draw(st.sampled_from([1, 2, 4, 8]))
     return AcceleratorConfig(
         rows=draw(st.integers(1, 5)),
@@ -72,7 +72,7 @@ def test_chains_of_gemms(
     shapes: list[tuple[int, int, int, int]],
     latency_cycles: int,
 ) -> None:
-    """Every record, whatever the array, buffers, options, memory and shapes."""
+    """All records are equal for any array, buffers, options, memory and shapes."""
     chain = [Layer(shapes[0][0], *shapes[0][1:])]
     chain += [Layer(before[1], *shape[1:]) for before, shape in pairwise(shapes)]
     plan = schedule(machine, tokens, chain, data.draw(st.none() | st.integers(1, 8)))
@@ -139,7 +139,7 @@ lines = transfers("load", ["planes", "exponents", "weights", "factors", "results
     latencies,
 )
 def test_programs_without_order(instructions: list[Instruction], latency_cycles: int) -> None:
-    """Instructions that wait for their units and for each other's ports, in any order."""
+    """Instructions in any order, which wait for their units and for each other's ports."""
     assert_equal(ROOMY, [*instructions, *assemble("halt")], latency_cycles)
 
 
@@ -147,7 +147,7 @@ def test_programs_without_order(instructions: list[Instruction], latency_cycles:
 def test_operands_on_chip_give_the_closed_form(
     machine: AcceleratorConfig, groups: int, outputs: int, blocks: int, m: int
 ) -> None:
-    """A ``gemm`` whose operands are there takes the formula's cycles, from its command to its last row of results."""
+    """A ``gemm`` with its operands on chip takes the cycles of the formula, from its command to its last results."""
     text = (
         "gemm planes=0 exponents=0 weights=0 factors=0 results=0 unsigned_codes=0 "
         f"groups={groups} output_groups={outputs} blocks={blocks} mantissa_bits={m} groups_per_factor=1\nhalt"
@@ -193,7 +193,7 @@ def test_shapes_alone_give_the_cycles() -> None:
 
 
 def test_a_collector_without_room_stops_everyone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who waits for whom, from the controller down to the unit that waits for what nobody gives."""
+    """The message lists all waiting processes, from the controller to the one that waits for the missing resource."""
 
     def collect(self: MatrixEngineProcesses) -> Process:
         yield from self.computed.get("collector")
@@ -217,7 +217,7 @@ def test_a_collector_without_room_stops_everyone(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_memory_that_takes_no_rows_stops_a_program_at_its_barrier() -> None:
-    """The writer never ends its store; a barrier, and a ``load`` that needs the writer's port, wait for it."""
+    """The writer never completes its store. A barrier, another store and ``halt`` wait for it."""
     store = "store buffer=results address=0 count=1 memory=0"
 
     class Stuck(AcceleratorProcesses):

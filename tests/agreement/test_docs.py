@@ -1,4 +1,4 @@
-"""What the pages name exists: commands with their options, files, links, Python names."""
+"""Names in the docs pages exist: commands with their options, files, links, Python names."""
 
 import importlib
 import re
@@ -17,16 +17,16 @@ page = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 
 
 def commands(text: str) -> Iterator[str]:
-    """What follows `anda` in code: lines of blocks, with their continuations, and words between backticks."""
+    """Arguments of `anda` in code blocks (with continuation lines) and between backticks."""
     blocks = re.findall(r"^```\w*\n(.*?)^```|((?:^ {4}.*\n)+)", text.replace("\\\n", " "), re.MULTILINE | re.DOTALL)
     for block in map("".join, blocks):
-        prompt = r"\$ " if re.search(r"^ *\$ ", block, re.MULTILINE) else ""  # without it the line is an answer
+        prompt = r"\$ " if re.search(r"^ *\$ ", block, re.MULTILINE) else ""  # without a prompt the line is output
         yield from re.findall(rf"^ *{prompt}anda ([a-z].*)$", block, re.MULTILINE)
     yield from re.findall(r"`anda ([a-z][^`]*)`", text)
 
 
 def unknown(line: str) -> Iterator[str]:
-    """The words of a command line that the command does not have."""
+    """Words of a command line that the command does not know."""
     group = command = typer.main.get_command(app)
     for word in line.split():
         if not isinstance(command, typer.core.TyperGroup) or not re.fullmatch(r"[a-z|-]+", word):
@@ -71,7 +71,7 @@ def test_links_lead_somewhere(page: Path):
 
 
 def anchors(page: Path) -> set[str]:
-    """As GitHub makes them from headings."""
+    """Anchors that GitHub makes from the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -86,7 +86,7 @@ def test_files_exist(page: Path):
 
 @page
 def test_examples_print_what_they_say(page: Path, capsys: pytest.CaptureFixture[str]):
-    """Those of the tutorial and of the accelerator have tests of their own."""
+    """The examples of the tutorial and of the accelerator have their own tests."""
     examples = re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
     for example in examples if page.name != "tutorial.md" else []:
         if "compile_gemms" in example:
@@ -105,7 +105,7 @@ def test_python_names_exist(page: Path):
 
 
 def exists(name: str) -> bool:
-    """Whether a dotted name is a module, or something in one."""
+    """True if a dotted name is a module or an attribute of one."""
     module, _, attribute = name.rpartition(".")
     try:
         importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""The 16 x 16 matrix unit on a slice of a real layer, bit for bit, in its stated cycles."""
+"""The 16 x 16 matrix unit on a slice of a real layer: equal bits, and the predicted cycles."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ FIRST_LINEAR = {"qkv": "q", "o": "o", "u": "gate", "d": "down"}
 
 
 def operands(trace: Trace, module: str) -> tuple[np.ndarray, Int4Weights]:
-    """What enters a module, and its weights as the paper has them: signed INT4, a scale for 128 channels."""
+    """Activations of a module, and its weights in the format of the paper: signed INT4, one scale per 128 channels."""
     weights = trace.weights(LAYER, FIRST_LINEAR[module]).dequantize()[:CHANNELS, :OUTPUTS]
     activations = np.ascontiguousarray(trace.activation(LAYER, module)[:, :CHANNELS])
     return activations, Int4Weights.quantize(weights)
@@ -23,7 +23,7 @@ def operands(trace: Trace, module: str) -> tuple[np.ndarray, Int4Weights]:
 @pytest.mark.slow
 @pytest.mark.tool("g++")
 def test_the_array_computes_every_module_of_a_layer() -> None:
-    """128 tokens x 576 x 576 of each module of the built-in model, at the M of one combination."""
+    """128 tokens x 576 x 576 of each module of the built-in model, at one combination of M."""
     decoder = load_decoder()
     trace = capture_trace(decoder, load_blocks(decoder.tokenizer, tokens=TOKENS, blocks=1), (LAYER,), TOKENS)
     precision = Precision(8, 6, 8, 7)

@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""Amaranth's simulator, cxxrtl and Verilator see the same circuit: payloads, cycles, flags."""
+"""Amaranth's simulator, cxxrtl and Verilator give equal payloads, cycles and flags."""
 
 import re
 

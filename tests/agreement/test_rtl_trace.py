@@ -10,7 +10,7 @@ from anda_codesign.rtl import TraceComparison, compare_trace
 
 
 def activations(rng: np.random.Generator, tokens: int, channels: int) -> np.ndarray:
-    """Like a decoder's: most values small, a few channels large."""
+    """Activations as in a decoder: most values are small, a few channels are large."""
     x = rng.standard_normal((tokens, channels))
     x[:, ::17] *= 40
     return x.astype(np.float16)
@@ -53,7 +53,7 @@ def test_affine_codes_in_groups_of_32() -> None:
 
 
 def test_the_activation_sum_of_the_affine_term() -> None:
-    """Weights of one give the sum that an offset multiplies."""
+    """Weights of one give the sum that is multiplied by an offset."""
     rng = np.random.default_rng(1)
     x = AndaFormat(5, 32).encode(activations(rng, 2, 96))
     ones = Int4Weights(np.ones((96, 1), np.int8), np.ones((3, 1), np.float16), 32)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 
 def small(rows: int, columns: int, lanes: int, kib: int = 1) -> Architecture:
-    """Anda with a small array, and buffers as wide as its circuit has them."""
+    """Anda with a small array, and buffers as wide as those of its circuit."""
     anda = load_architecture("anda")
     element = anda.processing_element.model_copy(update={"lanes": lanes})
     port = max(rows * lanes, columns * lanes, 16 * lanes)
@@ -74,7 +74,7 @@ def test_equal_to_the_circuit_cycle_for_cycle(
     st.integers(1, 16),
 )
 def test_never_below_the_closed_form(module: str, tokens: int, channels: int, outputs: int, m: int):
-    """The circuit does not begin before its loads are done, and stores only whole strips."""
+    """The circuit starts after its loads are done, and stores only whole strips."""
     gemm = Gemm(module, tokens, channels, outputs)
     infinite = load_technology().with_bandwidth(math.inf)
     instructions = simulate([gemm], "anda", Precision.uniform(m), "cycle")
@@ -86,7 +86,7 @@ def test_never_below_the_closed_form(module: str, tokens: int, channels: int, ou
     ("gemm", "more"), [((256, 1024, 1024), 0.04), ((512, 2048, 1024), 0.03), ((1, 4096, 2048), 0.03)]
 )
 def test_levels_agree_on_large_gemms(gemm: tuple[int, int, int], more: float):
-    """The circuit loads a chunk of tokens before it works on it; what else it takes is hidden."""
+    """The circuit loads a chunk of tokens before it starts on it; its other overheads are hidden."""
     closed, events, instructions = (
         simulate([Gemm("o", *gemm)], "anda", Precision.uniform(8), level)  # type: ignore[arg-type]
         for level in ("analytical", "events", "cycle")
@@ -95,7 +95,7 @@ def test_levels_agree_on_large_gemms(gemm: tuple[int, int, int], more: float):
 
 
 def test_the_circuit_fills_the_buffer_once():
-    """4096 channels at M = 8: what the tiling keeps twice, to load the next tile meanwhile, the schedule keeps once."""
+    """4096 channels at M = 8: the tiling keeps two copies, to load the next tile meanwhile; the schedule keeps one."""
     gemm = Gemm("o", 2048, 4096, 64)
     run = simulate([gemm], "anda", Precision.uniform(8), "cycle").runs[0]
     (candidate,) = [tiling for tiling in tilings(run.mapped) if tiling.resident == "activations"]

@@ -1,4 +1,4 @@
-"""Bits that the machine moves are those of the tensors that the formats make."""
+"""The machine moves exactly the bits of the tensors of `formats`."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def stored_bits(mantissa_bits: int, tokens: int, channels: int) -> int:
 @settings(max_examples=30)
 @given(st.integers(1, 40), st.integers(1, 300), st.integers(1, 300), st.integers(1, 16), st.integers(1, 16))
 def test_compressed_bits_are_written_and_read(tokens: int, in_channels: int, out_channels: int, m_in: int, m_out: int):
-    """What the compressor writes, what the layout says and what the DRAM moves are one number."""
+    """Compressor, layout and DRAM count the same bits."""
     gemm = Gemm("u", tokens, in_channels, out_channels)
     run = simulate([gemm], "anda", Precision(1, 1, m_in, m_out)).runs[0]
     assert run.traffic.tensor_bits["activations"] == stored_bits(m_in, tokens, in_channels)

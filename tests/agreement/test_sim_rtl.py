@@ -50,7 +50,7 @@ def test_matrix_unit(
     columns: int,
     lanes: int,
 ):
-    """Short reductions too, whose tiles wait for the outputs of the one before."""
+    """Short reductions are included: their tiles wait for the outputs of the previous tile."""
     a, w = operands(mantissa_bits, tokens, in_channels, out_channels, lanes)
     circuit = run_matrix_unit(a, w, rows=rows, columns=columns)
     model = simulate(
