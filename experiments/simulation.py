@@ -15,7 +15,7 @@ from .options.result import Result
 from .options.simulation import ExplainOptions, GemmOptions, MachineOptions, PassOptions, SimulationOptions
 
 if TYPE_CHECKING:
-    from ..sim import Architecture, Energy, Explained, GemmRun, ModelResult, SimulationResult, Timeline
+    from ..sim import Architecture, Energy, Explained, GemmRun, ModelResult, Setup, SimulationResult, Timeline
 
 
 @dataclass(frozen=True)
@@ -181,17 +181,14 @@ def run_model(model: str | Path | ModelShape, options: PassOptions, timeline: Ti
         for field in ("kv_cache", "vector_unit"):
             if (value := getattr(options, field)) != "fp16":
                 raise InputError(f"{field}: {value!r} applies to whole models only; simulate a whole model")
-    machine = _machine(options)
-    bits = _precision(machine, options.precision)
+    setup, bits = _prepare(options, timeline)
     request: dict[str, Any] = {name: getattr(options, name) for name in ("phase", "tokens", "context", "batch")}
-    settings: dict[str, Any] = {**_settings(options), "timeline": timeline}
     if options.whole:
-        own = {"kv_cache": options.kv_cache, "vector_unit": options.vector_unit}
-        run = sim.simulate_model(shape, machine, bits, **request, **own, **settings)
+        own = sim.ModelSettings(**request, kv_cache=options.kv_cache, vector_unit=options.vector_unit)
+        run = sim.run_model(shape, setup, bits, own)
     else:
         products = gemms(shape, phase=options.phase, tokens=options.tokens, context=options.context)
-        work = [replace(product, tokens=product.tokens * options.batch) for product in products]
-        run = sim.simulate(work, machine, bits, **settings)
+        run = sim.run_gemms([replace(one, tokens=one.tokens * options.batch) for one in products], setup, bits)
     return Simulation({"model": shape.name, **request, "memory": _name(options.memory)}, run)
 
 
@@ -200,9 +197,7 @@ def run_gemm(gemm: str | Gemm, options: MachineOptions, timeline: Timeline | Non
     from .. import sim
 
     product = gemm if isinstance(gemm, Gemm) else Gemm.parse(gemm)
-    machine = _machine(options)
-    bits = _precision(machine, options.precision)
-    run = sim.simulate([product], machine, bits, **_settings(options), timeline=timeline)
+    run = sim.run_gemms([product], *_prepare(options, timeline))
     text = f"{product.tokens}x{product.in_channels}x{product.out_channels}" if isinstance(gemm, Gemm) else gemm
     inputs = {"model": None, "gemm": text, "tokens": product.tokens, "memory": _name(options.memory)}
     return Simulation(inputs, run)
@@ -231,6 +226,25 @@ def as_precision(precision: str | int | Sequence[int]) -> Precision:
     )
 
 
+def _prepare(options: MachineOptions, timeline: Timeline | None) -> tuple[Setup, Precision]:
+    """The machine, ready to be timed, and the mantissa bits that the options ask for."""
+    from ..sim import Settings, prepare
+
+    machine = _machine(options)
+    bits = _precision(machine, options.precision)
+    settings = Settings(
+        level=options.level,
+        technology=options.technology,
+        objective=options.objective,
+        tiling=options.tiling,
+        memory=options.memory,
+        weights=options.weights,
+        group_cycles=options.group_cycles,
+        timeline=timeline,
+    )
+    return prepare(machine, settings), bits
+
+
 def _machine(options: MachineOptions) -> Architecture:
     """The architecture, with midpoint reconstruction if the options ask for it."""
     machine = load_architecture(options.arch)
@@ -250,11 +264,6 @@ def _precision(machine: Architecture, precision: str | int | Sequence[int] | Non
             f"precision: {machine.name} needs one; give the mantissa bits of qkv, o, u and d, such as 7,5,6,6"
         )
     return Precision.uniform(16)  # replaced by the architecture's own
-
-
-def _settings(options: MachineOptions) -> dict[str, Any]:
-    names = ("level", "technology", "objective", "tiling", "memory", "weights", "group_cycles")
-    return {name: getattr(options, name) for name in names}
 
 
 def _timeline(file: str | Path | None, options: MachineOptions) -> Timeline | None:

@@ -1,14 +1,23 @@
-"""The machine: timing, buffers, DRAM, energy and area."""
+"""The machine: timing, buffers, DRAM, energy and area.
 
-from .config.architecture import Architecture, architecture_names, load_architecture
-from .config.technology import Technology, load_technology, technology_names
-from .config.weights import load_weights, weight_format_names
-from .models.whole_model import ModelResult, simulate_model
-from .output.explain import Explained, explain
-from .output.not_modelled import not_modelled
-from .processes.timeline import Timeline
-from .result import Energy, GemmRun, SimulationResult
-from .simulate import simulate
+The public names are loaded when they are first used, so that the command line knows the simulator's defaults at once.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .config.architecture import Architecture, architecture_names, load_architecture
+    from .config.technology import Technology, load_technology, technology_names
+    from .config.weights import load_weights, weight_format_names
+    from .models.whole_model import ModelResult, run_model, simulate_model
+    from .output.explain import Explained, explain
+    from .output.not_modelled import not_modelled
+    from .processes.timeline import Timeline
+    from .result import Energy, GemmRun, SimulationResult
+    from .run import run_gemms, simulate
+    from .settings import ModelSettings, Settings
+    from .setup import Setup, prepare
 
 __all__ = [
     "Architecture",
@@ -16,6 +25,9 @@ __all__ = [
     "Explained",
     "GemmRun",
     "ModelResult",
+    "ModelSettings",
+    "Settings",
+    "Setup",
     "SimulationResult",
     "Technology",
     "Timeline",
@@ -25,8 +37,33 @@ __all__ = [
     "load_technology",
     "load_weights",
     "not_modelled",
+    "prepare",
+    "run_gemms",
+    "run_model",
     "simulate",
     "simulate_model",
     "technology_names",
     "weight_format_names",
 ]
+
+_MODULES = {
+    "config.architecture": ("Architecture", "architecture_names", "load_architecture"),
+    "config.technology": ("Technology", "load_technology", "technology_names"),
+    "config.weights": ("load_weights", "weight_format_names"),
+    "models.whole_model": ("ModelResult", "run_model", "simulate_model"),
+    "output.explain": ("Explained", "explain"),
+    "output.not_modelled": ("not_modelled",),
+    "processes.timeline": ("Timeline",),
+    "result": ("Energy", "GemmRun", "SimulationResult"),
+    "run": ("run_gemms", "simulate"),
+    "settings": ("ModelSettings", "Settings"),
+    "setup": ("Setup", "prepare"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            value = globals()[name] = getattr(import_module(f".{module}", __name__), name)
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
 """What a simulation reports."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ..workloads import Gemm, Precision
 from .analytical.gemm import Traffic
@@ -10,12 +10,10 @@ from .config.technology import Technology
 from .cost.energy import Energy, UnitCosts
 from .mapping.mapped_gemm import MappedGemm
 from .mapping.tiling import Tiling
+from .settings import Level
 
 if TYPE_CHECKING:
     from .events.gemm import EventReport
-
-Level = Literal["analytical", "events", "cycle"]
-"""Formulas; processes that wait for each other; the program of Anda's circuit, in its cycles."""
 
 
 @dataclass(frozen=True, slots=True)

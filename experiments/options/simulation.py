@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
+from ...sim.settings import Level, ModelSettings, Settings
 from .option import Option
 
 if TYPE_CHECKING:
     from ...sim import Architecture, Technology
+    from ...sim.config.kv_cache import KvCache
     from ...sim.config.weights import WeightConfig
     from ...sim.cost.objective import Objective
+    from ...sim.mapping.tiling_rule import TilingRule
     from ...sim.memory.hbm import Memory
-    from ...sim.result import Level
     from ...workloads import Gemm, ModelShape, Precision
 
 Model: TypeAlias = Annotated["str | Path | ModelShape", Option("A model of `anda models`, or a checkpoint folder.")]
@@ -56,22 +58,24 @@ class MachineOptions:
         ),
     ] = None
     level: Annotated[
-        "Level",
+        Level,
         Option(
             "analytical (formulas, perfect overlap), events (processes that wait for each other, any machine) or cycle "
             "(the program of Anda's circuit, cycle for cycle)."
         ),
-    ] = "analytical"
+    ] = Settings.level
     technology: Annotated["str | Path | Technology", Option("Energy and area constants: a name or a YAML file.")] = (
-        "paper-16nm"
+        Settings.technology
     )
     objective: Annotated["Objective", Option("What the search for tilings minimises: energy, latency or edp.")] = (
-        "energy"
+        Settings.objective
     )
-    tiling: Annotated[str, Option("search, model, or a tiling such as activations:32.")] = "search"
+    tiling: Annotated["str | TilingRule", Option("search, model, or a tiling such as activations:32.")] = (
+        Settings.tiling
+    )
     memory: Annotated[
         "str | Path | Memory", Option("flat, or at level events hbm2 or a YAML file: rows, refresh, turnaround.")
-    ] = "flat"
+    ] = Settings.memory
     weights: Annotated[
         "str | Path | WeightConfig | None",
         Option("Weight format: int4, spqr-3, squeezellm-3, … or a YAML file; the architecture's own without it."),
@@ -93,16 +97,18 @@ class PassOptions(MachineOptions):
     """A pass through a model."""
 
     whole: Annotated[bool, Option("Attention and vector unit too, not the FP-INT GeMMs alone.")] = False
-    tokens: Annotated[int, Option("Tokens to process of each sequence.", unit="tokens")] = 2048
+    tokens: Annotated[int, Option("Tokens to process of each sequence.", unit="tokens")] = ModelSettings.tokens
     context: Annotated[
         int, Option("Tokens of each sequence whose keys and values are cached already.", unit="tokens")
-    ] = 0
+    ] = ModelSettings.context
     batch: Annotated[
         int, Option("Sequences that run together and share each fetch of the weights.", unit="sequences")
-    ] = 1
-    phase: Annotated[str, Option("prefill (one pass) or decode (a step a token).")] = "prefill"
-    kv_cache: Annotated[str, Option("With whole: fp16, or anda:M for keys and values of M mantissa bits.")] = "fp16"
-    vector_unit: Annotated[str, Option("With whole: fp16, or integer (I-LLM).")] = "fp16"
+    ] = ModelSettings.batch
+    phase: Annotated[str, Option("prefill (one pass) or decode (a step a token).")] = ModelSettings.phase
+    kv_cache: Annotated[
+        "str | KvCache", Option("With whole: fp16, or anda:M for keys and values of M mantissa bits.")
+    ] = ModelSettings.kv_cache
+    vector_unit: Annotated[str, Option("With whole: fp16, or integer (I-LLM).")] = ModelSettings.vector_unit
 
 
 @dataclass(frozen=True, kw_only=True)

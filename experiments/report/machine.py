@@ -11,7 +11,7 @@ from .evaluation import MeasuredPoint
 from .points import Loss, PointKind, SweepPoint
 
 if TYPE_CHECKING:
-    from ...sim.result import Level
+    from ...sim.settings import Level
 
 BASELINE = "fp-fp"
 TOKENS = 2048

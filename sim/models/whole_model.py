@@ -6,12 +6,12 @@ next (`events.layer`). Embedding and language-model head are not included.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ...formats import InputError
+from ...formats.checks import check_integer
 from ...formats.latency.vector import VECTOR_PIPELINE_CYCLES
 from ...workloads import ModelShape, Precision, gemms
 from ...workloads.models.gemms import FP16_BITS
@@ -21,14 +21,12 @@ from ..analytical.vector import layer_work, softmax_cycles
 from ..analytical.vector_work import Scores, VectorUnit, VectorWork, check_vector_unit
 from ..config.architecture import Architecture
 from ..config.kv_cache import KvCache
-from ..config.technology import Technology
 from ..cost.energy import Energy, Work
-from ..cost.objective import Objective
 from ..cost.search import gemm_work
-from ..mapping.tiling_rule import TilingRule
-from ..processes.timeline import Timeline
-from ..result import GemmRun, Level, SimulationResult
-from ..simulate import Setup, make_setup, simulate
+from ..result import GemmRun, SimulationResult
+from ..run import run_gemms
+from ..settings import Level, ModelSettings, with_settings
+from ..setup import Setup, prepare
 
 Kind = Literal["fp-int", "attention", "vector"]
 
@@ -149,83 +147,63 @@ class ModelResult:
         }
 
 
-def simulate_model(
-    shape: ModelShape,
-    architecture: str | Path | Architecture,
-    precision: Precision,
-    phase: str = "prefill",
-    tokens: int = 2048,
-    context: int = 0,
-    batch: int = 1,
-    kv_cache: str | KvCache = "fp16",
-    level: Level = "analytical",
-    technology: str | Path | Technology = "paper-16nm",
-    objective: Objective = "energy",
-    tiling: str | TilingRule = "search",
-    memory: str | Path = "flat",
-    weights: str | Path | None = None,
-    vector_unit: str = "fp16",
-    group_cycles: Mapping[str, float] | None = None,
-    timeline: Timeline | None = None,
-) -> ModelResult:
-    """Time a whole model.
+def run_model(shape: ModelShape, setup: Setup, precision: Precision, settings: ModelSettings) -> ModelResult:
+    """Time a pass through a whole model.
 
     Parameters
     ----------
     shape
         The model.
-    architecture, precision, level, technology, objective, tiling, memory, weights, group_cycles, timeline
-        Those of `simulate`.
-    phase
-        ``"prefill"`` is one pass over `tokens`; ``"decode"`` is `tokens` steps of one token.
-    tokens
-        Tokens of each sequence.
-    context
-        Cached tokens of each sequence.
-    batch
-        Sequences that run together.
-    kv_cache
-        ``"fp16"``, or ``"anda:M"`` for keys, values and attention at M mantissa bits.
-    vector_unit
-        ``"fp16"``, or ``"integer"``: the operators of I-LLM, without floating point.
+    setup
+        The machine.
+    precision
+        Mantissa bits of the modules; used where the architecture's are variable.
+    settings
+        The pass.
 
     Raises
     ------
     InputError
-        An input of `simulate` is invalid, there is no sequence, the cache format or vector unit is unknown, or the
+        A GeMM is invalid (`run_gemms`), there is no sequence, the cache format or vector unit is unknown, or the
         technology has no energies for that vector unit.
     """
-    if batch < 1:
-        raise InputError(f"batch: is {batch}; give at least 1")
-    unit = check_vector_unit(vector_unit)
-    skipping = group_cycles is not None
-    setup = make_setup(architecture, level, technology, objective, tiling, memory, weights, skipping)
-    cache = KvCache.parse(kv_cache) if isinstance(kv_cache, str) else kv_cache
+    check_integer("batch", settings.batch, 1)
+    unit = check_vector_unit(settings.vector_unit)
+    cache = KvCache.parse(settings.kv_cache) if isinstance(settings.kv_cache, str) else settings.kv_cache
     cache.check(setup.machine)
-    work = [replace(gemm, tokens=gemm.tokens * batch) for gemm in gemms(shape, phase, tokens, context)]
-    fp_int = simulate(
-        work,
-        setup.machine,
-        precision,
-        level,
-        setup.process,
-        objective,
-        tiling,
-        memory,
-        cache_bits=cache.mantissa_bits if cache.format == "anda" else None,
-        group_cycles=group_cycles,
-        timeline=timeline,
-    )
-    layer = ModelLayer(shape, setup, cache, phase, tokens, context, batch, setup.machine.precision(precision).o, unit)
+    batch, request = settings.batch, (settings.phase, settings.tokens, settings.context)
+    work = [replace(gemm, tokens=gemm.tokens * batch) for gemm in gemms(shape, *request)]
+    fp_int = run_gemms(work, setup, precision, cache.mantissa_bits if cache.format == "anda" else None)
+    layer = ModelLayer(shape, setup, cache, *request, batch, setup.machine.precision(precision).o, unit)
+    others = closed_rows(layer) if setup.level == "analytical" else event_rows(layer)
     return ModelResult(
-        model=shape.name,
-        level=level,
-        rows=(
-            *map(_fp_int_row, fp_int.runs),
-            *(closed_rows(layer) if level == "analytical" else event_rows(layer, timeline)),
-        ),
-        gemms=fp_int,
+        model=shape.name, level=setup.level, rows=(*map(_fp_int_row, fp_int.runs), *others), gemms=fp_int
     )
+
+
+@with_settings(ModelSettings)
+def simulate_model(
+    shape: ModelShape, architecture: str | Path | Architecture, precision: Precision, settings: ModelSettings
+) -> ModelResult:
+    """Time a pass through a whole model; the fields of `ModelSettings` are arguments.
+
+    Parameters
+    ----------
+    shape
+        The model.
+    architecture
+        A name, the path of a YAML file, or an object.
+    precision
+        Mantissa bits of the modules; used where the architecture's are variable.
+    settings
+        The pass, and how the machine is timed and priced.
+
+    Raises
+    ------
+    InputError
+        An input of `prepare` or `run_model` is invalid.
+    """
+    return run_model(shape, prepare(architecture, settings), precision, settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,11 +254,11 @@ def closed_rows(layer: ModelLayer) -> Iterator[ModelRow]:
         yield _vector_row(layer, work, layers * (work.cycles + len(layer.passes) * VECTOR_PIPELINE_CYCLES))
 
 
-def event_rows(layer: ModelLayer, timeline: Timeline | None) -> Iterator[ModelRow]:
+def event_rows(layer: ModelLayer) -> Iterator[ModelRow]:
     """Rows at level `events`: the softmax overlaps with the array and counts only the cycles that the array waits."""
     from ..events.layer import run_attention, run_vector
 
-    machine, layers = layer.setup.machine, layer.shape.layers
+    machine, layers, timeline = layer.setup.machine, layer.shape.layers, layer.setup.timeline
     softmax = softmax_cycles(layer.unit, machine.vector_lanes)
     cycles = waited = 0
     for new, old in layer.passes:

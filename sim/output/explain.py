@@ -10,7 +10,8 @@ from ..cost.energy import Work
 from ..cost.search import gemm_work
 from ..memory.dram import Tensor
 from ..models.whole_model import ModelResult, ModelRow
-from ..result import GemmRun, Level, SimulationResult
+from ..result import GemmRun, SimulationResult
+from ..settings import Level
 
 Quantity = Literal["cycles", "traffic", "energy", "area"]
 

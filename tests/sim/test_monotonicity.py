@@ -201,7 +201,7 @@ def test_whole_models(level: str, precision: Precision, tokens: int, context: in
     def run(factor: float, kv_cache: str = "fp16") -> ModelResult:
         technology = load_technology().with_bandwidth(factor * gigabytes)
         return simulate_model(
-            SHAPE, "anda", precision, "prefill", tokens, context, batch, kv_cache, level=level, technology=technology
+            SHAPE, "anda", precision, level, technology, tokens=tokens, context=context, batch=batch, kv_cache=kv_cache
         )  # type: ignore[arg-type]
 
     slow, fast = run(1), run(3)

@@ -29,8 +29,8 @@ from messages import ARCHS, FOUR, MODELS, Refused
         ("--gemm 1x2x3", "model: give either --model NAME or --gemm TxKxN"),
         ("--tokens 0", "tokens: 0 is not valid; choose an integer of at least 1"),
         ("--phase train", "phase: 'train' is not valid; choose one of prefill, decode"),
-        ("--level rtl", "level: 'rtl' is unknown; use analytical, events, cycle"),
-        ("--objective speed", "objective: 'speed' is unknown; use energy, latency, edp"),
+        ("--level rtl", "level: 'rtl' is not valid; choose one of analytical, events, cycle"),
+        ("--objective speed", "objective: 'speed' is not valid; choose one of energy, latency, edp"),
         (
             "--tiling all",
             "tiling: 'all' is unknown; use search, model, activations:TOKENS, weights:CHANNELS or nothing",

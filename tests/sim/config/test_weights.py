@@ -103,7 +103,10 @@ def test_sparse_products_cost_energy_and_bytes():
 
 def test_whole_models_take_a_weight_format():
     shape = model_shape("OPT-1.3B")
-    int4, spqr = (simulate_model(shape, "anda", UNIFORM, "decode", 1, 64, weights=w) for w in ("int4", "spqr-3"))
+    int4, spqr = (
+        simulate_model(shape, "anda", UNIFORM, phase="decode", tokens=1, context=64, weights=w)
+        for w in ("int4", "spqr-3")
+    )
     assert spqr.rows[4] == int4.rows[4]
     assert spqr.gemms.dram_bytes < int4.gemms.dram_bytes
 

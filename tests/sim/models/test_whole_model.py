@@ -106,7 +106,10 @@ def test_digits_of_keys_and_values(text: str, digits: int):
 
 def test_cache_in_anda_moves_fewer_bits():
     shape = model_shape("LLaMA3-8B")
-    runs = {text: simulate_model(shape, "anda", PRECISION, "decode", 2, 4000, kv_cache=text) for text in KV_FORMATS}
+    runs = {
+        text: simulate_model(shape, "anda", PRECISION, phase="decode", tokens=2, context=4000, kv_cache=text)
+        for text in KV_FORMATS
+    }
     attention = [next(r for r in run.rows if r.name == "attention") for run in runs.values()]
     assert [row.dram_bytes for row in attention] == sorted((r.dram_bytes for r in attention), reverse=True)
     assert [row.cycles for row in attention] == sorted((r.cycles for r in attention), reverse=True)
@@ -157,7 +160,7 @@ def test_rows_cost_what_their_programs_take(name: str, channels: int):
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
 def test_parts_of_a_model_sum_to_its_totals(name: str, phase: str):
     shape = model_shape("LLaMA-7B")
-    result = simulate_model(shape, name, PRECISION, phase, tokens=8, context=100)
+    result = simulate_model(shape, name, PRECISION, phase=phase, tokens=8, context=100)
     alone = simulate(gemms(shape, phase, tokens=8, context=100), name, PRECISION)
     fp_int = [row for row in result.rows if row.kind == "fp-int"]
     assert sum(row.cycles for row in fp_int) == alone.cycles == result.gemms.cycles
@@ -214,8 +217,8 @@ def test_integer_vector_unit_of_a_model():
 
 def test_decode_steps_add_up():
     shape = model_shape("OPT-1.3B")
-    whole = simulate_model(shape, "anda", PRECISION, "decode", tokens=3, context=50)
-    steps = [simulate_model(shape, "anda", PRECISION, "decode", tokens=1, context=50 + i) for i in range(3)]
+    whole = simulate_model(shape, "anda", PRECISION, phase="decode", tokens=3, context=50)
+    steps = [simulate_model(shape, "anda", PRECISION, phase="decode", tokens=1, context=50 + i) for i in range(3)]
     assert whole.cycles == sum(step.cycles for step in steps)
     assert whole.energy_pj.total == pytest.approx(sum(step.energy_pj.total for step in steps))
 
@@ -223,10 +226,14 @@ def test_decode_steps_add_up():
 def test_a_batch_shares_the_weights():
     """Sixteen sequences fill the rows of the array: decode takes as long as for one, and fetches the weights once."""
     shape = model_shape("OPT-1.3B")
-    one, sixteen = (simulate_model(shape, "anda", PRECISION, "decode", 1, 64, batch=b).gemms for b in (1, 16))
+    one, sixteen = (
+        simulate_model(shape, "anda", PRECISION, phase="decode", tokens=1, context=64, batch=b).gemms for b in (1, 16)
+    )
     assert [r.array_cycles for r in one.runs] == [r.array_cycles for r in sixteen.runs]
     assert [r.traffic.weights for r in one.runs] == [r.traffic.weights for r in sixteen.runs]
-    attention = [simulate_model(shape, "anda", PRECISION, "decode", 1, 64, batch=b).rows[4] for b in (1, 16)]
+    attention = [
+        simulate_model(shape, "anda", PRECISION, phase="decode", tokens=1, context=64, batch=b).rows[4] for b in (1, 16)
+    ]
     assert attention[1].cycles == pytest.approx(16 * attention[0].cycles, rel=0.01)
     assert attention[1].operations == 16 * attention[0].operations
 
@@ -275,7 +282,7 @@ def test_to_dict_is_plain_json():
 
 def test_bad_input():
     cases = (
-        ({"batch": 0}, "batch: is 0"),
+        ({"batch": 0}, "batch: 0 is not valid"),
         ({"kv_cache": "int8"}, "kv_cache: 'int8' is unknown"),
         ({"kv_cache": "anda:17"}, "kv_cache: 'anda:17' is unknown"),
         ({"kv_cache": "anda:7", "architecture": "fp-fp"}, "kv_cache: fp-fp has no compressor"),

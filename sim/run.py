@@ -1,0 +1,164 @@
+"""GeMMs on a machine at a precision, timed at one of three levels."""
+
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..formats import InputError
+from ..formats.numeric.alignment import MAX_MANTISSA_BITS
+from ..workloads import Gemm, Precision
+from ..workloads.models.gemms import FP16_BITS
+from .analytical import gemm as closed
+from .config.architecture import Architecture
+from .cost.search import gemm_work
+from .mapping.mapped_gemm import MappedGemm, map_gemm
+from .mapping.tile_schedule import TileSchedule
+from .mapping.tiling import Tiling, is_legal
+from .result import Energy, GemmRun, SimulationResult
+from .settings import Settings, with_settings
+from .setup import Setup, prepare
+
+if TYPE_CHECKING:
+    from .events.gemm import EventReport
+
+
+def run_gemms(
+    gemms: Iterable[Gemm], setup: Setup, precision: Precision, cache_bits: int | None = None
+) -> SimulationResult:
+    """Time GeMMs one after the other and count their energy.
+
+    A GeMM with ``repeat`` above one is simulated once. Activations come from DRAM and results go back to it; results of
+    a GeMM on Anda are compressed to the mantissa length of the module that consumes them (`mapped_gemm.CONSUMER`).
+
+    Parameters
+    ----------
+    gemms
+        GeMMs of the four modules with INT4 weights, from `workloads.gemms`.
+    setup
+        The machine.
+    precision
+        Mantissa bits of the modules; used where the architecture's are variable.
+    cache_bits
+        Mantissa bits to which the results of ``qkv`` are compressed on Anda; None leaves them FP16.
+
+    Raises
+    ------
+    InputError
+        Nothing to simulate, an unknown module, or too small a buffer.
+    """
+    used = setup.machine.precision(precision)
+    work = list(gemms)
+    if not work:
+        raise InputError("gemms: there are none; give at least one GeMM")
+    shapes = [map_gemm(gemm, setup.machine, used, cache_bits, setup.group_cycles) for gemm in work]
+    if setup.level == "events" and setup.tiling.kind == "search" and setup.group_cycles is None:
+        longer = [_longer(gemm, shape, setup, used, cache_bits) for gemm, shape in zip(work, shapes, strict=True)]
+        chosen = [_event_tiling([shape, *more], setup) for shape, more in zip(shapes, longer, strict=True)]
+    else:
+        chosen = [(choice, None) for choice in setup.tilings(shapes)]
+    runs = tuple(_run(gemm, shape, *choice, setup) for gemm, shape, choice in zip(work, shapes, chosen, strict=True))
+    return _total(runs, used, setup)
+
+
+@with_settings(Settings)
+def simulate(
+    gemms: Iterable[Gemm], architecture: str | Path | Architecture, precision: Precision, settings: Settings
+) -> SimulationResult:
+    """Time GeMMs one after the other and count their energy; the fields of `Settings` are arguments.
+
+    Parameters
+    ----------
+    gemms
+        GeMMs of the four modules with INT4 weights, from `workloads.gemms`.
+    architecture
+        A name, the path of a YAML file, or an object.
+    precision
+        Mantissa bits of the modules; used where the architecture's are variable.
+    settings
+        How the machine is timed and priced.
+
+    Raises
+    ------
+    InputError
+        An input of `prepare` or `run_gemms` is invalid.
+    """
+    return run_gemms(gemms, prepare(architecture, settings), precision)
+
+
+def _event_tiling(shapes: list[MappedGemm], setup: Setup) -> tuple[Tiling, "EventReport"]:
+    from .events.search import event_tiling
+
+    return event_tiling(shapes, setup.costs, setup.objective, setup.dram)
+
+
+def _longer(
+    gemm: Gemm, shape: MappedGemm, setup: Setup, precision: Precision, cache_bits: int | None
+) -> Iterator[MappedGemm]:
+    """The GeMM at the longer mantissas that its buffers allow, one after the other."""
+    if setup.machine.processing_element.mantissa_bits != "variable":
+        return
+    for bits in range(shape.mantissa_bits + 1, MAX_MANTISSA_BITS + 1):
+        more = map_gemm(gemm, setup.machine, precision._replace(**{gemm.module: bits}), cache_bits)
+        if not is_legal(more):
+            return
+        yield more
+
+
+def _run(
+    gemm: Gemm,
+    shape: MappedGemm,
+    tiling: Tiling,
+    report: "EventReport | None",
+    setup: Setup,
+) -> GemmRun:
+    """One GeMM, where events have not reported on it yet, or have to write a timeline."""
+    if setup.level == "cycle":
+        from .cycle.gemm import run_cycle_level
+
+        cycles, tiling = run_cycle_level(shape, setup.timeline)
+        moved = closed.traffic(shape, tiling)
+    elif setup.level == "events":
+        from .events.gemm import run_events
+
+        moved = closed.traffic(shape, tiling)
+        if report is None or setup.timeline is not None:
+            report = run_events(shape, TileSchedule(shape, tiling), setup.dram(), setup.timeline)
+        cycles = report.cycles
+    else:
+        moved = closed.traffic(shape, tiling)
+        cycles = closed.cycles(shape, moved.dram_bits, setup.costs.dram_bits_per_cycle)
+    if setup.timeline is not None:
+        setup.timeline.finish(f"{gemm.module} {gemm.tokens}x{gemm.in_channels}x{gemm.out_channels}", cycles)
+    used = setup.costs.energy(gemm_work(shape, moved), cycles)
+    return GemmRun(gemm, shape, tiling, cycles, moved, used, report)
+
+
+def _total(runs: tuple[GemmRun, ...], precision: Precision, setup: Setup) -> SimulationResult:
+    cycles = sum(run.cycles * run.gemm.repeat for run in runs)
+    macs = sum(run.gemm.total_macs for run in runs)
+    bit_macs = sum(run.gemm.total_macs * run.mapped.mantissa_bits for run in runs)
+    return SimulationResult(
+        machine=setup.machine,
+        process=setup.process,
+        costs=setup.costs,
+        precision=precision,
+        level=setup.level,
+        cycles=cycles,
+        seconds=cycles / setup.machine.clock_hz,
+        macs=macs,
+        bops_saving=FP16_BITS * macs / bit_macs,
+        dram_bytes=sum(_bytes(run.traffic.dram_bits) * run.gemm.repeat for run in runs),
+        sram_bytes=sum(_bytes(run.traffic.sram.total) * run.gemm.repeat for run in runs),
+        energy_pj=Energy(
+            compute=math.fsum(run.energy_pj.compute * run.gemm.repeat for run in runs),
+            sram=math.fsum(run.energy_pj.sram * run.gemm.repeat for run in runs),
+            dram=math.fsum(run.energy_pj.dram * run.gemm.repeat for run in runs),
+        ),
+        area_mm2=math.fsum(setup.costs.area_mm2.values()),
+        runs=runs,
+    )
+
+
+def _bytes(bits: int) -> int:
+    return -(-bits // 8)

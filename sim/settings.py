@@ -1,0 +1,123 @@
+"""Settings of a run: how the machine is timed and priced, and which pass of a model runs.
+
+Names, paths and texts stand beside objects; `setup.prepare` checks and loads them. This module imports no other room, so
+that the command line knows the defaults before it needs the simulator.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeAlias, TypeVar
+
+from .cost.objective import Objective
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..workloads import Precision
+    from .config.architecture import Architecture
+    from .config.kv_cache import KvCache
+    from .config.technology import Technology
+    from .config.weights import WeightConfig
+    from .mapping.tiling_rule import TilingRule
+    from .memory.hbm import Memory
+    from .processes.timeline import Timeline
+
+P = ParamSpec("P")
+S = TypeVar("S")
+Work = TypeVar("Work")
+Result = TypeVar("Result")
+
+Level: TypeAlias = Literal["analytical", "events", "cycle"]
+"""Formulas; processes that wait for each other; the program of Anda's circuit, in its cycles."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a machine is timed and priced.
+
+    Attributes
+    ----------
+    level
+        ``"analytical"``: formulas that assume perfect overlap. ``"events"``: processes that wait for each other.
+        ``"cycle"``: the program of Anda's circuit, cycle for cycle, with the circuit's own tiling and memory.
+    technology
+        Areas, powers and DRAM: a name, the path of a YAML file, or an object.
+    objective
+        Quantity that the search for each GeMM's tiling minimises.
+    tiling
+        ``"search"`` for each GeMM, ``"model"`` for one token tile of all GeMMs, or the tiling itself, such as
+        ``"activations:32"`` (`TilingRule`).
+    memory
+        ``"flat"``: the technology's bandwidth. At level ``"events"`` also a memory with rows and refresh: a name, the path
+        of a YAML file, or an object.
+    weights
+        A weight format in place of the architecture's own: a name, the path of a YAML file, or an object.
+    group_cycles
+        Mean cycles of a group by module where all-zero planes are skipped, as `formats.plane_mask.mean_group_cycles`
+        measures them on the activations; the masks are stored with these. None where no plane is skipped.
+    timeline
+        Collects what the units do, not at level ``"analytical"``; of a GeMM that repeats, the first one.
+    """
+
+    level: Level = "analytical"
+    technology: str | Path | Technology = "paper-16nm"
+    objective: Objective = "energy"
+    tiling: str | TilingRule = "search"
+    memory: str | Path | Memory = "flat"
+    weights: str | Path | WeightConfig | None = None
+    group_cycles: Mapping[str, float] | None = None
+    timeline: Timeline | None = None
+
+
+@dataclass(frozen=True)
+class ModelSettings(Settings):
+    """How a machine is timed and priced, and the pass through a whole model.
+
+    Attributes
+    ----------
+    phase
+        ``"prefill"`` is one pass over `tokens`; ``"decode"`` is `tokens` steps of one token.
+    tokens
+        Tokens of each sequence.
+    context
+        Tokens of each sequence that are cached already.
+    batch
+        Sequences that run together.
+    kv_cache
+        ``"fp16"``, or ``"anda:M"`` for keys, values and attention at M mantissa bits.
+    vector_unit
+        ``"fp16"``, or ``"integer"``: the operators of I-LLM, without floating point.
+    """
+
+    _: KW_ONLY
+    phase: str = "prefill"
+    tokens: int = 2048
+    context: int = 0
+    batch: int = 1
+    kv_cache: str | KvCache = "fp16"
+    vector_unit: str = "fp16"
+
+
+def with_settings(
+    settings: Callable[P, S],
+) -> Callable[
+    [Callable[[Work, str | Path | Architecture, Precision, S], Result]],
+    Callable[Concatenate[Work, str | Path | Architecture, Precision, P], Result],
+]:
+    """Let a function of work, architecture, precision and settings take the fields of the settings as arguments."""
+
+    def make(
+        run: Callable[[Work, str | Path | Architecture, Precision, S], Result],
+    ) -> Callable[Concatenate[Work, str | Path | Architecture, Precision, P], Result]:
+        @functools.wraps(run)
+        def ask(
+            work: Work, architecture: str | Path | Architecture, precision: Precision, *args: P.args, **kwargs: P.kwargs
+        ) -> Result:
+            return run(work, architecture, precision, settings(*args, **kwargs))
+
+        return ask
+
+    return make

@@ -1,0 +1,134 @@
+"""A machine that is ready to be timed: architecture, technology, unit costs and settings, loaded and checked once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from ..formats import InputError
+from ..formats.checks import check_choice
+from .config.architecture import Architecture, load_architecture
+from .config.technology import Technology, load_technology
+from .config.weights import load_weights
+from .cost.energy import UnitCosts, unit_costs
+from .cost.objective import TILING_OBJECTIVES, Objective
+from .cost.search import best_tiling
+from .mapping.mapped_gemm import MappedGemm
+from .mapping.tiling import Tiling, model_tilings, resident_tiling
+from .mapping.tiling_rule import TilingRule
+from .memory.dram import Dram, FlatDram
+from .processes.timeline import Timeline
+from .settings import Level, Settings
+
+if TYPE_CHECKING:
+    from .memory.hbm import Memory
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that a run needs beside its GeMMs.
+
+    Attributes
+    ----------
+    machine
+        The accelerator, with the weight format of the run.
+    process
+        Areas, powers and DRAM.
+    costs
+        Energy of each kind of work on this machine.
+    level, objective, tiling, group_cycles, timeline
+        The settings, parsed.
+    memory
+        A memory with rows; None for constant bandwidth.
+    """
+
+    machine: Architecture
+    process: Technology
+    costs: UnitCosts
+    level: Level
+    objective: Objective
+    tiling: TilingRule
+    memory: "Memory | None"
+    group_cycles: Mapping[str, float] | None
+    timeline: Timeline | None
+
+    def tilings(self, shapes: list[MappedGemm]) -> list[Tiling]:
+        """The tiling of each GeMM."""
+        kind = self.tiling.kind
+        if kind == "search":
+            return [best_tiling(shape, self.costs, self.objective) for shape in shapes]
+        if kind == "model":
+            return model_tilings(shapes)
+        return [resident_tiling(shape, kind, self.tiling.size or 0) for shape in shapes]
+
+    def dram(self) -> Dram:
+        """A fresh memory for one part of a run in events."""
+        if self.memory is None:
+            return FlatDram(self.costs.dram_bits_per_cycle)
+        from .memory.hbm import HbmDram
+
+        return HbmDram(self.memory, self.machine.clock_hz)
+
+
+def prepare(architecture: str | Path | Architecture, settings: Settings) -> Setup:
+    """Load and check a machine and its settings.
+
+    Parameters
+    ----------
+    architecture
+        A name, the path of a YAML file, or an object.
+    settings
+        How the machine is timed and priced.
+
+    Raises
+    ------
+    InputError
+        A name is unknown, a file is wrong, or settings contradict each other.
+    """
+    machine = architecture if isinstance(architecture, Architecture) else load_architecture(architecture)
+    if settings.weights is not None:
+        machine = machine.model_copy(update={"weights": load_weights(settings.weights)})
+    given = settings.technology
+    process = given if isinstance(given, Technology) else load_technology(given)
+    level = check_choice("level", settings.level, get_args(Level))
+    return Setup(
+        machine,
+        process,
+        unit_costs(machine, process, settings.group_cycles is not None),
+        level,
+        check_choice("objective", settings.objective, TILING_OBJECTIVES),
+        _tiling(settings),
+        _memory(settings),
+        _group_cycles(settings),
+        _timeline(settings),
+    )
+
+
+def _tiling(settings: Settings) -> TilingRule:
+    rule = TilingRule.parse(settings.tiling) if isinstance(settings.tiling, str) else settings.tiling
+    if settings.level == "cycle" and rule.kind != "search":
+        raise InputError(f"tiling: level cycle has the circuit's own; leave {rule} out or use level events")
+    return rule
+
+
+def _memory(settings: Settings) -> "Memory | None":
+    if settings.memory == "flat":
+        return None
+    from .memory.hbm import Memory, load_memory
+
+    memory = settings.memory if isinstance(settings.memory, Memory) else load_memory(settings.memory)
+    if settings.level != "events":
+        raise InputError(f"memory: {memory.name!r} needs level events; use flat with level {settings.level}")
+    return memory
+
+
+def _group_cycles(settings: Settings) -> Mapping[str, float] | None:
+    if settings.group_cycles is not None and settings.level == "cycle":
+        raise InputError("group_cycles: level cycle sends every plane; leave them out or use level events")
+    return settings.group_cycles
+
+
+def _timeline(settings: Settings) -> Timeline | None:
+    if settings.timeline is not None and settings.level == "analytical":
+        raise InputError("timeline: level analytical has no events; use level events or cycle")
+    return settings.timeline
