@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...formats import InputError
+from ...formats.checks import check_choice, check_integer
 from .comparison import FigureResult
 from .published import PrecisionSets
 
@@ -27,12 +28,10 @@ class FigureOptions:
     """Evaluation backend, ``numpy`` or ``torch``; the losses agree within rounding."""
 
     def __post_init__(self) -> None:
-        if self.blocks < 2:
-            raise InputError(f"blocks: {self.blocks} is too few for a standard error; use 2 or more")
+        check_integer("blocks", self.blocks, 2)
         from ...workloads.inference.torch_decoder import BACKENDS
 
-        if self.backend not in BACKENDS:
-            raise InputError(f"backend: {self.backend!r} is unknown; use {' or '.join(BACKENDS)}")
+        check_choice("backend", self.backend, BACKENDS)
 
     def key(self, names: frozenset[str]) -> list[Any]:
         """Values of the named options, as a cache key."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from ...formats import InputError
+from ...formats.checks import check_choice
 
 VectorUnit = Literal["fp16", "integer"]
 """Arithmetic of the lanes: FP16, or integers only as in I-LLM (arXiv 2405.17849)."""
@@ -47,6 +47,4 @@ def check_vector_unit(name: str) -> VectorUnit:
     InputError
         There is none.
     """
-    if name not in get_args(VectorUnit):
-        raise InputError(f"vector_unit: {name!r} is unknown; use {', '.join(get_args(VectorUnit))}")
-    return name  # pyright: ignore[reportReturnType]
+    return check_choice("vector_unit", name, get_args(VectorUnit))

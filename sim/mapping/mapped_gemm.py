@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ...formats import InputError
+from ...formats.checks import check_choice, check_integer, check_number
 from ...formats.latency.array import array_cycles, bpc_cycles, drain_cycles, start_cycles
 from ...formats.latency.elements import pe_cycles_per_group
 from ...workloads import MODULES, Gemm, Precision
@@ -179,11 +180,9 @@ def map_gemm(
         The module is not one of the four whose weights are INT4, a size is not positive, or cycles of a
         group are given that the array cannot take.
     """
-    if gemm.module not in MODULES:
-        raise InputError(f"gemm.module: {gemm.module!r} has no INT4 weights; use {', '.join(MODULES)}")
+    check_choice("gemm.module", gemm.module, MODULES)
     for field in ("tokens", "in_channels", "out_channels", "repeat"):
-        if getattr(gemm, field) < 1:
-            raise InputError(f"gemm.{field}: is {getattr(gemm, field)}; give at least 1")
+        check_integer(f"gemm.{field}", getattr(gemm, field), 1)
     array, compressed = architecture.array, architecture.compressor is not None
     mantissa_bits: int = getattr(precision, gemm.module)
     result_bits = None
@@ -218,9 +217,7 @@ def _checked_cycles(module: str, group_cycles: Mapping[str, float], architecture
     if module not in group_cycles:
         raise InputError(f"group_cycles: {module} is missing; give one for each module")
     least = architecture.array_cycles_per_group(1)
-    if not least <= group_cycles[module] <= full:
-        raise InputError(f"group_cycles: {module} has {group_cycles[module]}; use {least} to {full} cycles")
-    return group_cycles[module]
+    return check_number(f"group_cycles.{module}", group_cycles[module], least, full)
 
 
 def _mask_bits(channels: int, mantissa_bits: int | None, architecture: Architecture) -> int:

@@ -165,11 +165,11 @@ def test_decode_is_one_row_of_the_array():
         ),
         (
             lambda: simulate([Gemm("attention", 1, 1, 1)], "anda", Precision.uniform(7)),
-            "gemm.module: 'attention' has no INT4 weights; use qkv, o, u, d",
+            "gemm.module: 'attention' is not valid; choose one of qkv, o, u, d",
         ),
         (
             lambda: simulate([Gemm("u", 0, 64, 64)], "anda", Precision.uniform(7)),
-            "gemm.tokens: is 0; give at least 1",
+            "gemm.tokens: 0 is not valid; choose an integer of at least 1",
         ),
     ],
 )

@@ -66,7 +66,7 @@ WEIGHTS = "int4, spqr-3, squeezellm-3, squeezellm-4"
         ("--kv-cache anda:7", "kv_cache: 'anda:7' applies to whole models only; simulate a whole model"),
         ("--vector-unit integer", "vector_unit: 'integer' applies to whole models only; simulate a whole model"),
         ("--whole --kv-cache int8", f"kv_cache: 'int8' is unknown; {KV}"),
-        ("--whole --vector-unit bf16", "vector_unit: 'bf16' is unknown; use fp16, integer"),
+        ("--whole --vector-unit bf16", "vector_unit: 'bf16' is not valid; choose one of fp16, integer"),
         ("--context -1", "context: -1 is not valid; choose an integer of at least 0"),
         ("--batch 0", "batch: 0 is too few; use 1 or more"),
         ("--midpoint --arch figna", "midpoint: figna has no mantissa planes; leave it out"),
@@ -74,7 +74,7 @@ WEIGHTS = "int4, spqr-3, squeezellm-3, squeezellm-4"
             "--group-cycles 7,6",
             "group_cycles: '7,6' is not four numbers; give the mean cycles of qkv, o, u and d, such as 7.2,5.9,6.4,6.1",
         ),
-        ("--group-cycles 9,6,7,7", "group_cycles: qkv has 9.0; use 4 to 8 cycles"),
+        ("--group-cycles 9,6,7,7", "group_cycles.qkv: 9.0 is not valid; choose a number from 4 to 8"),
         ("--arch ,", "arch: there is none; give one of `anda archs`, or several with commas"),
     ],
 )

@@ -179,28 +179,14 @@ def test_candidates_fit_the_buffers(gemm: Gemm, name: str, precision: Precision,
             assert min(2 * tiling.tokens, gemm.tokens) * planes <= activation_kib * 8192
 
 
-@pytest.mark.parametrize(
-    ("activation_kib", "weight_kib", "expected"),
-    [
-        (
-            1,
-            1024,
-            "activation_buffer.capacity: 1024 B is too small for any tiling; one group of a tile of the array, "
-            "double-buffered, takes 2048 B",
-        ),
-        (
-            1024,
-            1,
-            "weight_buffer.capacity: 1024 B is too small for any tiling; one group of a tile of the array, "
-            "double-buffered, takes 1088 B",
-        ),
-    ],
-)
-def test_a_buffer_too_small_for_any_tile(activation_kib: int, weight_kib: int, expected: str):
-    machine = with_buffers(load_architecture("anda"), activation_kib, weight_kib)
-    with pytest.raises(InputError) as caught:
-        simulate([Gemm("u", 64, 256, 64)], machine, Precision.uniform(7))
-    assert str(caught.value) == expected
+def test_a_buffer_too_small_for_any_tile():
+    for activation_kib, weight_kib, field, least in (
+        (1, 1024, "activation_buffer", 2048),
+        (1024, 1, "weight_buffer", 1088),
+    ):
+        machine = with_buffers(load_architecture("anda"), activation_kib, weight_kib)
+        with pytest.raises(InputError, match=f"^{field}.capacity: 1024 B is too small .* {least} B$"):
+            simulate([Gemm("u", 64, 256, 64)], machine, Precision.uniform(7))
 
 
 def test_compressed_activations_let_the_weights_be_fetched_less_often():

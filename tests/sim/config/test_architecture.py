@@ -32,16 +32,15 @@ def test_the_architectures_of_the_paper_are_built_in():
     assert [load_architecture(name).name for name in NAMES] == NAMES
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_setting_of_the_paper(name: str):
-    machine = load_architecture(name)
-    exponents = machine.exponent_buffer.capacity_bytes if machine.exponent_buffer else 0
-    assert machine.clock_hz == 285_000_000
-    assert machine.array.rows * machine.array.columns == 256
-    assert machine.activation_buffer.capacity_bytes + exponents == (1024 + 128) * 1024
-    assert machine.weight_buffer.capacity_bytes == 1 << 20
-    assert machine.activation_buffer.port_bits == machine.weight_buffer.port_bits == 1024
-    assert machine.weight_load_cycles == WEIGHT_LOAD_CYCLES
+def test_setting_of_the_paper():
+    for machine in map(load_architecture, NAMES):
+        exponents = machine.exponent_buffer.capacity_bytes if machine.exponent_buffer else 0
+        assert machine.clock_hz == 285_000_000
+        assert machine.array.rows * machine.array.columns == 256
+        assert machine.activation_buffer.capacity_bytes + exponents == (1024 + 128) * 1024
+        assert machine.weight_buffer.capacity_bytes == 1 << 20
+        assert machine.activation_buffer.port_bits == machine.weight_buffer.port_bits == 1024
+        assert machine.weight_load_cycles == WEIGHT_LOAD_CYCLES
 
 
 def test_array_cycles():
@@ -87,84 +86,49 @@ def test_a_path_loads_like_a_name(tmp_path: Path):
     assert load_architecture(write(tmp_path)) == load_architecture("anda")
 
 
-def test_unknown_name():
-    with pytest.raises(InputError) as caught:
-        load_architecture("tpu")
-    assert str(caught.value) == (
-        "architecture: 'tpu' is unknown; choose one of anda, figna, figna-m11, figna-m8, fp-fp, fp-int, ifpu "
-        "or give a path to a YAML file"
+def test_names_and_paths_that_do_not_exist():
+    for name in ("tpu", "none.yaml"):
+        with pytest.raises(InputError, match=f"^architecture: .*'{name}'.* {', '.join(NAMES)}"):
+            load_architecture(name)
+
+
+FIXED_BITS = {"kind": "anda", "lanes": 64, "timing": "bit-serial", "weight_operand": "int", "mantissa_bits": 8}
+
+
+def test_bad_values_name_file_field_and_fix(tmp_path: Path):
+    """Each message begins with the field and contains the values that matter."""
+    cases: tuple[tuple[dict[str, object], str, list[str]], ...] = (
+        ({"clok": "285 MHz"}, "clok", ["activation_buffer, activation_memory, array, clock"]),
+        ({"array": {"rows": 16}}, "array.columns", ["is missing"]),
+        ({"array": {"rows": 16, "cols": 16}}, "array.cols", ["columns, rows"]),
+        ({"array": {"rows": 16, "columns": 16, "depth": 2}}, "array.depth", ["columns, rows"]),
+        ({"compressor": {"lanes": 16, "rounding": "up"}}, "compressor.rounding", ["lanes"]),
+        ({"clock": ...}, "clock", ["is missing"]),
+        ({"clock": 285}, "clock", ["285 ", "'285 MHz'"]),
+        ({"clock": "285 mhz"}, "clock", ["'mhz'", "Hz, kHz, MHz, GHz"]),
+        ({"clock": "0 MHz"}, "clock", ["'0 MHz'", "positive"]),
+        ({"clock": "1.2.3 MHz"}, "clock", ["'1.2.3 MHz'", "'285 MHz'"]),
+        (
+            {"weight_buffer": {"capacity": 1 << 20, "port": "1024 bit"}},
+            "weight_buffer.capacity",
+            ["1048576", "'1 MiB'"],
+        ),
+        ({"weights": "int5"}, "weights", ["'int5'", "int4, spqr-3, squeezellm-3, squeezellm-4"]),
+        ({"vector_lanes": 0}, "vector_lanes", ["is 0", "1"]),
+        ({"exponent_buffer": None}, "exponent_buffer", ["activation_memory anda"]),
+        ({"compressor": None}, "compressor", ["activation_memory anda"]),
+        ({"array": {"rows": 32, "columns": 16}}, "activation_buffer.port", ["32 rows", "2048 bit"]),
+        ({"processing_element": FIXED_BITS}, "processing_element: mantissa_bits", ["'variable'", "bit-serial"]),
     )
-
-
-def test_missing_file():
-    with pytest.raises(InputError) as caught:
-        load_architecture("none.yaml")
-    assert str(caught.value) == (
-        "architecture: there is no file 'none.yaml'; give a readable YAML file or one of "
-        "anda, figna, figna-m11, figna-m8, fp-fp, fp-int, ifpu"
-    )
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        (
-            {"clok": "285 MHz"},
-            "clok: is not a key here; the keys are activation_buffer, activation_memory, array, clock, compressor, "
-            "exponent_buffer, name, processing_element, source, title, vector_lanes, weight_buffer, weights",
-        ),
-        ({"array": {"rows": 16}}, "array.columns: is missing; add it"),
-        ({"array": {"rows": 16, "cols": 16}}, "array.cols: is not a key here; the keys are columns, rows"),
-        (
-            {"array": {"rows": 16, "columns": 16, "depth": 2}},
-            "array.depth: is not a key here; the keys are columns, rows",
-        ),
-        (
-            {"compressor": {"lanes": 16, "rounding": "up"}},
-            "compressor.rounding: is not a key here; the keys are lanes",
-        ),
-        ({"clock": ...}, "clock: is missing; add it"),
-        ({"clock": 285}, "clock: 285 has no unit; write a number and a unit, such as '285 MHz'"),
-        ({"clock": "285 mhz"}, "clock: the unit 'mhz' is unknown; use Hz, kHz, MHz, GHz"),
-        ({"clock": "0 MHz"}, "clock: '0 MHz' is not a positive whole number of Hz; write '285 MHz'"),
-        ({"clock": "1.2.3 MHz"}, "clock: '1.2.3 MHz' has no unit; write a number and a unit, such as '285 MHz'"),
-        (
-            {"weight_buffer": {"capacity": 1048576, "port": "1024 bit"}},
-            "weight_buffer.capacity: 1048576 has no unit; write a number and a unit, such as '1 MiB'",
-        ),
-        (
-            {"weights": "int5"},
-            "weights: weight format: 'int5' is unknown; choose one of int4, spqr-3, squeezellm-3, squeezellm-4 or give "
-            "a path to a YAML file",
-        ),
-        ({"vector_lanes": 0}, "vector_lanes: is 0; input should be greater than or equal to 1"),
-        ({"exponent_buffer": None}, "exponent_buffer: activation_memory anda needs one"),
-        ({"compressor": None}, "compressor: activation_memory anda needs one"),
-        (
-            {"array": {"rows": 32, "columns": 16}},
-            "activation_buffer.port: one plane of 32 rows is 2048 bit; widen the port to that or take fewer array.rows",
-        ),
-        (
-            {
-                "processing_element": {
-                    "kind": "anda",
-                    "lanes": 64,
-                    "timing": "bit-serial",
-                    "weight_operand": "int",
-                    "mantissa_bits": 8,
-                }
-            },
-            "processing_element: mantissa_bits: 'variable' needs timing: bit-serial; give a number with the other timings",
-        ),
-    ],
-)
-def test_bad_values_name_file_field_and_fix(tmp_path: Path, changes: dict[str, object], expected: str):
-    assert message(write(tmp_path, **changes)) == f"architecture mine.yaml: {expected}"
+    for changes, field, values in cases:
+        text = message(write(tmp_path, **changes))
+        assert text.startswith(f"architecture mine.yaml: {field}: "), text
+        assert all(value in text for value in values), text
 
 
 def test_baseline_refuses_parts_of_anda(tmp_path: Path):
     path = write(tmp_path, "fp-fp", compressor={"lanes": 16})
-    assert message(path) == ("architecture mine.yaml: compressor: activation_memory fp16 has none; write null")
+    assert message(path).startswith("architecture mine.yaml: compressor: activation_memory fp16 has none")
     path = write(
         tmp_path,
         "fp-fp",
@@ -172,16 +136,13 @@ def test_baseline_refuses_parts_of_anda(tmp_path: Path):
         compressor={"lanes": 16},
         exponent_buffer={"capacity": "1 KiB", "port": "80 bit"},
     )
-    assert message(path) == (
-        "architecture mine.yaml: activation_memory: 'anda' needs processing_element.mantissa_bits: variable"
-    )
+    assert message(path).startswith("architecture mine.yaml: activation_memory: 'anda' ")
 
 
 def test_mantissa_bits_of_a_fixed_datapath_have_a_range(tmp_path: Path):
     element = {"kind": "figna", "lanes": 64, "timing": "fp16-rate", "weight_operand": "int", "mantissa_bits": 17}
-    assert message(write(tmp_path, "figna", processing_element=element)) == (
-        "architecture mine.yaml: processing_element: mantissa_bits: 17 is out of range; use 1 to 16 or 'variable'"
-    )
+    text = message(write(tmp_path, "figna", processing_element=element))
+    assert text.startswith("architecture mine.yaml: processing_element: mantissa_bits: 17 ")
 
 
 def test_files_that_are_not_configurations(tmp_path: Path):

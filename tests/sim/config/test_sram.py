@@ -85,26 +85,21 @@ def test_leakage_costs_in_every_cycle():
     )
 
 
-@pytest.mark.parametrize("name", ["anda", "fp-fp", "figna-m8"])
-def test_all_kinds_of_machines_find_their_buffers(name: str):
-    result = simulate(gemms(model_shape("OPT-1.3B")), name, UNIFORM, technology="cacti-16nm")
-    assert result.area_mm2 > simulate(WORK, name, UNIFORM).area_mm2
+def test_all_kinds_of_machines_find_their_buffers():
+    for name in ("anda", "fp-fp", "figna-m8"):
+        result = simulate(gemms(model_shape("OPT-1.3B")), name, UNIFORM, technology="cacti-16nm")
+        assert result.area_mm2 > simulate(WORK, name, UNIFORM).area_mm2
 
 
-@pytest.mark.parametrize(
-    ("buffer", "expected"),
-    [
-        ({"capacity": "1 MiB", "port": "2048 bit"}, "weight_buffer.port: 2048 bit is not in sram-cacti-22nm.csv; use 64 "
-         "bit, 80 bit, 128 bit, 256 bit, 512 bit, 1024 bit"),
-        ({"capacity": "8 KiB", "port": "1024 bit"}, "weight_buffer.capacity: 8192 B is not in sram-cacti-22nm.csv; "
-         "use 16384 to 8388608 B"),
-    ],
-)  # fmt: skip
-def test_memories_that_the_table_does_not_have(buffer: dict[str, str], expected: str):
-    machine = load_architecture("fp-fp").model_copy(update={"weight_buffer": BufferConfig(**buffer)})  # type: ignore[arg-type]
-    with pytest.raises(InputError) as caught:
-        simulate(WORK, machine, UNIFORM, technology="cacti-16nm")
-    assert str(caught.value) == expected
+def test_memories_that_the_table_does_not_have():
+    cases = (
+        ({"capacity": "1 MiB", "port": "2048 bit"}, "weight_buffer.port: 2048 bit .*64 bit, 80 bit, 128 bit, 256 bit"),
+        ({"capacity": "8 KiB", "port": "1024 bit"}, "weight_buffer.capacity: 8192 B .*16384 to 8388608 B"),
+    )
+    for buffer, expected in cases:
+        machine = load_architecture("fp-fp").model_copy(update={"weight_buffer": BufferConfig(**buffer)})  # type: ignore[arg-type]
+        with pytest.raises(InputError, match=f"^{expected}"):
+            simulate(WORK, machine, UNIFORM, technology="cacti-16nm")
 
 
 def mine(folder: Path, **changes: object) -> Path:
@@ -117,19 +112,15 @@ def mine(folder: Path, **changes: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"table": "none.csv"}, "sram.table: there is no 'none.csv'; choose one of sram-cacti-22nm.csv"),
-        ({"device": "hp"}, "sram.device: 'hp' is not in sram-cacti-22nm.csv; choose one of itrs-lop, itrs-lstp"),
-        ({"base": "3nm"}, "technology mine.yaml: base: '3nm' is unknown; choose one of asap7, cacti-16nm, osu018, paper-16nm, sky130 or give "
-         "a path to a YAML file"),
-    ],
-)  # fmt: skip
-def test_bad_tables(tmp_path: Path, changes: dict[str, object], expected: str):
-    with pytest.raises(InputError) as caught:
-        simulate(WORK, "anda", UNIFORM, technology=mine(tmp_path, **changes))
-    assert str(caught.value) == expected
+def test_bad_tables(tmp_path: Path):
+    cases = (
+        ({"table": "none.csv"}, "sram.table: .*'none.csv'.* sram-cacti-22nm.csv"),
+        ({"device": "hp"}, "sram.device: 'hp' .*itrs-lop, itrs-lstp"),
+        ({"base": "3nm"}, "technology mine.yaml: base: '3nm' .*asap7, cacti-16nm, osu018, paper-16nm, sky130"),
+    )
+    for changes, expected in cases:
+        with pytest.raises(InputError, match=f"^{expected}"):
+            simulate(WORK, "anda", UNIFORM, technology=mine(tmp_path, **changes))
 
 
 def test_the_script_runs_cacti_for_every_row(tmp_path: Path):

@@ -95,19 +95,17 @@ def test_bad_override():
 
 def test_override_needs_room_for_the_stream():
     machine = load_architecture("fp-fp")
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match=r"^tiling: .* 16 tokens, too few to stream"):
         simulate([Gemm("d", 2048, 36864, 64)], machine, UNIFORM, tiling="weights:16")
-    assert str(caught.value) == "tiling: the other buffer holds 16 tokens, too few to stream; use nothing"
 
 
 def test_one_tile_for_a_model_needs_room_for_a_strip():
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match=r"^tiling: 16 tokens do not fit the buffer"):
         simulate([Gemm("d", 2048, 40000, 64)], "fp-fp", UNIFORM, tiling="model")
-    assert str(caught.value) == "tiling: 16 tokens do not fit the buffer; use search or nothing"
 
 
-@pytest.mark.parametrize(("name", "tokens"), [("fp-fp", 16), ("anda", 32)])
-def test_one_tile_for_a_model_is_a_power_of_two_that_its_widest_gemm_keeps_twice(name: str, tokens: int):
-    work = [Gemm("o", 2048, 5120, 5120), Gemm("d", 2048, 13824, 5120), Gemm("u", 8, 5120, 64)]
-    runs = simulate(work, name, UNIFORM, tiling="model").runs
-    assert [run.tiling.tokens for run in runs] == [tokens, tokens, 8]
+def test_one_tile_for_a_model_is_a_power_of_two_that_its_widest_gemm_keeps_twice():
+    for name, tokens in (("fp-fp", 16), ("anda", 32)):
+        work = [Gemm("o", 2048, 5120, 5120), Gemm("d", 2048, 13824, 5120), Gemm("u", 8, 5120, 64)]
+        runs = simulate(work, name, UNIFORM, tiling="model").runs
+        assert [run.tiling.tokens for run in runs] == [tokens, tokens, 8]

@@ -34,12 +34,12 @@ def test_every_unit_has_a_named_track():
     assert {e["tid"] for e in kinds["X"]} == {i for i, name in enumerate(UNITS) if name != "vector unit"}
 
 
-@pytest.mark.parametrize("gigabytes", [4, 256])
-def test_spans_of_a_track_lie_side_by_side(gigabytes: float):
-    kinds, _ = trace(gigabytes)
-    for track in range(len(UNITS)):
-        spans = sorted((e["ts"], e["ts"] + e["dur"]) for e in kinds["X"] if e["tid"] == track)
-        assert all(second[0] >= first[1] - 1e-6 for first, second in pairwise(spans))
+def test_spans_of_a_track_lie_side_by_side():
+    for gigabytes in (4, 256):
+        kinds, _ = trace(gigabytes)
+        for track in range(len(UNITS)):
+            spans = sorted((e["ts"], e["ts"] + e["dur"]) for e in kinds["X"] if e["tid"] == track)
+            assert all(second[0] >= first[1] - 1e-6 for first, second in pairwise(spans))
 
 
 def test_the_array_works_or_waits():
@@ -69,13 +69,13 @@ def test_bytes_of_the_transfers_are_the_traffic():
     assert moved == pytest.approx(total, abs=len(kinds["X"]))
 
 
-@pytest.mark.parametrize("gigabytes", [4, 256])
-def test_buffers_hold_no_more_than_they_can_and_end_empty(gigabytes: float):
-    kinds, _ = trace(gigabytes)
-    for tensor, capacity in (("activations", 1152), ("weights", 1024)):
-        held = [e["args"]["KiB"] for e in kinds["C"] if e["name"] == f"{tensor} held"]
-        assert min(held) == held[-1] == 0
-        assert 0 < max(held) <= capacity
+def test_buffers_hold_no_more_than_they_can_and_end_empty():
+    for gigabytes in (4, 256):
+        kinds, _ = trace(gigabytes)
+        for tensor, capacity in (("activations", 1152), ("weights", 1024)):
+            held = [e["args"]["KiB"] for e in kinds["C"] if e["name"] == f"{tensor} held"]
+            assert min(held) == held[-1] == 0
+            assert 0 < max(held) <= capacity
 
 
 def test_bandwidth_stays_below_that_of_the_memory():
@@ -91,19 +91,16 @@ def test_the_file_is_json_and_never_overwritten(tmp_path: Path):
     path = tmp_path / "trace.json"
     timeline.write(path)
     assert json.loads(path.read_text()) == timeline.to_chrome()
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match=f"^timeline: {path} exists"):
         timeline.write(path)
-    assert str(caught.value).startswith(f"timeline: {path} exists")
-    with pytest.raises(InputError) as caught:
-        timeline.write(tmp_path / "none" / "trace.json")
     missing = tmp_path / "none" / "trace.json"
-    assert str(caught.value) == f"timeline: {missing} cannot be written (No such file or directory); name another file"
+    with pytest.raises(InputError, match=f"^timeline: {missing} cannot be written"):
+        timeline.write(missing)
 
 
 def test_a_timeline_needs_events():
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match=r"^timeline: level analytical has no events"):
         simulate(WORK, "anda", Precision.uniform(5), timeline=Timeline(CLOCK))
-    assert str(caught.value) == "timeline: level analytical has no events; use level events or cycle"
 
 
 def test_a_timeline_changes_nothing():
