@@ -60,7 +60,7 @@ def reproduce(options: ReproductionOptions) -> Reproduction:
     if names is None:
         find_figure(options.figure)
         if page is not None:
-            raise InputError("scoreboard: only all and machine write this page; remove the option")
+            raise InputError("scoreboard: works with the figures all and machine only; leave it out")
     check_page(page)
     sets = PrecisionSets() if options.precisions is None else PrecisionSets.load(options.precisions)
     models = MODELS if options.model is None else tuple(several(options.model))
