@@ -10,7 +10,7 @@ import yaml
 from anda_codesign.experiments.progress import stage
 from anda_codesign.experiments.synthesis.elements import CLOCK_MANTISSA_BITS, clock_elements
 from anda_codesign.rtl.synthesis import CellLibrary, Operands, all_designs, find_library, load_operands, synthesize
-from anda_codesign.rtl.synthesis.results import FOLDER, Result
+from anda_codesign.rtl.synthesis.results import FOLDER, SynthesisResult
 from anda_codesign.rtl.synthesis.stimuli.operands import DEFAULT_TOKENS, default_trace
 
 CLOCK_PS = 3508.0
@@ -85,7 +85,7 @@ def write_table(path: Path, documents: list[dict[str, Any]], kept: set[tuple[str
     # the sort is stable: runs of a circuit keep their order
     rows.sort(key=lambda line: (line["design"], len(line["parameters"]), line["parameters"]))
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(Result.__dataclass_fields__), lineterminator="\n")
+        writer = csv.DictWriter(file, list(SynthesisResult.__dataclass_fields__), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
@@ -97,7 +97,7 @@ def row(document: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
         "flip_flop_area_um2": document["area_by_class"].get("flip-flop", {"area_um2": 0.0})["area_um2"],
         "dynamic_pj_per_cycle": f"{dynamic:.6g}",
     }
-    return {name: (document | run | derived)[name] for name in Result.__dataclass_fields__}
+    return {name: (document | run | derived)[name] for name in SynthesisResult.__dataclass_fields__}
 
 
 def write_provenance(

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from anda_codesign.experiments.synthesis.elements import Circuit, element_result, elements, skipping_ratios
 from anda_codesign.formats.latency.elements import FP16_GROUP_CYCLES, pe_cycles_per_group
-from anda_codesign.rtl.synthesis.results import Result, find_result, provenance
+from anda_codesign.rtl.synthesis.results import SynthesisResult, find_result, provenance
 from anda_codesign.sim import load_architecture, load_technology
 
 FOLDER = Path(__file__).parents[1] / "sim" / "technology"
@@ -71,7 +71,7 @@ def anda_pj_per_cycle(library: str, cycles_per_group: float) -> float:
     return energies[0] * (1 - share) + energies[1] * share
 
 
-def at_clock(result: Result) -> float:
+def at_clock(result: SynthesisResult) -> float:
     """Energy of a cycle at the machine's clock, even if the library does not meet it."""
     return result.dynamic_pj_per_cycle + result.leakage_mw * CLOCK_PS * 1e-3
 

@@ -12,7 +12,7 @@ from ...formats.numeric.alignment import GROUP_SIZE
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ...rtl.synthesis.results import Result
+    from ...rtl.synthesis.results import SynthesisResult
 
 AREA, ENERGY = "area_circuits_mm2", "energy_circuits_pj"
 COMPRESSOR_LANES = 16
@@ -94,10 +94,10 @@ class _Row:
             + behind * (GROUP_SIZE / self.lanes - 1)
         )
 
-    def _dot_product(self, library: str, bits: int) -> Result:
+    def _dot_product(self, library: str, bits: int) -> SynthesisResult:
         return _dot_product(library, bits, self._lanes() | ({"midpoint": True} if self.midpoint else {}))
 
-    def _compressor(self, library: str, bits: int) -> Result:
+    def _compressor(self, library: str, bits: int) -> SynthesisResult:
         return _compressor(library, bits, self._lanes() | ({"nearest": True} if self.nearest else {}))
 
     def _lanes(self) -> dict[str, Any]:
@@ -121,23 +121,23 @@ def _work(row: Mapping[Any, Any]) -> dict[int, tuple[int, int]]:
     return found
 
 
-def _dot_product(library: str, bits: int, options: Mapping[str, Any]) -> Result:
+def _dot_product(library: str, bits: int, options: Mapping[str, Any]) -> SynthesisResult:
     from ..synthesis.elements import ANDA
 
     return _find(library, "anda-pe", bits, {**ANDA[1], **options})
 
 
-def _element(library: str, bits: int) -> Result:
+def _element(library: str, bits: int) -> SynthesisResult:
     from ..synthesis.elements import ANDA
 
     return _find(library, ANDA[0], bits, ANDA[1])
 
 
-def _compressor(library: str, bits: int, options: Mapping[str, Any]) -> Result:
+def _compressor(library: str, bits: int, options: Mapping[str, Any]) -> SynthesisResult:
     return _find(library, "bpc-lane", bits, options)
 
 
-def _find(library: str, design: str, bits: int, parameters: Mapping[str, Any]) -> Result:
+def _find(library: str, design: str, bits: int, parameters: Mapping[str, Any]) -> SynthesisResult:
     from ...rtl.synthesis.results import find_result
 
     return find_result(library, design, f"M={bits}", **parameters)

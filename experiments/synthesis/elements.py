@@ -12,7 +12,7 @@ import yaml
 
 from ...formats.latency.elements import FP16_GROUP_CYCLES
 from ...formats.numeric.alignment import GROUP_SIZE
-from ...rtl.synthesis.results import Result, find_result, load_clock_targets
+from ...rtl.synthesis.results import SynthesisResult, find_result, load_clock_targets
 
 PAPER = Path(__file__).parents[1] / "paper" / "anda_hpca2025.json"
 
@@ -49,7 +49,7 @@ def elements(library: str) -> Mapping[str, Circuit]:
     return COMMON if library == "asap7" else _DEEP
 
 
-def element_result(library: str, name: str, mantissa_bits: int = MANTISSA_BITS[0]) -> Result:
+def element_result(library: str, name: str, mantissa_bits: int = MANTISSA_BITS[0]) -> SynthesisResult:
     """Synthesis result of an element; `mantissa_bits` applies to Anda only."""
     design, parameters = elements(library)[name]
     return find_result(library, design, f"M={mantissa_bits}" if name == "Anda" else "trace", **parameters)
@@ -89,7 +89,9 @@ def element_rows(library: str) -> list[ElementRow]:
     return rows
 
 
-def _row(library: str, name: str, result: Result, base: Result, published: Mapping[str, Any], index: int) -> ElementRow:
+def _row(
+    library: str, name: str, result: SynthesisResult, base: SynthesisResult, published: Mapping[str, Any], index: int
+) -> ElementRow:
     area = result.area_um2 / base.area_um2
     rate = _products_per_cycle(name, result) / (GROUP_SIZE / FP16_GROUP_CYCLES)
     return ElementRow(
@@ -108,7 +110,7 @@ def _row(library: str, name: str, result: Result, base: Result, published: Mappi
     )
 
 
-def _products_per_cycle(name: str, result: Result) -> float:
+def _products_per_cycle(name: str, result: SynthesisResult) -> float:
     """Products per cycle in steady state, without the cycles that fill the pipeline."""
     if name.startswith("Anda-M"):
         return GROUP_SIZE / (int(name.removeprefix("Anda-M")) + 1)
@@ -178,13 +180,13 @@ def clock_elements(library: str) -> dict[str, Circuit]:
     return {name: elements(library)[name] for name in CLOCK_ELEMENTS}
 
 
-def clock_points(library: str) -> dict[str, list[Result]]:
+def clock_points(library: str) -> dict[str, list[SynthesisResult]]:
     """Pareto-optimal mappings of each element in period and area, fastest first."""
-    found: dict[str, list[Result]] = {}
+    found: dict[str, list[SynthesisResult]] = {}
     for name, (design, parameters) in clock_elements(library).items():
         results = [r for r in load_clock_targets(library) if (r.design, dict(r.parameters)) == (design, parameters)]
         results.sort(key=lambda result: (result.critical_ps, result.area_um2))
-        best: list[Result] = []
+        best: list[SynthesisResult] = []
         for result in results:
             if not best or result.area_um2 < best[-1].area_um2:
                 best.append(result)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ...formats.latency.elements import FP16_GROUP_CYCLES
 from ...formats.numeric.alignment import GROUP_SIZE
-from ...rtl.synthesis.results import Result, find_result, library_names, load_results
+from ...rtl.synthesis.results import SynthesisResult, find_result, library_names, load_results
 from ..markdown import markdown_table, renew_page
 from .elements import (
     ANDA,
@@ -322,7 +322,7 @@ def arrays_table() -> str:
 
 def circuits_table() -> str:
     """Every circuit in every library, with the run at M = 7 if there is one."""
-    found: dict[tuple[str, str], dict[str, Result]] = {}
+    found: dict[tuple[str, str], dict[str, SynthesisResult]] = {}
     for library in library_names():
         for result in load_results(library):
             key = result.design, " ".join(f"{name}={value}" for name, value in result.parameters.items())
@@ -338,7 +338,7 @@ def circuits_table() -> str:
     return markdown_table(columns, rows, text_columns=2)
 
 
-def _cells(result: Result | None) -> tuple[str, str, str]:
+def _cells(result: SynthesisResult | None) -> tuple[str, str, str]:
     if result is None:
         return "", "", ""
     return f"{result.area_um2:.4g}", f"{result.critical_ps:.0f}", f"{result.energy_pj_per_operation:.3g}"

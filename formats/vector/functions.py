@@ -61,7 +61,7 @@ class VectorFunction(IntEnum):
     RECIPROCAL_ROOT = 3
 
 
-class Table:
+class ChordTable:
     """Chords of a function: in segment i it is ``(starts[i] + (slopes[i] * step >> STEP_BITS)) * 2**-TABLE_BITS``."""
 
     def __init__(self, function: Callable[[Decimal], Decimal], edges: list[Decimal]) -> None:
@@ -86,16 +86,16 @@ def log2_e() -> int:
 
 
 @cache
-def table(function: VectorFunction) -> Table:
+def table(function: VectorFunction) -> ChordTable:
     """The chords of a function; of the reciprocal root those of [1, 2), then those of [2, 4)."""
     count = 2**SEGMENT_BITS
     with localcontext(prec=_DIGITS):
         edges = [1 + Decimal(i) / count for i in range(count + 1)]
         if function == VectorFunction.EXPONENTIAL:
-            return Table(lambda x: Decimal(2) ** (x - 1), edges)
+            return ChordTable(lambda x: Decimal(2) ** (x - 1), edges)
         if function == VectorFunction.RECIPROCAL:
-            return Table(lambda x: 1 / x, edges)
-        return Table(lambda x: 1 / x.sqrt(), edges[:-1] + [2 * x for x in edges])
+            return ChordTable(lambda x: 1 / x, edges)
+        return ChordTable(lambda x: 1 / x.sqrt(), edges[:-1] + [2 * x for x in edges])
 
 
 def evaluate(function: VectorFunction, values: NDArray[np.float32]) -> NDArray[np.float32]:

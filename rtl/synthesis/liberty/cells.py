@@ -60,7 +60,7 @@ class Arc:
 
 
 @dataclass(frozen=True)
-class Energy:
+class InternalEnergy:
     """Internal energy of a cell when a pin toggles, without the charge of the pin's load.
 
     Attributes
@@ -95,7 +95,7 @@ class Pin:
     capacitance: Mapping[Edge, float]
     function: Function | None
     arcs: Sequence[Arc]
-    energies: Sequence[Energy]
+    energies: Sequence[InternalEnergy]
 
     @property
     def mean_capacitance(self) -> float:
@@ -310,7 +310,7 @@ def _arcs(timing: Group, templates: dict[str, Group], units: _Units) -> Iterator
         yield Arc(related, kind, sense, delay, slew)
 
 
-def _energies(power: Group, templates: dict[str, Group], units: _Units) -> Iterator[Energy]:
+def _energies(power: Group, templates: dict[str, Group], units: _Units) -> Iterator[InternalEnergy]:
     tables = tuple(
         read_table(group, templates).scaled(units.time, units.capacitance, units.energy)
         for group in power.of_kind("rise_power", "fall_power", "power")
@@ -318,4 +318,4 @@ def _energies(power: Group, templates: dict[str, Group], units: _Units) -> Itera
     attributes = power.attributes
     for related in attributes.get("related_pin", "").split() or [""]:
         if tables:
-            yield Energy(related, attributes.get("when", ""), attributes.get("related_pg_pin", ""), tables)
+            yield InternalEnergy(related, attributes.get("when", ""), attributes.get("related_pg_pin", ""), tables)

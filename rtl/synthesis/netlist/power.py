@@ -14,7 +14,7 @@ Glitches, wires and the clock tree are not included: toggles are those of a simu
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ..liberty.cells import Energy, Pin
+from ..liberty.cells import InternalEnergy, Pin
 from .netlist import Instance, Net, Netlist
 from .timing import Timing
 from .verilator import CLOCK
@@ -126,14 +126,14 @@ class EnergyModel:
 
 def _by_cause(instance: Instance, pin: Pin, load: float, timing: Timing) -> list[tuple[Net | None, float]]:
     """Internal energy of an output's toggle, in fJ, for each net that can cause it."""
-    by_cause: dict[str, list[Energy]] = {}
+    by_cause: dict[str, list[InternalEnergy]] = {}
     for energy in pin.energies:
         by_cause.setdefault(energy.related, []).append(energy)
     causes = [(instance.nets.get(related), energies) for related, energies in by_cause.items()]
     return [(cause, _per_toggle(energies, _slew(cause, timing), load)) for cause, energies in causes]
 
 
-def _per_toggle(energies: Iterable[Energy], slew: float, load: float) -> float:
+def _per_toggle(energies: Iterable[InternalEnergy], slew: float, load: float) -> float:
     """Mean energy of a toggle over the conditions of each supply, summed over supplies, in fJ."""
     by_supply: dict[str, list[float]] = {}
     for energy in energies:

@@ -21,7 +21,7 @@ FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
-class Result:
+class SynthesisResult:
     """Result of one run of a circuit in a library.
 
     Attributes
@@ -76,7 +76,7 @@ def library_names() -> list[str]:
 
 
 @cache
-def load_results(library: str) -> tuple[Result, ...]:
+def load_results(library: str) -> tuple[SynthesisResult, ...]:
     """Results in a library.
 
     Raises
@@ -89,18 +89,18 @@ def load_results(library: str) -> tuple[Result, ...]:
 
 
 @cache
-def load_clock_targets(library: str) -> tuple[Result, ...]:
+def load_clock_targets(library: str) -> tuple[SynthesisResult, ...]:
     """Results of elements that were mapped for several clock periods; empty if there are none."""
     path = FOLDER / "clocks" / f"{library}.csv"
     return _read(path) if path.exists() else ()
 
 
-def _read(path: Path) -> tuple[Result, ...]:
+def _read(path: Path) -> tuple[SynthesisResult, ...]:
     with path.open(encoding="utf-8", newline="") as file:
         return tuple(_result(row) for row in csv.DictReader(file))
 
 
-def find_result(library: str, design: str, run: str, **parameters: Any) -> Result:
+def find_result(library: str, design: str, run: str, **parameters: Any) -> SynthesisResult:
     """Result of one run of a circuit with these parameters.
 
     Raises
@@ -128,10 +128,10 @@ _READERS = {
 }
 
 
-def _result(row: Mapping[str, str]) -> Result:
+def _result(row: Mapping[str, str]) -> SynthesisResult:
     values: dict[str, Any] = {"parameters": json.loads(row["parameters"])}
-    for name, field in Result.__dataclass_fields__.items():
+    for name, field in SynthesisResult.__dataclass_fields__.items():
         if name != "parameters":
             kind = field.type if isinstance(field.type, str) else field.type.__name__
             values[name] = _READERS[kind](row[name])
-    return Result(**values)
+    return SynthesisResult(**values)
