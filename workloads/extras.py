@@ -19,4 +19,4 @@ def import_extra(package: str) -> Any:
     try:
         return import_module(package)
     except ImportError:
-        raise InputError(f"{package}: is not installed, and this needs it; install anda-codesign[hf]") from None
+        raise InputError(f"{package}: is not installed but needed here; install anda-codesign[hf]") from None

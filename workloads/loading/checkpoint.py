@@ -80,7 +80,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise InputError(f"checkpoint: {path} has model type {model_type!r}; use llama, mistral or opt")
     for key, plain in _PLAIN.items():
         if config.get(key, plain) != plain:
-            raise InputError(f"checkpoint: {path} has {key} {config[key]!r}; the decoder computes only {plain!r}")
+            raise InputError(f"checkpoint: {path} has {key} {config[key]!r}; use a model with {plain!r}")
     return config
 
 
@@ -114,7 +114,7 @@ class Checkpoint(ABC):
         if config.get("head_dim") not in (None, self.shape.head_dim):
             raise InputError(
                 f"checkpoint: {self._path} has head_dim {config['head_dim']}; "
-                f"the decoder computes only hidden_size / num_attention_heads, {self.shape.head_dim}"
+                f"use a model with hidden_size / num_attention_heads, here {self.shape.head_dim}"
             )
 
     @cached_property
@@ -146,7 +146,7 @@ class Checkpoint(ABC):
         return Decoder(self._weights(layers, self._embedding()), self.tokenizer(), sha256)
 
     def one_layer(self, layer: int) -> Decoder:
-        """Load one layer as a decoder; `Decoder.run` takes it the result of `embed` or of the layer before."""
+        """Load one layer as a decoder, for `Decoder.run` on the result of `embed` or of the layer before."""
         weights = self._weights([self.layer(layer)], np.empty((0, self.shape.hidden), np.float32))
         return Decoder(replace(weights, shape=replace(self.shape, layers=1)), None, "")
 

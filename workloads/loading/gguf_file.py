@@ -65,7 +65,9 @@ class _Tensors:
             else None,
         )
         if self._tensors:
-            raise InputError(f"model: {self._path} holds {min(self._tensors)!r}, which this decoder cannot use")
+            raise InputError(
+                f"model: {self._path} holds {min(self._tensors)!r}, which the decoder cannot use; give a plain LLaMA model"
+            )
         return weights
 
     def _layer(self, layer: int) -> LayerWeights:
@@ -84,7 +86,9 @@ class _Tensors:
         tensor = self._take(name)
         values = dequantize(tensor.data, tensor.tensor_type).astype(np.float32, copy=False)
         if values.shape != expected:
-            raise InputError(f"model: {self._path}: {name} has shape {values.shape} instead of {expected}")
+            raise InputError(
+                f"model: {self._path}: {name} has shape {values.shape}, not {expected}; give a file of {self._shape.name}"
+            )
         return values
 
     def _q4_1(self, layer: int, name: str) -> Int4Weights:
@@ -129,7 +133,9 @@ def _check_shape(path: Path, fields: dict[str, Any], shape: ModelShape) -> None:
     }
     for key, value in expected.items():
         if fields.get(key) != value:
-            raise InputError(f"model: {path} has {key} {fields.get(key)}, {shape.name} has {value}; name its model")
+            raise InputError(
+                f"model: {path} has {key} {fields.get(key)}, {shape.name} has {value}; give the name of the file's model"
+            )
 
 
 def _tokenizer(fields: dict[str, Any]) -> Tokenizer | None:

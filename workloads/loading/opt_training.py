@@ -91,7 +91,7 @@ def train_opt(
     tokenizer = _train_tokenizer(tokenizers, list(texts.values()), training)
     ids = np.concatenate([_encode(tokenizer, text) for text in texts.values()])
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # sums in one order, whatever the machine has
+    torch.set_num_threads(1)  # one order of sums on every machine
     try:
         model = _train(torch, transformers, ids, training, progress)
         perplexity = {text: _perplexity(torch, model, tokenizer, text, training) for text in training.texts}

@@ -60,7 +60,9 @@ class PackedLayout:
             raise InputError(f"checkpoint: {path} is quantised by {method!r}; use gptq or awq, or floats")
         for key, wanted in (("bits", 4), *((("version", "gemm"),) if method == "awq" else ())):
             if config.get(key, wanted) != wanted:
-                raise InputError(f"checkpoint: {path} has {key} {config[key]!r} of {method}; only {wanted!r} is read")
+                raise InputError(
+                    f"checkpoint: {path} has {key} {config[key]!r} of {method}; use a checkpoint with {wanted!r}"
+                )
         stored = config.get("checkpoint_format", "gptq")
         if stored not in ("gptq", "gptq_v2", "gemm"):
             raise InputError(f"checkpoint: {path} has checkpoint_format {stored!r}; use gptq or gptq_v2")

@@ -48,7 +48,7 @@ def quantize_linears(
     fisher
         Fisher information of the weights, for methods that need it.
     progress
-        Called with the number of finished linear layers and of all of them.
+        Called with the number of finished linear layers and the number of all of them.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def save_linears(folder: Path | str, decoder: Decoder, packed: PackedLinears, ab
     decoder
         The model that was quantised.
     packed
-        Its linear layers.
+        Linear layers of the quantised model.
     about
         JSON values to keep with the model: method, parameters, measurements.
     """

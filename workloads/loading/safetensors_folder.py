@@ -1,10 +1,9 @@
-"""Safetensors files of a checkpoint folder: one tensor at a time, by name, whichever file holds it."""
+"""Tensors of a checkpoint folder, read one at a time from its safetensors files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import ml_dtypes as ml_dtypes  # NumPy learns bfloat16 from it
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from ...formats import InputError
 from ..fetch import file_sha256
@@ -24,7 +22,7 @@ _FLOATS = ("F32", "F16", "BF16")
 class SafetensorsFolder:
     """Tensors of ``model.safetensors``, or of the files that ``model.safetensors.index.json`` lists.
 
-    The files are mapped into memory; a tensor is read when it is asked for.
+    The files are mapped into memory; a tensor is read when it is needed.
 
     Raises
     ------
@@ -90,31 +88,15 @@ class SafetensorsFolder:
         stored = self._slice(name)
         if tuple(stored.get_shape()) != shape or stored.get_dtype() not in dtypes:
             found = f"{stored.get_dtype()} {stored.get_shape()}"
-            raise InputError(f"checkpoint: {self._folder}: {name} is {found}; its config needs {kind} {list(shape)}")
+            raise InputError(
+                f"checkpoint: {self._folder}: {name} is {found}, not {kind} {list(shape)}; copy the folder again"
+            )
         return stored
 
     def _slice(self, name: str) -> Any:
         if name not in self._slices:
             raise InputError(f"checkpoint: {self._folder} holds no tensor {name!r}; give a complete checkpoint")
         return self._slices[name]
-
-
-def write_safetensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> str:
-    """Write arrays to a file, which appears under its name when it is complete; return its sha256.
-
-    Raises
-    ------
-    OSError
-        The file cannot be written, for instance because the disk is full; nothing is left of it.
-    """
-    part = path.with_name(path.name + ".part")
-    try:
-        save_file({name: np.ascontiguousarray(values) for name, values in tensors.items()}, part, dict(metadata))
-    except SafetensorError as error:
-        part.unlink(missing_ok=True)
-        raise OSError(str(error)) from None
-    part.replace(path)
-    return file_sha256(path)
 
 
 def _open(path: Path) -> Any:

@@ -16,7 +16,6 @@ from ...formats.checks import check_choice, check_integer
 from ..fetch import file_sha256
 from ..inference.decoder import Decoder
 from ..inference.operators import to_fp16
-from ..loading.safetensors_folder import write_safetensors
 from ..models.parameters import MODULE_LINEARS, FloatArray, linear_names
 from ..models.precision import MODULES
 from ..models.shapes import ModelShape
@@ -92,8 +91,27 @@ class Trace:
             ) from None
 
     def write(self, path: Path) -> str:
-        """Write or replace a file and return its sha256; raises `OSError` if it cannot be written."""
-        return write_safetensors(path, self.tensors, {"anda_trace": json.dumps(dict(self.metadata))})
+        """Write or replace a file and return its sha256.
+
+        The file appears under its name when it is complete.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written, for instance because the disk is full; nothing is left of it.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import save_file
+
+        tensors = {name: np.ascontiguousarray(values) for name, values in self.tensors.items()}
+        part = path.with_name(path.name + ".part")
+        try:
+            save_file(tensors, part, {"anda_trace": json.dumps(dict(self.metadata))})
+        except SafetensorError as error:
+            part.unlink(missing_ok=True)
+            raise OSError(str(error)) from None
+        part.replace(path)
+        return file_sha256(path)
 
     @classmethod
     def load(cls, path: Path | str) -> Trace:

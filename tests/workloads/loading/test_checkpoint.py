@@ -91,17 +91,17 @@ def test_missing_weights(tmp_path: Path):
 def test_models_that_the_decoder_does_not_compute(tmp_path: Path):
     cases = [
         ({"model_type": "gemma"}, "has model type 'gemma'; use llama, mistral or opt"),
-        ({"hidden_act": "gelu"}, "has hidden_act 'gelu'; the decoder computes only 'silu'"),
+        ({"hidden_act": "gelu"}, "has hidden_act 'gelu'; use a model with 'silu'"),
         ({"rope_scaling": {"type": "yarn"}}, "has rope_type 'yarn'; use a model with default or llama3"),
         ({"rope_scaling": {"rope_type": "llama3"}}, "lacks 'factor' of rope_type 'llama3'; copy it again"),
         ({"quantization_config": {"quant_method": "hqq"}}, "is quantised by 'hqq'; use gptq or awq, or floats"),
         (
             {"quantization_config": {"quant_method": "gptq", "bits": 3}},
-            "has bits 3 of gptq; only 4 is read",
+            "has bits 3 of gptq; use a checkpoint with 4",
         ),
         (
             {"quantization_config": {"quant_method": "awq", "version": "gemv"}},
-            "has version 'gemv' of awq; only 'gemm' is read",
+            "has version 'gemv' of awq; use a checkpoint with 'gemm'",
         ),
         (
             {"quantization_config": {"quant_method": "gptq", "checkpoint_format": "marlin"}},
@@ -109,7 +109,7 @@ def test_models_that_the_decoder_does_not_compute(tmp_path: Path):
         ),
         (
             {"head_dim": 64},
-            "has head_dim 64; the decoder computes only hidden_size / num_attention_heads, 32",
+            "has head_dim 64; use a model with hidden_size / num_attention_heads, here 32",
         ),
     ]
     for changes, message in cases:
@@ -192,7 +192,7 @@ def test_missing_tensor(tmp_path: Path):
 def test_tensor_of_another_shape(tmp_path: Path):
     tensors = llama_tensors() | {"model.norm.weight": np.ones(64, np.float32)}
     folder = write(tmp_path, LLAMA_CONFIG, tensors)
-    rejects(folder, f"checkpoint: {folder}: model.norm.weight is F32 [64]; its config needs floats [128]")
+    rejects(folder, f"checkpoint: {folder}: model.norm.weight is F32 [64], not floats [128]; copy the folder again")
 
 
 def test_damaged_weights(tmp_path: Path):

@@ -123,7 +123,7 @@ def test_other_architecture(tmp_path: Path, values: dict[str, np.ndarray]):
 
 def test_other_shape(tmp_path: Path, values: dict[str, np.ndarray]):
     path = write(tmp_path / "a.gguf", values, hidden=128)
-    rejects(path, f"model: {path} has llama.embedding_length 128, tiny has 64; name its model")
+    rejects(path, f"model: {path} has llama.embedding_length 128, tiny has 64; give the name of the file's model")
 
 
 def test_other_quantisation(tmp_path: Path, values: dict[str, np.ndarray]):
@@ -140,13 +140,13 @@ def test_missing_tensor(tmp_path: Path, values: dict[str, np.ndarray]):
 def test_tensor_that_the_decoder_would_ignore(tmp_path: Path, values: dict[str, np.ndarray]):
     values["rope_freqs.weight"] = np.ones(8, np.float32)
     path = write(tmp_path / "a.gguf", values)
-    rejects(path, f"model: {path} holds 'rope_freqs.weight', which this decoder cannot use")
+    rejects(path, f"model: {path} holds 'rope_freqs.weight', which the decoder cannot use; give a plain LLaMA model")
 
 
 def test_vocabulary_of_another_size(tmp_path: Path, values: dict[str, np.ndarray]):
     values["token_embd.weight"] = values["token_embd.weight"][:39]
     path = write(tmp_path / "a.gguf", values)
-    rejects(path, f"model: {path}: token_embd.weight has shape (39, 64) instead of (40, 64)")
+    rejects(path, f"model: {path}: token_embd.weight has shape (39, 64), not (40, 64); give a file of tiny")
 
 
 def test_truncated(tmp_path: Path, values: dict[str, np.ndarray]):

@@ -96,7 +96,7 @@ def test_bad_folders(tmp_path: Path) -> None:
     (folder / MODEL_FILE).write_text(description.replace(DECODER.sha256, "0" * 64))
     refuse(f"model: {folder} belongs to another file of synthetic; load that file")
     (folder / MODEL_FILE).write_text(description)
-    file = folder / "1.up.andw"
+    file = folder / "1.up.safetensors"
     file.write_bytes(packed[0, "up"].to_bytes())
     refuse(f"model: {file} is damaged; write the folder again")
     file.unlink()

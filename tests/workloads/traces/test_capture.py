@@ -1,4 +1,3 @@
-import json
 import os
 import re
 import resource
@@ -14,7 +13,6 @@ import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.workloads import MODULES, TextBlocks, Trace, load_checkpoint
 from anda_codesign.workloads.inference.operators import to_fp16
-from anda_codesign.workloads.loading.safetensors_folder import write_safetensors
 from anda_codesign.workloads.traces.capture import CaptureText, capture_checkpoint
 from checkpoints import LLAMA_CONFIG, OPT_CONFIG, TEXT, ByteTokenizer, llama_tensors, opt_tensors, write
 
@@ -228,7 +226,7 @@ def test_changed_layers_are_noticed(llama: Path, tmp_path: Path, text: CaptureTe
     layer = Trace.load(path)
     changed = {name: values.copy() for name, values in layer.tensors.items()}
     changed["activations.1.o"][0, 0] += 1
-    write_safetensors(path, changed, {"anda_trace": json.dumps(dict(layer.metadata))})
+    Trace(layer.metadata, changed).write(path)
     trace = Trace.load(out)
     assert trace.activation(0, "o").shape == (72, 128)
     message = f"trace: {path} is not the file that was captured; capture it again"

@@ -87,6 +87,14 @@ def test_bad_capture():
             capture_trace(DECODER, BLOCKS, **arguments)
 
 
+def test_arrays_in_any_memory_order_are_written(trace: Trace, tmp_path: Path):
+    fortran = Trace(trace.metadata, {name: np.asfortranarray(values) for name, values in trace.tensors.items()})
+    fortran.save(tmp_path / "fortran.safetensors")
+    loaded = Trace.load(tmp_path / "fortran.safetensors")
+    for name, values in trace.tensors.items():
+        np.testing.assert_array_equal(loaded.tensors[name], values)
+
+
 def test_what_was_not_captured(trace: Trace):
     with pytest.raises(InputError, match=r"^layer: 0 was not captured; the trace holds 1$"):
         trace.activation(0, "qkv")
