@@ -11,6 +11,7 @@ Public names; each is loaded when it is first used, and ``help`` shows what it t
 `simulate_gemm`       the same of a single GeMM
 `explain`             where every number of a simulation comes from
 `sweep`               many simulations from one file
+`results`             the rows of a sweep: by SQL, or those that no other beats
 `search`              the fewest mantissa bits within a loss of perplexity
 `report`              the main job: bits, savings and circuits of a model, as a report
 `reproduce`           the paper's figures and tables beside ours
@@ -19,6 +20,8 @@ Public names; each is loaded when it is first used, and ``help`` shows what it t
 `run_accelerator`     a GeMM on the accelerator's circuit
 `synthesize`          area, timing and energy of a circuit from gates
 `study`               loss by group size, width, module or format
+`list_models`         all models whose shapes are known
+`list_architectures`  all built-in accelerators
 `list_formats`        all number formats with their bits and sources
 `compare_formats`     noise, storage and cycles of activation formats on a trace
 `trace_info`          content of a captured trace
@@ -39,6 +42,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from anda_codesign.experiments.catalog import list_architectures as list_architectures
+    from anda_codesign.experiments.catalog import list_models as list_models
     from anda_codesign.experiments.circuits.accelerator_run import accelerator_cycles as accelerator_cycles
     from anda_codesign.experiments.circuits.accelerator_run import run_accelerator as run_accelerator
     from anda_codesign.experiments.circuits.circuit_check import check_circuits as check_circuits
@@ -55,6 +60,7 @@ if TYPE_CHECKING:
     from anda_codesign.experiments.simulation import simulate as simulate
     from anda_codesign.experiments.simulation import simulate_gemm as simulate_gemm
     from anda_codesign.experiments.study.measure import study as study
+    from anda_codesign.experiments.sweeps import results as results
     from anda_codesign.experiments.sweeps import sweep as sweep
     from anda_codesign.experiments.synthesis.jobs import synthesize as synthesize
     from anda_codesign.formats.anda.format import AndaFormat as AndaFormat
@@ -77,6 +83,9 @@ _MODULES = {
     "simulate_gemm": "experiments.simulation",
     "explain": "experiments.simulation",
     "sweep": "experiments.sweeps",
+    "results": "experiments.sweeps",
+    "list_models": "experiments.catalog",
+    "list_architectures": "experiments.catalog",
     "accelerator_cycles": "experiments.circuits.accelerator_run",
     "capture_trace": "experiments.formats.traces",
     "check_circuits": "experiments.circuits.circuit_check",
@@ -104,10 +113,13 @@ __all__ = [
     "compare_formats",
     "explain",
     "fp_int_gemm",
+    "list_architectures",
     "list_formats",
+    "list_models",
     "quantize",
     "report",
     "reproduce",
+    "results",
     "run_accelerator",
     "search",
     "simulate",

@@ -1,4 +1,4 @@
-"""The models and architectures that are known: `models` and `archs`."""
+"""The known models and architectures: `list_models` and `list_architectures`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from .options.result import Table
 
 
-def models() -> Table:
+def list_models() -> Table:
     """The models whose shapes are known.
 
     Returns
@@ -27,7 +27,7 @@ def models() -> Table:
     )
 
 
-def archs() -> Table:
+def list_architectures() -> Table:
     """The built-in accelerators.
 
     Returns

@@ -50,7 +50,7 @@ def sweep(options: SweepOptions) -> SweepResult:
     InputError
         The file or a value in it is bad, the folder holds something else, or no row meets the constraints.
     """
-    spec = options.file if isinstance(options.file, SweepSpec) else load_spec(options.file)
+    spec = options.file if isinstance(options.file, SweepSpec) else load_spec(str(options.file))
     return SweepResult(run_sweep(spec, options.out, make_executor(options.workers, options.dask)), spec)
 
 

@@ -16,9 +16,9 @@ def fetch() -> None:
 
 def models(json: JsonOption = None) -> None:
     """List the models whose shapes are known."""
-    from ..catalog import models as known_models
+    from ..catalog import list_models
 
-    records = known_models().to_dict()
+    records = list_models().to_dict()
     if json is not None:
         write_json(records, json)
         return
@@ -29,9 +29,9 @@ def models(json: JsonOption = None) -> None:
 
 def archs(json: JsonOption = None) -> None:
     """List the built-in accelerators."""
-    from ..catalog import archs as known_archs
+    from ..catalog import list_architectures
 
-    records = known_archs().to_dict()
+    records = list_architectures().to_dict()
     if json is not None:
         write_json(records, json)
         return

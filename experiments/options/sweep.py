@@ -10,7 +10,7 @@ from .simulation import SimulationOptions
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ..sweep.spec import SweepSpec
+    from ...sim.config.yaml_config import Config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +41,10 @@ class SweepOptions:
     """Options of `sweep`."""
 
     file: Annotated[
-        "str | Path | SweepSpec",
-        Option("The sweep, as YAML, or the name of a built-in question.", metavar="FILE", argument=True),
+        "str | Path | Config",
+        Option(
+            "The sweep, as YAML or as a `SweepSpec`, or the name of a built-in question.", metavar="FILE", argument=True
+        ),
     ]
     out: Annotated["str | Path", Option("A new folder, or the sweep's own to go on.", metavar="DIR")]
     workers: Annotated[int, Option("Processes that simulate.", unit="processes")] = 1

@@ -81,7 +81,7 @@ def test_what_the_machine_refuses(refused: Refused, monkeypatch: pytest.MonkeyPa
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr("anda_codesign.experiments.catalog.archs", fail)
+    monkeypatch.setattr("anda_codesign.experiments.catalog.list_architectures", fail)
     assert refused("archs") == f"{message}; fix that and run the command again"
 
 

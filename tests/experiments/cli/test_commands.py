@@ -228,5 +228,5 @@ def test_an_interruption(anda: Run, monkeypatch: pytest.MonkeyPatch):
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("anda_codesign.experiments.catalog.archs", interrupt)
+    monkeypatch.setattr("anda_codesign.experiments.catalog.list_architectures", interrupt)
     assert anda("archs") == (130, "", "anda: error: interrupted\n")
