@@ -9,5 +9,3 @@ MODELS = (
     "OPT-125M, OPT-1.3B, OPT-2.7B, OPT-6.7B, OPT-13B, OPT-30B, OPT-66B, LLaMA-7B, LLaMA-13B, LLaMA-30B, LLaMA-65B, "
     "LLaMA2-7B, LLaMA2-13B, LLaMA2-70B, LLaMA3-8B, LLaMA3-70B, SmolLM2-135M"
 )
-ARCHS = "anda, figna, figna-m11, figna-m8, fp-fp, fp-int, ifpu"
-FOUR = "give the mantissa bits of qkv, o, u and d, such as 7,5,6,6"

@@ -5,82 +5,78 @@ from pathlib import Path
 import pytest
 from anda_codesign.sim.config.architecture import FOLDER as ARCHITECTURES
 from anda_codesign.sim.config.technology import FOLDER as TECHNOLOGIES
-from messages import ARCHS, FOUR, MODELS, Refused
+from messages import Refused
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ("--model GPT-5", f"model: 'GPT-5' is unknown; choose one of {MODELS}"),
-        ("--model=", f"model: '' is unknown; choose one of {MODELS}"),
-        ("--arch tpu", f"architecture: 'tpu' is unknown; choose one of {ARCHS} or give a path to a YAML file"),
+        ("--model GPT-5", "model: 'GPT-5'"),
+        ("--model=", "model: ''"),
+        ("--arch tpu", "architecture: 'tpu'"),
         (
             "--arch none.yaml",
-            f"architecture: there is no file 'none.yaml'; give a readable YAML file or one of {ARCHS}",
+            "architecture: there is no file 'none.yaml'",
         ),
-        ("--precision 0,5,6,6", "precision: qkv has 0 mantissa bits; use 1 to 16"),
-        ("--precision 7,5,6,17", "precision: d has 17 mantissa bits; use 1 to 16"),
-        ("--precision 7,5,6", f"precision: '7,5,6' is not four numbers; {FOUR}"),
-        ("--precision 7,5,6,6,6", f"precision: '7,5,6,6,6' is not four numbers; {FOUR}"),
-        ("--precision 7,5,6,six", f"precision: '7,5,6,six' is not four numbers; {FOUR}"),
-        ("--precision=", f"precision: '' is not four numbers; {FOUR}"),
-        ("--m 7", "precision: given twice; use either --precision or --m"),
-        ("--arch fp-fp --precision 99,1,1,1", "precision: qkv has 99 mantissa bits; use 1 to 16"),
+        ("--precision 0,5,6,6", "precision: qkv has 0 mantissa bits"),
+        ("--precision 7,5,6,17", "precision: d has 17 mantissa bits"),
+        ("--precision 7,5,6", "precision: '7,5,6'"),
+        ("--precision 7,5,6,6,6", "precision: '7,5,6,6,6'"),
+        ("--precision 7,5,6,six", "precision: '7,5,6,six'"),
+        ("--precision=", "precision: ''"),
+        ("--m 7", "precision: given twice"),
+        ("--arch fp-fp --precision 99,1,1,1", "precision: qkv has 99 mantissa bits"),
         ("--gemm 1x2x3", "model: give either --model NAME or --gemm TxKxN"),
-        ("--tokens 0", "tokens: 0 is not valid; choose an integer of at least 1"),
-        ("--phase train", "phase: 'train' is not valid; choose one of prefill, decode"),
-        ("--level rtl", "level: 'rtl' is not valid; choose one of analytical, events, cycle"),
-        ("--objective speed", "objective: 'speed' is not valid; choose one of energy, latency, edp"),
+        ("--tokens 0", "tokens: 0"),
+        ("--phase train", "phase: 'train'"),
+        ("--level rtl", "level: 'rtl'"),
+        ("--objective speed", "objective: 'speed'"),
         (
             "--tiling all",
-            "tiling: 'all' is unknown; use search, model, activations:TOKENS, weights:CHANNELS or nothing",
+            "tiling: 'all'",
         ),
         (
             "--technology 3nm",
-            "technology: '3nm' is unknown; choose one of asap7, cacti-16nm, osu018, paper-16nm, sky130 or give a path to a YAML file",
+            "technology: '3nm'",
         ),
     ],
 )
 def test_simulate(refused: Refused, changes: str, message: str):
     good = "simulate --model OPT-125M --arch anda --precision 7,5,6,6 --json -"
-    assert refused(*good.split(), *changes.split()) == message
-
-
-KV = "use fp16, or anda:M with M from 1 to 16"
-WEIGHTS = "int4, spqr-3, squeezellm-3, squeezellm-4"
+    assert refused(*good.split(), *changes.split()).startswith(message)
 
 
 @pytest.mark.parametrize("command", ["simulate", "explain"])
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ("--memory hbm2", "memory: 'hbm2' needs level events; use flat with level analytical"),
+        ("--memory hbm2", "memory: 'hbm2'"),
         (
             "--memory ddr9 --level events",
-            "memory: 'ddr9' is unknown; choose one of hbm2 or give a path to a YAML file",
+            "memory: 'ddr9'",
         ),
         (
             "--weights nf4",
-            f"weight format: 'nf4' is unknown; choose one of {WEIGHTS} or give a path to a YAML file",
+            "weight format: 'nf4'",
         ),
-        ("--kv-cache anda:7", "kv_cache: 'anda:7' applies to whole models only; simulate a whole model"),
-        ("--vector-unit integer", "vector_unit: 'integer' applies to whole models only; simulate a whole model"),
-        ("--whole --kv-cache int8", f"kv_cache: 'int8' is unknown; {KV}"),
-        ("--whole --vector-unit bf16", "vector_unit: 'bf16' is not valid; choose one of fp16, integer"),
-        ("--context -1", "context: -1 is not valid; choose an integer of at least 0"),
-        ("--batch 0", "batch: 0 is too few; use 1 or more"),
-        ("--midpoint --arch figna", "midpoint: figna has no mantissa planes; leave it out"),
+        ("--kv-cache anda:7", "kv_cache: 'anda:7'"),
+        ("--vector-unit integer", "vector_unit: 'integer'"),
+        ("--whole --kv-cache int8", "kv_cache: 'int8'"),
+        ("--whole --vector-unit bf16", "vector_unit: 'bf16'"),
+        ("--context -1", "context: -1"),
+        ("--batch 0", "batch: 0"),
+        ("--midpoint --arch figna", "midpoint: figna has no mantissa planes"),
         (
             "--group-cycles 7,6",
-            "group_cycles: '7,6' is not four numbers; give the mean cycles of qkv, o, u and d, such as 7.2,5.9,6.4,6.1",
+            "group_cycles: '7,6'",
         ),
-        ("--group-cycles 9,6,7,7", "group_cycles.qkv: 9.0 is not valid; choose a number from 4 to 8"),
-        ("--arch ,", "arch: there is none; give one of `anda archs`, or several with commas"),
+        ("--group-cycles 9,6,7,7", "group_cycles.qkv: 9.0"),
+        ("--arch ,", "arch: there is none"),
     ],
 )
 def test_the_machine(refused: Refused, command: str, changes: str, message: str):
     good = f"{command} --model OPT-125M --arch anda --precision 7,5,6,6 --json -"
-    assert refused(*good.split(), *changes.split()) == message
+    assert refused(*good.split(), *changes.split()).startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -88,8 +84,8 @@ def test_the_machine(refused: Refused, command: str, changes: str, message: str)
 )
 def test_options_of_a_model_with_a_gemm(refused: Refused, option: str):
     name = option.split()[0].removeprefix("--")
-    message = f"{name}: does not apply to a single GeMM; leave it out or give --model"
-    assert refused("simulate", "--gemm", "16x64x16", "--m", 7, *option.split()) == message
+    message = f"{name}: does not apply to a single GeMM"
+    assert refused("simulate", "--gemm", "16x64x16", "--m", 7, *option.split()).startswith(message)
 
 
 def test_files_of_a_simulation(refused: Refused, tmp_path: Path):
@@ -101,16 +97,14 @@ def test_files_of_a_simulation(refused: Refused, tmp_path: Path):
     assert refused(*gemm, "--level", "events", "--timeline", there) == f"timeline: {there} {kept}"
     assert there.read_text() == "mine"
     picture = tmp_path / "picture.txt"
-    assert refused(*gemm, "--plot", picture) == f"plot: {picture} is not a picture; end it in .png, .svg, .pdf"
+    assert refused(*gemm, "--plot", picture).startswith(f"plot: {picture}")
     trace = tmp_path / "trace.json"
-    message = "timeline: level analytical has no events; use level events or cycle"
-    assert refused(*gemm, "--timeline", trace) == message
-    several = "timeline: shows one architecture; give one --arch"
-    assert refused(*gemm, "--arch", "anda,fp-fp", "--level", "events", "--timeline", trace) == several
+    message = "timeline: level analytical has no events"
+    assert refused(*gemm, "--timeline", trace).startswith(message)
+    several = "timeline: shows one architecture"
+    assert refused(*gemm, "--arch", "anda,fp-fp", "--level", "events", "--timeline", trace).startswith(several)
     assert not trace.exists()
-    assert (
-        refused("explain", *gemm[1:], "--arch", "anda,fp-fp") == "arch: only one can be explained at a time; give one"
-    )
+    assert refused("explain", *gemm[1:], "--arch", "anda,fp-fp").startswith("arch: only one can be explained at a time")
 
 
 @pytest.mark.parametrize(
@@ -120,27 +114,23 @@ def test_files_of_a_simulation(refused: Refused, tmp_path: Path):
             {
                 "activation_buffer: {capacity: 1 MiB, port: 1024 bit}": "activation_buffer: {capacity: 1 KiB, port: 1024 bit}"
             },
-            "activation_buffer.capacity: 1024 B is too small for any tiling; one group of a tile of the array, "
-            "double-buffered, takes 2048 B",
+            "activation_buffer.capacity: 1024",
         ),
         (
             {"clock: 285 MHz": "clock: 285"},
-            "architecture mine.yaml: clock: 285 has no unit; write a number and a unit, such as '285 MHz'",
+            "architecture mine.yaml: clock: 285 has no unit",
         ),
         (
             {"clock: 285 MHz": "clock: 0 MHz"},
-            "architecture mine.yaml: clock: '0 MHz' is not a positive whole number of Hz; write '285 MHz'",
+            "architecture mine.yaml: clock: '0 MHz' is not a positive whole number of Hz",
         ),
         (
             {"vector_lanes: 64": "vector_lanes: 64\nvoltage: 0.8 V"},
-            "architecture mine.yaml: voltage: is not a key here; the keys are activation_buffer, activation_memory, "
-            "array, clock, compressor, exponent_buffer, name, processing_element, source, title, vector_lanes, "
-            "weight_buffer, weights",
+            "architecture mine.yaml: voltage: is not a key here",
         ),
         (
             {"array: {rows: 16, columns: 16}": "array: {rows: 32, columns: 16}"},
-            "architecture mine.yaml: activation_buffer.port: one plane of 32 rows is 2048 bit; "
-            "widen the port to that or take fewer array.rows",
+            "architecture mine.yaml: activation_buffer.port: one plane of 32 rows is 2048 bit",
         ),
     ],
 )
@@ -151,7 +141,7 @@ def test_an_architecture_of_ones_own(refused: Refused, tmp_path: Path, changes: 
         text = text.replace(before, after)
     mine = tmp_path / "mine.yaml"
     mine.write_text(text)
-    assert refused("simulate", "--gemm", "64x512x64", "--m", 7, "--arch", mine) == message
+    assert refused("simulate", "--gemm", "64x512x64", "--m", 7, "--arch", mine).startswith(message)
 
 
 @pytest.mark.parametrize("bandwidth", ["0", "-1"])
@@ -160,35 +150,35 @@ def test_no_bandwidth(refused: Refused, tmp_path: Path, bandwidth: str):
     constant = f"{{value: {bandwidth}, unit: GB/s, node: HBM2, source: mine, uncertainty: none}}"
     energy = "{value: 3.9, unit: pJ/bit, node: HBM2, source: mine, uncertainty: none}"
     mine.write_text(f"name: mine\ntitle: mine\nbase: paper-16nm\ndram: {{bandwidth: {constant}, energy: {energy}}}\n")
-    expected = f"technology mine.yaml: dram.bandwidth.value: is {bandwidth}; input should be greater than 0"
-    assert refused("simulate", "--gemm", "16x64x16", "--m", 7, "--technology", mine) == expected
+    expected = f"technology mine.yaml: dram.bandwidth.value: is {bandwidth}"
+    assert refused("simulate", "--gemm", "16x64x16", "--m", 7, "--technology", mine).startswith(expected)
 
 
 def test_a_constant_without_a_unit(refused: Refused, tmp_path: Path):
     mine = tmp_path / "mine.yaml"
     text = (TECHNOLOGIES / "paper-16nm.yaml").read_text()
     mine.write_text(text.replace("{value: 256, unit: GB/s,", "{value: 256,"))
-    expected = "technology mine.yaml: dram.bandwidth.unit: is missing; add it"
-    assert refused("simulate", "--gemm", "16x64x16", "--m", 7, "--technology", mine) == expected
+    expected = "technology mine.yaml: dram.bandwidth.unit: is missing"
+    assert refused("simulate", "--gemm", "16x64x16", "--m", 7, "--technology", mine).startswith(expected)
 
 
 def test_keys_that_do_not_exist_in_an_architecture(refused: Refused, tmp_path: Path):
     path = tmp_path / "mine.yaml"
     path.write_text((ARCHITECTURES / "anda.yaml").read_text().replace("columns: 16", "columns: 16, depth: 4"))
-    message = "architecture mine.yaml: array.depth: is not a key here; the keys are columns, rows"
-    assert refused("simulate", "--model", "OPT-125M", "--m", 7, "--arch", path) == message
+    message = "architecture mine.yaml: array.depth: is not a key here"
+    assert refused("simulate", "--model", "OPT-125M", "--m", 7, "--arch", path).startswith(message)
 
 
 def test_keys_that_do_not_exist_in_a_technology(refused: Refused, tmp_path: Path):
     path = tmp_path / "mine.yaml"
     path.write_text((TECHNOLOGIES / "paper-16nm.yaml").read_text() + "\ncooling: water\n")
     message = refused("simulate", "--model", "OPT-125M", "--m", 7, "--technology", path)
-    assert message.startswith("technology mine.yaml: cooling: is not a key here; the keys are activation_buffer, ")
+    assert message.startswith("technology mine.yaml: cooling: is not a key here")
 
 
 def test_a_tile_of_more_rows_than_tokens(refused: Refused):
-    message = "tiling: 32 tokens do not fit a GeMM of 16; use 1 to 16"
-    assert refused("simulate", "--gemm", "16x64x16", "--m", 7, "--tiling", "activations:32") == message
+    message = "tiling: 32"
+    assert refused("simulate", "--gemm", "16x64x16", "--m", 7, "--tiling", "activations:32").startswith(message)
 
 
 def test_a_fixed_width_does_not_say_more_than_the_mistake(refused: Refused):
@@ -196,15 +186,15 @@ def test_a_fixed_width_does_not_say_more_than_the_mistake(refused: Refused):
 
 
 def test_the_precision_is_missing(refused: Refused):
-    assert refused("simulate", "--model", "OPT-125M") == f"precision: anda needs one; {FOUR}"
-    assert refused("simulate", "--gemm", "16x64x16") == f"precision: anda needs one; {FOUR}"
+    assert refused("simulate", "--model", "OPT-125M").startswith("precision: anda needs one")
+    assert refused("simulate", "--gemm", "16x64x16").startswith("precision: anda needs one")
 
 
 def test_four_widths_for_one_gemm(refused: Refused):
-    message = "precision: a single GeMM has one width; give --m"
-    assert refused("simulate", "--gemm", "16x64x16", "--precision", "7,5,6,6") == message
+    message = "precision: a single GeMM has one width"
+    assert refused("simulate", "--gemm", "16x64x16", "--precision", "7,5,6,6").startswith(message)
 
 
 def test_a_gemm_that_is_none(refused: Refused):
-    message = "gemm: '16x64' is not three positive whole numbers; write TOKENSxINxOUT, such as 2048x4096x4096"
-    assert refused("simulate", "--gemm", "16x64", "--m", 7) == message
+    message = "gemm: '16x64'"
+    assert refused("simulate", "--gemm", "16x64", "--m", 7).startswith(message)

@@ -81,7 +81,7 @@ def test_the_record_of_a_model(record: Run, arch: str, phase: str, level: str):
 def test_a_precision_that_does_not_apply_is_said_so(anda: Run):
     answer = anda("simulate", "--model", "OPT-125M", "--arch", "figna", "--m", 7, "--json", "-")
     assert answer.status == 0
-    assert answer.err == "anda: note: precision: figna has its own width; the one given does not apply\n"
+    assert answer.err.startswith("anda: note: precision: figna has its own width")
     assert json.loads(answer.out)["precision"] == [13] * 4
 
 

