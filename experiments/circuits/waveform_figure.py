@@ -1,4 +1,4 @@
-"""Draws a group of activations on its way through a compressor lane and a processing element, cycle by cycle."""
+"""Figure of a group of activations in a compressor lane and a processing element, cycle by cycle."""
 
 import tempfile
 from collections.abc import Callable
@@ -29,7 +29,7 @@ _SUM_BITS = partial_sum_bits(LANES, WEIGHT_BITS, MANTISSA_BITS)
 
 
 class LaneAndElement(wiring.Component):
-    """A compressor lane whose planes go straight into a processing element."""
+    """A compressor lane connected to a processing element."""
 
     group: Stream
     weights: Stream
@@ -45,7 +45,7 @@ class LaneAndElement(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Connect the lane's planes to the processing element."""
         m = Module()
         m.submodules.lane = lane = BpcLane(lanes=LANES, max_mantissa_bits=MANTISSA_BITS)
         m.submodules.pe = pe = AndaPE(lanes=LANES, weight_bits=WEIGHT_BITS, max_mantissa_bits=MANTISSA_BITS)
@@ -56,14 +56,16 @@ class LaneAndElement(wiring.Component):
         return m
 
 
-class Row(NamedTuple):
-    """A line of the figure: its label, the signal below ``bench.top``, how to print a value; none for a single bit."""
+class WaveformRow(NamedTuple):
+    """A line of the figure."""
 
     label: str
     signal: str
+    """Path of the signal below ``bench.top``."""
     show: Callable[[int], str] | None = None
+    """Text of a value; None draws a single bit as a line."""
     valid: str | None = None
-    """A signal that tells in which cycles the value means something."""
+    """Signal that is high in the cycles with a meaningful value."""
 
 
 def _binary(value: int) -> str:
@@ -75,30 +77,30 @@ def _signed(bits: int) -> Callable[[int], str]:
 
 
 _LANE = [
-    Row("group valid", "group__valid"),
-    Row("group (halves)", "group__payload", lambda _: f"{LANES} halves", "group__valid"),
+    WaveformRow("group valid", "group__valid"),
+    WaveformRow("group (halves)", "group__payload", lambda _: f"{LANES} halves", "group__valid"),
     *[
-        Row(f"exponent, countdown {lane}", f"lane.aligner_{lane}.own_exponent", str, "lane.planes__valid")
+        WaveformRow(f"exponent, countdown {lane}", f"lane.aligner_{lane}.own_exponent", str, "lane.planes__valid")
         for lane in range(LANES)
     ],
-    Row("shared exponent", r"lane.shared_exponent", str, "lane.sign_phase"),
-    Row("planes valid", "lane.planes__valid"),
-    Row("plane (element 0 first)", r"lane.\planes__payload.plane", _binary, "lane.planes__valid"),
-    Row("last", r"lane.\planes__payload.last"),
+    WaveformRow("shared exponent", r"lane.shared_exponent", str, "lane.sign_phase"),
+    WaveformRow("planes valid", "lane.planes__valid"),
+    WaveformRow("plane (element 0 first)", r"lane.\planes__payload.plane", _binary, "lane.planes__valid"),
+    WaveformRow("last", r"lane.\planes__payload.last"),
 ]
 _ELEMENT = [
-    Row("load signs", "pe.load"),
-    Row("add a plane", "pe.step"),
-    Row("weights", "weights__payload", lambda _: ", ".join(map(str, WEIGHTS)), "weights__valid"),
-    Row("weights taken", "weights__ready"),
-    Row("partial sum", "pe.partial_sum", _signed(_SUM_BITS)),
-    Row("result valid", "result__valid"),
-    Row("result", r"\result__payload.partial_sum", _signed(_SUM_BITS), "result__valid"),
+    WaveformRow("load signs", "pe.load"),
+    WaveformRow("add a plane", "pe.step"),
+    WaveformRow("weights", "weights__payload", lambda _: ", ".join(map(str, WEIGHTS)), "weights__valid"),
+    WaveformRow("weights taken", "weights__ready"),
+    WaveformRow("partial sum", "pe.partial_sum", _signed(_SUM_BITS)),
+    WaveformRow("result valid", "result__valid"),
+    WaveformRow("result", r"\result__payload.partial_sum", _signed(_SUM_BITS), "result__valid"),
 ]
 
 
 def draw_group() -> "Figure":
-    """Simulate one group, and draw what the simulator's waveform holds."""
+    """Simulate one group, and draw the signals of the simulation."""
     with tempfile.TemporaryDirectory() as folder:
         vcd = Path(folder) / "group.vcd"
         halves = pack(np.array([VALUES], np.float16).view(np.uint16).astype(np.int64), 16)
@@ -113,7 +115,7 @@ def _draw(waveform: Any) -> "Figure":
     from matplotlib.figure import Figure
 
     groups = [("Compressor lane", _LANE), ("Processing element", _ELEMENT)]
-    rows: list[Row | str] = [each for title, members in groups for each in (title, *members)]
+    rows: list[WaveformRow | str] = [each for title, members in groups for each in (title, *members)]
     cycles = len(waveform.samples("bench.top.clk"))
     with mpl.rc_context({"font.family": "DejaVu Sans", "font.size": 8.5}):
         figure = Figure(figsize=(11, 0.33 * len(rows) + 1.3), layout="constrained")
@@ -135,8 +137,8 @@ def _draw(waveform: Any) -> "Figure":
     return figure
 
 
-def _draw_row(axes: "Axes", waveform: Any, row: Row, position: int) -> None:
-    """A single bit as a line, a number as boxes with its value, each as long as the value stays."""
+def _draw_row(axes: "Axes", waveform: Any, row: WaveformRow, position: int) -> None:
+    """Draw a single bit as a line, or a number as one box for each run of equal values."""
     values = waveform.samples(f"bench.top.{row.signal}")
     high, low = position + 0.25, position + 0.9
     if row.show is None:
@@ -147,7 +149,7 @@ def _draw_row(axes: "Axes", waveform: Any, row: Row, position: int) -> None:
     shown = [row.show(value) if ok else "" for value, ok in zip(values, valid, strict=True)]
     start = 0
     for cycle in range(1, len(shown) + 1):
-        # a plane is sent anew in every cycle, even if it is the same as the one before
+        # each cycle sends another plane, even if it equals the previous one
         if cycle == len(shown) or shown[cycle] != shown[start] or row.show is _binary:
             _draw_box(axes, start, cycle, high, low, shown[start])
             start = cycle
@@ -165,7 +167,7 @@ def _draw_box(axes: "Axes", start: int, end: int, high: float, low: float, text:
 
 
 def _title(waveform: Any) -> str:
-    """What goes in and what comes out."""
+    """Activations, weights, and their scaled dot product."""
     valid = waveform.samples("bench.top.result__valid").index(1)
     value = _signed(_SUM_BITS)(waveform.samples(r"bench.top.\result__payload.partial_sum")[valid])
     exponent = _signed(6)(waveform.samples(r"bench.top.\result__payload.exponent")[valid])

@@ -1,9 +1,10 @@
-"""The figures and tables of the Anda paper (arXiv 2411.15982): published values beside those of this program."""
+"""The figures and tables of the Anda paper (arXiv 2411.15982): published values compared with those of this program."""
 
 from .comparison import Comparison, FigureResult, comparison_frame
 from .figures import FigureOptions, figure_names
 from .published import PrecisionSets
-from .run import reproduce, reproduce_all
+from .reproduction import Reproduction, reproduce
+from .run import compare_figure, compare_figures
 from .scoreboard import scoreboard
 
 __all__ = [
@@ -11,9 +12,11 @@ __all__ = [
     "FigureOptions",
     "FigureResult",
     "PrecisionSets",
+    "Reproduction",
+    "compare_figure",
+    "compare_figures",
     "comparison_frame",
     "figure_names",
     "reproduce",
-    "reproduce_all",
     "scoreboard",
 ]

@@ -69,9 +69,9 @@ def reproduce(options: ReproductionOptions) -> Reproduction:
     if out is not None:
         open_folder(out)
     if names is not None:
-        figures = run.reproduce_all(figure_options, options.fresh, options.on_result, names)
+        figures = run.compare_figures(figure_options, options.fresh, options.on_result, names)
     else:
-        figures = [run.reproduce(options.figure, figure_options, options.fresh)]
+        figures = [run.compare_figure(options.figure, figure_options, options.fresh)]
         if options.on_result is not None:
             options.on_result(figures[0])
     if out is None:

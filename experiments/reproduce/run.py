@@ -21,7 +21,7 @@ NEIGHBOURS = ("precision_search", "synthesis", "study", "paper")
 """Further folders of this room whose code and data figures depend on."""
 
 
-def reproduce(name: str, options: FigureOptions | None = None, fresh: bool = False) -> FigureResult:
+def compare_figure(name: str, options: FigureOptions | None = None, fresh: bool = False) -> FigureResult:
     """Compare one figure or table with its published values.
 
     Parameters
@@ -51,7 +51,7 @@ def reproduce(name: str, options: FigureOptions | None = None, fresh: bool = Fal
     return result
 
 
-def reproduce_all(
+def compare_figures(
     options: FigureOptions | None = None,
     fresh: bool = False,
     on_result: Callable[[FigureResult], None] | None = None,
@@ -62,7 +62,7 @@ def reproduce_all(
     Parameters
     ----------
     options, fresh
-        Those of `reproduce`.
+        Those of `compare_figure`.
     on_result
         Function called with each finished comparison.
     names
@@ -73,7 +73,7 @@ def reproduce_all(
     def results() -> Iterator[FigureResult]:
         with stage(f"comparing {len(chosen)} figures and tables", len(chosen)) as advance:
             for name in chosen:
-                result = reproduce(name, options, fresh)
+                result = compare_figure(name, options, fresh)
                 advance(1)
                 if on_result:
                     on_result(result)

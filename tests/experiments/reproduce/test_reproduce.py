@@ -20,12 +20,12 @@ from anda_codesign.experiments.reproduce import (
     FigureResult,
     PrecisionSets,
     accuracy_figures,
+    compare_figure,
+    compare_figures,
     comparison_frame,
     figure_names,
     figures,
     machine_figures,
-    reproduce,
-    reproduce_all,
     run,
     scoreboard,
 )
@@ -100,7 +100,7 @@ def accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_published_speedups_and_ours():
-    speedup = found(reproduce("fig16"))["speedup by time (WikiText2), Anda 1%"]
+    speedup = found(compare_figure("fig16"))["speedup by time (WikiText2), Anda 1%"]
     assert speedup.published == 2.49
     assert speedup.kind == "derived"
     assert speedup.ours == pytest.approx(2.445, abs=0.001)
@@ -108,7 +108,7 @@ def test_published_speedups_and_ours():
 
 
 def test_every_bar_of_fig_16_is_within_3_percent_by_the_mean_of_modules():
-    bars = [c for q, c in found(reproduce("fig16")).items() if "mean of modules (WikiText2)" in q]
+    bars = [c for q, c in found(compare_figure("fig16")).items() if "mean of modules (WikiText2)" in q]
     assert len(bars) == 2 * 7
     for bar in bars:
         assert bar.deviation is not None
@@ -116,14 +116,14 @@ def test_every_bar_of_fig_16_is_within_3_percent_by_the_mean_of_modules():
 
 
 def test_llama_13b_at_a_tolerance_is_the_same_in_both_figures():
-    fig17, fig18 = found(reproduce("fig17")), found(reproduce("fig18"))
+    fig17, fig18 = found(compare_figure("fig17")), found(compare_figure("fig18"))
     assert fig17["energy efficiency, Anda 0.1%"].ours == fig18["energy efficiency, tolerance 0.1%"].ours
     assert fig18["speedup by time, tolerance 5%"].kind == "unavailable"
     assert fig18["speedup by time, tolerance 5%"].ours is None
 
 
 def test_the_split_adds_up():
-    fig17 = found(reproduce("fig17"))
+    fig17 = found(compare_figure("fig17"))
     total = sum(fig17[f"{part} (%), FP-FP"].ours for part in ("compute", "SRAM", "DRAM"))  # type: ignore[misc]
     assert total == pytest.approx(100)
 
@@ -131,14 +131,14 @@ def test_the_split_adds_up():
 @pytest.mark.parametrize("name", ["fig15", "fig16", "fig17", "fig18", "table3"])
 def test_ours_does_not_move_with_the_published_bars(name: str, monkeypatch: pytest.MonkeyPatch):
     """Only precision tuples are taken from the paper here; technology constants are data of the simulator."""
-    ours = {quantity: c.ours for quantity, c in found(reproduce(name)).items()}
+    ours = {quantity: c.ours for quantity, c in found(compare_figure(name)).items()}
     other = copy.deepcopy(published())
     tuples = {key: value for key, value in other["wikitext2"].items() if key.startswith("combination")}
     doubled = _scaled(other) | {"wikitext2": _scaled(other["wikitext2"]) | tuples}
     monkeypatch.setattr(machine_figures, "published", lambda: doubled)
-    again = found(reproduce(name, fresh=True))
+    again = found(compare_figure(name, fresh=True))
     assert {quantity: c.ours for quantity, c in again.items()} == ours
-    assert any(c.published != found(reproduce(name))[q].published or c.published for q, c in again.items())
+    assert any(c.published != found(compare_figure(name))[q].published or c.published for q, c in again.items())
 
 
 def _scaled(data: Any) -> Any:
@@ -151,7 +151,7 @@ def _scaled(data: Any) -> Any:
 
 
 def test_table_3_from_synthesis():
-    table3 = found(reproduce("table3"))
+    table3 = found(compare_figure("table3"))
     scaling = synthesis_elements.scaling_to_16nm("asap7")
     array = load_technology("asap7").array
     area = table3["area (mm²), synthesised (asap7 to 16 nm), MXU 16x16 APU"]
@@ -172,7 +172,7 @@ def test_fig_15_from_synthesis(monkeypatch: pytest.MonkeyPatch):
     ]
     monkeypatch.setattr(results, "library_names", lambda: ["lib"])
     monkeypatch.setattr(synthesis_elements, "element_rows", lambda _: rows)
-    fig15 = found(reproduce("fig15"))
+    fig15 = found(compare_figure("fig15"))
     area = fig15["area efficiency, synthesised (lib), Anda-M4"]
     assert (area.kind, area.published, area.ours) == ("measured", 13.89, 4.0)
     assert fig15["energy efficiency, synthesised (lib), Anda-M4"].ours == 8.0
@@ -181,7 +181,7 @@ def test_fig_15_from_synthesis(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.usefixtures("accuracy")
 def test_all_18_savings_of_table_2():
-    table = found(reproduce("table2"))
+    table = found(compare_figure("table2"))
     savings = [c for q, c in table.items() if q.startswith("BOPs saving at")]
     assert len(savings) == 18
     assert all(abs(float(c.ours or 0) - float(c.published or 0)) < 0.011 for c in savings)
@@ -190,17 +190,17 @@ def test_all_18_savings_of_table_2():
 
 @pytest.mark.usefixtures("accuracy")
 def test_the_search_visits_what_fig_9_prints():
-    visits = [c for c in reproduce("fig9").comparisons if c.panel == "OPT-125M"]
+    visits = [c for c in compare_figure("fig9").comparisons if c.panel == "OPT-125M"]
     assert len(visits) == 10
     assert [c.ours for c in visits] == [c.published for c in visits]
-    ours = [c for c in reproduce("fig9").comparisons if c.kind == "measured"]
+    ours = [c for c in compare_figure("fig9").comparisons if c.kind == "measured"]
     assert [c.ours for c in ours] == ["5555", "6666", "7777*"]
 
 
 @pytest.mark.usefixtures("accuracy")
 @pytest.mark.parametrize("name", figure_names())
 def test_every_figure_is_consistent_and_drawn(name: str, tmp_path: Path):
-    result = reproduce(name)
+    result = compare_figure(name)
     assert result.name == name
     assert result.seconds > 0
     assert result.notes
@@ -223,17 +223,17 @@ def test_data_sets_of_the_user(tmp_path: Path):
         'PTB: {"1%": {opt-1.3b: "7,5,5,5", LLaMA-7B: [7, 6, 6, 5]}}\nWikiText2: {"5%": {LLaMA-13B: "6,5,5,4"}}\n'
     )
     options = FigureOptions(PrecisionSets.load(file))
-    saving = found(reproduce("table2", options))["BOPs saving at 1% (PTB), OPT-1.3B"]
+    saving = found(compare_figure("table2", options))["BOPs saving at 1% (PTB), OPT-1.3B"]
     assert saving.published is None
     assert saving.ours == bops_saving(model_shape("OPT-1.3B"), Precision(7, 5, 5, 5))
-    fig16 = found(reproduce("fig16", options))
+    fig16 = found(compare_figure("fig16", options))
     assert fig16["speedup by time (PTB), Anda 1%"].published is None
     assert 2 < float(fig16["speedup by time (PTB), Anda 1%"].ours or 0) < 3
     assert (
         fig16["speedup by time (WikiText2), Anda 1%"]
-        == found(reproduce("fig16"))["speedup by time (WikiText2), Anda 1%"]
+        == found(compare_figure("fig16"))["speedup by time (WikiText2), Anda 1%"]
     )
-    fig18 = found(reproduce("fig18", options))["speedup by time, tolerance 5%"]
+    fig18 = found(compare_figure("fig18", options))["speedup by time, tolerance 5%"]
     assert fig18.kind == "derived"
     assert fig18.published == 2.74
 
@@ -261,18 +261,18 @@ def test_an_unknown_model_in_a_file_of_precisions(tmp_path: Path):
 
 
 def test_a_kept_figure_is_not_computed_again(monkeypatch: pytest.MonkeyPatch, cache: Path):
-    first = reproduce("table1")
+    first = compare_figure("table1")
     fail = replace(figures.FIGURES["table1"], compute=lambda _: pytest.fail("computed again"))
     real = figures.FIGURES["table1"]
     monkeypatch.setitem(figures.FIGURES, "table1", fail)
-    assert reproduce("table1") == first
+    assert compare_figure("table1") == first
     monkeypatch.setitem(figures.FIGURES, "table1", real)
     (kept,) = (cache / "reproduce").iterdir()
     kept.write_text("{")
-    again = reproduce("table1")
+    again = compare_figure("table1")
     assert again.comparisons == first.comparisons
     monkeypatch.setattr(run, "program_version", lambda: "another")
-    reproduce("table1")
+    compare_figure("table1")
     assert len(list((cache / "reproduce").iterdir())) == 2
 
 
@@ -289,8 +289,8 @@ def test_all_goes_on_where_it_was_stopped(monkeypatch: pytest.MonkeyPatch):
 
         monkeypatch.setitem(figures.FIGURES, name, replace(figure, compute=compute))
     with pytest.raises(KeyboardInterrupt):
-        reproduce_all()
-    results = reproduce_all()
+        compare_figures()
+    results = compare_figures()
     assert [result.name for result in results] == figure_names()
     assert computed == [
         *figure_names()[: figure_names().index("fig16") + 1],
@@ -385,10 +385,10 @@ def test_what_the_command_refuses(refused: Callable[..., str], tmp_path: Path):
 @pytest.mark.parametrize("name", MACHINE)
 def test_the_page_in_the_docs_is_current(name: str):
     page = (ROOT / "docs" / "scoreboard.md").read_text()
-    for comparison in reproduce(name).comparisons:
+    for comparison in compare_figure(name).comparisons:
         if comparison.kind != "unavailable" and "synthesised" not in comparison.panel:  # docs/synthesis.md has those
             assert "| " + " | ".join(comparison_row(comparison)) + " |" in page
 
 
 def test_the_package_offers_what_the_docs_name():
-    assert set(package.__all__) >= {"reproduce", "reproduce_all", "comparison_frame", "scoreboard"}
+    assert set(package.__all__) >= {"compare_figure", "compare_figures", "reproduce", "comparison_frame", "scoreboard"}
