@@ -1,4 +1,4 @@
-"""What a simulation reports."""
+"""Results of a simulation."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,11 +27,11 @@ class GemmRun:
     traffic: Traffic
     energy_pj: Energy
     report: "EventReport | None" = None
-    """What the event model saw, at that level."""
+    """Waits and utilisation, at level `events` only."""
 
     @property
     def array_cycles(self) -> int:
-        """Cycles in which the array works; the others are waiting and filling."""
+        """Cycles in which the array works; in the others it waits or fills."""
         return self.mapped.array_cycles
 
 
@@ -43,7 +43,7 @@ class SimulationResult:
     process: Technology
     costs: UnitCosts
     precision: Precision
-    """The mantissa bits that the datapath used: 16 throughout for FP-FP, 13 for FIGNA, those asked for on Anda."""
+    """Mantissa bits that the datapath used: 16 throughout for FP-FP, 13 for FIGNA, those asked for on Anda."""
     level: Level
     cycles: int
     seconds: float

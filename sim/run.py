@@ -9,9 +9,9 @@ from ..formats import InputError
 from ..formats.numeric.alignment import MAX_MANTISSA_BITS
 from ..workloads import Gemm, Precision
 from ..workloads.models.gemms import FP16_BITS
-from .analytical import gemm as closed
+from .analytical.gemm import traffic
 from .config.architecture import Architecture
-from .cost.search import gemm_work
+from .cost.search import gemm_cost, gemm_work
 from .mapping.mapped_gemm import MappedGemm, map_gemm
 from .mapping.tile_schedule import TileSchedule
 from .mapping.tiling import Tiling, is_legal
@@ -113,23 +113,22 @@ def _run(
     setup: Setup,
 ) -> GemmRun:
     """One GeMM, where events have not reported on it yet, or have to write a timeline."""
+    if setup.level == "analytical":
+        cost = gemm_cost(shape, tiling, setup.costs)
+        return GemmRun(gemm, shape, tiling, cost.cycles, cost.traffic, cost.energy_pj)
     if setup.level == "cycle":
         from .cycle.gemm import run_cycle_level
 
         cycles, tiling = run_cycle_level(shape, setup.timeline)
-        moved = closed.traffic(shape, tiling)
-    elif setup.level == "events":
+    else:
         from .events.gemm import run_events
 
-        moved = closed.traffic(shape, tiling)
         if report is None or setup.timeline is not None:
             report = run_events(shape, TileSchedule(shape, tiling), setup.dram(), setup.timeline)
         cycles = report.cycles
-    else:
-        moved = closed.traffic(shape, tiling)
-        cycles = closed.cycles(shape, moved.dram_bits, setup.costs.dram_bits_per_cycle)
     if setup.timeline is not None:
         setup.timeline.finish(f"{gemm.module} {gemm.tokens}x{gemm.in_channels}x{gemm.out_channels}", cycles)
+    moved = traffic(shape, tiling)
     used = setup.costs.energy(gemm_work(shape, moved), cycles)
     return GemmRun(gemm, shape, tiling, cycles, moved, used, report)
 
@@ -150,11 +149,7 @@ def _total(runs: tuple[GemmRun, ...], precision: Precision, setup: Setup) -> Sim
         bops_saving=FP16_BITS * macs / bit_macs,
         dram_bytes=sum(_bytes(run.traffic.dram_bits) * run.gemm.repeat for run in runs),
         sram_bytes=sum(_bytes(run.traffic.sram.total) * run.gemm.repeat for run in runs),
-        energy_pj=Energy(
-            compute=math.fsum(run.energy_pj.compute * run.gemm.repeat for run in runs),
-            sram=math.fsum(run.energy_pj.sram * run.gemm.repeat for run in runs),
-            dram=math.fsum(run.energy_pj.dram * run.gemm.repeat for run in runs),
-        ),
+        energy_pj=Energy.sum((run.energy_pj, run.gemm.repeat) for run in runs),
         area_mm2=math.fsum(setup.costs.area_mm2.values()),
         runs=runs,
     )

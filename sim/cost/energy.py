@@ -4,8 +4,10 @@ The technology gives the mean power of each part of a reference machine in one r
 per cycle; energy per cycle over bits moved per cycle is energy per bit.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from ...formats import InputError
 from ...formats.latency.elements import FP16_GROUP_CYCLES
@@ -27,6 +29,16 @@ class Energy:
     def total(self) -> float:
         """Sum of the parts."""
         return self.compute + self.sram + self.dram
+
+    @classmethod
+    def sum(cls, parts: "Iterable[tuple[Energy, int]]") -> Self:
+        """Sum of energies, each times a number of repeats."""
+        listed = list(parts)
+        return cls(
+            compute=math.fsum(energy.compute * repeat for energy, repeat in listed),
+            sram=math.fsum(energy.sram * repeat for energy, repeat in listed),
+            dram=math.fsum(energy.dram * repeat for energy, repeat in listed),
+        )
 
     def to_dict(self) -> dict[str, float]:
         """Parts and total as plain numbers, for JSON."""

@@ -1,6 +1,5 @@
 """Cost of a list of GeMMs on one machine, prepared once and then asked for many precisions."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -75,12 +74,8 @@ class MachineCost:
 
     def total(self, gemms: Iterable[Gemm], precision: Precision) -> TotalCost:
         """Cost of all GeMMs, one after the other, with all their repeats."""
-        parts = [(gemm.repeat, self.gemm(gemm, precision)) for gemm in gemms]
+        parts = [(self.gemm(gemm, precision), gemm.repeat) for gemm in gemms]
         return TotalCost(
-            sum(cost.cycles * repeat for repeat, cost in parts),
-            Energy(
-                compute=math.fsum(cost.energy_pj.compute * repeat for repeat, cost in parts),
-                sram=math.fsum(cost.energy_pj.sram * repeat for repeat, cost in parts),
-                dram=math.fsum(cost.energy_pj.dram * repeat for repeat, cost in parts),
-            ),
+            sum(cost.cycles * repeat for cost, repeat in parts),
+            Energy.sum((cost.energy_pj, repeat) for cost, repeat in parts),
         )

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import cache
 
-from ..analytical import gemm as closed
+from ..analytical.gemm import cycles as analytical_cycles
 from ..cost.energy import UnitCosts
 from ..cost.objective import Objective
 from ..cost.search import best_tiling
@@ -48,7 +48,7 @@ def event_tiling(
             return found
         if found != best[index + 1]:
             cycles = run(index, found).cycles
-            if cycles <= closed.cycles(shapes[index + 1], 0, math.inf):
+            if cycles <= analytical_cycles(shapes[index + 1], 0, math.inf):
                 return found  # no tiling of the longer mantissas is faster
         stays = kept(index + 1)
         return stays if stays != found and run(index, stays).cycles < run(index, found).cycles else found

@@ -115,10 +115,7 @@ class ModelResult:
     @property
     def energy_pj(self) -> Energy:
         """Total energy in picojoules."""
-        parts = [row.energy_pj for row in self.rows]
-        return Energy(
-            *(math.fsum(values) for values in zip(*((e.compute, e.sram, e.dram) for e in parts), strict=True))
-        )
+        return Energy.sum((row.energy_pj, 1) for row in self.rows)
 
     @property
     def fp_int_share(self) -> float:
@@ -175,7 +172,7 @@ def run_model(shape: ModelShape, setup: Setup, precision: Precision, settings: M
     work = [replace(gemm, tokens=gemm.tokens * batch) for gemm in gemms(shape, *request)]
     fp_int = run_gemms(work, setup, precision, cache.mantissa_bits if cache.format == "anda" else None)
     layer = ModelLayer(shape, setup, cache, *request, batch, setup.machine.precision(precision).o, unit)
-    others = closed_rows(layer) if setup.level == "analytical" else event_rows(layer)
+    others = analytical_rows(layer) if setup.level == "analytical" else event_rows(layer)
     return ModelResult(
         model=shape.name, level=setup.level, rows=(*map(_fp_int_row, fp_int.runs), *others), gemms=fp_int
     )
@@ -245,7 +242,7 @@ class ModelLayer:
         return layer_work(self.shape, self.batch * self.tokens, scores, self.setup.machine.vector_lanes, self.unit)
 
 
-def closed_rows(layer: ModelLayer) -> Iterator[ModelRow]:
+def analytical_rows(layer: ModelLayer) -> Iterator[ModelRow]:
     """Rows at level `analytical`: attention takes its work or its DRAM traffic, the vector unit its programs' cycles."""
     costs, attention, layers = layer.setup.costs, layer.attention(), layer.shape.layers
     cycles = sum(math.ceil(max(work.array_cycles, work.dram_bits / costs.dram_bits_per_cycle)) for work in attention)
@@ -284,7 +281,7 @@ def event_rows(layer: ModelLayer) -> Iterator[ModelRow]:
 
 
 def _fp_int_row(run: GemmRun) -> ModelRow:
-    repeat, energy = run.gemm.repeat, run.energy_pj
+    repeat = run.gemm.repeat
     return ModelRow(
         name=run.gemm.module,
         kind="fp-int",
@@ -292,7 +289,7 @@ def _fp_int_row(run: GemmRun) -> ModelRow:
         cycles=run.cycles * repeat,
         dram_bytes=-(-run.traffic.dram_bits // 8) * repeat,
         sram_bytes=-(-run.traffic.sram.total // 8) * repeat,
-        energy_pj=Energy(energy.compute * repeat, energy.sram * repeat, energy.dram * repeat),
+        energy_pj=Energy.sum([(run.energy_pj, repeat)]),
         work=gemm_work(run.mapped, run.traffic),
     )
 

@@ -5,7 +5,7 @@ import math
 import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.sim import architecture_names, load_architecture, load_technology, simulate
-from anda_codesign.sim.analytical import gemm as closed
+from anda_codesign.sim.analytical import gemm as analytical
 from anda_codesign.sim.config.architecture import Architecture, BufferConfig
 from anda_codesign.sim.mapping.mapped_gemm import map_gemm
 from anda_codesign.sim.mapping.tile_schedule import TileSchedule
@@ -121,7 +121,7 @@ def test_traffic_is_what_the_loaders_fetch_and_the_array_finishes(
     machine = with_buffers(load_architecture(name), activation_kib, weight_kib)
     shape = map_gemm(gemm, machine, machine.precision(precision))
     for tiling in tilings(shape):
-        moved, plan = closed.traffic(shape, tiling), TileSchedule(shape, tiling)
+        moved, plan = analytical.traffic(shape, tiling), TileSchedule(shape, tiling)
         steps = list(plan.steps())
         loads = list(plan.resident_loads()), list(plan.stream_loads())
         fetches = [request for operand in loads for load in operand for request in load]
@@ -158,8 +158,8 @@ def test_no_smaller_tile_is_better_than_the_candidates(
             everything += [Tiling("weights", candidate.tokens, c, 2) for c in range(16, candidate.channels, 16)]
 
     def cost(tiling: Tiling) -> tuple[int, int]:
-        moved = closed.traffic(shape, tiling).dram_bits
-        return moved, closed.cycles(shape, moved, 7000.0)
+        moved = analytical.traffic(shape, tiling).dram_bits
+        return moved, analytical.cycles(shape, moved, 7000.0)
 
     assert min(map(cost, found)) == min(map(cost, everything))
     assert min(cost(t)[1] for t in found) == min(cost(t)[1] for t in everything)

@@ -1,7 +1,7 @@
 import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.sim import load_architecture, load_technology, simulate
-from anda_codesign.sim.analytical import gemm as closed
+from anda_codesign.sim.analytical import gemm as analytical
 from anda_codesign.sim.cost.energy import unit_costs
 from anda_codesign.sim.cost.search import best_tiling, gemm_work
 from anda_codesign.sim.mapping.mapped_gemm import MappedGemm, map_gemm
@@ -36,8 +36,8 @@ def test_each_objective_is_met(tokens: int, in_channels: int, out_channels: int,
     costs = unit_costs(shape.architecture, load_technology().with_bandwidth(gigabytes))
 
     def measures(tiling):  # type: ignore[no-untyped-def]
-        moved = closed.traffic(shape, tiling)
-        latency = closed.cycles(shape, moved.dram_bits, costs.dram_bits_per_cycle)
+        moved = analytical.traffic(shape, tiling)
+        latency = analytical.cycles(shape, moved.dram_bits, costs.dram_bits_per_cycle)
         picojoules = costs.energy(gemm_work(shape, moved), latency).total
         return {"energy": picojoules, "latency": latency, "edp": picojoules * latency}
 

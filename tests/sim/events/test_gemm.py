@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 from anda_codesign.sim import architecture_names, load_architecture, load_technology, simulate
-from anda_codesign.sim.analytical import gemm as closed
+from anda_codesign.sim.analytical import gemm as analytical
 from anda_codesign.sim.config.architecture import Architecture, BufferConfig
 from anda_codesign.sim.events.gemm import DeadlockError, run_events
 from anda_codesign.sim.mapping.mapped_gemm import MappedGemm, map_gemm
@@ -50,7 +50,7 @@ def event_cycles(shape: MappedGemm, tiling: Tiling, bits_per_cycle: float) -> in
 def test_equal_to_the_closed_form_with_infinitely_fast_memory(gemm: Gemm, machine: Architecture, precision: Precision):
     shape = map_gemm(gemm, machine, machine.precision(precision))
     for tiling in tilings(shape):
-        assert event_cycles(shape, tiling, math.inf) == closed.cycles(shape, 0, math.inf)
+        assert event_cycles(shape, tiling, math.inf) == analytical.cycles(shape, 0, math.inf)
 
 
 @settings(max_examples=60, deadline=None)
@@ -58,8 +58,8 @@ def test_equal_to_the_closed_form_with_infinitely_fast_memory(gemm: Gemm, machin
 def test_never_below_the_closed_form(gemm: Gemm, machine: Architecture, precision: Precision, bits_per_cycle: float):
     shape = map_gemm(gemm, machine, machine.precision(precision))
     for tiling in tilings(shape):
-        moved = closed.traffic(shape, tiling).dram_bits
-        bound = closed.cycles(shape, moved, bits_per_cycle)
+        moved = analytical.traffic(shape, tiling).dram_bits
+        bound = analytical.cycles(shape, moved, bits_per_cycle)
         assert event_cycles(shape, tiling, bits_per_cycle) >= bound
 
 
@@ -116,7 +116,7 @@ def test_the_array_says_what_it_waited_for():
     for bits_per_cycle in (10.0, 300.0, math.inf):
         report = run_events(shape, TileSchedule(shape, tilings(shape)[0]), FlatDram(bits_per_cycle))
         waited = report.waiting.resident + report.waiting.stream + report.waiting.results
-        assert report.dram.bits == closed.traffic(shape, tilings(shape)[0]).dram_bits
+        assert report.dram.bits == analytical.traffic(shape, tilings(shape)[0]).dram_bits
         assert report.dram.utilisation(report.cycles) <= 1
         assert report.dram.row_hit_rate is None
         assert shape.array_cycles + waited < report.cycles
