@@ -56,7 +56,7 @@ class Settings:
     weights
         A weight format in place of the architecture's own: a name, the path of a YAML file, or an object.
     group_cycles
-        Mean cycles of a group by module where all-zero planes are skipped, as `formats.plane_mask.mean_group_cycles`
+        Mean cycles of a group by module where all-zero planes are skipped, as `formats.anda.plane_mask.mean_group_cycles`
         measures them on the activations; the masks are stored with these. None where no plane is skipped.
     timeline
         Collects what the units do, not at level ``"analytical"``; of a GeMM that repeats, the first one.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from ...formats.vector import programs as vector_programs
+from ...formats.vector import programs
 from ...workloads import ModelShape
 from .integer_vector import SOFTMAX, SOFTMAX_ROW, integer_layer_work
 from .vector_work import Scores, VectorUnit, VectorWork
@@ -26,14 +26,14 @@ class RowCost:
     """Cycles of a row's reductions and scalars."""
 
 
-PROGRAMS: dict[str, Callable[[int, int], vector_programs.VectorProgram]] = {
-    "softmax": lambda channels, lanes: vector_programs.softmax(channels, lanes=lanes),
-    "rms_norm": lambda channels, lanes: vector_programs.rms_norm(channels, lanes=lanes),
-    "layer_norm": lambda channels, lanes: vector_programs.layer_norm(channels, lanes=lanes),
-    "gated_silu": lambda channels, lanes: vector_programs.silu(channels, lanes=lanes, gated=True),
-    "relu": lambda channels, lanes: vector_programs.relu(channels, lanes=lanes),
-    "residual": lambda channels, lanes: vector_programs.residual(channels, lanes=lanes),
-    "rotation": lambda channels, lanes: vector_programs.rotation(channels, lanes=lanes),
+PROGRAMS: dict[str, Callable[[int, int], programs.VectorProgram]] = {
+    "softmax": lambda channels, lanes: programs.softmax(channels, lanes=lanes),
+    "rms_norm": lambda channels, lanes: programs.rms_norm(channels, lanes=lanes),
+    "layer_norm": lambda channels, lanes: programs.layer_norm(channels, lanes=lanes),
+    "gated_silu": lambda channels, lanes: programs.silu(channels, lanes=lanes, gated=True),
+    "relu": lambda channels, lanes: programs.relu(channels, lanes=lanes),
+    "residual": lambda channels, lanes: programs.residual(channels, lanes=lanes),
+    "rotation": lambda channels, lanes: programs.rotation(channels, lanes=lanes),
 }
 
 

@@ -150,7 +150,7 @@ def test_vector_work_by_hand():
     st.integers(1, 5000),
 )
 def test_rows_cost_what_their_programs_take(name: str, channels: int):
-    """Passes over the row and a constant: the cycles of `formats.vector_programs` at any length."""
+    """Passes over the row and a constant: the cycles of `formats.vector.programs` at any length."""
     cost, program = row_cost(name, 64), PROGRAMS[name](channels, 64)
     assert cost.passes * up(channels, 64) + cost.cycles == program.cycles(64)
     assert cost.passes + cost.scalars == len(program.steps)
