@@ -1,1 +1,1 @@
-"""The Anda format: encode, decode, bit-planes, memory image, kernels."""
+"""Anda format: encoder, decoder, bit-planes, memory image, kernels."""

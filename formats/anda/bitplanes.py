@@ -1,6 +1,6 @@
 """Bit-plane words: bit i of a word belongs to element i of a group.
 
-A group of up to 64 elements is one uint64 word, whose bits past the group are zero. A group of 128 is two words on a
+A group of up to 64 elements is one uint64 word; the bits past the group are zero. A group of 128 is two words on a
 trailing axis: elements 0..63, then 64..127. (Anda, arXiv 2411.15982, section III-C.)
 """
 
@@ -11,26 +11,26 @@ WORD_BITS = 64
 
 
 def word_axis(group_size: int) -> tuple[int, ...]:
-    """The trailing axis that word arrays have for a group size: none up to 64, ``(2,)`` for 128."""
+    """Trailing axis of word arrays: none for groups of up to 64 elements, ``(2,)`` for 128."""
     return () if group_size <= WORD_BITS else (group_size // WORD_BITS,)
 
 
 def pack_bits(bits: NDArray[np.bool_] | NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """Words of truth values, or bytes that count as one unless zero, ``[..., group_size]``: ``[..., *word_axis]``."""
+    """Pack booleans, or bytes that count as one unless zero, ``[..., group_size]`` into words ``[..., *word_axis]``."""
     *leading, group_size = bits.shape
     octets = np.packbits(bits.reshape(-1), bitorder="little")
     return octets.view(_word_type(group_size)).astype(np.uint64).reshape(*leading, *word_axis(group_size))
 
 
 def unpack_bits(words: NDArray[np.uint64], group_size: int) -> NDArray[np.uint8]:
-    """Inverse of `pack_bits`: zeros and ones, uint8 ``[..., group_size]``."""
+    """Unpack words into zeros and ones, uint8 ``[..., group_size]``: the inverse of `pack_bits`."""
     leading = words.shape[: words.ndim - len(word_axis(group_size))]
     octets = words.astype(_word_type(group_size)).reshape(-1).view(np.uint8)
     return np.unpackbits(octets, bitorder="little").reshape(*leading, group_size)
 
 
 def pack_planes(mantissas: NDArray[np.uint16], mantissa_bits: int) -> NDArray[np.uint64]:
-    """Planes of mantissas ``[..., group_size]``, most significant first: uint64 ``[..., M, *word_axis]``."""
+    """Bit-planes of mantissas ``[..., group_size]``, most significant first: uint64 ``[..., M, *word_axis]``."""
     *leading, group_size = mantissas.shape
     planes = np.empty((*leading, mantissa_bits, *word_axis(group_size)), np.uint64)
     by_plane = np.moveaxis(planes, len(leading), 0)
@@ -42,7 +42,7 @@ def pack_planes(mantissas: NDArray[np.uint16], mantissa_bits: int) -> NDArray[np
 
 
 def unpack_planes(planes: NDArray[np.uint64], group_size: int) -> NDArray[np.uint16]:
-    """Inverse of `pack_planes`: uint16 ``[..., group_size]``."""
+    """Mantissas of bit-planes, uint16 ``[..., group_size]``: the inverse of `pack_planes`."""
     by_plane = np.moveaxis(planes, planes.ndim - 1 - len(word_axis(group_size)), 0)
     high, low = (_unpack_octet(half, group_size) for half in (by_plane[:-8], by_plane[-8:]))
     mantissas = low.astype(np.uint16)
@@ -52,9 +52,10 @@ def unpack_planes(planes: NDArray[np.uint64], group_size: int) -> NDArray[np.uin
 
 
 def sent_planes(planes: NDArray[np.uint64], group_size: int, rows: int) -> NDArray[np.bool_]:
-    """Which planes ``[tokens, groups, M, *word_axis]`` zero-plane skipping sends: bool ``[blocks, groups, M]``.
+    """Mask of the planes that zero-plane skipping sends, bool ``[blocks, groups, M]``.
 
-    The first one, and those in which one of the block's ``rows`` tokens has a one; the last block may be shorter.
+    It sends the first plane, and every plane in which one of the ``rows`` tokens of a block has a one. Planes are
+    ``[tokens, groups, M, *word_axis]``; the last block may have fewer tokens.
     """
     if word_axis(group_size):
         planes = np.bitwise_or.reduce(planes, axis=-1)
@@ -74,5 +75,5 @@ def _unpack_octet(planes: NDArray[np.uint64], group_size: int) -> NDArray[np.uin
 
 
 def _word_type(group_size: int) -> np.dtype[np.unsignedinteger]:
-    """The little-endian unsigned integer that holds a group, or the word of a group of several words."""
+    """Little-endian unsigned integer that holds a group, or one word of a larger group."""
     return np.dtype(f"<u{min(group_size, WORD_BITS) // 8}")

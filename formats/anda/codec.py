@@ -1,7 +1,7 @@
-"""Groups of FP16 patterns to Anda words and back: compiled for large arrays, NumPy for small ones, equal bit for bit.
+"""Encoder and decoder between FP16 patterns and Anda words: compiled for large arrays, NumPy for small ones.
 
-Arrays are lists of groups: patterns are uint16 ``[groups, group_size]``; signs, planes and exponents are those of
-`anda_codesign.formats.anda.format.AndaTensor` with one leading axis.
+Both give equal bits. Arrays are lists of groups: patterns are uint16 ``[groups, group_size]``; signs, planes and
+exponents are those of `anda_codesign.formats.anda.format.AndaTensor` with one leading axis.
 """
 
 from typing import NamedTuple
@@ -16,18 +16,18 @@ from ..options import Rounding
 from .bitplanes import WORD_BITS, pack_bits, pack_planes, unpack_bits, unpack_planes, word_axis
 
 CHUNK_VALUES = 1 << 15
-"""Values that the NumPy code works on at a time, so that its temporary arrays stay in the second-level cache."""
+"""Values that the NumPy code processes at a time; its temporary arrays then stay in the second-level cache."""
 
 
 class Words(NamedTuple):
-    """A list of groups in the Anda format."""
+    """Groups in the Anda format: signs, planes and exponents."""
 
     signs: NDArray[np.uint64]
     planes: NDArray[np.uint64]
     exponents: NDArray[np.uint8]
 
     def flat(self) -> "Words":
-        """The same words on one axis each, contiguous; they share memory with contiguous ones."""
+        """The same words as contiguous one-dimensional arrays, without a copy where they are contiguous already."""
         return Words(
             np.ascontiguousarray(self.signs).reshape(-1),
             np.ascontiguousarray(self.planes).reshape(-1),
@@ -36,14 +36,14 @@ class Words(NamedTuple):
 
 
 def encode_groups(patterns: NDArray[np.uint16], mantissa_bits: int, rounding: Rounding) -> tuple[Words, bool]:
-    """Words of groups, with infinities and NaN saturated; also tells whether there were any."""
+    """Encode groups; returns the words, and True if infinities or NaN were saturated."""
     if use_compiled(patterns.size):
         return _encode_compiled(patterns, mantissa_bits, rounding)
     return encode_numpy(patterns, mantissa_bits, rounding)
 
 
 def decode_groups(words: Words, group_size: int, midpoint: bool) -> NDArray[np.uint16]:
-    """FP16 patterns of words; bits that FP16 cannot hold are cut off."""
+    """Decode words to FP16 patterns; bits that FP16 cannot hold are cut off."""
     if use_compiled(words.exponents.size * group_size):
         return _decode_compiled(words, group_size, midpoint)
     return decode_numpy(words, group_size, midpoint)
@@ -106,7 +106,7 @@ def _decode_compiled(words: Words, group_size: int, midpoint: bool) -> NDArray[n
 
 
 def _pad_to_chunks(patterns: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Groups of zeros added up to a whole number of 64 channels."""
+    """Append groups of zeros up to a whole number of 64 channels."""
     groups, group_size = patterns.shape
     missing = -groups % max(WORD_BITS // group_size, 1)
     return np.pad(patterns, [(0, missing), (0, 0)]) if missing else np.ascontiguousarray(patterns)

@@ -1,4 +1,4 @@
-"""The Anda format: FP16 values in groups that share an exponent, with mantissas of 1 to 16 bits stored as bit-planes.
+"""Anda format: groups of FP16 values with a shared exponent, and mantissas of 1 to 16 bits stored as bit-planes.
 
 Source: Fang et al., "Anda: Unlocking Efficient LLM Inference with a Variable-Length Grouped Activation Data Format",
 HPCA 2025 (arXiv 2411.15982), section III.
@@ -7,11 +7,12 @@ HPCA 2025 (arXiv 2411.15982), section III.
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, get_args
+from typing import ClassVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_array, check_choice, check_float16, check_integer
 from ..errors import InputError
 from ..latency.elements import pe_cycles_per_group
 from ..numeric.alignment import EXPONENT_OFFSET, GROUP_SIZE, MAX_MANTISSA_BITS
@@ -27,33 +28,33 @@ MAX_MASK_ROWS = 64
 
 @dataclass(frozen=True)
 class AndaFormat:
-    """The parameters of an Anda tensor.
+    """Parameters of an Anda tensor.
 
     Parameters
     ----------
     mantissa_bits
-        M, 1 to 16, counted from the hidden-bit position of the group's largest element.
+        M, 1 to 16, counted from the hidden bit of the group's largest element.
     group_size
-        G, the channels that share an exponent: 8, 16, 32, 64 or 128.
+        G, the number of channels that share an exponent: 8, 16, 32, 64 or 128.
     rounding
-        ``"truncate"`` cuts the mantissa bits past M, as the circuit does; ``"nearest"`` rounds the aligned significand
-        to nearest even, saturating at ``2^M - 1``.
+        ``"truncate"`` cuts the mantissa bits past M, as in the paper. ``"nearest"`` rounds the aligned significand to
+        nearest even, saturating at ``2^M - 1``.
     nonfinite
-        What `encode` does with infinities and NaN: ``"raise"`` an `InputError` that names the first one, or
-        ``"saturate"`` to the largest finite magnitude with the same sign, as the circuit does.
+        Treatment of infinities and NaN: ``"raise"`` an `InputError` that names the first one, or ``"saturate"`` to the
+        largest finite magnitude with the same sign, as the circuit does.
     reconstruct
-        ``"truncate"`` takes a mantissa m for what it says; ``"midpoint"`` takes ``m + 1/2`` where m > 0 (the middle of
-        the interval that truncation maps to m, so it is meant for ``rounding="truncate"``), in `AndaTensor.decode` and
-        in the GeMM. It is this project's option, not the paper's.
+        Value of a mantissa m in `AndaTensor.decode` and in the GeMM. ``"truncate"`` takes m. ``"midpoint"`` takes
+        ``m + 1/2`` where m > 0: the middle of the interval that truncation maps to m, so use it with
+        ``rounding="truncate"``. This is an option of this project, not of the paper.
     mask_rows
-        Tokens whose planes share a plane mask, with which the array skips planes that are zero in all of them (see
-        `anda_codesign.formats.anda.plane_mask`): the array's rows, at most 64. 0: no masks. Values do not depend on it. It is
-        this project's option, too.
+        Number of tokens that share a plane mask, at most 64; 0 for no masks. With masks, the array skips planes that
+        are zero in all these tokens (see `anda_codesign.formats.anda.plane_mask`). Values do not depend on it. This is
+        an option of this project, too.
 
     Raises
     ------
     InputError
-        A parameter is out of its range.
+        A parameter is out of range.
     """
 
     name: ClassVar[str] = "anda"
@@ -67,31 +68,31 @@ class AndaFormat:
     mask_rows: int = 0
 
     def __post_init__(self) -> None:
-        _require_choice("mantissa_bits", self.mantissa_bits, range(1, MAX_MANTISSA_BITS + 1), "an integer from 1 to 16")
-        _require_choice("group_size", self.group_size, GROUP_SIZES)
-        _require_choice("rounding", self.rounding, get_args(Rounding))
-        _require_choice("nonfinite", self.nonfinite, get_args(Nonfinite))
-        _require_choice("reconstruct", self.reconstruct, get_args(Reconstruct))
-        _require_choice("mask_rows", self.mask_rows, range(MAX_MASK_ROWS + 1), "an integer from 0 to 64")
+        check_integer("mantissa_bits", self.mantissa_bits, 1, MAX_MANTISSA_BITS)
+        check_choice("group_size", self.group_size, GROUP_SIZES)
+        check_choice("rounding", self.rounding, get_args(Rounding))
+        check_choice("nonfinite", self.nonfinite, get_args(Nonfinite))
+        check_choice("reconstruct", self.reconstruct, get_args(Reconstruct))
+        check_integer("mask_rows", self.mask_rows, 0, MAX_MASK_ROWS)
 
     @property
     def parameters(self) -> dict[str, int | str]:
-        """The fields, by name."""
+        """Fields of the format."""
         return dataclasses.asdict(self)
 
     @property
     def bits_per_value(self) -> float:
-        """Storage of one value: sign, mantissa, its share of the group's 5-bit exponent, and of a plane mask if any."""
+        """Storage of one value in bits: sign, mantissa, and shares of the 5-bit exponent and of a plane mask if any."""
         mask_bits = (self.mantissa_bits - 1) / self.mask_rows if self.mask_rows else 0
         return self.mantissa_bits + 1 + (EXPONENT_BITS + mask_bits) / self.group_size
 
     @property
     def cycles_per_group(self) -> int:
-        """Cycles that a bit-serial processing element takes for one group, at most if it skips planes."""
+        """Cycles of a bit-serial processing element for one group; fewer if it skips planes."""
         return pe_cycles_per_group(self.mantissa_bits)
 
     def groups(self, channels: int) -> int:
-        """Groups that hold ``channels`` values; the last one may be padded with zeros."""
+        """Number of groups for ``channels`` values; the last group may be padded with zeros."""
         return -(-channels // self.group_size)
 
     def encode(self, x: NDArray[np.float16]) -> "AndaTensor":
@@ -102,7 +103,7 @@ class AndaFormat:
         InputError
             ``x`` is not float16, has no channels, or (``nonfinite="raise"``) holds an infinity or NaN.
         """
-        _require_float16(x)
+        check_float16("x", x)
         *leading, channels = x.shape
         groups = (*leading, self.groups(channels))
         patterns = np.ascontiguousarray(x).view(np.uint16)
@@ -120,24 +121,24 @@ class AndaFormat:
 
 @dataclass(frozen=True, eq=False)
 class AndaTensor:
-    """A tensor in the Anda format, as its memory words.
+    """Tensor in the Anda format, as memory words.
 
     Attributes
     ----------
     format
-        Its parameters; ``M`` and ``G`` below are its mantissa bits and group size.
+        The format; ``M`` is its number of mantissa bits.
     shape
-        ``(..., channels)``, the true length of the channel axis.
+        ``(..., channels)``, without padding.
     signs
-        uint64 ``[..., groups]``: bit i is the sign of element i of the group (1 is negative).
+        uint64 ``[..., groups]``: bit i is the sign of element i of the group, 1 for negative.
     planes
-        uint64 ``[..., groups, M]``: the mantissas' bit-planes, most significant first.
+        uint64 ``[..., groups, M]``: bit-planes of the mantissas, most significant first.
     exponents
-        uint8 ``[..., groups]``: the shared exponents, 1 to 30.
+        uint8 ``[..., groups]``: shared exponents, 1 to 30.
     saturated
-        Sticky flag: the encoder replaced an infinity or NaN.
+        True if the encoder replaced an infinity or NaN.
 
-    Groups of 128 add a trailing axis of two words to ``signs`` and ``planes``. The value of an element is
+    For groups of 128, ``signs`` and ``planes`` have a trailing axis of two words. The value of an element is
     ``(-1)^sign * mantissa * 2^(exponent - 14 - M)``.
     """
 
@@ -153,19 +154,19 @@ class AndaTensor:
             raise InputError(f"shape: {self.shape} has no channels; give (..., channels)")
         groups = (*self.shape[:-1], self.format.groups(self.shape[-1]))
         words = bitplanes.word_axis(self.format.group_size)
-        _require_array("signs", self.signs, np.uint64, (*groups, *words))
-        _require_array("planes", self.planes, np.uint64, (*groups, self.format.mantissa_bits, *words))
-        _require_array("exponents", self.exponents, np.uint8, groups)
+        check_array("signs", self.signs, np.uint64, (*groups, *words))
+        check_array("planes", self.planes, np.uint64, (*groups, self.format.mantissa_bits, *words))
+        check_array("exponents", self.exponents, np.uint8, groups)
 
     def mantissas(self) -> NDArray[np.uint16]:
-        """Unsigned mantissas of all groups, padding included: uint16 ``[..., groups, group_size]``."""
+        """Unsigned mantissas with padding: uint16 ``[..., groups, group_size]``."""
         return bitplanes.unpack_planes(self.planes, self.format.group_size)
 
     def signed_integers(self) -> NDArray[np.int32]:
-        """The integers of the GeMM's dot products: int32 ``[..., groups, group_size]``, padding included.
+        """Signed integers of the GeMM's dot products with padding: int32 ``[..., groups, group_size]``.
 
-        Signed mantissas, whose unit is ``2^unit_exponents()``. Midpoint reconstruction doubles them and moves those
-        that are not zero by one, away from zero: ``2 m + 1``, in a unit of half the size.
+        They are the signed mantissas, in units of ``2^unit_exponents()``. With midpoint reconstruction, a mantissa
+        m > 0 becomes ``2 m + 1``, in units of half the size.
         """
         mantissas = self.mantissas().astype(np.int32)
         if self.format.reconstruct == "midpoint":
@@ -173,17 +174,16 @@ class AndaTensor:
         return np.where(bitplanes.unpack_bits(self.signs, self.format.group_size) == 1, -mantissas, mantissas)
 
     def unit_exponents(self) -> NDArray[np.int32]:
-        """The power of two that one unit of `signed_integers` stands for: int32 ``[..., groups]``."""
+        """Exponent of the power of two that is one unit of `signed_integers`: int32 ``[..., groups]``."""
         half = self.format.reconstruct == "midpoint"
         return self.exponents.astype(np.int32) - (EXPONENT_OFFSET + self.format.mantissa_bits + half)
 
     def decode(self) -> NDArray[np.float16]:
-        """The values as float16, of shape ``shape``; a negative element whose mantissa is 0 becomes -0.
+        """Decode to float16 of shape ``shape``; a negative element with mantissa 0 becomes -0.
 
-        Every tensor that `AndaFormat.encode` made decodes exactly with ``reconstruct="truncate"``. Bits that FP16's
-        11-bit significand and least exponent cannot hold are cut off, as everywhere in this format: that is the half of
-        ``m + 1/2`` where M is 11 or more, and nothing at M <= 10. So encoding the result again, by truncation, gives
-        the same words.
+        With ``reconstruct="truncate"``, every tensor that `AndaFormat.encode` made decodes exactly. Bits that FP16
+        cannot hold are cut off: this is the half of ``m + 1/2`` for M of 11 or more, and nothing for M <= 10. So
+        encoding the result again, with truncation, gives the same words.
         """
         group_size, axis = self.format.group_size, bitplanes.word_axis(self.format.group_size)
         words = Words(
@@ -197,7 +197,7 @@ class AndaTensor:
         return np.ascontiguousarray(decoded)
 
     def as_matrix(self) -> "AndaTensor":
-        """The same tensor with its leading axes joined: shape ``(tokens, channels)``, sharing the arrays."""
+        """View of the tensor with joined leading axes: shape ``(tokens, channels)``."""
         tokens, groups = math.prod(self.shape[:-1]), self.exponents.shape[-1]
         axis = bitplanes.word_axis(self.format.group_size)
         return dataclasses.replace(
@@ -209,7 +209,7 @@ class AndaTensor:
         )
 
     def take(self, rows: slice) -> "AndaTensor":
-        """The part of the tensor that a slice of the first axis selects, sharing the arrays."""
+        """View of a slice of the first axis."""
         exponents = self.exponents[rows]
         shape = (len(exponents), *self.shape[1:])
         return dataclasses.replace(
@@ -217,7 +217,7 @@ class AndaTensor:
         )
 
     def to_bytes(self) -> bytes:
-        """The memory image: header, mantissa memory, exponent memory, checksum (see `anda_codesign.formats.anda.serialization`)."""
+        """Memory image with header and checksum (layout: `anda_codesign.formats.anda.serialization`)."""
         header = image.Header(
             mantissa_bits=self.format.mantissa_bits,
             group_size=self.format.group_size,
@@ -237,7 +237,7 @@ class AndaTensor:
         Raises
         ------
         InputError
-            The bytes are truncated or damaged, or are no such image.
+            The bytes are not such an image, or are truncated or damaged.
         """
         header = image.read_header(data)
         fmt = AndaFormat(
@@ -249,23 +249,3 @@ class AndaTensor:
             mask_rows=header.mask_rows,
         )
         return cls(fmt, header.shape, *image.read_memories(header, data), bool(header.saturated))
-
-
-def _require_choice(name: str, value: object, choices: range | tuple[Any, ...], hint: str = "") -> None:
-    if isinstance(value, bool | float) or value not in choices:
-        hint = hint or "one of " + ", ".join(str(choice) for choice in choices)
-        raise InputError(f"{name}: {value!r} is not valid; choose {hint}")
-
-
-def _require_float16(x: NDArray[np.float16]) -> None:
-    if getattr(x, "dtype", None) != np.float16:
-        found = getattr(x, "dtype", type(x).__name__)
-        raise InputError(f"x: is {found}, not a float16 array; convert it with numpy.asarray(x, numpy.float16)")
-    if x.ndim == 0 or x.shape[-1] == 0:
-        raise InputError(f"x: shape {x.shape} has no channels; give an array of shape [..., channels]")
-
-
-def _require_array(name: str, array: NDArray[Any], dtype: type, shape: tuple[int, ...]) -> None:
-    if array.dtype != dtype or array.shape != shape:
-        expected = f"{np.dtype(dtype)} {list(shape)}"
-        raise InputError(f"{name}: is {array.dtype} {list(array.shape)}; the format and shape need {expected}")

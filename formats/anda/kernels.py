@@ -1,7 +1,7 @@
-"""Compiled encoder and decoder: FP16 bit patterns to bit-plane words and back, 64 channels at a time.
+"""Compiled encoder and decoder between FP16 patterns and bit-plane words, 64 channels at a time.
 
-A chunk of 64 channels is one vector: one group of 64, half a group of 128, or several smaller groups, whose words are
-then cut out of the chunk's.
+A chunk of 64 channels is one vector: a group of 64, half a group of 128, or several smaller groups. The words of
+smaller groups are cut out of the words of the chunk.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ CHUNK = 64
 
 @intrinsic
 def _largest_exponent(_context: Any, source: Any, at: Any) -> Any:
-    """The largest exponent field of the 64 FP16 patterns from ``source[at]``; 31 if one is not finite."""
+    """Largest exponent field of the 64 FP16 patterns from ``source[at]``; 31 if one is not finite."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         bits = Lanes.load(builder, array_data(context, builder, signature, arguments, 0), arguments[1], CHUNK)
@@ -45,10 +45,10 @@ def _encode_chunk(
     stride: Any,
     exponents: Any,
 ) -> Any:
-    """Encode the 64 FP16 patterns from ``source[at]``; tell whether one is not finite.
+    """Encode the 64 FP16 patterns from ``source[at]``; return True if one is not finite.
 
-    Their sign word goes to ``signs[sign_at]``, their planes to ``planes[plane_at::stride]``, and to ``exponents`` the
-    shared exponent of every channel: the largest of its group, or ``least`` if that is larger.
+    The sign word goes to ``signs[sign_at]``, the planes to ``planes[plane_at::stride]``, and the shared exponent of
+    every channel to ``exponents``: the largest exponent of its group, at least ``least``.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -77,7 +77,7 @@ def _encode_chunk(
 
 
 def _block_maximum(lanes: Lanes, block: Any) -> Lanes:
-    """Every lane becomes the largest of its block of ``block`` lanes, a power of two."""
+    """Set every lane to the maximum of its block of ``block`` lanes, a power of two."""
     builder = lanes.builder
     for distance in (1, 2, 4, 8, 16, 32):
         larger = lanes.maximum(lanes.permuted([lane ^ distance for lane in range(CHUNK)]))
@@ -87,7 +87,7 @@ def _block_maximum(lanes: Lanes, block: Any) -> Lanes:
 
 
 def _align(magnitudes: Lanes, differences: Lanes, mantissa_bits: Any, nearest: Any) -> Lanes:
-    """Mantissas of FP16 magnitudes, as `anda_codesign.formats.numeric.alignment.align` forms them."""
+    """Mantissas of FP16 magnitudes; equal to `anda_codesign.formats.numeric.alignment.align`."""
     builder = magnitudes.builder
     normal = (magnitudes >> 10).minimum(1)
     significands = (((magnitudes & 0x3FF) << 5) | (normal << 15)).widened(I32)
@@ -113,7 +113,7 @@ def encode(
     planes: NDArray[np.uint64],
     exponents: NDArray[np.uint8],
 ) -> bool:
-    """Fill the words of whole chunks of FP16 patterns; tell whether one is not finite. All arrays are flat."""
+    """Encode whole chunks of FP16 patterns into flat arrays; return True if one is not finite."""
     words_per_group, groups_per_chunk = max(group_size // CHUNK, 1), max(CHUNK // group_size, 1)
     mask = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(CHUNK - min(group_size, CHUNK))
     words = np.empty(1 + mantissa_bits, np.uint64)
@@ -160,9 +160,9 @@ def _decode_chunk(
     target: Any,
     at: Any,
 ) -> Any:
-    """Values of 64 channels, from words that lie as `_encode_chunk` puts them, to ``target[at:]``.
+    """Decode 64 channels from words laid out as in `_encode_chunk` to ``target[at:]``.
 
-    As FP16 patterns, with the bits cut off that FP16 cannot hold, or as float32 with every bit.
+    The target holds FP16 patterns, without the bits that FP16 cannot hold, or exact float32 values.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -172,7 +172,7 @@ def _decode_chunk(
         half = builder.zext(midpoint, I32)
         doubled = (mantissas << 1) + mantissas.minimum(1)
         integers = Lanes(builder, builder.select(midpoint, doubled.value, mantissas.value))
-        # The exponent field of 2^(shared exponent - 14 - M), the value of one unit.
+        # Exponent field of 2^(shared exponent - 14 - M), the value of one unit.
         offset = builder.sub(I32(127 - 14), builder.add(builder.trunc(mantissa_bits, I32), half))
         fields = Lanes.load(builder, exponents, I64(0), CHUNK).widened(I32) + Lanes.splat(builder, offset, CHUNK)
         magnitudes = integers.to_float() * (fields << 23).bits_as(F32)
@@ -191,7 +191,7 @@ def _decode_chunk(
 
 
 def _gather_planes(builder: Any, planes: Any, plane_at: Any, stride: Any, mantissa_bits: Any) -> Lanes:
-    """Mantissas of 64 channels, in lanes of 16 bits."""
+    """Mantissas of 64 channels as lanes of 16 bits."""
     zero = Lanes.splat(builder, I16(0), CHUNK)
     mantissas = cgutils.alloca_once_value(builder, zero.value)
     with cgutils.for_range(builder, mantissa_bits) as loop:
@@ -226,9 +226,9 @@ def decode_chunk(
     words: NDArray[np.uint64],
     shared: NDArray[np.uint8],
 ) -> None:
-    """Decode ``count`` groups of less than 64 channels from ``group``, or one word of a larger group, to ``target[at:]``.
+    """Decode ``count`` groups of less than 64 channels from ``group`` on, or one word of a larger group.
 
-    ``words`` ``[1 + M]`` and ``shared`` ``[64]`` are scratch memory.
+    Values go to ``target[at:]``. ``words`` ``[1 + M]`` and ``shared`` ``[64]`` are scratch memory.
     """
     if group_size < CHUNK:
         words[:] = 0
@@ -260,7 +260,7 @@ def decode(
     midpoint: bool,
     patterns: NDArray[np.uint16],
 ) -> None:
-    """Fill the FP16 patterns of words; the arrays are those of `encode`."""
+    """Decode words to FP16 patterns; the arrays are those of `encode`."""
     words_per_group, groups_per_chunk = max(group_size // CHUNK, 1), max(CHUNK // group_size, 1)
     words = np.empty(1 + mantissa_bits, np.uint64)
     shared = np.ones(CHUNK, np.uint8)

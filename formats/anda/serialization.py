@@ -1,4 +1,4 @@
-"""The memory image of an Anda tensor, with a header and a checksum.
+"""Memory image of an Anda tensor, with a header and a checksum.
 
 Layout, little endian throughout (plane layout: Anda, arXiv 2411.15982, section III-C):
 
@@ -11,13 +11,13 @@ bytes                     content
 1, 1, 1, 1                codes of rounding, nonfinite and reconstruct (tables below), saturated flag
 4                         number of axes
 8 each                    shape ``(..., channels)``
-1                         of version 2: tokens that share a plane mask
-(M + 1) * G / 8 a group   mantissa memory: groups in row-major order; of each the sign word, then the mantissa
-                          planes, most significant first; a word is G bits, bit i belongs to element i
+1                         version 2 only: tokens that share a plane mask
+(M + 1) * G / 8 a group   mantissa memory: groups in row-major order, each with its sign word and then its
+                          planes, most significant first; a word has G bits, bit i belongs to element i
 5 bits a group            exponent memory: a stream of 5-bit fields, least significant bit first, zero-filled to
                           a whole byte
-M - 1 bits a mask         of version 2, plane masks: blocks of tokens in row-major order, of each the groups; bit i tells
-                          whether plane i + 1 has a one; packed as the exponents are
+M - 1 bits a mask         version 2 only: plane masks by block of tokens, then group; bit i is 1 if plane i + 1 has
+                          a one; packed like the exponents
 4                         CRC-32 of everything before
 ========================  ==================================================================================
 """
@@ -51,7 +51,7 @@ Option = TypeVar("Option", bound=str)
 
 
 def option(codes: Mapping[Option, int], code: int) -> Option:
-    """The option that a code of the header stands for."""
+    """Option with this code."""
     for name, known in codes.items():
         if known == code:
             return name
@@ -60,7 +60,7 @@ def option(codes: Mapping[Option, int], code: int) -> Option:
 
 @dataclass(frozen=True)
 class Header:
-    """The fields of the header, as stored."""
+    """Header of the image, with options as codes."""
 
     mantissa_bits: int
     group_size: int
@@ -73,39 +73,39 @@ class Header:
 
     @property
     def grouped_shape(self) -> tuple[int, ...]:
-        """``(..., groups)``."""
+        """Shape of the groups, ``(..., groups)``."""
         return (*self.shape[:-1], -(-self.shape[-1] // self.group_size))
 
     @property
     def groups(self) -> int:
-        """Groups in the whole tensor."""
+        """Number of groups in the tensor."""
         return math.prod(self.grouped_shape)
 
     @property
     def bytes_before_memories(self) -> int:
-        """Size of the header itself."""
+        """Size of the header in bytes."""
         return _FIXED.size + 8 * len(self.shape) + (self.mask_rows > 0)
 
     @property
     def mantissa_bytes(self) -> int:
-        """Size of the mantissa memory."""
+        """Size of the mantissa memory in bytes."""
         return self.groups * (self.mantissa_bits + 1) * self.group_size // 8
 
     @property
     def exponent_bytes(self) -> int:
-        """Size of the exponent memory."""
+        """Size of the exponent memory in bytes."""
         return (self.groups * _EXPONENT_BITS + 7) // 8
 
     @property
     def mask_bytes(self) -> int:
-        """Size of the plane masks."""
+        """Size of the plane masks in bytes."""
         if not self.mask_rows:
             return 0
         blocks = -(-math.prod(self.shape[:-1]) // self.mask_rows)
         return (blocks * self.grouped_shape[-1] * (self.mantissa_bits - 1) + 7) // 8
 
     def pack(self) -> bytes:
-        """The header's bytes."""
+        """Bytes of the header."""
         options = (self.rounding, self.nonfinite, self.reconstruct, self.saturated)
         version = MASKED_VERSION if self.mask_rows else VERSION
         fixed = _FIXED.pack(MAGIC, version, self.mantissa_bits, self.group_size, *options, len(self.shape))
@@ -114,7 +114,7 @@ class Header:
 
 
 def write(header: Header, signs: NDArray[np.uint64], planes: NDArray[np.uint64], exponents: NDArray[np.uint8]) -> bytes:
-    """The image of a tensor whose arrays fit the header."""
+    """Bytes of the image for arrays that fit the header."""
     words = max(header.group_size // WORD_BITS, 1)
     per_group = (signs.reshape(header.groups, 1, words), planes.reshape(header.groups, header.mantissa_bits, words))
     memory = np.concatenate(per_group, axis=1).astype("<u8", copy=False).view(np.uint8)
@@ -131,7 +131,7 @@ def write(header: Header, signs: NDArray[np.uint64], planes: NDArray[np.uint64],
 
 
 def _masks(header: Header, planes: NDArray[np.uint64]) -> bytes:
-    """The plane masks of planes ``[..., groups, M, *words]``."""
+    """Bytes of the plane masks of planes ``[..., groups, M, *words]``."""
     if not header.mask_bytes:
         return b""
     rows = planes.reshape(-1, header.grouped_shape[-1], header.mantissa_bits, *word_axis(header.group_size))
@@ -140,7 +140,7 @@ def _masks(header: Header, planes: NDArray[np.uint64]) -> bytes:
 
 
 def read_header(data: bytes) -> Header:
-    """The header of an image whose length and checksum are right; otherwise `InputError` names the damage."""
+    """Read the header and check length and checksum; `InputError` names the damage."""
     if data[:4] != MAGIC:
         raise InputError(f"data: starts with {data[:4]!r}, not {MAGIC!r}; give the bytes that to_bytes() wrote")
     if len(data) < _FIXED.size:
@@ -168,7 +168,7 @@ def read_header(data: bytes) -> Header:
 
 
 def read_memories(header: Header, data: bytes) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint8]]:
-    """Signs ``[..., groups, *words]``, planes ``[..., groups, M, *words]`` and exponents ``[..., groups]``."""
+    """Read signs ``[..., groups, *words]``, planes ``[..., groups, M, *words]`` and exponents ``[..., groups]``."""
     start = header.bytes_before_memories
     memory = np.frombuffer(data, np.uint8, header.mantissa_bytes, start)
     octets = memory.reshape(header.groups, header.mantissa_bits + 1, header.group_size // 8)

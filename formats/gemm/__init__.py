@@ -1,1 +1,1 @@
-"""The FP-INT GeMM: reference, compiled kernels, packed weights."""
+"""FP-INT GeMM: Anda activations times integer weights."""

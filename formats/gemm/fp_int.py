@@ -1,15 +1,15 @@
-"""The FP-INT GeMM: Anda activations times INT4 weights, bit-exact to the processing element.
+"""FP-INT GeMM: Anda activations times INT4 weights, bit-exact to the processing element.
 
-Arithmetic of each output (Anda, arXiv 2411.15982, section IV; where the paper is silent, this project's choice):
-for each segment of ``min(group_size, weight group)`` channels, in increasing channel order,
+Arithmetic of each output (Anda, arXiv 2411.15982, section IV; this project's choice where the paper does not say): for
+each segment of ``min(group_size, weight group)`` channels, in increasing channel order,
 
-1. the integer dot product of mantissas and codes,
-2. converted to FP16, round to nearest even, saturating at +-65504 (``partial="fp32"``: to FP32 instead),
-3. times the FP16 scale, in FP32 (exact for FP16 partial sums),
-4. added to the FP32 accumulator, round to nearest even;
-5. with offsets, the sum of the mantissas takes the same way: converted, times the FP16 offset, added.
+1. compute the integer dot product of mantissas and codes;
+2. round it to FP16, to nearest even, saturating at +-65504 (``partial="fp32"``: to FP32 instead);
+3. multiply by the FP16 scale in FP32 (exact for FP16 partial sums);
+4. add to the FP32 accumulator, rounding to nearest even;
+5. with offsets, do steps 2 to 4 with the sum of the mantissas and the FP16 offset.
 
-The accumulator is converted to FP16 at the end, round to nearest even, saturating.
+At the end the accumulator is rounded to FP16, to nearest even, saturating.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ from ..weights.int4 import Int4Weights
 from .operands import GemmFlags, check_operands, segment_length
 
 _NUMPY_TOKENS = 64
-"""Tokens that NumPy code works on at a time, which bounds its temporary arrays."""
+"""Tokens that the NumPy code processes at a time; this bounds its temporary arrays."""
 
 
 def fp_int_gemm(
@@ -34,16 +34,16 @@ def fp_int_gemm(
     Parameters
     ----------
     a, w
-        The operands.
+        Activations ``[..., in]`` and weights ``[in, out]``.
     partial
-        What a segment's integer sum is converted to before it is scaled.
+        Type to which a segment's integer sum is rounded before it is scaled.
     flags
-        Where overflows are recorded.
+        Set where a value overflows FP16.
 
     Raises
     ------
     InputError
-        The operands do not fit together.
+        The operands do not fit each other.
     """
     check_operands(a, w, partial)
     flags = GemmFlags() if flags is None else flags
@@ -56,7 +56,7 @@ def fp_int_gemm(
 
 
 def gemm_numpy(a: AndaTensor, w: Int4Weights, partial: Partial, flags: GemmFlags) -> NDArray[np.float16]:
-    """`fp_int_gemm` of a matrix ``[tokens, in]`` in plain NumPy: float64 holds every integer sum."""
+    """`fp_int_gemm` of a matrix ``[tokens, in]`` in plain NumPy; float64 holds every integer sum exactly."""
     tokens, channels = a.shape
     result = np.empty((tokens, w.codes.shape[1]), np.float16)
     for start in range(0, tokens, _NUMPY_TOKENS):
@@ -82,7 +82,7 @@ def gemm_numpy(a: AndaTensor, w: Int4Weights, partial: Partial, flags: GemmFlags
 def _convert(
     sums: NDArray[np.float64], unit: NDArray[np.int32], partial: Partial, flags: GemmFlags
 ) -> NDArray[np.float32]:
-    """Integer sums in their unit, rounded to the partial sum's type."""
+    """Integer sums times ``2^unit``, rounded to the type of partial sums."""
     values = np.ldexp(sums, unit)
     if partial == "fp32":
         return values.astype(np.float32)

@@ -1,6 +1,6 @@
-"""The compiled FP-INT GeMM: the tiling around `anda_codesign.formats.gemm.tile`.
+"""Compiled FP-INT GeMM: the loops around the register tile of `anda_codesign.formats.gemm.tile`.
 
-One call computes one block of outputs. It unpacks the activations and codes chunk by chunk of input channels into
+One call computes one block of outputs. It unpacks activations and codes of one chunk of input channels at a time into
 buffers that stay in the second-level cache, so its memory does not grow with the operands.
 """
 
@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from ..anda.kernels import CHUNK, decode_chunk
 from ..kernels.jit import kernel
-from .tile import COLUMNS, LANES, MAX_HALF, ROWS, accumulate_tile, round_sums, store_codes, store_halves
+from ..numeric.fp16 import MAX_FP16
+from .tile import COLUMNS, LANES, ROWS, accumulate_tile, round_sums, store_codes, store_fp16
 
 CHANNELS = 256
-"""Input channels of a chunk: a multiple of every group size."""
+"""Input channels of a chunk, a multiple of every group size."""
 
 
 class Activations(NamedTuple):
-    """The words of an `AndaTensor`, flat, with ``groups`` in a row."""
+    """Flat words of an `AndaTensor` with ``groups`` groups for each token."""
 
     signs: NDArray[np.uint64]
     planes: NDArray[np.uint64]
@@ -30,7 +31,7 @@ class Activations(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """Codes ``[in, out]``, and float32 scales and offsets ``[weight groups, out]``; no offsets: no rows."""
+    """Codes ``[in, out]``, and float32 scales and offsets ``[weight groups, out]``; offsets may have no rows."""
 
     codes: NDArray[np.int8]
     scales: NDArray[np.float32]
@@ -39,7 +40,7 @@ class Weights(NamedTuple):
 
 
 class Block(NamedTuple):
-    """The outputs that one call computes."""
+    """Range of outputs that one call computes."""
 
     first_token: int
     last_token: int
@@ -56,7 +57,7 @@ def multiply_block(
     round_partials: bool,
     result: NDArray[np.uint16],
 ) -> tuple[bool, bool]:
-    """Fill a block of ``result`` ``[tokens, out]``; tell whether partial sums, or results, overflowed."""
+    """Fill a block of ``result`` ``[tokens, out]``; return two flags: partial sums overflowed, results overflowed."""
     panels = (block.last_token - block.first_token + ROWS - 1) // ROWS
     strips = (block.last_output - block.first_output + COLUMNS - 1) // COLUMNS
     channels = weights.codes.shape[0]
@@ -90,15 +91,15 @@ def multiply_block(
                     panel * CHANNELS * ROWS, panel * segments * ROWS, (strip * panels + panel) * ROWS * COLUMNS,
                     count, length, piece, round_partials, affine,
                 )  # fmt: skip
-    partial_saturated = bool(peak.max() > MAX_HALF)
+    partial_saturated = bool(peak.max() > MAX_FP16)
     peak[:] = 0
     _store_results(accumulators, block, panels, strips, result, peak)
-    return partial_saturated, bool(peak.max() > MAX_HALF)
+    return partial_saturated, bool(peak.max() > MAX_FP16)
 
 
 @kernel
 def _aligned(size: int) -> NDArray[np.float32]:
-    """Uninitialised floats on a cache line's boundary, rounded up to whole vectors."""
+    """Uninitialised floats, aligned to a cache line and rounded up to whole vectors."""
     size = (size + LANES - 1) // LANES * LANES
     buffer = np.empty(size + 16, np.float32)
     start = (-buffer.ctypes.data % 64) // 4
@@ -109,7 +110,7 @@ def _aligned(size: int) -> NDArray[np.float32]:
 def _unpack_activations(
     activations: Activations, block: Block, channels: int, first: int, count: int, a: NDArray[np.float32]
 ) -> None:
-    """Values of ``count`` channels from ``first``: ``[panels, CHANNELS, ROWS]``, zero past the operand."""
+    """Unpack ``count`` channels from ``first`` on to ``[panels, CHANNELS, ROWS]``, zeros past the operand."""
     group_size, groups = activations.group_size, activations.groups
     words_per_group, groups_per_chunk = max(group_size // CHUNK, 1), max(CHUNK // group_size, 1)
     words = np.empty(1 + activations.mantissa_bits, np.uint64)
@@ -136,7 +137,7 @@ def _unpack_activations(
 
 @kernel
 def _sum_segments(a: NDArray[np.float32], panels: int, segments: int, length: int, sums: NDArray[np.float32]) -> None:
-    """Sums of the activations over each segment: ``[panels, CHANNELS / length, ROWS]``, exact in float32."""
+    """Sum the activations over each segment: ``[panels, CHANNELS / length, ROWS]``, exact in float32."""
     sums[:] = 0
     for panel in range(panels):
         for channel in range(segments * length):
@@ -149,7 +150,7 @@ def _sum_segments(a: NDArray[np.float32], panels: int, segments: int, length: in
 def _unpack_codes(
     codes: NDArray[np.int8], first: int, count: int, output: int, last_output: int, b: NDArray[np.float32]
 ) -> None:
-    """Codes of ``count`` channels from ``first`` and `COLUMNS` outputs: ``[count, COLUMNS]``, zero past the operand."""
+    """Unpack codes of ``count`` channels from ``first`` on to ``[count, COLUMNS]``, zeros past the operand."""
     channels, outputs = codes.shape
     inside = min(count, channels - first)
     columns = min(COLUMNS, last_output - output)
@@ -175,7 +176,7 @@ def _unpack_parameters(
     output: int,
     target: NDArray[np.float32],
 ) -> None:
-    """Scales or offsets of the segments from channel ``first``: ``[segments, COLUMNS]``, zero past the operand."""
+    """Unpack scales or offsets from channel ``first`` on to ``[segments, COLUMNS]``, zeros past the operand."""
     columns = min(COLUMNS, parameters.shape[1] - output)
     target[:] = 0
     for segment in range(segments):
@@ -193,13 +194,13 @@ def _store_results(
     result: NDArray[np.uint16],
     peak: NDArray[np.float32],
 ) -> None:
-    """Convert ``[strips, panels, ROWS, COLUMNS]`` accumulators to FP16 patterns of the result."""
-    halves = np.empty(COLUMNS, np.uint16)
+    """Round ``[strips, panels, ROWS, COLUMNS]`` accumulators to FP16 patterns of the result."""
+    patterns = np.empty(COLUMNS, np.uint16)
     for row in range(block.last_token - block.first_token):
         for strip in range(strips):
             at = ((strip * panels + row // ROWS) * ROWS + row % ROWS) * COLUMNS
             for column in range(0, COLUMNS, LANES):
-                store_halves(accumulators, at + column, halves, column, peak)
+                store_fp16(accumulators, at + column, patterns, column, peak)
             output = block.first_output + strip * COLUMNS
             for column in range(min(COLUMNS, block.last_output - output)):
-                result[block.first_token + row, output + column] = halves[column]
+                result[block.first_token + row, output + column] = patterns[column]

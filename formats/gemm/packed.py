@@ -1,17 +1,15 @@
-"""GeMM of Anda activations with any packed weights, bit-exact to a stated order of operations.
+"""GeMM of Anda activations and packed weights, bit-exact to a stated order of operations.
 
-**Integer codes** (symmetric, or less their zero points) and codes with offsets: the arithmetic of `fp_int_gemm`. In
-each segment of ``min(activation group, weight group)`` channels, in increasing channel order, the exact integer dot
-product is converted to FP16 (round to nearest even, saturating), multiplied by the FP16 scale and added to an FP32
-accumulator; with offsets, the sum of the segment's mantissas takes the same way.
+**Integer codes** (symmetric, with zero points, or with offsets) use the arithmetic of `fp_int_gemm`, for codes of any
+width; zero points are subtracted from the codes first.
 
-**Dense and sparse** (SqueezeLLM, SpQR; no public source defines their product with grouped activations, so this is this
-project's choice): for each activation group, in increasing channel order, the exact sum of mantissa times FP16 dense
+**Dense and sparse weights** (SqueezeLLM, SpQR). No public source defines their product with grouped activations; this is
+this project's choice. For each activation group, in increasing channel order, the exact sum of mantissa times FP16 dense
 weight is rounded once to FP32 and added to an FP32 accumulator. Then, for each sparse entry in increasing channel
-order, the FP32 product of activation and value is added. A sum over a group is exact, so its order does not matter.
+order, the FP32 product of activation and value is added. The sum over a group is exact, so its order does not matter.
 
-In both cases every addition to the accumulator rounds to nearest even, and the accumulator is converted to FP16 at the
-end, round to nearest even, saturating.
+In both cases every addition to the accumulator rounds to nearest even. At the end the accumulator is rounded to FP16, to
+nearest even, saturating.
 """
 
 import numpy as np
@@ -25,10 +23,10 @@ from ..weights.dense_sparse import DenseSparseWeights, SparseWeights
 from ..weights.grouped_int import IntegerWeights
 from ..weights.int4 import Int4Weights
 from .fp_int import fp_int_gemm
-from .operands import GemmFlags
+from .operands import GemmFlags, check_groups
 
 _FP16_UNIT = 24
-"""All FP16 numbers are integers times ``2^-24``."""
+"""Every FP16 number is an integer times ``2^-24``."""
 
 
 def weight_gemm(a: AndaTensor, w: Int4Weights | PackedWeights, flags: GemmFlags | None = None) -> NDArray[np.float16]:
@@ -37,20 +35,20 @@ def weight_gemm(a: AndaTensor, w: Int4Weights | PackedWeights, flags: GemmFlags 
     Parameters
     ----------
     a, w
-        The operands.
+        Activations ``[..., in]`` and weights ``[in, out]``.
     flags
-        Where overflows are recorded.
+        Set where a value overflows FP16.
 
     Raises
     ------
     InputError
-        The operands do not fit together, or the format has no GeMM.
+        The operands do not fit each other, or the format has no GeMM.
     """
     flags = GemmFlags() if flags is None else flags
     if isinstance(w, Int4Weights):
         return fp_int_gemm(a, w, flags=flags)
     if a.shape[-1] != w.shape[0]:
-        raise InputError(f"w: has {w.shape[0]} input channels, a has {a.shape[-1]}; give operands that match")
+        raise InputError(f"w: has {w.shape[0]} input channels, a has {a.shape[-1]}; give the same number")
     if isinstance(w, IntegerWeights):
         if w.bits <= 4 and w.zero_points is None:
             return fp_int_gemm(a, w.to_int4(), flags=flags)
@@ -59,20 +57,17 @@ def weight_gemm(a: AndaTensor, w: Int4Weights | PackedWeights, flags: GemmFlags 
         accumulator = _dense_products(a, w.dense())
         _add_sparse_products(accumulator, a, w.sparse)
     else:
-        raise InputError(f"w: the format {w.name!r} has no GeMM; decode it")
+        raise InputError(f"w: the format {w.name!r} has no GeMM; multiply its decoded weights")
     result, saturated = round_to_fp16(accumulator)
     flags.result_saturated |= saturated
     return result.reshape(*a.shape[:-1], w.shape[1])
 
 
 def _integer_products(a: AndaTensor, w: IntegerWeights, flags: GemmFlags) -> NDArray[np.float32]:
-    """The accumulators ``[tokens, out]``: the arithmetic of `fp_int_gemm`, for codes of any width."""
+    """Accumulators ``[tokens, out]`` by the arithmetic of `fp_int_gemm`, for codes of any width."""
     group, channels = a.format.group_size, w.shape[0]
-    large, small = max(group, w.group_size), min(group, w.group_size)
-    if large % small:
-        raise InputError(
-            f"w: weight group {w.group_size} and activation group {group} do not nest; make one divide the other"
-        )
+    check_groups(group, w.group_size)
+    small = min(group, w.group_size)
     integers, units = _operands(a)
     codes = w.integers().astype(np.float64)
     accumulator = np.zeros((len(integers), w.shape[1]), np.float32)
@@ -87,17 +82,17 @@ def _integer_products(a: AndaTensor, w: IntegerWeights, flags: GemmFlags) -> NDA
 
 
 def _partial(sums: NDArray[np.float64], unit: NDArray[np.int32], flags: GemmFlags) -> NDArray[np.float32]:
-    """Integer sums in their unit, rounded to FP16."""
+    """Integer sums times ``2^unit``, rounded to FP16."""
     rounded, saturated = round_to_fp16(np.ldexp(sums, unit))
     flags.partial_saturated |= saturated
     return rounded.astype(np.float32)
 
 
 def _dense_products(a: AndaTensor, dense: NDArray[np.float16]) -> NDArray[np.float32]:
-    """The accumulators ``[tokens, out]`` after the dense part."""
+    """Accumulators ``[tokens, out]`` after the dense part."""
     integers, units = _operands(a)
     group = a.format.group_size
-    # float64 sums are exact while they fit 53 bits: for every M, that is dense weights up to 64 in groups of 64.
+    # float64 sums are exact up to 53 bits: for every M these are dense weights up to 64 in groups of 64.
     largest = int(np.abs(integers).max(initial=1)) * int(np.ldexp(np.abs(dense).max().astype(np.float64), _FP16_UNIT))
     if group * largest >= 1 << 63:
         raise InputError("w: dense weights are too large for the exact sums; scale the weights down")
@@ -113,7 +108,7 @@ def _dense_products(a: AndaTensor, dense: NDArray[np.float16]) -> NDArray[np.flo
 
 
 def _add_sparse_products(accumulator: NDArray[np.float32], a: AndaTensor, sparse: SparseWeights) -> None:
-    """Add the sparse part to the accumulators ``[tokens, out]``, the k-th entry of all output channels at a time."""
+    """Add the sparse part to the accumulators ``[tokens, out]``, one entry of every output channel at a time."""
     integers, units = _operands(a)
     activations = np.ldexp(integers, np.repeat(units, a.format.group_size, axis=1)[:, : a.shape[-1]]).astype(np.float32)
     starts = sparse.row_offsets[:-1].astype(np.int64)

@@ -1,4 +1,4 @@
-"""The compiled GeMM on all cores: blocks of outputs, each one call of a kernel that releases the interpreter lock."""
+"""Compiled GeMM on all cores: each block of outputs is one call of a kernel that releases the interpreter lock."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +15,9 @@ from .operands import GemmFlags, segment_length
 from .tile import COLUMNS, ROWS
 
 _TOKENS = 21 * 12
-"""Tokens of a block: its chunk of activations stays in the second-level cache."""
+"""Tokens of a block; its chunk of activations stays in the second-level cache."""
 _OUTPUTS = 2048
-"""Outputs of a block: its accumulators take 2 MB."""
+"""Outputs of a block; its accumulators take 2 MB."""
 _LEAST_OUTPUTS = 256
 _BLOCKS_PER_CORE = 4
 
@@ -51,7 +51,7 @@ def gemm_compiled(a: AndaTensor, w: Int4Weights, partial: Partial, flags: GemmFl
 
 
 def exact_length(a: AndaTensor, w: Int4Weights) -> int:
-    """Channels, a divisor of the segment's, whose integer sum cannot exceed 2^24, up to which float32 is exact."""
+    """Largest part of a segment, in channels, with an integer sum of at most 2^24, where float32 is exact."""
     length = segment_length(a, w)
     bits = a.format.mantissa_bits + (a.format.reconstruct == "midpoint")
     largest_product = (2**bits - 1) * max(int(w.codes.max()), -int(w.codes.min()))
@@ -61,7 +61,7 @@ def exact_length(a: AndaTensor, w: Int4Weights) -> int:
 
 
 def blocks(tokens: int, outputs: int, cores: int) -> list[Block]:
-    """Blocks of nearly equal size that cover the result, several for each core where there is enough work."""
+    """Blocks of nearly equal size that cover the result, several for each core if there is enough work."""
     rows = -(-tokens // _TOKENS)
     wanted = -(-cores * _BLOCKS_PER_CORE // max(rows, 1))
     columns = max(-(-outputs // _OUTPUTS), min(wanted, outputs // _LEAST_OUTPUTS))
@@ -74,12 +74,12 @@ def blocks(tokens: int, outputs: int, cores: int) -> list[Block]:
 
 
 def _share(total: int, parts: int, multiple: int) -> int:
-    """The size of the largest of ``parts`` nearly equal parts, as a multiple of ``multiple``."""
+    """Size of the largest of ``parts`` nearly equal parts, a multiple of ``multiple``."""
     return max(-(-total // (max(parts, 1) * multiple)), 1) * multiple
 
 
 def _available_cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

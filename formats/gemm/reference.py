@@ -1,6 +1,6 @@
-"""The FP-INT GeMM written for the eye: Python integers and fractions, one plane, one channel, one output at a time.
+"""Readable reference of the FP-INT GeMM: Python integers and fractions, one plane, channel and output at a time.
 
-It shares no arithmetic with `anda_codesign.formats.gemm.fp_int`, and is what that module is tested against.
+It shares no arithmetic with `anda_codesign.formats.gemm.fp_int`, which is tested against it.
 """
 
 from fractions import Fraction
@@ -19,7 +19,7 @@ _FP16_MAX = Fraction(65504)
 def fp_int_gemm_reference(
     a: AndaTensor, w: Int4Weights, partial: Partial = "fp16", flags: GemmFlags | None = None
 ) -> NDArray[np.float16]:
-    """The same result as `fp_int_gemm`, bit for bit, at a few thousand multiplications a second."""
+    """Same result as `fp_int_gemm`, bit for bit, at a few thousand multiplications per second."""
     check_operands(a, w, partial)
     flags = GemmFlags() if flags is None else flags
     outputs = w.codes.shape[1]
@@ -33,7 +33,7 @@ def fp_int_gemm_reference(
 def _output(
     a: AndaTensor, token: tuple[int, ...], w: Int4Weights, output: int, partial: Partial, flags: GemmFlags
 ) -> np.float16:
-    """One element of the result: segments in increasing channel order."""
+    """One element of the result, summed over segments in increasing channel order."""
     channels = a.shape[-1]
     step = min(a.format.group_size, w.group_size)
     accumulator = Fraction(0)
@@ -59,7 +59,7 @@ def _output(
 
 
 def _dot_product(a: AndaTensor, token: tuple[int, ...], start: int, factors: list[int]) -> Fraction:
-    """The exact sum of value times factor over the channels from ``start``, plane by plane as the circuit forms it."""
+    """Exact sum of value times factor over the channels from ``start`` on, plane by plane as in the circuit."""
     group, first = divmod(start, a.format.group_size)
     lanes = range(first, first + len(factors))
     signs = _bits(a.signs[(*token, group)])
@@ -79,12 +79,12 @@ def _dot_product(a: AndaTensor, token: tuple[int, ...], start: int, factors: lis
 
 
 def _bits(words: NDArray[np.uint64] | np.uint64) -> int:
-    """One plane of a group as an integer; a group of 128 has two words."""
+    """Plane of a group as an integer; a group of 128 has two words."""
     return sum(int(word) << (64 * i) for i, word in enumerate(np.atleast_1d(words)))
 
 
 def round_to_fp16(value: Fraction) -> tuple[Fraction, bool]:
-    """Round to nearest even to FP16, saturating at +-65504; also tells whether the value overflowed."""
+    """Round to FP16, to nearest even, saturating at +-65504; returns True if the value overflowed."""
     rounded = _round(value, significand_bits=11, least_exponent=-24)
     if abs(rounded) > _FP16_MAX:
         return (_FP16_MAX if value > 0 else -_FP16_MAX), True
@@ -92,12 +92,12 @@ def round_to_fp16(value: Fraction) -> tuple[Fraction, bool]:
 
 
 def round_to_fp32(value: Fraction) -> Fraction:
-    """Round to nearest even to FP32. Sums and products of FP16 values stay far from its overflow."""
+    """Round to FP32, to nearest even. Sums and products of FP16 values do not overflow."""
     return _round(value, significand_bits=24, least_exponent=-149)
 
 
 def _round(value: Fraction, significand_bits: int, least_exponent: int) -> Fraction:
-    """Round to the nearest multiple of the value's last place, ties to the even multiple."""
+    """Round to the nearest multiple of the last place, ties to the even multiple."""
     if value == 0:
         return value
     exponent = abs(value.numerator).bit_length() - value.denominator.bit_length()

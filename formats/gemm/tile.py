@@ -1,9 +1,9 @@
-"""The register tile of the compiled GeMM: exact dot products of segments, rounded, scaled and accumulated.
+"""Register tile of the compiled GeMM: exact dot products of segments, rounded, scaled and accumulated.
 
-A tile is `ROWS` tokens by `COLUMNS` outputs, whose dot products stay in registers while they are summed. float32 holds
-them exactly, in any order and fused or not: within a segment and a token all products are multiples of one power of
-two, and a sum of them is at most 2^24 times that power. Where a whole segment could exceed that (mantissas of 16 bits),
-it is cut into pieces that cannot, whose sums are added without error in pairs of float32.
+A tile is `ROWS` tokens by `COLUMNS` outputs. Its dot products stay in registers while they are summed. float32 is exact
+here, in any order and fused or not: within a segment and a token, all products are multiples of one power of two, and
+their sum is at most 2^24 times that power. A segment that could exceed this (with mantissas of 16 bits) is cut into
+smaller pieces; the sums of the pieces are added without error as pairs of float32.
 """
 
 from collections.abc import Generator
@@ -17,18 +17,18 @@ from numba.core import cgutils
 from ..anda.kernels import fp16_patterns
 from ..kernels.jit import array_data, intrinsic
 from ..kernels.lanes import F32, I16, I32, I64, Lanes
+from ..numeric.fp16 import MAX_FP16
 
-# The target has 32 registers of 16 lanes, rather than 16 of 8; numba's configuration can name another than this machine.
+# True if the target has 32 registers of 16 lanes, not 16 of 8; numba can be configured for another machine than this.
 _WIDE = "+avx512f" in (getattr(config, "CPU_FEATURES", None) or binding.get_host_cpu_features().flatten())
 LANES = 16 if _WIDE else 8
 ROWS = 12 if _WIDE else 6
 _VECTORS = 2
 COLUMNS = _VECTORS * LANES
-MAX_HALF = 65504.0
 
 
 class _Pointers(NamedTuple):
-    """Where a tile's operands lie, as LLVM pointers to float32; `accumulate_tile` states their shapes."""
+    """LLVM pointers to the float32 operands of a tile; `accumulate_tile` states their shapes."""
 
     a: Any
     b: Any
@@ -71,12 +71,12 @@ def accumulate_tile(
     ``scales``                          [segments, COLUMNS]           scales
     ``offsets`` (where ``affine``)      [segments, COLUMNS]           offsets
     ``sums[sums_at:]`` (``affine``)     [segments, ROWS]              converted sums of the activations
-    ``accumulators[accumulators_at:]``  [ROWS, COLUMNS]               what is added to
+    ``accumulators[accumulators_at:]``  [ROWS, COLUMNS]               accumulators
     ``peak``                            [LANES]                       largest magnitudes before saturation
     ==================================  ============================  ====================================
 
-    Where ``rounded``, dot products are rounded to FP16 before they are scaled. ``piece`` divides ``length``: the channels
-    over which float32 sums are exact.
+    With ``rounded``, dot products are rounded to FP16 before they are scaled. ``piece``, a divisor of ``length``, is the
+    number of channels over which float32 sums are exact.
     """
     arrays, integer, flag = (a, b, scales, offsets, sums, accumulators, peak), types.intp, types.boolean
 
@@ -112,12 +112,12 @@ def accumulate_tile(
 
 
 def _scratch_tile(builder: Any) -> Any:
-    """A tile on the stack."""
+    """Allocate a tile on the stack."""
     return builder.bitcast(cgutils.alloca_once(builder, ir.ArrayType(F32, ROWS * COLUMNS)), F32.as_pointer())
 
 
 def _multiply_segment(builder: Any, pointers: _Pointers, length: Any, piece: Any, rounded: Any) -> None:
-    """Store the dot products of one segment to ``dots``, rounded to odd where they are to be ``rounded`` again."""
+    """Store the dot products of one segment to ``dots``, rounded to odd if they will be ``rounded`` again."""
     pieces = builder.udiv(length, piece)
     several = builder.icmp_unsigned(">", pieces, I64(1))
     zero = Lanes.splat(builder, F32(0.0), LANES)
@@ -145,7 +145,7 @@ def _multiply_segment(builder: Any, pointers: _Pointers, length: Any, piece: Any
 
 @contextmanager
 def _each_vector(builder: Any) -> Generator[Any, None, None]:
-    """A loop over the places of a tile's vectors."""
+    """Loop over the offsets of the vectors of a tile."""
     with cgutils.for_range(builder, I64(ROWS * _VECTORS)) as loop:
         yield builder.mul(loop.index, I64(LANES))
 
@@ -172,7 +172,7 @@ def _multiply(builder: Any, pointers: _Pointers, length: Any) -> None:
 
 
 def _accumulate(builder: Any, pointers: _Pointers, affine: Any, rounded: bool) -> None:
-    """Scale ``dots`` and add them, then the offsets' share, to the accumulators."""
+    """Scale ``dots`` and add them to the accumulators, then add the products with the offsets."""
     columns = [I64(v * LANES) for v in range(_VECTORS)]
     scales = [Lanes.load(builder, pointers.scales, column, LANES) for column in columns]
     peaks = [cgutils.alloca_once_value(builder, scale.like(0.0).value) for scale in scales]
@@ -199,10 +199,10 @@ def _accumulate(builder: Any, pointers: _Pointers, affine: Any, rounded: bool) -
 
 
 def round_to_fp16(values: Lanes) -> Lanes:
-    """float32 rounded to nearest even to FP16's precision, without its limit; the sign of a zero is lost.
+    """Round float32 to the precision of FP16, to nearest even, without overflow; the sign of a zero is lost.
 
-    Adding and subtracting ``1.5 * 2^(13 + e)`` rounds a value of exponent e to 11 bits, since the sum has 24 of them.
-    Taking -14 for a smaller e rounds FP16's subnormal numbers.
+    Adding and subtracting ``1.5 * 2^(13 + e)`` rounds a value of exponent e to 11 bits, since the sum has 24 bits. With
+    e of at least -14 this also rounds to subnormal FP16 numbers.
     """
     exponents = (values.bits_as(I32) & 0x7F800000).maximum((127 - 14) << 23)
     shifter = (exponents + ((13 << 23) + (1 << 22))).bits_as(F32)
@@ -210,16 +210,16 @@ def round_to_fp16(values: Lanes) -> Lanes:
 
 
 def add_exactly(a: Lanes, b: Lanes) -> tuple[Lanes, Lanes]:
-    """The rounded sum of two float32 numbers and its error, which add up to the exact sum (Knuth's TwoSum)."""
+    """Rounded sum of two float32 numbers and its error, which add up to the exact sum (Knuth's TwoSum)."""
     total = a + b
     of_b = total - a
     return total, (a - (total - of_b)) + (b - of_b)
 
 
 def round_to_odd(total: Lanes, error: Lanes) -> Lanes:
-    """``total + error``, which `add_exactly` made, in float32: if it is inexact, the neighbour whose last bit is 1.
+    """Round ``total + error`` of `add_exactly` to float32: an inexact sum becomes the neighbour with last bit 1.
 
-    Rounding that again, to fewer bits, gives what rounding the exact sum at once would give.
+    Rounding this again to fewer bits gives the same as rounding the exact sum once.
     """
     bits = total.bits_as(I32)
     inexact = error.equals(0.0).select(bits.like(0), 1)
@@ -228,17 +228,17 @@ def round_to_odd(total: Lanes, error: Lanes) -> Lanes:
 
 
 def magnitude(values: Lanes) -> Lanes:
-    """float32 numbers without their signs."""
+    """Absolute values."""
     return (values.bits_as(I32) & 0x7FFFFFFF).bits_as(F32)
 
 
 def saturate(values: Lanes) -> Lanes:
-    """Values limited to FP16's finite range."""
-    return values.minimum(MAX_HALF).maximum(-MAX_HALF)
+    """Limit values to the finite range of FP16."""
+    return values.minimum(MAX_FP16).maximum(-MAX_FP16)
 
 
 def keep_peak(magnitudes: Lanes, peak: Any) -> None:
-    """Raise the LANES floats at ``peak`` to the magnitudes that are larger."""
+    """Update the LANES maxima at ``peak`` with these magnitudes."""
     Lanes.load(magnitudes.builder, peak, I64(0), LANES).maximum(magnitudes).store(peak, I64(0))
 
 
@@ -270,8 +270,8 @@ def store_codes(_context: Any, codes: Any, at: Any, target: Any, target_at: Any)
 
 
 @intrinsic
-def store_halves(_context: Any, accumulators: Any, at: Any, target: Any, target_at: Any, peak: Any) -> Any:
-    """Convert the LANES floats at ``accumulators[at:]`` to FP16 patterns, saturating, with the sign of a zero kept."""
+def store_fp16(_context: Any, accumulators: Any, at: Any, target: Any, target_at: Any, peak: Any) -> Any:
+    """Round the LANES floats at ``accumulators[at:]`` to FP16 patterns, saturating; zeros keep their sign."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         accumulators, target, peak = (array_data(context, builder, signature, arguments, i) for i in (0, 2, 4))
@@ -279,7 +279,7 @@ def store_halves(_context: Any, accumulators: Any, at: Any, target: Any, target_
         rounded = round_to_fp16((patterns & 0x7FFFFFFF).bits_as(F32))
         keep_peak(rounded, peak)
         signs = ((patterns >> 31) << 15).narrowed(I16)
-        (fp16_patterns(rounded.minimum(MAX_HALF)) | signs).store(target, arguments[3])
+        (fp16_patterns(rounded.minimum(MAX_FP16)) | signs).store(target, arguments[3])
         return context.get_dummy_value()
 
     return types.void(accumulators, types.intp, target, types.intp, peak), codegen

@@ -1,1 +1,1 @@
-"""Compiled kernels of the Anda format and the FP-INT GeMM: numba with LLVM vectors. Import them lazily."""
+"""Tools of the compiled kernels: numba and LLVM vectors. Import kernels lazily, since numba loads slowly."""

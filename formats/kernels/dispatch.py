@@ -1,26 +1,24 @@
-"""Which code does the work: compiled kernels (numba) or plain NumPy. Both give the same bits.
+"""Choice between compiled kernels (numba) and plain NumPy, which give the same bits.
 
-Loading the compiled kernels takes about a second, so small arrays stay in NumPy. The environment variable
-``ANDA_KERNELS`` decides for all sizes: ``numba`` or ``numpy``; ``auto``, the default, by size.
+Loading the compiled kernels takes about a second, so small arrays use NumPy. The environment variable ``ANDA_KERNELS``
+chooses ``numba`` or ``numpy`` for all sizes; the default ``auto`` chooses by size.
 """
 
 import os
 from functools import cache
 from importlib.util import find_spec
 
-from ..errors import InputError
+from ..checks import check_choice
 
 SMALL = 1 << 18
-"""Below this much work (values to convert, or multiplications) NumPy is fast enough."""
+"""Values or multiplications below which NumPy is used."""
 
 _CHOICES = ("auto", "numba", "numpy")
 
 
 def use_compiled(work: int) -> bool:
-    """Whether work of this size runs in compiled kernels."""
-    choice = os.environ.get("ANDA_KERNELS", "auto")
-    if choice not in _CHOICES:
-        raise InputError(f"ANDA_KERNELS: {choice!r} is not valid; choose one of {', '.join(_CHOICES)}")
+    """True if work of this size (values or multiplications) runs in compiled kernels."""
+    choice = check_choice("ANDA_KERNELS", os.environ.get("ANDA_KERNELS", "auto"), _CHOICES)
     if choice == "auto":
         return work >= SMALL and _numba_is_installed()
     return choice == "numba"

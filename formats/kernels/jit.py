@@ -1,4 +1,4 @@
-"""How this room's kernels are compiled: `kernel` for functions, `intrinsic` for those that write their own LLVM code."""
+"""Decorators that compile kernels: `kernel` for Python functions, `intrinsic` for functions that emit LLVM code."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,14 +7,16 @@ from typing import Any, TypeVar
 from numba import extending, njit
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
+_ROOM = Path(__file__).parents[1]
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def kernel(function: Function) -> Function:
     """Compile a function that releases the interpreter lock, and keep the machine code on disk.
 
-    numba drops stored code when the function's own file changes. Kernels here are made of several files, so theirs is
-    dropped when any file of the room changes.
+    numba drops stored code when the file of the function changes. These kernels consist of several files, so their code
+    is dropped when any file of the room changes.
     """
     dispatcher: Any = njit(nogil=True)(function)
     dispatcher._cache = _FolderCache(function)
@@ -22,7 +24,7 @@ def kernel(function: Function) -> Function:
 
 
 def intrinsic(emit: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of compiled code whose LLVM instructions ``emit`` writes (`numba.extending.intrinsic`).
+    """Function for compiled code; ``emit`` writes its LLVM instructions (`numba.extending.intrinsic`).
 
     ``emit`` gets the typing context and the types of the arguments, and returns the signature and a code generator.
     """
@@ -30,19 +32,18 @@ def intrinsic(emit: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def array_data(context: Any, builder: Any, signature: Any, arguments: Any, index: int) -> Any:
-    """The data pointer of an intrinsic's array argument."""
+    """Data pointer of an array argument of an intrinsic."""
     return context.make_array(signature.args[index])(context, builder, arguments[index]).data
 
 
-def source_stamp() -> tuple[tuple[str, int, int], ...]:
-    """Path, modification time and size of every source file of this room."""
-    room = Path(__file__).parents[1]
+def source_stamp(room: Path = _ROOM) -> tuple[tuple[str, int, int], ...]:
+    """Path, modification time in ns and size in bytes of every source file of this room."""
     states = ((path, path.stat()) for path in sorted(room.rglob("*.py")))
     return tuple((str(path.relative_to(room)), state.st_mtime_ns, state.st_size) for path, state in states)
 
 
 class _FolderCache(FunctionCache):
-    """numba's cache of one function, valid while `source_stamp` stays the same."""
+    """Cache of one function that is valid while `source_stamp` stays the same."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)

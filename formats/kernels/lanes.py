@@ -1,8 +1,8 @@
-"""Vectors of LLVM IR with NumPy's operators: what the compiled kernels' inner loops are written in.
+"""LLVM vectors with NumPy's operators, for the inner loops of compiled kernels.
 
-numba's own loops leave the register blocking and the vector width to LLVM's cost model, which halves the speed of the
-GeMM and cannot turn a comparison of 64 lanes into one 64-bit word. A `Lanes` value is an LLVM vector, so an expression
-on it is exactly one instruction per operator, on every target: LLVM splits vectors that are wider than the registers.
+In plain numba loops, LLVM's cost model chooses register blocking and vector width. This halves the speed of the GeMM,
+and a comparison of 64 lanes does not become one 64-bit word. A `Lanes` value is an LLVM vector, so each operator is
+exactly one instruction on every target; LLVM splits vectors that are wider than the registers.
 """
 
 from typing import Any, Union
@@ -16,7 +16,7 @@ Operand = Union["Lanes", int, float]
 
 
 class Lanes:
-    """A vector of unsigned integers, of truth values, or of float32.
+    """Vector of unsigned integers, booleans or float32.
 
     Operators act lane by lane, with another vector of the same type or with a Python number; shifts are logical.
     """
@@ -29,18 +29,18 @@ class Lanes:
 
     @classmethod
     def splat(cls, builder: Any, scalar: Any, count: int) -> "Lanes":
-        """A vector whose lanes are all equal to an LLVM scalar."""
+        """Vector with an LLVM scalar in every lane."""
         undefined = ir.Constant(ir.VectorType(scalar.type, count), ir.Undefined)
         first = builder.insert_element(undefined, scalar, I32(0))
         return cls(builder, builder.shuffle_vector(first, undefined, _indices([0] * count)))
 
     @classmethod
     def load(cls, builder: Any, pointer: Any, index: Any, count: int) -> "Lanes":
-        """The ``count`` elements from ``pointer[index]``."""
+        """Load ``count`` elements from ``pointer[index]`` on."""
         return cls(builder, builder.load(_vector_pointer(builder, pointer, index, count), align=_alignment(pointer)))
 
     def store(self, pointer: Any, index: Any) -> None:
-        """Store to the elements from ``pointer[index]``."""
+        """Store to ``pointer[index]`` and the elements after it."""
         target = _vector_pointer(self.builder, pointer, index, self.count)
         self.builder.store(self.value, target, align=_alignment(pointer))
 
@@ -75,70 +75,70 @@ class Lanes:
         return self._compare("<", other)
 
     def maximum(self, other: Operand) -> "Lanes":
-        """The larger of two, lane by lane."""
+        """Elementwise maximum."""
         return (self > other).select(self, self._coerce(other))
 
     def minimum(self, other: Operand) -> "Lanes":
-        """The smaller of two, lane by lane."""
+        """Elementwise minimum."""
         return (self < other).select(self, self._coerce(other))
 
     def equals(self, other: Operand) -> "Lanes":
-        """Truth values: whether two are equal, lane by lane."""
+        """Elementwise comparison for equality."""
         return self._compare("==", other)
 
     def select(self, if_true: "Lanes", if_false: Operand) -> "Lanes":
-        """Of truth values: one or the other operand, lane by lane."""
+        """Elementwise choice by the booleans of this vector."""
         return Lanes(self.builder, self.builder.select(self.value, if_true.value, if_true._coerce(if_false).value))
 
     def like(self, number: float) -> "Lanes":
-        """A vector of this type whose lanes are all equal to a Python number."""
+        """Vector of this type with a Python number in every lane."""
         return self._coerce(number)
 
     def add_product(self, a: "Lanes", b: "Lanes") -> "Lanes":
-        """``self + a * b``, fused where the target has such an instruction: only for results that are exact."""
+        """``self + a * b``, fused if the target can; only for exact results."""
         product = self.builder.fmul(a.value, b.value, flags=("contract",))
         return Lanes(self.builder, self.builder.fadd(self.value, product, flags=("contract",)))
 
     def bits_as(self, element: Any) -> "Lanes":
-        """The same bits as lanes of another type of the same width."""
+        """Reinterpret the bits as another type of the same width."""
         return Lanes(self.builder, self.builder.bitcast(self.value, ir.VectorType(element, self.count)))
 
     def widened(self, element: Any) -> "Lanes":
-        """Zero-extended to wider integers."""
+        """Zero-extend to wider integers."""
         return Lanes(self.builder, self.builder.zext(self.value, ir.VectorType(element, self.count)))
 
     def sign_extended(self, element: Any) -> "Lanes":
-        """Two's complement integers, as wider ones."""
+        """Sign-extend to wider integers."""
         return Lanes(self.builder, self.builder.sext(self.value, ir.VectorType(element, self.count)))
 
     def narrowed(self, element: Any) -> "Lanes":
-        """The low bits, as narrower integers."""
+        """Keep the low bits as narrower integers."""
         return Lanes(self.builder, self.builder.trunc(self.value, ir.VectorType(element, self.count)))
 
     def to_float(self) -> "Lanes":
-        """Integers below 2^31 as float32, rounded to nearest even."""
+        """Convert integers below 2^31 to float32, rounded to nearest even."""
         return Lanes(self.builder, self.builder.sitofp(self.value, ir.VectorType(F32, self.count)))
 
     def to_integer(self) -> "Lanes":
-        """float32 below 2^31 as 32-bit integers, truncated toward zero."""
+        """Convert float32 below 2^31 to 32-bit integers, truncated toward zero."""
         return Lanes(self.builder, self.builder.fptosi(self.value, ir.VectorType(I32, self.count)))
 
     def word(self) -> Any:
-        """Of 64 truth values: one 64-bit integer, lane i in bit i."""
+        """Pack 64 booleans into one 64-bit integer, lane i in bit i."""
         return self.builder.bitcast(self.value, I64)
 
     @classmethod
     def of_word(cls, builder: Any, word: Any) -> "Lanes":
-        """The bits of a 64-bit integer as 64 truth values."""
+        """Unpack a 64-bit integer into 64 booleans."""
         return cls(builder, builder.bitcast(word, ir.VectorType(I1, 64)))
 
     def permuted(self, indices: list[int]) -> "Lanes":
-        """Lane ``indices[i]`` in lane i."""
+        """Permute the lanes: lane i gets lane ``indices[i]``."""
         return Lanes(self.builder, self.builder.shuffle_vector(self.value, self.value, _indices(indices)))
 
     @property
     def is_float(self) -> bool:
-        """Whether the lanes are float32."""
+        """True if the lanes are float32."""
         return self.element == F32
 
     def _coerce(self, other: Operand) -> "Lanes":

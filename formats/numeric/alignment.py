@@ -1,8 +1,8 @@
-"""Block floating point: the alignment of FP16 values to a shared exponent.
+"""Block floating point: alignment of FP16 values to a shared exponent.
 
-Source: Anda (arXiv 2411.15982), section III. With the 11-bit significand ``S`` and the effective exponent ``e`` of each
-value, the shared exponent ``e*`` is the largest ``e`` of a group, and a mantissa of ``M`` bits is
-``S * 2^(M - 11) / 2^(e* - e)``, cut to an integer. It stands for ``mantissa * 2^(e* - 14 - M)``.
+Source: Anda (arXiv 2411.15982), section III. Each value has an 11-bit significand ``S`` and an effective exponent ``e``.
+The shared exponent ``e*`` is the largest ``e`` of a group, and a mantissa of ``M`` bits is ``S * 2^(M - 11) / 2^(e* - e)``,
+cut to an integer. Its value is ``mantissa * 2^(e* - 14 - M)``.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ GROUP_SIZE = 64
 MAX_MANTISSA_BITS = 16
 SIGNIFICAND_BITS = 11
 EXPONENT_OFFSET = 14
-"""A mantissa of M bits under the shared exponent e* has the weight ``2^(e* - EXPONENT_OFFSET - M)``."""
+"""The unit of a mantissa of M bits with shared exponent e* is ``2^(e* - EXPONENT_OFFSET - M)``."""
 
 
 def align(
@@ -25,7 +25,7 @@ def align(
     mantissa_bits: int,
     rounding: Rounding = "truncate",
 ) -> NDArray[np.uint16]:
-    """Mantissas of ``mantissa_bits`` bits, elementwise.
+    """Elementwise mantissas of ``mantissa_bits`` bits.
 
     ``truncate`` cuts the bits that do not fit. ``nearest`` rounds the aligned significand to the nearest integer, ties
     to even, and saturates at ``2^M - 1`` (only an element that holds the shared exponent can reach it).

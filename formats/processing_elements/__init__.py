@@ -1,1 +1,1 @@
-"""The arithmetic of processing elements and operator circuits, bit for bit as the circuits of `rtl` do it."""
+"""Arithmetic of processing elements, bit for bit as in the circuits of `rtl`."""

@@ -1,1 +1,1 @@
-"""The vector unit's functions, commands and programs, bit for bit."""
+"""Functions, commands and programs of the vector unit, bit for bit."""

@@ -1,14 +1,14 @@
-"""The vector unit's commands and what they compute, bit for bit: the software twin of the circuit.
+"""Commands of the vector unit, and a bit-exact software model of their execution.
 
-A lane computes ``function(left * factor + addend)``: the product of two halves is exact in FP32, the sum is rounded to
-FP32 (nearest even), the function is that of `vector_functions`, the result is rounded to FP16, saturating at +-65504. A
-product or a sum alone is therefore the correctly rounded FP16 value; an exact zero sum is +0.
+A lane computes ``function(left * factor + addend)``. The product of two FP16 numbers is exact in FP32. The sum is rounded
+to FP32, to nearest even; an exact zero sum is +0. The function is one of `anda_codesign.formats.vector.functions`. The
+result is rounded to FP16, saturating at +-65504. So a product or a sum alone is the correctly rounded FP16 value.
 
-Reductions keep an FP32 accumulator per lane: lane i takes the products of channels i, i + lanes, …, in that order. At the
-end the accumulators are folded: lane i takes that of lane ``i + lanes / 2``, then of ``i + lanes / 4``, and so on down to
-lane 0. Every addition is rounded to FP32.
+A reduction has one FP32 accumulator per lane: lane i adds the products of channels i, i + lanes, …, in this order. At
+the end the accumulators are folded: lane i adds lane ``i + lanes / 2``, then ``i + lanes / 4``, and so on, down to lane
+0. Every addition rounds to FP32.
 
-Four scalar registers hold FP32 values. As a left operand or a factor a scalar is rounded to FP16, as an addend it is not.
+Four scalar registers hold FP32 values. A scalar is rounded to FP16 as a left operand or factor, but not as an addend.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,14 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_integer
 from ..errors import InputError
 from ..latency.vector import VECTOR_LOAD_CYCLES, VECTOR_SCALAR_CYCLES, vector_reduction_cycles
 from ..numeric.fp16 import MAX_FP16, round_to_fp16
 from .functions import VectorFunction, evaluate
 
 SCALARS = 4
-"""Scalar registers."""
+"""Number of scalar registers."""
 
 COMMAND_FIELDS = (
     ("operation", 3),
@@ -41,39 +42,39 @@ COMMAND_FIELDS = (
     ("vectors", 16),
     ("immediate", 32),
 )
-"""Names and bits of a packed command, lowest first."""
+"""Fields of a packed command with their widths in bits, lowest bits first."""
 
 
 class VectorOperation(IntEnum):
-    """What a command does with ``left * factor + addend``."""
+    """Operation on ``left * factor + addend``."""
 
     MULTIPLY_ADD = 0
-    """Round it."""
+    """Round the sum to FP16."""
     MAXIMUM = 1
-    """Take the larger of product and addend instead of their sum."""
+    """Take the larger of product and addend, not their sum."""
     EXPONENTIAL = 2
     RECIPROCAL = 3
     RECIPROCAL_ROOT = 4
     DOT = 5
-    """Sum the products of all vectors' lanes into a scalar."""
+    """Sum the products of all lanes and vectors into a scalar."""
     LARGEST = 6
-    """The largest product of all vectors' lanes, into a scalar."""
+    """Find the largest product of all lanes and vectors, as a scalar."""
     LOAD = 7
-    """Put the immediate into a scalar."""
+    """Load the immediate into a scalar register."""
 
 
 class Modifier(IntEnum):
-    """What happens to a left operand first."""
+    """Modification of the left operand before the product."""
 
     PLAIN = 0
     NEGATIVE_MAGNITUDE = 1
     """-|x|"""
     NEGATIVE_PART = 2
-    """x where its sign is negative, otherwise +0."""
+    """x if its sign is negative, otherwise +0."""
 
 
 class Factor(IntEnum):
-    """What a left operand is multiplied by."""
+    """Source of the factor of the left operand."""
 
     ONE = 0
     ZERO = 1
@@ -83,7 +84,7 @@ class Factor(IntEnum):
 
 
 class Addend(IntEnum):
-    """What is added to the product."""
+    """Source of the addend."""
 
     ZERO = 0
     RIGHT = 1
@@ -101,32 +102,32 @@ _FUNCTIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class VectorCommand:
-    """One walk of the vector unit over its operand streams.
+    """One pass of the vector unit over its operand streams.
 
     Parameters
     ----------
     operation, modifier, factor, addend
-        What is computed. A reduction ignores the addend.
+        Computation of a lane. A reduction ignores the addend.
     subtract
         Negate the addend.
     left_scalar
-        A scalar register in place of the left stream, in every lane.
+        Scalar register that replaces the left stream in every lane.
     factor_scalar, addend_scalar
-        The registers of ``Factor.SCALAR`` and ``Addend.SCALAR``.
+        Scalar registers for ``Factor.SCALAR`` and ``Addend.SCALAR``.
     destination
-        The scalar register that takes the result: that of a reduction or of `LOAD`, otherwise lane 0's result of a
-        single vector, before it is rounded to FP16. None sends the results as vectors.
+        Scalar register for the result: of a reduction, of `LOAD`, or of lane 0 of a single vector before it is rounded
+        to FP16. None sends the results as vectors.
     vectors
-        Vectors to walk over, 1 to 65,535.
+        Number of vectors, 1 to 65,535.
     active
-        Lanes of the last vector that count; the others give +0 and are not reduced. 0 means all.
+        Number of valid lanes of the last vector, 0 for all. The other lanes give +0 and are not reduced.
     immediate
-        The value of `LOAD`, rounded to FP32.
+        Value of `LOAD`, rounded to FP32.
 
     Raises
     ------
     InputError
-        A parameter is out of its range, or the destination does not fit the operation.
+        A parameter is out of range, or the destination does not fit the operation.
     """
 
     operation: VectorOperation = VectorOperation.MULTIPLY_ADD
@@ -144,27 +145,27 @@ class VectorCommand:
 
     def __post_init__(self) -> None:
         for name in ("left_scalar", "factor_scalar", "addend_scalar", "destination"):
-            _require(name, getattr(self, name) or 0, 0, SCALARS - 1)
-        _require("vectors", self.vectors, 1, 65535)
-        _require("active", self.active, 0, 128)
+            check_integer(name, getattr(self, name) or 0, 0, SCALARS - 1)
+        check_integer("vectors", self.vectors, 1, 65535)
+        check_integer("active", self.active, 0, 128)
         if self.destination is None and self.operation in (*REDUCTIONS, VectorOperation.LOAD):
-            raise InputError(f"destination: {self.operation.name} leaves a scalar; name a register")
+            raise InputError(f"destination: is None, but {self.operation.name} has a scalar result; give a register")
         if self.destination is not None and self.operation not in REDUCTIONS and self.vectors != 1:
-            raise InputError(f"vectors: {self.vectors} do not fit a scalar; choose 1 or send the results")
+            raise InputError(f"vectors: {self.vectors} do not fit a scalar; choose 1, or destination=None")
 
     @property
     def reads_left(self) -> bool:
-        """Whether the command takes vectors from the left stream."""
+        """True if the command takes vectors from the left stream."""
         return self.left_scalar is None and self.operation != VectorOperation.LOAD
 
     @property
     def reads_right(self) -> bool:
-        """Whether the command takes vectors from the right stream."""
+        """True if the command takes vectors from the right stream."""
         addend = self.addend == Addend.RIGHT and self.operation not in REDUCTIONS
         return (self.factor == Factor.RIGHT or addend) and self.operation != VectorOperation.LOAD
 
     def cycles(self, lanes: int) -> int:
-        """Cycles until a vector unit of so many lanes takes the next command."""
+        """Cycles until a vector unit with ``lanes`` lanes takes the next command."""
         if self.operation == VectorOperation.LOAD:
             return VECTOR_LOAD_CYCLES
         if self.operation in REDUCTIONS:
@@ -172,7 +173,7 @@ class VectorCommand:
         return self.vectors if self.destination is None else VECTOR_SCALAR_CYCLES
 
     def pack(self) -> int:
-        """The command as an integer, `COMMAND_FIELDS` from the lowest bit up."""
+        """Pack the command into an integer, with `COMMAND_FIELDS` from the lowest bit up."""
         values: dict[str, int] = {
             "operation": self.operation,
             "modifier": self.modifier,
@@ -197,7 +198,7 @@ class VectorCommand:
 
 
 class VectorState:
-    """The scalar registers, and the sticky flag of roundings to FP16 that saturated."""
+    """Scalar registers, and a sticky flag that is set if a result saturated in FP16."""
 
     def __init__(self) -> None:
         self.scalars = np.zeros(SCALARS, np.float32)
@@ -211,12 +212,12 @@ class VectorState:
         *,
         lanes: int = 64,
     ) -> NDArray[np.float16]:
-        """Execute a command on vectors ``[vectors, lanes]`` of finite halves; its result vectors, none for a scalar.
+        """Execute a command on finite FP16 vectors ``[vectors, lanes]``; returns its result vectors, none for a scalar.
 
         Raises
         ------
         InputError
-            An operand that the command reads is missing or of another shape.
+            An operand that the command reads is missing or has another shape.
         """
         none = np.zeros((0, lanes), np.float16)
         if command.operation == VectorOperation.LOAD:
@@ -236,14 +237,14 @@ class VectorState:
             return none
         if command.active:
             values[-1, command.active :] = 0
-        halves, saturated = round_to_fp16(values)
+        results, saturated = round_to_fp16(values)
         self.saturated |= saturated
-        return halves
+        return results
 
     def _product(
         self, command: VectorCommand, left: NDArray[np.float16], right: NDArray[np.float16]
     ) -> NDArray[np.float32]:
-        """Exact products."""
+        """Exact products of left operands and factors."""
         if command.modifier == Modifier.NEGATIVE_MAGNITUDE:
             left = -np.abs(left)
         elif command.modifier == Modifier.NEGATIVE_PART:
@@ -264,7 +265,7 @@ class VectorState:
     def _combine(
         self, command: VectorCommand, product: NDArray[np.float32], right: NDArray[np.float16]
     ) -> NDArray[np.float32]:
-        """Product and addend summed, or the larger one."""
+        """Sum of product and addend, or the larger one."""
         match command.addend:
             case Addend.ZERO:
                 addend = np.zeros_like(product)
@@ -276,14 +277,14 @@ class VectorState:
         return _larger(product, addend) if command.operation == VectorOperation.MAXIMUM else _add(product, addend)
 
     def _broadcast(self, scalar: int | None, shape: tuple[int, ...]) -> NDArray[np.float16]:
-        """A scalar as a half in every lane; one that does not fit saturates silently, its result will say so."""
+        """Scalar as FP16 in every lane; it saturates without setting the flag, which the result will set."""
         value = self.scalars[scalar or 0]
         return np.full(shape, np.clip(value, -MAX_FP16, MAX_FP16).astype(np.float16))
 
     def _operand(self, name: str, rows: NDArray[np.float16] | None, shape: tuple[int, int]) -> NDArray[np.float16]:
         if rows is None or rows.shape != shape or rows.dtype != np.float16:
             found = "missing" if rows is None else f"{rows.dtype} {list(rows.shape)}"
-            raise InputError(f"{name}: is {found}, the command reads float16 {list(shape)}; give that")
+            raise InputError(f"{name}: is {found}; give float16 {list(shape)}")
         return rows
 
     def _set(self, command: VectorCommand, value: np.float32) -> None:
@@ -291,23 +292,23 @@ class VectorState:
 
 
 def _add(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sums, rounded to FP32; an exact zero is +0."""
+    """Sum rounded to FP32; an exact zero is +0."""
     return left + right + np.float32(0)
 
 
 def _larger(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The larger of two values; +0 is larger than -0."""
+    """Elementwise maximum; +0 is larger than -0."""
     return np.where(_ordered(left) >= _ordered(right), left, right)
 
 
 def _ordered(values: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Integers in the order of the values."""
+    """Integers in the same order as the values."""
     patterns = np.ascontiguousarray(values).view(np.int32).astype(np.int64)
     return np.where(patterns < 0, -(patterns & 0x7FFFFFFF) - 1, patterns)
 
 
 def _reduce(command: VectorCommand, products: NDArray[np.float32]) -> np.float32:
-    """The sum or the largest of products ``[vectors, lanes]``, in the circuit's order."""
+    """Sum or maximum of products ``[vectors, lanes]``, in the order of the circuit."""
     largest = command.operation == VectorOperation.LARGEST
     combine = _larger if largest else _add
     neutral = np.float32(-MAX_FP16 if largest else 0)
@@ -323,10 +324,5 @@ def _reduce(command: VectorCommand, products: NDArray[np.float32]) -> np.float32
 
 
 def as_vectors(row: NDArray[np.float16], lanes: int) -> NDArray[np.float16]:
-    """A row of halves as vectors ``[vectors, lanes]``, the last one padded with +0."""
+    """Cut a row of FP16 values into vectors ``[vectors, lanes]``, the last one padded with +0."""
     return np.pad(row, (0, -len(row) % lanes)).reshape(-1, lanes)
-
-
-def _require(name: str, value: int, lowest: int, highest: int) -> None:
-    if isinstance(value, bool) or value not in range(lowest, highest + 1):
-        raise InputError(f"{name}: {value!r} is not valid; choose an integer from {lowest} to {highest}")

@@ -1,19 +1,20 @@
-"""The functions of the vector unit, bit for bit: exponential, reciprocal and reciprocal square root of FP32 values.
+"""Functions of the vector unit, bit for bit: exponential, reciprocal and reciprocal square root of FP32 values.
 
 Each takes an FP32 value, zero or normal, and gives an FP32 value of 18 significant bits, which the unit rounds to FP16.
-The argument is brought into one binade, whose leading 6 bits choose a segment; the next 10 bits move along the
-segment's chord, which lies half its largest distance below the function's own (all three are convex, so this halves the
-error). Integers throughout:
+The argument is scaled into one binade. Its leading 6 bits choose a segment, the next 10 bits interpolate along the chord
+of the segment. All three functions are convex, so a chord lies above the function; it is lowered by half its largest
+distance, which halves the error. All computations use integers:
 
-* exponential: ``|x|`` with 17 fraction bits times log2(e) with 20, cut to 16 fraction bits; n is its integer part and
-  ``e**x = 2**n * 2**f``;
+* exponential: ``|x|`` with 17 fraction bits times log2(e) with 20, cut to 16 fraction bits; with n the integer part and
+  f the fraction, ``e**x = 2**n * 2**f``;
 * reciprocal of ``m * 2**k`` with m in [1, 2): ``2**-k * (1 / m)``;
-* reciprocal root of ``m * 2**(2 k)`` with m in [1, 4): ``2**-k * (1 / sqrt(m))``, the segments twice as wide above 2.
+* reciprocal root of ``m * 2**(2 k)`` with m in [1, 4): ``2**-k * (1 / sqrt(m))``; segments above 2 are twice as wide.
 
-The reciprocal of zero, and the reciprocal root of what is not positive, are `LARGEST`, which no half holds: the rounding
-to FP16 saturates and says so. Exponentials from ``|x| = 32`` on are `LARGEST` or `SMALLEST`, which rounds to zero.
+The reciprocal of zero, and the reciprocal root of a value that is not positive, are `LARGEST`. FP16 cannot hold this, so
+the rounding to FP16 saturates and sets the flag. Exponentials from ``|x| = 32`` on are `LARGEST`, or `SMALLEST`, which
+rounds to zero.
 
-The method is that of a GPU's special function unit (Oberman and Siu, ARITH 2005), of degree one.
+The method is that of a GPU's special function unit (Oberman and Siu, ARITH 2005), with polynomials of degree one.
 """
 
 from collections.abc import Callable
@@ -29,13 +30,13 @@ SEGMENT_BITS = 6
 """Leading fraction bits that choose a segment."""
 
 STEP_BITS = 10
-"""Fraction bits after those, which move along the segment."""
+"""Next fraction bits, which interpolate in the segment."""
 
 TABLE_BITS = 17
-"""Fraction bits of what the tables hold, and of the interpolated value."""
+"""Fraction bits of the table entries and of the interpolated value."""
 
 ARGUMENT_BITS = 17
-"""Fraction bits of an exponential's argument."""
+"""Fraction bits of the argument of the exponential."""
 
 LOG2_E_BITS = 20
 """Fraction bits of the constant log2(e)."""
@@ -44,7 +45,7 @@ BIAS = 127
 LARGEST_EXPONENT = 16
 SMALLEST_EXPONENT = -48
 LIMIT_EXPONENT = 5
-"""Exponentials of ``2**5`` and more in magnitude are `LARGEST` or `SMALLEST`."""
+"""Exponentials of arguments from ``2**5`` on in magnitude are `LARGEST` or `SMALLEST`."""
 
 LARGEST = np.float32(2.0**LARGEST_EXPONENT)
 SMALLEST = np.float32(2.0**SMALLEST_EXPONENT)
@@ -53,7 +54,7 @@ _DIGITS = 40
 
 
 class VectorFunction(IntEnum):
-    """What a lane applies to its sum."""
+    """Function that a lane applies to its sum."""
 
     IDENTITY = 0
     EXPONENTIAL = 1
@@ -62,7 +63,7 @@ class VectorFunction(IntEnum):
 
 
 class ChordTable:
-    """Chords of a function: in segment i it is ``(starts[i] + (slopes[i] * step >> STEP_BITS)) * 2**-TABLE_BITS``."""
+    """Chords of a function: in segment i its value is ``(starts[i] + (slopes[i] * step >> STEP_BITS)) / 2**TABLE_BITS``."""
 
     def __init__(self, function: Callable[[Decimal], Decimal], edges: list[Decimal]) -> None:
         unit = Decimal(2**TABLE_BITS)
@@ -75,19 +76,19 @@ class ChordTable:
             self.slopes.append(int((unit * (end - start)).to_integral_value()))
 
     def interpolate(self, segments: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Values in units of ``2**-TABLE_BITS``."""
+        """Interpolated values, in units of ``2**-TABLE_BITS``."""
         return np.array(self.starts)[segments] + ((np.array(self.slopes)[segments] * steps) >> STEP_BITS)
 
 
 def log2_e() -> int:
-    """log2(e) with `LOG2_E_BITS` fraction bits."""
+    """log2(e) as an integer with `LOG2_E_BITS` fraction bits."""
     with localcontext(prec=_DIGITS):
         return int((Decimal(2**LOG2_E_BITS) / Decimal(2).ln()).to_integral_value())
 
 
 @cache
 def table(function: VectorFunction) -> ChordTable:
-    """The chords of a function; of the reciprocal root those of [1, 2), then those of [2, 4)."""
+    """Chords of a function on [1, 2); for the reciprocal root also on [2, 4)."""
     count = 2**SEGMENT_BITS
     with localcontext(prec=_DIGITS):
         edges = [1 + Decimal(i) / count for i in range(count + 1)]
@@ -99,7 +100,7 @@ def table(function: VectorFunction) -> ChordTable:
 
 
 def evaluate(function: VectorFunction, values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A function of float32 values, zero or normal; as the circuit gives it, before it is rounded to FP16."""
+    """Function of float32 values, zero or normal, as in the circuit before the rounding to FP16."""
     if function == VectorFunction.IDENTITY:
         return values
     patterns = values.view(np.uint32).astype(np.int64)
@@ -119,7 +120,7 @@ def evaluate(function: VectorFunction, values: NDArray[np.float32]) -> NDArray[n
 def _exponential(
     negative: NDArray[np.bool_], fields: NDArray[np.int64], fractions: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """`evaluate` of the exponential, of a value's sign, exponent field and fraction."""
+    """Exponential of values given by sign, exponent field and fraction."""
     limited = fields >= BIAS + LIMIT_EXPONENT
     significands = np.where(fields > 0, fractions | 1 << 23, 0)
     argument = significands >> np.clip(BIAS + 23 - ARGUMENT_BITS - fields, 0, 24)

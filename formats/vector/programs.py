@@ -1,13 +1,13 @@
-"""What the vector unit runs: softmax, norms, activation functions as commands over rows.
+"""Programs of the vector unit: softmax, norms and activation functions as commands over rows.
 
-A program's steps name the rows that feed the operand streams and take the results; whoever runs it, the accelerator or
-`VectorProgram.run`, knows where they are.
+Each step names the rows that feed the operand streams and the row that takes the results. The accelerator, or
+`VectorProgram.run`, maps names to rows.
 
     >>> x = np.array([[1, 2, 3, 4]], np.float16)
     >>> softmax(4, lanes=4).run({"x": x}, lanes=4)
     array([[0.03204, 0.08716, 0.2369 , 0.644  ]], dtype=float16)
 
-Sums are FP32, in the order that `vector_command` states; what passes between two steps is FP16, save for scalars.
+Sums are FP32, in the order stated in `anda_codesign.formats.vector.command`. Rows between steps are FP16, scalars FP32.
 """
 
 import math
@@ -17,16 +17,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_integer, check_positive
 from ..errors import InputError
 from .command import Addend, Factor, Modifier, VectorCommand, VectorOperation, VectorState, as_vectors
 
 RESULT = "y"
-"""The row that a program leaves."""
+"""Name of the result row of every program."""
 
 
 @dataclass(frozen=True)
 class VectorStep:
-    """A command, and the names of the rows that its streams carry; None for a stream that it does not use."""
+    """A command and the names of the rows of its streams; None for an unused stream."""
 
     command: VectorCommand
     left: str | None = None
@@ -36,16 +37,16 @@ class VectorStep:
 
 @dataclass(frozen=True)
 class VectorProgram:
-    """Steps that make the row ``y`` of given rows of ``channels`` values.
+    """Steps that compute the row ``y`` from given rows of ``channels`` values.
 
     Attributes
     ----------
     steps
-        In order.
+        Steps in the order of execution.
     inputs
-        The rows that must be given.
+        Names of the input rows.
     channels
-        Values of a row.
+        Number of values of a row.
     """
 
     steps: tuple[VectorStep, ...]
@@ -54,33 +55,33 @@ class VectorProgram:
 
     @property
     def passes(self) -> int:
-        """Steps that walk over the whole row."""
+        """Number of steps over the whole row."""
         return sum(step.command.reads_left for step in self.steps)
 
     def cycles(self, lanes: int) -> int:
-        """Cycles of the unit for one row, from the first command until the next program's first command is taken.
+        """Cycles of the unit for one row, from the first command until the first command of the next program.
 
-        Results leave `VECTOR_PIPELINE_CYCLES` after their operands. A step that reads the row which the one
-        before it wrote must wait for it where rows are shorter than that way and the memory's; that is not counted.
+        Not counted: a step that reads the result of the step before must wait if the row is shorter than the latency
+        of unit (`VECTOR_PIPELINE_CYCLES`) and memory.
         """
         return sum(step.command.cycles(lanes) for step in self.steps)
 
     def run(
         self, rows: Mapping[str, NDArray[np.float16]], *, lanes: int = 64, state: VectorState | None = None
     ) -> NDArray[np.float16]:
-        """The software twin: run the program on rows ``[tokens, channels]``, one after the other.
+        """Run the program in software on rows ``[tokens, channels]``, token by token.
 
-        A row that all tokens share, such as a gain, is ``[channels]``. `lanes` is that of the program.
+        A row that all tokens share, such as a gain, has shape ``[channels]``. `lanes` must be the one of the program.
 
         Raises
         ------
         InputError
-            A row is missing or has another length.
+            A row is missing or has the wrong length.
         """
         for name in self.inputs:
             if name not in rows or rows[name].shape[-1] != self.channels:
                 found = "missing" if name not in rows else f"of {rows[name].shape[-1]} channels"
-                raise InputError(f"rows: {name!r} is {found}; the program takes rows of {self.channels}")
+                raise InputError(f"rows: {name!r} is {found}; give rows of {self.channels} channels")
         state = VectorState() if state is None else state
         tokens = [
             self._run_row({name: row if row.ndim == 1 else row[token] for name, row in rows.items()}, lanes, state)
@@ -89,7 +90,7 @@ class VectorProgram:
         return np.stack(tokens)
 
     def _run_row(self, rows: Mapping[str, NDArray[np.float16]], lanes: int, state: VectorState) -> NDArray[np.float16]:
-        """One token."""
+        """Run the program for one token."""
         vectors = {name: as_vectors(row, lanes) for name, row in rows.items()}
         for step in self.steps:
             left = vectors[step.left] if step.left else None
@@ -101,33 +102,32 @@ class VectorProgram:
 
 
 class _Builder:
-    """Collects steps; those that walk over the row get its length."""
+    """Collects steps, and gives the length of the row to those that pass over it."""
 
     def __init__(self, channels: int, lanes: int) -> None:
-        if channels < 1:
-            raise InputError(f"channels: {channels} is not valid; give a row at least one value")
+        check_integer("channels", channels, 1)
         self.channels = channels
         self.row = {"vectors": -(-channels // lanes), "active": channels % lanes}
         self.steps: list[VectorStep] = []
 
     def walk(self, command: VectorCommand, left: str, right: str | None = None, result: str | None = None) -> None:
-        """A step over the whole row."""
+        """Add a step over the whole row."""
         self.steps.append(VectorStep(replace(command, **self.row), left, right, result))
 
     def reduce(self, operation: VectorOperation, factor: Factor, left: str, scalar: int) -> None:
-        """A reduction of the whole row."""
+        """Add a reduction of the whole row."""
         self.walk(_reduction(operation, factor, scalar, **self.row), left)
 
     def scalar(self, command: VectorCommand) -> None:
-        """A step on scalars."""
+        """Add a step on scalars."""
         self.steps.append(VectorStep(command))
 
     def load(self, register: int, value: float) -> None:
-        """Put a constant into a scalar register."""
+        """Add a step that loads a constant into a scalar register."""
         self.scalar(VectorCommand(operation=VectorOperation.LOAD, destination=register, immediate=value))
 
     def program(self, *inputs: str) -> VectorProgram:
-        """The program."""
+        """Program of the steps so far."""
         return VectorProgram(tuple(self.steps), inputs, self.channels)
 
 
@@ -143,7 +143,7 @@ def _reduction(operation: VectorOperation, factor: Factor, scalar: int, *, vecto
 
 
 def _scaled(scalar: int) -> VectorCommand:
-    """Times a scalar."""
+    """Command that multiplies by a scalar."""
     return VectorCommand(factor=Factor.SCALAR, factor_scalar=scalar)
 
 
@@ -152,9 +152,8 @@ _PLUS_RIGHT = VectorCommand(addend=Addend.RIGHT)
 
 
 def softmax(channels: int, *, lanes: int = 64, scale: float = 1.0) -> VectorProgram:
-    """``exp(scale * x) / sum(exp(scale * x))`` of the row ``x``; `scale`, positive, is rounded to FP16."""
-    if not scale > 0:
-        raise InputError(f"scale: {scale} is not valid; choose a positive number")
+    """``exp(scale * x) / sum(exp(scale * x))`` of the row ``x``; the positive `scale` is rounded to FP16."""
+    check_positive("scale", scale)
     build = _Builder(channels, lanes)
     build.reduce(VectorOperation.LARGEST, Factor.ONE, "x", 0)
     build.load(1, scale)
@@ -184,7 +183,7 @@ def softmax(channels: int, *, lanes: int = 64, scale: float = 1.0) -> VectorProg
 
 
 def _scale_by_root_mean_square(build: _Builder, row: str, epsilon: float) -> None:
-    """Put ``row / sqrt(mean(row**2) + epsilon)`` into the result, as ``sqrt(n) / sqrt(sum(row**2) + n * epsilon)``."""
+    """Add steps for ``row / sqrt(mean(row**2) + epsilon)``, as ``row * sqrt(n) / sqrt(sum(row**2) + n * epsilon)``."""
     build.reduce(VectorOperation.DOT, Factor.LEFT, row, 0)
     build.load(1, build.channels * epsilon)
     build.scalar(
@@ -222,9 +221,9 @@ def layer_norm(channels: int, *, lanes: int = 64, epsilon: float = 1e-5) -> Vect
 
 
 def silu(channels: int, *, lanes: int = 64, gated: bool = False) -> VectorProgram:
-    """``x / (1 + exp(-x))`` of the row ``x``, with `gated` times the row ``gate``.
+    """``x / (1 + exp(-x))`` of the row ``x``; with `gated` also times the row ``gate``.
 
-    As ``exp(min(x, 0)) * (x / (1 + exp(-|x|)))``: neither exponential overflows.
+    Computed as ``exp(min(x, 0)) * (x / (1 + exp(-|x|)))``, so that no exponential overflows.
     """
     build = _Builder(channels, lanes)
     build.load(0, 1.0)
@@ -244,7 +243,7 @@ def silu(channels: int, *, lanes: int = 64, gated: bool = False) -> VectorProgra
 
 
 def square_root(channels: int, *, lanes: int = 64) -> VectorProgram:
-    """``sqrt(x)`` of the row ``x``, not negative: x times its reciprocal root."""
+    """``sqrt(x)`` of the row ``x`` of non-negative values: x times its reciprocal root."""
     build = _Builder(channels, lanes)
     build.walk(VectorCommand(operation=VectorOperation.RECIPROCAL_ROOT), "x", result=RESULT)
     build.walk(_TIMES_RIGHT, RESULT, "x", RESULT)
@@ -266,7 +265,10 @@ def residual(channels: int, *, lanes: int = 64) -> VectorProgram:
 
 
 def rotation(channels: int, *, lanes: int = 64) -> VectorProgram:
-    """``x * cosine + turned * sine``, rows all; ``turned`` is ``x`` with the halves of each head swapped, one negated."""
+    """Rotary embedding ``x * cosine + turned * sine`` of rows.
+
+    ``turned`` is ``x`` with the two halves of each head swapped and one of them negated.
+    """
     build = _Builder(channels, lanes)
     build.walk(_TIMES_RIGHT, "x", "cosine", RESULT)
     build.walk(_TIMES_RIGHT, "turned", "sine", "product")

@@ -204,8 +204,7 @@ def test_approaches_the_real_product() -> None:
     [
         (64, 64, 64, "fp8", "partial: 'fp8'"),
         (64, 65, 64, "fp16", "w: has 64 input channels, a has 65"),
-        (64, 64, 48, "fp16", "w: weight group 48 and activation group 64 do not nest"
-            "multiple of the other"),
+        (64, 64, 48, "fp16", "w: weight group 48 and activation group 64 do not nest"),
     ],
 )  # fmt: skip
 def test_refuses(gemm: Any, group_size: int, channels: int, weight_group: int, partial: Any, message: str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.formats.options import Rounding
-from anda_codesign.formats.processing_elements.floating import Summation, add_singles, floating_dot
+from anda_codesign.formats.processing_elements.floating import Summation, add_fp32, floating_dot
 from anda_codesign.formats.processing_elements.scaled import scale_and_accumulate
 from numpy.typing import NDArray
 
@@ -109,7 +109,7 @@ def test_truncated_sums_of_any_singles() -> None:
     bits = rng.integers(0, 2**31, (2, 4000)) | rng.integers(0, 2, (2, 4000)) << 31
     bits[1, :3000] = bits[0, :3000] + (rng.integers(-30, 31, 3000) << 23) + rng.integers(-9, 10, 3000) ^ (1 << 31)
     left, right = (bits & 0xBFFFFFFF).astype(np.uint32).view(np.float32)
-    total = add_singles(left, right, "truncate")
+    total = add_fp32(left, right, "truncate")
     pairs = zip(left.tolist(), right.tolist(), strict=True)
     expected = [float(reference_add(Fraction(x), Fraction(y), "truncate")) for x, y in pairs]
     assert total.tolist() == expected
@@ -120,9 +120,9 @@ def test_special_values() -> None:
     left = np.array([infinity, infinity, nan, 3.4e38, -3.4e38, zero, -zero, -zero], np.float32)
     right = np.array([1, -infinity, 1, 3.4e38, -3.4e38, -zero, -zero, zero], np.float32)
     nearest = [0x7F800000, 0x7FC00000, 0x7FC00000, 0x7F800000, 0xFF800000, 0, 0x80000000, 0]
-    assert add_singles(left, right).view(np.uint32).tolist() == nearest
+    assert add_fp32(left, right).view(np.uint32).tolist() == nearest
     truncated = [*nearest[:3], 0x7F7FFFFF, 0xFF7FFFFF, *nearest[5:]]
-    assert add_singles(left, right, "truncate").view(np.uint32).tolist() == truncated
+    assert add_fp32(left, right, "truncate").view(np.uint32).tolist() == truncated
     a = np.array([[[np.inf, 1]], [[np.inf, -np.inf]], [[np.inf, 1]], [[np.nan, 1]]], np.float16)
     w = np.array([[[2, 1]], [[1, 1]], [[0, 1]], [[1, 1]]], np.float16)
     for summation in ("chained", "aligned", "exact"):
@@ -136,8 +136,8 @@ def test_flushed_subnormals() -> None:
     assert floating_dot(a, w, subnormals=False).tolist() == [2**-14]
     assert floating_dot(a, w).tolist() == [60000 * 2**-24 + 2**-14 - 2**-15 + 2**-20]
     tiny = np.array([2**-130, -(2**-130), 2**-126], np.float32)
-    assert add_singles(tiny, tiny * 0, subnormals=False).tolist() == [0, 0, 2**-126]
-    assert np.signbit(add_singles(tiny[1:2], tiny[1:2], subnormals=False)).tolist() == [True]
+    assert add_fp32(tiny, tiny * 0, subnormals=False).tolist() == [0, 0, 2**-126]
+    assert np.signbit(add_fp32(tiny[1:2], tiny[1:2], subnormals=False)).tolist() == [True]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_flushed_subnormals() -> None:
             {},
             "weights: have shape [2, 2]",
         ),
-        ([(2, 3), (2, 3)], {}, "activations: have 3 ways"),
+        ([(2, 3), (2, 3)], {}, "activations: have a dot width of 3"),
         (
             [(2, 2), (2, 2)],
             {"summation": "kahan"},
@@ -157,7 +157,7 @@ def test_flushed_subnormals() -> None:
         (
             [(2, 2), (2, 2)],
             {"summation": "exact", "rounding": "truncate"},
-            "summation: an exact one rounds to nearest and has no addend",
+            "summation: exact sums round to nearest and has no addend",
         ),
     ],
 )

@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 from anda_codesign.formats import InputError
-from anda_codesign.formats.processing_elements.floating import add_singles
+from anda_codesign.formats.processing_elements.floating import add_fp32
 from anda_codesign.rtl import run_vectors
 from anda_codesign.rtl.arithmetic.ieee754 import IeeeAdder
 from numpy.typing import NDArray
@@ -53,7 +53,7 @@ def test_many_sums_are_those_of_ieee_754() -> None:
 @pytest.mark.parametrize(("rounding", "subnormals"), [("nearest", False), ("truncate", True), ("truncate", False)])
 def test_fewer_features(rounding: str, subnormals: bool) -> None:
     pairs = fp32_pairs(np.random.default_rng(2), 400)
-    twin = add_singles(*pairs.view(np.float32), rounding, subnormals)
+    twin = add_fp32(*pairs.view(np.float32), rounding, subnormals)
     assert sums(IeeeAdder(rounding=rounding, subnormals=subnormals), pairs, "amaranth") == twin.view(np.uint32).tolist()
 
 
@@ -61,7 +61,7 @@ def test_fewer_features(rounding: str, subnormals: bool) -> None:
 @pytest.mark.parametrize("subnormals", [True, False])
 def test_many_truncated_sums(subnormals: bool) -> None:
     pairs = fp32_pairs(np.random.default_rng(3), 100_000)
-    twin = add_singles(*pairs.view(np.float32), "truncate", subnormals)
+    twin = add_fp32(*pairs.view(np.float32), "truncate", subnormals)
     adder = IeeeAdder(rounding="truncate", subnormals=subnormals)
     assert sums(adder, pairs, "cxxrtl") == twin.view(np.uint32).tolist()
 
