@@ -157,7 +157,7 @@ def test_flushed_subnormals() -> None:
         (
             [(2, 2), (2, 2)],
             {"summation": "exact", "rounding": "truncate"},
-            "summation: exact sums round to nearest and has no addend",
+            "summation: exact sums round to nearest",
         ),
     ],
 )

@@ -168,7 +168,7 @@ def test_passes_and_cycles(program: VectorProgram, passes: int, cycles: int) -> 
         (lambda: VectorCommand(active=129), "active: 129"),
         (
             lambda: VectorCommand(operation=VectorOperation.DOT),
-            "destination: DOT leaves a scalar",
+            "destination: is None, but DOT",
         ),
         (
             lambda: VectorCommand(destination=0, vectors=2),
@@ -183,11 +183,11 @@ def test_passes_and_cycles(program: VectorProgram, passes: int, cycles: int) -> 
         ),
         (
             lambda: VectorState().execute(VectorCommand()),
-            "left: is missing, the command reads float16 [1, 64]",
+            "left: is missing; give float16 [1, 64]",
         ),
         (
             lambda: VectorState().execute(VectorCommand(), np.zeros((1, 8), np.float16)),
-            "left: is float16 [1, 8], the command reads float16 [1, 64]",
+            "left: is float16 [1, 8]; give float16 [1, 64]",
         ),
     ],
 )
