@@ -13,7 +13,7 @@ from .flow import Effort, map_design, output_load_ff
 from .liberty.cells import CellLibrary
 from .netlist.netlist import Netlist
 from .netlist.power import Activity, CycleEnergy, EnergyModel
-from .netlist.simulator import GateKernel
+from .netlist.simulator import NetlistSimulator
 from .netlist.timing import Timing, analyze_timing
 from .stimuli.circuits import Stimulus
 
@@ -107,7 +107,7 @@ def measure(
         The library lacks cells, or a tool is not installed.
     """
     effort, netlist, timing = map_for_clock(design, library, clock_ps)
-    simulator = GateKernel(netlist)
+    simulator = NetlistSimulator(netlist)
     # the circuit before synthesis is the reference unless formats gives every bit of every output
     told = all(stimulus.expected.keys() == stimulus.outputs.keys() and not stimulus.masks for stimulus in stimuli)
     reference = None if told else compile_design(design, "cxxrtl")
@@ -128,7 +128,9 @@ def map_for_clock(design: wiring.Component, library: CellLibrary, clock_ps: floa
     return min(found, key=lambda mapping: mapping[2].critical_ps)
 
 
-def _run(stimulus: Stimulus, simulator: GateKernel, reference: CompiledCircuit | None, energies: EnergyModel) -> Run:
+def _run(
+    stimulus: Stimulus, simulator: NetlistSimulator, reference: CompiledCircuit | None, energies: EnergyModel
+) -> Run:
     """Simulate the netlist, compare its outputs, and compute its energy."""
     gates = _simulate(stimulus, simulator)
     circuit = _simulate(stimulus, reference) if reference else {}
@@ -147,7 +149,7 @@ def _run(stimulus: Stimulus, simulator: GateKernel, reference: CompiledCircuit |
     )
 
 
-def _simulate(stimulus: Stimulus, machine: GateKernel | CompiledCircuit) -> Mapping[str, Sequence[Any]]:
+def _simulate(stimulus: Stimulus, machine: NetlistSimulator | CompiledCircuit) -> Mapping[str, Sequence[Any]]:
     """Payloads of each output, and their cycles under ``port@cycles``."""
     if not stimulus.is_clocked:
         return machine.run_vectors(stimulus.inputs, list(stimulus.outputs))

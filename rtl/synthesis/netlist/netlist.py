@@ -14,6 +14,8 @@ from ..liberty.cells import Cell, CellLibrary
 Net: TypeAlias = int | str
 """Number of a net, or a constant: ``"0"``, ``"1"`` or ``"x"``."""
 
+CLOCK, RESET = "clk", "rst"
+
 
 @dataclass(frozen=True)
 class Instance:
@@ -47,6 +49,12 @@ class Netlist:
         driven = {net for port in self.ports if port.is_input for net in port.nets}
         driven |= {i.nets[pin.name] for i in self.instances for pin in i.cell.outputs if pin.name in i.nets}
         return sorted(net for net in driven if isinstance(net, int))
+
+    @property
+    def watched(self) -> list[int]:
+        """Nets with counted toggles: all except the clock."""
+        clocks = {net for port in self.ports if port.name == CLOCK for net in port.nets}
+        return [net for net in self.nets if net not in clocks]
 
     @cached_property
     def loads(self) -> dict[int, list[tuple[Instance, str]]]:

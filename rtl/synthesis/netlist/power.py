@@ -15,9 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ..liberty.cells import InternalEnergy, Pin
-from .netlist import Instance, Net, Netlist
+from .netlist import CLOCK, Instance, Net, Netlist
 from .timing import Timing
-from .verilator import CLOCK
 
 CLOCK_TOGGLES = 2.0
 """Toggles of the clock per cycle."""

@@ -2,9 +2,8 @@
 
 from importlib.metadata import version
 
-from .netlist import Netlist
+from .netlist import CLOCK, Netlist
 from .power import CLOCK_TOGGLES, Activity
-from .verilator import CLOCK
 
 _NET = "    (n{net} (T0 {zero}) (T1 {one}) (TX 0) (TC {toggles}) (IG 0))"
 """Time at zero, at one and unknown, toggles, and glitches (none in a simulation without delays)."""

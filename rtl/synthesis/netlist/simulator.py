@@ -16,8 +16,7 @@ from ...simulation.packing import Words, to_integers, to_words
 from ...simulation.streams import STALL_LIMIT_CYCLES, Pauses, Payloads, StalledError, StreamRun, Transfers
 from ..liberty.cells import Pin
 from ..liberty.functions import Function
-from .netlist import Net, Netlist
-from .verilator import RESET, watched_nets
+from .netlist import RESET, Net, Netlist
 
 Bits = NDArray[np.uint8]
 Indices = NDArray[np.int64]
@@ -204,7 +203,7 @@ class _Stream:
     pause: Bits
 
 
-class GateKernel:
+class NetlistSimulator:
     """Netlist as look-up tables. It runs as a `CompiledCircuit` does, after a reset, and counts toggles.
 
     Parameters
@@ -218,7 +217,7 @@ class GateKernel:
         self._place: dict[Net, int] = {net: index for index, net in enumerate(nets)}
         self._place |= {"0": len(nets), "x": len(nets), "1": len(nets) + 1}
         self._ports = {port.name: [self._place[net] for net in port.nets] for port in netlist.ports}
-        self._watched = watched_nets(netlist)
+        self._watched = netlist.watched
         states = [instance for instance in netlist.instances if instance.cell.flip_flop]
         self._size = len(nets) + 2 + 2 * len(states)
         logic, following = _Tables(), _Tables()

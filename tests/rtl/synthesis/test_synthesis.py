@@ -26,11 +26,11 @@ from anda_codesign.rtl.synthesis.flow import map_design
 from anda_codesign.rtl.synthesis.measure import measure
 from anda_codesign.rtl.synthesis.netlist.netlist import Instance, Netlist, NetlistPort, read_netlist
 from anda_codesign.rtl.synthesis.netlist.power import Activity, EnergyModel
-from anda_codesign.rtl.synthesis.netlist.simulator import GateKernel
+from anda_codesign.rtl.synthesis.netlist.simulator import NetlistSimulator
 from anda_codesign.rtl.synthesis.netlist.timing import analyze_timing
-from anda_codesign.rtl.synthesis.netlist.verilator import GateSimulator
 from anda_codesign.rtl.synthesis.stimuli.registry import stimuli
 
+from .gate_simulator import GateSimulator
 from .synthesis_cases import needs_osu, operands, osu018, without
 
 pytestmark = [needs_osu]
@@ -147,7 +147,7 @@ def test_toggles_are_those_of_the_outputs() -> None:
     """Of a combinational circuit: counted against its inputs and outputs, bit by bit, and against Verilator."""
     library, design = osu018(), create_design("int-to-fp16", bits=8)
     netlist = map_design(design, library, 20_000, "area")
-    simulator, verilator = GateKernel(netlist), GateSimulator(netlist)
+    simulator, verilator = NetlistSimulator(netlist), GateSimulator(netlist)
     values = {"value": [3, -100, 127, 0, 0, 5], "exponent": [0, 1, 2, 3, 3, -4]}
     outputs = simulator.run_vectors(values, ["half", "saturated"])
     assert outputs == compile_design(design, "cxxrtl").run_vectors(values, ["half", "saturated"])
@@ -170,7 +170,7 @@ def test_the_kernel_is_verilator_toggle_by_toggle() -> None:
     netlist = map_design(design, osu018(), 20_000, "area")
     (stimulus,) = stimuli(design, operands(), [5])
     pauses = {"activation": [True, False, False], "result": [False, True, True, False, True]}
-    machines = GateKernel(netlist), GateSimulator(netlist)
+    machines = NetlistSimulator(netlist), GateSimulator(netlist)
     runs = [machine.run_streams(stimulus.inputs, stimulus.outputs, [], pauses) for machine in machines]
     assert runs[0].transfers == runs[1].transfers
     assert machines[0].toggles() == machines[1].toggles()
@@ -178,7 +178,7 @@ def test_the_kernel_is_verilator_toggle_by_toggle() -> None:
 
 
 def test_a_netlist_that_stops_short() -> None:
-    kernel = GateKernel(map_design(create_design("anda-pe", lanes=8), osu018(), 20_000, "area"))
+    kernel = NetlistSimulator(map_design(create_design("anda-pe", lanes=8), osu018(), 20_000, "area"))
     with pytest.raises(StalledError, match="nothing moved since cycle 0"):
         kernel.run_streams({"weights": [1]}, {"result": 1}, [], {})
 

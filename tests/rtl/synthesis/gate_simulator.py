@@ -1,6 +1,6 @@
 """Simulation of a netlist with Verilator: its cells become Verilog expressions of their functions in the library.
 
-It is an independent check of `simulator.GateKernel`: tests compare every payload, cycle and toggle.
+It is an independent check of `NetlistSimulator`: the tests compare every payload, cycle and toggle.
 
 Gates have no delay, so a net changes at most once per cycle and has no glitches. Nets are sampled when the inputs and the
 state of a cycle have settled.
@@ -14,31 +14,23 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-
-from ....workloads.fetch import cache_dir
-from ...simulation.build import TOP, compile_verilator, require_simulator, verilator_adapter
-from ...simulation.compiled import CompiledCircuit
-from ...simulation.ports import CircuitPort
-from .netlist import Instance, Net, Netlist, NetlistPort
+from anda_codesign.rtl.simulation.build import TOP, compile_verilator, require_simulator, verilator_adapter
+from anda_codesign.rtl.simulation.compiled import CompiledCircuit
+from anda_codesign.rtl.simulation.ports import CircuitPort
+from anda_codesign.rtl.synthesis.netlist.netlist import CLOCK, RESET, Instance, Net, Netlist, NetlistPort
+from anda_codesign.workloads.fetch import cache_dir
 
 _PROBE_BITS = 32
 _CONSTANTS: dict[Net, str] = {"0": "1'b0", "1": "1'b1", "x": "1'b0"}
-CLOCK, RESET = "clk", "rst"
 
 _COMPILER_OPTIONS = ("-O0", "-fno-gnu-unique")
 """Optimised compilation takes longer than a few thousand cycles. Each library needs counters of its own."""
 
 
-def watched_nets(netlist: Netlist) -> list[int]:
-    """Nets with counted toggles: all except the clock."""
-    clocks = {net for port in netlist.ports if port.name == CLOCK for net in port.nets}
-    return [net for net in netlist.nets if net not in clocks]
-
-
 def gate_verilog(netlist: Netlist, top: str = TOP) -> str:
-    """Verilog of a netlist with the outputs ``probe_0``, ... of 32 nets each, in the order of `watched_nets`."""
+    """Verilog of a netlist with the outputs ``probe_0``, ... of 32 nets each, in the order of `Netlist.watched`."""
     nets = _net_names(netlist)
-    watched = watched_nets(netlist)
+    watched = netlist.watched
     words = [watched[start : start + _PROBE_BITS] for start in range(0, len(watched), _PROBE_BITS)]
     ports = [*map(_declaration, netlist.ports), *(f"output [{len(w) - 1}:0] probe_{n}" for n, w in enumerate(words))]
     lines = [f"module {top} (", "  " + ",\n  ".join(ports), ");"]
@@ -87,7 +79,7 @@ class GateSimulator(CompiledCircuit):
     """Netlist as machine code that counts the toggles of every net while it runs."""
 
     def __init__(self, netlist: Netlist) -> None:
-        self._watched = watched_nets(netlist)
+        self._watched = netlist.watched
         clocked = any(port.name == CLOCK for port in netlist.ports)
         ports = [
             CircuitPort(port.name, len(port.nets), port.is_input)
