@@ -14,6 +14,7 @@ from ..formats.anda.plane_mask import MASK_BITS
 MAX_LANES = 128
 MAX_MANTISSA_BITS = 16
 EXPONENT_BITS = 5
+CODE_BITS = 4
 
 SKIPPED_BITS = 4
 """Bits of the number of zero planes between two that are sent."""

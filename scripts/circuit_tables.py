@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from anda_codesign.experiments.markdown import markdown_table, renew_page
+from anda_codesign.formats.accelerator.config import AcceleratorConfig
 from anda_codesign.formats.accelerator.instructions import FIELDS
 from anda_codesign.formats.numeric.fp16 import round_to_fp16, ulp_errors
 from anda_codesign.formats.vector.functions import VectorFunction, evaluate
@@ -146,7 +147,10 @@ def instructions() -> str:
 
 
 def accelerator_ports() -> str:
-    rows = ([f"`{port.name}`", "in" if port.is_input else "out", port.width] for port in ports(Accelerator()))
+    rows = (
+        [f"`{port.name}`", "in" if port.is_input else "out", port.width]
+        for port in ports(Accelerator(AcceleratorConfig()))
+    )
     return markdown_table(["port", "direction", "bits"], rows, text_columns=2)
 
 

@@ -10,8 +10,8 @@ from amaranth.hdl import Module, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...rtl.compressor.bpc import BpcLane, compressor_layout
-from ...rtl.elements.anda_pe import AndaPE
+from ...rtl.compressor.bpc import BpcLane, BpcLaneParameters, compressor_layout
+from ...rtl.elements.anda_pe import AndaPE, AndaPEParameters
 from ...rtl.interfaces import Stream, partial_sum_bits, partial_sum_layout
 from ...rtl.simulation.packing import pack
 from ...rtl.simulation.simulate import run_streams
@@ -47,8 +47,10 @@ class LaneAndElement(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Connect the lane's planes to the processing element."""
         m = Module()
-        m.submodules.lane = lane = BpcLane(lanes=LANES, max_mantissa_bits=MANTISSA_BITS)
-        m.submodules.pe = pe = AndaPE(lanes=LANES, weight_bits=WEIGHT_BITS, max_mantissa_bits=MANTISSA_BITS)
+        m.submodules.lane = lane = BpcLane(BpcLaneParameters(lanes=LANES, max_mantissa_bits=MANTISSA_BITS))
+        m.submodules.pe = pe = AndaPE(
+            AndaPEParameters(lanes=LANES, weight_bits=WEIGHT_BITS, max_mantissa_bits=MANTISSA_BITS)
+        )
         wiring.connect(m, wiring.flipped(self.group), lane.group)
         wiring.connect(m, lane.planes, pe.activation)
         wiring.connect(m, wiring.flipped(self.weights), pe.weights)

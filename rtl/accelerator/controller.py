@@ -5,6 +5,7 @@ from amaranth.hdl import Array, Cat, Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...formats.accelerator.config import AcceleratorConfig
 from ...formats.accelerator.instructions import (
     ADDRESS_BITS,
     INSTRUCTION_BITS,
@@ -32,12 +33,8 @@ class Controller(wiring.Component):
 
     Parameters
     ----------
-    depth : `int`
-        Instructions of the memory.
-    max_mantissa_bits : `int`
-        A larger M is illegal.
-    vector_unit : `bool`
-        Whether its instructions are legal.
+    config : `AcceleratorConfig`
+        Sets the size of the instruction memory, the largest legal M, and whether vector instructions are legal.
 
     Members
     -------
@@ -72,10 +69,9 @@ class Controller(wiring.Component):
     illegal: Signal
     out_of_range: Signal
 
-    def __init__(self, *, depth: int, max_mantissa_bits: int, vector_unit: bool = True) -> None:
-        self.vector_unit = vector_unit
-        self.max_mantissa_bits = max_mantissa_bits
-        self._memory = RowBuffer(width=INSTRUCTION_BITS, depth=depth)
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        self._memory = RowBuffer(width=INSTRUCTION_BITS, depth=config.instruction_depth)
         super().__init__(
             {
                 "program": In(stream.Signature(write_layout(INSTRUCTION_BITS))),
@@ -100,7 +96,7 @@ class Controller(wiring.Component):
         m.d.comb += idle.eq(Cat(count == 0 for count in unfinished))
         legal = Signal()
         past_end = self._memory.answer.payload.tag
-        m.d.comb += legal.eq(is_legal(word, self.max_mantissa_bits, self.vector_unit) & ~past_end)
+        m.d.comb += legal.eq(is_legal(word, self.config.max_mantissa_bits, self.config.vector_unit) & ~past_end)
         free = self._own_ports(m, word, issued, idle)
         with m.If(present & legal & ~self.fault):
             for opcode, unit in UNITS.items():

@@ -45,7 +45,7 @@ class Loader(wiring.Component):
 
     Parameters
     ----------
-    machine : `AcceleratorConfig`
+    config : `AcceleratorConfig`
         Gives the widths of the buffers and of the memory.
 
     Members
@@ -71,17 +71,16 @@ class Loader(wiring.Component):
     write_results: Stream
     finished: Signal
 
-    def __init__(self, *, machine: AcceleratorConfig) -> None:
-        self.machine = machine
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
         writes = {
-            _write_port(buffer): Out(stream.Signature(write_layout(width)))
-            for buffer, width in machine.row_bits.items()
+            _write_port(buffer): Out(stream.Signature(write_layout(width))) for buffer, width in config.row_bits.items()
         }
         super().__init__(
             {
                 "command": In(stream.Signature(TRANSFER)),
                 "memory_read": Out(stream.Signature(MEMORY_ADDRESS_BITS)),
-                "memory_data": In(stream.Signature(machine.memory_bits)),
+                "memory_data": In(stream.Signature(config.memory_bits)),
                 **writes,
                 "finished": Out(1),
             }
@@ -99,7 +98,7 @@ class Loader(wiring.Component):
         """Ask for a command's rows of memory, and note the command for those who come."""
         asking, last = Signal(), Signal()
         buffer, left = Signal(Buffer), Signal(COUNT_BITS)
-        packed = _of_buffer(m, buffer, {each: self.machine.packed(each) for each in Buffer}, "asked")
+        packed = _of_buffer(m, buffer, {each: self.config.packed(each) for each in Buffer}, "asked")
         m.d.comb += [
             last.eq(left <= packed),
             self.memory_read.valid.eq(asking),
@@ -124,9 +123,9 @@ class Loader(wiring.Component):
     def _write(self, m: Module, pending: SyncFIFO) -> None:
         """Take rows of memory apart."""
         command: Any = data.View(_COMING, pending.r_data)
-        row, row_valid = Signal(self.machine.memory_bits), Signal()
+        row, row_valid = Signal(self.config.memory_bits), Signal()
         written = Signal(COUNT_BITS)
-        packed = _of_buffer(m, command.buffer, {each: self.machine.packed(each) for each in Buffer}, "written")
+        packed = _of_buffer(m, command.buffer, {each: self.config.packed(each) for each in Buffer}, "written")
         piece = Signal.like(packed)
         moved, last_piece, last = Signal(), Signal(), Signal()
         m.d.comb += [
@@ -137,7 +136,7 @@ class Loader(wiring.Component):
             self.memory_data.ready.eq(~row_valid | (moved & last_piece)),
         ]
         with m.Switch(command.buffer):
-            for buffer, width in self.machine.row_bits.items():
+            for buffer, width in self.config.row_bits.items():
                 write = getattr(self, _write_port(buffer))
                 with m.Case(buffer):
                     m.d.comb += [
@@ -164,7 +163,7 @@ class Storer(wiring.Component):
 
     Parameters
     ----------
-    machine : `AcceleratorConfig`
+    config : `AcceleratorConfig`
 
     Members
     -------
@@ -188,16 +187,16 @@ class Storer(wiring.Component):
     memory_write: Stream
     finished: Signal
 
-    def __init__(self, *, machine: AcceleratorConfig) -> None:
-        self.machine = machine
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
         super().__init__(
             {
                 "command": In(stream.Signature(TRANSFER)),
                 "read_planes": Out(stream.Signature(PLANE_READ)),
-                "planes": In(stream.Signature(plane_rows_layout(machine.rows, machine.lanes, masked=machine.skipping))),
+                "planes": In(stream.Signature(plane_rows_layout(config.rows, config.lanes, masked=config.skipping))),
                 "read_results": Out(stream.Signature(READ)),
-                "results": In(stream.Signature(answer_layout(machine.row_bits[Buffer.RESULTS]))),
-                "memory_write": Out(stream.Signature(memory_write_layout(machine.memory_bits))),
+                "results": In(stream.Signature(answer_layout(config.row_bits[Buffer.RESULTS]))),
+                "memory_write": Out(stream.Signature(memory_write_layout(config.memory_bits))),
                 "finished": Out(1),
             }
         )
@@ -250,12 +249,12 @@ class Storer(wiring.Component):
         exponents = Value.cast(planes.exponents)
         rows = {
             Buffer.PLANES: planes.planes,
-            Buffer.EXPONENTS: Cat(exponents, planes.mask) if self.machine.skipping else exponents,
+            Buffer.EXPONENTS: Cat(exponents, planes.mask) if self.config.skipping else exponents,
             Buffer.RESULTS: self.results.payload.data,
         }
         free = ~self.memory_write.valid | self.memory_write.ready
         row = self.memory_write.payload.data
-        packed = _of_buffer(m, command.buffer, {each: self.machine.packed(each) for each in STORED}, "packed")
+        packed = _of_buffer(m, command.buffer, {each: self.config.packed(each) for each in STORED}, "packed")
         piece = Signal.like(packed)
         full = (piece == packed - 1) | (received + 1 == command.count)
         m.d.comb += [
@@ -272,7 +271,7 @@ class Storer(wiring.Component):
             with m.Switch(command.buffer):
                 for buffer in STORED:
                     with m.Case(buffer):
-                        m.d.sync += row.word_select(piece, self.machine.row_bits[buffer]).eq(rows[buffer])
+                        m.d.sync += row.word_select(piece, self.config.row_bits[buffer]).eq(rows[buffer])
 
 
 def _of_buffer(m: Module, buffer: Value, values: Mapping[Buffer, int], name: str) -> Signal:

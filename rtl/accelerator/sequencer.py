@@ -30,7 +30,7 @@ class GemmSequencer(wiring.Component):
 
     Parameters
     ----------
-    machine : `AcceleratorConfig`
+    config : `AcceleratorConfig`
 
     Members
     -------
@@ -51,14 +51,14 @@ class GemmSequencer(wiring.Component):
     write: Stream
     finished: Signal
 
-    def __init__(self, *, machine: AcceleratorConfig) -> None:
-        self.machine = machine
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
         super().__init__(
             {
                 "command": In(stream.Signature(GEMM)),
                 "tiles": Out(stream.Signature(TILES)),
-                "groups": In(stream.Signature(data.ArrayLayout(FP16, machine.lanes))),
-                "write": Out(stream.Signature(write_layout(16 * machine.lanes))),
+                "groups": In(stream.Signature(data.ArrayLayout(FP16, config.lanes))),
+                "write": Out(stream.Signature(write_layout(16 * config.lanes))),
                 "finished": Out(1),
             }
         )
@@ -93,14 +93,14 @@ class GemmSequencer(wiring.Component):
             ]
         with m.If(self.command.valid & self.command.ready):
             m.d.sync += [self.tiles.valid.eq(1), left.eq(given.blocks)]
-            m.d.sync += tiles.tiles.eq(given.output_groups * self.machine.tiles)
+            m.d.sync += tiles.tiles.eq(given.output_groups * self.config.tiles)
             m.d.sync += [tiles[name].eq(given[name]) for name in _SAME]
 
     def _write_results(self, m: Module, places: SyncFIFO) -> None:
         place: Any = data.View(_RESULTS, places.r_data)
-        token, group, block = Signal(range(self.machine.rows)), Signal(10), Signal(BLOCKS_BITS)
+        token, group, block = Signal(range(self.config.rows)), Signal(10), Signal(BLOCKS_BITS)
         offset = Signal(ADDRESS_BITS)
-        last_token, last_group = token == self.machine.rows - 1, group == place.output_groups - 1
+        last_token, last_group = token == self.config.rows - 1, group == place.output_groups - 1
         moved = self.write.valid & self.write.ready
         m.d.comb += [
             self.write.valid.eq(self.groups.valid),

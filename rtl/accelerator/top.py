@@ -11,9 +11,9 @@ from ...formats.accelerator.config import AcceleratorConfig
 from ...formats.accelerator.instructions import ADDRESS_BITS, INSTRUCTION_BITS, MEMORY_ADDRESS_BITS, Buffer, Unit
 from ..array.arbiter import share_reads, share_stream
 from ..array.buffers import RowBuffer, write_layout
-from ..array.engine import MatrixEngine
+from ..array.engine import MatrixEngine, MatrixEngineParameters
 from ..compressor.unit import Compression
-from ..interfaces import MAX_MANTISSA_BITS, Stream
+from ..interfaces import Stream
 from ..isa import RETIRE, RETIRE_INDEX_BITS, RETIRED
 from ..vector.sequencer import VectorSequencer
 from .controller import Controller
@@ -38,20 +38,7 @@ class Accelerator(wiring.Component):
 
     Parameters
     ----------
-    rows, columns, lanes, affine, max_mantissa_bits
-        As of `MatrixEngine`.
-    memory_bits : `int`
-        Width of the memory port, a multiple of 8 that holds the widest row of a buffer.
-    plane_depth, exponent_depth, weight_depth, factor_depth, result_depth : `int`
-        Rows of the buffers.
-    instruction_depth : `int`
-        Instructions of a program.
-    vector_unit : `bool`
-        Whether there is one.
-    midpoint, skipping : `bool`
-        As of `MatrixEngine`.
-    nearest : `bool`
-        As of `BitPlaneCompressor`, which makes the plane masks with `skipping`; they lie above a row's exponents.
+    config : `AcceleratorConfig`
 
     Members
     -------
@@ -63,7 +50,7 @@ class Accelerator(wiring.Component):
         It has ended: ``halt``, an illegal instruction, or a row that does not exist.
     memory_read : `Out(stream.Signature(32))`
         Rows of memory to read.
-    memory_data : `In(stream.Signature(memory_bits))`
+    memory_data : `In(stream.Signature(config.memory_bits))`
         These rows, in order.
     memory_write : `Out(stream.Signature(StructLayout({"address": 32, "data": memory_bits})))`
         Rows of memory to write.
@@ -89,53 +76,17 @@ class Accelerator(wiring.Component):
     vector_saturated: Signal
     out_of_range: Signal
 
-    def __init__(
-        self,
-        *,
-        rows: int = 16,
-        columns: int = 16,
-        lanes: int = 64,
-        affine: bool = False,
-        max_mantissa_bits: int = MAX_MANTISSA_BITS,
-        memory_bits: int = 1024,
-        plane_depth: int = 8192,
-        exponent_depth: int = 8192,
-        weight_depth: int = 8192,
-        factor_depth: int = 8192,
-        result_depth: int = 2048,
-        instruction_depth: int = 4096,
-        vector_unit: bool = True,
-        midpoint: bool = False,
-        nearest: bool = False,
-        skipping: bool = False,
-    ) -> None:
-        self.machine = AcceleratorConfig(
-            rows=rows,
-            columns=columns,
-            lanes=lanes,
-            affine=affine,
-            max_mantissa_bits=max_mantissa_bits,
-            memory_bits=memory_bits,
-            plane_depth=plane_depth,
-            exponent_depth=exponent_depth,
-            weight_depth=weight_depth,
-            factor_depth=factor_depth,
-            result_depth=result_depth,
-            instruction_depth=instruction_depth,
-            vector_unit=bool(vector_unit),
-            midpoint=bool(midpoint),
-            nearest=bool(nearest),
-            skipping=bool(skipping),
-        )
-        self._engine = _engine(self.machine)
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        self._engine = MatrixEngine(MatrixEngineParameters.from_config(config))
         super().__init__(
             {
                 "program": In(stream.Signature(write_layout(INSTRUCTION_BITS))),
                 "start": In(stream.Signature(ADDRESS_BITS)),
                 "done": Out(stream.Signature(STATUS)),
                 "memory_read": Out(stream.Signature(MEMORY_ADDRESS_BITS)),
-                "memory_data": In(stream.Signature(memory_bits)),
-                "memory_write": Out(stream.Signature(memory_write_layout(memory_bits))),
+                "memory_data": In(stream.Signature(config.memory_bits)),
+                "memory_write": Out(stream.Signature(memory_write_layout(config.memory_bits))),
                 "retire": Out(RETIRE),
                 **{flag: Out(1) for flag in FLAGS},
             }
@@ -144,18 +95,14 @@ class Accelerator(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Build the circuit."""
         m = Module()
-        machine = self.machine
-        m.submodules.controller = controller = Controller(
-            depth=machine.instruction_depth,
-            max_mantissa_bits=machine.max_mantissa_bits,
-            vector_unit=machine.vector_unit,
-        )
+        config = self.config
+        m.submodules.controller = controller = Controller(config)
         m.submodules.engine = engine = self._engine
-        m.submodules.loader = loader = Loader(machine=machine)
-        m.submodules.storer = storer = Storer(machine=machine)
-        m.submodules.sequencer = sequencer = GemmSequencer(machine=machine)
-        m.submodules.compression = compression = Compression(machine=machine)
-        m.submodules.results = results = RowBuffer(width=machine.row_bits[Buffer.RESULTS], depth=machine.result_depth)
+        m.submodules.loader = loader = Loader(config)
+        m.submodules.storer = storer = Storer(config)
+        m.submodules.sequencer = sequencer = GemmSequencer(config)
+        m.submodules.compression = compression = Compression(config)
+        m.submodules.results = results = RowBuffer(width=config.row_bits[Buffer.RESULTS], depth=config.result_depth)
         self._connect_host(m, controller, engine, compression)
         with m.If(engine.out_of_range | results.out_of_range | controller.out_of_range):
             m.d.sync += self.out_of_range.eq(1)
@@ -181,8 +128,8 @@ class Accelerator(wiring.Component):
             Unit.VECTOR: Const(0),
             Unit.STORER: storer.finished,
         }
-        if machine.vector_unit:
-            m.submodules.vector = vector = VectorSequencer(machine=machine)
+        if config.vector_unit:
+            m.submodules.vector = vector = VectorSequencer(config)
             wiring.connect(m, controller.vector, vector.command)
             writers.append(vector.write)
             readers.append((vector.read, vector.answer))
@@ -222,20 +169,3 @@ class Accelerator(wiring.Component):
             m.d.comb += [self.retire[name].valid.eq(strobe), self.retire[name].index.eq(index)]
             with m.If(strobe):
                 m.d.sync += index.eq(index + 1)
-
-
-def _engine(machine: AcceleratorConfig) -> MatrixEngine:
-    """A machine's matrix engine."""
-    return MatrixEngine(
-        rows=machine.rows,
-        columns=machine.columns,
-        lanes=machine.lanes,
-        depth=machine.plane_depth,
-        exponent_depth=machine.exponent_depth,
-        weight_depth=machine.weight_depth,
-        factor_depth=machine.factor_depth,
-        max_mantissa_bits=machine.max_mantissa_bits,
-        affine=machine.affine,
-        midpoint=machine.midpoint,
-        skipping=machine.skipping,
-    )

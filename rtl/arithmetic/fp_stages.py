@@ -8,7 +8,7 @@ from ..interfaces import FP16
 from .adder_trees import two_rows
 from .fp import round_magnitude, shift_right_sticky, subnormal_distance
 from .ieee754 import HALF_BIAS, HALVES_BIAS, Fp16, Product, leading_zeros, multiply_halves, multiply_integer
-from .pipeline import Step, Values, others
+from .pipeline import PipelineStep, Values, others
 
 _PARTS = ("sign", "exponent", "significand", "zero", "infinite", "nan")
 """Of a `Product`, as its constructor takes them."""
@@ -31,9 +31,14 @@ class Fp16Product:
     specials: bool = False
 
     @property
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[PipelineStep]:
         """In order, with their depths."""
-        return [Step(9, self._rows), Step(7, self._sum), Step(4, _count), Step(7, self._normalize)]
+        return [
+            PipelineStep(9, self._rows),
+            PipelineStep(7, self._sum),
+            PipelineStep(4, _count),
+            PipelineStep(7, self._normalize),
+        ]
 
     def _rows(self, m: Module, values: Values) -> Values:
         """The parts of the product, of its significand two rows of bits that sum to it."""
@@ -80,12 +85,12 @@ class IntegerConversion:
     """The steps of an `IntToFp16`: from ``value`` and ``exponent`` to ``half`` and ``saturated``."""
 
     @property
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[PipelineStep]:
         """In order, with their depths."""
         return [
-            Step(5, self._magnitude),
-            Step(4, _count),
-            Step(6, self._normalize),
+            PipelineStep(5, self._magnitude),
+            PipelineStep(4, _count),
+            PipelineStep(6, self._normalize),
             *fp16_rounding(),
         ]
 
@@ -104,9 +109,9 @@ class IntegerConversion:
         return {"sign": values["sign"], "exponent": exponent, "normalized": padded}
 
 
-def fp16_rounding() -> list[Step]:
+def fp16_rounding() -> list[PipelineStep]:
     """From ``sign``, ``exponent`` and ``normalized`` significand to ``half`` and ``saturated``, as of `round_to_fp16`."""
-    return [Step(5, _measure), Step(7, _denormalize), Step(7, _round)]
+    return [PipelineStep(5, _measure), PipelineStep(7, _denormalize), PipelineStep(7, _round)]
 
 
 def _measure(m: Module, values: Values) -> Values:

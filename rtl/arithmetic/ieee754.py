@@ -15,7 +15,7 @@ from ...formats.checks import check_choice
 from ...formats.options import Rounding
 from ...formats.processing_elements.floating import QUIET_NAN, TRUNCATED_BITS
 from .fp import FP32, normalize, shift_right_sticky
-from .pipeline import Step, Values, others
+from .pipeline import PipelineStep, Values, others
 
 INFINITE_FIELD, LARGEST_SINGLE = 255 << 23, (255 << 23) - 1
 
@@ -216,26 +216,46 @@ def multiply_integer(half: Fp16, integer: Value) -> Product:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Fp32Addition:
-    """The steps of an `IeeeAdder`, whose parameters these are: from ``left`` and ``right`` to ``sum``."""
+    """The options of an FP32 addition, and its steps from ``left`` and ``right`` to ``sum``.
 
-    rounding: Rounding
-    subnormals: bool
-    specials: bool
+    Parameters
+    ----------
+    rounding : `str`
+        ``"nearest"``: to nearest even; an overflow gives an infinity. ``"truncate"``: no sticky bit and no incrementer.
+        The smaller summand is cut at one bit below the larger one's last, and the sum at 24 bits; an overflow gives
+        the largest finite single.
+    subnormals : `bool`
+        If false, a subnormal summand or sum counts as zero of its sign.
+    specials : `bool`
+        If false, infinities, NaN and overflow must not occur.
+
+    Raises
+    ------
+    InputError
+        The rounding is not one of these two.
+    """
+
+    rounding: Rounding = "nearest"
+    subnormals: bool = True
+    specials: bool = True
+
+    def __post_init__(self) -> None:
+        check_rounding(self.rounding)
 
     @property
-    def steps(self) -> list[Step]:
-        """In order, with their depths."""
+    def steps(self) -> list[PipelineStep]:
+        """The steps of the addition in order, with their depths."""
         return [
-            Step(7, self._order),
-            Step(5, self._start_alignment),
-            Step(7, self._align),
-            Step(12, self._add),
-            Step(4, self._count),
-            Step(5, self._normalize),
-            Step(6, self._round),
-            Step(7 if self.specials else 4, self._limit),
+            PipelineStep(7, self._order),
+            PipelineStep(5, self._start_alignment),
+            PipelineStep(7, self._align),
+            PipelineStep(12, self._add),
+            PipelineStep(4, self._count),
+            PipelineStep(5, self._normalize),
+            PipelineStep(6, self._round),
+            PipelineStep(7 if self.specials else 4, self._limit),
         ]
 
     @property
@@ -328,14 +348,7 @@ class IeeeAdder(wiring.Component):
 
     Parameters
     ----------
-    rounding : `str`
-        ``"nearest"``: to nearest even; an overflow gives an infinity. ``"truncate"``: no sticky bit and no incrementer.
-        The smaller summand is cut at one bit below the larger one's last, and the sum at 24 bits; an overflow gives
-        the largest finite single.
-    subnormals : `bool`
-        If not, a subnormal summand or sum counts as zero, of its sign.
-    specials : `bool`
-        If not, infinities, NaN and overflow must not occur.
+    addition : `Fp32Addition`
 
     Members
     -------
@@ -348,12 +361,12 @@ class IeeeAdder(wiring.Component):
     right: Any
     sum: Any
 
-    def __init__(self, *, rounding: Rounding = "nearest", subnormals: bool = True, specials: bool = True) -> None:
-        self.addition = Fp32Addition(check_rounding(rounding), bool(subnormals), bool(specials))
+    def __init__(self, addition: Fp32Addition) -> None:
+        self.addition = addition
         super().__init__({"left": In(FP32), "right": In(FP32), "sum": Out(FP32)})
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Chain the steps of the addition."""
         m = Module()
         values: Values = {"left": Value.cast(self.left), "right": Value.cast(self.right)}
         for step in self.addition.steps:

@@ -19,7 +19,7 @@ def others(values: Values, *names: str) -> dict[str, Value]:
 
 
 @dataclass(frozen=True)
-class Step:
+class PipelineStep:
     """A combinational part of a datapath, before or after which registers may stand.
 
     Attributes
@@ -75,7 +75,7 @@ class Pipeline:
         return held
 
     def through(
-        self, steps: Sequence[Step], lanes: Sequence[Values], carried: Values, registers: int
+        self, steps: Sequence[PipelineStep], lanes: Sequence[Values], carried: Values, registers: int
     ) -> tuple[list[Values], Values]:
         """Each of `lanes` through the same steps, with `registers` ends of stages spread over them.
 
@@ -90,7 +90,7 @@ class Pipeline:
         return values, carried
 
     def in_stages(
-        self, steps: Sequence[Step], lanes: Sequence[Values], carried: Values, stages: int
+        self, steps: Sequence[PipelineStep], lanes: Sequence[Values], carried: Values, stages: int
     ) -> tuple[list[Values], Values]:
         """As `through`, with `stages` registers of which the last ends the steps; with no more than there are steps."""
         return self.hold(*self.through(steps, lanes, carried, min(stages, len(steps)) - 1))

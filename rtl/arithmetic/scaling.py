@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from ...formats.checks import check_integer
 from ..interfaces import FP16, PARTIAL_EXPONENT, Stream
 from .fp import FP32, Fp16Multiplier, Fp32Adder, IntToFp16
-from .fp_accumulator import MAX_ADDER_STAGES, RunningSum, check_interleave
+from .fp_accumulator import MAX_ADDER_STAGES, RunningSum, RunningSumParameters, check_interleave
 from .fp_stages import Fp16Product, IntegerConversion
 from .pipeline import Pipeline
 
@@ -109,9 +109,10 @@ class ScaleAccumulator(wiring.Component):
 
     def _accumulate_in_stages(self, m: Module, joined: Stream) -> None:
         """The same of several. Sums are never subnormal, and the first summand is added to +0."""
-        m.submodules.running_sum = running_sum = RunningSum(
+        addition = RunningSumParameters(
             adder_stages=self.adder_stages, interleave=self.interleave, subnormals=False, specials=False
         )
+        m.submodules.running_sum = running_sum = RunningSum(addition)
         pipeline = Pipeline(m, joined, running_sum.summands)
         factors = {"left": Value.cast(joined.payload), "right": Value.cast(self.scales.payload.scale)}
         (product,), carried = pipeline.in_stages(

@@ -7,10 +7,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...formats.latency.array import WEIGHT_LOAD_CYCLES
-from ..interfaces import MASK_BITS, SKIPPED_BITS, Stream
+from ..interfaces import CODE_BITS, MASK_BITS, SKIPPED_BITS, Stream
 from .buffers import ADDRESS_BITS
 
-CODE_BITS = 4
 GROUPS_BITS = 10
 TILES_BITS = 13
 

@@ -1,56 +1,94 @@
 # amaranth: UnusedElaboratable=no
 """The matrix engine: buffers, dispatch, array and collector; commands in, groups of outputs out."""
 
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...formats import InputError
-from ..interfaces import FP16, MAX_MANTISSA_BITS, SKIPPED_BITS, Stream
+from ...formats.accelerator.config import AcceleratorConfig
+from ...formats.checks import check_integer
+from ..interfaces import FP16, SKIPPED_BITS, Stream
 from .arbiter import share_reads
-from .buffers import PLANE_READ, ActivationBuffer, RowBuffer
+from .buffers import MAX_DEPTH, PLANE_READ, ActivationBuffer, RowBuffer
 from .collector import OutputCollector
 from .dispatch import TILES, AddressGenerator, WeightDispatcher
-from .mxu import MatrixUnit
+from .mxu import MatrixUnit, MatrixUnitParameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatrixEngineParameters(MatrixUnitParameters):
+    """The options of a `MatrixEngine`: those of `MatrixUnitParameters`, where `columns` divides `lanes`, and four more.
+
+    Parameters
+    ----------
+    depth, exponent_depth, weight_depth, factor_depth : `int`
+        Rows of the memories of planes, exponents, weights and factors, 2 to 16384.
+
+    Raises
+    ------
+    InputError
+        A field is out of its range, or `columns` does not divide `lanes`.
+    """
+
+    depth: int = 8192
+    exponent_depth: int = 8192
+    weight_depth: int = 8192
+    factor_depth: int = 8192
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("depth", "exponent_depth", "weight_depth", "factor_depth"):
+            check_integer(name, getattr(self, name), 2, MAX_DEPTH)
+        if self.lanes % self.columns:
+            raise InputError(f"columns: {self.columns} does not divide {self.lanes} lanes; choose a divisor")
+
+    @classmethod
+    def from_config(cls, config: AcceleratorConfig, **depths: int) -> Self:
+        """The engine of an accelerator; `depths` replaces rows of its memories."""
+        shared = {field.name for field in fields(cls)} & {field.name for field in fields(config)}
+        options: dict[str, Any] = {name: getattr(config, name) for name in shared}
+        options |= {"depth": config.plane_depth, **depths}
+        return cls(**options)
 
 
 class MatrixEngine(wiring.Component):
     """Matrix unit with its buffers, address generators, weight dispatcher and output collector.
 
-    It computes the tiles of a command and sends their outputs `lanes` channels at a time, so the tiles of all commands
-    together make whole groups.
+    It computes the tiles of a command and sends their outputs `lanes` channels at a time. So the tiles of all commands
+    together must make whole groups.
 
     Timing: address generators, dispatcher and array run ahead of each other as far as their streams let them, across
-    commands too. A group takes ``max(M + 1, 4)`` cycles (`formats.latency.array_cycles_per_group`); what start, drain and
-    collection add is in `formats.latency.matrix_engine_cycles`.
+    commands too. A group takes ``max(M + 1, 4)`` cycles (`formats.latency.array.array_cycles_per_group`), plus start, drain
+    and collection.
 
     Parameters
     ----------
-    rows, columns, lanes, affine, midpoint, skipping
-        As of `MatrixUnit`; `columns` divides `lanes`.
-    depth, exponent_depth, weight_depth, factor_depth : `int`
-        Rows of the memories of planes, exponents, weights and factors.
+    parameters : `MatrixEngineParameters`
 
     Members
     -------
     command : `In(stream.Signature(TILES))`
     write_planes, write_exponents
-        As of `ActivationBuffer`, which has masks with `skipping`.
+        See `ActivationBuffer`, which has masks with `skipping`.
     write_weights, write_factors : `In(stream.Signature(write_layout(...)))`
-        Rows of ``lanes * columns`` bits, see `WeightDispatcher`; and of the columns' scales, with `affine` followed by
-        their offsets.
+        Rows of ``lanes * columns`` bits for the `WeightDispatcher`, and rows of the columns' scales, followed by their
+        offsets with `affine`.
     groups : `Out(stream.Signature(ArrayLayout(FP16, lanes)))`
-        `lanes` outputs of each token in turn.
+        `lanes` outputs of one token; the tokens in turn.
     read_planes : `In(stream.Signature(PLANE_READ))`
     planes : `Out(stream.Signature(plane_rows_layout(rows, lanes, masked=skipping)))`
-        Reads of the activation buffer for others than the array, which waits meanwhile; with `skipping`, only while the
-        engine is idle.
+        Reads of the activation buffer for other circuits. The array waits meanwhile. With `skipping` they are allowed
+        only while the engine is idle.
     group_done, tile_done : `Out(1)`
-        The array takes the last bit-plane of a group; the last column of a tile leaves it.
+        The array takes the last bit-plane of a group; the last column of a tile leaves the array.
     partial_saturated, result_saturated : `Out(1)`
-        As of `MatrixUnit`.
+        See `MatrixUnit`.
     out_of_range : `Out(1)`
-        In this cycle a row of a buffer is read or written that does not exist.
+        A row that does not exist is read or written in this cycle.
     """
 
     command: Stream
@@ -67,38 +105,20 @@ class MatrixEngine(wiring.Component):
     result_saturated: Signal
     out_of_range: Signal
 
-    def __init__(
-        self,
-        *,
-        rows: int = 16,
-        columns: int = 16,
-        lanes: int = 64,
-        depth: int = 8192,
-        exponent_depth: int = 8192,
-        weight_depth: int = 8192,
-        factor_depth: int = 8192,
-        max_mantissa_bits: int = MAX_MANTISSA_BITS,
-        affine: bool = False,
-        midpoint: bool = False,
-        skipping: bool = False,
-    ) -> None:
-        self.skipping = bool(skipping)
-        self.unit = MatrixUnit(
-            rows=rows,
-            columns=columns,
-            lanes=lanes,
-            max_mantissa_bits=max_mantissa_bits,
-            affine=affine,
-            midpoint=midpoint,
-            skipping=skipping,
-        )
-        if lanes % columns:
-            raise InputError(f"columns: {columns} does not divide {lanes} lanes; choose a divisor")
+    def __init__(self, parameters: MatrixEngineParameters) -> None:
+        self.parameters = parameters
+        rows, columns, lanes = parameters.rows, parameters.columns, parameters.lanes
+        affine = bool(parameters.affine)
+        self._unit = MatrixUnit(parameters)
         self._activations = ActivationBuffer(
-            rows=rows, lanes=lanes, depth=depth, exponent_depth=exponent_depth, masked=self.skipping
+            rows=rows,
+            lanes=lanes,
+            depth=parameters.depth,
+            exponent_depth=parameters.exponent_depth,
+            masked=bool(parameters.skipping),
         )
-        self._weights = RowBuffer(width=lanes * columns, depth=weight_depth)
-        self._factors = RowBuffer(width=16 * columns * (1 + affine), depth=factor_depth)
+        self._weights = RowBuffer(width=lanes * columns, depth=parameters.weight_depth)
+        self._factors = RowBuffer(width=16 * columns * (1 + affine), depth=parameters.factor_depth)
         self._dispatcher = WeightDispatcher(columns=columns, lanes=lanes, affine=affine)
         self._collector = OutputCollector(rows=rows, lanes=lanes)
         super().__init__(
@@ -120,9 +140,9 @@ class MatrixEngine(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Connect buffers, address generators, dispatcher, array and collector."""
         m = Module()
-        m.submodules.matrix_unit = unit = self.unit
+        m.submodules.matrix_unit = unit = self._unit
         m.submodules.collector = self._collector
         planes, weights, factors = self._address_generators(m)
         buffers = (self._activations, self._weights, self._factors)
@@ -135,8 +155,9 @@ class MatrixEngine(wiring.Component):
         self._connect_weights(m, weights)
         self._connect_factors(m, factors)
         wiring.connect(m, unit.outputs, self._collector.columns)
-        column = Signal(range(unit.columns))
-        moved, last = unit.outputs.valid & unit.outputs.ready, column == unit.columns - 1
+        column = Signal(range(self.parameters.columns))
+        moved = unit.outputs.valid & unit.outputs.ready
+        last = column == self.parameters.columns - 1
         m.d.comb += [self.group_done.eq(unit.weights.ready), self.tile_done.eq(moved & last)]
         with m.If(moved):
             m.d.sync += column.eq(Mux(last, 0, column + 1))
@@ -144,9 +165,9 @@ class MatrixEngine(wiring.Component):
         return m
 
     def _address_generators(self, m: Module) -> list[AddressGenerator]:
-        """One for each kind of row; each takes the command as soon as it can, the last one finishes it."""
+        """An address generator for each kind of row. Each takes the command when it can; the last one finishes it."""
         generators = [
-            AddressGenerator(field="planes", skipping=self.skipping),
+            AddressGenerator(field="planes", skipping=self.parameters.skipping),
             AddressGenerator(field="weights"),
             AddressGenerator(field="factors"),
         ]
@@ -164,7 +185,7 @@ class MatrixEngine(wiring.Component):
         return generators
 
     def _connect_planes(self, m: Module, addresses: AddressGenerator) -> None:
-        """Plane addresses, activation buffer, array."""
+        """Connect plane addresses, activation buffer and array."""
         m.submodules.activations = buffer = self._activations
         wiring.connect(m, wiring.flipped(self.write_planes), buffer.write_planes)
         wiring.connect(m, wiring.flipped(self.write_exponents), buffer.write_exponents)
@@ -176,22 +197,22 @@ class MatrixEngine(wiring.Component):
             read.payload.exponents.eq(addresses.requests.payload.exponents),
             read.payload.last.eq(addresses.requests.payload.last_row),
         ]
-        users = [(self.read_planes, self.planes), (read, self.unit.planes)]
+        users = [(self.read_planes, self.planes), (read, self._unit.planes)]
         share_reads(m, users, buffer.read, buffer.planes, "planes")
-        if self.skipping:
+        if self.parameters.skipping:
             # a group's mask is read with each of its planes, and stands at the buffer's output until the next group's;
             # a plane comes before the next one is asked for
             # (the array's payload has `skipped` where the buffer's has the mask)
             skipped = Signal(SKIPPED_BITS)
             m.d.comb += [
                 addresses.mask.eq(buffer.planes.payload.mask),
-                self.unit.planes.payload.skipped.eq(skipped),
+                self._unit.planes.payload.skipped.eq(skipped),
             ]
             with m.If(addresses.requests.valid & addresses.requests.ready):
                 m.d.sync += skipped.eq(addresses.requests.payload.skipped)
 
     def _connect_weights(self, m: Module, addresses: AddressGenerator) -> None:
-        """Weight addresses, buffer, dispatcher, array."""
+        """Connect weight addresses, buffer, dispatcher and array."""
         m.submodules.weights = buffer = self._weights
         m.submodules.dispatcher = dispatcher = self._dispatcher
         wiring.connect(m, wiring.flipped(self.write_weights), buffer.write)
@@ -202,14 +223,14 @@ class MatrixEngine(wiring.Component):
             dispatcher.rows.payload.codes.eq(buffer.answer.payload.data),
             dispatcher.rows.payload.unsigned_codes.eq(buffer.answer.payload.tag),
         ]
-        wiring.connect(m, dispatcher.weights, self.unit.weights)
+        wiring.connect(m, dispatcher.weights, self._unit.weights)
 
     def _connect_factors(self, m: Module, addresses: AddressGenerator) -> None:
-        """Factor addresses, buffer, array."""
+        """Connect factor addresses, buffer and array."""
         m.submodules.factors = buffer = self._factors
         wiring.connect(m, wiring.flipped(self.write_factors), buffer.write)
         _read(m, addresses, buffer, addresses.requests.payload.last_group)
-        factors = self.unit.factors
+        factors = self._unit.factors
         m.d.comb += [
             factors.valid.eq(buffer.answer.valid),
             buffer.answer.ready.eq(factors.ready),

@@ -1,26 +1,29 @@
 # amaranth: UnusedElaboratable=no
 """The matrix unit: an output-stationary array of Anda processing units."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...formats.checks import check_integer
-from ..arithmetic.adder_trees import Tree, check_tree
+from ..arithmetic.adder_trees import Tree
 from ..elements.anda_apu import UNIT_STROBES, ActivationSum, UnitColumn
-from ..interfaces import FP16, MAX_LANES, MAX_MANTISSA_BITS, PARTIAL_EXPONENT, Stream, plane_rows_layout
+from ..elements.anda_pe import DotProductParameters
+from ..interfaces import CODE_BITS, FP16, MAX_MANTISSA_BITS, PARTIAL_EXPONENT, Stream, plane_rows_layout
 from ..rtlil import place
 
 
 def factors_layout(columns: int) -> data.StructLayout:
-    """What a group's dot products are multiplied by.
+    """A group's factors: the scales and offsets of its weights.
 
     Members
     -------
     scales, offsets : `ArrayLayout(FP16, columns)`
-        Of each output channel. An array that is not affine ignores the offsets.
+        One per output channel. An array that is not affine ignores the offsets.
     last : `unsigned(1)`
         This is the last group of the tile.
     """
@@ -28,34 +31,76 @@ def factors_layout(columns: int) -> data.StructLayout:
     return data.StructLayout({"scales": halves, "offsets": halves, "last": 1})
 
 
-class MatrixUnit(wiring.Component):
-    """Array of `rows` tokens by `columns` output channels (Anda paper, section IV-A, "MXU").
-
-    A bit-plane of every token goes to all columns at once, a group's weights of every output channel to all rows; all
-    units work in step. A tile is `rows` by `columns` outputs; its groups follow each other, and so do tiles.
-
-    With `affine`, the units of a row share one more dot product, of the activations with ones; what it gives is
-    multiplied by the offsets and accumulated right after the scaled dot product, at no extra cycle.
-
-    Timing: a group takes M + 1 cycles, if its weights and factors are there. From a tile's last plane it takes
-    `formats.latency.unit_pipeline_cycles` until the first column of outputs is valid; they leave one column per cycle.
-    The next tile's groups are taken meanwhile, but its last plane waits until the last column has left.
+@dataclass(frozen=True, kw_only=True)
+class MatrixUnitParameters:
+    """The options of a `MatrixUnit`.
 
     Parameters
     ----------
     rows, columns : `int`
-        1 to 64.
-    lanes, max_mantissa_bits : `int`
-        As of `AndaPE`.
+        Tokens and output channels of a tile, 1 to 64 each.
+    lanes, max_mantissa_bits, midpoint, skipping, tree, operand_isolation
+        See `DotProductParameters`. `midpoint` costs no cycle per group: a group's weights and factors are taken, and its
+        tile's outputs are valid, one cycle later. With `skipping`, planes that have a one in no row may be left out.
     affine : `bool`
-        Whether weights may have offsets and codes of 0 to 15.
-    midpoint : `bool`
-        As of `AndaPE`: the outputs are those of ``AndaFormat(reconstruct="midpoint")``. It costs no cycle per group; a
-        group's weights and factors are taken, and its tile's outputs valid, `formats.latency.MIDPOINT_CYCLES` later.
-    skipping : `bool`
-        As of `AndaPE`: planes that have a one in no row may be left out, and a group takes as many cycles less.
-    tree, operand_isolation
-        As of `AndaPE`.
+        Weights may have offsets and codes of 0 to 15.
+
+    Raises
+    ------
+    InputError
+        A field is out of its range.
+    """
+
+    rows: int = 16
+    columns: int = 16
+    lanes: int = 64
+    max_mantissa_bits: int = MAX_MANTISSA_BITS
+    affine: bool = False
+    midpoint: bool = False
+    skipping: bool = False
+    tree: Tree = "ripple"
+    operand_isolation: bool = False
+
+    def __post_init__(self) -> None:
+        check_integer("rows", self.rows, 1, 64)
+        check_integer("columns", self.columns, 1, 64)
+        _ = self.unit  # checks the rest
+
+    @cached_property
+    def unit(self) -> DotProductParameters:
+        """The options of the array's units."""
+        return DotProductParameters(
+            lanes=self.lanes,
+            weight_bits=CODE_BITS + bool(self.affine),
+            max_mantissa_bits=self.max_mantissa_bits,
+            midpoint=self.midpoint,
+            skipping=self.skipping,
+            tree=self.tree,
+            operand_isolation=self.operand_isolation,
+        )
+
+    @property
+    def weights_layout(self) -> data.ArrayLayout:
+        """A group's weights of every output channel."""
+        return data.ArrayLayout(self.unit.weights_layout, self.columns)
+
+
+class MatrixUnit(wiring.Component):
+    """Array of `rows` tokens by `columns` output channels (Anda paper, section IV-A, "MXU").
+
+    A bit-plane of every token goes to all columns at once. A group's weights of every output channel go to all rows. All
+    units work in step. A tile is `rows` by `columns` outputs; its groups follow each other, and so do tiles.
+
+    With `affine`, the units of a row share one more dot product, of the activations with ones. The offsets multiply its
+    result, and the product is accumulated right after the scaled dot product, at no extra cycle per group.
+
+    Timing: a group takes M + 1 cycles, if its weights and factors are there. From a tile's last plane it takes
+    `formats.latency.array.unit_pipeline_cycles` until the first column of outputs is valid; they leave one column per
+    cycle. Meanwhile the next tile's groups are taken, but its last plane waits until the last column has left.
+
+    Parameters
+    ----------
+    parameters : `MatrixUnitParameters`
 
     Members
     -------
@@ -78,34 +123,14 @@ class MatrixUnit(wiring.Component):
     partial_saturated: Signal
     result_saturated: Signal
 
-    def __init__(
-        self,
-        *,
-        rows: int = 16,
-        columns: int = 16,
-        lanes: int = 64,
-        max_mantissa_bits: int = MAX_MANTISSA_BITS,
-        affine: bool = False,
-        midpoint: bool = False,
-        skipping: bool = False,
-        tree: Tree = "ripple",
-        operand_isolation: bool = False,
-    ) -> None:
-        self.tree: Tree = check_tree(tree)
-        self.operand_isolation = bool(operand_isolation)
-        self.midpoint = bool(midpoint)
-        self.skipping = bool(skipping)
-        self.rows = check_integer("rows", rows, 1, 64)
-        self.columns = check_integer("columns", columns, 1, 64)
-        self.lanes = check_integer("lanes", lanes, 1, MAX_LANES)
-        self.max_mantissa_bits = check_integer("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
-        self.affine = affine
-        self.weight_bits = 5 if affine else 4
-        weights = data.ArrayLayout(data.ArrayLayout(signed(self.weight_bits), lanes), columns)
+    def __init__(self, parameters: MatrixUnitParameters) -> None:
+        self.parameters = parameters
+        rows, columns = parameters.rows, parameters.columns
+        planes = plane_rows_layout(rows, parameters.lanes, bool(parameters.skipping))
         super().__init__(
             {
-                "planes": In(stream.Signature(plane_rows_layout(rows, lanes, self.skipping))),
-                "weights": In(stream.Signature(weights)),
+                "planes": In(stream.Signature(planes)),
+                "weights": In(stream.Signature(parameters.weights_layout)),
                 "factors": In(stream.Signature(factors_layout(columns))),
                 "outputs": Out(stream.Signature(data.ArrayLayout(FP16, rows))),
                 "partial_saturated": Out(1),
@@ -114,7 +139,7 @@ class MatrixUnit(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Connect sequencer, exponents, activation sums and columns; drain the outputs."""
         m = Module()
         sequence = self._sequence(m)
         exponents = self._exponents(m, sequence.strobes)
@@ -130,15 +155,15 @@ class MatrixUnit(wiring.Component):
         return m
 
     def _sequence(self, m: Module) -> "_Sequence":
-        """Take the planes of a group, then its factors through the pipeline."""
-        sequence = _Sequence(self.columns)
+        """Take the planes of a group, then drive the strobes of the pipeline stages with its factors."""
+        sequence = _Sequence(self.parameters.columns)
         strobes = sequence.strobes
         planes, factors = self.planes.payload, self.factors.payload
         loaded, first_group, complete, last_plane = Signal(), Signal(init=1), Signal(), Signal()
         # a group ends with its last plane, or with the half units that are added in the cycle after
-        group = strobes.add_fp16 if self.midpoint else last_plane
+        group = strobes.add_halves if self.parameters.midpoint else last_plane
         # bit n: n + 1 cycles ago was the end of a group; of a tile's first group; of a tile's last group
-        groups, clears, tiles = Signal(4), Signal(3), Signal(4 + self.affine)
+        groups, clears, tiles = Signal(4), Signal(3), Signal(4 + self.parameters.affine)
         m.d.comb += [
             complete.eq(~planes.last | (self.factors.valid & ~(factors.last & sequence.tile_pending))),
             self.planes.ready.eq(~loaded | (self.weights.valid & complete)),
@@ -149,10 +174,10 @@ class MatrixUnit(wiring.Component):
             self.factors.ready.eq(group),
             strobes.convert.eq(groups[0]),
             strobes.multiply.eq(groups[1] | strobes.affine),
-            strobes.affine.eq(groups[2] & self.affine),
-            strobes.accumulate.eq(groups[2] | (groups[3] & self.affine)),
+            strobes.affine.eq(groups[2] & self.parameters.affine),
+            strobes.accumulate.eq(groups[2] | (groups[3] & self.parameters.affine)),
             strobes.clear.eq(clears[2]),
-            strobes.finish.eq(tiles[3 + self.affine]),
+            strobes.finish.eq(tiles[3 + self.parameters.affine]),
         ]
         m.d.sync += [
             groups.eq(Cat(group, groups)),
@@ -163,16 +188,16 @@ class MatrixUnit(wiring.Component):
             m.d.sync += [loaded.eq(1), strobes.first.eq(1)]
         with m.If(strobes.step):
             m.d.sync += [loaded.eq(~planes.last), strobes.first.eq(0)]
-        if self.midpoint:
-            m.d.sync += strobes.add_fp16.eq(last_plane)
-        if self.skipping:
+        if self.parameters.midpoint:
+            m.d.sync += strobes.add_halves.eq(last_plane)
+        if self.parameters.skipping:
             with m.If(strobes.load | strobes.step):
                 m.d.sync += strobes.skipped.eq(Mux(loaded, planes.skipped, 0))
         with m.If(group):
             m.d.sync += [first_group.eq(factors.last), sequence.scales.eq(factors.scales)]
             with m.If(factors.last):
                 m.d.sync += sequence.tile_pending.eq(1)
-        if self.affine:
+        if self.parameters.affine:
             # an offset is used a cycle after its scale, when the next group's may already have come
             offsets = Signal.like(sequence.offsets)
             m.d.sync += sequence.offsets.eq(offsets)
@@ -182,31 +207,26 @@ class MatrixUnit(wiring.Component):
 
     def _exponents(self, m: Module, strobes: Any) -> Value:
         """Each row's shared exponent, less the planes that have passed."""
-        exponents: Any = Signal(data.ArrayLayout(PARTIAL_EXPONENT, self.rows))
+        exponents: Any = Signal(data.ArrayLayout(PARTIAL_EXPONENT, self.parameters.rows))
         with m.If(strobes.load):
-            m.d.sync += [exponents[row].eq(self.planes.payload.exponents[row]) for row in range(self.rows)]
-        passed = 1 + strobes.skipped if self.skipping else 1
+            m.d.sync += [exponents[row].eq(self.planes.payload.exponents[row]) for row in range(self.parameters.rows)]
+        passed = 1 + strobes.skipped if self.parameters.skipping else 1
         with m.If(strobes.step):
-            m.d.sync += [exponents[row].eq(exponents[row] - passed) for row in range(self.rows)]
-        if not self.midpoint:
+            m.d.sync += [exponents[row].eq(exponents[row] - passed) for row in range(self.parameters.rows)]
+        if not self.parameters.midpoint:
             return exponents
         # the next group's exponents are loaded in the cycle that adds the half units
         halved: Any = Signal.like(exponents)
-        with m.If(strobes.add_fp16):
-            m.d.sync += [halved[row].eq(exponents[row] - passed) for row in range(self.rows)]
+        with m.If(strobes.add_halves):
+            m.d.sync += [halved[row].eq(exponents[row] - passed) for row in range(self.parameters.rows)]
         return halved
 
     def _activation_sums(self, m: Module, strobes: Any, exponents: Any) -> tuple[list[Value], list[Value]]:
-        """Each row's activation sum, and whether its conversion overflows; none without `affine`."""
+        """Each row's activation sum, and its flag that the conversion overflows; none without `affine`."""
         totals: list[Value] = []
         saturated: list[Value] = []
-        for row in range(self.rows if self.affine else 0):
-            m.submodules[f"sum_{row}"] = unit = ActivationSum(
-                lanes=self.lanes,
-                max_mantissa_bits=self.max_mantissa_bits,
-                midpoint=self.midpoint,
-                skipping=self.skipping,
-            )
+        for row in range(self.parameters.rows if self.parameters.affine else 0):
+            m.submodules[f"sum_{row}"] = unit = ActivationSum(self.parameters.unit)
             m.d.comb += [
                 unit.strobes.eq(strobes),
                 unit.plane.eq(self.planes.payload.planes[row]),
@@ -220,22 +240,13 @@ class MatrixUnit(wiring.Component):
         self, m: Module, sequence: "_Sequence", exponents: Any, totals: list[Value], platform: object
     ) -> list[UnitColumn]:
         """The array: planes go along the rows, weights and factors along the columns."""
-        parameters: dict[str, Any] = {
-            "rows": self.rows,
-            "lanes": self.lanes,
-            "weight_bits": self.weight_bits,
-            "max_mantissa_bits": self.max_mantissa_bits,
-            "midpoint": self.midpoint,
-            "skipping": self.skipping,
-            "tree": self.tree,
-            "operand_isolation": self.operand_isolation,
-        }
-        columns = [UnitColumn(**parameters) for _ in range(self.columns)]
-        key = "_".join(["unit_column", *map(str, parameters.values())]).replace("-", "_")
+        rows, unit = self.parameters.rows, self.parameters.unit
+        columns = [UnitColumn(rows, unit) for _ in range(self.parameters.columns)]
+        key = f"unit_column_{rows}_{unit.module_suffix}"
         for index, column in enumerate(columns):
             place(m, f"column_{index}", key, column, platform)
             factor = sequence.scales[index]
-            if self.affine:
+            if self.parameters.affine:
                 factor = Mux(sequence.strobes.affine, sequence.offsets[index], factor)
             m.d.comb += [
                 column.strobes.eq(sequence.strobes),
@@ -249,8 +260,8 @@ class MatrixUnit(wiring.Component):
 
     def _drain(self, m: Module, columns: list[UnitColumn], sequence: "_Sequence") -> None:
         """Send the finished outputs column by column."""
-        index = Signal(range(self.columns))
-        last = index == self.columns - 1
+        index = Signal(range(self.parameters.columns))
+        last = index == self.parameters.columns - 1
         outputs = Array(Value.cast(column.outputs) for column in columns)
         m.d.comb += Value.cast(self.outputs.payload).eq(outputs[index])
         with m.If(sequence.strobes.finish):
@@ -262,7 +273,7 @@ class MatrixUnit(wiring.Component):
 
 
 class _Sequence:
-    """What the sequencer tells the array: strobes, the group's factors, and whether a tile is still on its way out."""
+    """Signals from sequencer to array: strobes, the group's factors, and a flag while a tile's outputs leave."""
 
     def __init__(self, columns: int) -> None:
         self.strobes: Any = Signal(UNIT_STROBES)

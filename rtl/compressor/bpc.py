@@ -1,11 +1,14 @@
 # amaranth: UnusedElaboratable=no
 """The bit-plane compressor: FP16 groups in, Anda bit-planes out."""
 
+from dataclasses import dataclass
+
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
+from ...formats import AndaFormat
 from ...formats.checks import check_integer
 from ..interfaces import (
     FP16,
@@ -33,6 +36,50 @@ def compressor_layout(lanes: int, max_mantissa_bits: int) -> data.StructLayout:
     return data.StructLayout({"values": data.ArrayLayout(FP16, lanes), "mantissa_bits": max_mantissa_bits.bit_length()})
 
 
+@dataclass(frozen=True, kw_only=True)
+class BpcLaneParameters:
+    """The options of a `BpcLane`.
+
+    Parameters
+    ----------
+    lanes : `int`
+        Elements per group, 1 to 128.
+    max_mantissa_bits : `int`
+        Largest M, 1 to 16.
+    nearest : `bool`
+        Round to nearest even, saturating at ``2**M - 1``, as ``AndaFormat(rounding="nearest")``. This happens while the
+        sign plane is sent, so it costs an adder per element and no cycle.
+
+    Raises
+    ------
+    InputError
+        A field is out of its range.
+    """
+
+    lanes: int = 64
+    max_mantissa_bits: int = MAX_MANTISSA_BITS
+    nearest: bool = False
+
+    def __post_init__(self) -> None:
+        check_integer("lanes", self.lanes, 1, MAX_LANES)
+        check_integer("max_mantissa_bits", self.max_mantissa_bits, 1, MAX_MANTISSA_BITS)
+
+    @property
+    def group_layout(self) -> data.StructLayout:
+        """A group to compress, with its M."""
+        return compressor_layout(self.lanes, self.max_mantissa_bits)
+
+    @property
+    def module_suffix(self) -> str:
+        """The options as part of a Verilog module's name."""
+        return f"{self.lanes}_{self.max_mantissa_bits}" + "_nearest" * bool(self.nearest)
+
+    def format(self, mantissa_bits: int) -> AndaFormat:
+        """The format that the planes have at M = `mantissa_bits`."""
+        rounding = "nearest" if self.nearest else "truncate"
+        return AndaFormat(mantissa_bits, self.lanes, rounding=rounding, nonfinite="saturate")
+
+
 class BpcLane(wiring.Component):
     """Compressor of one group: shared exponent, then one bit-plane per cycle (Anda paper, section IV-C).
 
@@ -49,13 +96,7 @@ class BpcLane(wiring.Component):
 
     Parameters
     ----------
-    lanes : `int`
-        Elements per group, 1 to 128.
-    max_mantissa_bits : `int`
-        Largest M, 1 to 16.
-    nearest : `bool`
-        Round to nearest even, saturating at ``2**M - 1``, as ``AndaFormat(rounding="nearest")``; while the sign plane is
-        sent, so it costs an adder per element and no cycle.
+    parameters : `BpcLaneParameters`
 
     Members
     -------
@@ -71,14 +112,12 @@ class BpcLane(wiring.Component):
     planes: Stream
     saturated: Signal
 
-    def __init__(self, *, lanes: int = 64, max_mantissa_bits: int = MAX_MANTISSA_BITS, nearest: bool = False) -> None:
-        self.nearest = bool(nearest)
-        self.lanes = check_integer("lanes", lanes, 1, MAX_LANES)
-        self.max_mantissa_bits = check_integer("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
+    def __init__(self, parameters: BpcLaneParameters) -> None:
+        self.parameters = parameters
         super().__init__(
             {
-                "group": In(stream.Signature(compressor_layout(lanes, max_mantissa_bits))),
-                "planes": Out(stream.Signature(plane_layout(lanes))),
+                "group": In(stream.Signature(parameters.group_layout)),
+                "planes": Out(stream.Signature(plane_layout(parameters.lanes))),
                 "saturated": Out(1),
             }
         )
@@ -86,14 +125,14 @@ class BpcLane(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Build the circuit."""
         m = Module()
-        signs = Signal(self.lanes)
+        signs = Signal(self.parameters.lanes)
         sign_phase = Signal()
         remaining = Signal.like(self.group.payload.mantissa_bits)
         load, moved = Signal(), Signal()
-        m.submodules.maximum = maximum = MaximumExponent(lanes=self.lanes)
+        m.submodules.maximum = maximum = MaximumExponent(lanes=self.parameters.lanes)
         bits: list[Value] = []
         nonfinite: list[Value] = []
-        for lane in range(self.lanes):
+        for lane in range(self.parameters.lanes):
             extractor, aligner = self._element(m, lane, platform)
             m.d.comb += [
                 aligner.load.eq(load),
@@ -102,7 +141,7 @@ class BpcLane(wiring.Component):
                 aligner.shared_exponent.eq(maximum.largest),
                 maximum.exponents[lane].eq(aligner.own_exponent),
             ]
-            if self.nearest:
+            if self.parameters.nearest:
                 m.d.comb += aligner.mantissa_bits.eq(remaining)
             with m.If(load):
                 m.d.sync += signs[lane].eq(extractor.sign)
@@ -130,9 +169,9 @@ class BpcLane(wiring.Component):
     def _element(self, m: Module, lane: int, platform: object) -> tuple[FieldExtractor, MantissaAligner]:
         """Extractor and aligner of an element, joined."""
         extractor = FieldExtractor()
-        aligner = MantissaAligner(max_mantissa_bits=self.max_mantissa_bits, nearest=self.nearest)
+        aligner = MantissaAligner(max_mantissa_bits=self.parameters.max_mantissa_bits, nearest=self.parameters.nearest)
         place(m, f"extractor_{lane}", "field_extractor", extractor, platform)
-        key = f"mantissa_aligner_{self.max_mantissa_bits}" + "_nearest" * self.nearest
+        key = f"mantissa_aligner_{self.parameters.max_mantissa_bits}" + "_nearest" * self.parameters.nearest
         place(m, f"aligner_{lane}", key, aligner, platform)
         m.d.comb += [
             extractor.value.eq(self.group.payload.values[lane]),
@@ -140,6 +179,32 @@ class BpcLane(wiring.Component):
             aligner.exponent.eq(extractor.exponent),
         ]
         return extractor, aligner
+
+
+@dataclass(frozen=True, kw_only=True)
+class BitPlaneCompressorParameters(BpcLaneParameters):
+    """The options of a `BitPlaneCompressor`: those of its `BpcLane` circuits, and two more.
+
+    Parameters
+    ----------
+    rows : `int`
+        Compressor lanes, which is the number of tokens of a buffer row, 1 to 64.
+    masks : `bool`
+        Send the plane mask of a block with its last plane, for zero-plane skipping (`formats.anda.plane_mask`). This
+        costs an OR over the planes as they leave, and a flip-flop per plane.
+
+    Raises
+    ------
+    InputError
+        A field is out of its range.
+    """
+
+    rows: int = 16
+    masks: bool = False
+
+    def __post_init__(self) -> None:
+        check_integer("rows", self.rows, 1, 64)
+        super().__post_init__()
 
 
 class BitPlaneCompressor(wiring.Component):
@@ -153,13 +218,7 @@ class BitPlaneCompressor(wiring.Component):
 
     Parameters
     ----------
-    rows : `int`
-        Lanes of the compressor, that is tokens of a buffer row, 1 to 64.
-    lanes, max_mantissa_bits, nearest
-        As of `BpcLane`.
-    masks : `bool`
-        Whether a block's last plane comes with its plane mask, for zero-plane skipping (`formats.plane_mask`): an OR over
-        the planes as they leave, and a flip-flop per plane.
+    parameters : `BitPlaneCompressorParameters`
 
     Members
     -------
@@ -176,24 +235,13 @@ class BitPlaneCompressor(wiring.Component):
     planes: Stream
     saturated: Signal
 
-    def __init__(
-        self,
-        *,
-        rows: int = 16,
-        lanes: int = 64,
-        max_mantissa_bits: int = MAX_MANTISSA_BITS,
-        nearest: bool = False,
-        masks: bool = False,
-    ) -> None:
-        self.nearest = bool(nearest)
-        self.masks = bool(masks)
-        self.rows = check_integer("rows", rows, 1, 64)
-        self.lanes = check_integer("lanes", lanes, 1, MAX_LANES)
-        self.max_mantissa_bits = check_integer("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
+    def __init__(self, parameters: BitPlaneCompressorParameters) -> None:
+        self.parameters = parameters
+        planes = plane_rows_layout(parameters.rows, parameters.lanes, masked=bool(parameters.masks))
         super().__init__(
             {
-                "groups": In(stream.Signature(compressor_layout(lanes, max_mantissa_bits))),
-                "planes": Out(stream.Signature(plane_rows_layout(rows, lanes, masked=self.masks))),
+                "groups": In(stream.Signature(parameters.group_layout)),
+                "planes": Out(stream.Signature(planes)),
                 "saturated": Out(1),
             }
         )
@@ -201,10 +249,9 @@ class BitPlaneCompressor(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Build the circuit."""
         m = Module()
-        turn = Signal(range(self.rows))
-        parameters = {"lanes": self.lanes, "max_mantissa_bits": self.max_mantissa_bits}
-        lanes = [BpcLane(**parameters, nearest=self.nearest) for _ in range(self.rows)]
-        key = f"bpc_lane_{self.lanes}_{self.max_mantissa_bits}" + "_nearest" * self.nearest
+        turn = Signal(range(self.parameters.rows))
+        lanes = [BpcLane(self.parameters) for _ in range(self.parameters.rows)]
+        key = f"bpc_lane_{self.parameters.module_suffix}"
         queues = [self._queue(m, row, lane) for row, lane in enumerate(lanes)]
         for row, lane in enumerate(lanes):
             place(m, f"lane_{row}", key, lane, platform)
@@ -225,30 +272,30 @@ class BitPlaneCompressor(wiring.Component):
                 self.planes.payload.exponents[row].eq(queue.payload.exponent),
             ]
         with m.If(self.groups.valid & self.groups.ready):
-            m.d.sync += turn.eq(Mux(turn == self.rows - 1, 0, turn + 1))
-        if self.masks:
+            m.d.sync += turn.eq(Mux(turn == self.parameters.rows - 1, 0, turn + 1))
+        if self.parameters.masks:
             self._collect_mask(m)
         return m
 
     def _collect_mask(self, m: Module) -> None:
         """Note which of a block's planes have a one. Row 0 is the sign plane, row 1 the first mantissa plane."""
         payload = self.planes.payload
-        row, noted = Signal(range(self.max_mantissa_bits + 1)), Signal(MASK_BITS)
+        row, noted = Signal(range(self.parameters.max_mantissa_bits + 1)), Signal(MASK_BITS)
         has_one = Value.cast(payload.planes).any()
         m.d.comb += payload.mask.eq(
-            noted | Cat((row == bit + 2) & has_one for bit in range(self.max_mantissa_bits - 1))
+            noted | Cat((row == bit + 2) & has_one for bit in range(self.parameters.max_mantissa_bits - 1))
         )
         with m.If(self.planes.valid & self.planes.ready):
             m.d.sync += [row.eq(Mux(payload.last, 0, row + 1)), noted.eq(Mux(payload.last, 0, payload.mask))]
 
     def _queue(self, m: Module, row: int, lane: BpcLane) -> Stream:
         """A lane's planes, after a queue as deep as the lane's head start; one more, or it could not flow."""
-        head_start = self.rows - 1 - row
+        head_start = self.parameters.rows - 1 - row
         if not head_start:
             return lane.planes
-        queue = SyncFIFO(width=plane_layout(self.lanes).size, depth=head_start + 1)
+        queue = SyncFIFO(width=plane_layout(self.parameters.lanes).size, depth=head_start + 1)
         m.submodules[f"queue_{row}"] = queue
-        queued = stream.Signature(plane_layout(self.lanes)).create(path=(f"queued_{row}",))
+        queued = stream.Signature(plane_layout(self.parameters.lanes)).create(path=(f"queued_{row}",))
         m.d.comb += [
             queue.w_data.eq(lane.planes.payload),
             queue.w_en.eq(lane.planes.valid),

@@ -12,7 +12,7 @@ from ...formats.accelerator.instructions import BLOCKS_BITS, Buffer, Opcode
 from ..array.buffers import ADDRESS_BITS, READ, answer_layout, write_layout
 from ..interfaces import Stream
 from ..isa import operands_layout
-from .bpc import BitPlaneCompressor
+from .bpc import BitPlaneCompressor, BitPlaneCompressorParameters
 
 COMPRESS = operands_layout(Opcode.COMPRESS)
 
@@ -25,7 +25,7 @@ class Compression(wiring.Component):
 
     Parameters
     ----------
-    machine : `AcceleratorConfig`
+    config : `AcceleratorConfig`
 
     Members
     -------
@@ -49,9 +49,9 @@ class Compression(wiring.Component):
     finished: Signal
     nonfinite: Signal
 
-    def __init__(self, *, machine: AcceleratorConfig) -> None:
-        self.machine = machine
-        width = machine.row_bits
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        width = config.row_bits
         super().__init__(
             {
                 "command": In(stream.Signature(COMPRESS)),
@@ -67,13 +67,15 @@ class Compression(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Build the circuit."""
         m = Module()
-        machine = self.machine
+        config = self.config
         m.submodules.compressor = compressor = BitPlaneCompressor(
-            rows=machine.rows,
-            lanes=machine.lanes,
-            max_mantissa_bits=machine.max_mantissa_bits,
-            nearest=machine.nearest,
-            masks=machine.skipping,
+            BitPlaneCompressorParameters(
+                rows=config.rows,
+                lanes=config.lanes,
+                max_mantissa_bits=config.max_mantissa_bits,
+                nearest=config.nearest,
+                masks=config.skipping,
+            )
         )
         command: Any = Signal(COMPRESS)
         busy = Signal()
@@ -88,8 +90,8 @@ class Compression(wiring.Component):
 
     def _read(self, m: Module, command: Any, compressor: BitPlaneCompressor) -> None:
         """Rows of results to the compressor."""
-        token, block, offset = Signal(range(self.machine.rows)), Signal(BLOCKS_BITS), Signal(ADDRESS_BITS)
-        last_token = token == self.machine.rows - 1
+        token, block, offset = Signal(range(self.config.rows)), Signal(BLOCKS_BITS), Signal(ADDRESS_BITS)
+        last_token = token == self.config.rows - 1
         groups = compressor.groups
         m.d.comb += [
             self.read.payload.address.eq(command.results + offset),
@@ -114,7 +116,7 @@ class Compression(wiring.Component):
         plane, first, moved = Signal(5), Signal(), Signal()
         first_plane, group = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
         exponents, with_exponents = Value.cast(payload.exponents), first
-        if self.machine.skipping:
+        if self.config.skipping:
             kept = Signal.like(exponents, name="exponents")
             with m.If(moved & first):
                 m.d.sync += kept.eq(exponents)

@@ -1,28 +1,27 @@
 # amaranth: UnusedElaboratable=no
 """The Anda processing unit: bit-serial dot product, conversion, scaling, accumulation."""
 
+from dataclasses import replace
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...formats.checks import check_integer
-from ..arithmetic.adder_trees import Tree, check_tree
 from ..arithmetic.fp import FP32, Fp16Multiplier, Fp32Adder, Fp32ToFp16, IntToFp16
-from ..interfaces import FP16, MAX_LANES, MAX_MANTISSA_BITS, PARTIAL_EXPONENT, SKIPPED_BITS
+from ..interfaces import FP16, PARTIAL_EXPONENT, SKIPPED_BITS
 from ..rtlil import place
-from .anda_pe import DotProduct
+from .anda_pe import DotProduct, DotProductParameters
 
 _ONE_BITS = 2
-"""Bits of the weight one, which is signed as all weights are."""
+"""Bits of the weight one, which is signed like all weights."""
 
 UNIT_STROBES = data.StructLayout(
     {
         "load": 1,
         "step": 1,
         "first": 1,
-        "add_fp16": 1,
+        "add_halves": 1,
         "skipped": SKIPPED_BITS,
         "convert": 1,
         "multiply": 1,
@@ -32,12 +31,12 @@ UNIT_STROBES = data.StructLayout(
         "finish": 1,
     }
 )
-"""What an `AndaUnit` does in a cycle; any of them may coincide.
+"""Actions of an `AndaUnit` in a cycle, a bit each. They may coincide.
 
 Members
 -------
-load, step, first, add_fp16, skipped
-    As of `DotProduct`.
+load, step, first, add_halves, skipped
+    See `DotProduct`.
 convert
     Take the dot product as a half.
 multiply, affine
@@ -53,13 +52,12 @@ class AndaUnit(wiring.Component):
     """One output of a GeMM: groups in, a half out (Anda paper, section IV-B, "APU").
 
     A `DotProduct` and behind it a pipeline of one cycle each: conversion to FP16, product with an FP16 factor, addition
-    to the FP32 accumulator, conversion of the accumulator to FP16. It is a datapath: whoever instantiates it, such as
-    `MatrixUnit`, raises the strobes; the arithmetic is that of `formats.fp_int_gemm`, bit for bit.
+    to the FP32 accumulator, conversion of the accumulator to FP16. It is a datapath without a handshake: the circuit
+    around it, such as `MatrixUnit`, raises the strobes. The arithmetic is that of `formats.fp_int_gemm`, bit for bit.
 
     Parameters
     ----------
-    lanes, weight_bits, max_mantissa_bits, midpoint, skipping, tree, operand_isolation
-        As of `AndaPE`.
+    parameters : `DotProductParameters`
 
     Members
     -------
@@ -87,29 +85,13 @@ class AndaUnit(wiring.Component):
     partial_saturated: Signal
     result_saturated: Signal
 
-    def __init__(
-        self,
-        *,
-        lanes: int = 64,
-        weight_bits: int = 4,
-        max_mantissa_bits: int = MAX_MANTISSA_BITS,
-        midpoint: bool = False,
-        skipping: bool = False,
-        tree: Tree = "ripple",
-        operand_isolation: bool = False,
-    ) -> None:
-        self.tree: Tree = check_tree(tree)
-        self.operand_isolation = bool(operand_isolation)
-        self.midpoint = bool(midpoint)
-        self.skipping = bool(skipping)
-        self.lanes = check_integer("lanes", lanes, 1, MAX_LANES)
-        self.weight_bits = check_integer("weight_bits", weight_bits, 2, 8)
-        self.max_mantissa_bits = check_integer("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
+    def __init__(self, parameters: DotProductParameters) -> None:
+        self.parameters = parameters
         super().__init__(
             {
                 "strobes": In(UNIT_STROBES),
-                "plane": In(lanes),
-                "weights": In(data.ArrayLayout(signed(weight_bits), lanes)),
+                "plane": In(parameters.lanes),
+                "weights": In(parameters.weights_layout),
                 "exponent": In(PARTIAL_EXPONENT),
                 "total": In(FP16),
                 "factor": In(FP16),
@@ -120,19 +102,10 @@ class AndaUnit(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Connect dot product, converter, multiplier, adder and rounder, with a register behind each."""
         m = Module()
-        m.submodules.dot_product = dot_product = DotProduct(
-            lanes=self.lanes,
-            weight_bits=self.weight_bits,
-            max_mantissa_bits=self.max_mantissa_bits,
-            midpoint=self.midpoint,
-            skipping=self.skipping,
-            tree=self.tree,
-            operand_isolation=self.operand_isolation,
-        )
-        bits = len(dot_product.partial_sum)
-        m.submodules.to_fp16 = to_fp16 = IntToFp16(bits=bits)
+        m.submodules.dot_product = dot_product = DotProduct(self.parameters)
+        m.submodules.to_fp16 = to_fp16 = IntToFp16(bits=self.parameters.partial_sum_bits)
         m.submodules.multiplier = multiplier = Fp16Multiplier()
         m.submodules.adder = adder = Fp32Adder()
         m.submodules.rounder = rounder = Fp32ToFp16()
@@ -144,7 +117,7 @@ class AndaUnit(wiring.Component):
             dot_product.load.eq(strobes.load),
             dot_product.step.eq(strobes.step),
             dot_product.first.eq(strobes.first),
-            dot_product.add_fp16.eq(strobes.add_fp16),
+            dot_product.add_halves.eq(strobes.add_halves),
             dot_product.skipped.eq(strobes.skipped),
             dot_product.plane.eq(self.plane),
             dot_product.weights.eq(self.weights),
@@ -170,16 +143,21 @@ class AndaUnit(wiring.Component):
 
 
 class ActivationSum(wiring.Component):
-    """The sum of a token's activations in a group, as a half: what the offsets of affine weights multiply.
+    """The sum of a token's activations in a group, as a half. The offsets of affine weights multiply it.
 
-    A `DotProduct` with ones. A row of units shares it.
+    A `DotProduct` with weights of one. A row of units shares it.
+
+    Parameters
+    ----------
+    parameters : `DotProductParameters`
+        Those of the units; their `weight_bits`, `tree` and `operand_isolation` are not used.
 
     Members
     -------
     strobes : `In(UNIT_STROBES)`
     plane : `In(lanes)`
     exponent : `In(signed(6))`
-        As of `AndaUnit`.
+        See `AndaUnit`.
     total : `Out(FP16)`
         From the cycle after `convert`.
     saturated : `Out(1)`
@@ -192,15 +170,12 @@ class ActivationSum(wiring.Component):
     total: Any
     saturated: Signal
 
-    def __init__(self, *, lanes: int, max_mantissa_bits: int, midpoint: bool = False, skipping: bool = False) -> None:
-        self.skipping = skipping
-        self.lanes = lanes
-        self.midpoint = midpoint
-        self.max_mantissa_bits = max_mantissa_bits
+    def __init__(self, parameters: DotProductParameters) -> None:
+        self.parameters = replace(parameters, weight_bits=_ONE_BITS, tree="ripple", operand_isolation=False)
         super().__init__(
             {
                 "strobes": In(UNIT_STROBES),
-                "plane": In(lanes),
+                "plane": In(parameters.lanes),
                 "exponent": In(PARTIAL_EXPONENT),
                 "total": Out(FP16),
                 "saturated": Out(1),
@@ -208,21 +183,15 @@ class ActivationSum(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Connect a dot product with constant weights and a converter."""
         m = Module()
-        m.submodules.dot_product = dot_product = DotProduct(
-            lanes=self.lanes,
-            weight_bits=_ONE_BITS,
-            max_mantissa_bits=self.max_mantissa_bits,
-            midpoint=self.midpoint,
-            skipping=self.skipping,
-        )
-        m.submodules.to_fp16 = to_fp16 = IntToFp16(bits=len(dot_product.partial_sum))
+        m.submodules.dot_product = dot_product = DotProduct(self.parameters)
+        m.submodules.to_fp16 = to_fp16 = IntToFp16(bits=self.parameters.partial_sum_bits)
         m.d.comb += [
             dot_product.load.eq(self.strobes.load),
             dot_product.step.eq(self.strobes.step),
             dot_product.first.eq(self.strobes.first),
-            dot_product.add_fp16.eq(self.strobes.add_fp16),
+            dot_product.add_halves.eq(self.strobes.add_halves),
             dot_product.skipped.eq(self.strobes.skipped),
             dot_product.plane.eq(self.plane),
             *[weight.eq(1) for weight in dot_product.weights],
@@ -238,15 +207,21 @@ class ActivationSum(wiring.Component):
 class UnitColumn(wiring.Component):
     """The units of one output channel: `rows` tokens, which share the weights and the factor.
 
+    Parameters
+    ----------
+    rows : `int`
+    parameters : `DotProductParameters`
+        Those of the units.
+
     Members
     -------
     strobes, weights, factor
-        As of `AndaUnit`, for all rows.
+        See `AndaUnit`; the same for all rows.
     planes, exponents, totals : `In(ArrayLayout(..., rows))`
         `plane`, `exponent` and `total` of each row's unit.
     outputs : `Out(ArrayLayout(FP16, rows))`
     partial_saturated, result_saturated : `Out(1)`
-        As of `AndaUnit`, in any row.
+        See `AndaUnit`; set if any row's is.
     """
 
     strobes: Any
@@ -259,35 +234,16 @@ class UnitColumn(wiring.Component):
     partial_saturated: Signal
     result_saturated: Signal
 
-    def __init__(
-        self,
-        *,
-        rows: int,
-        lanes: int,
-        weight_bits: int,
-        max_mantissa_bits: int,
-        midpoint: bool = False,
-        skipping: bool = False,
-        tree: Tree = "ripple",
-        operand_isolation: bool = False,
-    ) -> None:
+    def __init__(self, rows: int, parameters: DotProductParameters) -> None:
         self.rows = rows
-        self.unit_parameters: dict[str, Any] = {
-            "lanes": lanes,
-            "weight_bits": weight_bits,
-            "max_mantissa_bits": max_mantissa_bits,
-            "midpoint": midpoint,
-            "skipping": skipping,
-            "tree": tree,
-            "operand_isolation": operand_isolation,
-        }
+        self.parameters = parameters
         super().__init__(
             {
                 "strobes": In(UNIT_STROBES),
-                "planes": In(data.ArrayLayout(lanes, rows)),
+                "planes": In(data.ArrayLayout(parameters.lanes, rows)),
                 "exponents": In(data.ArrayLayout(PARTIAL_EXPONENT, rows)),
                 "totals": In(data.ArrayLayout(FP16, rows)),
-                "weights": In(data.ArrayLayout(signed(weight_bits), lanes)),
+                "weights": In(parameters.weights_layout),
                 "factor": In(FP16),
                 "outputs": Out(data.ArrayLayout(FP16, rows)),
                 "partial_saturated": Out(1),
@@ -296,10 +252,10 @@ class UnitColumn(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Place a unit for each row."""
         m = Module()
-        units = [AndaUnit(**self.unit_parameters) for _ in range(self.rows)]
-        key = "_".join(["anda_unit", *map(str, self.unit_parameters.values())]).replace("-", "_")
+        units = [AndaUnit(self.parameters) for _ in range(self.rows)]
+        key = f"anda_unit_{self.parameters.module_suffix}"
         for row, unit in enumerate(units):
             place(m, f"unit_{row}", key, unit, platform)
             m.d.comb += [

@@ -1,12 +1,15 @@
 """The bit-serial processing element: one group's integer dot product, a bit-plane per cycle."""
 
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+import numpy as np
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+from numpy.typing import NDArray
 
-from ...formats import InputError
+from ...formats import AndaFormat, AndaTensor, InputError
 from ...formats.checks import check_choice, check_integer
 from ..arithmetic.adder_trees import Tree, adder_tree, carry_save_tree, check_tree, partial_sums, tree_sum
 from ..arithmetic.pipeline import Values
@@ -24,24 +27,106 @@ from .sign_counter import counted_plane_layout
 Signs = Literal["own", "shared"]
 
 PARTS = 8
-"""Shares of the lanes that have a register behind their sums in an element of three stages."""
+"""Parts of the lanes with a register behind each part's sum, in an element of three stages."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DotProductParameters:
+    """The options that element, unit and array share.
+
+    Parameters
+    ----------
+    lanes : `int`
+        Elements per group, 1 to 128.
+    weight_bits : `int`
+        Bits of a signed weight, 2 to 8. INT4 codes of -8 to 7 need 4; affine codes of 0 to 15 need 5.
+    max_mantissa_bits : `int`
+        Largest M, 1 to 16. Sizes the accumulator.
+    midpoint : `bool`
+        A mantissa m > 0 counts as m + 1/2, the middle of the values that truncation maps to it.
+    skipping : `bool`
+        Planes without a one may be left out (zero-plane skipping): a group then takes a cycle for each plane that is
+        sent. The result is the same, except that without `midpoint` it is not shifted for planes left out at the
+        group's end: those zeros are missing on its right.
+    tree : `str`
+        Circuit that sums the terms of a plane: ``"ripple"``, an `adder_tree`, or ``"carry-save"``, a `carry_save_tree`.
+    operand_isolation : `bool`
+        Hold the tree's inputs at zero in cycles that accumulate nothing, such as those of the sign planes.
+
+    Raises
+    ------
+    InputError
+        A field is out of its range.
+    """
+
+    lanes: int = 64
+    weight_bits: int = 4
+    max_mantissa_bits: int = MAX_MANTISSA_BITS
+    midpoint: bool = False
+    skipping: bool = False
+    tree: Tree = "ripple"
+    operand_isolation: bool = False
+
+    def __post_init__(self) -> None:
+        check_tree(self.tree)
+        check_integer("lanes", self.lanes, 1, MAX_LANES)
+        check_integer("weight_bits", self.weight_bits, 2, 8)
+        check_integer("max_mantissa_bits", self.max_mantissa_bits, 1, MAX_MANTISSA_BITS)
+
+    @property
+    def weights_layout(self) -> data.ArrayLayout:
+        """A group's weights, one per lane."""
+        return data.ArrayLayout(signed(self.weight_bits), self.lanes)
+
+    @property
+    def partial_sum_bits(self) -> int:
+        """Width of the signed dot product in bits."""
+        return partial_sum_bits(self.lanes, self.weight_bits, self.max_mantissa_bits + self.midpoint)
+
+    @property
+    def module_suffix(self) -> str:
+        """The options as part of a Verilog module's name."""
+        named = {"midpoint": self.midpoint, "skipping": self.skipping, "isolated": self.operand_isolation}
+        options = [self.tree.replace("-", "_"), *(name for name, chosen in named.items() if chosen)]
+        return "_".join([str(self.lanes), str(self.weight_bits), str(self.max_mantissa_bits), *options])
+
+    def format(self, mantissa_bits: int) -> AndaFormat:
+        """The format of the activations at M = `mantissa_bits`."""
+        return AndaFormat(mantissa_bits, self.lanes, reconstruct="midpoint" if self.midpoint else "truncate")
+
+    def compute(
+        self, activations: AndaTensor, weights: NDArray[np.int8]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The result of every group: dot product P and exponent, each int64 ``[groups]``; the value is P * 2**(exponent - 14).
+
+        Parameters
+        ----------
+        activations
+            A tensor of `format`, one group after the other.
+        weights
+            ``[groups, lanes]``.
+        """
+        integers = activations.signed_integers().reshape(weights.shape).astype(np.int64)
+        exponents = activations.exponents.reshape(-1).astype(np.int64)
+        return (integers * weights).sum(axis=1), exponents - activations.format.mantissa_bits - self.midpoint
 
 
 class DotProduct(wiring.Component):
     """Datapath of a bit-serial processing element: signs, signed adder tree, accumulator (Anda paper, section IV-B).
 
-    First element, then bit-plane: in each cycle all lanes of one mantissa plane are summed with their signed weights,
+    First element, then bit-plane: in each cycle the tree sums one mantissa plane of all lanes with their signed weights,
     and the accumulator takes ``2 * accumulator + sum``. After M planes it holds
     ``sum over i of (-1)**sign[i] * mantissa[i] * weight[i]``, exactly.
 
-    A negative element adds its weight's complement and a carry; a 64-lane tree has room for all 64 carries
-    (`adder_tree`), so signs cost one XOR per weight bit and no adder. The weights are not stored: they stand at the
+    A negative element adds its weight's complement and a carry. A 64-lane tree has room for all 64 carries
+    (`adder_tree`), so signs cost one XOR per weight bit and no adder. The weights are not stored: they stay at the
     port while the planes pass.
 
     Parameters
     ----------
-    lanes, weight_bits, max_mantissa_bits, midpoint, tree, operand_isolation, stages, skipping, signs
-        As of `AndaPE`.
+    parameters : `DotProductParameters`
+    stages, signs
+        See `AndaPEParameters`.
 
     Members
     -------
@@ -49,8 +134,8 @@ class DotProduct(wiring.Component):
         `plane` is a group's sign plane: keep it, from the next cycle on.
     step, first : `In(1)`
         `plane` is a mantissa plane: accumulate it; `first` starts from zero.
-    add_fp16 : `In(1)`
-        Accumulate, as one more plane, which mantissas were not zero. Only with `midpoint`.
+    add_halves : `In(1)`
+        Accumulate one more plane: a one for every mantissa that was not zero. Only with `midpoint`.
     skipped : `In(4)`
         Planes between this one and the one before that were not sent. Only with `skipping`.
     plane : `In(lanes)`
@@ -58,15 +143,15 @@ class DotProduct(wiring.Component):
         Ones of the mantissa plane that belong to negative elements. Only with ``signs="shared"``.
     weights : `In(ArrayLayout(signed(weight_bits), lanes))`
     advance : `In(1)`
-        The registers before the accumulator and it move; `load` and `step` come with it alone. High if it is not driven.
-    partial_sum : `Out(signed(partial_sum_bits(...)))`
+        The accumulator and the registers before it move. `load` and `step` need it high. It is high if nothing drives it.
+    partial_sum : `Out(signed(partial_sum_bits))`
         The accumulator, from `stages` cycles after the last plane until the next first plane has passed.
     """
 
     load: Signal
     step: Signal
     first: Signal
-    add_fp16: Signal
+    add_halves: Signal
     skipped: Signal
     plane: Signal
     negatives: Signal
@@ -74,63 +159,47 @@ class DotProduct(wiring.Component):
     advance: Signal
     partial_sum: Signal
 
-    def __init__(
-        self,
-        *,
-        lanes: int,
-        weight_bits: int,
-        max_mantissa_bits: int,
-        midpoint: bool = False,
-        tree: Tree = "ripple",
-        operand_isolation: bool = False,
-        stages: int = 1,
-        skipping: bool = False,
-        signs: Signs = "own",
-    ) -> None:
-        self.skipping = skipping
+    def __init__(self, parameters: DotProductParameters, *, stages: int = 1, signs: Signs = "own") -> None:
+        self.parameters = parameters
+        self.stages = stages
         self.signs: Signs = signs
-        self.lanes = lanes
-        self.weight_bits = weight_bits
-        self.midpoint = midpoint
-        self.tree: Tree = check_tree(tree)
-        self.operand_isolation = bool(operand_isolation)
-        self.stages = check_integer("stages", stages, 1, 3)
         super().__init__(
             {
                 "load": In(1),
                 "step": In(1),
                 "first": In(1),
-                "add_fp16": In(1),
+                "add_halves": In(1),
                 "skipped": In(SKIPPED_BITS),
-                "plane": In(lanes),
-                "negatives": In(lanes.bit_length()),
-                "weights": In(data.ArrayLayout(signed(weight_bits), lanes)),
+                "plane": In(parameters.lanes),
+                "negatives": In(parameters.lanes.bit_length()),
+                "weights": In(parameters.weights_layout),
                 "advance": In(1, init=1),
-                "partial_sum": Out(signed(partial_sum_bits(lanes, weight_bits, max_mantissa_bits + midpoint))),
+                "partial_sum": Out(signed(parameters.partial_sum_bits)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Connect sign register, adder tree and accumulator, with registers between them if there are several stages."""
         m = Module()
-        signs = Signal(self.lanes)
+        options, lanes = self.parameters, self.parameters.lanes
+        signs = Signal(lanes)
         plane: Value = self.plane
         accumulate: Value = self.step
-        if self.midpoint:
-            nonzero = Signal(self.lanes)
+        if options.midpoint:
+            nonzero = Signal(lanes)
             with m.If(self.step):
                 m.d.sync += nonzero.eq(Mux(self.first, 0, nonzero) | self.plane)
-            plane = Mux(self.add_fp16, nonzero, self.plane)
-            accumulate = self.step | self.add_fp16
+            plane = Mux(self.add_halves, nonzero, self.plane)
+            accumulate = self.step | self.add_halves
         with m.If(self.load):
             m.d.sync += signs.eq(self.plane)
-        if self.operand_isolation:
-            plane = plane & accumulate.replicate(self.lanes)
-        going = {"first": self.first & self.step, "skipped": self.skipped if self.skipping else Const(0)}
+        if options.operand_isolation:
+            plane = plane & accumulate.replicate(lanes)
+        going = {"first": self.first & self.step, "skipped": self.skipped if options.skipping else Const(0)}
         terms, carries = self._terms(plane, signs)
-        bits = self.weight_bits
+        bits = options.weight_bits
         if self.stages == 3:
-            terms, carries = partial_sums(m, terms, bits, carries, self.tree, PARTS)
+            terms, carries = partial_sums(m, terms, bits, carries, options.tree, PARTS)
             bits = len(terms[0])
             parts = {f"part_{index}": part for index, part in enumerate(terms)}
             accumulate, held = self._held(m, accumulate, parts | {"carries": Cat(carries)} | going)
@@ -141,12 +210,12 @@ class DotProduct(wiring.Component):
             accumulate, held = self._held(m, accumulate, {"plane_sum": plane_sum, **going})
             plane_sum, going = held["plane_sum"], held
         with m.If(accumulate & self.advance):
-            before = _shift_left(self.partial_sum, going["skipped"]) if self.skipping else self.partial_sum
+            before = _shift_left(self.partial_sum, going["skipped"]) if options.skipping else self.partial_sum
             m.d.sync += self.partial_sum.eq(Mux(going["first"], 0, before << 1) + plane_sum)
         return m
 
     def _held(self, m: Module, accumulate: Value, values: Values) -> tuple[Value, Values]:
-        """A register behind each of the values of a plane, and whether they are to be accumulated."""
+        """A register behind each value of a plane, and a flag: the values are to be accumulated."""
         held = {name: Signal.like(value, name=f"{name}_held") for name, value in values.items()}
         adding = Signal()
         with m.If(self.advance):
@@ -156,22 +225,20 @@ class DotProduct(wiring.Component):
         return adding, held
 
     def _terms(self, plane: Value, signs: Value) -> tuple[list[Value], list[Value]]:
-        """Of each lane the plane's bit times the signed weight, less one if it is negative; and what is less."""
-        weights = Value.cast(self.weights)
-        negated = [
-            weights.word_select(lane, self.weight_bits) ^ signs[lane].replicate(self.weight_bits)
-            for lane in range(self.lanes)
-        ]
-        terms: list[Value] = [
-            (weight & plane[lane].replicate(self.weight_bits)).as_signed() for lane, weight in enumerate(negated)
-        ]
-        return terms, [Const(0, 1)] * self.lanes if self.signs == "shared" else list(plane & signs)
+        """One's-complement partial products of all lanes, and their carry-ins."""
+        weights, bits = Value.cast(self.weights), self.parameters.weight_bits
+        terms: list[Value] = []
+        for lane in range(self.parameters.lanes):
+            negated = weights.word_select(lane, bits) ^ signs[lane].replicate(bits)
+            terms.append((negated & plane[lane].replicate(bits)).as_signed())
+        return terms, [Const(0, 1)] * len(terms) if self.signs == "shared" else list(plane & signs)
 
     def _plane_sum(self, m: Module, terms: list[Value], bits: int, carries: list[Value]) -> Value:
-        """The sum over the lanes."""
+        """The sum of the plane over the lanes."""
+        tree = self.parameters.tree
         if self.signs == "own":
-            return tree_sum(m, terms, bits, carries, self.tree)
-        if self.tree == "carry-save":
+            return tree_sum(m, terms, bits, carries, tree)
+        if tree == "carry-save":
             return carry_save_tree(m, terms, bits, [self.negatives])
         return adder_tree(terms, bits, carries) + self.negatives
 
@@ -183,47 +250,72 @@ def _shift_left(value: Value, distance: Value) -> Value:
     return value
 
 
+@dataclass(frozen=True, kw_only=True)
+class AndaPEParameters(DotProductParameters):
+    """The options of an `AndaPE`: those of `DotProductParameters`, and two more.
+
+    Parameters
+    ----------
+    stages : `int`
+        1; 2 adds a register between tree and accumulator; 3 adds another one within the tree. The result is valid
+        that many cycles after the last plane, at the same rate. With `midpoint` only 1, with shared signs 1 or 2.
+    signs : `str`
+        Circuit that counts the ones that complete the complements of the negative elements: ``"own"``, this element's
+        adder tree, or ``"shared"``, a `NegativeCounter` for all elements that share a plane. Not with `midpoint` or
+        `skipping`.
+
+    Raises
+    ------
+    InputError
+        A field is out of its range, or excluded by another.
+    """
+
+    stages: int = 1
+    signs: Signs = "own"
+
+    def __post_init__(self) -> None:
+        check_integer("stages", self.stages, 1, 3)
+        if self.midpoint and self.stages > 1:
+            raise InputError(f"stages: {self.stages} does not work with midpoint; choose 1")
+        check_choice("signs", self.signs, get_args(Signs))
+        if self.signs == "shared" and self.stages == 3:
+            raise InputError("stages: 3 does not work with shared signs; choose 1 or 2")
+        if self.signs == "shared" and (self.midpoint or self.skipping):
+            raise InputError("signs: 'shared' does not work with midpoint or skipping; choose own")
+        super().__post_init__()
+
+    @property
+    def planes_layout(self) -> data.StructLayout:
+        """A bit-plane as the element takes it."""
+        return counted_plane_layout(self.lanes) if self.signs == "shared" else plane_layout(self.lanes, self.skipping)
+
+    @property
+    def result_layout(self) -> data.StructLayout:
+        """A group's dot product and its exponent."""
+        return partial_sum_layout(self.lanes, self.weight_bits, self.max_mantissa_bits + self.midpoint)
+
+
 class AndaPE(wiring.Component):
     """Bit-serial dot product of a group of Anda activations with integer weights (Anda paper, section IV-B).
 
     A `DotProduct` behind streams. M may differ from group to group.
 
     Timing: the sign plane and each mantissa plane take one cycle, so a group takes M + 1 cycles
-    (`formats.latency.pe_cycles_per_group`) and groups follow each other without a gap. The result is valid in the cycle
-    after the last plane (`formats.latency.PE_RESULT_CYCLES`). It is held until it is taken; the next group's sign plane
-    waits for that, so a consumer that is always ready costs nothing.
+    (`formats.latency.elements.pe_cycles_per_group`) and groups follow each other without a gap. The result is valid in the
+    cycle after the last plane. It is held until the sink takes it. The next
+    group's sign plane waits for that, so a sink that is always ready costs no cycle.
 
-    The element stores no weights. It reads them in every mantissa plane and takes them with the last one, so whoever
-    sends them holds them for the length of a group, as the stream rule says; the array's double buffer does.
+    The element stores no weights. It reads them with every mantissa plane and takes them with the last one. The sender
+    holds them for the length of a group, as the stream rule says; the array's double buffer does that.
 
-    With `midpoint` a mantissa m > 0 counts as m + 1/2, as in ``AndaFormat(reconstruct="midpoint")``: the result is
-    ``2 * P + sum over m[i] > 0 of (-1)**sign[i] * weight[i]``, at one power of two less. The added sum goes through the
-    adder tree in the cycle in which the next group's sign plane is loaded, so a group still takes M + 1 cycles; weights
-    are taken, and the result is valid, `formats.latency.MIDPOINT_CYCLES` later.
+    With `midpoint` the result is ``2 * P + sum over m[i] > 0 of (-1)**sign[i] * weight[i]``, at an exponent that is one
+    lower (``AndaFormat(reconstruct="midpoint")``). The added sum goes through the adder tree in the cycle that loads the
+    next group's sign plane, so a group still takes M + 1 cycles. Weights are taken, and the result is valid,
+    one cycle later.
 
     Parameters
     ----------
-    lanes : `int`
-        Elements per group, 1 to 128.
-    weight_bits : `int`
-        Bits of a signed weight, 2 to 8. INT4 codes of -8 to 7 need 4; affine codes of 0 to 15 need 5.
-    max_mantissa_bits : `int`
-        Largest M, 1 to 16. Sizes the accumulator.
-    midpoint : `bool`
-        Whether mantissas stand for the middle of what truncation maps to them.
-    tree : `str`
-        How a plane's terms are summed: ``"ripple"``, by `adder_tree`, or ``"carry-save"``, by `carry_save_tree`.
-    operand_isolation : `bool`
-        Hold the tree's inputs at zero in cycles that sum nothing, such as those of the sign planes.
-    stages : `int`
-        1, or 2 with a register between tree and accumulator, or 3 with another one within the tree: the result is valid
-        as many cycles later, at the same rate. More than one not with `midpoint`, three only with own signs.
-    skipping : `bool`
-        Whether planes without a one may be left out: a group then takes a cycle for each plane that is sent, and the
-        result is the same, but for planes left out at its end without `midpoint`: those are zeros less to the right.
-    signs : `str`
-        Who counts the ones that complete the negative elements' complements: ``"own"``, this element's adder tree, or
-        ``"shared"``, a `NegativeCounter` for all elements that share a plane. Not with `midpoint` or `skipping`.
+    parameters : `AndaPEParameters`
 
     Members
     -------
@@ -239,64 +331,29 @@ class AndaPE(wiring.Component):
     weights: Stream
     result: Stream
 
-    def __init__(
-        self,
-        *,
-        lanes: int = 64,
-        weight_bits: int = 4,
-        max_mantissa_bits: int = MAX_MANTISSA_BITS,
-        midpoint: bool = False,
-        tree: Tree = "ripple",
-        operand_isolation: bool = False,
-        stages: int = 1,
-        skipping: bool = False,
-        signs: Signs = "own",
-    ) -> None:
-        self.midpoint = bool(midpoint)
-        self.skipping = bool(skipping)
-        self.tree: Tree = check_tree(tree)
-        self.operand_isolation = bool(operand_isolation)
-        self.stages = check_integer("stages", stages, 1, 3)
-        if midpoint and stages > 1:
-            raise InputError("stages: midpoint reconstruction needs 1")
-        self.signs: Signs = check_choice("signs", signs, get_args(Signs))
-        if signs == "shared" and stages == 3:
-            raise InputError("stages: shared signs need 1 or 2")
-        if signs == "shared" and (midpoint or skipping):
-            raise InputError("signs: midpoint reconstruction and skipping need own")
-        self.lanes = check_integer("lanes", lanes, 1, MAX_LANES)
-        self.weight_bits = check_integer("weight_bits", weight_bits, 2, 8)
-        self.max_mantissa_bits = check_integer("max_mantissa_bits", max_mantissa_bits, 1, MAX_MANTISSA_BITS)
-        planes = counted_plane_layout(lanes) if signs == "shared" else plane_layout(lanes, self.skipping)
+    def __init__(self, parameters: AndaPEParameters) -> None:
+        self.parameters = parameters
         super().__init__(
             {
-                "activation": In(stream.Signature(planes)),
-                "weights": In(stream.Signature(data.ArrayLayout(signed(weight_bits), lanes))),
-                "result": Out(
-                    stream.Signature(partial_sum_layout(lanes, weight_bits, max_mantissa_bits + self.midpoint))
-                ),
+                "activation": In(stream.Signature(parameters.planes_layout)),
+                "weights": In(stream.Signature(parameters.weights_layout)),
+                "result": Out(stream.Signature(parameters.result_layout)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Drive the `DotProduct` with the planes that are taken, and follow each group's exponent and result."""
         m = Module()
-        m.submodules.dot_product = dot_product = DotProduct(
-            lanes=self.lanes,
-            weight_bits=self.weight_bits,
-            max_mantissa_bits=self.max_mantissa_bits,
-            midpoint=self.midpoint,
-            tree=self.tree,
-            operand_isolation=self.operand_isolation,
-            stages=self.stages,
-            skipping=self.skipping,
-            signs=self.signs,
-        )
+        options = self.parameters
+        dot_product = DotProduct(options, stages=options.stages, signs=options.signs)
+        m.submodules.dot_product = dot_product
         skipped: Value = Const(0)
         exponent = Signal.like(self.result.payload.exponent)
-        loaded, done, group = Signal(), Signal(), Signal()
+        loaded = Signal()
+        done = Signal()
+        group = Signal()
         free = ~done | self.result.ready
-        delayed = self.midpoint or self.stages > 1  # the next group's sign plane passes before the result is there
+        delayed = options.midpoint or options.stages > 1  # the next sign plane passes before the result is there
         activation = self.activation.payload
         taken = self.activation.valid & self.activation.ready
         self._take(m, dot_product, loaded, free, delayed)
@@ -309,12 +366,12 @@ class AndaPE(wiring.Component):
             self.result.valid.eq(done),
             self.result.payload.partial_sum.eq(dot_product.partial_sum),
         ]
-        if self.signs == "shared":
+        if options.signs == "shared":
             m.d.comb += dot_product.negatives.eq(activation.negatives)
         with m.If(self.result.ready):
             m.d.sync += done.eq(0)
-        if self.skipping:
-            m.d.comb += dot_product.skipped.eq(skipped := Signal(SKIPPED_BITS))
+        if options.skipping:
+            m.d.comb += dot_product.skipped.eq(skipped := Signal(SKIPPED_BITS, name="skipped_before"))
             with m.If(taken):
                 m.d.sync += skipped.eq(Mux(loaded, activation.skipped, 0))
         with m.If(dot_product.load):
@@ -323,10 +380,10 @@ class AndaPE(wiring.Component):
             m.d.sync += [loaded.eq(~activation.last), dot_product.first.eq(0), exponent.eq(exponent - 1 - skipped)]
         if delayed:
             summed, final = self._last_sum(m, group, exponent, free)
-            m.d.comb += self.weights.ready.eq(summed if self.midpoint else group)
-            if self.midpoint:
-                m.d.comb += dot_product.add_fp16.eq(summed)
-            half = 1 + skipped if self.midpoint else 0
+            m.d.comb += self.weights.ready.eq(summed if options.midpoint else group)
+            if options.midpoint:
+                m.d.comb += dot_product.add_halves.eq(summed)
+            half = 1 + skipped if options.midpoint else 0
             with m.If(summed):
                 # the next group's exponent may be coming
                 m.d.sync += [done.eq(1), self.result.payload.exponent.eq(final - half)]
@@ -337,8 +394,8 @@ class AndaPE(wiring.Component):
         return m
 
     def _take(self, m: Module, dot_product: DotProduct, loaded: Value, free: Value, delayed: bool) -> None:
-        """When a plane is taken: a mantissa plane with its weights, and none that would overtake the result."""
-        if self.stages == 3:
+        """Take a mantissa plane together with its weights, and no plane that would overwrite a result not yet taken."""
+        if self.parameters.stages == 3:
             # the next group's first plane may be on its way, too, so everything waits for the result to be taken
             m.d.comb += [dot_product.advance.eq(free), self.activation.ready.eq(free & (self.weights.valid | ~loaded))]
         elif delayed:
@@ -347,12 +404,13 @@ class AndaPE(wiring.Component):
             m.d.comb += self.activation.ready.eq(Mux(loaded, self.weights.valid, free))
 
     def _last_sum(self, m: Module, group: Value, exponent: Value, free: Value) -> tuple[Value, Value]:
-        """Whether the last sum of a group is accumulated, `stages` - 1 cycles after its plane, and its exponent."""
+        """The strobe that accumulates a group's last sum, `stages` - 1 cycles after its plane, and the group's exponent."""
         following = Signal()
-        if self.stages < 3:
+        if self.parameters.stages < 3:
             m.d.sync += following.eq(group)
             return following, exponent
-        summed, final = Signal(), Signal.like(exponent, name="final_exponent")
+        summed = Signal()
+        final = Signal.like(exponent, name="final_exponent")
         with m.If(free):
             m.d.sync += [following.eq(group), summed.eq(following)]
             with m.If(following):

@@ -1,22 +1,26 @@
 # amaranth: UnusedElaboratable=no
 """The baselines that compute on pre-aligned integers: FIGNA, iFPU and FIGLUT."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
+import numpy as np
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+from numpy.typing import NDArray
 
 from ...formats.checks import check_integer
-from ...formats.processing_elements.aligned import TABLE_INPUTS, WEIGHT_PLANES
+from ...formats.processing_elements.aligned import TABLE_INPUTS, WEIGHT_PLANES, aligned_dot
 from ..arithmetic.adder_trees import Tree, check_tree, partial_sums, tree_sum
 from ..arithmetic.fp import FP32
+from ..arithmetic.fp_accumulator import MAX_ADDER_STAGES
 from ..arithmetic.pipeline import Pipeline
 from ..arithmetic.scaling import SCALE, GroupAccumulator
 from ..interfaces import MAX_LANES, PARTIAL_EXPONENT, Stream, partial_sum_bits
 
 PARTS = 4
-"""Shares of an iFPU step's terms that have a register behind their sums."""
+"""Parts of an iFPU step's terms with a register behind each part's sum, in an element of three stages."""
 
 MAX_ALIGNED_BITS = 28
 """Magnitude bits of an aligned activation that these circuits take."""
@@ -45,7 +49,68 @@ def aligned_layout(lanes: int, mantissa_bits: int, weights: Any, **extra: Any) -
     return data.StructLayout(fields | extra)
 
 
-class _ScaledGroups(wiring.Component):
+@dataclass(frozen=True, kw_only=True)
+class AlignedParameters:
+    """The options that the elements on aligned integers share.
+
+    Parameters
+    ----------
+    lanes : `int`
+        Activations per cycle, 1 to 128.
+    mantissa_bits : `int`
+        Magnitude bits of an aligned activation, 1 to 28.
+    group_size : `int`
+        Largest group, 1 to 128 elements. Sizes the accumulator.
+    stages : `int`
+        Registers up to the group's sum: 1, the sum; 2, also the sum of a step's terms; 3, also the terms (`FignaPE`), or
+        the sums of four parts of them (`IfpuPE`).
+    adder_stages : `int`
+        See `GroupAccumulator`.
+
+    Raises
+    ------
+    InputError
+        A field is out of its range.
+    """
+
+    lanes: int
+    mantissa_bits: int
+    group_size: int = 64
+    stages: int = 1
+    adder_stages: int = 1
+
+    def __post_init__(self) -> None:
+        check_integer("lanes", self.lanes, 1, MAX_LANES)
+        check_integer("mantissa_bits", self.mantissa_bits, 1, MAX_ALIGNED_BITS)
+        check_integer("group_size", self.group_size, 1, MAX_LANES)
+        check_integer("stages", self.stages, 1, 3)
+        check_integer("adder_stages", self.adder_stages, 1, MAX_ADDER_STAGES)
+
+    @property
+    def operands_layout(self) -> data.StructLayout:
+        """The operands of one step."""
+        raise NotImplementedError
+
+    @property
+    def sum_bits(self) -> int:
+        """Width of a group's signed sum in bits."""
+        raise NotImplementedError
+
+    def compute(
+        self,
+        integers: NDArray[np.integer],
+        exponents: NDArray[np.integer],
+        codes: NDArray[np.int8],
+        scales: NDArray[np.float16],
+    ) -> NDArray[np.float32]:
+        """The outputs ``[...]``, bit for bit; for the arguments see `formats.processing_elements.aligned.aligned_dot`."""
+        return aligned_dot(integers, exponents, codes, scales, self.mantissa_bits)[0]
+
+
+Parameters = TypeVar("Parameters", bound=AlignedParameters)
+
+
+class _ScaledGroups(wiring.Component, Generic[Parameters]):
     """An integer dot product of each group, and a `GroupAccumulator` behind it."""
 
     operands: Stream
@@ -53,12 +118,11 @@ class _ScaledGroups(wiring.Component):
     result: Stream
     saturated: Signal
 
-    def __init__(self, operands: data.StructLayout, bits: int, adder_stages: int) -> None:
-        self.bits = bits
-        self.groups = GroupAccumulator(bits=bits, adder_stages=adder_stages)
+    def __init__(self, parameters: Parameters) -> None:
+        self.parameters = parameters
         super().__init__(
             {
-                "operands": In(stream.Signature(operands)),
+                "operands": In(stream.Signature(parameters.operands_layout)),
                 "scales": In(stream.Signature(SCALE)),
                 "result": Out(stream.Signature(FP32)),
                 "saturated": Out(1),
@@ -66,15 +130,18 @@ class _ScaledGroups(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Sum the terms of each step, and hand each group's sum to the accumulator."""
         m = Module()
-        m.submodules.group_accumulator = accumulator = self.groups
+        bits = self.parameters.sum_bits
+        m.submodules.group_accumulator = accumulator = GroupAccumulator(
+            bits=bits, adder_stages=self.parameters.adder_stages
+        )
         pipeline = Pipeline(m, self.operands, accumulator.groups)
-        total = Signal(signed(self.bits))
+        total = Signal(signed(bits))
         exponent = Signal.like(self.operands.payload.exponent)
         summand, start, lower, last = self._step(m, pipeline)
         following = Mux(pipeline.first(last), start, total) + summand
-        pipeline.accumulate(Cat(total, exponent), Cat(following[: self.bits], lower), last)
+        pipeline.accumulate(Cat(total, exponent), Cat(following[:bits], lower), last)
         m.d.comb += [accumulator.groups.payload.partial_sum.eq(total), accumulator.groups.payload.exponent.eq(exponent)]
         pipeline.finish()
         wiring.connect(m, wiring.flipped(self.scales), accumulator.scales)
@@ -83,35 +150,53 @@ class _ScaledGroups(wiring.Component):
         return m
 
     def _step(self, m: Module, pipeline: Pipeline) -> tuple[Value, Value, Value, Value]:
-        """What a step adds, what a group starts from, its exponent, and whether the step is its last."""
+        """The term that a step adds, the start value of a group, its exponent, and the flag of its last step."""
         raise NotImplementedError
 
 
-class FignaPE(_ScaledGroups):
-    """The FIGNA baseline: a bit-parallel integer dot product (Jang et al., HPCA 2024).
-
-    Activations are aligned to their group's largest exponent before they come here, with 13 bits and a sign; the -M11 and
-    -M8 variants keep 11 and 8 (Anda paper, section V). Each is multiplied by an INT4 weight; a group's sum is converted,
-    scaled and accumulated as an Anda unit does, so the arithmetic is that of `formats.elements.aligned.aligned_dot`.
-
-    Timing: ``ceil(64 / lanes)`` cycles for a group of 64, 16 with 4 lanes; the result is valid ``stages + 3`` cycles
-    after the last step. At the rates that the Anda paper gives the variants, 16 / M of FIGNA's, -M11 has 6 lanes (11
-    cycles) and -M8 has 8 (8 cycles): `formats.latency.figna_lanes`.
+@dataclass(frozen=True, kw_only=True)
+class FignaParameters(AlignedParameters):
+    """The options of a `FignaPE`: those of `AlignedParameters`, and one more.
 
     Parameters
     ----------
-    lanes : `int`
-        Multiplications per cycle, 1 to 128.
-    mantissa_bits : `int`
-        1 to 28.
     weight_bits : `int`
-        2 to 8.
-    group_size : `int`
-        The most elements of a group, 1 to 128; sizes the accumulator.
-    stages : `int`
-        Registers up to the group's sum: 1, the sum; 2, and the step's sum of products; 3, and each product.
-    adder_stages : `int`
-        As of `GroupAccumulator`.
+        Width of a signed weight, 2 to 8.
+    """
+
+    lanes: int = 4
+    mantissa_bits: int = 13
+    weight_bits: int = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_integer("weight_bits", self.weight_bits, 2, 8)
+
+    @property
+    def operands_layout(self) -> data.StructLayout:
+        """A step: activations and weights of all lanes."""
+        return aligned_layout(self.lanes, self.mantissa_bits, data.ArrayLayout(signed(self.weight_bits), self.lanes))
+
+    @property
+    def sum_bits(self) -> int:
+        """Width of a group's signed dot product in bits."""
+        return partial_sum_bits(self.group_size, self.weight_bits, self.mantissa_bits)
+
+
+class FignaPE(_ScaledGroups[FignaParameters]):
+    """The FIGNA baseline: a bit-parallel integer dot product (Jang et al., HPCA 2024).
+
+    Activations are aligned to their group's largest exponent before they come here, with 13 bits and a sign; the -M11 and
+    -M8 variants keep 11 and 8 (Anda paper, section V). An INT4 weight multiplies each. A group's sum is converted, scaled
+    and accumulated as in an Anda unit, so the arithmetic is that of `formats.processing_elements.aligned.aligned_dot`.
+
+    Timing: ``ceil(64 / lanes)`` cycles for a group of 64, 16 with 4 lanes. The result is valid ``stages + 3`` cycles
+    after the last step. The Anda paper gives the variants 16 / M of FIGNA's rate: -M11 has 6 lanes (11 cycles), -M8 has 8
+    lanes (8 cycles).
+
+    Parameters
+    ----------
+    parameters : `FignaParameters`
 
     Members
     -------
@@ -120,36 +205,20 @@ class FignaPE(_ScaledGroups):
         One per group.
     result : `Out(stream.Signature(FP32))`
     saturated : `Out(1)`
-        As of `GroupAccumulator`.
+        See `GroupAccumulator`.
     """
-
-    def __init__(
-        self,
-        *,
-        lanes: int = 4,
-        mantissa_bits: int = 13,
-        weight_bits: int = 4,
-        group_size: int = 64,
-        stages: int = 1,
-        adder_stages: int = 1,
-    ) -> None:
-        self.lanes = check_integer("lanes", lanes, 1, MAX_LANES)
-        check_integer("mantissa_bits", mantissa_bits, 1, MAX_ALIGNED_BITS)
-        check_integer("weight_bits", weight_bits, 2, 8)
-        check_integer("group_size", group_size, 1, MAX_LANES)
-        self.stages = check_integer("stages", stages, 1, 3)
-        layout = aligned_layout(lanes, mantissa_bits, data.ArrayLayout(signed(weight_bits), lanes))
-        super().__init__(layout, partial_sum_bits(group_size, weight_bits, mantissa_bits), adder_stages)
 
     def _step(self, m: Module, pipeline: Pipeline) -> tuple[Value, Value, Value, Value]:
         payload = self.operands.payload
-        products: list[Value] = [payload.activations[lane] * payload.weights[lane] for lane in range(self.lanes)]
+        products: list[Value] = [
+            payload.activations[lane] * payload.weights[lane] for lane in range(self.parameters.lanes)
+        ]
         exponent, last = payload.exponent, payload.last
-        if self.stages == 3:
+        if self.parameters.stages == 3:
             named = {f"product_{lane}": product for lane, product in enumerate(products)}
             *products, exponent, last = pipeline.cut(**named, exponent=exponent, last=last)
         total = sum(products, start=Const(0, signed(1)))
-        if self.stages >= 2:
+        if self.parameters.stages >= 2:
             total, exponent, last = pipeline.cut(products=total, exponent=exponent, last=last)
         return total, Const(0, signed(1)), exponent, last
 
@@ -170,7 +239,36 @@ def plane_layout(lanes: int, mantissa_bits: int, group_size: int, weights: Any =
     return aligned_layout(lanes, mantissa_bits, bits, place=2, start=start)
 
 
-class IfpuPE(_ScaledGroups):
+@dataclass(frozen=True, kw_only=True)
+class IfpuParameters(AlignedParameters):
+    """The options of an `IfpuPE`: those of `AlignedParameters`, and one more.
+
+    Parameters
+    ----------
+    tree : `str`
+        Circuit that sums a step's terms: ``"ripple"``, an `adder_tree`, or ``"carry-save"``, a `carry_save_tree`.
+    """
+
+    lanes: int = 16
+    mantissa_bits: int = 24
+    tree: Tree = "ripple"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_tree(self.tree)
+
+    @property
+    def operands_layout(self) -> data.StructLayout:
+        """A step: activations of all lanes, and a bit of each weight."""
+        return plane_layout(self.lanes, self.mantissa_bits, self.group_size)
+
+    @property
+    def sum_bits(self) -> int:
+        """Width of twice a group's signed dot product in bits."""
+        return doubled_sum_bits(self.group_size, self.mantissa_bits)
+
+
+class IfpuPE(_ScaledGroups[IfpuParameters]):
     """The iFPU baseline: integer sums, serial in the bits of the weights (Kim et al., ICLR 2023).
 
     A weight of 4 bits is four binary ones, each +1 or -1: ``2 * w = sum over i of 2**i * b[i] - 1`` with ``b[i]`` given
@@ -188,41 +286,15 @@ class IfpuPE(_ScaledGroups):
 
     Parameters
     ----------
-    lanes : `int`
-        Activations per cycle, 1 to 128.
-    mantissa_bits, group_size, adder_stages
-        As of `FignaPE`.
-    stages : `int`
-        Registers up to the group's sum: 1, the sum; 2, and the step's sum of terms; 3, and the sums of four shares of them.
-    tree : `str`
-        How a step's terms are summed, as of `AndaPE`.
+    parameters : `IfpuParameters`
 
     Members
     -------
     operands : `In(stream.Signature(plane_layout(lanes, mantissa_bits, group_size)))`
         The exponent is one less than `aligned_layout` says.
     scales, result, saturated
-        As of `FignaPE`.
+        See `FignaPE`.
     """
-
-    def __init__(
-        self,
-        *,
-        lanes: int = 16,
-        mantissa_bits: int = 24,
-        group_size: int = 64,
-        stages: int = 1,
-        tree: Tree = "ripple",
-        adder_stages: int = 1,
-    ) -> None:
-        self.tree: Tree = check_tree(tree)
-        self.lanes = check_integer("lanes", lanes, 1, MAX_LANES)
-        self.mantissa_bits = check_integer("mantissa_bits", mantissa_bits, 1, MAX_ALIGNED_BITS)
-        check_integer("group_size", group_size, 1, MAX_LANES)
-        self.stages = check_integer("stages", stages, 1, 3)
-        super().__init__(
-            plane_layout(lanes, mantissa_bits, group_size), doubled_sum_bits(group_size, mantissa_bits), adder_stages
-        )
 
     def _step(self, m: Module, pipeline: Pipeline) -> tuple[Value, Value, Value, Value]:
         payload = self.operands.payload
@@ -230,21 +302,21 @@ class IfpuPE(_ScaledGroups):
         minus: list[Value] = [~weight for weight in payload.weights]
         activations = [activation.as_unsigned() for activation in payload.activations]
         terms: list[Value] = [
-            (activation ^ sign.replicate(self.mantissa_bits + 1)).as_signed()
+            (activation ^ sign.replicate(self.parameters.mantissa_bits + 1)).as_signed()
             for activation, sign in zip(activations, minus, strict=True)
         ]
         values = {name: getattr(payload, name) for name in ("place", "start", "exponent", "last")}
-        bits = self.mantissa_bits + 1
-        if self.stages == 3:
-            terms, minus = partial_sums(m, terms, bits, minus, self.tree, PARTS)
+        bits = self.parameters.mantissa_bits + 1
+        if self.parameters.stages == 3:
+            terms, minus = partial_sums(m, terms, bits, minus, self.parameters.tree, PARTS)
             bits, shares = len(terms[0]), len(terms)
             named = {f"sum_{share}": term for share, term in enumerate(terms)}
             *held, place, start, exponent, last = pipeline.cut(**named, minus=Cat(minus), **values)
             terms, minus = held[:shares], list(held[shares])
             values = {"place": place, "start": start, "exponent": exponent, "last": last}
-        total = tree_sum(m, terms, bits, minus, self.tree)
+        total = tree_sum(m, terms, bits, minus, self.parameters.tree)
         place, start, exponent, last = values.values()
-        if self.stages >= 2:
+        if self.parameters.stages >= 2:
             total, place, start, exponent, last = pipeline.cut(plane=total, **values)
         return to_place(total, place), start, exponent, last
 
@@ -288,7 +360,7 @@ class FiglutPE(wiring.Component):
     outputs : `int`
         Accumulators that share the table, 1 to 64.
     mantissa_bits, group_size
-        As of `FignaPE`.
+        See `AlignedParameters`.
 
     Members
     -------

@@ -1,40 +1,56 @@
 # amaranth: UnusedElaboratable=no
-"""The Anda processing element with what the baselines have behind theirs: conversion, scale and FP32 accumulator."""
+"""The Anda processing element followed by conversion, scale and FP32 accumulator, as the baselines have them."""
+
+from dataclasses import dataclass
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..arithmetic.adder_trees import Tree
+from ...formats.checks import check_integer
 from ..arithmetic.fp import FP32
+from ..arithmetic.fp_accumulator import MAX_ADDER_STAGES
 from ..arithmetic.scaling import SCALE, GroupAccumulator
-from ..interfaces import MAX_MANTISSA_BITS, Stream, partial_sum_bits
-from .anda_pe import AndaPE, Signs
+from ..interfaces import Stream
+from .anda_pe import AndaPE, AndaPEParameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaledAndaPEParameters(AndaPEParameters):
+    """The options of a `ScaledAndaPE`: those of `AndaPEParameters`, and one more.
+
+    Parameters
+    ----------
+    adder_stages : `int`
+        See `GroupAccumulator`.
+    """
+
+    adder_stages: int = 1
+
+    def __post_init__(self) -> None:
+        check_integer("adder_stages", self.adder_stages, 1, MAX_ADDER_STAGES)
+        super().__post_init__()
 
 
 class ScaledAndaPE(wiring.Component):
     """An `AndaPE` and a `GroupAccumulator`: from bit-planes to an FP32 output, for comparison with the baselines.
 
-    Timing: M + 1 cycles a group; the result is valid ``formats.latency.PE_RESULT_CYCLES + group_scaling_cycles()`` cycles
-    after the last plane of the last group, and one more for each further stage. With 5 adder stages, groups of fewer than
-    4 planes wait for the accumulator's adder.
+    Timing: M + 1 cycles a group. With one stage each, the result is valid 4 cycles after the last plane of the last group;
+    each further stage adds a cycle. With 5 adder stages, groups of fewer than 4 planes wait for the accumulator's adder.
 
     Parameters
     ----------
-    lanes, weight_bits, max_mantissa_bits, tree, operand_isolation, stages, signs
-        As of `AndaPE`.
-    adder_stages : `int`
-        As of `GroupAccumulator`.
+    parameters : `ScaledAndaPEParameters`
 
     Members
     -------
     activation, weights
-        As of `AndaPE`.
+        See `AndaPE`.
     scales : `In(stream.Signature(SCALE))`
         One per group.
     result : `Out(stream.Signature(FP32))`
     saturated : `Out(1)`
-        As of `GroupAccumulator`.
+        See `GroupAccumulator`.
     """
 
     activation: Stream
@@ -43,34 +59,12 @@ class ScaledAndaPE(wiring.Component):
     result: Stream
     saturated: Signal
 
-    def __init__(
-        self,
-        *,
-        lanes: int = 64,
-        weight_bits: int = 4,
-        max_mantissa_bits: int = MAX_MANTISSA_BITS,
-        tree: Tree = "ripple",
-        operand_isolation: bool = False,
-        stages: int = 1,
-        signs: Signs = "own",
-        adder_stages: int = 1,
-    ) -> None:
-        self.element = AndaPE(
-            lanes=lanes,
-            weight_bits=weight_bits,
-            max_mantissa_bits=max_mantissa_bits,
-            tree=tree,
-            operand_isolation=operand_isolation,
-            stages=stages,
-            signs=signs,
-        )
-        self.accumulator = GroupAccumulator(
-            bits=partial_sum_bits(lanes, weight_bits, max_mantissa_bits), adder_stages=adder_stages
-        )
+    def __init__(self, parameters: ScaledAndaPEParameters) -> None:
+        self.parameters = parameters
         super().__init__(
             {
-                "activation": self.element.signature.members["activation"],
-                "weights": self.element.signature.members["weights"],
+                "activation": In(stream.Signature(parameters.planes_layout)),
+                "weights": In(stream.Signature(parameters.weights_layout)),
                 "scales": In(stream.Signature(SCALE)),
                 "result": Out(stream.Signature(FP32)),
                 "saturated": Out(1),
@@ -78,10 +72,13 @@ class ScaledAndaPE(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Connect element and accumulator."""
         m = Module()
-        m.submodules.element = element = self.element
-        m.submodules.group_accumulator = accumulator = self.accumulator
+        options = self.parameters
+        m.submodules.element = element = AndaPE(options)
+        m.submodules.group_accumulator = accumulator = GroupAccumulator(
+            bits=options.partial_sum_bits, adder_stages=options.adder_stages
+        )
         wiring.connect(m, wiring.flipped(self.activation), element.activation)
         wiring.connect(m, wiring.flipped(self.weights), element.weights)
         wiring.connect(m, element.result, accumulator.groups)

@@ -26,7 +26,7 @@ class VectorSequencer(wiring.Component):
 
     Parameters
     ----------
-    machine : `AcceleratorConfig`
+    config : `AcceleratorConfig`
 
     Members
     -------
@@ -49,9 +49,9 @@ class VectorSequencer(wiring.Component):
     finished: Signal
     saturated: Signal
 
-    def __init__(self, *, machine: AcceleratorConfig) -> None:
-        width = 16 * machine.lanes
-        self._unit = VectorUnit(lanes=machine.lanes)
+    def __init__(self, config: AcceleratorConfig) -> None:
+        width = 16 * config.lanes
+        self._unit = VectorUnit(lanes=config.lanes)
         super().__init__(
             {
                 "command": In(stream.Signature(VECTOR)),

@@ -1,50 +1,50 @@
 # amaranth: UnusedElaboratable=no
 """Circuits by name, and their Verilog."""
 
-import inspect
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 from amaranth.lib import wiring
 
 from ...formats import InputError
+from ...formats.accelerator.config import AcceleratorConfig
 from ..accelerator.top import Accelerator
 from ..arithmetic.fp import Fp16Multiplier, Fp32Adder, Fp32ToFp16, IntToFp16
-from ..array.engine import MatrixEngine
-from ..array.mxu import MatrixUnit
+from ..array.engine import MatrixEngine, MatrixEngineParameters
+from ..array.mxu import MatrixUnit, MatrixUnitParameters
 from ..compressor.alignment import FieldExtractor, MantissaAligner, MaximumExponent
-from ..compressor.bpc import BitPlaneCompressor, BpcLane
+from ..compressor.bpc import BitPlaneCompressor, BitPlaneCompressorParameters, BpcLane, BpcLaneParameters
 from ..elements.anda_apu import AndaUnit
-from ..elements.anda_pe import AndaPE
-from ..elements.registry import BASELINE_DESIGNS
+from ..elements.anda_pe import AndaPE, AndaPEParameters, DotProductParameters
+from ..elements.registry import BASELINE_DESIGNS, Design
 from ..rtlil import to_rtlil
 from ..tools import require_package, yosys
 from ..vector.functions import FunctionEvaluator
 from ..vector.lane import VectorLane
 from ..vector.unit import VectorUnit
 
-_DESIGNS: Mapping[str, Callable[..., wiring.Component]] = MappingProxyType(
+_DESIGNS: Mapping[str, Design] = MappingProxyType(
     {
-        "accelerator": Accelerator,
+        "accelerator": Design(Accelerator, AcceleratorConfig),
         **BASELINE_DESIGNS,
-        "anda-pe": AndaPE,
-        "anda-unit": AndaUnit,
-        "bpc-lane": BpcLane,
-        "compressor": BitPlaneCompressor,
-        "field-extractor": FieldExtractor,
-        "fp16-multiplier": Fp16Multiplier,
-        "int-to-fp16": IntToFp16,
-        "mantissa-aligner": MantissaAligner,
-        "matrix-engine": MatrixEngine,
-        "matrix-unit": MatrixUnit,
-        "maximum-exponent": MaximumExponent,
-        "fp32-adder": Fp32Adder,
-        "fp32-to-fp16": Fp32ToFp16,
-        "vector-function": FunctionEvaluator,
-        "vector-lane": VectorLane,
-        "vector-unit": VectorUnit,
+        "anda-pe": Design(AndaPE, AndaPEParameters),
+        "anda-unit": Design(AndaUnit, DotProductParameters),
+        "bpc-lane": Design(BpcLane, BpcLaneParameters),
+        "compressor": Design(BitPlaneCompressor, BitPlaneCompressorParameters),
+        "field-extractor": Design(FieldExtractor),
+        "fp16-multiplier": Design(Fp16Multiplier),
+        "int-to-fp16": Design(IntToFp16),
+        "mantissa-aligner": Design(MantissaAligner),
+        "matrix-engine": Design(MatrixEngine, MatrixEngineParameters),
+        "matrix-unit": Design(MatrixUnit, MatrixUnitParameters),
+        "maximum-exponent": Design(MaximumExponent),
+        "fp32-adder": Design(Fp32Adder),
+        "fp32-to-fp16": Design(Fp32ToFp16),
+        "vector-function": Design(FunctionEvaluator),
+        "vector-lane": Design(VectorLane),
+        "vector-unit": Design(VectorUnit),
     }
 )
 
@@ -82,12 +82,12 @@ def create_design(name: str, **parameters: int) -> wiring.Component:
     for parameter in parameters:
         if parameter not in allowed:
             raise InputError(f"{parameter}: is not a parameter of {name}; choose one of {', '.join(allowed)}")
-    return _DESIGNS[name](**parameters)
+    return _DESIGNS[name].create(**parameters)
 
 
 def design_parameters(name: str) -> list[str]:
     """Names of the parameters of a circuit."""
-    return list(inspect.signature(_DESIGNS[name]).parameters)
+    return _DESIGNS[name].parameter_names
 
 
 def to_verilog(name: str, **parameters: int) -> str:

@@ -1,7 +1,6 @@
 """Rows outside a buffer: the circuit's flag against `check_program`."""
 
 from contextlib import nullcontext
-from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -44,7 +43,7 @@ def near_the_end(rng: np.random.Generator) -> Instruction:
 def test_the_circuit_stops_what_the_check_refuses() -> None:
     """Programs of one instruction."""
     rng = np.random.default_rng(0)
-    bench = AcceleratorBench(accelerator=Accelerator(**asdict(MACHINE)), memory_depth=1024)
+    bench = AcceleratorBench(accelerator=Accelerator(MACHINE), memory_depth=1024)
     circuit, memory = compile_design(bench, "cxxrtl"), np.zeros((1, MACHINE.memory_bits // 8), np.uint8)
     stopped: list[bool] = []
     for instruction in [near_the_end(rng) for _ in range(300)]:

@@ -8,7 +8,8 @@ import pytest
 from anda_codesign.formats import AndaFormat, InputError, Int4Weights
 from anda_codesign.rtl import AndaPE, StalledError, run_streams, run_vectors
 from anda_codesign.rtl.arithmetic.fp import Fp32ToFp16
-from anda_codesign.rtl.compressor.bpc import BpcLane
+from anda_codesign.rtl.compressor.bpc import BpcLane, BpcLaneParameters
+from anda_codesign.rtl.elements.anda_pe import AndaPEParameters
 from anda_codesign.rtl.simulation.packing import pack
 from anda_codesign.rtl.simulation.testbenches.array import run_matrix_unit
 
@@ -25,8 +26,8 @@ def test_streams_under_pauses(simulator: str) -> None:
     pauses = {name: (rng.random(31) < 0.4).tolist() for name in ("group", "planes")}
     arguments = {"group": groups}, {"planes": 36}
     options = {"flags": ["saturated"], "pauses": pauses}
-    assert run_streams(BpcLane(lanes=5), *arguments, **options, simulator=simulator) == run_streams(
-        BpcLane(lanes=5), *arguments, **options
+    assert run_streams(BpcLane(BpcLaneParameters(lanes=5)), *arguments, **options, simulator=simulator) == run_streams(
+        BpcLane(BpcLaneParameters(lanes=5)), *arguments, **options
     )
 
 
@@ -41,7 +42,13 @@ def test_vectors(simulator: str) -> None:
 @pytest.mark.parametrize("simulator", ["amaranth", "cxxrtl"])
 def test_a_stall_is_reported_alike(simulator: str) -> None:
     with pytest.raises(StalledError, match="nothing moved since cycle 2"):
-        run_streams(AndaPE(lanes=2), {"activation": [0, 1, 2]}, {"result": 1}, simulator=simulator, pauses=PAUSE)
+        run_streams(
+            AndaPE(AndaPEParameters(lanes=2)),
+            {"activation": [0, 1, 2]},
+            {"result": 1},
+            simulator=simulator,
+            pauses=PAUSE,
+        )
 
 
 def test_a_matrix_unit() -> None:
@@ -57,8 +64,8 @@ def test_a_matrix_unit() -> None:
 
 def test_unknown_simulators_and_waveforms(tmp_path: object) -> None:
     with pytest.raises(InputError) as error:
-        run_streams(AndaPE(lanes=2), {}, {}, simulator="icarus")
+        run_streams(AndaPE(AndaPEParameters(lanes=2)), {}, {}, simulator="icarus")
     assert re.match("simulator: 'icarus' .* amaranth, cxxrtl, verilator", str(error.value))
     with pytest.raises(InputError) as error:
-        run_streams(AndaPE(lanes=2), {}, {}, simulator="cxxrtl", vcd=tmp_path)
+        run_streams(AndaPE(AndaPEParameters(lanes=2)), {}, {}, simulator="cxxrtl", vcd=tmp_path)
     assert str(error.value).startswith("vcd: cxxrtl ")

@@ -16,6 +16,8 @@ from anda_codesign.formats import AndaFormat, Int4Weights, fp_int_gemm
 from anda_codesign.formats.latency.array import bpc_cycles_per_group
 from anda_codesign.formats.latency.elements import pe_cycles_per_group
 from anda_codesign.rtl import AndaPE, BpcLane, MatrixUnit, run_matrix_unit, run_streams
+from anda_codesign.rtl.array.mxu import MatrixUnitParameters
+from anda_codesign.rtl.elements.anda_pe import AndaPEParameters
 from anda_codesign.rtl.simulation.operands import factor_stream, plane_rows_stream, plane_stream, weight_stream
 from anda_codesign.rtl.simulation.packing import Words, pack_words, to_words
 from anda_codesign.rtl.simulation.ports import ports
@@ -55,7 +57,9 @@ def as_words(design: wiring.Component, inputs: Mapping[str, list[int]]) -> dict[
 def pe_inputs(groups: int, repeated: int = 1) -> dict[str, Words]:
     rng = np.random.default_rng(0)
     planes = plane_stream(AndaFormat(BITS).encode(rng.standard_normal((groups, 64)).astype(np.float16)), 64)
-    once = as_words(AndaPE(), {"activation": planes}) | {"weights": pack_words(rng.integers(-8, 8, (groups, 64)), 4)}
+    once = as_words(AndaPE(AndaPEParameters()), {"activation": planes}) | {
+        "weights": pack_words(rng.integers(-8, 8, (groups, 64)), 4)
+    }
     return {name: np.tile(words, (repeated, 1)) for name, words in once.items()}
 
 
@@ -93,7 +97,7 @@ def array_inputs(size: int, tiles: int, groups: int) -> dict[str, Words]:
         "weights": weight_stream(w, size, 64, 4),
         "factors": factor_stream(w, size, 64),
     }
-    return as_words(MatrixUnit(rows=size, columns=size), streams)
+    return as_words(MatrixUnit(MatrixUnitParameters(rows=size, columns=size)), streams)
 
 
 @pytest.mark.benchmark(group="4 by 4 matrix unit, M = 7")

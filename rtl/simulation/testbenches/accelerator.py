@@ -1,7 +1,7 @@
 """Testbench of the accelerator: runs programs with a memory of chosen latency, in any simulator."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
 from typing import Literal
@@ -158,7 +158,7 @@ def _patience_cycles(machine: AcceleratorConfig, instructions: Sequence[Instruct
 
 
 def _bench(machine: AcceleratorConfig, memory_depth: int) -> AcceleratorBench:
-    return AcceleratorBench(accelerator=Accelerator(**asdict(machine)), memory_depth=memory_depth)
+    return AcceleratorBench(accelerator=Accelerator(machine), memory_depth=memory_depth)
 
 
 def _run(

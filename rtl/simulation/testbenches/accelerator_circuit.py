@@ -60,7 +60,7 @@ class AcceleratorBench(wiring.Component):
 
     def __init__(self, *, accelerator: Accelerator, memory_depth: int) -> None:
         self._accelerator = accelerator
-        width = accelerator.machine.memory_bits
+        width = accelerator.config.memory_bits
         self._memory = MemoryModel(width=width, depth=memory_depth)
         super().__init__(
             {

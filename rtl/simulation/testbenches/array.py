@@ -14,8 +14,8 @@ from ....formats.gemm.operands import check_operands
 from ...arithmetic.adder_trees import Tree
 from ...array.buffers import ADDRESS_BITS
 from ...array.dispatch import TILES
-from ...array.engine import MatrixEngine
-from ...array.mxu import MatrixUnit
+from ...array.engine import MatrixEngine, MatrixEngineParameters
+from ...array.mxu import MatrixUnit, MatrixUnitParameters
 from ..operands import factor_stream, plane_rows_stream, weight_stream
 from ..packing import pack, unpack
 from ..simulate import SimulatorName, run_streams
@@ -80,14 +80,16 @@ def run_matrix_unit(
     midpoint = activations.format.reconstruct == "midpoint"
     skipping = activations.format.mask_rows > 0
     unit = MatrixUnit(
-        rows=rows,
-        columns=columns,
-        lanes=lanes,
-        affine=affine,
-        midpoint=midpoint,
-        skipping=skipping,
-        tree=tree,
-        operand_isolation=operand_isolation,
+        MatrixUnitParameters(
+            rows=rows,
+            columns=columns,
+            lanes=lanes,
+            affine=affine,
+            midpoint=midpoint,
+            skipping=skipping,
+            tree=tree,
+            operand_isolation=operand_isolation,
+        )
     )
     blocks, tiles = -(-tokens // rows), -(-outputs // columns)
 
@@ -96,7 +98,7 @@ def run_matrix_unit(
     ]
     inputs = {
         "planes": [word for planes in of_blocks for word in planes * tiles],
-        "weights": weight_stream(weights, columns, lanes, unit.weight_bits) * blocks,
+        "weights": weight_stream(weights, columns, lanes, unit.parameters.unit.weight_bits) * blocks,
         "factors": factor_stream(weights, columns, lanes) * blocks,
     }
     flags = ["partial_saturated", "result_saturated"]
@@ -143,15 +145,7 @@ def run_matrix_engine(
     filling = max(len(payloads) for payloads in inputs.values())
     inputs["command"] = _engine_commands(machine, activations, weights)
     waits = {"command": [True] * filling + [False] * 1_000_000}
-    engine = MatrixEngine(
-        rows=rows,
-        columns=columns,
-        lanes=machine.lanes,
-        affine=machine.affine,
-        midpoint=machine.midpoint,
-        skipping=machine.skipping,
-        **depths,
-    )
+    engine = MatrixEngine(MatrixEngineParameters.from_config(machine, **depths))
     flags = ["partial_saturated", "result_saturated"]
     moved = {"groups": blocks * groups * rows}
     run = run_streams(engine, inputs, moved, flags=flags, pauses={**waits, **(pauses or {})}, simulator=simulator)

@@ -10,8 +10,8 @@ from ....formats import AndaFormat, AndaTensor, InputError, Int4Weights
 from ....formats.accelerator.layout import plane_masks, segment_exponents
 from ....formats.anda.bitplanes import pack_bits
 from ....formats.latency.elements import pe_cycles_per_group
-from ...compressor.bpc import BitPlaneCompressor, BpcLane
-from ...elements.anda_pe import AndaPE
+from ...compressor.bpc import BitPlaneCompressor, BitPlaneCompressorParameters, BpcLane, BpcLaneParameters
+from ...elements.anda_pe import AndaPE, AndaPEParameters
 from ...interfaces import EXPONENT_BITS, MASK_BITS, partial_sum_bits
 from ..operands import plane_stream
 from ..packing import pack, unpack
@@ -147,10 +147,10 @@ def _run_segments(
     segments, lanes = codes.shape
     if weight_bits is None:
         weight_bits = max(4, int(np.abs(codes.astype(np.int64) * 2 + 1).max()).bit_length())
-    pe = AndaPE(lanes=lanes, weight_bits=weight_bits, midpoint=midpoint, skipping=skipping)
+    pe = AndaPE(AndaPEParameters(lanes=lanes, weight_bits=weight_bits, midpoint=midpoint, skipping=skipping))
     inputs = {"activation": planes, "weights": pack(codes, weight_bits)}
     run = run_streams(pe, inputs, {"result": segments}, pauses=pauses, vcd=vcd).transfers
-    bits = partial_sum_bits(lanes, weight_bits, pe.max_mantissa_bits + midpoint)
+    bits = partial_sum_bits(lanes, weight_bits, pe.parameters.max_mantissa_bits + midpoint)
     partial_sums = unpack(run["result"].payloads, bits, 1, signed=True)[:, 0]
     exponents = unpack(run["result"].payloads, 6, 1, start=bits, signed=True)[:, 0]
     taken = run["activation"].cycles
@@ -184,7 +184,7 @@ def run_bpc_lane(
     """
     lanes, mantissa_bits = format.group_size, format.mantissa_bits
     _check_compression(x, format)
-    lane = BpcLane(lanes=lanes, nearest=format.rounding == "nearest")
+    lane = BpcLane(BpcLaneParameters(lanes=lanes, nearest=format.rounding == "nearest"))
     halves = x.view(np.uint16).reshape(-1, lanes)
     groups = [word | mantissa_bits << 16 * lanes for word in pack(halves.astype(np.int64), 16)]
     inputs, outputs = {"group": groups}, {"planes": len(groups) * (mantissa_bits + 1)}
@@ -245,7 +245,9 @@ def run_compressor(
     masked = format.mask_rows > 0
     if format.mask_rows not in (0, rows):
         raise InputError(f"mask_rows: is {format.mask_rows}; the circuit makes masks of {rows} tokens, choose {rows}")
-    compressor = BitPlaneCompressor(rows=rows, lanes=lanes, nearest=format.rounding == "nearest", masks=masked)
+    compressor = BitPlaneCompressor(
+        BitPlaneCompressorParameters(rows=rows, lanes=lanes, nearest=format.rounding == "nearest", masks=masked)
+    )
     blocks, segments = len(x) // rows, x.shape[1] // lanes
     halves = x.view(np.uint16).reshape(blocks, rows, segments, lanes).swapaxes(1, 2).reshape(-1, lanes)
     groups = [word | mantissa_bits << 16 * lanes for word in pack(halves.astype(np.int64), 16)]

@@ -20,7 +20,7 @@ from ...array.mxu import MatrixUnit
 from ...compressor.bpc import BitPlaneCompressor, BpcLane
 from ...elements.anda_pe import AndaPE
 from ...elements.sign_counter import count_negatives
-from ...interfaces import EXPONENT_BITS, partial_sum_bits
+from ...interfaces import EXPONENT_BITS
 from ...simulation.operands import factor_stream, plane_rows_stream, plane_stream, segment_planes, weight_stream
 from ...simulation.packing import pack
 from ...simulation.streams import Pauses
@@ -64,23 +64,22 @@ class Stimulus:
 
 def anda_pe(design: AndaPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """All groups, without a gap. With skipping, two more runs leave out the zero planes of a token and of a block."""
-    x = regroup(operands.activations, design.lanes)
-    codes = regroup(operands.codes, design.lanes)
-    weights = pack(codes, design.weight_bits)
+    x = regroup(operands.activations, design.parameters.lanes)
+    codes = regroup(operands.codes, design.parameters.lanes)
+    weights = pack(codes, design.parameters.weight_bits)
     runs: list[Stimulus] = []
-    for m in (m for m in mantissa_bits if m <= design.max_mantissa_bits):
-        reconstruct = "midpoint" if design.midpoint else "truncate"
-        tensor = AndaFormat(mantissa_bits=m, group_size=design.lanes, reconstruct=reconstruct).encode(x)
-        integers = tensor.signed_integers().reshape(len(x), design.lanes).astype(np.int64)
-        sums = (integers * codes).sum(axis=1)
-        exponents = tensor.exponents.reshape(-1).astype(np.int64) - m - design.midpoint
-        planes = plane_stream(tensor, design.lanes)
-        if design.signs == "shared":
-            planes = count_negatives(planes, design.lanes)
+    for m in (m for m in mantissa_bits if m <= design.parameters.max_mantissa_bits):
+        tensor = design.parameters.format(m).encode(x)
+        sums, exponents = design.parameters.compute(tensor, codes)
+        planes = plane_stream(tensor, design.parameters.lanes)
+        if design.parameters.signs == "shared":
+            planes = count_negatives(planes, design.parameters.lanes)
         for suffix, sent in _skips(design, tensor, operands):
             # zero planes at the end are not shifted in, unless the midpoint follows them
-            below = 0 if design.midpoint else sent[:, ::-1].argmax(axis=1)
-            sent_words = _without_skipped(planes, sent, design.lanes) if design.skipping else planes
+            below = 0 if design.parameters.midpoint else sent[:, ::-1].argmax(axis=1)
+            sent_words = (
+                _without_skipped(planes, sent, design.parameters.lanes) if design.parameters.skipping else planes
+            )
             inputs = {"activation": sent_words, "weights": weights}
             expected = {"result": _partial_sums(design, sums >> below, exponents + below)}
             runs.append(Stimulus(f"M={m}{suffix}", inputs, {"result": len(x)}, x.size, "MAC", expected))
@@ -89,7 +88,7 @@ def anda_pe(design: AndaPE, operands: Operands, mantissa_bits: Sequence[int]) ->
 
 def _partial_sums(design: AndaPE, sums: NDArray[np.int64], exponents: NDArray[np.int64]) -> list[int]:
     """Results as payloads of `partial_sum_layout`."""
-    bits = partial_sum_bits(design.lanes, design.weight_bits, design.max_mantissa_bits + design.midpoint)
+    bits = design.parameters.partial_sum_bits
     fields = zip(sums.tolist(), exponents.tolist(), strict=True)
     return [total & (1 << bits) - 1 | (exponent & 63) << bits for total, exponent in fields]
 
@@ -99,10 +98,10 @@ def _skips(design: AndaPE, tensor: AndaTensor, operands: Operands) -> Iterator[t
     m = tensor.format.mantissa_bits
     every = np.ones((tensor.exponents.size, m), np.bool_)
     yield "", every
-    if design.skipping:
+    if design.parameters.skipping:
         own = sent_planes(tensor, 1).reshape(-1, m)
         yield " skipping 1", own
-        if operands.block_planes is not None and operands.lanes == design.lanes:
+        if operands.block_planes is not None and operands.lanes == design.parameters.lanes:
             yield f" skipping {BLOCK_TOKENS}", operands.block_planes[:, :m]
 
 
@@ -122,18 +121,18 @@ def _without_skipped(planes: Sequence[int], sent: NDArray[np.bool_], lanes: int)
 
 def matrix_unit(design: MatrixUnit, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """One tile of the whole array; every column has its own weights."""
-    lanes, rows, columns = design.lanes, design.rows, design.columns
+    lanes, rows, columns = design.parameters.lanes, design.parameters.rows, design.parameters.columns
     groups = max(len(operands.activations) // rows // 8 * 8, 8)
     x = np.resize(regroup(operands.activations, lanes), (rows, groups * lanes))
     codes = np.resize(regroup(operands.codes, lanes), (columns, groups * lanes)).T
     scales = np.resize(operands.scales, (groups, columns))
     weights = Int4Weights(np.ascontiguousarray(codes), np.ascontiguousarray(scales), group_size=lanes)
     runs: list[Stimulus] = []
-    for m in (m for m in mantissa_bits if m <= design.max_mantissa_bits):
+    for m in (m for m in mantissa_bits if m <= design.parameters.max_mantissa_bits):
         tensor = AndaFormat(mantissa_bits=m, group_size=lanes).encode(x)
         inputs = {
             "planes": plane_rows_stream(tensor, rows, lanes),
-            "weights": weight_stream(weights, columns, lanes, design.weight_bits),
+            "weights": weight_stream(weights, columns, lanes, design.parameters.unit.weight_bits),
             "factors": factor_stream(weights, columns, lanes),
         }
         halves = fp_int_gemm(tensor, weights).view(np.uint16).T.astype(np.int64)
@@ -146,8 +145,8 @@ def bpc_lane(design: BpcLane, operands: Operands, mantissa_bits: Sequence[int]) 
     """All groups. The exponent is only compared with the sign plane."""
     runs: list[Stimulus] = []
     for m, words, values, planes in _compressions(design, operands, mantissa_bits):
-        whole = (1 << design.lanes + EXPONENT_BITS + 1) - 1
-        plane = whole & ~(31 << design.lanes)
+        whole = (1 << design.parameters.lanes + EXPONENT_BITS + 1) - 1
+        plane = whole & ~(31 << design.parameters.lanes)
         masks = [plane if index % (m + 1) else whole for index in range(len(planes))]
         outputs = {"planes": len(planes)}
         runs.append(
@@ -159,9 +158,11 @@ def bpc_lane(design: BpcLane, operands: Operands, mantissa_bits: Sequence[int]) 
 def compressor(design: BitPlaneCompressor, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """All groups of whole blocks."""
     return [
-        Stimulus(f"M={m}", {"groups": words[:whole]}, {"planes": whole // design.rows * (m + 1)}, values, "value")
+        Stimulus(
+            f"M={m}", {"groups": words[:whole]}, {"planes": whole // design.parameters.rows * (m + 1)}, values, "value"
+        )
         for m, words, values, _ in _compressions(design, operands, mantissa_bits)
-        if (whole := len(words) // design.rows * design.rows)
+        if (whole := len(words) // design.parameters.rows * design.parameters.rows)
     ]
 
 
@@ -169,15 +170,19 @@ def _compressions(
     design: BpcLane | BitPlaneCompressor, operands: Operands, mantissa_bits: Sequence[int]
 ) -> list[tuple[int, list[int], int, list[int]]]:
     """M, payloads of groups, number of values, and payloads of planes of a lane, for each M that the circuit supports."""
-    x = np.ascontiguousarray(regroup(operands.activations, design.lanes))
+    x = np.ascontiguousarray(regroup(operands.activations, design.parameters.lanes))
     halves = pack(x.view(np.uint16).astype(np.int64), 16)
     found: list[tuple[int, list[int], int, list[int]]] = []
-    for m in (m for m in mantissa_bits if m <= design.max_mantissa_bits):
-        rounding = "nearest" if design.nearest else "truncate"
-        tensor = AndaFormat(mantissa_bits=m, group_size=design.lanes, rounding=rounding).encode(x)
-        bits = segment_planes(tensor, design.lanes)[:, 0]
+    for m in (m for m in mantissa_bits if m <= design.parameters.max_mantissa_bits):
+        tensor = design.parameters.format(m).encode(x)
+        bits = segment_planes(tensor, design.parameters.lanes)[:, 0]
         found.append(
-            (m, [word | m << 16 * design.lanes for word in halves], x.size, _lane_planes(bits, tensor.exponents))
+            (
+                m,
+                [word | m << 16 * design.parameters.lanes for word in halves],
+                x.size,
+                _lane_planes(bits, tensor.exponents),
+            )
         )
     return found
 

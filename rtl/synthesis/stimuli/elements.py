@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from amaranth.hdl import Value
 from numpy.typing import NDArray
 
 from ....formats import AndaFormat
 from ....formats.activations.aligned import FignaFormat, IfpuFormat
-from ....formats.processing_elements.aligned import WEIGHT_PLANES, aligned_dot, weight_planes
-from ....formats.processing_elements.floating import floating_dot as floating_dot_twin
+from ....formats.processing_elements.aligned import WEIGHT_PLANES, weight_planes
 from ....formats.processing_elements.scaled import scale_and_accumulate
 from ...arithmetic.scaling import GroupAccumulator
 from ...elements.fp_dot import FloatingDot
@@ -36,34 +34,22 @@ def floating_dot(design: FloatingDot, operands: Operands, mantissa_bits: Sequenc
 
     The addend is +0: the bits above the other fields are zero.
     """
-    weights = operands.codes if design.weight_bits else operands.weights
-    steps = operands.lanes * GROUPS_PER_OUTPUT // design.dot_width
-    shape = (-1, steps, design.dot_width)
-    sums = floating_dot_twin(
-        operands.activations.reshape(shape),
-        weights.reshape(shape),
-        summation=design.summation,
-        rounding=design.rounding,
-        subnormals=design.subnormals,
-    )
-    words = _in_turn(_float_steps(operands, design.dot_width, design.weight_bits, steps), steps, design.interleave)
+    dot = design.parameters
+    weights = operands.codes if dot.weight_bits else operands.weights
+    steps = operands.lanes * GROUPS_PER_OUTPUT // dot.dot_width
+    shape = (-1, steps, dot.dot_width)
+    sums = dot.compute(operands.activations.reshape(shape), weights.reshape(shape))
+    words = _in_turn(_float_steps(operands, dot.dot_width, dot.weight_bits, steps), steps, dot.interleave)
     expected = {"result": float_bits(sums)}
     return [Stimulus("trace", {"operands": words}, {"result": len(sums)}, operands.codes.size, "MAC", expected)]
 
 
 def fp_int_pe(design: FpIntPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """Every group in turn, with its scale."""
-    dot = design.dot
+    dot = design.parameters
     steps = operands.lanes // dot.dot_width
     shape = (-1, steps, dot.dot_width)
-    sums = floating_dot_twin(
-        operands.activations.reshape(shape),
-        operands.codes.reshape(shape),
-        summation=dot.summation,
-        rounding=dot.rounding,
-        subnormals=dot.subnormals,
-        weight_bits=dot.weight_bits,
-    )
+    sums = dot.compute(operands.activations.reshape(shape), operands.codes.reshape(shape))
     totals, _ = scale_and_accumulate(_per_output(sums), _per_output(operands.scales))
     words = _float_steps(operands, dot.dot_width, dot.weight_bits, steps)
     # the groups of an output follow each other; the steps of a group alternate with those of the other outputs
@@ -77,9 +63,9 @@ def fp_int_pe(design: FpIntPE, operands: Operands, mantissa_bits: Sequence[int])
 
 def figna_pe(design: FignaPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """All groups, aligned to the mantissa length of the circuit."""
-    bits = len(Value.cast(design.operands.payload.activations[0])) - 1
+    bits = design.parameters.mantissa_bits
     tensor = FignaFormat(mantissa_bits=bits, group_size=operands.lanes).encode(operands.activations)
-    integers, codes = (_chunks(values, design.lanes) for values in (tensor.integers, operands.codes))
+    integers, codes = (_chunks(values, design.parameters.lanes) for values in (tensor.integers, operands.codes))
     groups, steps, lanes = integers.shape
     fields = [
         (integers.reshape(-1, lanes), bits + 1),
@@ -87,19 +73,19 @@ def figna_pe(design: FignaPE, operands: Operands, mantissa_bits: Sequence[int]) 
         (np.repeat(tensor.exponents.ravel().astype(np.int64) + 15 - bits, steps), 6),
         (_closes(groups, steps), 1),
     ]
-    totals, _ = aligned_dot(*_aligned(tensor, operands), bits)
+    totals = design.parameters.compute(*_aligned(tensor, operands))
     inputs = {"operands": _join(fields), "scales": _scale_words(operands)}
     return [_scaled("trace", inputs, totals, operands)]
 
 
 def ifpu_pe(design: IfpuPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """All groups; each chunk of lanes with the bit-planes of its weights."""
-    bits = design.mantissa_bits
+    bits = design.parameters.mantissa_bits
     tensor = IfpuFormat(mantissa_bits=bits, group_size=operands.lanes).encode(operands.activations)
-    chunks = _chunks(tensor.integers, design.lanes)
-    planes = _chunks(operands.codes, design.lanes)
+    chunks = _chunks(tensor.integers, design.parameters.lanes)
+    planes = _chunks(operands.codes, design.parameters.lanes)
     words = _serial_words(chunks, weight_planes(planes.astype(np.int8)).swapaxes(-1, -2), tensor.exponents, bits)
-    totals, _ = aligned_dot(*_aligned(tensor, operands), bits)
+    totals = design.parameters.compute(*_aligned(tensor, operands))
     return [_scaled("trace", {"operands": words, "scales": _scale_words(operands)}, totals, operands)]
 
 
@@ -134,11 +120,10 @@ def group_accumulator(design: GroupAccumulator, operands: Operands, mantissa_bit
 
 def scaled_anda_pe(design: ScaledAndaPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """Every group in turn, with its scale."""
-    element = design.element
+    element = design.parameters
     runs: list[Stimulus] = []
     for m in (m for m in mantissa_bits if m <= element.max_mantissa_bits):
-        tensor = AndaFormat(mantissa_bits=m, group_size=element.lanes).encode(operands.activations)
-        planes = plane_stream(tensor, element.lanes)
+        planes = plane_stream(element.format(m).encode(operands.activations), element.lanes)
         if element.signs == "shared":
             planes = count_negatives(planes, element.lanes)
         inputs = {

@@ -168,10 +168,14 @@ def maximum_exponent(design: MaximumExponent, operands: Operands, mantissa_bits:
 
 def running_sum(design: RunningSum, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """Products of each group with its weights; the circuit interleaves as many groups as it has sums."""
-    groups = len(operands.activations) // design.interleave * design.interleave
+    groups = len(operands.activations) // design.parameters.interleave * design.parameters.interleave
     products = operands.activations[:groups].astype(np.float32) * operands.weights[:groups].astype(np.float32)
     sums = np.cumsum(products + np.float32(0), axis=1, dtype=np.float32)[:, -1]
-    in_turn = products.reshape(-1, design.interleave, operands.lanes).swapaxes(1, 2).reshape(-1, design.interleave)
+    in_turn = (
+        products.reshape(-1, design.parameters.interleave, operands.lanes)
+        .swapaxes(1, 2)
+        .reshape(-1, design.parameters.interleave)
+    )
     last = np.arange(len(in_turn)) % operands.lanes == operands.lanes - 1
     words = [bits | int(end) << 32 for row, end in zip(in_turn, last, strict=True) for bits in float_bits(row)]
     outputs = {"sums": len(sums)}

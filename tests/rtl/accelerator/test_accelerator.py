@@ -1,7 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """The accelerator against `fp_int_gemm` and `AndaFormat.encode`: memory image in, memory image out."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -219,7 +219,7 @@ def run_unchecked(
     machine: AcceleratorConfig, program: list[Instruction], memory: NDArray[np.uint8]
 ) -> tuple[list[str], int]:
     """The flags of a program that nobody has checked, and the row 3 of memory after it."""
-    bench = AcceleratorBench(accelerator=Accelerator(**asdict(machine)), memory_depth=16)
+    bench = AcceleratorBench(accelerator=Accelerator(machine), memory_depth=16)
     host = host_orders(machine, program, memory, read_back=[3])
     run = run_streams(bench, {"host": host}, {"started": 1, "done": 1, "rows": 1})
     status = run.transfers["done"].payloads[0]
@@ -312,7 +312,7 @@ def test_illegal_parameters() -> None:
         ({"instruction_depth": 1}, "instruction_depth: 1 is not valid; choose an integer from 2 to 16384"),
     ]:
         with pytest.raises(InputError) as error:
-            Accelerator(**parameters)
+            Accelerator(AcceleratorConfig(**parameters))
         assert str(error.value) == message
     memory = np.zeros((1, 16), np.uint8)
     for options, message in [

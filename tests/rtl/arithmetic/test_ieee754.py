@@ -8,7 +8,7 @@ import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.formats.processing_elements.floating import add_fp32
 from anda_codesign.rtl import run_vectors
-from anda_codesign.rtl.arithmetic.ieee754 import IeeeAdder
+from anda_codesign.rtl.arithmetic.ieee754 import Fp32Addition, IeeeAdder
 from numpy.typing import NDArray
 
 compiled = pytest.mark.tool("g++")
@@ -41,20 +41,23 @@ def ieee_sums(pairs: NDArray[np.uint32]) -> list[int]:
 
 def test_sums_are_those_of_ieee_754() -> None:
     pairs = fp32_pairs(np.random.default_rng(0), 600)
-    assert sums(IeeeAdder(), pairs, "amaranth") == ieee_sums(pairs)
+    assert sums(IeeeAdder(Fp32Addition()), pairs, "amaranth") == ieee_sums(pairs)
 
 
 @compiled
 def test_many_sums_are_those_of_ieee_754() -> None:
     pairs = fp32_pairs(np.random.default_rng(1), 200_000)
-    assert sums(IeeeAdder(), pairs, "cxxrtl") == ieee_sums(pairs)
+    assert sums(IeeeAdder(Fp32Addition()), pairs, "cxxrtl") == ieee_sums(pairs)
 
 
 @pytest.mark.parametrize(("rounding", "subnormals"), [("nearest", False), ("truncate", True), ("truncate", False)])
 def test_fewer_features(rounding: str, subnormals: bool) -> None:
     pairs = fp32_pairs(np.random.default_rng(2), 400)
     twin = add_fp32(*pairs.view(np.float32), rounding, subnormals)
-    assert sums(IeeeAdder(rounding=rounding, subnormals=subnormals), pairs, "amaranth") == twin.view(np.uint32).tolist()
+    assert (
+        sums(IeeeAdder(Fp32Addition(rounding=rounding, subnormals=subnormals)), pairs, "amaranth")
+        == twin.view(np.uint32).tolist()
+    )
 
 
 @compiled
@@ -62,16 +65,16 @@ def test_fewer_features(rounding: str, subnormals: bool) -> None:
 def test_many_truncated_sums(subnormals: bool) -> None:
     pairs = fp32_pairs(np.random.default_rng(3), 100_000)
     twin = add_fp32(*pairs.view(np.float32), "truncate", subnormals)
-    adder = IeeeAdder(rounding="truncate", subnormals=subnormals)
+    adder = IeeeAdder(Fp32Addition(rounding="truncate", subnormals=subnormals))
     assert sums(adder, pairs, "cxxrtl") == twin.view(np.uint32).tolist()
 
 
 def test_finite_sums_need_no_special_cases() -> None:
     pairs = fp32_pairs(np.random.default_rng(4), 300) & 0xBFFFFFFF
-    assert sums(IeeeAdder(specials=False), pairs, "amaranth") == ieee_sums(pairs)
+    assert sums(IeeeAdder(Fp32Addition(specials=False)), pairs, "amaranth") == ieee_sums(pairs)
 
 
 def test_illegal_parameters() -> None:
     with pytest.raises(InputError) as error:
-        IeeeAdder(rounding="up")
+        IeeeAdder(Fp32Addition(rounding="up"))
     assert str(error.value) == "rounding: 'up' is not valid; choose one of nearest, truncate"

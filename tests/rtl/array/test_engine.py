@@ -8,7 +8,7 @@ from anda_codesign.formats.anda.plane_mask import plane_counts
 from anda_codesign.rtl import run_streams
 from anda_codesign.rtl.array.buffers import ADDRESS_BITS, RowBuffer
 from anda_codesign.rtl.array.collector import OutputCollector
-from anda_codesign.rtl.array.engine import MatrixEngine
+from anda_codesign.rtl.array.engine import MatrixEngine, MatrixEngineParameters
 from anda_codesign.rtl.simulation.packing import pack, unpack
 from anda_codesign.rtl.simulation.testbenches.array import MatrixRun, run_matrix_engine
 from cases import each
@@ -129,7 +129,7 @@ def test_a_collector_transposes_under_pauses() -> None:
 
 def test_illegal_parameters() -> None:
     with pytest.raises(InputError) as error:
-        MatrixEngine(columns=24)
+        MatrixEngine(MatrixEngineParameters(columns=24))
     assert str(error.value) == "columns: 24 does not divide 64 lanes; choose a divisor"
     with pytest.raises(InputError) as error:
         RowBuffer(width=8, depth=1)

@@ -9,7 +9,7 @@ from anda_codesign.formats import AndaFormat, AndaTensor, GemmFlags, InputError,
 from anda_codesign.formats.anda.plane_mask import plane_counts
 from anda_codesign.formats.latency.array import unit_pipeline_cycles
 from anda_codesign.formats.latency.elements import pe_cycles_per_group
-from anda_codesign.rtl.array.mxu import MatrixUnit
+from anda_codesign.rtl.array.mxu import MatrixUnit, MatrixUnitParameters
 from anda_codesign.rtl.simulation.testbenches.array import MatrixRun, run_matrix_unit
 from cases import each
 from latencies import matrix_unit_cycles
@@ -194,5 +194,5 @@ def test_an_overflowing_activation_sum_raises_the_flag() -> None:
 )
 def test_illegal_parameters(parameters: dict[str, int], message: str) -> None:
     with pytest.raises(InputError) as error:
-        MatrixUnit(**parameters)
+        MatrixUnit(MatrixUnitParameters(**parameters))
     assert str(error.value) == message

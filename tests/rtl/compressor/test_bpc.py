@@ -9,7 +9,7 @@ from anda_codesign.formats import AndaFormat, AndaTensor, InputError
 from anda_codesign.formats.anda.plane_mask import sent_planes
 from anda_codesign.formats.latency.array import BPC_LATENCY_CYCLES, bpc_cycles, bpc_cycles_per_group
 from anda_codesign.rtl import BpcLane, run_bpc_lane, run_streams, to_verilog
-from anda_codesign.rtl.compressor.bpc import BitPlaneCompressor
+from anda_codesign.rtl.compressor.bpc import BitPlaneCompressor, BitPlaneCompressorParameters, BpcLaneParameters
 from anda_codesign.rtl.simulation.packing import pack, unpack
 from anda_codesign.rtl.simulation.testbenches.elements import run_compressor
 from cases import each
@@ -112,7 +112,9 @@ def test_the_mantissa_width_changes_from_group_to_group(lanes: int) -> None:
     halves = rng.integers(0, 0x7C00, (len(widths), lanes))
     groups = [word | bits << 16 * lanes for word, bits in zip(pack(halves, 16), widths, strict=True)]
     total = sum(bpc_cycles_per_group(bits) for bits in widths)
-    run = run_streams(BpcLane(lanes=lanes), {"group": groups}, {"planes": total}, flags=["saturated"])
+    run = run_streams(
+        BpcLane(BpcLaneParameters(lanes=lanes)), {"group": groups}, {"planes": total}, flags=["saturated"]
+    )
     planes = run.transfers["planes"]
     assert planes.cycles == list(range(BPC_LATENCY_CYCLES, BPC_LATENCY_CYCLES + total))
     assert run.flags == {"saturated": 0}
@@ -140,10 +142,10 @@ def test_the_waveform_is_written(tmp_path: Path) -> None:
 
 def test_illegal_parameters() -> None:
     with pytest.raises(InputError) as error:
-        BpcLane(lanes=200)
+        BpcLane(BpcLaneParameters(lanes=200))
     assert str(error.value) == "lanes: 200 is not valid; choose an integer from 1 to 128"
     with pytest.raises(InputError) as error:
-        BpcLane(max_mantissa_bits=0)
+        BpcLane(BpcLaneParameters(max_mantissa_bits=0))
     assert str(error.value) == "max_mantissa_bits: 0 is not valid; choose an integer from 1 to 16"
 
 
@@ -181,7 +183,7 @@ def test_compressor_inputs_that_are_not_whole_blocks() -> None:
         run_compressor(np.ones((3, 8), np.float16), circuit_format(2, 8), rows=2)
     assert str(error.value) == "x: 3 tokens are not whole blocks of 2; pad them with zeros"
     with pytest.raises(InputError) as error:
-        BitPlaneCompressor(rows=65)
+        BitPlaneCompressor(BitPlaneCompressorParameters(rows=65))
     assert str(error.value) == "rows: 65 is not valid; choose an integer from 1 to 64"
 
 

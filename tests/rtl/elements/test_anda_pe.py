@@ -12,6 +12,7 @@ from anda_codesign.formats.anda.plane_mask import plane_counts
 from anda_codesign.formats.latency.array import MIDPOINT_CYCLES
 from anda_codesign.formats.latency.elements import pe_cycles_per_group
 from anda_codesign.rtl import AndaPE, StalledError, run_pe, run_streams
+from anda_codesign.rtl.elements.anda_pe import AndaPEParameters
 from anda_codesign.rtl.interfaces import partial_sum_bits
 from anda_codesign.rtl.simulation.operands import plane_stream
 from anda_codesign.rtl.simulation.packing import pack, unpack
@@ -77,7 +78,9 @@ def test_any_number_of_lanes(lanes: int) -> None:
     codes = rng.integers(-8, 8, (8, lanes))
     codes[:2] = -8
     planes = [word for group in signed for word in plane_payloads(group, 5)]
-    run = run_streams(AndaPE(lanes=lanes), {"activation": planes, "weights": pack(codes, 4)}, {"result": 8})
+    run = run_streams(
+        AndaPE(AndaPEParameters(lanes=lanes)), {"activation": planes, "weights": pack(codes, 4)}, {"result": 8}
+    )
     assert dot_products(run.transfers["result"].payloads, lanes) == (signed * codes).sum(axis=1).tolist()
 
 
@@ -93,7 +96,7 @@ def test_extremes_at_64_lanes(weight_bits: int, low: int, high: int, sign: int) 
 
 def test_minus_zero_contributes_nothing() -> None:
     words = [0b1111 | 15 << 4, 0b0000, 0b0000 | 1 << 9]
-    run = run_streams(AndaPE(lanes=4), {"activation": words, "weights": [0x8888]}, {"result": 1})
+    run = run_streams(AndaPE(AndaPEParameters(lanes=4)), {"activation": words, "weights": [0x8888]}, {"result": 1})
     assert dot_products(run.transfers["result"].payloads, 4) == [0]
 
 
@@ -104,7 +107,7 @@ def test_the_mantissa_width_changes_from_group_to_group() -> None:
     codes = rng.integers(-8, 8, (len(widths), 4))
     planes = [word for group, bits in zip(groups, widths, strict=True) for word in plane_payloads(group, bits)]
     inputs = {"activation": planes, "weights": pack(codes, 4)}
-    run = run_streams(AndaPE(lanes=4), inputs, {"result": len(widths)})
+    run = run_streams(AndaPE(AndaPEParameters(lanes=4)), inputs, {"result": len(widths)})
     assert dot_products(run.transfers["result"].payloads, 4) == (np.stack(groups) * codes).sum(axis=1).tolist()
     last_planes = np.cumsum([pe_cycles_per_group(bits) for bits in widths]) - 1
     assert run.transfers["result"].cycles == (last_planes + PE_RESULT_CYCLES).tolist()
@@ -141,14 +144,18 @@ def test_a_result_waits_and_holds_the_next_group() -> None:
     """While nobody takes the result, the next sign plane is not taken either."""
     planes = plane_payloads(np.array([3, -1]), 2) * 2
     inputs = {"activation": planes, "weights": [0x11, 0x11]}
-    run = run_streams(AndaPE(lanes=2), inputs, {"result": 2}, pauses={"result": [True] * 10 + [False] * 90})
+    run = run_streams(
+        AndaPE(AndaPEParameters(lanes=2)), inputs, {"result": 2}, pauses={"result": [True] * 10 + [False] * 90}
+    )
     assert run.transfers["activation"].cycles == [0, 1, 2, 10, 11, 12]
     assert run.transfers["result"].cycles == [10, 13]
 
 
 def test_missing_weights_stall_the_planes() -> None:
     with pytest.raises(StalledError, match="nothing moved since cycle 0"):
-        run_streams(AndaPE(lanes=2), {"activation": plane_payloads(np.array([1, 1]), 2)}, {"result": 1})
+        run_streams(
+            AndaPE(AndaPEParameters(lanes=2)), {"activation": plane_payloads(np.array([1, 1]), 2)}, {"result": 1}
+        )
 
 
 def test_segments_of_a_group_share_its_exponent() -> None:
@@ -179,7 +186,7 @@ def test_the_waveform_is_written(tmp_path: Path) -> None:
 )
 def test_illegal_parameters(parameters: dict[str, int], message: str) -> None:
     with pytest.raises(InputError) as error:
-        AndaPE(**parameters)
+        AndaPE(AndaPEParameters(**parameters))
     assert str(error.value) == message
 
 
@@ -208,7 +215,9 @@ def test_midpoint_reconstruction_at_no_extra_cycle(mantissa_bits: int) -> None:
 
 def test_midpoint_delays_the_result_by_its_stated_cycles() -> None:
     planes = plane_payloads(np.array([3, -1]), 2)
-    run = run_streams(AndaPE(lanes=2, midpoint=True), {"activation": planes, "weights": [0x11]}, {"result": 1})
+    run = run_streams(
+        AndaPE(AndaPEParameters(lanes=2, midpoint=True)), {"activation": planes, "weights": [0x11]}, {"result": 1}
+    )
     assert run.transfers["result"].cycles == [2 + PE_RESULT_CYCLES + MIDPOINT_CYCLES]
 
 
@@ -242,7 +251,9 @@ def test_planes_are_skipped_in_two_stages() -> None:
     codes = rng.integers(-8, 8, (20, 8))
     inputs = {"activation": plane_stream(masked, 8), "weights": pack(codes, 4)}
     one, two = (
-        run_streams(AndaPE(lanes=8, stages=stages, skipping=True), inputs, {"result": 20}).transfers["result"]
+        run_streams(AndaPE(AndaPEParameters(lanes=8, stages=stages, skipping=True)), inputs, {"result": 20}).transfers[
+            "result"
+        ]
         for stages in (1, 2)
     )
     assert one.payloads == two.payloads

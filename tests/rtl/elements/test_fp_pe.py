@@ -10,9 +10,9 @@ from anda_codesign.formats.latency.elements import FP16_GROUP_CYCLES
 from anda_codesign.formats.processing_elements.floating import floating_dot
 from anda_codesign.formats.processing_elements.scaled import scale_and_accumulate
 from anda_codesign.rtl import run_streams
-from anda_codesign.rtl.arithmetic.fp_accumulator import RunningSum
-from anda_codesign.rtl.elements.fp_dot import FloatingDot
-from anda_codesign.rtl.elements.fp_pe import FpFpPE, FpIntPE
+from anda_codesign.rtl.arithmetic.fp_accumulator import RunningSum, RunningSumParameters
+from anda_codesign.rtl.elements.fp_dot import FloatingDot, FpDotParameters
+from anda_codesign.rtl.elements.fp_pe import FpIntParameters, FpIntPE
 from anda_codesign.rtl.simulation.packing import pack
 from latencies import floating_dot_cycles, fp32_scaling_cycles, running_sum_cycles
 from numpy.typing import NDArray
@@ -70,7 +70,9 @@ def test_every_way_to_sum(variant: dict[str, Any]) -> None:
     for dot_width, stages in [(4, 4 if variant["summation"] == "chained" else 3), (1, 1), (2, 2)]:
         a, w = random_halves(rng, (2, 10, 3, dot_width), specials=True)
         run = run_streams(
-            FpFpPE(dot_width=dot_width, stages=stages, **variant), {"operands": operand_words(a, w)}, {"result": 10}
+            FloatingDot(FpDotParameters(dot_width=dot_width, stages=stages, **variant)),
+            {"operands": operand_words(a, w)},
+            {"result": 10},
         )
         expected = floating_dot(a, w, **variant).view(np.uint32).tolist()
         assert run.transfers["result"].payloads == expected
@@ -86,7 +88,7 @@ def test_addends_reach_the_subnormal_singles(variant: dict[str, Any]) -> None:
     a[:20], w[:20] = a[:20] * np.float16(2**-14), w[:20] * np.float16(0)
     addends = (rng.standard_normal(40) * 2.0 ** rng.integers(-149, -120, 40)).astype(np.float32)
     addends[30:] = (rng.standard_normal(10) * 2.0 ** rng.integers(-30, 30, 10)).astype(np.float32)
-    pe = FpFpPE(dot_width=2, addend=True, stages=3, **variant)
+    pe = FloatingDot(FpDotParameters(dot_width=2, addend=True, stages=3, **variant))
     run = run_streams(pe, {"operands": operand_words(a, w, addends)}, {"result": 40})
     expected = floating_dot(a, w, addend=addends, **variant)
     assert run.transfers["result"].payloads == expected.view(np.uint32).tolist()
@@ -109,7 +111,9 @@ def test_adders_of_several_stages(
     a, w = random_halves(rng, (2, 12, 3, 2), specials=not weight_bits)
     weights = rng.integers(-8, 8, w.shape).astype(np.int8) if weight_bits else w
     dot = FloatingDot(
-        dot_width=2, stages=3, adder_stages=adder_stages, interleave=interleave, weight_bits=weight_bits, **variant
+        FpDotParameters(
+            dot_width=2, stages=3, adder_stages=adder_stages, interleave=interleave, weight_bits=weight_bits, **variant
+        )
     )
     words = interleaved(operand_words(a, weights), 3, interleave)
     expected = floating_dot(a, weights, **variant).view(np.uint32).tolist()
@@ -132,7 +136,7 @@ def test_fp_int_with_outputs_in_flight() -> None:
     turns = [values.reshape(2, 3, 2, 4, 4).swapaxes(1, 2).reshape(12, 4, 4) for values in (a, w)]
     scale_turns = np.array(scale_words(scales)).reshape(2, 3, 2).swapaxes(1, 2).ravel().tolist()
     inputs = {"operands": interleaved(operand_words(*turns), 4, 3), "scales": scale_turns}
-    run = run_streams(FpIntPE(stages=4, adder_stages=3, interleave=3), inputs, {"result": 6})
+    run = run_streams(FpIntPE(FpIntParameters(stages=4, adder_stages=3, interleave=3)), inputs, {"result": 6})
     assert (
         run.transfers["result"].payloads == scale_and_accumulate(floating_dot(a, w), scales)[0].view(np.uint32).tolist()
     )
@@ -146,7 +150,9 @@ def test_a_running_sum_in_its_stated_cycles(adder_stages: int, interleave: int) 
     x = np.random.default_rng(16).standard_normal((interleave, 6)).astype(np.float32)
     words = [int(bits) | (step == 5) << 32 for step in range(6) for bits in x[:, step].view(np.uint32)]
     run = run_streams(
-        RunningSum(adder_stages=adder_stages, interleave=interleave), {"summands": words}, {"sums": interleave}
+        RunningSum(RunningSumParameters(adder_stages=adder_stages, interleave=interleave)),
+        {"summands": words},
+        {"sums": interleave},
     )
     assert run.transfers["sums"].payloads == np.cumsum(x, axis=1)[:, -1].view(np.uint32).tolist()
     assert run.transfers["sums"].cycles[-1] == running_sum_cycles(6 * interleave, adder_stages, interleave) - 1
@@ -160,7 +166,7 @@ def test_with_all_features_it_is_numpy_arithmetic() -> None:
     for step in range(2):
         p = a[:, step].astype(np.float32) * w[:, step].astype(np.float32)
         total = ((p[:, 0] + p[:, 1]) + (p[:, 2] + p[:, 3])) + total
-    run = run_streams(FpFpPE(), {"operands": operand_words(a, w)}, {"result": 30})
+    run = run_streams(FloatingDot(FpDotParameters()), {"operands": operand_words(a, w)}, {"result": 30})
     assert run.transfers["result"].payloads == total.view(np.uint32).tolist()
 
 
@@ -168,14 +174,14 @@ def test_with_all_features_it_is_numpy_arithmetic() -> None:
 @pytest.mark.parametrize("summation", ["chained", "exact"])
 def test_pauses_lose_nothing(port: str, summation: str) -> None:
     a, w = random_halves(np.random.default_rng(10), (2, 20, 2, 2))
-    pe = FpFpPE(dot_width=2, summation=summation, stages=3)
+    pe = FloatingDot(FpDotParameters(dot_width=2, summation=summation, stages=3))
     run = run_streams(pe, {"operands": operand_words(a, w)}, {"result": 20}, pauses={port: random_pause(1)})
     assert run.transfers["result"].payloads == floating_dot(a, w, summation=summation).view(np.uint32).tolist()
 
 
 def test_a_group_takes_the_baselines_cycles() -> None:
     a, w = random_halves(np.random.default_rng(11), (2, 3, 16, 4))
-    run = run_streams(FpFpPE(), {"operands": operand_words(a, w)}, {"result": 3})
+    run = run_streams(FloatingDot(FpDotParameters()), {"operands": operand_words(a, w)}, {"result": 3})
     assert np.diff(run.transfers["result"].cycles).tolist() == [FP16_GROUP_CYCLES] * 2
 
 
@@ -192,7 +198,7 @@ def test_fp_int_with_scales(variant: dict[str, Any]) -> None:
     w = rng.integers(-8, 8, a.shape).astype(np.int8)
     scales = (rng.random((4, 3)) + 0.01).astype(np.float16)
     inputs = {"operands": operand_words(a.reshape(12, 2, 4), w.reshape(12, 2, 4)), "scales": scale_words(scales)}
-    run = run_streams(FpIntPE(**variant), inputs, {"result": 4}, flags=["saturated"])
+    run = run_streams(FpIntPE(FpIntParameters(**variant)), inputs, {"result": 4}, flags=["saturated"])
     total, saturated = scale_and_accumulate(floating_dot(a, w, **variant), scales)
     assert run.transfers["result"].payloads == total.view(np.uint32).tolist()
     assert run.flags == {"saturated": saturated}
@@ -207,7 +213,7 @@ def test_fp_int_under_pauses(port: str) -> None:
     w = rng.integers(-8, 8, a.shape).astype(np.int8)
     scales = np.full((6, 2), 0.5, np.float16)
     inputs = {"operands": operand_words(a.reshape(12, 2, 4), w.reshape(12, 2, 4)), "scales": scale_words(scales)}
-    run = run_streams(FpIntPE(), inputs, {"result": 6}, pauses={port: random_pause(2)})
+    run = run_streams(FpIntPE(FpIntParameters()), inputs, {"result": 6}, pauses={port: random_pause(2)})
     expected = scale_and_accumulate(floating_dot(a, w), scales)[0]
     assert run.transfers["result"].payloads == expected.view(np.uint32).tolist()
 
@@ -227,11 +233,11 @@ def test_fp_int_under_pauses(port: str) -> None:
         ({"adder_stages": 2}, "adder_stages: 2 needs chained sums, no addend and 4 stages; choose 1 or these"),
         (
             {"summation": "exact", "addend": True},
-            "summation: an exact one rounds to nearest and has no addend; choose chained or aligned",
+            "summation: exact needs rounding nearest and no addend; choose chained or aligned",
         ),
     ],
 )
 def test_illegal_parameters(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as error:
-        FloatingDot(**parameters)
+        FloatingDot(FpDotParameters(**parameters))
     assert str(error.value) == message

@@ -16,8 +16,15 @@ from anda_codesign.formats.processing_elements.aligned import (
 )
 from anda_codesign.formats.processing_elements.scaled import scale_and_accumulate
 from anda_codesign.rtl import StreamRun, run_streams
-from anda_codesign.rtl.elements.integer_pe import FiglutPE, FignaPE, IfpuPE, doubled_sum_bits
-from anda_codesign.rtl.elements.scaled_pe import ScaledAndaPE
+from anda_codesign.rtl.elements.integer_pe import (
+    FiglutPE,
+    FignaParameters,
+    FignaPE,
+    IfpuParameters,
+    IfpuPE,
+    doubled_sum_bits,
+)
+from anda_codesign.rtl.elements.scaled_pe import ScaledAndaPE, ScaledAndaPEParameters
 from anda_codesign.rtl.interfaces import partial_sum_bits
 from anda_codesign.rtl.simulation.operands import plane_stream
 from anda_codesign.rtl.simulation.packing import pack, unpack
@@ -103,7 +110,7 @@ def test_figna_in_its_stated_cycles(bits: int, lanes: int, stages: int, adder_st
     a = FignaFormat(mantissa_bits=bits).encode(activations(rng))
     codes, scales = codes_and_scales(rng)
     words = figna_words(a.integers, a.exponents, codes, lanes, bits)
-    pe = FignaPE(lanes=lanes, mantissa_bits=bits, stages=stages, adder_stages=adder_stages)
+    pe = FignaPE(FignaParameters(lanes=lanes, mantissa_bits=bits, stages=stages, adder_stages=adder_stages))
     inputs = {"operands": words, "scales": scale_words(scales)}
     run = run_streams(pe, inputs, {"result": OUTPUTS}, flags=["saturated"])
     assert_singles(run, aligned_dot(a.integers, a.exponents, codes, scales, bits))
@@ -138,7 +145,7 @@ def test_ifpu_in_its_stated_cycles(bits: int, stages: int, tree: Any, adder_stag
     planes = weight_planes(codes).reshape(OUTPUTS * GROUPS, 4, 16, 4).swapaxes(-1, -2)
     words = serial_words(chunks, a.exponents, planes, 1, bits)
     inputs = {"operands": words, "scales": scale_words(scales)}
-    pe = IfpuPE(mantissa_bits=bits, stages=stages, tree=tree, adder_stages=adder_stages)
+    pe = IfpuPE(IfpuParameters(mantissa_bits=bits, stages=stages, tree=tree, adder_stages=adder_stages))
     run = run_streams(pe, inputs, {"result": OUTPUTS}, flags=["saturated"])
     assert_singles(run, aligned_dot(a.integers, a.exponents, codes, scales, bits))
     count = OUTPUTS * GROUPS * FP16_GROUP_CYCLES
@@ -182,7 +189,7 @@ def test_pauses_lose_nothing(port: str) -> None:
     inputs = {"operands": figna_words(a.integers, a.exponents, codes, 32, 8), "scales": scale_words(scales)}
     for stages, adder_stages in [(2, 1), (3, 5)]:
         pe, pauses = (
-            FignaPE(lanes=32, mantissa_bits=8, stages=stages, adder_stages=adder_stages),
+            FignaPE(FignaParameters(lanes=32, mantissa_bits=8, stages=stages, adder_stages=adder_stages)),
             {port: random_pause(1)},
         )
         run = run_streams(pe, inputs, {"result": OUTPUTS}, flags=["saturated"], pauses=pauses)
@@ -214,7 +221,7 @@ def test_anda_with_the_same_ending(mantissa_bits: int, stages: int, adder_stages
         "weights": pack(codes.reshape(-1, 8).astype(np.int64), 4),
         "scales": scale_words(scales),
     }
-    pe = ScaledAndaPE(lanes=8, stages=stages, adder_stages=adder_stages)
+    pe = ScaledAndaPE(ScaledAndaPEParameters(lanes=8, stages=stages, adder_stages=adder_stages))
     run = run_streams(pe, inputs, {"result": OUTPUTS}, flags=["saturated"])
     sums = (a.signed_integers().reshape(codes.shape).astype(np.int64) * codes).sum(axis=-1)
     values = np.ldexp(sums.astype(np.float64), a.exponents.astype(np.int64) - 14 - mantissa_bits)

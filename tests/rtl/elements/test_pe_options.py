@@ -8,6 +8,7 @@ import pytest
 from anda_codesign.formats import AndaFormat, InputError, Int4Weights, fp_int_gemm
 from anda_codesign.formats.latency.elements import pe_cycles_per_group
 from anda_codesign.rtl import AndaPE, run_matrix_unit, run_streams
+from anda_codesign.rtl.elements.anda_pe import AndaPEParameters
 from anda_codesign.rtl.elements.sign_counter import NegativeCounter, count_negatives
 from anda_codesign.rtl.interfaces import partial_sum_bits
 from anda_codesign.rtl.simulation.packing import pack, unpack
@@ -56,7 +57,7 @@ def run(signed: NDArray[np.int64], codes: NDArray[np.int64], mantissa_bits: int,
     if options.get("signs") == "shared":
         planes = counted_words(planes, lanes)
     inputs = {"activation": planes, "weights": pack(codes, weight_bits)}
-    pe = AndaPE(lanes=lanes, weight_bits=weight_bits, **options)
+    pe = AndaPE(AndaPEParameters(lanes=lanes, weight_bits=weight_bits, **options))
     result = run_streams(pe, inputs, {"result": groups}, pauses=pauses).transfers["result"]
     bits = partial_sum_bits(lanes, weight_bits, 16)
     sums = unpack(result.payloads, bits, 1, signed=True)[:, 0].tolist()
@@ -136,13 +137,13 @@ def test_the_array_with_another_tree(affine: bool, reconstruct: Any) -> None:
     [
         ({"tree": "wallace"}, "tree: 'wallace' is not valid; choose one of ripple, carry-save"),
         ({"stages": 4}, "stages: 4 is not valid; choose an integer from 1 to 3"),
-        ({"signs": "shared", "stages": 3}, "stages: shared signs need 1 or 2"),
+        ({"signs": "shared", "stages": 3}, "stages: 3 does not work with shared signs; choose 1 or 2"),
         ({"signs": "none"}, "signs: 'none' is not valid; choose one of own, shared"),
-        ({"signs": "shared", "skipping": True}, "signs: midpoint reconstruction and skipping need own"),
-        ({"stages": 2, "midpoint": True}, "stages: midpoint reconstruction needs 1"),
+        ({"signs": "shared", "skipping": True}, "signs: 'shared' does not work with midpoint or skipping; choose own"),
+        ({"stages": 2, "midpoint": True}, "stages: 2 does not work with midpoint; choose 1"),
     ],
 )
 def test_illegal_options(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as error:
-        AndaPE(**parameters)
+        AndaPE(AndaPEParameters(**parameters))
     assert str(error.value) == message

@@ -7,8 +7,8 @@ import pytest
 from amaranth.hdl import Assert, Assume, Cat, Module, Mux, Signal, Value, signed
 from anda_codesign.rtl.arithmetic.adder_trees import adder_tree
 from anda_codesign.rtl.compressor.alignment import maximum
-from anda_codesign.rtl.compressor.bpc import BpcLane
-from anda_codesign.rtl.elements.anda_pe import AndaPE, DotProduct
+from anda_codesign.rtl.compressor.bpc import BpcLane, BpcLaneParameters
+from anda_codesign.rtl.elements.anda_pe import AndaPE, AndaPEParameters, DotProduct, DotProductParameters
 from anda_codesign.rtl.interfaces import FP16
 
 from ..formal import Claim, RefutedError, keeps_rule, prove
@@ -76,7 +76,7 @@ class LaneAligns(Claim):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.lane = lane = BpcLane(lanes=self.lanes, max_mantissa_bits=self.mantissa_bits)
+        m.submodules.lane = lane = BpcLane(BpcLaneParameters(lanes=self.lanes, max_mantissa_bits=self.mantissa_bits))
         m.d.comb += [
             Value.cast(lane.group.payload.values).eq(self.values),
             lane.group.payload.mantissa_bits.eq(self.mantissa_bits),
@@ -147,7 +147,7 @@ class StepIsOnePlane(Claim):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        circuit = DotProduct(lanes=self.lanes, weight_bits=self.weight_bits, max_mantissa_bits=16)
+        circuit = DotProduct(DotProductParameters(lanes=self.lanes, weight_bits=self.weight_bits, max_mantissa_bits=16))
         m.submodules.circuit = circuit
         time, signs = Signal(2), Signal(self.lanes)
         m.d.sync += [time.eq(time + 1), signs.eq(self.plane)]
@@ -186,7 +186,9 @@ class PeIsADotProduct(Claim):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        pe = AndaPE(lanes=self.lanes, weight_bits=self.weight_bits, max_mantissa_bits=self.mantissa_bits)
+        pe = AndaPE(
+            AndaPEParameters(lanes=self.lanes, weight_bits=self.weight_bits, max_mantissa_bits=self.mantissa_bits)
+        )
         m.submodules.pe = pe
         m.d.comb += [
             Value.cast(pe.activation.payload).eq(Cat(self.plane, self.exponent, self.last)),

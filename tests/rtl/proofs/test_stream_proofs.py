@@ -12,7 +12,7 @@ from amaranth.hdl import Array, Assert, Assume, Cat, Module, Mux, Signal, Value
 from anda_codesign.rtl.array.buffers import RowBuffer
 from anda_codesign.rtl.array.collector import OutputCollector
 from anda_codesign.rtl.array.dispatch import WeightDispatcher
-from anda_codesign.rtl.compressor.bpc import BitPlaneCompressor
+from anda_codesign.rtl.compressor.bpc import BitPlaneCompressor, BitPlaneCompressorParameters
 from anda_codesign.rtl.interfaces import Stream
 
 from ..formal import Claim, RefutedError, choose, count_transfers, keeps_rule, makes_progress, prove
@@ -125,7 +125,9 @@ class CompressorPacks(Claim):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        circuit = BitPlaneCompressor(rows=self.rows, lanes=1, max_mantissa_bits=self.mantissa_bits)
+        circuit = BitPlaneCompressor(
+            BitPlaneCompressorParameters(rows=self.rows, lanes=1, max_mantissa_bits=self.mantissa_bits)
+        )
         m.submodules.circuit = circuit
         m.d.comb += circuit.groups.payload.mantissa_bits.eq(self.mantissa_bits)
         m.d.comb += [
