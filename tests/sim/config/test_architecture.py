@@ -150,7 +150,7 @@ def test_files_that_are_not_configurations(tmp_path: Path):
     path.write_text("name: [")
     assert message(path).startswith("architecture mine.yaml: is not YAML (")
     path.write_text("- a\n")
-    assert message(path).startswith("architecture mine.yaml: holds no keys; give activation_buffer, ")
+    assert message(path).startswith("architecture mine.yaml: holds no keys")
     path.write_bytes(b"\xff\xfe\x00")
     assert message(path).startswith("architecture mine.yaml: cannot be read (")
 

@@ -148,7 +148,7 @@ def test_the_script_runs_cacti_for_every_row(tmp_path: Path):
 def test_the_script_needs_a_built_cacti(tmp_path: Path):
     with pytest.raises(InputError) as caught:
         main(["--cacti", str(tmp_path)])
-    assert str(caught.value) == f"cacti: {str(tmp_path)!r} has no obj_opt/cacti; build it there with 'make opt'"
+    assert str(caught.value).startswith(f"cacti: {str(tmp_path)!r} has no obj_opt/cacti")
 
 
 def test_interpolation_and_slowness_are_noted():

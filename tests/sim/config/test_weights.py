@@ -114,7 +114,4 @@ def test_whole_models_take_a_weight_format():
 def test_unknown_format():
     with pytest.raises(InputError) as caught:
         simulate(WORK, "anda", UNIFORM, weights="int2")
-    assert str(caught.value) == (
-        "weight format: 'int2' is unknown; choose one of int4, spqr-3, squeezellm-3, squeezellm-4 "
-        "or give a path to a YAML file"
-    )
+    assert str(caught.value).startswith("weight format: 'int2'")
