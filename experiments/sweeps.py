@@ -10,12 +10,12 @@ from .files import require_new_picture
 from .options.question import question
 from .options.result import FrameResult
 from .options.sweep import ResultsOptions, SweepOptions
-from .sweep.circuits import with_circuits
 from .sweep.executors import make_executor
-from .sweep.results import load_results, pareto_figure, pareto_front, query_frame
 from .sweep.run import run_sweep
 from .sweep.spec import SweepSpec, load_spec
-from .sweep.uncertainty import win_frame
+from .sweep_results.circuits import with_circuits
+from .sweep_results.results import load_results, pareto_figure, pareto_front, query_frame
+from .sweep_results.wins import win_frame
 
 if TYPE_CHECKING:
     import pandas as pd

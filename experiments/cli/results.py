@@ -22,7 +22,7 @@ def results(
     json: JsonOption = None,
 ) -> None:
     """Query the results of a sweep with SQL, or show the points that no other beats."""
-    from ..sweep.run import fitting_rows, table_rows, varying_columns
+    from ..sweep_results.tables import fitting_rows, table_rows, varying_columns
     from ..sweeps import results as ask
 
     if report is not None:
@@ -49,7 +49,7 @@ def results(
 
 def _write_report(given: Given, report: Path, json: str | None) -> None:
     from ...formats import InputError
-    from ..sweep.report import write_sweep_report
+    from ..sweep_results.report import write_sweep_report
 
     for name, value in [*((name, given[name]) for name in ("sql", "plot", "wins", "circuits")), ("json", json)]:
         if value is not None:
@@ -59,8 +59,8 @@ def _write_report(given: Given, report: Path, json: str | None) -> None:
 
 def _print_drivers(given: Given, winner: str, rival: str, column: str) -> None:
     """Print which constants the narrowest ratio depends on."""
-    from ..sweep.run import table_rows
-    from ..sweep.uncertainty import driver_frame
+    from ..sweep_results.tables import table_rows
+    from ..sweep_results.wins import driver_frame
     from ..sweeps import results as ask
 
     every: Given = {**given, "wins": None}

@@ -18,8 +18,9 @@ def sweep(
 ) -> None:
     """Simulate every point of a sweep and write the results as Parquet and CSV."""
     from ...formats import InputError
-    from ..sweep.run import energies_differ, summary_rows, undefined_metrics
+    from ..sweep.run import undefined_metrics
     from ..sweep.spec import load_spec, question_names, sweep_schema
+    from ..sweep_results.tables import energies_differ, summary_rows
     from ..sweeps import sweep as run
 
     if schema:

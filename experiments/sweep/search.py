@@ -74,8 +74,6 @@ def _check_objectives(spec: SweepSpec, point: Point) -> None:
 
 def objectives(spec: SweepSpec, frame: pd.DataFrame) -> list[tuple[float, ...] | None]:
     """What the search minimises of each row; None where a constraint is not met or an objective is not a number."""
-    from .results import cost_column
-
     columns = {str(name): frame[name].to_numpy() for name in frame.columns}
     kept = np.ones(len(frame), dtype=bool)
     for formula in spec.constraint_formulas():
@@ -83,6 +81,19 @@ def objectives(spec: SweepSpec, frame: pd.DataFrame) -> list[tuple[float, ...] |
     costs = np.column_stack([cost_column(frame, name, "sampling.minimise") for name in spec.sampling.minimise])
     kept &= np.isfinite(costs).all(axis=1)
     return [tuple(map(float, cost)) if good else None for cost, good in zip(costs, kept, strict=True)]
+
+
+def cost_column(frame: pd.DataFrame, name: str, field: str = "pareto") -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """A column to minimise; of ``-name``, the negative.
+
+    Raises:
+        InputError: it does not exist or holds no numbers; the message starts with `field`.
+    """
+    sign, column = (-1.0, name[1:]) if name.startswith("-") else (1.0, name)
+    numbers = [str(c) for c in frame.columns if np.issubdtype(frame[c].to_numpy().dtype, np.number)]
+    if column not in numbers:
+        raise InputError(f"{field}: {column!r} is not a column of numbers; use one of {', '.join(numbers)}")
+    return sign * frame[column].to_numpy(dtype=np.float64)
 
 
 class _Study:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from anda_codesign.experiments.sweep import SweepSpec, load_results, query_results
+from anda_codesign.experiments.sweep import SweepSpec
 from anda_codesign.experiments.sweep.points import simulate_points
 from anda_codesign.experiments.sweep.store import RESULTS, SweepStore, parquet_bytes
+from anda_codesign.experiments.sweep_results.results import load_results, query_results
 from pytest_benchmark.fixture import BenchmarkFixture
 
 POINTS = 1_000_000

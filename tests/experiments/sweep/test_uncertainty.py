@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from anda_codesign.experiments.sweep import SweepSpec, driver_frame, load_spec, run_sweep, win_frame
-from anda_codesign.experiments.sweep.uncertainty import Uncertainty, wilson_interval
+from anda_codesign.experiments.sweep import SweepSpec, load_spec, run_sweep
+from anda_codesign.experiments.sweep.uncertainty import Uncertainty
+from anda_codesign.experiments.sweep_results.wins import driver_frame, wilson_interval, win_frame
 from anda_codesign.formats import InputError
 from anda_codesign.sim import load_technology
 

@@ -7,7 +7,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from anda_codesign.experiments.sweep import SweepSpec, circuits, load_results, run_sweep, with_circuits
+from anda_codesign.experiments.sweep import SweepSpec, run_sweep
+from anda_codesign.experiments.sweep_results import circuits
+from anda_codesign.experiments.sweep_results.circuits import with_circuits
+from anda_codesign.experiments.sweep_results.results import load_results
 from anda_codesign.formats import InputError
 from anda_codesign.workloads import gemms, model_shape
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from ...formats import InputError
 from ...sim.output.palette import COLORS, GREY
-from .points import TASK_COLUMNS
-from .store import RESULTS
+from ..sweep.points import TASK_COLUMNS
+from ..sweep.search import cost_column
+from ..sweep.store import RESULTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,19 +138,6 @@ def _is_wide(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> bool:
 
 WIDE, LARGE = 30, 1e4
 """Ratio of values from which an axis is logarithmic, and size from which its numbers have prefixes (k, M, G, T)."""
-
-
-def cost_column(frame: pd.DataFrame, name: str, field: str = "pareto") -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """A column to minimise; of ``-name``, the negative.
-
-    Raises:
-        InputError: it does not exist or holds no numbers; the message starts with `field`.
-    """
-    sign, column = (-1.0, name[1:]) if name.startswith("-") else (1.0, name)
-    numbers = [str(c) for c in frame.columns if np.issubdtype(frame[c].to_numpy().dtype, np.number)]
-    if column not in numbers:
-        raise InputError(f"{field}: {column!r} is not a column of numbers; use one of {', '.join(numbers)}")
-    return sign * frame[column].to_numpy(dtype=np.float64)
 
 
 def _unique_front(

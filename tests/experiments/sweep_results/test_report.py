@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from anda_codesign.experiments.sweep import load_results, pareto_front, run_sweep
-from anda_codesign.experiments.sweep.report import energy_figure, write_sweep_report
+from anda_codesign.experiments.sweep import run_sweep
+from anda_codesign.experiments.sweep_results.report import energy_figure, write_sweep_report
+from anda_codesign.experiments.sweep_results.results import load_results, pareto_front
 from anda_codesign.formats import InputError
 from browser import chromium
 from PIL import Image
@@ -162,7 +163,7 @@ def test_the_command(anda: Callable[..., Any], refused: Callable[..., str], swee
     message = f"out: {out}"
     assert refused("results", sweep, "--report", out).startswith(message)
     assert refused("results", sweep, "--report", tmp_path / "x", "--pareto", "beauty").startswith(
-        "pareto: 'beauty' is no "
+        "pareto: 'beauty' is not a column"
     )
     assert not (tmp_path / "x").exists()
 

@@ -28,9 +28,9 @@ from ..report.document import (
 from ..report.figures import ENERGY_PARTS, plot_style
 from ..report.layer_timeline import write_timeline
 from ..report.provenance import PACKAGES, SIMULATION_LIMITS, constant_rows
-from .points import TASK_COLUMNS, model_version, setting_columns
+from ..sweep.points import TASK_COLUMNS, model_version, setting_columns
 from .results import load_results, pareto_figure, pareto_front, task_numbers
-from .run import table_rows, varying_columns
+from .tables import table_rows, varying_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +66,7 @@ def write_sweep_report(sweep: Path | str, out: Path | str, pareto: Sequence[str]
     """
     folder = Path(out)
     if not is_free(folder):
-        raise InputError(f"out: {folder} is not an empty folder and is not overwritten; name another one")
+        raise InputError(f"out: {folder} is not empty; name another folder")
     frame = load_results(sweep)
     costs = list(pareto) or list(next(pair for pair in DEFAULT_FRONTS if pair[0] in frame))
     front = frame.assign(front=pareto_front(frame, costs)).sort_values("energy_total_pj", kind="stable")

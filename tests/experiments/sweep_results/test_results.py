@@ -8,15 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from anda_codesign.experiments.sweep import (
-    SweepSpec,
-    fitting_rows,
-    load_results,
-    pareto_figure,
-    pareto_front,
-    query_results,
-    run_sweep,
-)
+from anda_codesign.experiments.sweep import SweepSpec, run_sweep
+from anda_codesign.experiments.sweep_results.results import load_results, pareto_figure, pareto_front, query_results
+from anda_codesign.experiments.sweep_results.tables import fitting_rows
 from anda_codesign.formats import InputError
 from hypothesis import given
 from hypothesis import strategies as st
