@@ -17,12 +17,10 @@ from ...formats.accelerator import (
     AcceleratorConfig,
     Buffer,
     Instruction,
-    Layer,
     Opcode,
     Schedule,
     Unit,
     check_program,
-    schedule,
 )
 from ...formats.accelerator.instructions import MAX_UNFINISHED, UNITS, Port, reads
 from ...formats.latency.array import FETCH_CYCLES, MEMORY_OUTSTANDING_ROWS, compress_cycles, store_cycles
@@ -84,24 +82,6 @@ class ProgramRun:
         """Cycles of each kind of retire record, in order: ``group``, ``tile``, and each unit's instructions."""
         units = {unit.name.lower(): cycles for unit, cycles in self.ended.items()}
         return {"group": list(chain.from_iterable(self.groups)), "tile": self.tiles, **units}
-
-
-def gemm_cycles(
-    machine: AcceleratorConfig,
-    tokens: int,
-    layers: Sequence[Layer],
-    result_mantissa_bits: int | None = None,
-    memory_latency_cycles: int = 16,
-) -> int:
-    """Cycles of a GeMM, or of a chain of GeMMs, from its shapes alone.
-
-    Raises
-    ------
-    InputError
-        The shapes do not fit together or not into the machine.
-    """
-    plan = schedule(machine, tokens, layers, result_mantissa_bits)
-    return simulate_schedule(plan, memory_latency_cycles).cycles
 
 
 def simulate_schedule(

@@ -78,11 +78,6 @@ class Memory(Config):
         """Time of one burst on the bus of its channel."""
         return self.burst_length / self.timing.data_rate.value
 
-    @property
-    def bytes_per_ns(self) -> float:
-        """Peak bandwidth of all channels in bytes per nanosecond (GB/s)."""
-        return self.channels * self.burst_bytes / self.burst_ns
-
 
 def memory_names() -> list[str]:
     """The built-in memories."""

@@ -13,7 +13,6 @@ from anda_codesign.formats.vector.command import REDUCTIONS, Addend, Factor, Vec
 from anda_codesign.sim.cycle.accelerator import (
     AcceleratorProcesses,
     SentPlanes,
-    gemm_cycles,
     simulate_program,
     simulate_schedule,
 )
@@ -185,11 +184,6 @@ def test_what_the_machine_cannot_do_ends_the_program() -> None:
     assert simulate_program(replace(MACHINE, vector_unit=False), [*assemble(load), vector(VectorCommand())]) == halt
     assert simulate_program(replace(MACHINE, max_mantissa_bits=8), assemble(f"{load}\n{gemm}\n{load}\nhalt")) == halt
     assert len(halt.issued) == 2
-
-
-def test_shapes_alone_give_the_cycles() -> None:
-    layer = Layer(20, 12, 4, groups_per_factor=2)
-    assert gemm_cycles(MACHINE, 3, [layer], None, 9) == simulate_schedule(schedule(MACHINE, 3, [layer]), 9).cycles
 
 
 def test_a_collector_without_room_stops_everyone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What more memory, more bandwidth and fewer bits may never do, at every level where it holds (docs/simulator.md)."""
+"""More memory, more bandwidth and fewer bits never make a run worse, at every level where this holds (docs/simulator.md)."""
 
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor

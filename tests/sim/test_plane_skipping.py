@@ -71,7 +71,7 @@ def test_masks_are_stored_and_all_planes_cost_as_before():
 
 
 def test_a_skipped_plane_saves_what_a_zero_plane_costs():
-    """Of the elements; what else runs in the cycle is saved whole."""
+    """Only elements still take energy in a skipped cycle; all other parts save the whole cycle."""
     every, fewer = cycles(GEMM, 8, 9.0), cycles(GEMM, 8, 7.5)
     ratios, costs = load_technology().skipping, every.costs
     assert ratios is not None

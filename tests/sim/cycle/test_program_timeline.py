@@ -47,7 +47,7 @@ def draw(program: tuple[Instruction, ...]) -> dict[str, list[dict]]:
 
 
 def spans(kinds: dict[str, list[dict]], unit: str) -> list[tuple[int, int, str]]:
-    """Of a unit, from the earliest on; what encloses others comes before them."""
+    """Spans of a unit, the earliest first; enclosing spans come before the spans inside them."""
     found = (e for e in kinds["X"] if e["tid"] == UNITS.index(unit))
     times = ((round(e["ts"]), round(e["ts"] + e["dur"]), e["name"]) for e in found)
     return sorted(times, key=lambda span: (span[0], -span[1]))

@@ -124,7 +124,7 @@ def test_the_array_says_what_it_waited_for():
 
 
 def test_ports_of_the_buffers():
-    """What passes them is what is loaded, and results in and out; a narrow port slows the loads, and nothing else."""
+    """Loads pass the ports once, results twice; a narrow port slows only the loads."""
     machine = load_architecture("fp-fp")
     work = [Gemm("u", 64, 2048, 512)]
     run = simulate(work, machine, Precision.uniform(6), "events").runs[0]

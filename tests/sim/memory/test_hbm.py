@@ -15,13 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 HBM2 = load_memory("hbm2")
+BYTES_PER_NS = HBM2.channels * HBM2.burst_bytes / HBM2.burst_ns
 GIGAHERTZ = 1e9
 """With this clock a cycle is a nanosecond."""
 ROW = 8 * 1024 * 8
 BURST = 8 * 64 * 8
 """Rows and bursts of all eight channels, which run in lockstep."""
 BUSY = 1 - 260 / 3900
-"""Of the bus beside refreshes, in whose share a burst of 2 ns takes a little longer."""
+"""Share of the bus that refreshes leave; a burst of 2 ns takes that much longer."""
 BURST_NS = 2 / BUSY
 
 
@@ -39,7 +40,7 @@ def write(offset: int, bits: int = BURST) -> Request:
 
 def test_organisation():
     assert memory_names() == ["hbm2"]
-    assert HBM2.bytes_per_ns == 256
+    assert BYTES_PER_NS == 256
     assert (HBM2.burst_bytes, HBM2.burst_ns) == (64, 2)
 
 
@@ -110,7 +111,7 @@ def test_whoever_asks_earlier_or_for_less_never_waits_longer():
 
 
 def test_a_stream_comes_near_the_peak():
-    """What is missing is refresh, and the parts of bursts at the ends of requests."""
+    """Refresh, and parts of bursts at the ends of requests, take the rest."""
     memory = dram()
     stop = 0
     for index in range(500):
@@ -167,7 +168,7 @@ def test_no_command_comes_too_early(requests: list[tuple[Request, int]]):
         served = memory.serve(now, request)
         transfers.append(served)
         assert now <= served.start < served.stop
-        assert served.stop - now >= request.bits / 8 / HBM2.bytes_per_ns
+        assert served.stop - now >= request.bits / 8 / BYTES_PER_NS
     times = [at for _, at in memory.opened]
     assert all(b - a >= 4 - 1e-9 for a, b in pairwise(times)), "tRRD"
     assert all(b - a >= 30 - 1e-9 for a, b in zip(times, times[4:], strict=False)), "tFAW"
@@ -208,29 +209,25 @@ def test_a_simulation_reports_rows_and_utilisation():
 
 
 def test_rows_need_the_event_model():
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match=r"^memory: 'hbm2' needs level events"):
         simulate([Gemm("u", 1, 64, 64)], "anda", Precision.uniform(6), memory="hbm2")
-    assert str(caught.value).startswith("memory: 'hbm2'")
 
 
 def test_unknown_memory(tmp_path: Path):
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match=r"^memory: 'ddr9' is unknown; .*hbm2"):
         load_memory("ddr9")
-    assert str(caught.value).startswith("memory: 'ddr9'")
     source = Path(__file__).parents[3] / "sim" / "memory" / "hbm2.yaml"
     data = yaml.safe_load(source.read_text())
     data["timing"]["tRCD"]["unit"] = "cycle"
     mine = tmp_path / "mine.yaml"
     mine.write_text(yaml.safe_dump(data))
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match=r"^memory mine.yaml: timing.tRCD: unit is 'cycle'; .*ns"):
         load_memory(mine)
-    assert str(caught.value).startswith("memory mine.yaml: timing.tRCD: unit is 'cycle'")
 
 
 def test_refreshes_leave_time_for_data(tmp_path: Path):
     source = Path(__file__).parents[3] / "sim" / "memory" / "hbm2.yaml"
     mine = tmp_path / "mine.yaml"
     mine.write_text(source.read_text().replace("tREFI: {value: 3900", "tREFI: {value: 200"))
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match=r"^memory mine.yaml: timing: tREFI is 200 ns; .*tRFC, 260 ns"):
         load_memory(mine)
-    assert str(caught.value).startswith("memory mine.yaml: timing: tREFI is 200 ns")
