@@ -149,6 +149,6 @@ def test_bad_input(refused: Run, trace_file: Path, options: str, message: str) -
 @pytest.mark.parametrize("simulator", ["cxxrtl", "verilator"])
 def test_a_missing_tool(refused: Run, monkeypatch: pytest.MonkeyPatch, simulator: str) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    message = f"simulator: {simulator}"
+    message = f"simulator: {simulator} needs the C++ compiler g++"
     small = ["--tokens", "1", "--k", "8", "--n", "8", "--rows", "1", "--columns", "1"]
     assert refused("rtl", "run", *small, "--simulator", simulator).startswith(message)

@@ -53,7 +53,7 @@ def test_command_lines_that_are_incomplete_or_contradictory(refused: Refused, ar
 def test_a_json_file_that_exists_is_kept(refused: Refused, tmp_path: Path, arguments: str):
     path = tmp_path / "result.json"
     path.write_text("precious")
-    message = f"json: {path}"
+    message = f"json: {path} exists and is not overwritten"
     assert refused(*arguments.split(), "--json", path).startswith(message)
     assert path.read_text() == "precious"
 
@@ -106,7 +106,7 @@ def test_a_json_file_in_no_folder(refused: Refused, tmp_path: Path):
 def test_files_that_exist_are_kept(refused: Refused, tmp_path: Path, command: str, field: str):
     path = tmp_path / "file"
     path.write_text("precious")
-    message = f"{field}: {path}"
+    message = f"{field}: {path} exists and is not overwritten"
     assert refused(*command.format(path).split()).startswith(message)
     assert path.read_text() == "precious"
     missing = tmp_path / "none" / "file"

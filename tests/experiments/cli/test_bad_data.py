@@ -38,7 +38,7 @@ NEEDS_MODEL = ["report --out {}", "trace capture --out {}"]
 def test_a_model_that_is_not_fetched(refused: Refused, cache: Path, tmp_path: Path, command: str):
     out = tmp_path / "out"
     file = cache / "SmolLM2-135M-Instruct.Q4_1.gguf"
-    message = f"model: {file}"
+    message = f"model: {file} does not exist"
     assert refused(*command.format(out).split()).startswith(message)
     assert not out.exists()
 
@@ -48,7 +48,7 @@ def test_a_model_file_that_is_truncated(refused: Refused, cache: Path, tmp_path:
     out = tmp_path / "out"
     file = cache / "SmolLM2-135M-Instruct.Q4_1.gguf"
     file.write_bytes(b"GGUF\x03\x00\x00\x00")
-    message = f"model: {file}"
+    message = f"model: {file} is damaged"
     assert refused(*command.format(out).split()).startswith(message)
     assert not out.exists()
 
@@ -60,7 +60,7 @@ def test_a_text_that_is_truncated(refused: Refused, monkeypatch: pytest.MonkeyPa
     (tmp_path / fetched.model.name).symlink_to(fetched.model)
     text = tmp_path / fetched.wiki.name
     text.write_bytes(b"BZh9")
-    message = f"text: {text}"
+    message = f"text: {text} is damaged"
     assert refused("report", "--out", tmp_path / "out").startswith(message)
     assert not (tmp_path / "out").exists()
 
@@ -86,7 +86,7 @@ READS_TRACE = ["trace info {}", "rtl check --trace {}", "formats compare --trace
 @pytest.mark.parametrize("command", READS_TRACE)
 def test_a_trace_that_is_missing(refused: Refused, tmp_path: Path, command: str):
     path = tmp_path / "none.safetensors"
-    message = f"trace: {path}"
+    message = f"trace: {path} does not exist"
     assert refused(*command.format(path).split()).startswith(message)
 
 
@@ -110,7 +110,7 @@ def test_a_trace_with_values_that_are_no_numbers(
     damaged["activations.0.u"][2, 5] = value
     path = tmp_path / "damaged.safetensors"
     Trace(trace.metadata, damaged).save(path)
-    message = f"trace: {path}"
+    message = f"trace: {path}: activations.0.u holds {value} at (2, 5)"
     assert refused(*command.format(path).split()).startswith(message)
 
 
@@ -119,7 +119,7 @@ def test_a_trace_of_something_else(refused: Refused, tmp_path: Path):
 
     path = tmp_path / "other.safetensors"
     save_file({"x": np.zeros(3, np.float32)}, path)
-    message = f"trace: {path}"
+    message = f"trace: {path} is not a trace of this program"
     assert refused("trace", "info", path).startswith(message)
 
 

@@ -97,7 +97,7 @@ def test_files_of_a_simulation(refused: Refused, tmp_path: Path):
     assert refused(*gemm, "--level", "events", "--timeline", there) == f"timeline: {there} {kept}"
     assert there.read_text() == "mine"
     picture = tmp_path / "picture.txt"
-    assert refused(*gemm, "--plot", picture).startswith(f"plot: {picture}")
+    assert refused(*gemm, "--plot", picture).startswith(f"plot: {picture} is not a picture")
     trace = tmp_path / "trace.json"
     message = "timeline: level analytical has no events"
     assert refused(*gemm, "--timeline", trace).startswith(message)

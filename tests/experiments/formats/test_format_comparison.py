@@ -163,7 +163,7 @@ def test_the_command_refuses_a_trace_that_is_not_there(capsys, tmp_path):
     path = tmp_path / "none.safetensors"
     assert main(["formats", "compare", "--trace", str(path)]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"anda: error: trace: {path}")
+    assert error.startswith(f"anda: error: trace: {path} does not exist")
 
 
 @pytest.mark.slow

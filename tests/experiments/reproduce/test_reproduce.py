@@ -373,7 +373,7 @@ def test_what_the_command_refuses(refused: Callable[..., str], tmp_path: Path):
     page.write_text("precious")
     for taken in (page, tmp_path):
         message = refused("reproduce", "machine", "--out", tmp_path / "out", "--scoreboard", taken)
-        assert message.startswith(f"scoreboard: {taken}")
+        assert message.startswith(f"scoreboard: {taken} is not a scoreboard and is not overwritten")
     assert page.read_text() == "precious"
     message = refused("reproduce", "machine", "--out", tmp_path / "out", "--scoreboard", tmp_path / "no" / "page.md")
     assert message.startswith(f"scoreboard: there is no folder {tmp_path / 'no'}")

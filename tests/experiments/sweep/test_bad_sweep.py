@@ -21,9 +21,9 @@ def test_output_folders_that_are_not_empty_are_kept(refused: Refused, tmp_path: 
     sweep = tmp_path / "sweep.yaml"
     sweep.write_text(SWEEP)
     for out in (tmp_path / "out", sweep):
-        message = f"out: {out}"
+        message = f"out: {out} is not an empty folder and is not overwritten"
         assert refused("report", "--out", out).startswith(message)
-        message = f"out: {out}"
+        message = f"out: {out} is not empty and holds no sweep"
         assert refused("sweep", sweep, "--out", out).startswith(message)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.txt"]
     assert (tmp_path / "out" / "thesis.txt").read_text() == "precious"
@@ -34,7 +34,7 @@ def test_an_output_folder_that_cannot_be_made(refused: Refused, tmp_path: Path):
     sweep = tmp_path / "sweep.yaml"
     sweep.write_text(SWEEP)
     below = sweep / "out"
-    message = f"out: {below}"
+    message = f"out: {below} cannot be created (Not a directory)"
     assert refused("sweep", sweep, "--out", below).startswith(message)
 
 
@@ -67,10 +67,10 @@ def test_a_sweep_file_that_is_missing(refused: Refused, tmp_path: Path):
 
 
 def test_a_folder_without_results(refused: Refused, tmp_path: Path):
-    message = f"results: {tmp_path}"
+    message = f"results: {tmp_path} holds no results.parquet"
     assert refused("results", tmp_path).startswith(message)
     (tmp_path / "results.parquet").write_bytes(b"PAR1")
-    message = f"results: {tmp_path / 'results.parquet'}"
+    message = f"results: {tmp_path / 'results.parquet'} is damaged"
     assert refused("results", tmp_path).startswith(message)
 
 
@@ -129,7 +129,7 @@ def test_a_damaged_part(refused: Refused, finished: Path):
     before = load_results(finished)
     damaged = sorted(finished.glob("part-*.parquet"))[1]
     damaged.write_bytes(damaged.read_bytes()[:100])
-    message = f"out: {damaged}"
+    message = f"out: {damaged} is damaged"
     assert refused("sweep", finished.parent / "mine.yaml", "--out", finished).startswith(message)
     pd.testing.assert_frame_equal(load_results(finished), before)
 

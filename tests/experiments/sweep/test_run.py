@@ -171,7 +171,7 @@ def test_foreign_folders_are_left_alone(file: Path, tmp_path: Path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "thesis.txt").write_text("precious")
-    assert refusal(lambda: run_sweep(file, out)).startswith(f"out: {out}")
+    assert refusal(lambda: run_sweep(file, out)).startswith(f"out: {out} is not empty and holds no sweep")
     assert [path.name for path in out.iterdir()] == ["thesis.txt"]
 
 
@@ -180,7 +180,7 @@ def test_another_sweep_is_not_overwritten(file: Path, tmp_path: Path):
     run_sweep(file, out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     file.write_text(FILE.replace("tokens: [16, 64]", "tokens: [16]"))
-    message = f"out: {out}"
+    message = f"out: {out} holds another sweep and is not overwritten"
     assert refusal(lambda: run_sweep(file, out)).startswith(message)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
@@ -191,7 +191,7 @@ def test_a_damaged_part_is_named_and_the_rest_stays(file: Path, tmp_path: Path, 
     frame = run_sweep(file, out)
     damaged = sorted(out.glob("part-*.parquet"))[2]
     damaged.write_bytes(content)
-    message = f"out: {damaged}"
+    message = f"out: {damaged} is damaged"
     assert refusal(lambda: run_sweep(file, out)).startswith(message)
     pd.testing.assert_frame_equal(pd.read_parquet(out / "results.parquet"), frame)
     damaged.unlink()
@@ -202,7 +202,7 @@ def test_a_damaged_manifest(file: Path, tmp_path: Path):
     out = tmp_path / "out"
     run_sweep(file, out)
     (out / "manifest.json").write_text("{")
-    message = f"out: {out / 'manifest.json'}"
+    message = f"out: {out / 'manifest.json'} is damaged"
     assert refusal(lambda: run_sweep(file, out)).startswith(message)
 
 
@@ -305,7 +305,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    message = f"out: {path}"
+    message = f"out: {path} cannot be written (No space left on device)"
     assert refusal(lambda: write_atomically(path, b"after")).startswith(message)
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("results.csv", "before")]
 

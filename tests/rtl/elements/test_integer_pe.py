@@ -255,4 +255,4 @@ def test_illegal_parameters(element: Any, parameters: dict[str, Any], message: s
 def test_codes_that_no_four_bits_hold() -> None:
     with pytest.raises(InputError) as error:
         weight_planes(np.array([-9, 3], np.int8))
-    assert str(error.value).startswith("codes: reach from -9 to 3")
+    assert str(error.value).startswith("codes: span -9..3")
