@@ -1,4 +1,4 @@
-"""Waveforms: the samples that the reader returns and the signals that the viewers are told to show."""
+"""Waveforms: samples that the reader returns, and signals in the view files."""
 
 import re
 from pathlib import Path

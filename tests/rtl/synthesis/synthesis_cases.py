@@ -1,4 +1,4 @@
-"""Small operands and the library that the tests of synthesis share."""
+"""Small operands and a library for the tests of synthesis."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ needs_osu = pytest.mark.skipif(
     not OSU018.is_file() and os.environ.get("ANDA_REQUIRE_TOOLS") != "1",
     reason="the Debian package qflow-tech-osu018 is not installed",
 )
-"""On a desk without the library these tests are skipped; in CI they fail."""
+"""Without the library these tests are skipped on a desk and fail in CI."""
 
 
 def operands(groups: int = 8, lanes: int = 8) -> Operands:
@@ -27,12 +27,12 @@ def operands(groups: int = 8, lanes: int = 8) -> Operands:
 
 
 def osu018() -> CellLibrary:
-    """OSU 0.18 um."""
+    """OSU 0.18 um library."""
     return find_library([])
 
 
 def folder_of(name: str) -> Path:
-    """The folder `name` of Liberty files under the folder that the environment variable ANDA_LIBERTY names."""
+    """Folder `name` of Liberty files in the folder of the environment variable ANDA_LIBERTY."""
     root = os.environ.get("ANDA_LIBERTY")
     if root is None or not (Path(root) / name).is_dir():
         pytest.skip(f"ANDA_LIBERTY names no folder with {name}")
@@ -40,7 +40,7 @@ def folder_of(name: str) -> Path:
 
 
 def without(folder: Path, *names: str) -> Path:
-    """OSU 0.18 um without some of its cells."""
+    """Write the OSU 0.18 um library without some of its cells."""
     text = OSU018.read_text()
     parts = text.split("\ncell (")
     kept = [part for part in parts[1:] if not part.startswith(tuple(f"{name})" for name in names))]
@@ -51,7 +51,7 @@ def without(folder: Path, *names: str) -> Path:
 
 
 def save_trace(path: Path) -> None:
-    """A trace of one layer and of as many groups as circuits run on."""
+    """Save a trace of one layer with the groups that circuits run on."""
     rng = np.random.default_rng(1)
     names = {"qkv": "q", "o": "o", "u": "up", "d": "down"}
     tensors: dict[str, Any] = {}

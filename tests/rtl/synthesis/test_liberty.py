@@ -1,4 +1,4 @@
-"""The Liberty reader: statements, functions and tables, and what it says of damaged files."""
+"""Liberty reader: statements, functions, tables, and errors in damaged files."""
 
 import gzip
 from itertools import product

@@ -29,7 +29,7 @@ exit
 
 
 def chain(*names: str) -> tuple[Netlist, CellLibrary]:
-    """Cells one after the other, from an input to an output."""
+    """Chain of cells from an input to an output."""
     library = osu018()
     cells = [library.cell(name) for name in names]
     instances = [Instance(f"u{i}", cell, {"A": i, "Y": i + 1}) for i, cell in enumerate(cells)]
@@ -64,7 +64,7 @@ def test_a_loop_is_refused() -> None:
 
 
 def opensta_slack(netlist: Netlist, period_ps: float, load_ff: float, folder: Path, ps: float, ff: float) -> float:
-    """What OpenSTA gives, in ps; `ps` and `ff` are the library's units."""
+    """Critical path of OpenSTA in ps; `ps` and `ff` are the units of the library."""
     files: list[Path] = []
     for path in netlist.library.files:  # this OpenSTA reads plain files alone
         plain = folder / path.name.removesuffix(".gz")

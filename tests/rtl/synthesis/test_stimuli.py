@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""What synthesis feeds the operators: the circuits give what the stimuli expect."""
+"""Stimuli of the operators: the circuits compute the expected outputs."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""From a circuit to its figures: simulation of the netlist, energy, documents, and what is refused."""
+"""Measurements of circuits: simulation of the netlist, energy, documents, errors."""
 
 import json
 import re
@@ -105,7 +105,7 @@ def test_a_wrong_netlist_gives_no_number(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def two_gates() -> Netlist:
-    """y = not (a and b), and a flip-flop behind it."""
+    """y = not (a and b), followed by a flip-flop."""
     library = osu018()
     gate, flip_flop = library.cell("NAND2X1"), library.cell("DFFPOSX1")
     return Netlist(
@@ -144,7 +144,7 @@ def test_energy_by_hand() -> None:
 
 
 def test_toggles_are_those_of_the_outputs() -> None:
-    """Of a combinational circuit: counted against its inputs and outputs, bit by bit, and against Verilator."""
+    """Toggles of a combinational circuit equal those counted at its inputs and outputs, and those of Verilator."""
     library, design = osu018(), create_design("int-to-fp16", bits=8)
     netlist = map_design(design, library, 20_000, "area")
     simulator, verilator = NetlistSimulator(netlist), GateSimulator(netlist)
@@ -165,7 +165,7 @@ def test_toggles_are_those_of_the_outputs() -> None:
 
 
 def test_the_kernel_is_verilator_toggle_by_toggle() -> None:
-    """With registers, streams, back-pressure and bubbles."""
+    """Circuit with registers, streams, back-pressure and bubbles."""
     design = create_design("anda-pe", lanes=8)
     netlist = map_design(design, osu018(), 20_000, "area")
     (stimulus,) = stimuli(design, operands(), [5])
