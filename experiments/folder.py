@@ -1,4 +1,4 @@
-"""Output folders: never one that holds something else."""
+"""Output folders; one that holds other files is refused."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from ..formats import InputError
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it, unless it is there.
+    """Make a folder and its parents, unless it exists.
 
-    Raises:
-        InputError: it cannot be made.
+    Raises
+    ------
+    InputError
+        It cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -22,16 +24,18 @@ def make_folder(folder: Path) -> None:
 
 
 def is_free(folder: Path) -> bool:
-    """Whether nothing is at this path, or an empty folder."""
+    """True if the path does not exist or is an empty folder."""
     return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
 
 
 @contextmanager
 def writing(folder: Path) -> Generator[None]:
-    """Turn what the disk refuses, such as a full one, into one line; what is written already stays.
+    """Turn an error of the disk, such as a full one, into one line; files written before stay.
 
-    Raises:
-        InputError: a file in the folder cannot be written.
+    Raises
+    ------
+    InputError
+        A file in the folder cannot be written.
     """
     try:
         yield

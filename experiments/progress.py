@@ -1,4 +1,4 @@
-"""Progress of long work: a bar where a person watches, one line a stage elsewhere."""
+"""Progress of long work: a bar in a terminal, one line for each stage elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How commands answer: a JSON document for programs, a table for people."""
+"""Output of commands: a JSON document for programs, a table for people."""
 
 import json
 import sys
@@ -50,7 +50,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
 
 
 def _is_number(cell: object) -> bool:
-    """Whether a cell is empty or starts like a number, signs and units aside."""
+    """True if a cell is empty or starts with a number, signs aside."""
     text = str(cell).lstrip("+-")
     return not text or text[0].isdigit()
 

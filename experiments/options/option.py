@@ -17,7 +17,7 @@ REQUIRED: Any = inspect.Parameter.empty
 
 @dataclass(frozen=True)
 class Option:
-    """What people need to know of an option beside its name, type and default; stands in the field's `Annotated` type.
+    """Description of an option beside its name, type and default, in the `Annotated` type of its field.
 
     Attributes
     ----------

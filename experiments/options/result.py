@@ -1,4 +1,4 @@
-"""What the public functions return: plain data for JSON, and a pandas frame."""
+"""Results of the public functions: plain data for JSON, and a pandas frame."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class FrameResult(Result):
     frame: pd.DataFrame
 
     def to_dict(self) -> list[dict[str, Any]]:
-        """The rows; None where there is no number."""
+        """The rows as plain data; None for a missing number."""
         return json.loads(self.frame.to_json(orient="records"))
 
     def to_frame(self) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Perplexity as a metric of a sweep: what a point's number format costs a model that is evaluated here."""
+"""Perplexity as a metric of a sweep: the loss of an evaluated model in a point's number format."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Evaluation:
     text: str = "wiki"
     split: str = "heldout"
     tokens: int = 512
-    """Of a block."""
+    """Tokens of a block."""
     blocks: int = 4
 
     def __post_init__(self) -> None:
@@ -62,8 +62,10 @@ def named_format(text: str) -> ActivationFormat:
     >>> named_format("fast mantissa_bits=2").bits_per_value
     3.3125
 
-    Raises:
-        InputError: there is no such format or class, or a parameter is wrong.
+    Raises
+    ------
+    InputError
+        There is no such format or class, or a parameter is wrong.
     """
     name, *assignments = text.split()
     parameters: dict[str, Any] = {}
@@ -98,14 +100,14 @@ def _own_class(name: str) -> Any:
 
 
 def format_source(text: str) -> str | None:
-    """The file that a class of the user's own is defined in, which a key has to depend on."""
+    """Text of the file that defines a user's own class; a point's key depends on it."""
     if ":" not in text:
         return None
     return Path(inspect.getsourcefile(type(named_format(text))) or "").read_text("utf-8")
 
 
 def format_bits(name: str, machine: Architecture, precision: Precision) -> float:
-    """Bits of a stored activation: of a named format, or of what the architecture's memory holds.
+    """Bits of a stored activation in a named format, or in the format of the architecture's memory.
 
     Of Anda with several widths, the mean over the four modules.
     """
@@ -120,7 +122,7 @@ def format_bits(name: str, machine: Architecture, precision: Precision) -> float
 def activation_hook(
     machine: Architecture, precision: Precision, rounding: str, reconstruct: str, name: str = OWN_FORMAT
 ) -> Any:
-    """What an architecture's arithmetic, or the named format in its place, leaves of activations.
+    """Hook that rounds activations as an architecture's arithmetic does, or as a named format does.
 
     Anda: its format, in groups of the element's lanes. FP-FP and FP-INT: FP16. iFPU and FIGNA: their alignment to the
     largest exponent of 64 channels.
@@ -142,8 +144,10 @@ def activation_hook(
 def evaluate_hook(evaluation: Evaluation, hook: Any) -> dict[str, float]:
     """The columns `LOSS_COLUMNS` of activations; blocks that were evaluated before are taken from the cache.
 
-    Raises:
-        InputError: the model or the text is not there.
+    Raises
+    ------
+    InputError
+        The model or the text is not there.
     """
     from ...workloads import Fp16Activations, evaluate, paired_loss
     from ..inputs import evaluation_cache
@@ -179,7 +183,7 @@ def group_cycles(
 
 @cache
 def _activations(evaluation: Evaluation) -> dict[str, list[NDArray[np.float16]]]:
-    """What enters the GeMMs of each module, one array ``[tokens, channels]`` a layer."""
+    """Input activations of each module's GeMMs: one FP16 array ``[tokens, channels]`` for each layer."""
     from ...workloads import MODULES, Fp16Activations
 
     decoder, blocks = _subject(evaluation)

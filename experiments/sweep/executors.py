@@ -1,4 +1,4 @@
-"""Where batches of points are simulated: in this process, in several, or on a Dask cluster."""
+"""Executors of batches of points: this process, several processes, or a Dask cluster."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _ADDRESS = re.compile(r"(tcp|tls|ws|wss)://[^/\s]+:\d+")
 
 
 class Executor(Protocol):
-    """Simulates batches while its context lasts; what a worker was at when it died is simulated again or reported."""
+    """Simulates batches while its context lasts; the batch of a worker that died is simulated again or reported."""
 
     def __enter__(self) -> Self:
-        """Get ready, or refuse before any work."""
+        """Start, or refuse before any work."""
         ...
 
     def __exit__(self, *exception: object) -> None:
-        """Let the workers go."""
+        """Release the workers."""
         ...
 
     def run(self, batches: Sequence[Batch]) -> Iterator[Rows]:
@@ -44,17 +44,19 @@ class LocalExecutor:
             raise InputError(f"workers: {self.workers} is too few; use 1 or more")
 
     def __enter__(self) -> Self:
-        """Nothing to do: processes start with the first batch."""
+        """Return the executor; its processes start with the first batch."""
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Nothing to do: processes end with the last batch."""
+        """Do nothing: the processes end with the last batch."""
 
     def run(self, batches: Sequence[Batch]) -> Iterator[Rows]:
         """Rows of each batch, as they finish.
 
-        Raises:
-            InputError: a point cannot be simulated, or a process was killed.
+        Raises
+        ------
+        InputError
+            A point cannot be simulated, or a process was killed.
         """
         if self.workers == 1 or len(batches) < 2:
             yield from map(simulate_points, batches)
@@ -87,8 +89,10 @@ class DaskExecutor:
     def __enter__(self) -> Self:
         """Connect.
 
-        Raises:
-            InputError: the package or the scheduler is not there, or its workers run another version of this program.
+        Raises
+        ------
+        InputError
+            The package or the scheduler is not there, or its workers run another version of this program.
         """
         try:
             from distributed import Client
@@ -109,14 +113,16 @@ class DaskExecutor:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Disconnect; the scheduler forgets what has not begun."""
+        """Disconnect; the scheduler drops batches that have not begun."""
         self._client.close()
 
     def run(self, batches: Sequence[Batch]) -> Iterator[Rows]:
         """Rows of each batch, as they finish.
 
-        Raises:
-            InputError: a point cannot be simulated, or a batch lost several workers.
+        Raises
+        ------
+        InputError
+            A point cannot be simulated, or a batch lost several workers.
         """
         from distributed import KilledWorker, as_completed
 
@@ -134,8 +140,10 @@ class DaskExecutor:
 def make_executor(workers: int, dask: str | None) -> Executor:
     """The executor that a command line asks for.
 
-    Raises:
-        InputError: it asks for both, or for no worker.
+    Raises
+    ------
+    InputError
+        It asks for both, or for no worker.
     """
     if dask is None:
         return LocalExecutor(workers)
@@ -154,7 +162,7 @@ def _require_same_version(client: Any) -> None:
 
 
 def error_on_warnings() -> bool:
-    """Whether warnings are errors in this process."""
+    """True if warnings are errors in this process."""
     return bool(warnings.filters) and warnings.filters[0][0] == "error"
 
 

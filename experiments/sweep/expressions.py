@@ -44,14 +44,16 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
 
 
 MAX_CHARACTERS = 500
-"""Longer ones could nest deeper than Python recurses."""
+"""Longest formula, in characters; longer ones could nest deeper than Python recurses."""
 
 
 class Expression:
     """A parsed formula.
 
-    Raises:
-        InputError: the text is no such formula; the message starts with `field`.
+    Raises
+    ------
+    InputError
+        The text is no such formula; the message starts with `field`.
     """
 
     def __init__(self, text: str, field: str) -> None:
@@ -91,19 +93,23 @@ class Expression:
                 raise InputError(f"{self.field}: {ast.unparse(node)!r} is not allowed in a formula; use {allowed}")
 
     def require(self, columns: Collection[str]) -> None:
-        """Refuse a formula with a name that is none of these columns.
+        """Refuse a formula with a name that is not one of these columns.
 
-        Raises:
-            InputError: there is one.
+        Raises
+        ------
+        InputError
+            There is one.
         """
         if missing := sorted(self.names - set(columns)):
             raise InputError(f"{self.field}: {missing[0]!r} is not a column; use one of {', '.join(sorted(columns))}")
 
     def evaluate(self, columns: Mapping[str, Any]) -> Any:
-        """The value, for scalars or for whole columns at once; numbers are float64, so a division by 0 gives inf.
+        """Value of the formula, for scalars or for whole columns; numbers are float64, so a division by 0 gives inf.
 
-        Raises:
-            InputError: a name is not a column, or texts are used as numbers.
+        Raises
+        ------
+        InputError
+            A name is not a column, or texts are used as numbers.
         """
         self.require(columns)
         try:

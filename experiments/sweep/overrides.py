@@ -23,8 +23,10 @@ Settings: TypeAlias = tuple[tuple[str, int | float | str], ...]
 def architecture_with(name: str, settings: Settings) -> Architecture:
     """An architecture with fields replaced, checked as if its file said so.
 
-    Raises:
-        InputError: it has no such field, or its values do not go together.
+    Raises
+    ------
+    InputError
+        It has no such field, or its values do not go together.
     """
     if not settings:
         return load_architecture(name)
@@ -42,8 +44,10 @@ def architecture_with(name: str, settings: Settings) -> Architecture:
 def technology_with(name: str, settings: Settings) -> Technology:
     """A technology with the values of some constants replaced.
 
-    Raises:
-        InputError: it has no such constant, or the value is out of its range.
+    Raises
+    ------
+    InputError
+        It has no such constant, or the value is out of its range.
     """
     if not settings:
         return load_technology(name)
@@ -75,7 +79,7 @@ def technology_columns(settings: Settings) -> dict[str, int | float | str]:
 
 
 def file_content(name: str) -> str | None:
-    """What a file of the user's own holds, which a key has to depend on; None for a built-in name."""
+    """Text of a user's own file, on which a point's key depends; None for a built-in name."""
     path = Path(name)
     return path.read_text("utf-8") if path.suffix in (".yaml", ".yml") and path.is_file() else None
 

@@ -49,11 +49,11 @@ OWN_WEIGHTS = "own"
 """In a sweep file: the weight format of the architecture."""
 ZERO_PLANES = ("sent", "skipped")
 TASK_COLUMNS = ("model", "phase", "tokens", "context", "batch", "scope")
-"""What there is to do: rows that differ in one of these are not compared."""
+"""Columns of the task; rows that differ in one of them are not compared."""
 LAST_INPUT = "reconstruct"
 """The last of the input columns that every row has."""
 SCOPES = {"gemms": False, "model": True}
-"""In a sweep file: whether attention and vector unit are simulated too."""
+"""Scopes of a sweep file; True if attention and vector unit are simulated too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class Point(PointOptions):
 
     @property
     def key(self) -> str:
-        """Of this point as this version of the program computes it."""
+        """Hash of the point, of the files that it names, and of this version of the program."""
         named = map(str, (self.arch, self.technology, self.memory, self.weights or ""))
         files = [*(file_content(name) for name in named), format_source(self.format)]
         text = json.dumps([asdict(self), files, model_version()], sort_keys=True)
@@ -93,9 +93,11 @@ class Point(PointOptions):
     def columns(self) -> dict[str, Any]:
         """The input as columns: known before the simulation, so that constraints on them save it.
 
-        Raises:
-            InputError: the weight format is unknown, or the fields that the sweep sets do not fit the architecture or
-                the technology.
+        Raises
+        ------
+        InputError
+            The weight format is unknown, or the fields that the sweep sets do not fit the architecture or
+            the technology.
         """
         machine = architecture_with(str(self.arch), self.architecture_settings)
         technology_with(str(self.technology), self.technology_settings)
@@ -141,8 +143,10 @@ def setting_columns(frame: pd.DataFrame) -> list[str]:
 def simulate_points(points: Sequence[Point]) -> list[dict[str, Any]]:
     """Simulate points: one flat row each, the key first.
 
-    Raises:
-        InputError: a point cannot be simulated, such as one with too small a buffer; the message says which.
+    Raises
+    ------
+    InputError
+        A point cannot be simulated, such as one with too small a buffer; the message says which.
     """
     return [_row(point) for point in points]
 

@@ -1,4 +1,4 @@
-"""Runs a sweep: what is missing, on any executor, in the order of the file."""
+"""Runs a sweep: simulates the missing points on any executor, and returns all rows in the order of the file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BATCH_LIMIT = 256
 BATCHES = 64
-"""Batches that a sweep is cut into, as far as they are not larger than `BATCH_LIMIT` points."""
+"""Number of batches of a sweep, if they have at most `BATCH_LIMIT` points."""
 
 
 def run_sweep(sweep: SweepSpec | Path | str, out: Path | str, executor: Executor | int = 1) -> pd.DataFrame:
@@ -27,13 +27,19 @@ def run_sweep(sweep: SweepSpec | Path | str, out: Path | str, executor: Executor
 
     The result does not depend on the executor, nor on how often the run was interrupted.
 
-    Args:
-        sweep: a specification, the path of its YAML file, or the name of a built-in question.
-        out: a new or empty folder, or one that holds this sweep.
-        executor: where to simulate; a number means so many processes.
+    Parameters
+    ----------
+    sweep
+        A specification, the path of its YAML file, or the name of a built-in question.
+    out
+        A new or empty folder, or one that holds this sweep.
+    executor
+        Where to simulate; a number means so many processes.
 
-    Raises:
-        InputError: the file or a value in it is bad, the folder holds something else, or no row meets the constraints.
+    Raises
+    ------
+    InputError
+        The file or a value in it is bad, the folder holds something else, or no row meets the constraints.
     """
     chosen = LocalExecutor(executor) if isinstance(executor, int) else executor
     spec = sweep if isinstance(sweep, SweepSpec) else load_spec(sweep)
@@ -50,17 +56,19 @@ def run_sweep(sweep: SweepSpec | Path | str, out: Path | str, executor: Executor
 
 
 class _Work:
-    """What a store holds, and what an executor adds to it."""
+    """Rows of a store, and the rows that an executor adds to it."""
 
     def __init__(self, store: SweepStore, executor: Executor) -> None:
         self._store, self._executor = store, executor
         self._frames = [store.finished()]
 
     def rows(self, points: Sequence[Point]) -> pd.DataFrame:
-        """The rows of points, in their order; what is missing is simulated.
+        """The rows of points, in their order; missing ones are simulated.
 
-        Raises:
-            InputError: a worker, which loads the program on its own, found another version of it.
+        Raises
+        ------
+        InputError
+            A worker, which loads the program on its own, found another version of it.
         """
         import pandas as pd
 
@@ -78,16 +86,18 @@ class _Work:
 
 
 def batches(points: Sequence[Point]) -> list[Sequence[Point]]:
-    """Points cut into batches; a batch is what a worker computes and a part of the store holds."""
+    """Points cut into batches; a worker computes one batch, which becomes one part of the store."""
     size = min(BATCH_LIMIT, max(1, len(points) // BATCHES))
     return [points[start : start + size] for start in range(0, len(points), size)]
 
 
 def with_derived(spec: SweepSpec, frame: pd.DataFrame) -> pd.DataFrame:
-    """A result with its derived columns, and the rows alone that meet all constraints.
+    """A result with its derived columns, restricted to the rows that meet all constraints.
 
-    Raises:
-        InputError: no row does.
+    Raises
+    ------
+    InputError
+        No row does.
     """
     frame = with_derived_columns(spec, frame)
     for formula in spec.constraint_formulas():

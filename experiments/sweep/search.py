@@ -1,4 +1,4 @@
-"""Multi-objective search: which points of a space too large for a grid are worth their simulation (NSGA-II of Optuna).
+"""Multi-objective search of spaces that are too large for a grid (NSGA-II of Optuna).
 
 The space is that of the sweep file; each dimension is searched over its listed values. A generation is asked for as a
 whole, simulated, and told in the order in which it was asked, so that neither the number of workers nor an
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from .spec import Choice, SweepSpec
 
 POPULATIONS = 4
-"""Generations in a budget, as far as populations stay within the next two."""
+"""Generations in a budget, if populations stay within the next two limits."""
 LEAST_POPULATION, LARGEST_POPULATION = 4, 64
 TRIALS = 50
-"""Choices for each point of the budget; repeated and forbidden ones cost no simulation, and end here."""
+"""Most choices for each point of the budget; repeated and forbidden choices cost no simulation."""
 
 Simulate = Callable[[Sequence[Point]], "pd.DataFrame"]
 """Rows of points, derived columns included, in their order."""
@@ -33,9 +33,11 @@ Simulate = Callable[[Sequence[Point]], "pd.DataFrame"]
 def search_points(spec: SweepSpec, simulate: Simulate) -> list[Point]:
     """The distinct points that a search visits, at most ``sampling.points``, simulated on the way.
 
-    Raises:
-        InputError: Optuna is missing, there is no budget or objective, an objective is not a column of numbers, or no
-            point meets the constraints on inputs.
+    Raises
+    ------
+    InputError
+        Optuna is missing, there is no budget or objective, an objective is not a column of numbers, or no
+        point meets the constraints on inputs.
     """
     budget = spec.sampling.points
     if budget is None:
@@ -73,7 +75,7 @@ def _check_objectives(spec: SweepSpec, point: Point) -> None:
 
 
 def objectives(spec: SweepSpec, frame: pd.DataFrame) -> list[tuple[float, ...] | None]:
-    """What the search minimises of each row; None where a constraint is not met or an objective is not a number."""
+    """Objectives of each row; None where a constraint is not met or an objective is not a number."""
     columns = {str(name): frame[name].to_numpy() for name in frame.columns}
     kept = np.ones(len(frame), dtype=bool)
     for formula in spec.constraint_formulas():
@@ -84,10 +86,12 @@ def objectives(spec: SweepSpec, frame: pd.DataFrame) -> list[tuple[float, ...] |
 
 
 def cost_column(frame: pd.DataFrame, name: str, field: str = "pareto") -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """A column to minimise; of ``-name``, the negative.
+    """A column to minimise; ``-name`` is its negative.
 
-    Raises:
-        InputError: it does not exist or holds no numbers; the message starts with `field`.
+    Raises
+    ------
+    InputError
+        It does not exist or holds no numbers; the message starts with `field`.
     """
     sign, column = (-1.0, name[1:]) if name.startswith("-") else (1.0, name)
     numbers = [str(c) for c in frame.columns if np.issubdtype(frame[c].to_numpy().dtype, np.number)]
@@ -114,14 +118,14 @@ class _Study:
         self._study: Any = optuna.create_study(directions=directions, sampler=sampler)
 
     def ask(self) -> tuple[Any, Point | None]:
-        """A trial and its point; None if constraints on inputs forbid it."""
+        """Ask for a trial and its point; None if constraints on inputs forbid it."""
         trial = self._study.ask(self._distributions)
         choice: Choice = {name: values[trial.params[name]] for name, values in self._dimensions.items()}
         point = self._spec.point(choice)
         return trial, point if self._spec.allows(point) else None
 
     def tell(self, trial: Any, values: tuple[float, ...] | None) -> None:
-        """The outcome; None for a point that is not wanted."""
+        """Record the outcome; None for a point that constraints forbid."""
         if values is None:
             self._study.tell(trial, state=self._failed)
         else:
@@ -129,7 +133,7 @@ class _Study:
 
 
 def _distribution(values: Sequence[Any]) -> Any:
-    """Over the places of a dimension's values: ordered where they are numbers."""
+    """Distribution over the indices of a dimension's values, ordered if they are numbers."""
     from optuna.distributions import CategoricalDistribution, IntDistribution
 
     if all(isinstance(value, int | float) for value in values):

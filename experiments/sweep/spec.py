@@ -1,4 +1,4 @@
-"""A sweep file: what to vary, checked, and the points that it means."""
+"""A sweep file: its checked fields, and the points that they describe."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .values import Numbers, Scalars, Texts
 QUESTIONS = Path(__file__).with_name("questions")
 GRID_LIMIT = 1_000_000
 TRIES = 100
-"""Random draws for each point asked for, before the rest of the budget is given up."""
+"""Most random draws for each point asked for."""
 
 Choice: TypeAlias = dict[str, Any]
 """A value for each dimension."""
@@ -65,20 +65,20 @@ def values_of(dimension: str) -> Any:
 
 
 class Sampling(Config):
-    """Which combinations to take."""
+    """The combinations of a sweep: all of them, a sample, or a search."""
 
     method: Literal["grid", "random", "latin-hypercube", "search"] = "grid"
     points: int | None = Field(default=None, ge=1)
-    """Samples; all combinations of the dimensions under `for_each` are taken at each. Of a search: the budget."""
+    """Samples; all combinations of the dimensions under `for_each` are taken at each. In a search: the budget."""
     seed: int = 0
     minimise: tuple[str, ...] = ()
-    """Of a search: the columns to minimise together; ``-name`` where larger is better."""
+    """Columns that a search minimises together; ``-name`` where larger is better."""
     for_each: tuple[str, ...] = ()
     """Dimensions that are not sampled: ``archs``, ``technology.dram.energy``."""
 
 
 class SweepSpec(Config):
-    """What varies. Every combination is a point; on architectures of fixed width, precisions count once.
+    """A sweep. Every combination of values is a point; on architectures of fixed width, precisions count once.
 
     A field is one value, a list, ``{from, to, step}`` or, spaced by equal ratios, ``{from, to, points}``.
     """
@@ -126,8 +126,10 @@ class SweepSpec(Config):
     def points(self) -> list[Point]:
         """All points that meet the constraints on inputs, in the order of the file's lists, or as sampled.
 
-        Raises:
-            InputError: something named does not exist, a formula is wrong, or there is no point at all.
+        Raises
+        ------
+        InputError
+            Something named does not exist, a formula is wrong, or there is no point at all.
         """
         points = [self.point(choice) for choice in self._choices()]
         self.check_names(points[:1])
@@ -146,18 +148,20 @@ class SweepSpec(Config):
         return {name: Expression(text, f"derived.{name}") for name, text in self.derived.items()}
 
     def size(self) -> int:
-        """Points of the sweep; of a search, its budget."""
+        """Number of points; for a search, its budget."""
         return self.sampling.points or 0 if self.sampling.method == "search" else len(self.points())
 
     def allows(self, point: Point) -> bool:
-        """Whether a point meets the constraints on inputs."""
+        """True if a point meets the constraints on inputs."""
         return meets(self.constraint_formulas(), point.columns())
 
     def check_names(self, points: Iterable[Point]) -> None:
-        """Refuse a formula over what is not a column, before anything is simulated.
+        """Refuse a formula with a name that is not a column, before anything is simulated.
 
-        Raises:
-            InputError: there is one, or a derived column's name is taken.
+        Raises
+        ------
+        InputError
+            There is one, or a derived column's name is taken.
         """
         columns = {name for point in points for name in point.columns()} | set(self.result_columns())
         for name, formula in self.derived_formulas().items():
@@ -171,7 +175,7 @@ class SweepSpec(Config):
             formula.require(columns)
 
     def result_columns(self) -> tuple[str, ...]:
-        """Columns that a simulation gives."""
+        """Result columns of a row."""
         return RESULT_COLUMNS if self.evaluation is None else (*RESULT_COLUMNS, *LOSS_COLUMNS)
 
     def dimensions(self) -> dict[str, Sequence[Any]]:
@@ -195,8 +199,10 @@ class SweepSpec(Config):
     def settings(self, group: str) -> Mapping[str, Sequence[Any]]:
         """The dotted fields of a group that vary, ``modules``, ``architecture`` or ``technology``, with their values.
 
-        Raises:
-            InputError: constants are uncertain, of several technologies.
+        Raises
+        ------
+        InputError
+            Constants are uncertain, of several technologies.
         """
         given: dict[str, Sequence[Any]] = dict(getattr(self, group))
         if group != "technology" or self.uncertainty is None:
@@ -232,8 +238,10 @@ class SweepSpec(Config):
     def point(self, choice: Choice) -> Point:
         """The point of a value for each dimension.
 
-        Raises:
-            InputError: a precision is missing, or an option has no effect without perplexity.
+        Raises
+        ------
+        InputError
+            A precision is missing, or an option has no effect without perplexity.
         """
         arch: str = choice["archs"]
         fixed = load_architecture(arch).processing_element.mantissa_bits != "variable"
@@ -264,7 +272,7 @@ class SweepSpec(Config):
         )
 
     def _precision(self, choice: Choice) -> str | None:
-        """The mantissa bits of a choice: a tuple, or of each module on its own."""
+        """The mantissa bits of a choice, from its tuple or from the width of each module."""
         if not self.modules:
             return choice["precisions"]
         return str(Precision(*(choice[f"modules.{module}"] for module in MODULES)))
@@ -273,8 +281,10 @@ class SweepSpec(Config):
 def load_spec(path: Path | str) -> SweepSpec:
     """Read and check a sweep file, or a built-in question by its name.
 
-    Raises:
-        InputError: the file is missing, is not YAML, or has an unknown key or a bad value.
+    Raises
+    ------
+    InputError
+        The file is missing, is not YAML, or has an unknown key or a bad value.
     """
     return load_config(SweepSpec, find_config(path, QUESTIONS, "sweep"), "sweep")
 
@@ -290,7 +300,7 @@ def sweep_schema() -> str:
 
 
 def _value(dimension: str, value: Any) -> Any:
-    """An option's value from what a sweep file says."""
+    """An option's value from its value in a sweep file."""
     return SCOPES[check_choice("scopes", value, SCOPES)] if dimension == "scopes" else value
 
 
@@ -305,7 +315,7 @@ def _constraint(text: str) -> Expression:
 
 
 def meets(formulas: Iterable[Expression], columns: Mapping[str, Any]) -> bool:
-    """Whether a row of input columns meets the formulas that speak of inputs alone."""
+    """True if a row of input columns meets the formulas that use inputs alone."""
     return all(formula.evaluate(columns) for formula in formulas if formula.names <= set(columns))
 
 

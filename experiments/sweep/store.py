@@ -38,8 +38,10 @@ class SweepStore:
     def opened(self, sweep: dict[str, Any]) -> Generator[None]:
         """Claim the folder for a sweep, for as long as the context lasts.
 
-        Raises:
-            InputError: the folder holds something else, cannot be made, or another run is at work in it.
+        Raises
+        ------
+        InputError
+            The folder holds something else, cannot be made, or another run is at work in it.
         """
         self._require_free_or_sweep()
         make_folder(self.folder)
@@ -67,7 +69,7 @@ class SweepStore:
             raise InputError(f"out: {self.folder} holds another sweep and is not overwritten; name another folder")
 
     def _remove_remains(self) -> None:
-        """What a killed run was writing."""
+        """Remove the unfinished files of a killed run."""
         for path in self.folder.iterdir():
             if _is_own_temporary(path) and path.name != LOCK:
                 path.unlink()
@@ -75,8 +77,10 @@ class SweepStore:
     def finished(self) -> pd.DataFrame:
         """Rows of all finished points, of any version of the program, by key.
 
-        Raises:
-            InputError: a part cannot be read.
+        Raises
+        ------
+        InputError
+            A part cannot be read.
         """
         import pandas as pd
 
@@ -124,8 +128,10 @@ def parquet_bytes(frame: pd.DataFrame) -> bytes:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file that appears under its name only when it is complete.
 
-    Raises:
-        InputError: it cannot be written, as on a full disk; what was there stays.
+    Raises
+    ------
+    InputError
+        It cannot be written, as on a full disk; what was there stays.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:

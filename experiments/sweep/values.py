@@ -8,15 +8,17 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 LIMIT = 100_000
-"""Values of one field; more is a mistyped step."""
+"""Most values of one field."""
 KEYS = "from, to, step (or points: that many, spaced by equal ratios), unit"
 
 
 def expand(value: Any) -> list[Any]:
-    """The values that a sweep file means by a scalar, a list or a range.
+    """The values that a scalar, a list or a range of a sweep file stands for.
 
-    Raises:
-        ValueError: a range that is none.
+    Raises
+    ------
+    ValueError
+        A range that is none.
     """
     if value is None or value == []:
         raise ValueError("there is no value; give one, a list of some, or a range")

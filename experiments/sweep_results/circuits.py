@@ -1,4 +1,4 @@
-"""What the Anda format's options take in area and energy, from synthesised circuits (rtl/synthesis/results)."""
+"""Area and energy of the Anda format's options, from synthesised circuits (rtl/synthesis/results)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 AREA, ENERGY = "area_circuits_mm2", "energy_circuits_pj"
 COMPRESSOR_LANES = 16
-"""Of 64 values each; of shorter groups as many more as take the same values a cycle."""
+"""Compressor lanes of 64 values; shorter groups have more lanes, for the same values a cycle."""
 DEFAULTS = {"rows": 16, "columns": 16, "lanes": GROUP_SIZE}
 COLUMNS = {"rows": "array_rows", "columns": "array_columns", "lanes": "processing_element_lanes"}
-"""Columns of a sweep that may hold these."""
+"""Columns of a sweep that may set these sizes."""
 
 
 def with_circuits(frame: pd.DataFrame, library: str) -> pd.DataFrame:
@@ -30,12 +30,17 @@ def with_circuits(frame: pd.DataFrame, library: str) -> pd.DataFrame:
     of other groups the dot product (with a conversion, scale and accumulator for each group), of rounding to nearest the
     compressor's lanes.
 
-    Args:
-        frame: results of a sweep, with option columns ``rounding`` and ``reconstruct``.
-        library: a library that there are results of synthesis for, which is the sweep's technology, too.
+    Parameters
+    ----------
+    frame
+        Results of a sweep, with option columns ``rounding`` and ``reconstruct``.
+    library
+        A library that there are results of synthesis for, which is the sweep's technology, too.
 
-    Raises:
-        InputError: there are no such results, or rows are of another architecture or technology.
+    Raises
+    ------
+    InputError
+        There are no such results, or rows are of another architecture or technology.
     """
     for name, value in (("arch", "anda"), ("technology", library)):
         if other := sorted(set(frame[name]) - {value}):
@@ -51,7 +56,7 @@ def with_circuits(frame: pd.DataFrame, library: str) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class _Row:
-    """A row's circuits and the work that they do."""
+    """Circuits of a row, and their work."""
 
     elements: int
     lanes: int
@@ -85,7 +90,7 @@ class _Row:
         return total
 
     def _extra_pj_per_mac(self, library: str, bits: int) -> float:
-        """Of the dot product, and of what stands behind it, which works once a group."""
+        """Energy of the dot product, and of the circuits behind it, which work once a group."""
         published = _dot_product(library, bits, {}).energy_pj_per_operation
         behind = _element(library, bits).energy_pj_per_operation - published
         return (

@@ -1,4 +1,4 @@
-"""A finished sweep as a report folder: its front, its points, where the energy goes, and where the numbers are from."""
+"""Report folder of a finished sweep: its front, its points, the energy of each part, and the sources of the numbers."""
 
 from __future__ import annotations
 
@@ -52,17 +52,26 @@ SUFFIXES = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"Creati
 def write_sweep_report(sweep: Path | str, out: Path | str, pareto: Sequence[str] = (), timeline: bool = True) -> Path:
     """Write ``report.html`` (self-contained), ``report.md``, ``figures/`` (PNG, SVG, PDF) and ``timeline.json``.
 
-    Args:
-        sweep: the folder of a finished sweep.
-        out: a new or empty folder.
-        pareto: columns to minimise together (``-name`` where larger is better); loss or time, and energy, by default.
-        timeline: write what the units do in one layer of the best point, at the level of events.
+    Parameters
+    ----------
+    sweep
+        The folder of a finished sweep.
+    out
+        A new or empty folder.
+    pareto
+        Columns to minimise together (``-name`` where larger is better); loss or time, and energy, by default.
+    timeline
+        Write what the units do in one layer of the best point, at the level of events.
 
-    Returns:
+    Returns
+    -------
+    Path
         The path of the page.
 
-    Raises:
-        InputError: there are no results, a column does not exist, `out` is not an empty folder or cannot be written.
+    Raises
+    ------
+    InputError
+        There are no results, a column does not exist, `out` is not an empty folder or cannot be written.
     """
     folder = Path(out)
     if not is_free(folder):
@@ -136,14 +145,14 @@ def _technology(frame: pd.DataFrame) -> str:
 
 
 def _varying_inputs(frame: pd.DataFrame) -> list[str]:
-    """The inputs that tell the points apart; a precision as a tuple alone."""
+    """The inputs that differ between points; a precision is one input."""
     names = [str(name) for name in frame.columns[: list(frame.columns).index("cycles")]]
     wanted = [name for name in names if name != "key" and not name.startswith(("mantissa_bits_", "format_bits"))]
     return [name for name in wanted if frame[name].nunique() > 1]
 
 
 def _summary(frame: pd.DataFrame, costs: Sequence[str], names: Sequence[str]) -> list[str]:
-    """The best point by each of the columns to minimise, of each task if there are few."""
+    """The best point by each column to minimise, for each task if there are few."""
     tasks = task_numbers(frame)
     count = int(tasks.max()) + 1
     each = f", by itself in each of {count} tasks" if count > 1 else ""
@@ -157,7 +166,7 @@ def _summary(frame: pd.DataFrame, costs: Sequence[str], names: Sequence[str]) ->
 
 
 def _label(row: Mapping[Any, Any], names: Sequence[str]) -> str:
-    """What tells a point apart: names where a value says not itself what it is of."""
+    """Values that identify a point; numbers with the name of their column."""
     words = [_amount(name, row[name]) for name in names]
     return ", ".join(words) or str(row["arch"])
 
@@ -229,7 +238,7 @@ def _bars_caption(frame: pd.DataFrame) -> str:
 
 
 def _bars(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows to compare, of the task of least energy: the front's, and the best of each architecture."""
+    """Rows of the energy figure, for the task of least energy: the front, and the best of each architecture."""
     tasks = task_numbers(frame)
     rows = frame[tasks == tasks[0]]
     return rows[rows["front"] | ~rows["arch"].duplicated()].head(BARS)

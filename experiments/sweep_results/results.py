@@ -1,4 +1,4 @@
-"""Looking into a sweep's results: SQL, and the points that no other beats."""
+"""Results of a sweep: loading, SQL, and Pareto fronts."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 def load_results(folder: Path | str) -> pd.DataFrame:
     """The rows of a finished sweep.
 
-    Raises:
-        InputError: the folder holds no results, or they cannot be read.
+    Raises
+    ------
+    InputError
+        The folder holds no results, or they cannot be read.
     """
     import pandas as pd
     import pyarrow as pa
@@ -38,17 +40,21 @@ def load_results(folder: Path | str) -> pd.DataFrame:
 def query_results(folder: Path | str, sql: str) -> pd.DataFrame:
     """Ask the table ``results`` of a finished sweep with DuckDB; the query can read nothing else and change nothing.
 
-    Raises:
-        InputError: the folder holds no results, or the query is wrong.
+    Raises
+    ------
+    InputError
+        The folder holds no results, or the query is wrong.
     """
     return query_frame(load_results(folder), sql)
 
 
 def query_frame(frame: pd.DataFrame, sql: str) -> pd.DataFrame:
-    """As `query_results`, of results that are loaded.
+    """Ask the table ``results`` with DuckDB, where the table is the frame.
 
-    Raises:
-        InputError: the query is wrong.
+    Raises
+    ------
+    InputError
+        The query is wrong.
     """
     import duckdb
 
@@ -65,20 +71,27 @@ def query_frame(frame: pd.DataFrame, sql: str) -> pd.DataFrame:
 
 
 def pareto_front(frame: pd.DataFrame, minimise: Sequence[str]) -> pd.Series:
-    """Which rows are not dominated: none other of the same task is at least as good in every column and better in one.
+    """True for rows that are not dominated: no other row of the task is at least as good everywhere and better somewhere.
 
-    A task is what there is to do, `points.TASK_COLUMNS`: the prefill of a smaller model is no better than that of a larger
-    one. Equal rows dominate neither each other. A row without a number in one of the columns is not on the front.
+    A task has one value in each of `points.TASK_COLUMNS`: the prefill of a smaller model is no better than that of a larger
+    one. Equal rows do not dominate each other. A row without a number in one of the columns is not on the front.
 
-    Args:
-        frame: results of a sweep.
-        minimise: columns of numbers, the smaller the better; ``-name`` means the larger the better.
+    Parameters
+    ----------
+    frame
+        Results of a sweep.
+    minimise
+        Columns of numbers, the smaller the better; ``-name`` means the larger the better.
 
-    Returns:
+    Returns
+    -------
+    pd.Series
         Booleans with the frame's index.
 
-    Raises:
-        InputError: a column does not exist or holds no numbers.
+    Raises
+    ------
+    InputError
+        A column does not exist or holds no numbers.
     """
     import pandas as pd
 
@@ -93,7 +106,7 @@ def pareto_front(frame: pd.DataFrame, minimise: Sequence[str]) -> pd.Series:
 
 
 def task_numbers(frame: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Which task each row is of: 0 for the first, and so on."""
+    """Number of the task of each row, from 0 in the order of appearance."""
     columns = [name for name in TASK_COLUMNS if name in frame and frame[name].nunique() > 1]
     if not columns:
         return np.zeros(len(frame), dtype=np.int64)
@@ -103,8 +116,10 @@ def task_numbers(frame: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.int6
 def pareto_figure(frame: pd.DataFrame, x: str, y: str, minimise: Sequence[str] = ()) -> Figure:
     """Two columns against each other: the front of `minimise` (or of both) drawn, dominated points in grey.
 
-    Raises:
-        InputError: as of `pareto_front`.
+    Raises
+    ------
+    InputError
+        A column does not exist or holds no numbers.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import EngFormatter
@@ -131,7 +146,7 @@ MARKERS = "^sDovP*"
 
 
 def _is_wide(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> bool:
-    """Whether a logarithmic axis shows more: positive values of several magnitudes."""
+    """True for positive values of several magnitudes, which a logarithmic axis shows better."""
     finite = values[np.isfinite(values)]
     return bool(len(finite) and finite.min() > 0 and finite.max() > WIDE * finite.min())
 

@@ -11,27 +11,27 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BEST, ROWS = 10, 40
-"""Rows of a summary: of least energy; of all, where energy tells nothing."""
+"""Rows of a summary: of least energy; the first ones if all energies are equal."""
 ESSENTIAL = ("model", "arch", "precision", "cycles", "dram_bytes", "area_mm2", "energy_total_pj", "loss_percent")
-"""Columns of a table where nothing varies."""
+"""Columns of a table if no column varies."""
 WIDTH = 150
-"""Characters of a table for people; where it is wider, columns are left out, `LESS_WANTED` first."""
+"""Most characters in a line of a table; columns of a wider one are left out, `LESS_WANTED` first."""
 LESS_WANTED = ("bops_saving", "sram_bytes", "loss_standard_error_percent", "dram_bytes", "format_bits")
 
 
 def summary_rows(frame: pd.DataFrame) -> tuple[Sequence[str], list[tuple[str, ...]]]:
-    """Columns and rows for a terminal: the points of least energy or, where all have the same, the first ones."""
+    """Columns and rows for a terminal: the points of least energy, or the first points if all energies are equal."""
     best = frame.sort_values("energy_total_pj", kind="stable").head(BEST if energies_differ(frame) else ROWS)
     return fitting_rows(best, varying_columns(frame))
 
 
 def energies_differ(frame: pd.DataFrame) -> bool:
-    """Whether the points can be told apart by their energy."""
+    """True if points differ in energy."""
     return frame["energy_total_pj"].nunique() > 1
 
 
 def varying_columns(frame: pd.DataFrame) -> list[str]:
-    """The columns that a person compares: those that vary, but for details of others."""
+    """The columns that vary, without those that follow from others."""
     details = ("key", "seconds", "macs", "mantissa_bits_", "energy_compute_pj", "energy_sram_pj", "energy_dram_pj")
     details += ("perplexity",)
     if frame["precision"].nunique() > 1:
@@ -41,7 +41,10 @@ def varying_columns(frame: pd.DataFrame) -> list[str]:
 
 
 def fitting_rows(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[Sequence[str], list[tuple[str, ...]]]:
-    """As `table_rows`, of as many columns as fit a terminal; then fields of architecture and technology go, too."""
+    """Columns and rows as text, with as many columns as fit a terminal.
+
+    `LESS_WANTED` columns are left out first, then the fields of architecture and technology that the sweep sets.
+    """
     kept = list(columns)
     for dropped in (*([name] for name in LESS_WANTED), setting_columns(frame)):
         _, rows = table_rows(frame, kept)
@@ -56,6 +59,6 @@ GAP = 3
 
 
 def table_rows(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[Sequence[str], list[tuple[str, ...]]]:
-    """Some columns as text."""
+    """Columns and rows as text."""
     rows = frame[list(columns)].itertuples(index=False)
     return columns, [tuple(f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in row) for row in rows]

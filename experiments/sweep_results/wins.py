@@ -22,14 +22,20 @@ def win_frame(frame: pd.DataFrame, winner: str, column: str) -> pd.DataFrame:
     One row each other architecture: ``samples``, ``wins``, ``probability`` with its 95 % interval (Wilson) ``low`` and
     ``high``, and ``ratio_least``, ``ratio_median``, ``ratio_most`` of the other's quantity over the winner's.
 
-    Args:
-        frame: a sweep whose points differ in architecture and technology constants, each at one precision at most.
-        winner: the architecture.
-        column: a quantity, the smaller the better.
+    Parameters
+    ----------
+    frame
+        A sweep whose points differ in architecture and technology constants, each at one precision at most.
+    winner
+        The architecture.
+    column
+        A quantity, the smaller the better.
 
-    Raises:
-        InputError: there is no such architecture or column, nothing to compare, or several rows of one architecture
-            share their constants.
+    Raises
+    ------
+    InputError
+        There is no such architecture or column, nothing to compare, or several rows of one architecture
+        share their constants.
     """
     import pandas as pd
 
@@ -55,7 +61,7 @@ def win_frame(frame: pd.DataFrame, winner: str, column: str) -> pd.DataFrame:
 
 
 def driver_frame(frame: pd.DataFrame, winner: str, other: str, column: str) -> pd.DataFrame:
-    """Which constants the ratio of two architectures hangs on: rank correlation of each, the strongest first."""
+    """Rank correlation of each constant with the ratio of two architectures, the strongest first."""
     import pandas as pd
 
     ratio = win_ratios(frame, winner, column)[other]
@@ -69,7 +75,7 @@ def driver_frame(frame: pd.DataFrame, winner: str, other: str, column: str) -> p
 
 
 def win_ratios(frame: pd.DataFrame, winner: str, column: str) -> dict[str, pd.Series]:
-    """The other's quantity over the winner's, by architecture, indexed by the constants that both share."""
+    """Ratio of each architecture's quantity to the winner's, indexed by the constants that they share."""
     import pandas as pd
 
     archs = list(dict.fromkeys(frame["arch"]))
@@ -96,7 +102,7 @@ def constant_columns(frame: pd.DataFrame) -> list[str]:
 
 
 def _last_input(frame: pd.DataFrame) -> int:
-    """Where the results begin: a row has its inputs first."""
+    """Index of the first result column; inputs come first."""
     return list(frame.columns).index("cycles")
 
 
