@@ -35,8 +35,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def say(benchmark: BenchmarkFixture, file: Path, *, baseline: bool = False) -> None:
-    """What the table of docs/performance.md says of it."""
+def record(benchmark: BenchmarkFixture, file: Path, *, baseline: bool = False) -> None:
+    """Extra fields of a benchmark for the table of docs/performance.md."""
     benchmark.extra_info.update(work=file.stat().st_size / 1e6, unit="MB/s", baseline=baseline)
 
 
@@ -46,20 +46,20 @@ def read_all(file: Path) -> int:
 
 
 def test_every_cell(benchmark: BenchmarkFixture, file: Path) -> None:
-    say(benchmark, file)
+    record(benchmark, file)
     assert file.stat().st_size >= BYTES
     assert benchmark.pedantic(read_all, args=(file,), rounds=3) > 10
 
 
 def test_the_names_alone(benchmark: BenchmarkFixture, file: Path) -> None:
-    """What a run does with cells that no netlist has."""
-    say(benchmark, file)
+    """Time of a library without any cell that is used: only the names are read."""
+    record(benchmark, file)
     assert benchmark.pedantic(lambda: len(read_liberty(file).cell_names), rounds=3) > 10
 
 
 def test_liberty_parser(benchmark: BenchmarkFixture, file: Path) -> None:
     parser = pytest.importorskip("liberty.parser")
-    say(benchmark, file, baseline=True)
+    record(benchmark, file, baseline=True)
     text = file.read_text("utf-8")
     library = benchmark.pedantic(parser.parse_liberty, args=(text,), rounds=1)
     assert len(library.get_groups("cell")) == read_all(file)

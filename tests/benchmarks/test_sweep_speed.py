@@ -38,12 +38,12 @@ def million(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_finished_points_of_a_million(benchmark: BenchmarkFixture, million: Path):
-    """What a rerun does first."""
+    """Open the folder, as a rerun does first."""
     assert len(benchmark.pedantic(SweepStore(million).finished, rounds=3)) == POINTS
 
 
 def test_load_a_million(benchmark: BenchmarkFixture, million: Path):
-    """As a notebook does; the aim is seconds."""
+    """Load all results, as a notebook does; the aim is seconds."""
     assert len(benchmark(load_results, million)) == POINTS
 
 

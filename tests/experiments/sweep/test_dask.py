@@ -144,7 +144,7 @@ def test_a_port_where_something_else_answers(tmp_path: Path):
 
 
 class WebServer(socketserver.BaseRequestHandler):
-    """What is no scheduler."""
+    """Server that answers every request with an error: not a scheduler."""
 
     def handle(self) -> None:
         self.request.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
