@@ -21,7 +21,7 @@ def test_output_folders_that_are_not_empty_are_kept(refused: Refused, tmp_path: 
     sweep = tmp_path / "sweep.yaml"
     sweep.write_text(SWEEP)
     for out in (tmp_path / "out", sweep):
-        message = f"out: {out} is not an empty folder and is not overwritten"
+        message = f"out: {out} is not empty"
         assert refused("report", "--out", out).startswith(message)
         message = f"out: {out} is not empty and holds no sweep"
         assert refused("sweep", sweep, "--out", out).startswith(message)
