@@ -7,6 +7,7 @@ from itertools import pairwise
 from multiprocessing import get_context
 
 import pytest
+import small_work
 from anda_codesign.sim import (
     ModelResult,
     architecture_names,
@@ -21,26 +22,15 @@ from anda_codesign.sim.mapping.mapped_gemm import map_gemm
 from anda_codesign.sim.mapping.tile_schedule import TileSchedule
 from anda_codesign.sim.mapping.tiling import Tiling, tilings
 from anda_codesign.sim.memory.hbm import HbmDram, load_memory
-from anda_codesign.workloads import Gemm, ModelShape, Precision
+from anda_codesign.workloads import Gemm, Precision
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from small_work import bits, precisions, small_llama
 
 MEMORIES = ["flat", "hbm2"]
-bits = st.integers(1, 16)
-precisions = st.builds(Precision, bits, bits, bits, bits)
-gemms = st.builds(
-    Gemm,
-    module=st.sampled_from(["qkv", "o", "u", "d"]),
-    tokens=st.integers(1, 200),
-    in_channels=st.integers(1, 1200),
-    out_channels=st.integers(1, 400),
-    repeat=st.integers(1, 3),
-)
+gemms = small_work.gemms(tokens=200, in_channels=1200, out_channels=400, repeat=3)
 kibibytes = st.sampled_from([6, 16, 40, 100, 1024])
-SHAPE = ModelShape(
-    name="small", family="llama", hidden=240, ffn=500, layers=3, heads=6, kv_heads=2, vocabulary=100, gated=True,
-    max_length=512,
-)  # fmt: skip
+SHAPE = small_llama()
 
 
 def with_buffers(name: str, activation_kib: int, weight_kib: int) -> Architecture:

@@ -10,11 +10,11 @@ from anda_codesign.sim.config.architecture import BufferConfig
 from anda_codesign.workloads import Gemm, Precision, bops_saving, gemms, model_shape
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_work import precisions
 
 KEYS = ["cycles", "seconds", "macs", "bops_saving", "dram_bytes", "sram_bytes", "energy_pj", "area_mm2", "level"]
 
 bits = st.integers(1, 16)
-precisions = st.builds(Precision, bits, bits, bits, bits)
 work = st.lists(
     st.builds(
         Gemm,

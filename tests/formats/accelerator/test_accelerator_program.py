@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, InputError, Int4Weights
 from anda_codesign.formats.accelerator import (
-    AcceleratorConfig,
     Buffer,
     Instruction,
     Layer,
@@ -30,20 +29,9 @@ from anda_codesign.formats.accelerator.layout import activation_rows, pack_rows,
 from anda_codesign.formats.vector.command import Factor, VectorCommand, VectorOperation
 from hypothesis import given
 from hypothesis import strategies as st
+from machines import SMALL_MACHINE
 
-SMALL = AcceleratorConfig(
-    rows=2,
-    columns=2,
-    lanes=8,
-    memory_bits=128,
-    plane_depth=64,
-    exponent_depth=16,
-    weight_depth=128,
-    factor_depth=32,
-    result_depth=16,
-    instruction_depth=256,
-    vector_unit=False,
-)
+SMALL = dataclasses.replace(SMALL_MACHINE, factor_depth=32, instruction_depth=256)
 
 
 @st.composite

@@ -25,6 +25,7 @@ from anda_codesign.rtl.accelerator.top import FLAGS
 from anda_codesign.rtl.isa import is_legal
 from anda_codesign.rtl.simulation.testbenches.accelerator import host_orders
 from anda_codesign.rtl.simulation.testbenches.accelerator_circuit import AcceleratorBench
+from gemm_operands import affine
 from numpy.typing import NDArray
 
 MACHINE = AcceleratorConfig(
@@ -49,12 +50,6 @@ def activations(rng: np.random.Generator, tokens: int, channels: int, mantissa_b
 
 def symmetric(rng: np.random.Generator, channels: int, outputs: int, group_size: int = 8) -> Int4Weights:
     return Int4Weights.quantize(rng.standard_normal((channels, outputs)), group_size)
-
-
-def affine(rng: np.random.Generator, channels: int, outputs: int, group_size: int = 8) -> Int4Weights:
-    codes = rng.integers(0, 16, (channels, outputs)).astype(np.int8)
-    scales, offsets = rng.standard_normal((2, -(-channels // group_size), outputs)).astype(np.float16)
-    return Int4Weights(codes, scales, group_size, offsets)
 
 
 def assert_same(left: AndaTensor, right: AndaTensor) -> None:

@@ -3,33 +3,21 @@
 
 import numpy as np
 import pytest
-from anda_codesign.formats import AndaFormat, AndaTensor, GemmFlags, InputError, Int4Weights, fp_int_gemm
+from anda_codesign.formats import AndaFormat, AndaTensor, InputError, Int4Weights
 from anda_codesign.formats.anda.plane_mask import plane_counts
 from anda_codesign.rtl import run_streams
 from anda_codesign.rtl.array.buffers import ADDRESS_BITS, RowBuffer
 from anda_codesign.rtl.array.collector import OutputCollector
 from anda_codesign.rtl.array.engine import MatrixEngine, MatrixEngineParameters
 from anda_codesign.rtl.simulation.packing import pack, unpack
-from anda_codesign.rtl.simulation.testbenches.array import MatrixRun, run_matrix_engine
+from anda_codesign.rtl.simulation.testbenches.array import run_matrix_engine
 from cases import each
+from gemm_operands import affine, assert_equal
 from latencies import matrix_engine_cycles
 
 
 def activations(rng: np.random.Generator, tokens: int, channels: int, format: AndaFormat) -> AndaTensor:
     return format.encode((rng.standard_normal((tokens, channels)) * 3).astype(np.float16))
-
-
-def affine(rng: np.random.Generator, channels: int, outputs: int, group_size: int) -> Int4Weights:
-    codes = rng.integers(0, 16, (channels, outputs)).astype(np.int8)
-    scales, offsets = rng.standard_normal((2, -(-channels // group_size), outputs)).astype(np.float16)
-    return Int4Weights(codes, scales, group_size, offsets)
-
-
-def assert_equal(run: MatrixRun, a: AndaTensor, w: Int4Weights) -> None:
-    flags = GemmFlags()
-    expected = fp_int_gemm(a, w, flags=flags)
-    np.testing.assert_array_equal(run.outputs.view(np.uint16), expected.view(np.uint16))
-    assert run.flags == flags
 
 
 @each("mantissa_bits", range(1, 17))

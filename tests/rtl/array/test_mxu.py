@@ -5,13 +5,14 @@ import dataclasses
 
 import numpy as np
 import pytest
-from anda_codesign.formats import AndaFormat, AndaTensor, GemmFlags, InputError, Int4Weights, fp_int_gemm
+from anda_codesign.formats import AndaFormat, AndaTensor, GemmFlags, InputError, Int4Weights
 from anda_codesign.formats.anda.plane_mask import plane_counts
 from anda_codesign.formats.latency.array import unit_pipeline_cycles
 from anda_codesign.formats.latency.elements import pe_cycles_per_group
 from anda_codesign.rtl.array.mxu import MatrixUnit, MatrixUnitParameters
-from anda_codesign.rtl.simulation.testbenches.array import MatrixRun, run_matrix_unit
+from anda_codesign.rtl.simulation.testbenches.array import run_matrix_unit
 from cases import each
+from gemm_operands import affine, assert_equal
 from latencies import matrix_unit_cycles
 from numpy.typing import NDArray
 
@@ -24,19 +25,6 @@ def activations(rng: np.random.Generator, tokens: int, channels: int, format: An
 
 def symmetric(rng: np.random.Generator, channels: int, outputs: int, group_size: int) -> Int4Weights:
     return Int4Weights.quantize(rng.standard_normal((channels, outputs)), group_size)
-
-
-def affine(rng: np.random.Generator, channels: int, outputs: int, group_size: int) -> Int4Weights:
-    codes = rng.integers(0, 16, (channels, outputs)).astype(np.int8)
-    scales, offsets = rng.standard_normal((2, -(-channels // group_size), outputs)).astype(np.float16)
-    return Int4Weights(codes, scales, group_size, offsets)
-
-
-def assert_equal(run: MatrixRun, a: AndaTensor, w: Int4Weights) -> None:
-    flags = GemmFlags()
-    expected = fp_int_gemm(a, w, flags=flags)
-    np.testing.assert_array_equal(run.outputs.view(np.uint16), expected.view(np.uint16))
-    assert run.flags == flags
 
 
 @each("mantissa_bits", range(1, 17))

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import small_work
 from anda_codesign.formats import InputError
 from anda_codesign.sim import architecture_names, load_architecture, load_technology, simulate
 from anda_codesign.sim.analytical import gemm as analytical
@@ -15,21 +16,13 @@ from anda_codesign.workloads import Gemm, Precision
 from hypothesis import given
 from hypothesis import strategies as st
 from latencies import matrix_engine_cycles, matrix_unit_cycles
+from small_work import bits, precisions
 
 INFINITE = load_technology().with_bandwidth(math.inf)
 PRECISION = Precision(8, 6, 5, 4)
 
 names = st.sampled_from(architecture_names())
-bits = st.integers(1, 16)
-precisions = st.builds(Precision, bits, bits, bits, bits)
-gemms = st.builds(
-    Gemm,
-    module=st.sampled_from(["qkv", "o", "u", "d"]),
-    tokens=st.integers(1, 200),
-    in_channels=st.integers(1, 1500),
-    out_channels=st.integers(1, 400),
-    repeat=st.just(1),
-)
+gemms = small_work.gemms(tokens=200, in_channels=1500, out_channels=400)
 kibibytes = st.sampled_from([8, 16, 40, 100, 1024])
 
 

@@ -4,13 +4,13 @@ from anda_codesign.sim.cost.objective import TILING_OBJECTIVES
 from anda_codesign.workloads import Precision, gemms, model_shape
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_work import precisions
 
-bits = st.integers(1, 16)
 WORK = gemms(model_shape("SmolLM2-135M"), tokens=256)
 
 
 @settings(max_examples=10)
-@given(st.lists(st.builds(Precision, bits, bits, bits, bits), min_size=1, max_size=5))
+@given(st.lists(precisions, min_size=1, max_size=5))
 def test_prepared_costs_are_those_of_a_simulation(precisions: list[Precision]):
     for name in ("anda", "fp-fp"):
         machine, technology = load_architecture(name), load_technology("cacti-16nm")

@@ -2,6 +2,7 @@ import math
 from collections.abc import Iterator
 
 import pytest
+import small_work
 from anda_codesign.sim import architecture_names, load_architecture, load_technology, simulate
 from anda_codesign.sim.analytical import gemm as analytical
 from anda_codesign.sim.config.architecture import Architecture, BufferConfig
@@ -15,17 +16,9 @@ from anda_codesign.workloads import Gemm, Precision
 from cases import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_work import precisions
 
-bits = st.integers(1, 16)
-precisions = st.builds(Precision, bits, bits, bits, bits)
-gemms = st.builds(
-    Gemm,
-    module=st.sampled_from(["qkv", "o", "u", "d"]),
-    tokens=st.integers(1, 130),
-    in_channels=st.integers(1, 1500),
-    out_channels=st.integers(1, 300),
-    repeat=st.just(1),
-)
+gemms = small_work.gemms(tokens=130, in_channels=1500, out_channels=300)
 
 
 @st.composite

@@ -14,6 +14,7 @@ from anda_codesign.sim.processes.units import DeadlockError, Units
 from anda_codesign.workloads import ModelShape
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_work import small_llama
 
 
 def softmax(of_score: int, of_row: int, lanes: int = 64):
@@ -24,25 +25,10 @@ def softmax(of_score: int, of_row: int, lanes: int = 64):
 NO_SOFTMAX = softmax(0, 0)
 
 
-def shape_of(heads: int, kv_heads: int, head_dim: int) -> ModelShape:
-    return ModelShape(
-        name="small",
-        family="llama",
-        hidden=heads * head_dim,
-        ffn=500,
-        layers=3,
-        heads=heads,
-        kv_heads=kv_heads,
-        vocabulary=100,
-        gated=True,
-        max_length=512,
-    )
-
-
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[ModelShape, Architecture, KvCache, int, int, int, int]:
     """Layers and machines, some with buffers too small for all keys and values, or for all queries."""
-    shape = shape_of(*draw(st.sampled_from([(6, 2), (4, 4), (4, 1)])), draw(st.sampled_from([16, 40, 64, 130])))
+    shape = small_llama(*draw(st.sampled_from([(6, 2), (4, 4), (4, 1)])), draw(st.sampled_from([16, 40, 64, 130])))
     machine = load_architecture(draw(st.sampled_from(["anda", "fp-fp", "figna-m8"])))
     sizes = st.sampled_from([9, 40, 200, 1024])
     machine = machine.model_copy(
@@ -117,7 +103,7 @@ def test_more_bandwidth_never_costs_time(case: tuple, bits_per_cycle: float):
 
 def test_the_softmax_runs_beside_the_array():
     """One head of 64 channels, 64 tokens: strips of 136, 392, 648 and 904 scores, drawn out by hand."""
-    case = (shape_of(1, 1, 64), load_architecture("fp-fp"), KvCache(), 64, 0, 1, 16)
+    case = (small_llama(1, 1, 64), load_architecture("fp-fp"), KvCache(), 64, 0, 1, 16)
     work = attention_pieces(*case)
     assert [p.scores for p in work.pieces] == [136, 392, 648, 904]
     assert [p.score_cycles for p in work.pieces] == [16, 32, 48, 64]
@@ -130,7 +116,7 @@ def test_the_softmax_runs_beside_the_array():
 
 
 def test_attention_on_a_memory_with_rows():
-    case = (shape_of(6, 2, 64), load_architecture("anda"), KvCache(), 50, 300, 1, 6)
+    case = (small_llama(6, 2, 64), load_architecture("anda"), KvCache(), 50, 300, 1, 6)
     work = attention_pieces(*case)
     memory = HbmDram(load_memory("hbm2"), case[1].clock_hz)
     flat = run_attention(work, case[1], FlatDram(7000.0), softmax(9, 4))
@@ -141,7 +127,7 @@ def test_attention_on_a_memory_with_rows():
 
 def test_one_strip_of_queries_lets_keys_and_values_pass():
     """Decode: 1 MiB of keys and values comes in two halves, so that half of it is loaded while the array works."""
-    case = (shape_of(32, 32, 128), load_architecture("fp-fp"), KvCache(), 1, 2047, 1, 16)
+    case = (small_llama(32, 32, 128), load_architecture("fp-fp"), KvCache(), 1, 2047, 1, 16)
     work = attention_pieces(*case)
     assert len(work.pieces) == 2 * 32
     assert work.cache_places == 2

@@ -7,30 +7,16 @@ from anda_codesign.sim.analytical.attention import attention_work
 from anda_codesign.sim.analytical.vector import PROGRAMS, layer_work, row_cost
 from anda_codesign.sim.analytical.vector_work import Scores
 from anda_codesign.sim.config.kv_cache import KvCache
-from anda_codesign.workloads import ModelShape, Precision, bops_saving, gemms, model_names, model_shape
+from anda_codesign.workloads import Precision, bops_saving, gemms, model_names, model_shape
 from cases import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_work import small_llama
 
 PRECISION = Precision(7, 5, 6, 6)
 PUBLISHED_MODELS = [
     "OPT-1.3B", "OPT-2.7B", "OPT-6.7B", "OPT-13B", "OPT-30B", "LLaMA-7B", "LLaMA-13B", "LLaMA2-7B", "LLaMA2-13B",
 ]  # fmt: skip
-
-
-def small(heads: int = 6, kv_heads: int = 2, head_dim: int = 40) -> ModelShape:
-    return ModelShape(
-        name="small",
-        family="llama",
-        hidden=heads * head_dim,
-        ffn=500,
-        layers=3,
-        heads=heads,
-        kv_heads=kv_heads,
-        vocabulary=100,
-        gated=True,
-        max_length=512,
-    )
 
 
 def up(number: int, step: int) -> int:
@@ -50,7 +36,7 @@ def test_attention_against_counting_row_by_row(
     tokens: int, context: int, batch: int, heads: tuple[int, int], head_dim: int, name: str
 ):
     """Every query row, strip, key tile and group, in plain loops."""
-    shape, machine = small(*heads, head_dim), load_architecture(name)
+    shape, machine = small_llama(*heads, head_dim), load_architecture(name)
     cache = KvCache()
     work = attention_work(shape, machine, cache, tokens, context, batch, 6)
     queries = [token for token in range(tokens) for _ in range(heads[0] // heads[1])]
@@ -72,7 +58,7 @@ def test_attention_against_counting_row_by_row(
 
 def test_attention_traffic_by_hand():
     """One head of 64 channels, 32 tokens after 96: all in FP16, keys and values fit their buffer."""
-    shape = small(heads=1, kv_heads=1, head_dim=64)
+    shape = small_llama(heads=1, kv_heads=1, head_dim=64)
     work = attention_work(shape, load_architecture("fp-fp"), KvCache(), 32, 96, 1, 16)
     row = 64 * 16
     assert work.dram_bits == 32 * row + 2 * 128 * row + 32 * row
@@ -85,7 +71,7 @@ def test_attention_traffic_by_hand():
 
 
 def test_keys_and_values_that_do_not_fit_come_for_each_tile_of_queries():
-    shape = small(heads=8, kv_heads=1, head_dim=64)
+    shape = small_llama(heads=8, kv_heads=1, head_dim=64)
     machine = load_architecture("fp-fp")
     fits, exceeds = (attention_work(shape, machine, KvCache(), 1000, c, 1, 16) for c in (3096, 3097))
     row = 64 * 16  # 4096 keys and values fill 1 MiB; half of 1152 KiB holds 4608 of the 8000 queries
@@ -98,7 +84,7 @@ def test_digits_of_keys_and_values(text: str, digits: int):
     """A sign and M bits in 4-bit digits, at the cycles of a group each."""
     anda = load_architecture("anda")
     cache = KvCache.parse(text)
-    shape = small(heads=1, kv_heads=1, head_dim=64)
+    shape = small_llama(heads=1, kv_heads=1, head_dim=64)
     work = attention_work(shape, anda, cache, 16, 0, 1, 6)
     groups = 1 * 1 + 4 * 1
     assert work.array_cycles == groups * digits * max(cache.mantissa_bits + 1, 4)
@@ -122,7 +108,7 @@ KV_FORMATS = ["fp16", "anda:11", "anda:7", "anda:5"]
 
 def test_vector_work_by_hand():
     """Three tokens of a gated model with 240 hidden and 500 FFN channels, 18 query rows of 100 scores in 20 vectors."""
-    work = {w.name: w for w in layer_work(small(), 3, Scores(18, 100, 20), 64)}
+    work = {w.name: w for w in layer_work(small_llama(), 3, Scores(18, 100, 20), 64)}
     reduction, scalar, load = 8, 5, 1  # beyond the vectors: fold of 64 lanes; a scalar of scalars; a constant
     rms, activation = reduction + load + scalar + load + scalar, load
     assert {name: w.cycles for name, w in work.items()} == {
@@ -175,8 +161,8 @@ def test_parts_of_a_model_sum_to_its_totals(name: str, phase: str):
 @pytest.mark.parametrize("unit", ["fp16", "integer"])
 def test_integers_do_more_and_cheaper_operations(unit: str):
     """Steps of one score of the integer softmax, written out: each of DI-ClippedSoftmax's lines."""
-    work = {w.name: w for w in layer_work(small(), 3, Scores(18, 100, 20), 64, unit)}  # type: ignore[arg-type]
-    more = {w.name: w for w in layer_work(small(), 3, Scores(18, 101, 20), 64, unit)}  # type: ignore[arg-type]
+    work = {w.name: w for w in layer_work(small_llama(), 3, Scores(18, 100, 20), 64, unit)}  # type: ignore[arg-type]
+    more = {w.name: w for w in layer_work(small_llama(), 3, Scores(18, 101, 20), 64, unit)}  # type: ignore[arg-type]
     score = {kind: more["softmax"].operations[kind] - count for kind, count in work["softmax"].operations.items()}
     clip, requantise, subtract, exponential, accumulate, quotient = 2, 7, 1, 6, 1, 3
     add = clip + requantise + subtract + exponential + accumulate + quotient
@@ -187,7 +173,7 @@ def test_integers_do_more_and_cheaper_operations(unit: str):
 
 def test_integer_vector_work_by_hand():
     """Three tokens, 240 hidden, 80 key channels, 500 FFN channels, six heads of which two hold keys; 18 rows."""
-    work = {w.name: w.operations for w in layer_work(small(), 3, Scores(18, 100, 20), 64, "integer")}
+    work = {w.name: w.operations for w in layer_work(small_llama(), 3, Scores(18, 100, 20), 64, "integer")}
     qkv, hidden, ffn, attended = 3 * 400, 3 * 240, 3 * 500, 18 * 40
     division = 32
     assert work["residuals"] == {"add": 2 * hidden * 9, "multiply": 2 * hidden}
@@ -253,7 +239,7 @@ def test_share_falls_with_the_context(name: str):
 
 def test_events_do_the_same_work():
     """Equal operations, bytes and groups; the array's energy too."""
-    shape = small()
+    shape = small_llama()
     closed, events = (simulate_model(shape, "anda", PRECISION, tokens=32, level=level) for level in LEVELS)
     assert events.level == events.gemms.level == "events"
     for one, other in zip(closed.other_rows, events.other_rows, strict=True):
