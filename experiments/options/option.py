@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+import shlex
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Any, ForwardRef, Union, get_args, get_origin
 
 REQUIRED: Any = inspect.Parameter.empty
@@ -107,6 +109,25 @@ def _field(field: dataclasses.Field[Any]) -> Described:
     if field.default_factory is not dataclasses.MISSING:
         default = field.default_factory()
     return Described(field.name, option, annotation, REQUIRED if default is dataclasses.MISSING else default)
+
+
+def command_line(words: str, options: Any) -> str:
+    """The command that asks with these options, without those at their defaults: ``anda report --out DIR``."""
+    parts = ["anda", *words.split()]
+    for field in described(type(options)):
+        value = getattr(options, field.name)
+        if not field.option.on_command_line or value is None or value == field.default:
+            continue
+        if not field.option.argument:
+            parts.append(field.flag)
+        if value is not True:
+            parts.append(",".join(map(str, value)) if isinstance(value, list | tuple) else _name(value))
+    return shlex.join(parts)
+
+
+def _name(value: Any) -> str:
+    """Text, number or path as it is; the name of another object, such as a model's shape, or that of its class."""
+    return str(value if isinstance(value, str | int | float | Path) else getattr(value, "name", type(value).__name__))
 
 
 def split(annotation: Any) -> tuple[Any, Option | None]:

@@ -13,6 +13,7 @@ from ...workloads import capture_trace, load_blocks
 from ..circuits.circuit_check import check_circuits
 from ..folder import is_free, make_folder
 from ..inputs import as_decoder
+from ..options.option import command_line
 from ..options.question import question
 from ..options.reports import ReportOptions
 from ..options.result import Result
@@ -104,7 +105,7 @@ def report(options: ReportOptions) -> Report:
         best = {"model": decoder.shape, "arch": "anda", "precision": str(MIXED[0])}
         write_timeline(best, folder / "timeline.json")
         widest = max((point.loss for point in measured), key=lambda loss: loss.tokens)
-        facts = ReportFacts(decoder, text, trace, checks, widest, SPLIT, start)
+        facts = ReportFacts(command_line("report", options), decoder, text, trace, checks, widest, SPLIT, start)
         write_pages(frame, facts, folder)
         advance(1)
     return Report(decoder.shape.name, folder, frame)

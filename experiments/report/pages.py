@@ -31,6 +31,7 @@ TABLE_COLUMNS = ("point", "loss %", "± %", "tokens", "BOPs saving", "cycles", "
 class ReportFacts:
     """Inputs and measurements that the pages show in addition to the table."""
 
+    command: str
     decoder: Decoder
     blocks: TextBlocks
     trace: Trace
@@ -75,7 +76,7 @@ def report_blocks(frame: pd.DataFrame, facts: ReportFacts) -> list[Block]:
         Heading("Constants"),
         TableBlock(("constant", "value", "unit", "source", "uncertainty"), constant_rows(), "Technology paper-16nm: published values.", 5),
         Heading("Provenance"),
-        Bullets(provenance_items(facts.decoder, facts.blocks, facts.trace, time.monotonic() - facts.start)),
+        Bullets(provenance_items(facts.command, facts.decoder, facts.blocks, facts.trace, time.monotonic() - facts.start)),
     ]  # fmt: skip
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
@@ -31,10 +30,10 @@ LIMITS = (
 PACKAGES = ("anda-codesign", "numpy", "numba", "simpy", "pandas", "matplotlib", "amaranth")
 
 
-def provenance_items(decoder: Decoder, blocks: TextBlocks, trace: Trace, seconds: float) -> list[str]:
+def provenance_items(command: str, decoder: Decoder, blocks: TextBlocks, trace: Trace, seconds: float) -> list[str]:
     """Command, run time, versions and hashes of the inputs, one line each."""
     return [
-        f"command: anda {' '.join(sys.argv[1:])}",
+        f"command: {command}",
         f"time: {seconds:.0f} s, on {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "versions: " + ", ".join(f"{name} {version(name)}" for name in PACKAGES),
         f"model file sha256: {decoder.sha256}",

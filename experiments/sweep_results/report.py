@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-import sys
+import shlex
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -76,6 +76,7 @@ def write_sweep_report(sweep: Path | str, out: Path | str, pareto: Sequence[str]
     folder = Path(out)
     if not is_free(folder):
         raise InputError(f"out: {folder} is not empty; name another folder")
+    command = shlex.join(["anda", "results", str(sweep), "--report", str(out), *_front_option(pareto)])
     frame = load_results(sweep)
     costs = list(pareto) or list(next(pair for pair in DEFAULT_FRONTS if pair[0] in frame))
     front = frame.assign(front=pareto_front(frame, costs)).sort_values("energy_total_pj", kind="stable")
@@ -83,7 +84,7 @@ def write_sweep_report(sweep: Path | str, out: Path | str, pareto: Sequence[str]
     with writing(folder):
         _save(folder, "pareto", _front_figure(frame, costs))
         _save(folder, "energy", energy_figure(_bars(front)))
-        blocks = list(_blocks(front, costs, Path(sweep)))
+        blocks = list(_blocks(front, costs, Path(sweep), command))
         if timeline:
             write_timeline(front[front["front"]].iloc[0].to_dict(), folder / "timeline.json")
             blocks.insert(
@@ -95,7 +96,11 @@ def write_sweep_report(sweep: Path | str, out: Path | str, pareto: Sequence[str]
     return folder / "report.html"
 
 
-def _blocks(frame: pd.DataFrame, costs: Sequence[str], sweep: Path) -> list[Block]:
+def _front_option(pareto: Sequence[str]) -> list[str]:
+    return ["--pareto", ",".join(pareto)] if pareto else []
+
+
+def _blocks(frame: pd.DataFrame, costs: Sequence[str], sweep: Path, command: str) -> list[Block]:
     manifest = json.loads((sweep / "manifest.json").read_text("utf-8"))
     names = [name for name in varying_columns(frame.drop(columns="front")) if name != "key"]
     if len(names) > COLUMNS:
@@ -126,7 +131,7 @@ def _blocks(frame: pd.DataFrame, costs: Sequence[str], sweep: Path) -> list[Bloc
         Heading("Constants"),
         TableBlock(("constant", "value", "unit", "source", "uncertainty"), constant_rows(_technology(frame)), f"Technology {_technology(frame)}.", 5),
         Heading("Provenance"),
-        Bullets(_provenance(sweep, manifest)),
+        Bullets(_provenance(command, sweep, manifest)),
     ]  # fmt: skip
 
 
@@ -250,9 +255,9 @@ def _save(folder: Path, name: str, figure: Figure) -> None:
             figure.savefig(folder / "figures" / f"{name}{suffix}", dpi=160, metadata=metadata)
 
 
-def _provenance(sweep: Path, manifest: dict[str, Any]) -> list[str]:
+def _provenance(command: str, sweep: Path, manifest: dict[str, Any]) -> list[str]:
     return [
-        f"command: anda {' '.join(sys.argv[1:])}",
+        f"command: {command}",
         f"sweep: {sweep}, {json.dumps({k: v for k, v in manifest.items() if v not in (None, [], {}, '')})}",
         "versions: "
         + ", ".join(f"{name} {version(name)}" for name in PACKAGES)

@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 import typer
 from anda_codesign.experiments.cli import app
-from anda_codesign.experiments.options.option import REQUIRED, Described, described
+from anda_codesign.experiments.options.option import REQUIRED, Described, command_line, described
+from anda_codesign.experiments.options.simulation import SimulationOptions
 from anda_codesign.formats import InputError
 from anda_codesign.sim import load_architecture, load_technology
 from anda_codesign.workloads import Gemm, TextBlocks, capture_trace, model_shape, synthetic_decoder
@@ -108,6 +109,14 @@ def test_a_word_that_is_not_an_option():
         anda_codesign.simulate(model="GPT-5", precision=7)
     with pytest.raises(InputError, match=r"^model: .* a gemm$"):
         anda_codesign.explain(precision=7)
+
+
+def test_the_command_of_options():
+    asked = SimulationOptions(
+        model=model_shape("OPT-125M"), precision=Precision(7, 5, 6, 6), whole=True, timeline="a b"
+    )
+    words = "anda simulate --model OPT-125M --precision 7,5,6,6 --whole --timeline 'a b'"
+    assert command_line("simulate", asked) == words
 
 
 def test_names_and_objects_mean_the_same():
