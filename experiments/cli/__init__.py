@@ -12,10 +12,7 @@ from typing import Annotated
 import typer
 
 from . import (
-    catalog,
     explain,
-    formats,
-    quantize,
     report,
     reproduce,
     results,
@@ -24,9 +21,9 @@ from . import (
     simulate,
     study,
     sweep,
-    trace,
     train,
 )
+from .data import catalog, formats, quantize, trace
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as a shell gives it."""

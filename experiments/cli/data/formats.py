@@ -5,11 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from ..files import require_new_picture
-from ..options.option import Option
-from ..options.traces import ComparisonOptions
-from .command import Given, command
-from .output import JsonOption, note, print_table, write_json
+from ...files import require_new_picture
+from ...options.option import Option
+from ...options.traces import ComparisonOptions
+from ..command import Given, command
+from ..output import JsonOption, note, print_table, write_json
 
 PlotOption = Annotated[Path | None, Option("Draw ratio against storage (.png, .svg, .pdf).", metavar="FILE")]
 
@@ -21,7 +21,7 @@ def formats(context: typer.Context, json: JsonOption = None) -> None:
     """List every number format with its parameters, bits and source."""
     if context.invoked_subcommand is not None:
         return
-    from ..formats.format_comparison import WEIGHT_CHANNELS, list_formats
+    from ...formats.format_comparison import WEIGHT_CHANNELS, list_formats
 
     found = list_formats()
     if json is not None:
@@ -44,7 +44,7 @@ def formats(context: typer.Context, json: JsonOption = None) -> None:
 def compare(given: Given, *, plot: PlotOption = None, json: JsonOption = None) -> None:
     """Compare all activation formats on captured activations: signal-to-noise ratio, bits per value, cycles."""
     require_new_picture("plot", plot)
-    from ..formats.format_comparison import compare_formats, format_label
+    from ...formats.format_comparison import compare_formats, format_label
 
     result = compare_formats(**given)
     if plot is not None:

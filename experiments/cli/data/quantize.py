@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from ..options.reports import QuantizationOptions
-from .command import Given, command
-from .output import JsonOption, note, print_table, write_json
+from ...options.reports import QuantizationOptions
+from ..command import Given, command
+from ..output import JsonOption, note, print_table, write_json
 
 if TYPE_CHECKING:
-    from ..formats.quantize import QuantizationResult
+    from ...formats.quantize import QuantizationResult
 
 COLUMNS = ("method", "parameters", "bits by formula", "bits by bytes", "perplexity", "loss %", "± %")
 
@@ -15,7 +15,7 @@ COLUMNS = ("method", "parameters", "bits by formula", "bits by bytes", "perplexi
 @command(QuantizationOptions)
 def quantize(given: Given, *, json: JsonOption = None) -> None:
     """Quantise all linear layers of a model; print bits per weight and perplexity, and write a folder if asked to."""
-    from ..formats.quantize import quantize as answer
+    from ...formats.quantize import quantize as answer
 
     answers = answer(**given)
     if given["out"] is not None:

@@ -1,12 +1,12 @@
 """`anda fetch`, `anda models`, `anda archs`: bring the data, list what exists."""
 
-from .output import JsonOption, note, print_table, write_json
+from ..output import JsonOption, note, print_table, write_json
 
 
 def fetch() -> None:
     """Fetch the built-in model and text into the cache folder (121 MB once), checking their hashes."""
-    from ...workloads import cache_dir
-    from ...workloads import fetch as fetch_data
+    from ....workloads import cache_dir
+    from ....workloads import fetch as fetch_data
 
     paths = fetch_data(progress=note)
     print(f"model: {paths.model}")
@@ -16,7 +16,7 @@ def fetch() -> None:
 
 def models(json: JsonOption = None) -> None:
     """List the models whose shapes are known."""
-    from ..catalog import list_models
+    from ...catalog import list_models
 
     records = list_models().to_dict()
     if json is not None:
@@ -29,7 +29,7 @@ def models(json: JsonOption = None) -> None:
 
 def archs(json: JsonOption = None) -> None:
     """List the built-in accelerators."""
-    from ..catalog import list_architectures
+    from ...catalog import list_architectures
 
     records = list_architectures().to_dict()
     if json is not None:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ..options.traces import CaptureOptions, PlaneOptions, TraceOptions
-from .command import Given, command
-from .output import JsonOption, note, print_table, write_json
+from ...options.traces import CaptureOptions, PlaneOptions, TraceOptions
+from ..command import Given, command
+from ..output import JsonOption, note, print_table, write_json
 
 if TYPE_CHECKING:
-    from ..formats.plane_statistics import PlaneStatistics
+    from ...formats.plane_statistics import PlaneStatistics
 
 app = typer.Typer()
 
@@ -30,7 +30,7 @@ def capture(given: Given) -> None:
     With --hf, layer by layer into a folder: the whole model is never in memory, and an interrupted capture continues
     when the same command runs again.
     """
-    from ..formats.traces import capture_trace
+    from ...formats.traces import capture_trace
 
     capture_trace(**given, on_layer=lambda done, last: note(f"layer {done} of {last}"))
     out = Path(given["out"])
@@ -42,7 +42,7 @@ def capture(given: Given) -> None:
 @command(TraceOptions)
 def info(given: Given, *, json: JsonOption = None) -> None:
     """Show the content of a trace: source, shapes, ranges, and the spread of exponents in groups."""
-    from ..formats.traces import trace_info
+    from ...formats.traces import trace_info
 
     summary = trace_info(**given).to_dict()
     if json is not None:
@@ -72,7 +72,7 @@ def info(given: Given, *, json: JsonOption = None) -> None:
 @command(PlaneOptions)
 def planes(given: Given, *, json: JsonOption = None) -> None:
     """Count the bit-planes that are zero in all tokens of a block: the saving of zero-plane skipping."""
-    from ..formats.plane_statistics import trace_planes
+    from ...formats.plane_statistics import trace_planes
 
     counts = trace_planes(**given)
     if json is not None:

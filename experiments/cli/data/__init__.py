@@ -1,0 +1,1 @@
+"""Commands on models, formats, quantised weights and traces."""
