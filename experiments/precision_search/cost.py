@@ -44,11 +44,11 @@ def prepare_cost(objective: Objective, shape: ModelShape) -> Cost:
 
     Parameters
     ----------
-    objective : {"bops", "energy", "latency"}
+    objective
         ``"bops"``: bit operations of a token. ``"energy"``: pJ, and ``"latency"``: cycles, of a pass over
         `PREFILL_TOKENS` tokens on the architecture ``anda`` at level ``analytical``; the results of a layer are
         compressed to that layer's own mantissa bits.
-    shape : ModelShape
+    shape
         The model.
 
     Raises

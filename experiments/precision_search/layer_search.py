@@ -51,17 +51,17 @@ def measure_sensitivities(
 
     Parameters
     ----------
-    decoder : Decoder or TorchDecoder
+    decoder
         The model.
-    blocks : TextBlocks
+    blocks
         Blocks on which the NLL is measured.
-    base : Precision
+    base
         Precision of all layers but the changed one.
-    numerics : Numerics
+    numerics
         Numerics of all layers; their sums must be ``"float"``.
-    cache_dir : Path, optional
+    cache_dir
         Folder that keeps the evaluations.
-    progress : callable, optional
+    progress
         Called after each change with the number of changes measured, and of all changes.
 
     Raises
@@ -105,13 +105,13 @@ class GreedyAllocator:
 
     Parameters
     ----------
-    base : Precision
+    base
         Precision of the whole model.
-    sensitivities : mapping
+    sensitivities
         Measured around `base`.
-    layers : int
+    layers
         Layers of the model.
-    layer_cost : callable
+    layer_cost
         Cost of one layer at a precision.
     """
 

@@ -31,15 +31,15 @@ class MeasuredLoss:
 
     Parameters
     ----------
-    decoder : Decoder or TorchDecoder
+    decoder
         The model.
-    texts : Texts
+    texts
         Blocks on which the loss is measured.
-    tolerance : float
+    tolerance
         Loss against which the sequential test decides.
-    second : Texts, optional
+    second
         Another text. The larger loss of the two counts.
-    cache_dir : Path, optional
+    cache_dir
         Folder that keeps the evaluations, so that an interrupted search resumes.
     """
 

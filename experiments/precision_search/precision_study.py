@@ -125,21 +125,21 @@ class PrecisionSearch:
 
     Parameters
     ----------
-    decoder : Decoder or TorchDecoder
+    decoder
         The model.
-    texts : Texts
+    texts
         Blocks on which the loss is measured.
-    tolerance : float
+    tolerance
         Largest relative increase of the perplexity to accept.
-    objective : {"bops", "energy", "latency"}
+    objective
         Cost to minimise, see `prepare_cost`.
-    numerics : sequence of Numerics
+    numerics
         Numerics beside the mantissa bits; several are searched together.
-    second : Texts, optional
+    second
         Another text on which the loss must be within the tolerance, too.
-    cache_dir : Path, optional
+    cache_dir
         Folder that keeps the evaluations, so that an interrupted search resumes.
-    on_step : callable, optional
+    on_step
         Called with each step when it is finished.
 
     Raises
@@ -171,7 +171,7 @@ class PrecisionSearch:
 
         Parameters
         ----------
-        iterations : int
+        iterations
             Largest number of evaluations for each of the numerics; their sum limits the search.
         """
         start = start_choices(self.numerics)
@@ -188,12 +188,12 @@ class PrecisionSearch:
 
         Parameters
         ----------
-        start : StudyStep
+        start
             Step to start from, such as the best of `search`; it is the result if nothing cheaper is within the
             tolerance.
-        blocks : int
+        blocks
             Calibration blocks on which single changes are measured.
-        progress : callable, optional
+        progress
             Called with the number of changes measured, and of all changes.
         """
         numerics, base, shape = start.numerics, start.precision, self.decoder.shape

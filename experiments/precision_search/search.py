@@ -53,13 +53,13 @@ class SearchProblem(Generic[Candidate]):
 
     Parameters
     ----------
-    cost : callable
+    cost
         Known cost of a candidate, such as its bit operations.
-    loss : callable
+    loss
         Measured loss of a candidate: the relative increase of the perplexity.
-    tolerance : float
+    tolerance
         Largest loss to accept, 0 or more.
-    on_step : callable, optional
+    on_step
         Called with each `SearchStep` when it is finished.
 
     Raises
@@ -90,11 +90,11 @@ class SearchProblem(Generic[Candidate]):
 
         Parameters
         ----------
-        start : iterable
+        start
             First candidates of the queue, such as the uniform precisions.
-        neighbours : callable
+        neighbours
             Cheaper neighbours of a candidate.
-        iterations : int
+        iterations
             Largest number of candidates to visit.
 
         Raises
