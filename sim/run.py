@@ -112,7 +112,7 @@ def _run(
     report: "EventReport | None",
     setup: Setup,
 ) -> GemmRun:
-    """One GeMM, where events have not reported on it yet, or have to write a timeline."""
+    """Run one GeMM. A report of an earlier event run is used, unless a timeline has to be recorded."""
     if setup.level == "analytical":
         cost = gemm_cost(shape, tiling, setup.costs)
         return GemmRun(gemm, shape, tiling, cost.cycles, cost.traffic, cost.energy_pj)

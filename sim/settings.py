@@ -1,6 +1,6 @@
 """Settings of a run: how the machine is timed and priced, and which pass of a model runs.
 
-Names, paths and texts stand beside objects; `setup.prepare` checks and loads them. This module imports no other room, so
+Fields take names, paths and texts as well as objects; `setup.prepare` checks and loads them. This module imports no other room, so
 that the command line knows the defaults before it needs the simulator.
 """
 
@@ -59,7 +59,7 @@ class Settings:
         Mean cycles of a group by module where all-zero planes are skipped, as `formats.anda.plane_mask.mean_group_cycles`
         measures them on the activations; the masks are stored with these. None where no plane is skipped.
     timeline
-        Collects what the units do, not at level ``"analytical"``; of a GeMM that repeats, the first one.
+        Records the activity of the units, at levels ``"events"`` and ``"cycle"``; a GeMM that repeats is recorded once.
     """
 
     level: Level = "analytical"

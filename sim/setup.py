@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setup:
-    """Everything that a run needs beside its GeMMs.
+    """Everything that a run needs besides its GeMMs.
 
     Attributes
     ----------

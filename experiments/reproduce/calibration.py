@@ -1,4 +1,4 @@
-"""The tables of docs/calibration.md: the machine beside the published figures, and beside itself at other settings.
+"""Tables of docs/calibration.md: the machine compared with the published figures, and at other settings.
 
 ``python -m anda_codesign.experiments.reproduce.calibration`` prints them; ``--update docs/calibration.md`` renews them in
 that page.
@@ -15,7 +15,7 @@ from typing import TypeAlias
 from ...sim import load_technology, simulate, simulate_model, weight_format_names
 from ...workloads import Gemm, Precision, gemms, model_shape
 from ..markdown import markdown_table, renew_page
-from .machine import (
+from .figures.measures import (
     BASE,
     ONE_TILE,
     SPLIT_MODEL,
@@ -28,7 +28,7 @@ from .machine import (
     system_mean,
     system_ratio,
 )
-from .published import DATASET, PrecisionSets, published
+from .figures.published import DATASET, PrecisionSets, published
 
 Row: TypeAlias = Sequence[str]
 

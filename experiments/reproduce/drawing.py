@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...sim.output.palette import BLACK, GREEN, GREY, LIGHT, ORANGE, SKY, VERMILION
 from ..report.figures import plot_style
-from .comparison import Comparison, FigureResult, Value
+from .figures.comparison import Comparison, FigureResult, Value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

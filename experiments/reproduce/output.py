@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ...formats import InputError
 from ..folder import is_free, make_folder, writing
-from .comparison import FigureResult
 from .drawing import save_comparison_figure
+from .figures.comparison import FigureResult
 from .scoreboard import TITLE, scoreboard
 
 FIGURES = "figures"

@@ -12,10 +12,10 @@ from ..options.question import question
 from ..options.reports import ReproductionOptions
 from ..options.result import Result
 from . import run
-from .comparison import FigureResult
-from .figures import MODELS, FigureOptions, find_figure, group
+from .figures.comparison import FigureResult
+from .figures.published import PrecisionSets
+from .figures.registry import MODELS, FigureOptions, find_figure, group
 from .output import check_page, open_folder, write_plots, write_scoreboard
-from .published import PrecisionSets
 
 
 @dataclass(frozen=True)

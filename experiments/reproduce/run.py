@@ -13,8 +13,8 @@ from pathlib import Path
 from ... import formats, sim, workloads
 from ...workloads import cache_dir
 from ..progress import stage
-from .comparison import FigureResult
-from .figures import FigureOptions, figure_names, find_figure
+from .figures.comparison import FigureResult
+from .figures.registry import FigureOptions, figure_names, find_figure
 
 OWN = Path(__file__).parent
 NEIGHBOURS = ("precision_search", "synthesis", "study", "paper")

@@ -7,8 +7,8 @@ from statistics import median
 from typing import get_args
 
 from ..report.document import Block, Bullets, Heading, Paragraph, Picture, TableBlock, to_markdown
-from .comparison import MEANINGS, Comparison, FigureResult, Kind, Value
-from .figures import figure_names
+from .figures.comparison import MEANINGS, Comparison, FigureResult, Kind, Value
+from .figures.registry import figure_names
 
 TITLE = "# Scoreboard: the paper's figures and tables"
 INTRODUCTION = (

@@ -213,7 +213,7 @@ class AcceleratorProcesses(Units):
         )
         ended = {unit: station.cycles for unit, station in self.stations.items()}
         matrix = self.matrix
-        # the end is told in the cycle after `halt`, and cycles are counted from 0
+        # the end is reported one cycle after `halt`; cycles count from 0
         cycles = self.issued[-1] + 2
         return ProgramRun(cycles, self.issued, ended, matrix.groups, matrix.tiles, matrix.spans, matrix.reads)
 

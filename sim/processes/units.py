@@ -128,14 +128,14 @@ class Turns:
         self._order = iter(order)
         self.end()
 
-    def take(self, whose: str, taker: str) -> simpy.Event | None:
+    def take(self, name: str, taker: str) -> simpy.Event | None:
         """Take a turn; the event to wait for, or None if the turn has come."""
-        return self._slots[whose].take(taker)
+        return self._slots[name].take(taker)
 
     def end(self) -> None:
         """End the current turn and give the next one."""
-        if (whose := next(self._order, None)) is not None:
-            self._slots[whose].give()
+        if (name := next(self._order, None)) is not None:
+            self._slots[name].give()
 
 
 class MemoryPort:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from anda_codesign.experiments.markdown import renew_parts
 from anda_codesign.experiments.reproduce.calibration import TABLES, design_mean, main, split_bits, tolerances
-from anda_codesign.experiments.reproduce.machine import run_system, system_ratio
-from anda_codesign.experiments.reproduce.published import published
+from anda_codesign.experiments.reproduce.figures.measures import run_system, system_ratio
+from anda_codesign.experiments.reproduce.figures.published import published
 
 ROOT = Path(__file__).parents[3]
 LABELS = ("FP-INT", "iFPU", "FIGNA", "FIGNA-M11", "FIGNA-M8", "Anda 0.1%", "Anda 1%")

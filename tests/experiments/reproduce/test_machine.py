@@ -5,8 +5,8 @@ docs/calibration.md says what does not agree, and why; the bounds here hold both
 
 import pytest
 from anda_codesign.experiments.reproduce.calibration import design_mean, split_bits
-from anda_codesign.experiments.reproduce.machine import element_efficiency, run_system
-from anda_codesign.experiments.reproduce.published import published
+from anda_codesign.experiments.reproduce.figures.measures import element_efficiency, run_system
+from anda_codesign.experiments.reproduce.figures.published import published
 from anda_codesign.sim import load_technology
 
 FIG15 = published()["fig15_pe_level_normalised_to_fp_fp"]

@@ -19,18 +19,18 @@ from anda_codesign.experiments.reproduce import (
     FigureOptions,
     FigureResult,
     PrecisionSets,
-    accuracy_figures,
     compare_figure,
     compare_figures,
     comparison_frame,
     figure_names,
-    figures,
-    machine_figures,
     run,
     scoreboard,
 )
 from anda_codesign.experiments.reproduce.drawing import DRAWINGS, height, save_comparison_figure
-from anda_codesign.experiments.reproduce.published import published
+from anda_codesign.experiments.reproduce.figures import accuracy as accuracy_figures
+from anda_codesign.experiments.reproduce.figures import machine as machine_figures
+from anda_codesign.experiments.reproduce.figures import registry
+from anda_codesign.experiments.reproduce.figures.published import published
 from anda_codesign.experiments.reproduce.scoreboard import comparison_row
 from anda_codesign.experiments.synthesis import elements as synthesis_elements
 from anda_codesign.experiments.synthesis.elements import ElementRow
@@ -262,11 +262,11 @@ def test_an_unknown_model_in_a_file_of_precisions(tmp_path: Path):
 
 def test_a_kept_figure_is_not_computed_again(monkeypatch: pytest.MonkeyPatch, cache: Path):
     first = compare_figure("table1")
-    fail = replace(figures.FIGURES["table1"], compute=lambda _: pytest.fail("computed again"))
-    real = figures.FIGURES["table1"]
-    monkeypatch.setitem(figures.FIGURES, "table1", fail)
+    fail = replace(registry.FIGURES["table1"], compute=lambda _: pytest.fail("computed again"))
+    real = registry.FIGURES["table1"]
+    monkeypatch.setitem(registry.FIGURES, "table1", fail)
     assert compare_figure("table1") == first
-    monkeypatch.setitem(figures.FIGURES, "table1", real)
+    monkeypatch.setitem(registry.FIGURES, "table1", real)
     (kept,) = (cache / "reproduce").iterdir()
     kept.write_text("{")
     again = compare_figure("table1")
@@ -279,7 +279,7 @@ def test_a_kept_figure_is_not_computed_again(monkeypatch: pytest.MonkeyPatch, ca
 @pytest.mark.usefixtures("accuracy")
 def test_all_goes_on_where_it_was_stopped(monkeypatch: pytest.MonkeyPatch):
     computed: list[str] = []
-    for name, figure in list(figures.FIGURES.items()):
+    for name, figure in list(registry.FIGURES.items()):
 
         def compute(options: FigureOptions, name: str = name, figure: Any = figure) -> FigureResult:
             computed.append(name)
@@ -287,7 +287,7 @@ def test_all_goes_on_where_it_was_stopped(monkeypatch: pytest.MonkeyPatch):
                 raise KeyboardInterrupt
             return figure.compute(options)
 
-        monkeypatch.setitem(figures.FIGURES, name, replace(figure, compute=compute))
+        monkeypatch.setitem(registry.FIGURES, name, replace(figure, compute=compute))
     with pytest.raises(KeyboardInterrupt):
         compare_figures()
     results = compare_figures()

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...formats import InputError
-from ...formats.checks import check_choice, check_integer
+from ....formats import InputError
+from ....formats.checks import check_choice, check_integer
 from .comparison import FigureResult
 from .published import PrecisionSets
 
@@ -29,7 +29,7 @@ class FigureOptions:
 
     def __post_init__(self) -> None:
         check_integer("blocks", self.blocks, 2)
-        from ...workloads.inference.torch_decoder import BACKENDS
+        from ....workloads.inference.torch_decoder import BACKENDS
 
         check_choice("backend", self.backend, BACKENDS)
 
@@ -48,26 +48,26 @@ class _Figure:
 
 def _machine(name: str, *depends: str) -> _Figure:
     def compute(options: FigureOptions) -> FigureResult:
-        from . import machine_figures
+        from . import machine
 
         arguments = [getattr(options, option) for option in depends]
-        return getattr(machine_figures, name)(*arguments)
+        return getattr(machine, name)(*arguments)
 
     return _Figure(compute, frozenset(depends))
 
 
 def _accuracy(name: str, *depends: str) -> _Figure:
     def compute(options: FigureOptions) -> FigureResult:
-        from . import accuracy_figures
+        from . import accuracy
 
-        evaluation = accuracy_figures.Evaluation(options.models, options.blocks, options.backend)
-        return getattr(accuracy_figures, name)(evaluation, *(getattr(options, option) for option in depends))
+        evaluation = accuracy.Evaluation(options.models, options.blocks, options.backend)
+        return getattr(accuracy, name)(evaluation, *(getattr(options, option) for option in depends))
 
     return _Figure(compute, frozenset((*depends, "models", "blocks")))
 
 
 def _table1(_: FigureOptions) -> FigureResult:
-    from .format_figures import table1
+    from .formats import table1
 
     return table1()
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Literal, TypeAlias
 
-from ...sim import ModelResult, SimulationResult, load_architecture, load_technology, simulate, simulate_model
-from ...workloads import Precision, gemms, model_shape
+from ....sim import ModelResult, SimulationResult, load_architecture, load_technology, simulate, simulate_model
+from ....workloads import Precision, gemms, model_shape
 
 TOKENS = 2048
 """Tokens of the prefill behind all system figures."""

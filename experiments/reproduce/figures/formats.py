@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...formats.activations.boost import FRACTION_BITS as BOOST_BITS
-from ...formats.activations.registry import activation_format_modes
-from ...workloads import Precision, bops, bops_saving, model_shape
-from ..precision_search.search import SearchProblem
-from ..precision_search.search_space import Choice, start_choices
+from ....formats.activations.boost import FRACTION_BITS as BOOST_BITS
+from ....formats.activations.registry import activation_format_modes
+from ....workloads import Precision, bops, bops_saving, model_shape
+from ...precision_search.search import SearchProblem
+from ...precision_search.search_space import Choice, start_choices
 from .comparison import Comparison, FigureResult
 from .published import DATASET, PrecisionSets, published
 

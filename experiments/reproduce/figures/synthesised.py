@@ -10,7 +10,7 @@ from .comparison import Comparison
 from .published import published
 
 if TYPE_CHECKING:
-    from ..synthesis.elements import Scaling
+    from ...synthesis.elements import Scaling
 
 BASE = "FP-FP"
 LOGIC = ("array", "compressor", "vector_unit")
@@ -27,8 +27,8 @@ NOTE = (
 
 def synthesised_elements() -> Iterator[Comparison]:
     """Area and energy efficiency of each element over FP-FP's; empty without stored results."""
-    from ...rtl.synthesis.results import library_names
-    from ..synthesis.elements import element_rows
+    from ....rtl.synthesis.results import library_names
+    from ...synthesis.elements import element_rows
 
     for library in library_names():
         rows = [row for row in element_rows(library) if row.element != BASE]
@@ -41,8 +41,8 @@ def synthesised_elements() -> Iterator[Comparison]:
 
 def synthesised_parts() -> Iterator[Comparison]:
     """Area and power of parts of Table III, from each library with published scaling factors to 16 nm."""
-    from ...sim import load_technology
-    from ..synthesis.tables import PARTS
+    from ....sim import load_technology
+    from ...synthesis.tables import PARTS
 
     rows = published()["table3_area_mm2_power_mw"]
     for library, factors in _factors().items():
@@ -59,8 +59,8 @@ UNITS = {"area": "mm²", "power": "mW"}
 
 def _factors() -> dict[str, Scaling]:
     """Scaling factors to 16 nm of each library with published ones."""
-    from ...rtl.synthesis.results import library_names
-    from ..synthesis.elements import scaling_to_16nm
+    from ....rtl.synthesis.results import library_names
+    from ...synthesis.elements import scaling_to_16nm
 
     found: dict[str, Scaling] = {}
     for library in library_names():

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ...sim import simulate
-from ...workloads import Precision, gemms, model_shape
+from ....sim import simulate
+from ....workloads import Precision, gemms, model_shape
 from .comparison import Comparison, FigureResult
-from .machine import (
+from .measures import (
     BASE,
     BASELINES,
     ONE_TILE,

@@ -11,10 +11,10 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from ...formats import InputError
-from ...workloads import Precision, model_shape
+from ....formats import InputError
+from ....workloads import Precision, model_shape
 
-FOLDER = Path(__file__).parents[1] / "paper"
+FOLDER = Path(__file__).parents[2] / "paper"
 DATASET = "WikiText2"
 """Data set with precision tuples published as numbers."""
 TOLERANCES = ("0.1%", "1%")
@@ -62,7 +62,7 @@ class PrecisionSets:
         InputError
             The file cannot be read, a model is unknown, or a tuple is invalid.
         """
-        from ...sim.config.yaml_config import read_yaml
+        from ....sim.config.yaml_config import read_yaml
 
         where = f"precisions {Path(path).name}"
         data = _mapping(where, read_yaml(Path(path), where))

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ..inputs import evaluation_cache
-from ..precision_search.loss import Texts
-from ..precision_search.precision_study import PrecisionSearch, PrecisionStudy
+from ...inputs import evaluation_cache
+from ...precision_search.loss import Texts
+from ...precision_search.precision_study import PrecisionSearch, PrecisionStudy
 from .comparison import Comparison, FigureResult
-from .format_figures import fig9_replay, fig14_published, table2_published_perplexities, table2_savings
+from .formats import fig9_replay, fig14_published, table2_published_perplexities, table2_savings
 from .published import PrecisionSets, statements
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Evaluation:
 
     def study(self, name: str) -> pd.DataFrame:
         """Result of a sensitivity study, whose evaluations are cached."""
-        from ..study import study
+        from ...study import study
 
         return study(name=name, model=self.models, blocks=self.blocks, backend=self.backend).frame
 
@@ -117,7 +117,7 @@ def table2(evaluation: Evaluation, precisions: PrecisionSets) -> FigureResult:
 @cache
 def search(model: str, tolerance: str, blocks: int, backend: str) -> PrecisionStudy:
     """Precision search on a model; the figures share its result."""
-    from ...workloads import evaluator, load_decoder
+    from ....workloads import evaluator, load_decoder
 
     decoder = load_decoder(model)
     return PrecisionSearch(
