@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...rtl.synthesis.results import library_names, load_clock_targets
+from ...sim.output.palette import COLORS
 from .elements import clock_points
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+MARKERS = "osD^v<>"
 
 
 def clocks_figure() -> Figure:
@@ -19,11 +22,11 @@ def clocks_figure() -> Figure:
     figure = Figure(figsize=(4.2 * len(libraries), 6), layout="constrained")
     axes = figure.subplots(2, len(libraries), sharex="col", squeeze=False)
     for column, library in enumerate(libraries):
-        for name, results in clock_points(library).items():
+        for (name, results), color, marker in zip(clock_points(library).items(), COLORS, MARKERS, strict=False):
             periods = [result.critical_ps * 1e-3 for result in results]
             for row, field in enumerate(("area_um2", "energy_pj_per_operation")):
                 values = [getattr(result, field) / getattr(results[-1], field) for result in results]
-                axes[row][column].plot(periods, values, marker="o", label=name)
+                axes[row][column].plot(periods, values, marker=marker, color=color, label=name)
         axes[0][column].set_title(library)
         axes[1][column].set_xlabel("period (ns)")
     axes[0][0].set_ylabel("area over the slowest mapping's")
