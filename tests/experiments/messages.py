@@ -1,4 +1,4 @@
-"""What messages list: names that exist."""
+"""Names that error messages list."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What the format's options take: measured circuits in place of the published ones'."""
+"""Area and energy of the measured circuits in place of the published ones."""
 
 import json
 from collections.abc import Callable

@@ -41,7 +41,7 @@ def test_pauses_lose_no_quotient() -> None:
 
 
 def exponentials(x: NDArray[np.int64], m: int, k: int, guard: int, **parameters: int) -> tuple[list[int], int]:
-    """What the circuit gives for `di_exp`'s arguments, and its cycles per result."""
+    """Results of the circuit for the arguments of `di_exp`, and its cycles per result."""
     steps = di_exp(0, m, k, guard)[1]
     circuit = DiExp(**parameters)
     words = [-int(value) << guard | steps << circuit.input_bits for value in x]

@@ -117,7 +117,7 @@ class BufferAnswers(Claim):
 
 
 class CompressorPacks(Claim):
-    """Of `rows` tokens of one value each: sign, exponent and leading bits of token number n leave in their rows."""
+    """Sign, exponent and leading bits of token n, of `rows` tokens with one value each, leave in the rows of that token."""
 
     def __init__(self, *, rows: int, mantissa_bits: int) -> None:
         self.rows, self.mantissa_bits = rows, mantissa_bits
