@@ -15,6 +15,7 @@ from anda_codesign.formats.activations.registry import (
     activation_formats,
     register,
 )
+from cases import each
 
 NAMES = activation_formats()
 MODES = [fmt for name in NAMES for fmt in activation_format_modes(name)]
@@ -75,8 +76,8 @@ def test_mantissa_lengths_are_those_of_the_papers_table(name):
     assert [fmt.parameters["mantissa_bits"] for fmt in activation_format_modes(name)] == TABLE_1[name]
 
 
-@pytest.mark.parametrize("fmt", MODES, ids=repr)
-def test_a_format_is_a_frozen_value_that_its_name_and_parameters_reactivation_format(fmt):
+@each("fmt", MODES)
+def test_a_format_is_a_frozen_value_that_its_name_and_parameters_give_again(fmt):
     assert activation_format(fmt.name, **fmt.parameters) == fmt
     assert hash(activation_format(fmt.name, **fmt.parameters)) == hash(fmt)
     assert fmt.source
@@ -85,7 +86,7 @@ def test_a_format_is_a_frozen_value_that_its_name_and_parameters_reactivation_fo
             setattr(fmt, field.name, 1)
 
 
-@pytest.mark.parametrize("fmt", MODES, ids=repr)
+@each("fmt", MODES)
 @pytest.mark.parametrize("shape", [(1,), (64,), (3, 576), (2, 3, 70), (0, 64), (1, 129)])
 def test_shapes_are_kept(fmt, shape):
     x = np.random.default_rng(1).normal(size=shape).astype(np.float16)
@@ -95,7 +96,7 @@ def test_shapes_are_kept(fmt, shape):
     assert decoded.dtype in (np.float16, np.float32)
 
 
-@pytest.mark.parametrize("fmt", MODES, ids=repr)
+@each("fmt", MODES)
 def test_the_input_stays_as_it_is(fmt):
     x = np.linspace(-3, 3, 80, dtype=np.float16).reshape(2, 40)
     kept = x.copy()
@@ -103,13 +104,13 @@ def test_the_input_stays_as_it_is(fmt):
     np.testing.assert_array_equal(x, kept)
 
 
-@pytest.mark.parametrize("fmt", MODES, ids=repr)
+@each("fmt", MODES)
 def test_the_layout_in_memory_does_not_matter(fmt):
     x = np.random.default_rng(2).normal(size=(70, 5)).astype(np.float16)
     np.testing.assert_array_equal(fmt.encode(x.T).decode(), fmt.encode(np.ascontiguousarray(x.T)).decode())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_nonfinite_values_are_refused_by_their_index(name, value):
     x = np.zeros((2, 3, 32), np.float16)
@@ -118,7 +119,7 @@ def test_nonfinite_values_are_refused_by_their_index(name, value):
         activation_format_modes(name)[0].encode(x)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each("name", NAMES)
 def test_other_dtypes_and_missing_channels_are_refused(name):
     fmt = activation_format_modes(name)[0]
     for wrong, found in [(np.zeros(4, np.float32), "float32"), (np.zeros(4, np.int8), "int8"), ([1.0], "list")]:

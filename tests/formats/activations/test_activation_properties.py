@@ -4,8 +4,8 @@ import math
 from fractions import Fraction
 
 import numpy as np
-import pytest
 from anda_codesign.formats.activations.registry import activation_format, activation_format_modes, activation_formats
+from cases import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
@@ -56,7 +56,7 @@ def test_zero_stays_zero_and_no_value_changes_sign(x):
         assert (np.sign(decoded) * np.sign(x.astype(np.float64)) >= 0).all(), fmt
 
 
-@pytest.mark.parametrize("fmt", MODES, ids=repr)
+@each("fmt", MODES)
 def test_a_tensor_of_zeros_decodes_to_zeros(fmt):
     for zero in (0.0, -0.0):
         assert (values(fmt, np.full((2, 70), zero, np.float16)) == 0).all()

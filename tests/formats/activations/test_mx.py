@@ -6,6 +6,7 @@ import pytest
 from anda_codesign.formats.activations import mx
 from anda_codesign.formats.activations.mx import MxTensor
 from anda_codesign.formats.activations.registry import activation_format
+from cases import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
@@ -59,7 +60,7 @@ def test_every_int8_code_decodes_to_the_specifications_value():
 
 
 @pytest.mark.parametrize("name", LARGEST)
-@pytest.mark.parametrize("exponent", range(-24, 16))
+@each("exponent", range(-24, 16))
 def test_the_scale_is_the_largest_power_of_two_that_the_specification_allows(name, exponent):
     x = np.array([np.ldexp(1.0, exponent), 0], np.float16)
     tensor = activation_format(name).encode(x)

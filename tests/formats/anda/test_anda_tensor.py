@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, AndaTensor, InputError
 from anda_codesign.formats.anda.format import GROUP_SIZES
+from cases import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -28,7 +29,7 @@ def groups_of_every_offset() -> Iterator[tuple[int, NDArray[np.float16]]]:
         yield exponent, np.concatenate([np.full((len(padded), 1), anchor), padded], axis=1)
 
 
-@pytest.mark.parametrize("mantissa_bits", range(1, 17))
+@each("mantissa_bits", range(1, 17))
 @pytest.mark.parametrize("rounding", ["truncate", "nearest"])
 def test_every_half_at_every_exponent_offset(mantissa_bits: int, rounding: Literal["truncate", "nearest"]) -> None:
     """Against the definition in real numbers: mantissa = |x| / 2^(e* - 14 - M), cut or rounded."""
@@ -46,7 +47,7 @@ def test_every_half_at_every_exponent_offset(mantissa_bits: int, rounding: Liter
         np.testing.assert_array_equal(np.signbit(decoded), np.signbit(x))
 
 
-@pytest.mark.parametrize("mantissa_bits", range(1, 17))
+@each("mantissa_bits", range(1, 17))
 def test_midpoint_of_every_half_at_every_exponent_offset(mantissa_bits: int) -> None:
     """m + 1/2 where m > 0, with the bits cut off that FP16 cannot hold; encoding it again gives the same words."""
     fmt = AndaFormat(mantissa_bits, reconstruct="midpoint")
@@ -85,8 +86,8 @@ def test_groups_of_128_are_two_words() -> None:
     np.testing.assert_array_equal(tensor.planes[0], [[[1, 1 | 1 << 63], [0, 0]], [[2, 0], [0, 0]]])
 
 
-@pytest.mark.parametrize("group_size", GROUP_SIZES)
-@pytest.mark.parametrize("shape", [(1,), (7,), (64,), (3, 200), (2, 3, 129), (0, 5), (2, 0, 64)])
+@each("group_size", GROUP_SIZES)
+@each("shape", [(1,), (7,), (64,), (3, 200), (2, 3, 129), (0, 5), (2, 0, 64)])
 def test_any_shape(shape: tuple[int, ...], group_size: int) -> None:
     rng = np.random.default_rng(0)
     x = rng.standard_normal(shape).astype(np.float16)

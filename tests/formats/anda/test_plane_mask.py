@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, InputError
 from anda_codesign.formats.anda.plane_mask import mean_group_cycles, plane_counts, sent_planes
+from cases import each
 
 
-@pytest.mark.parametrize("mantissa_bits", range(1, 17))
+@each("mantissa_bits", range(1, 17))
 @pytest.mark.parametrize("group_size", [8, 64, 128])
-@pytest.mark.parametrize("rows", [1, 3, 16])
+@each("rows", [1, 3, 16])
 def test_planes_that_are_sent_are_those_in_which_a_mantissa_has_a_one(
     mantissa_bits: int, group_size: int, rows: int
 ) -> None:

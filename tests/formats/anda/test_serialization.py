@@ -9,6 +9,7 @@ import pytest
 from anda_codesign.formats import AndaFormat, AndaTensor, InputError
 from anda_codesign.formats.anda import serialization
 from anda_codesign.formats.anda.format import GROUP_SIZES
+from cases import each
 
 
 def example() -> AndaTensor:
@@ -28,8 +29,8 @@ def test_bytes() -> None:
     assert example().to_bytes() == sealed(header + mantissa_memory + exponent_memory)
 
 
-@pytest.mark.parametrize("group_size", GROUP_SIZES)
-@pytest.mark.parametrize("mantissa_bits", [1, 8, 11, 16])
+@each("group_size", GROUP_SIZES)
+@each("mantissa_bits", [1, 8, 11, 16])
 @pytest.mark.parametrize("shape", [(5,), (3, 200), (2, 2, 128), (0, 64)])
 def test_round_trip(shape: tuple[int, ...], mantissa_bits: int, group_size: int) -> None:
     x = np.random.default_rng(0).standard_normal(shape).astype(np.float16)

@@ -16,6 +16,7 @@ from anda_codesign.formats import (
 from anda_codesign.formats.anda.bitplanes import pack_planes
 from anda_codesign.formats.anda.format import GROUP_SIZES
 from anda_codesign.formats.options import Partial
+from cases import each
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -75,8 +76,8 @@ def test_midpoint_by_hand() -> None:
     np.testing.assert_array_equal(fp_int_gemm(a, w), [2 * (7.5 - 4.5) / 4])
 
 
-@pytest.mark.parametrize("mantissa_bits", range(1, 17))
-@pytest.mark.parametrize("group_size", GROUP_SIZES)
+@each("mantissa_bits", range(1, 17))
+@each("group_size", GROUP_SIZES)
 @pytest.mark.parametrize("affine", [False, True])
 def test_random(mantissa_bits: int, group_size: int, affine: bool) -> None:
     rng = np.random.default_rng([mantissa_bits, group_size, affine])
@@ -102,8 +103,8 @@ ADVERSARIAL: dict[str, list[float]] = {
 }
 
 
-@pytest.mark.parametrize("values", ADVERSARIAL.values(), ids=ADVERSARIAL.keys())
-@pytest.mark.parametrize("mantissa_bits", [1, 7, 11, 15, 16])
+@each("values", ADVERSARIAL.values())
+@each("mantissa_bits", [1, 7, 11, 15, 16])
 @pytest.mark.parametrize("reconstruct", ["truncate", "midpoint"])
 def test_adversarial(values: list[float], mantissa_bits: int, reconstruct: Literal["truncate", "midpoint"]) -> None:
     x = np.resize(np.array(values, np.float16), (1, 130))

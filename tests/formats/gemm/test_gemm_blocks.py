@@ -8,6 +8,7 @@ from anda_codesign.formats import AndaFormat, GemmFlags, Int4Weights, fp_int_gem
 from anda_codesign.formats.gemm.fp_int import gemm_numpy
 from anda_codesign.formats.gemm.parallel import blocks, exact_length
 from anda_codesign.formats.options import Partial, Reconstruct
+from cases import each
 
 SHAPES = [(1, 1, 1), (13, 600, 33), (5, 64, 2100), (300, 300, 70), (12, 512, 64)]
 
@@ -74,8 +75,8 @@ def test_exact_length(
     assert exact_length(a, Int4Weights(codes, parameters, 128, parameters if affine else None)) == channels
 
 
-@pytest.mark.parametrize("tokens", [1, 12, 253, 2048])
-@pytest.mark.parametrize("outputs", [1, 33, 4096, 5000])
+@each("tokens", [1, 12, 253, 2048])
+@each("outputs", [1, 33, 4096, 5000])
 @pytest.mark.parametrize("cores", [1, 2, 64])
 def test_blocks_cover_every_output_once(tokens: int, outputs: int, cores: int) -> None:
     covered = np.zeros((tokens, outputs), np.uint8)

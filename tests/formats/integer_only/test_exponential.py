@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.formats.integer_only import di_exp, exp_guard_bits
+from cases import each
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,8 +42,8 @@ def test_equals_the_algorithm_in_python_integers(x: int, m: int, k: int, guard_b
     assert di_exp(x, m, k, guard_bits) == slow_di_exp(x, m, k, guard_bits)
 
 
-@pytest.mark.parametrize("scale", [(241, 12), (129, 12), (160, 9), (255, 10), (200, 14), (128, 16)])
-@pytest.mark.parametrize("guard_bits", range(9))
+@each("scale", [(241, 12), (129, 12), (160, 9), (255, 10), (200, 14), (128, 16)])
+@each("guard_bits", range(9))
 def test_shape_and_accuracy(scale: tuple[int, int], guard_bits: int):
     m, k = scale
     x = -np.arange(15 * 2**k // m + 1)
