@@ -1,4 +1,4 @@
-"""The registries of weight quantisation methods and of packed formats: one name for each.
+"""Registry of weight quantisation methods and of packed formats by name.
 
 >>> quantizer = weight_quantizer("gptq", bits=3)
 >>> quantizer.bits, quantizer.statistic
@@ -8,6 +8,7 @@
 import inspect
 from typing import Any
 
+from .checks import check_choice
 from .errors import InputError
 from .weights import serialization as weight_file
 from .weights.base import PackedWeights, WeightQuantizer
@@ -31,45 +32,45 @@ _MODES: dict[str, list[dict[str, Any]]] = {
     ],
     "spqr": [{"bits": 3}, {"bits": 3, "group_size": 8, "statistics_group": 64}, {"bits": 4}],
 }
-"""The parameters of each setting in which a method's source publishes it."""
+"""Parameters of each published setting of a method."""
 
 
 def weight_quantizers() -> list[str]:
-    """The names of all methods."""
+    """Names of all methods."""
     return list(_METHODS)
 
 
 def weight_quantizer_modes(name: str) -> list[WeightQuantizer]:
-    """The method of this name in every setting in which its source publishes it."""
+    """Build the method with this name in each published setting."""
     return [weight_quantizer(name, **parameters) for parameters in _MODES.get(name, [{}])]
 
 
 def weight_quantizer(name: str, **parameters: Any) -> WeightQuantizer:
-    """The method of this name with these parameters.
+    """Build the method with this name and these parameters.
 
     Raises
     ------
     InputError
-        There is no such method, it has no such parameter, or a parameter has no such value.
+        The method, a parameter or a value does not exist.
     """
-    if name not in _METHODS:
-        raise InputError(f"method: there is no weight method {name!r}; choose one of {', '.join(_METHODS)}")
+    check_choice("method", name, _METHODS)
     accepted = inspect.signature(_METHODS[name]).parameters
     for parameter in parameters:
         if parameter not in accepted:
-            raise InputError(f"{parameter}: {name} has no such parameter; it has {', '.join(accepted) or 'none'}")
+            known = f"one of {', '.join(accepted)}" if accepted else "none"
+            raise InputError(f"{parameter}: is not a parameter of {name}; use {known}")
     return _METHODS[name](**parameters)
 
 
 def read_weights(data: bytes) -> PackedWeights:
-    """Packed weights of any format, from what their ``to_bytes`` wrote.
+    """Read packed weights of any format that ``to_bytes`` wrote.
 
     Raises
     ------
     InputError
-        The bytes are truncated or damaged, or of an unknown format.
+        The bytes are truncated or damaged, or have an unknown format.
     """
     name, _ = weight_file.read(data)
     if name not in _FORMATS:
-        raise InputError(f"data: holds {name!r} weights; this program reads {', '.join(_FORMATS)}")
+        raise InputError(f"data: holds {name!r} weights; give one of {', '.join(_FORMATS)}")
     return _FORMATS[name].from_bytes(data)

@@ -297,7 +297,7 @@ def _method(name: str, parameters: dict[str, Any]) -> Method:
     if name != IntegerOnly.name:
         return weight_quantizer(name, **parameters)
     if unknown := set(parameters) - {"bits"}:
-        raise InputError(f"{min(unknown)}: illm has no such parameter; it has bits")
+        raise InputError(f"{min(unknown)}: is not a parameter of illm; use bits")
     return IntegerOnly(**parameters)
 
 

@@ -1,7 +1,7 @@
-"""Integer-only operators for transformer inference (I-LLM, arXiv 2405.17849), and the folds that smooth activations.
+"""Integer-only operators for transformer inference (I-LLM, arXiv 2405.17849), and the transformations that smooth activations.
 
-The operators take and return integers alone: codes, and dyadic scales ``m / 2**k``. What the public sources of I-LLM
-leave open, and what was chosen, is listed in ``docs/integer_only.md``.
+The operators take and return only integers: codes, and dyadic scales ``m / 2**k``. ``docs/integer_only.md`` lists the
+choices of this project where the public sources of I-LLM are not complete.
 """
 
 from .arithmetic import integer_sqrt

@@ -1,6 +1,6 @@
-"""Integer arithmetic that NumPy lacks: rounding division and shifts, the top bit, the square root.
+"""Integer arithmetic that NumPy lacks: rounding division and shifts, top bit, square root.
 
-Every function works on int64 and keeps the array's subclass, so that a guarded array (`IntegersOnly`) stays guarded.
+Every function uses int64 and keeps the subclass of the array, so a guarded array of the tests stays guarded.
 """
 
 from typing import Any
@@ -15,58 +15,58 @@ Integers = NDArray[np.integer[Any]]
 IntegerLike = int | list[int] | NDArray[np.integer[Any]]
 
 WORD_BITS = 62
-"""Magnitude bits that an intermediate may use: one less than int64 has, so that half a divisor can be added."""
+"""Magnitude bits of an intermediate: one less than int64 has, so that half a divisor can be added."""
 
 MAX_EXPONENT = 1000
-"""Bound on |k| of a dyadic scale: sums of a few exponents stay far from overflow, and ``m / 2**k`` inside float64."""
+"""Largest |k| of a dyadic scale: sums of exponents do not overflow, and ``m / 2**k`` fits float64."""
 
 
 def as_integers(name: str, value: IntegerLike) -> Integers:
-    """`value` as an int64 array; `InputError` for anything but integers of 64 bits."""
+    """Convert integers of at most 64 bits to an int64 array."""
     array = np.asanyarray(value)
     if array.size == 0:
-        raise InputError(f"{name} is empty; pass at least one integer")
+        raise InputError(f"{name}: is empty; pass at least one integer")
     if array.dtype.kind not in "iu":
         kind = "integers beyond 64 bits" if array.dtype.kind == "O" else f"{array.dtype} values"
-        raise InputError(f"{name} holds {kind}; pass integers of at most 64 bits")
+        raise InputError(f"{name}: holds {kind}; pass integers of at most 64 bits")
     if array.dtype == np.uint64 and array.max() > np.iinfo(np.int64).max:
-        raise InputError(f"{name} holds values of 2**63 or more; pass integers below it")
+        raise InputError(f"{name}: holds values of 2**63 or more; pass smaller integers")
     return array.astype(np.int64, copy=False)
 
 
 def unwrap(array: Integers) -> Any:
-    """A Python int for a 0-d result, the array itself otherwise."""
+    """Convert a 0-d array to a Python int; return other arrays unchanged."""
     return int(array) if np.ndim(array) == 0 else array
 
 
 def largest_magnitude(array: Integers) -> int:
-    """The largest ``|a|`` as a Python int (which cannot overflow)."""
+    """Largest ``|a|`` as a Python int, which cannot overflow."""
     return max(int(array.max()), -int(array.min()))
 
 
-def require_width(name: str, array: Integers, bits: int) -> None:
-    """`InputError` unless every ``|a|`` has at most `bits` bits."""
+def check_width(name: str, array: Integers, bits: int) -> None:
+    """Raise `InputError` unless every ``|a|`` has at most `bits` bits."""
     needed = largest_magnitude(array).bit_length()
     if needed > bits:
-        raise InputError(f"{name} needs {needed} bits, but int64 has {bits} left; shift it right and lower its k")
+        raise InputError(f"{name}: needs {needed} bits, but int64 has {bits} left; shift it right and lower its k")
 
 
-def require_scale(name: str, m: Integers, k: Integers) -> None:
-    """`InputError` unless ``m / 2**k`` is a usable dyadic scale."""
+def check_scale(name: str, m: Integers, k: Integers) -> None:
+    """Raise `InputError` unless ``m / 2**k`` is a valid dyadic scale."""
     if m.min() <= 0:
         raise InputError(f"{name}: m is {int(m.min())}, so the scale is not positive; pass m >= 1")
     if largest_magnitude(k) > MAX_EXPONENT:
-        raise InputError(f"{name}: k lies outside -{MAX_EXPONENT}..{MAX_EXPONENT}; rescale the tensor")
+        raise InputError(f"{name}: k is outside -{MAX_EXPONENT}..{MAX_EXPONENT}; rescale the tensor")
 
 
-def require_broadcast(name: str, array: Integers, shape: tuple[int, ...], meaning: str) -> None:
-    """`InputError` unless `array` broadcasts to `shape` without widening it."""
+def check_broadcast(name: str, array: Integers, shape: tuple[int, ...], meaning: str) -> None:
+    """Raise `InputError` unless `array` broadcasts to `shape`."""
     try:
         fits = np.broadcast_shapes(array.shape, shape) == shape
     except ValueError:
         fits = False
     if not fits:
-        raise InputError(f"{name} has shape {list(array.shape)}; pass {meaning}, {list(shape)}, or one number")
+        raise InputError(f"{name}: has shape {list(array.shape)}; pass {meaning}, {list(shape)}, or one number")
 
 
 def top_bit(a: Integers) -> Integers:
@@ -96,12 +96,13 @@ def shift_right_rounded(a: Integers, n: Integers | int) -> Integers:
 
 
 def normalize_rows(a: Integers, bit: int) -> tuple[Integers, Integers]:
-    """Shift each row (last axis) so that the top bit of its largest magnitude stands at `bit`.
+    """Shift each row (last axis) so that the top bit of its largest magnitude is at `bit`.
 
-    A left shift is exact, a right shift rounds to nearest and may carry into ``bit + 1``. All-zero rows stay.
+    A left shift is exact. A right shift rounds to nearest and may carry into ``bit + 1``. All-zero rows do not change.
 
-    Returns:
-        The shifted rows, and the left shift [..., 1] that was applied (negative for right).
+    Returns
+    -------
+    Shifted rows, and their left shifts [..., 1]; a right shift is negative.
     """
     largest = np.abs(a).max(axis=-1, keepdims=True)
     left = np.where(largest > 0, bit - top_bit(largest), 0)
@@ -109,16 +110,21 @@ def normalize_rows(a: Integers, bit: int) -> tuple[Integers, Integers]:
 
 
 def integer_sqrt(a: IntegerLike) -> Any:
-    """``floor(sqrt(a))``, bit by bit with additions, comparisons and shifts alone (I-SQRT of I-LLM, Algorithm 4).
+    """``floor(sqrt(a))``, bit by bit with additions, comparisons and shifts (I-SQRT of I-LLM, Algorithm 4).
 
-    Args:
-        a: integer or integer array, 0 <= a < 2**63.
+    Parameters
+    ----------
+    a
+        Integer or integer array, 0 <= a < 2**63.
 
-    Returns:
-        An int for an int, else int64 of the same shape: ``r*r <= a < (r+1)*(r+1)``.
+    Returns
+    -------
+    int for an int, otherwise int64 of the same shape.
 
-    Raises:
-        InputError: a is negative, or not an integer.
+    Raises
+    ------
+    InputError
+        ``a`` is negative or not an integer.
 
     >>> [integer_sqrt(a) for a in (0, 1, 3, 15, 16, 17, 255, 65535, 65536, 2147483647)]
     [0, 1, 1, 3, 4, 4, 15, 255, 256, 46340]
@@ -127,7 +133,7 @@ def integer_sqrt(a: IntegerLike) -> Any:
     """
     remainder = as_integers("a", a)
     if remainder.min() < 0:
-        raise InputError(f"a holds {int(remainder.min())}; a square root needs a >= 0")
+        raise InputError(f"a: holds {int(remainder.min())}; pass a >= 0")
     root = np.zeros_like(remainder)
     step = 1 << (max(int(remainder.max()).bit_length() - 1, 0) & ~1)
     while step:

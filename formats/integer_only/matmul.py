@@ -1,47 +1,51 @@
-"""Integer matrix products of dyadic tensors, and the residual addition that consumes them (DI-MatMul of I-LLM)."""
+"""Integer matrix products of dyadic tensors, and the residual addition (DI-MatMul of I-LLM)."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
+from ..checks import check_choice, check_integer
 from ..errors import InputError
-from .arithmetic import WORD_BITS, Integers, largest_magnitude, require_width, shift_right_rounded, top_bit
+from .arithmetic import WORD_BITS, Integers, check_width, largest_magnitude, shift_right_rounded, top_bit
 from .requantization import Anchor, DyadicTensor, requantize
 
 Engine = Literal["integer", "blas"]
-"""``integer``: NumPy's int64 product. ``blas``: the same integers through float BLAS, used only where that is exact."""
+"""``integer``: NumPy's int64 product. ``blas``: the same integers by float BLAS, only where that is exact."""
 
 FLOAT32_EXACT = 1 << 24
 FLOAT64_EXACT = 1 << 53
-"""Up to these magnitudes every integer is a float of that width."""
+"""Magnitudes up to which every integer is exact in float32 and float64."""
 
 
 def integer_matmul(a: Integers, b: Integers, engine: Engine = "integer") -> Integers:
     """``a @ b`` in exact integers.
 
-    The blas engine multiplies integer-valued float matrices. Every product and every partial sum, in whatever order
-    BLAS adds, is an integer of magnitude at most ``bound = channels * max|a| * max|b|``; while bound <= 2**24
-    (float32) or 2**53 (float64) no addition rounds, so the result equals the integer engine's bit for bit. Beyond
-    that, the wider operand is split into a high and a low part. The bound is taken from the operands of each call.
+    The engine ``blas`` multiplies float matrices of integers. Every product and every partial sum is an integer of at
+    most ``bound = channels * max|a| * max|b|``. If bound <= 2**24 (float32) or 2**53 (float64), no addition rounds, so
+    the result equals that of the engine ``integer``. Beyond that, the wider operand is split into a high and a low
+    part. The bound is computed from the operands of each call.
 
-    Args:
-        a: int64 [..., rows, channels].
-        b: int64 [..., channels, columns].
-        engine: `Engine`.
+    Parameters
+    ----------
+    a
+        int64 [..., rows, channels].
+    b
+        int64 [..., channels, columns].
+    engine
+        See `Engine`.
 
-    Raises:
-        InputError: channel counts differ, the bound passes int64, or the engine is unknown.
+    Raises
+    ------
+    InputError
+        The numbers of channels differ, the bound does not fit int64, or the engine does not exist.
     """
     if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
-        raise InputError(f"a {list(a.shape)} and b {list(b.shape)} do not multiply; pass [..., r, c] and [..., c, n]")
+        raise InputError(f"a: has shape {list(a.shape)}, b has {list(b.shape)}; pass [..., r, c] and [..., c, n]")
     bound = _product_bound(a, b)
     if bound.bit_length() > WORD_BITS:
-        raise InputError(f"a @ b may need {bound.bit_length()} bits, more than int64 has; use narrower codes")
-    if engine == "integer":
-        return a @ b
-    if engine == "blas":
-        return _blas_matmul(a, b, bound)
-    raise InputError(f"engine is {engine!r}; choose integer or blas")
+        raise InputError(f"a: a @ b may need {bound.bit_length()} bits, more than int64 has; use narrower codes")
+    check_choice("engine", engine, get_args(Engine))
+    return a @ b if engine == "integer" else _blas_matmul(a, b, bound)
 
 
 def _blas_matmul(a: Integers, b: Integers, bound: int) -> Integers:
@@ -57,34 +61,38 @@ def _blas_matmul(a: Integers, b: Integers, bound: int) -> Integers:
 
 
 def _product_bound(a: Integers, b: Integers) -> int:
-    """What no sum of products along the channels exceeds, in whatever order it is formed."""
+    """Upper bound of any sum of products along the channels."""
     return a.shape[-1] * largest_magnitude(a) * largest_magnitude(b)
 
 
 def exact_matmul(x: DyadicTensor, w: DyadicTensor, engine: Engine = "integer") -> DyadicTensor:
-    """The product of two dyadic tensors without rounding: wide codes, one scale per row, zero point 0.
+    """Exact product of two dyadic tensors: wide codes, one scale per row, zero point 0.
 
-    A scale per column of w (output channel, or key token) does not factor out of a row. With one exponent for all
-    columns it is an integer factor per column, and is multiplied into the accumulators.
+    Columns of w (output channels, or key tokens) can have different m but need one exponent k: the accumulators of a
+    column are multiplied by its m.
 
-    Args:
-        x: codes [..., rows, channels], scale and zero point per row [..., 1] or scalar.
-        w: codes [..., channels, columns]; m and zero point [..., 1, columns] or scalar; k common to all columns.
-        engine: see `integer_matmul`.
+    Parameters
+    ----------
+    x
+        Codes [..., rows, channels]; scale and zero point per row [..., 1] or scalar.
+    w
+        Codes [..., channels, columns]; m and zero point [..., 1, columns] or scalar; one k for all columns.
+    engine
+        See `integer_matmul`.
     """
     if w.k.ndim and w.k.shape[-1] != 1:
-        raise InputError("w: k differs between columns; bring the columns to one exponent with common_exponent")
+        raise InputError("w: k differs between columns; use common_exponent first")
     weights = w.centered
     correction = x.zero_point * weights.sum(axis=-2, keepdims=True)
     accumulators = integer_matmul(x.codes, weights, engine) - correction
-    require_width("x @ w", accumulators, WORD_BITS - largest_magnitude(w.m).bit_length())
+    check_width("x @ w", accumulators, WORD_BITS - largest_magnitude(w.m).bit_length())
     return DyadicTensor(accumulators * w.m, x.m, x.k + w.k, np.zeros_like(x.zero_point))
 
 
 def di_matmul(
     x: DyadicTensor, w: DyadicTensor, bits: int, engine: Engine = "integer", anchor: Anchor = "minimum"
 ) -> DyadicTensor:
-    """DI-MatMul: `exact_matmul`, then `requantize` of every row to `bits` bits.
+    """DI-MatMul: `exact_matmul`, then `requantize` of each row to `bits` bits.
 
     >>> x = DyadicTensor(np.array([[0, 49, 255]]), np.array(136), np.array(6), np.array(116))
     >>> w = DyadicTensor(np.array([[3], [-2], [7]]), np.array(64), np.array(10), np.array(0))
@@ -96,31 +104,34 @@ def di_matmul(
 
 
 def common_exponent(m: Integers, k: Integers, exponent: int) -> Integers:
-    """Multipliers m' with ``m' / 2**exponent`` nearest ``m / 2**k``: dyadic scales brought to one exponent.
+    """Multipliers of dyadic scales at one exponent: ``m' / 2**exponent`` nearest to ``m / 2**k``.
 
-    Exact where k <= exponent; a scale below half of 2**-exponent becomes 0.
+    They are exact where k <= exponent. A scale below half of 2**-exponent becomes 0.
     """
-    require_width("m", m, WORD_BITS - max(exponent - int(k.min()), 0))
+    check_width("m", m, WORD_BITS - max(exponent - int(k.min()), 0))
     return shift_right_rounded(m, k - exponent)
 
 
 def add_residual(residual: DyadicTensor, branch: DyadicTensor, bits: int) -> DyadicTensor:
-    """``residual + branch``, rounded once, to signed `bits`-bit codes with a power-of-two scale per row.
+    """``residual + branch``, rounded once to signed `bits`-bit codes with a power-of-two scale per row.
 
-    The exponent of a row is the largest that keeps every code of it inside `bits` bits (16 in I-LLM's dataflow).
+    The exponent of a row is the largest for which all its codes fit `bits` bits (16 in I-LLM).
 
-    Args:
-        residual: codes [..., rows, channels] with m == 1 and zero point 0, as this function returns.
-        branch: as `exact_matmul` returns.
-        bits: 8 to 32.
+    Parameters
+    ----------
+    residual
+        Codes [..., rows, channels] with m == 1 and zero point 0, as this function returns them.
+    branch
+        Result of `exact_matmul`.
+    bits
+        8 to 32.
     """
-    if not 8 <= bits <= 32:
-        raise InputError(f"bits is {bits}; choose 8 to 32")
+    check_integer("bits", bits, 8, 32)
     if (residual.m != 1).any():
-        raise InputError("residual: m is not 1; pass codes with a power-of-two scale, as add_residual returns")
+        raise InputError("residual: m is not 1; pass codes with a power-of-two scale")
     addend = branch.centered * branch.m
-    require_width("branch", addend, WORD_BITS - 2)
-    require_width("residual", residual.codes, bits)
+    check_width("branch", addend, WORD_BITS - 2)
+    check_width("residual", residual.codes, bits)
     finest = np.minimum(residual.k + _free_bits(residual.codes), branch.k + _free_bits(addend))
     k = np.minimum(np.maximum(residual.k, branch.k), finest)
     total = shift_right_rounded(residual.codes, residual.k - k) + shift_right_rounded(addend, branch.k - k)
@@ -128,15 +139,15 @@ def add_residual(residual: DyadicTensor, branch: DyadicTensor, bits: int) -> Dya
 
 
 def _free_bits(codes: Integers) -> int:
-    """How far codes can be shifted left and still be added in int64."""
+    """Left shift of codes that still allows an addition in int64."""
     return WORD_BITS - 2 - largest_magnitude(codes).bit_length()
 
 
 def power_of_two_rows(codes: Integers, k: Integers, bits: int) -> DyadicTensor:
-    """Rows ``codes / 2**k`` rounded to signed `bits`-bit codes, each row at its finest exponent.
+    """Round rows ``codes / 2**k`` to signed `bits`-bit codes, each row with its finest exponent.
 
-    The top bit of a row's largest magnitude goes to bit ``bits - 2``; where rounding would carry into the sign bit, the
-    row keeps one bit less.
+    The top bit of the largest magnitude of a row moves to bit ``bits - 2``. If rounding would carry into the sign bit,
+    the row keeps one bit less.
     """
     largest = np.abs(codes).max(axis=-1, keepdims=True)
     right = np.where(largest > 0, top_bit(largest) - (bits - 2), 0)

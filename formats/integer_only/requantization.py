@@ -1,45 +1,50 @@
-"""Dynamic requantisation: a row of wide products to n-bit codes with a fresh dyadic scale (DI-MatMul's second half)."""
+"""Dynamic requantisation of rows of wide products to n-bit codes with a new dyadic scale (second part of DI-MatMul)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_choice, check_integer
 from ..errors import InputError
 from .arithmetic import (
     WORD_BITS,
     IntegerLike,
     Integers,
     as_integers,
+    check_broadcast,
+    check_scale,
+    check_width,
     divide_rounded,
     largest_magnitude,
-    require_broadcast,
-    require_scale,
-    require_width,
     shift_left,
     top_bit,
     unwrap,
 )
 
 Anchor = Literal["minimum", "zero"]
-"""Where rounding starts. ``minimum`` (I-LLM): ``y = round((p - min p) * Q / R)``; since the zero point is rounded apart,
-the values of a row share an error of up to half a step. ``zero``: ``y = clip(round(p * Q / R) + zero_point, 0, Q)``;
-values within half a step of 0 become 0. At 4 bits, where most values lie there, it decides (docs/integer_only.md)."""
+"""Origin of the rounding. ``minimum`` (I-LLM): ``y = round((p - min p) * Q / R)``; the zero point is rounded separately,
+so the values of a row share an error of up to half a step. ``zero``: ``y = clip(round(p * Q / R) + zero_point, 0, Q)``;
+values within half a step of 0 become 0. This matters at 4 bits, where most values are near 0 (docs/integer_only.md)."""
 
 MULTIPLIER_BITS = 8
-"""Width of m of a dynamic scale (I-LLM): 128 <= m <= 255, so the scale is within 2**-8 of the exact one."""
+"""Width of m of a dynamic scale (I-LLM): 128 <= m <= 255, so the relative error of the scale is at most 2**-8."""
 
 
 @dataclass(frozen=True, eq=False)
 class DyadicTensor:
-    """Integers that stand for ``(codes - zero_point) * m / 2**k``.
+    """Tensor of the values ``(codes - zero_point) * m / 2**k``.
 
-    Attributes:
-        codes: [..., rows, channels], int64; narrower for stored tables.
-        m, k: int64, one per row [..., rows, 1] or broadcasting otherwise; m >= 1.
-        zero_point: int64, like m.
+    Attributes
+    ----------
+    codes
+        int64 [..., rows, channels]; stored tables may be narrower.
+    m, k
+        int64, one per row [..., rows, 1] or another broadcasting shape; m >= 1.
+    zero_point
+        int64 with the shape of m.
     """
 
     codes: Integers
@@ -49,27 +54,26 @@ class DyadicTensor:
 
     @classmethod
     def power_of_two(cls, codes: Integers, k: Integers) -> "DyadicTensor":
-        """``codes / 2**k``: m is 1 and the zero point 0."""
+        """Build ``codes / 2**k``, with m = 1 and zero point 0."""
         return cls(codes, np.ones_like(k), k, np.zeros_like(k))
 
     def map(self, function: Callable[[NDArray[Any]], NDArray[Any]]) -> "DyadicTensor":
-        """The tensor with a function, such as a transposition, applied to codes, m, k and zero point alike."""
+        """Apply a function, such as a transposition, to codes, m, k and zero point."""
         return DyadicTensor(function(self.codes), function(self.m), function(self.k), function(self.zero_point))
 
     @property
     def centered(self) -> Integers:
-        """``codes - zero_point``."""
+        """Codes minus zero point."""
         return self.codes - self.zero_point
 
     def dequantize(self) -> NDArray[np.float64]:
-        """The values as float64: for reports and tests, never inside the integer computation."""
+        """Values as float64, for reports and tests only."""
         return np.ldexp(np.asarray(self.centered * self.m, np.float64), np.negative(self.k))
 
 
-def require_bits(name: str, bits: int) -> None:
-    """`InputError` unless 1 <= bits <= 16, the code widths that int64 intermediates allow."""
-    if not 1 <= bits <= 16:
-        raise InputError(f"{name} is {bits}; choose 1 to 16")
+def check_code_width(name: str, bits: int) -> None:
+    """Raise `InputError` unless 1 <= bits <= 16, the code widths for which intermediates fit int64."""
+    check_integer(name, bits, 1, 16)
 
 
 def di_requantize(
@@ -81,25 +85,33 @@ def di_requantize(
     bits: int,
     anchor: Anchor = "minimum",
 ) -> tuple[Integers, Any, Any, Any]:
-    """Requantise rows of products to unsigned `bits`-bit codes with a fresh scale per row (I-LLM, Eqs 6 to 8).
+    """Requantise rows of products to unsigned `bits`-bit codes with a new scale per row (I-LLM, Eqs 6 to 8).
 
     With ``value = p * m1*m2 / 2**(k1+k2)``, ``R = max p - min p`` and ``Q = 2**bits - 1`` per row (last axis):
     ``y = round((p - min p) * Q / R)``, ``zero_point = round(-min p * Q / R)``, and ``m_y / 2**k_y`` is the 8-bit dyadic
-    number nearest ``R*m1*m2 / (Q * 2**(k1+k2))`` with 128 <= m_y <= 255. The range is not forced to contain 0, so the
-    zero point may lie outside 0..Q; k_y may be negative for coarse scales. A constant row counts as R = 1: its codes
-    are 0 and its zero point ``-min p * Q``. Rounding is to nearest, ties away from zero.
+    number nearest ``R*m1*m2 / (Q * 2**(k1+k2))`` with 128 <= m_y <= 255. The range need not contain 0, so the zero point
+    may be outside 0..Q; k_y may be negative for coarse scales. A constant row has R = 1: its codes are 0 and its zero
+    point is ``-min p * Q``. Rounding is to nearest, ties away from zero.
 
-    Args:
-        p: integers [..., channels], the accumulators.
-        m1, k1, m2, k2: operand scales; scalars, or one per row [...].
-        bits: code width, 1 to 16.
-        anchor: see `Anchor`.
+    Parameters
+    ----------
+    p
+        Accumulators, integers [..., channels].
+    m1, k1, m2, k2
+        Scales of the operands; scalars, or one per row [...].
+    bits
+        Width of the codes, 1 to 16.
+    anchor
+        See `Anchor`.
 
-    Returns:
-        ``(y, m_y, k_y, zero_point)``: y int64 [..., channels]; the others [...], ints where p is one row.
+    Returns
+    -------
+    ``(y, m_y, k_y, zero_point)``: y is int64 [..., channels]; the others are [...], or int if p is one row.
 
-    Raises:
-        InputError: no integers, a scale that is not positive, or products too wide for int64 intermediates.
+    Raises
+    ------
+    InputError
+        p has no integers, a scale is not positive, or products are too wide for int64 intermediates.
 
     >>> p = [-34567, -20000, 0, 5, 12345, 41234]
     >>> y, m_y, k_y, zero_point = di_requantize(p, 200, 12, 150, 10, 8)
@@ -120,24 +132,23 @@ def di_requantize(
     [-2, 1, 1, 1, 1, 1, 13]
     [-2, 0, 0, 0, 1, 1, 13]
     """
-    require_bits("bits", bits)
+    check_code_width("bits", bits)
     p, m1, k1, m2, k2 = (as_integers(*named) for named in zip(_NAMES, (p, m1, k1, m2, k2), strict=True))
     if p.ndim == 0:
-        raise InputError("p is a single number; pass rows [..., channels]")
+        raise InputError("p: is a single number; pass rows [..., channels]")
     for name, scale in zip(_NAMES[1:], (m1, k1, m2, k2), strict=True):
-        require_broadcast(name, scale, p.shape[:-1], "one per row")
+        check_broadcast(name, scale, p.shape[:-1], "one per row")
     low = p.min(axis=-1)
     spread = np.maximum(p.max(axis=-1) - low, 1)
     top = (1 << bits) - 1
-    require_width("p", p, WORD_BITS - 1 - bits)
+    check_width("p", p, WORD_BITS - 1 - bits)
     zero_point = divide_rounded(-low * top, spread)
+    check_choice("anchor", anchor, get_args(Anchor))
     if anchor == "zero":
         y = divide_rounded(p * top, spread[..., None]) + zero_point[..., None]
         y = np.minimum(np.maximum(y, 0), top)
-    elif anchor == "minimum":
-        y = divide_rounded((p - low[..., None]) * top, spread[..., None])
     else:
-        raise InputError(f"anchor is {anchor!r}; choose minimum or zero")
+        y = divide_rounded((p - low[..., None]) * top, spread[..., None])
     m_y, k_y = _output_scale(spread, m1, k1, m2, k2, top)
     return y, unwrap(m_y), unwrap(k_y), unwrap(zero_point)
 
@@ -148,17 +159,17 @@ _NAMES = ("p", "m1", "k1", "m2", "k2")
 def _output_scale(
     spread: Integers, m1: Integers, k1: Integers, m2: Integers, k2: Integers, top: int
 ) -> tuple[Integers, Integers]:
-    """The 8-bit dyadic scale nearest ``spread*m1*m2 / (top * 2**(k1+k2))``.
+    """8-bit dyadic scale nearest to ``spread*m1*m2 / (top * 2**(k1+k2))``.
 
-    ``k_y = MSB(floor((256*top << (k1+k2)) / s))`` with ``s = spread*m1*m2``, from the top bits of both sides and one
-    correction, so that the wide numerator is never formed.
+    ``k_y = MSB(floor((256*top << (k1+k2)) / s))`` with ``s = spread*m1*m2`` is computed from the top bits of both sides
+    and one correction, without the wide numerator.
     """
-    require_scale("m1, k1", m1, k1)
-    require_scale("m2, k2", m2, k2)
+    check_scale("m1, k1", m1, k1)
+    check_scale("m2, k2", m2, k2)
     widths = [largest_magnitude(factor).bit_length() for factor in (spread, m1, m2)]
     if sum(widths) > WORD_BITS:
         raise InputError(
-            f"the range of p, m1 and m2 need {sum(widths)} bits together, but int64 has {WORD_BITS} left; "
+            f"p: the range of p, m1 and m2 need {sum(widths)} bits together, but int64 has {WORD_BITS} left; "
             "shift p right and lower k1"
         )
     s = spread * m1 * m2
@@ -171,14 +182,16 @@ def _output_scale(
 
 
 def requantize(tensor: DyadicTensor, bits: int, anchor: Anchor = "minimum") -> DyadicTensor:
-    """`di_requantize` of a tensor whose scale is one per row [..., 1] (or one for all): codes, m, k, zero point anew.
+    """`di_requantize` of a tensor with one scale per row [..., 1], or one scale for all rows.
 
-    Raises:
-        InputError: the scale differs within a row, or what `di_requantize` raises.
+    Raises
+    ------
+    InputError
+        The scale differs within a row, or `di_requantize` raises it.
     """
     for name, part in (("m", tensor.m), ("k", tensor.k)):
         if part.ndim and part.shape[-1] != 1:
-            raise InputError(f"{name} has {part.shape[-1]} values along the channels; bring each row to one scale")
+            raise InputError(f"{name}: has {part.shape[-1]} values along the channels; pass one scale per row")
     m, k = (part[..., 0] if part.ndim else part for part in (tensor.m, tensor.k))
     y, *scale = di_requantize(tensor.centered, m, k, 1, 0, bits, anchor)
     m_y, k_y, zero_point = (np.asanyarray(part)[..., None] for part in scale)
@@ -188,12 +201,12 @@ def requantize(tensor: DyadicTensor, bits: int, anchor: Anchor = "minimum") -> D
 def requantize_figure(
     p: IntegerLike, m1: IntegerLike, k1: IntegerLike, m2: IntegerLike, k2: IntegerLike, bits: int, constant: int = 256
 ) -> tuple[Integers, Any, Any, Any]:
-    """The scale computation as the authors' dataflow figure prints it, for comparison with `di_requantize`.
+    """Scale computation of the dataflow figure of the authors, for comparison with `di_requantize`.
 
-    ``k_y = MSB((constant << (k1+k2)) / R)`` and ``m_y = (m1*m2*R) >> (k1+k2-k_y)``: the figure leaves Q out, so
-    ``m_y / 2**k_y`` is the row's whole range, Q steps; and it leaves m1*m2 out of the logarithm, so m_y has up to
-    8 + 16 bits where the paper allows 8. Codes and zero point are those of `di_requantize`. The figure names no value
-    for `constant`.
+    ``k_y = MSB((constant << (k1+k2)) / R)`` and ``m_y = (m1*m2*R) >> (k1+k2-k_y)``: the figure omits Q, so
+    ``m_y / 2**k_y`` is the whole range of the row, Q steps. It omits m1*m2 in the logarithm, so m_y has up to 8 + 16
+    bits, but the paper allows 8. Codes and zero point are those of `di_requantize`. The figure gives no value for
+    `constant`.
 
     >>> _, m_y, k_y, _ = requantize_figure([-34567, -20000, 0, 5, 12345, 41234], 200, 12, 150, 10, 8)
     >>> m_y, k_y  # 542.2, the range of the row in its units
@@ -201,11 +214,10 @@ def requantize_figure(
     """
     y, _, _, zero_point = di_requantize(p, m1, k1, m2, k2, bits)
     p, m1, k1, m2, k2 = (as_integers(*named) for named in zip(_NAMES, (p, m1, k1, m2, k2), strict=True))
-    if constant < 1:
-        raise InputError(f"constant is {constant}; pass 1 or more")
+    check_integer("constant", constant, 1)
     k = k1 + k2
     wide = np.asarray(constant)
-    require_width("constant << (k1 + k2)", wide, WORD_BITS - max(int(k.max()), 0))
+    check_width("constant << (k1 + k2)", wide, WORD_BITS - max(int(k.max()), 0))
     spread = np.maximum(p.max(axis=-1) - p.min(axis=-1), 1)
     k_y = top_bit(np.maximum(shift_left(wide, k) // spread, 1))
     return y, unwrap(shift_left(m1 * m2 * spread, k_y - k)), unwrap(k_y), zero_point

@@ -1,16 +1,17 @@
-"""DI-SwiGLU: the gated activation in integers (I-LLM, Algorithm 3), with the smoothing factors of FSBR."""
+"""DI-SwiGLU: gated activation in integers (I-LLM, Algorithm 3), with the smoothing factors of FSBR."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
+from ..checks import check_choice
 from ..errors import InputError
-from .arithmetic import WORD_BITS, IntegerLike, Integers, as_integers, require_width
+from .arithmetic import WORD_BITS, IntegerLike, Integers, as_integers, check_width
 from .exponential import di_exp, exp_guard_bits
-from .requantization import DyadicTensor, require_bits
+from .requantization import DyadicTensor, check_code_width
 
 SigmoidForm = Literal["stable", "shared_max"]
-"""``stable``: every element by itself. ``shared_max``: the figure's, relative to the row's maximum."""
+"""``stable``: each element separately. ``shared_max``: relative to the maximum of the row, as in the paper's figure."""
 
 
 def di_sigmoid(
@@ -23,16 +24,22 @@ def di_sigmoid(
 ) -> Integers:
     """``sigmoid(x * m / 2**k)`` as ``s / 2**(bits - 1)``.
 
-    The stable form takes ``e / t = exp(-|x|)`` and answers ``t / (t + e)`` or ``e / (t + e)`` by the sign of x. The
-    figure's form subtracts the maximum M of the row (and 0) from x and from 0; where ``M * m / 2**k`` is beyond ``ln
-    t``, both exponentials underflow, and every element but the largest becomes 0.
+    The form ``stable`` computes ``e / t = exp(-|x|)``; the result is ``t / (t + e)`` or ``e / (t + e)`` by the sign of
+    x. The form of the figure subtracts the maximum M of the row and 0 from x and from 0. If ``M * m / 2**k`` is above
+    ``ln t``, both exponentials underflow, and all elements except the largest become 0.
 
-    Args:
-        x: integers [..., channels].
-        m, k: the scale; scalars or broadcasting against x.
-        bits: 8 gives 0..128.
-        guard_bits: of DI-Exp; None takes `exp_guard_bits`, 0 is the paper's algorithm.
-        form: `SigmoidForm`.
+    Parameters
+    ----------
+    x
+        Integers [..., channels].
+    m, k
+        Dyadic scale; scalars, or arrays that broadcast to x.
+    bits
+        Width of the result; 8 gives 0..128.
+    guard_bits
+        Guard bits of DI-Exp; None takes `exp_guard_bits`, 0 is the algorithm of the paper.
+    form
+        See `SigmoidForm`.
 
     >>> x = [-160, -80, -20, 0, 20, 40, 80, 160]
     >>> di_sigmoid(x, 205, 12, guard_bits=8).tolist()
@@ -40,18 +47,17 @@ def di_sigmoid(
     >>> di_sigmoid(x, 205, 12, guard_bits=0, form="shared_max").tolist()
     [0, 0, 0, 0, 0, 0, 0, 128]
     """
-    require_bits("bits", bits)
+    check_code_width("bits", bits)
     x = as_integers("x", x)
     guard = exp_guard_bits(m, k, guard_bits)
+    check_choice("form", form, get_args(SigmoidForm))
     if form == "stable":
         e, t = di_exp(-np.abs(x), m, k, guard)
         chosen, other = np.where(x >= 0, t, e), np.where(x >= 0, e, t)
-    elif form == "shared_max":
+    else:
         highest = np.maximum(x.max(axis=-1, keepdims=True), 0)
         chosen, _ = di_exp(x - highest, m, k, guard)
         other, _ = di_exp(-highest, m, k, guard)
-    else:
-        raise InputError(f"form is {form!r}; choose stable or shared_max")
     total = np.maximum(chosen + other, 1)
     return ((chosen << (bits - 1)) + (total >> 1)) // total
 
@@ -64,25 +70,32 @@ def di_swiglu(
     guard_bits: IntegerLike | None = None,
     form: SigmoidForm = "stable",
 ) -> DyadicTensor:
-    """``gate * sigmoid(gate / s) * up`` without rounding after the sigmoid; follow with `requantize`.
+    """``gate * sigmoid(gate / s) * up`` without rounding after the sigmoid; apply `requantize` next.
 
-    The result's scale is ``m_gate*m_up / 2**(k_gate + k_up + bits - 1)`` per row.
+    The scale of the result is ``m_gate*m_up / 2**(k_gate + k_up + bits - 1)`` per row.
 
-    Args:
-        gate, up: codes [..., rows, channels], scale per row. Of FSBR's folds, gate was multiplied by s and up divided.
-        smooth: the reciprocals ``1/s`` per channel as dyadic numbers (m_s [channels], one k_s); None where s == 1.
-        bits: width of the sigmoid's result.
-        guard_bits, form: see `di_sigmoid`.
+    Parameters
+    ----------
+    gate, up
+        Codes [..., rows, channels], scale per row. FSBR multiplied gate by s and divided up by s.
+    smooth
+        Reciprocals ``1/s`` per channel as dyadic numbers (m_s [channels], one k_s); None for s == 1.
+    bits
+        Width of the sigmoid.
+    guard_bits, form
+        See `di_sigmoid`.
 
-    Raises:
-        InputError: shapes differ, a reciprocal is negative, or the product passes int64.
+    Raises
+    ------
+    InputError
+        The shapes differ, a reciprocal is negative, or the product does not fit int64.
     """
     if gate.codes.shape != up.codes.shape:
-        raise InputError(f"gate {list(gate.codes.shape)} and up {list(up.codes.shape)} differ; pass equal shapes")
+        raise InputError(f"gate: has shape {list(gate.codes.shape)}, up has {list(up.codes.shape)}; pass equal shapes")
     x1, x2 = gate.centered, up.centered
     argument, exponent = _smoothed(x1, gate.k, smooth)
     sigmoid = di_sigmoid(argument, gate.m, exponent, bits, guard_bits, form)
-    require_width("gate * sigmoid", x1 * sigmoid, WORD_BITS - int(np.abs(x2).max()).bit_length())
+    check_width("gate * sigmoid", x1 * sigmoid, WORD_BITS - int(np.abs(x2).max()).bit_length())
     return DyadicTensor(x1 * sigmoid * x2, gate.m * up.m, gate.k + up.k + (bits - 1), np.zeros_like(gate.zero_point))
 
 
@@ -91,5 +104,5 @@ def _smoothed(x: Integers, k: Integers, smooth: tuple[IntegerLike, IntegerLike] 
         return x, k
     m_s, k_s = as_integers("smooth", smooth[0]), as_integers("smooth", smooth[1])
     if m_s.min() < 0:
-        raise InputError(f"smooth holds {int(m_s.min())}; smoothing factors are positive")
+        raise InputError(f"smooth: holds {int(m_s.min())}; pass reciprocals of at least 0")
     return x * m_s, k + k_s

@@ -1,24 +1,25 @@
-"""Integer codes packed densely into 32-bit words along the input channels."""
+"""Dense packing of integer codes into 32-bit words along the input channels."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..checks import check_integer
 from ..errors import InputError
 
 WORD_BITS = 32
 
 
 def pack_codes(codes: ArrayLike, bits: int) -> NDArray[np.uint32]:
-    """Pack unsigned codes into a contiguous bit stream of 32-bit words along the first axis.
+    """Pack unsigned codes into a bit stream of 32-bit words along the first axis.
 
-    The stream starts at the least significant bit of word 0; a code may straddle two words, and the last word is
-    filled with zeros. This is the ``qweight`` layout of GPTQ's 4-bit and SqueezeLLM's 3- and 4-bit kernels
-    (arXiv 2306.07629, released code): eight 4-bit codes a word, thirty-two 3-bit codes in three words.
+    The stream starts at the least significant bit of word 0. A code may lie in two words. The last word is filled with
+    zeros. This is the ``qweight`` layout of GPTQ's 4-bit and SqueezeLLM's 3- and 4-bit kernels (arXiv 2306.07629,
+    released code): eight 4-bit codes in a word, thirty-two 3-bit codes in three words.
 
     Parameters
     ----------
     codes
-        Integers in 0..2^bits - 1, ``[in, ...]``: the input channels along the first axis.
+        Integers in 0..2^bits - 1, ``[in, ...]``.
     bits
         Width of a code, 1 to 16.
 
@@ -29,7 +30,7 @@ def pack_codes(codes: ArrayLike, bits: int) -> NDArray[np.uint32]:
     Raises
     ------
     InputError
-        ``bits`` or a code is out of range, or the codes are no integers.
+        ``bits`` or a code is out of range, or the codes are not integers.
 
     Examples
     --------
@@ -48,7 +49,7 @@ def pack_codes(codes: ArrayLike, bits: int) -> NDArray[np.uint32]:
 
 
 def unpack_codes(words: ArrayLike, bits: int, count: int) -> NDArray[np.uint16]:
-    """Inverse of `pack_codes`: the first ``count`` codes of each stream, uint16 ``[count, ...]``.
+    """Unpack the first ``count`` codes of each stream, uint16 ``[count, ...]``: the inverse of `pack_codes`.
 
     >>> unpack_codes([0x88FAC688, 0xC688FAC6], 3, count=12).tolist()
     [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3]
@@ -56,16 +57,16 @@ def unpack_codes(words: ArrayLike, bits: int, count: int) -> NDArray[np.uint16]:
     Raises
     ------
     InputError
-        ``bits`` is out of range, or ``count`` codes do not fill the words given.
+        ``bits`` is out of range, the words are not uint32, or their number does not fit ``count`` codes.
     """
-    _check_bits(bits)
+    check_integer("bits", bits, 1, 16)
     array = np.asarray(words)
     if isinstance(words, np.ndarray) and array.dtype != np.uint32:
         raise InputError(f"words: are {array.dtype}; give uint32")
     array = array.astype(np.uint32)
     if array.ndim == 0 or array.shape[0] != word_count(count, bits):
         raise InputError(
-            f"words: shape {array.shape}; {count} codes of {bits} bits fill {word_count(count, bits)} words"
+            f"words: shape {array.shape}; {count} codes of {bits} bits need {word_count(count, bits)} words"
         )
     octets = np.ascontiguousarray(np.moveaxis(array, 0, -1).astype("<u4")).view(np.uint8)
     stream = np.unpackbits(octets, axis=-1, count=count * bits, bitorder="little")
@@ -74,13 +75,13 @@ def unpack_codes(words: ArrayLike, bits: int, count: int) -> NDArray[np.uint16]:
 
 
 def to_bits(codes: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
-    """The lowest bits of each code, least significant first, on a new last axis: uint8 ``[..., bits]`` of 0 and 1."""
+    """Lowest bits of each code, least significant first, on a new last axis: uint8 ``[..., bits]`` of 0 and 1."""
     octets = np.ascontiguousarray(codes.astype("<u2")).view(np.uint8).reshape(*codes.shape, 2)
     return np.unpackbits(octets, axis=-1, count=bits, bitorder="little")
 
 
 def from_bits(stream: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """Inverse of `to_bits`: uint16, without the last axis."""
+    """Codes of bits, uint16 without the last axis: the inverse of `to_bits`."""
     fields = np.packbits(stream, axis=-1, bitorder="little")
     octets = np.zeros((*fields.shape[:-1], 2), np.uint8)
     octets[..., : fields.shape[-1]] = fields
@@ -88,21 +89,16 @@ def from_bits(stream: NDArray[np.uint8]) -> NDArray[np.uint16]:
 
 
 def word_count(count: int, bits: int) -> int:
-    """Words that hold ``count`` codes."""
+    """Number of words for ``count`` codes."""
     return -(-count * bits // WORD_BITS)
 
 
 def check_codes(name: str, codes: NDArray[np.integer], bits: int) -> NDArray[np.integer]:
-    """``codes`` as they are, if they are integers in 0..2^bits - 1 along at least one axis; else `InputError`."""
-    _check_bits(bits)
+    """Return ``codes`` if they are integers in 0..2^bits - 1 with at least one axis."""
+    check_integer("bits", bits, 1, 16)
     if codes.ndim == 0 or codes.size == 0 or not np.issubdtype(codes.dtype, np.integer):
         raise InputError(f"{name}: is {codes.dtype} {list(codes.shape)}; give integers [in, ...], not empty")
     low, high = int(codes.min()), int(codes.max())
     if low < 0 or high >= 1 << bits:
-        raise InputError(f"{name}: span {low}..{high}; {bits}-bit codes lie in 0..{(1 << bits) - 1}")
+        raise InputError(f"{name}: span {low}..{high}; give {bits}-bit codes in 0..{(1 << bits) - 1}")
     return codes
-
-
-def _check_bits(bits: int) -> None:
-    if isinstance(bits, bool) or bits not in range(1, 17):
-        raise InputError(f"bits: {bits!r} is not valid; choose an integer from 1 to 16")

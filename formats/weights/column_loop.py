@@ -1,7 +1,7 @@
-"""The column loop of GPTQ and SpQR: quantise one input channel, let the later ones absorb its error.
+"""Column loop of GPTQ and SpQR: quantise one input channel, then let the later channels compensate its error.
 
-Sources: Frantar et al., GPTQ (arXiv 2210.17323), algorithm 1, and its released code; the name stands for the optimal
-brain surgeon, whose update of the remaining weights this is.
+Sources: Frantar et al., GPTQ (arXiv 2210.17323), algorithm 1, and its released code. The update of the remaining weights
+is that of the Optimal Brain Surgeon.
 """
 
 from collections.abc import Callable
@@ -10,43 +10,43 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_integer
 from ..errors import InputError
 from .base import check_statistic
 
 BLOCK = 128
-"""Channels whose updates are gathered before they reach the rest of the matrix."""
+"""Number of channels whose updates are applied to the rest of the matrix at once."""
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 QuantizeChannel = Callable[[int, NDArray[np.float64]], NDArray[np.float64]]
-"""``(channel, work [in, out]) -> decoded [out]``: quantises row ``channel`` of the current weights."""
+"""``(channel, work [in, out]) -> decoded [out]`` quantises row ``channel`` of the current weights."""
 
 
 class HessianAccumulator:
-    """``H = (2 / N) * sum of x x^T`` over the tokens of the calibration data, in float64.
+    """Hessian ``(2 / N) * sum of x x^T`` over the tokens of the calibration data, in float64.
 
     Parameters
     ----------
     channels
-        Input channels of the layer.
+        Number of input channels of the layer.
     """
 
     def __init__(self, channels: int) -> None:
-        if isinstance(channels, bool) or channels < 1:
-            raise InputError(f"channels: {channels!r} is not valid; choose a positive integer")
+        check_integer("channels", channels, 1)
         self._sum = np.zeros((channels, channels))
         self._weight = 0.0
 
     def add(self, x: NDArray[np.floating], token_weights: NDArray[np.floating] | None = None) -> None:
-        """Add activations ``[tokens, channels]``; a token of weight v counts like v tokens (1 by default).
+        """Add activations ``[tokens, channels]``; a token with weight v counts like v tokens (default 1).
 
-        Weighting the first token of a sequence keeps the attention sink exact, which is one token of many in the sum
-        but decides the attention of all. Products are formed in the dtype of ``x``, the sum over calls in float64.
+        A larger weight for the first token of a sequence keeps the attention sink exact: it is one token of many in the
+        sum, but it affects the attention of all. Products use the dtype of ``x``, the sum over calls is float64.
 
         Raises
         ------
         InputError
-            ``x`` is no finite ``[tokens, channels]``, or the weights are no finite ``[tokens]`` of at least 0.
+            ``x`` is not finite ``[tokens, channels]``, or the weights are not finite ``[tokens]`` of at least 0.
         """
         if x.ndim != 2 or x.shape[1] != len(self._sum) or not np.isfinite(x).all():
             raise InputError(f"x: has shape {list(x.shape)}; give finite activations [tokens, {len(self._sum)}]")
@@ -55,45 +55,47 @@ class HessianAccumulator:
             self._weight += len(x)
             return
         if token_weights.shape != (len(x),) or not (np.isfinite(token_weights) & (token_weights >= 0)).all():
-            raise InputError(f"token_weights: are not valid; give {len(x)} finite numbers of at least 0")
+            raise InputError(
+                f"token_weights: have shape {list(token_weights.shape)}; give {len(x)} finite numbers of at least 0"
+            )
         self._sum += (x * token_weights[:, None].astype(x.dtype)).T @ x
         self._weight += float(token_weights.sum())
 
     @property
     def hessian(self) -> NDArray[np.float64]:
-        """The Hessian so far, ``[channels, channels]``, exactly symmetric."""
+        """Hessian of all tokens so far, ``[channels, channels]``, exactly symmetric."""
         if self._weight == 0:
             raise InputError("x: no tokens were added; call add() first")
         return (self._sum + self._sum.T) / self._weight
 
 
-class Problem(NamedTuple):
-    """A matrix ready for the loop, its channels in the order in which they are quantised."""
+class PreparedWeights(NamedTuple):
+    """Weights and factor of the inverse Hessian, with channels in the order in which they are quantised."""
 
     weights: NDArray[np.float64]
-    """``[in, out]``; the rows of dead channels are zero."""
+    """Weights ``[in, out]``; rows of dead channels are zero."""
     factor: NDArray[np.float64]
     """Upper triangular ``U`` ``[in, in]`` with ``U^T U = H^-1``."""
     order: NDArray[np.intp]
-    """Row i is channel ``order[i]``."""
+    """Channel of each row."""
 
     def restore(self, rows: NDArray[Scalar]) -> NDArray[Scalar]:
-        """Rows in the order of the loop, back in the order of the channels."""
+        """Sort rows back into the order of the channels."""
         return rows[np.argsort(self.order)]
 
 
 def prepare(
     weights: NDArray[np.float64], hessian: NDArray[np.floating] | None, damping: float, act_order: bool
-) -> Problem:
-    """Drop dead channels, order, damp and factorise.
+) -> PreparedWeights:
+    """Clear dead channels, sort the channels, and damp and factorise the Hessian.
 
-    Dead channels (``H_jj = 0``: never active in calibration) get weight 0 and ``H_jj = 1``. ``act_order`` quantises
-    channels in decreasing ``H_jj``. ``damping`` times the mean of the diagonal is added to it.
+    Dead channels (``H_jj = 0``, never active in calibration) get weight 0 and ``H_jj = 1``. With ``act_order``, channels
+    are quantised in decreasing ``H_jj``. ``damping`` times the mean of the diagonal is added to the diagonal.
 
     Raises
     ------
     InputError
-        The Hessian is missing, misshapen, not finite, not symmetric, or not positive definite once it is damped.
+        The Hessian is missing, not finite, not symmetric or not positive definite after damping, or its shape is wrong.
     """
     channels = len(weights)
     h = check_statistic("hessian", hessian, (channels, channels))
@@ -101,37 +103,37 @@ def prepare(
         raise InputError("hessian: is not symmetric; give X^T X of the layer's input")
     diagonal = np.diag(h).copy()
     if (diagonal < 0).any():
-        raise InputError("hessian: has a negative diagonal, so it is indefinite; give X^T X of the layer's input")
+        raise InputError("hessian: has negative diagonal elements; give X^T X of the layer's input")
     dead = diagonal == 0
     diagonal[dead] = 1
     order = np.argsort(-diagonal, kind="stable") if act_order else np.arange(channels)
     np.fill_diagonal(h, diagonal + damping * diagonal.mean())
     alive = np.where(dead[:, None], 0, weights)
-    return Problem(alive[order], inverse_factor(h[np.ix_(order, order)]), order)
+    return PreparedWeights(alive[order], inverse_factor(h[np.ix_(order, order)]), order)
 
 
 def inverse_factor(h: NDArray[np.float64]) -> NDArray[np.float64]:
     """Upper triangular ``U`` with ``U^T U = h^-1``, from one Cholesky factorisation.
 
-    With rows and columns reversed, ``h = L L^T`` gives ``h^-1 = (L^-1)^T L^-1``; ``L^-1`` reversed back is upper
-    triangular. So only ``h`` itself has to be positive definite in floating point, not its computed inverse.
+    With rows and columns reversed, ``h = L L^T`` gives ``h^-1 = (L^-1)^T L^-1``, and ``L^-1`` reversed back is upper
+    triangular. So only ``h`` must be positive definite in floating point, not its computed inverse.
     """
     try:
         lower = np.linalg.cholesky(h[::-1, ::-1])
     except np.linalg.LinAlgError:
         raise InputError(
-            "hessian: is not positive definite after damping; raise the damping or accumulate more tokens"
+            "hessian: is not positive definite after damping; use more damping or more calibration tokens"
         ) from None
     return np.triu(np.linalg.inv(lower)[::-1, ::-1]).astype(np.float64, copy=False)
 
 
-def quantize_channels(problem: Problem, group_size: int, quantize: QuantizeChannel) -> None:
-    """Call ``quantize`` for each channel in order, and move the error of each into the channels after it.
+def quantize_channels(prepared: PreparedWeights, group_size: int, quantize: QuantizeChannel) -> None:
+    """Call ``quantize`` for each channel in order, and compensate its error in the later channels.
 
-    The error of a channel is ``(w - decoded) / U_jj``; the weights of channel k > j lose ``U_jk`` times it. When
-    ``quantize`` is called for the first channel of a group, the whole group is up to date.
+    The error of channel j is ``(w - decoded) / U_jj``. It is multiplied by ``U_jk`` and subtracted from the weights of
+    each channel k > j. At the call for the first channel of a group, the whole group is up to date.
     """
-    work, factor = problem.weights.copy(), problem.factor
+    work, factor = prepared.weights.copy(), prepared.factor
     channels = len(work)
     aligned = BLOCK % group_size == 0 or group_size % BLOCK == 0
     block = BLOCK if aligned else group_size

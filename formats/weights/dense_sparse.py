@@ -1,4 +1,4 @@
-"""Weights as the sum of a dense FP16 matrix, decoded from codes, and a sparse one: SqueezeLLM and SpQR."""
+"""Weights as the sum of a dense FP16 matrix, decoded from codes, and a sparse matrix: SqueezeLLM and SpQR."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -7,23 +7,24 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_finite
 from ..errors import InputError
 from .base import PackedWeights
 
 STORED_DTYPES = (("uint32",), ("uint16", "uint32"), ("float16", "float32"))
-"""Of row offsets, columns and values."""
+"""Dtypes of row offsets, columns and values."""
 
 
 @dataclass(frozen=True, eq=False)
 class SparseWeights:
-    """A sparse matrix ``[in, out]``, compressed by output channel (CSR, whose rows are the output channels).
+    """Sparse matrix ``[in, out]`` in CSR form; its rows are the output channels.
 
     Parameters
     ----------
     shape
         ``(in, out)``.
     row_offsets
-        uint32 ``[out + 1]``: the entries of output channel n are ``row_offsets[n]..row_offsets[n + 1] - 1``.
+        uint32 ``[out + 1]``: output channel n has the entries ``row_offsets[n]..row_offsets[n + 1] - 1``.
     columns
         uint16 or uint32 ``[entries]``: input channels, strictly increasing within an output channel.
     values
@@ -32,7 +33,7 @@ class SparseWeights:
     Raises
     ------
     InputError
-        The arrays do not form such a matrix.
+        The arrays are not a CSR matrix.
     """
 
     shape: tuple[int, int]
@@ -51,17 +52,18 @@ class SparseWeights:
         ):
             raise InputError(
                 f"sparse: {offsets.dtype} {list(offsets.shape)}, {columns.dtype} {list(columns.shape)} and "
-                f"{values.dtype} {list(values.shape)} form no CSR matrix; give uint32 [{out + 1}], uint and float [n]"
+                f"{values.dtype} {list(values.shape)} are no CSR matrix; give uint32 [{out + 1}], uint and float [n]"
             )
         if offsets[0] != 0 or offsets[-1] != len(values) or (np.diff(offsets.astype(np.int64)) < 0).any():
-            raise InputError(f"row_offsets: do not rise from 0 to the {len(values)} entries; give running counts")
+            raise InputError(f"row_offsets: do not rise from 0 to the {len(values)} entries; give cumulative counts")
         if len(columns) and columns.max() >= channels:
-            raise InputError(f"columns: reach {columns.max()}; there are {channels} input channels")
+            raise InputError(
+                f"columns: reach {columns.max()}; give columns below {channels}, the number of input channels"
+            )
         same_row = np.diff(self.rows()) == 0
         if (np.diff(columns.astype(np.int64))[same_row] <= 0).any():
             raise InputError("columns: do not increase within an output channel; sort them and drop duplicates")
-        if not np.isfinite(values).all():
-            raise InputError("values: must be finite")
+        check_finite("values", values)
 
     @property
     def entries(self) -> int:
@@ -76,7 +78,7 @@ class SparseWeights:
     def from_mask(
         cls, mask: NDArray[np.bool_], values: NDArray[np.floating], column_dtype: Any, value_dtype: Any
     ) -> Self:
-        """The entries of ``values`` ``[in, out]`` where ``mask`` is set."""
+        """Take the entries of ``values`` ``[in, out]`` where ``mask`` is True."""
         rows, columns = np.nonzero(mask.T)
         offsets = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=mask.shape[1]))]).astype(np.uint32)
         stored = values.T[rows, columns].astype(value_dtype)
@@ -84,7 +86,7 @@ class SparseWeights:
 
     @classmethod
     def empty(cls, shape: tuple[int, int], column_dtype: Any, value_dtype: Any) -> Self:
-        """A matrix without entries."""
+        """Build a matrix without entries."""
         return cls.from_mask(np.zeros(shape, np.bool_), np.zeros(shape), column_dtype, value_dtype)
 
 
@@ -98,25 +100,25 @@ class DenseSparseWeights(PackedWeights):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """``(in, out)``."""
+        """Shape ``(in, out)``."""
         return self.sparse.shape
 
     @property
     @abstractmethod
     def sparse(self) -> SparseWeights:
-        """What is added to the dense part."""
+        """Sparse part."""
 
     @abstractmethod
     def dense(self) -> NDArray[np.float16]:
-        """The weights that the codes stand for, float16 ``[in, out]``."""
+        """Dense part, decoded from the codes: float16 ``[in, out]``."""
 
     def decode(self) -> NDArray[np.float32]:
-        """The weights, float32 ``[in, out]``; adding a sparse value rounds once."""
+        """Decode to float32 ``[in, out]``; adding a sparse value rounds once."""
         weights = self.dense().astype(np.float32)
         weights[self.sparse.columns, self.sparse.rows()] += self.sparse.values.astype(np.float32)
         return weights
 
     @property
     def sparse_fraction(self) -> float:
-        """Sparse entries per weight."""
+        """Number of sparse entries divided by the number of weights."""
         return self.sparse.entries / (self.shape[0] * self.shape[1])

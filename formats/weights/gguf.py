@@ -1,12 +1,12 @@
-"""GGUF's block types Q4_1 and Q8_0: quantisers, and their bytes.
+"""GGUF block types Q4_1 and Q8_0: quantisers and bytes.
 
-Blocks are 32 input channels of one output channel. The rounding is that of llama.cpp's reference quantiser, whose Python
-form (`gguf.quants`, MIT licence) is the tests' oracle.
+A block holds 32 input channels of one output channel. Values round as in llama.cpp's reference quantiser; the tests
+compare with its Python form (`gguf.quants`, MIT licence).
 
 ====  ======================  ========================================================================
 type  weight                  bytes of a block
 ====  ======================  ========================================================================
-Q4_1  ``d * code + m``        FP16 d, FP16 m, 16 bytes: codes 0..15 in the low halves, 16..31 in the high
+Q4_1  ``d * code + m``        FP16 d, FP16 m, 16 bytes: codes 0..15 in the low nibbles, 16..31 in the high
 Q8_0  ``d * code``, signed    FP16 d, 32 signed bytes
 ====  ======================  ========================================================================
 """
@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_choice
 from ..errors import InputError
 from .base import Statistic, check_weights
 from .grouped_int import IntegerWeights
@@ -25,8 +26,8 @@ BLOCK = 32
 Q4_1_BYTES = 20
 Q8_0_BYTES = 34
 _SIGN_BIT = np.uint8(128)
-"""`IntegerWeights` holds the signed bytes of Q8_0 as codes around 128; adding 128 flips a byte's top bit."""
-_LOW_HALF = np.uint8(15)
+"""Difference between the codes of `IntegerWeights`, which are centred at 128, and the signed bytes of Q8_0."""
+_LOW_NIBBLE = np.uint8(15)
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,15 @@ class Q4_1:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """There are none."""
+        """Empty: the method has no parameters."""
         return {}
 
     def average_bits(self, in_channels: int = 4096) -> float:
-        """Storage of a weight: 20 bytes for 32."""
+        """Storage of a weight in bits: 20 bytes for 32 weights."""
         return 8 * Q4_1_BYTES / BLOCK
 
     def quantize(self, w: NDArray[np.floating], statistic: NDArray[np.floating] | None = None) -> IntegerWeights:
-        """Quantise floating-point ``[in, out]``, whose ``in`` is a multiple of 32."""
+        """Quantise a floating-point matrix ``[in, out]``; ``in`` must be a multiple of 32."""
         blocks = _blocks(w, statistic)
         low = blocks.min(axis=1, keepdims=True)
         step = (blocks.max(axis=1, keepdims=True) - low) / np.float32(15)
@@ -72,15 +73,15 @@ class Q8_0:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """There are none."""
+        """Empty: the method has no parameters."""
         return {}
 
     def average_bits(self, in_channels: int = 4096) -> float:
-        """Storage of a weight: 34 bytes for 32."""
+        """Storage of a weight in bits: 34 bytes for 32 weights."""
         return 8 * Q8_0_BYTES / BLOCK
 
     def quantize(self, w: NDArray[np.floating], statistic: NDArray[np.floating] | None = None) -> IntegerWeights:
-        """Quantise floating-point ``[in, out]``, whose ``in`` is a multiple of 32."""
+        """Quantise a floating-point matrix ``[in, out]``; ``in`` must be a multiple of 32."""
         blocks = _blocks(w, statistic)
         step = np.abs(blocks).max(axis=1, keepdims=True) / np.float32(127)
         scaled = blocks * _inverse(step)
@@ -89,17 +90,19 @@ class Q8_0:
 
 
 def to_blocks(w: IntegerWeights) -> NDArray[np.uint8]:
-    """The bytes of GGUF, uint8 ``[out, bytes]``: Q4_1 for 4 bits with offsets, Q8_0 for 8 bits, symmetric.
+    """GGUF bytes, uint8 ``[out, bytes]``: Q4_1 for 4 bits with offsets, Q8_0 for symmetric 8 bits.
 
     Raises
     ------
     InputError
-        The weights are of neither form.
+        The weights fit neither block type.
     """
     codes = w.codes.T.reshape(w.shape[1], -1, min(w.group_size, w.shape[0]))
     form = (w.bits, w.group_size, w.offsets is not None, w.zero_points is not None)
     if codes.shape[2] != BLOCK or form not in ((4, BLOCK, True, False), (8, BLOCK, False, False)):
-        raise InputError("w: is neither 4 bits with offsets nor 8 bits, in groups of 32; GGUF has no block for it")
+        raise InputError(
+            "w: does not fit a GGUF block; give groups of 32 with 4 bits and offsets, or with symmetric 8 bits"
+        )
     parameters = [w.scales] if w.offsets is None else [w.scales, w.offsets]
     heads = np.stack([each.T for each in parameters], axis=-1).view(np.uint8)
     low, high = codes[..., : BLOCK // 2], codes[..., BLOCK // 2 :]
@@ -108,38 +111,36 @@ def to_blocks(w: IntegerWeights) -> NDArray[np.uint8]:
 
 
 def from_blocks(data: NDArray[np.uint8], block_type: str) -> IntegerWeights:
-    """Weights ``[in, out]`` of the bytes ``[out, bytes]`` of a GGUF tensor of type ``"Q4_1"`` or ``"Q8_0"``.
+    """Weights ``[in, out]`` from GGUF bytes ``[out, bytes]`` of type ``"Q4_1"`` or ``"Q8_0"``.
 
     Raises
     ------
     InputError
-        Another type, or bytes that are not whole blocks.
+        The type is another one, or the bytes are not whole blocks.
     """
     sizes = {"Q4_1": Q4_1_BYTES, "Q8_0": Q8_0_BYTES}
-    if block_type not in sizes:
-        raise InputError(f"block_type: {block_type!r} is not known; choose one of {', '.join(sizes)}")
+    check_choice("block_type", block_type, sizes)
     if data.dtype != np.uint8 or data.ndim != 2 or data.size == 0 or data.shape[1] % sizes[block_type]:
         raise InputError(
-            f"data: is {data.dtype} {list(data.shape)}; {block_type} needs uint8 [out, bytes] "
-            f"in blocks of {sizes[block_type]} bytes"
+            f"data: is {data.dtype} {list(data.shape)}; give uint8 [out, bytes] in blocks of {sizes[block_type]} bytes"
         )
     blocks = data.reshape(len(data), -1, sizes[block_type])
     if block_type == "Q8_0":
         scales = np.ascontiguousarray(blocks[..., :2]).view(np.float16)[..., 0]
         return IntegerWeights(_channels_first(blocks[..., 2:] ^ _SIGN_BIT), np.ascontiguousarray(scales.T), 8, BLOCK)
     parameters = np.ascontiguousarray(blocks[..., :4]).view(np.float16)
-    codes = np.concatenate([blocks[..., 4:] & _LOW_HALF, blocks[..., 4:] >> np.uint8(4)], axis=-1)
+    codes = np.concatenate([blocks[..., 4:] & _LOW_NIBBLE, blocks[..., 4:] >> np.uint8(4)], axis=-1)
     scales, offsets = (np.ascontiguousarray(parameters[..., index].T) for index in (0, 1))
     return IntegerWeights(_channels_first(codes), scales, 4, BLOCK, offsets=offsets)
 
 
 def _blocks(w: NDArray[np.floating], statistic: NDArray[np.floating] | None) -> NDArray[np.float32]:
-    """Weights as float32 ``[in / 32, 32, out]``."""
+    """Check weights and cut them into blocks: float32 ``[in / 32, 32, out]``."""
     if statistic is not None:
-        raise InputError("statistic: GGUF's block types use none; leave it out")
+        raise InputError("statistic: is not used by GGUF block types; leave it out")
     weights = check_weights(w).astype(np.float32)
     if len(weights) % BLOCK:
-        raise InputError(f"w: {len(weights)} input channels are not whole blocks of {BLOCK}; choose another format")
+        raise InputError(f"w: has {len(weights)} input channels; give a multiple of {BLOCK}, or choose another format")
     return weights.reshape(-1, BLOCK, weights.shape[1])
 
 
@@ -148,5 +149,5 @@ def _inverse(step: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _channels_first(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Codes ``[out, blocks, 32]`` as ``[in, out]``."""
+    """Transpose codes ``[out, blocks, 32]`` to ``[in, out]``."""
     return np.ascontiguousarray(codes.reshape(len(codes), -1).T)

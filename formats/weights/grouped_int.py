@@ -1,4 +1,4 @@
-"""Integer weights of 2 to 8 bits in groups of input channels, and round to nearest, which makes them."""
+"""Integer weights of 2 to 8 bits in groups of input channels, and the round-to-nearest quantiser."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, NamedTuple, Self
@@ -6,29 +6,34 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_array, check_finite, check_integer
 from ..errors import InputError
-from .base import PackedWeights, Statistic, check_at_least, check_choice, check_weights
+from .base import PackedWeights, Statistic, check_weights
 from .bit_packing import check_codes, pack_codes, unpack_codes
 from .int4 import Int4Weights
 from .serialization import Image
 
-CODE_BITS = range(2, 9)
 _LEAST_SCALE = np.float16(2.0**-24)
 
 
+def check_code_bits(bits: int) -> int:
+    """Return ``bits`` if it is a width of codes, 2 to 8."""
+    return check_integer("bits", bits, 2, 8)
+
+
 class Grid(NamedTuple):
-    """The grid ``scale * (code - zero_point)`` of one group: float16 and integer ``[out]``."""
+    """Grid ``scale * (code - zero_point)`` of one group: float16 and integer ``[out]``."""
 
     scales: NDArray[np.float16]
     zero_points: NDArray[np.uint8]
 
 
 def fit_grid(group: NDArray[np.float64], bits: int, symmetric: bool) -> Grid:
-    """The grid of a group ``[channels, out]`` over its range, which is made to contain zero (GPTQ's released code).
+    """Fit the grid of a group ``[channels, out]`` to its range, extended to contain zero (GPTQ's released code).
 
     Affine: ``s = (max - min) / (2^b - 1)``, ``z = round(-min / s)``. Symmetric: ``s = 2 max|w| / (2^b - 1)``,
-    ``z = 2^(b - 1)``. A group of zeros takes the range -1..1. The scale is rounded to FP16 first (at least its least
-    subnormal), so that codes and zero points belong to the stored scale. Ties go to even.
+    ``z = 2^(b - 1)``. A group of zeros has the range -1..1. The scale is first rounded to FP16, at least to the smallest
+    subnormal number, so codes and zero points fit the stored scale. Ties go to even.
     """
     low, high = np.minimum(group.min(axis=0), 0), np.maximum(group.max(axis=0), 0)
     if symmetric:
@@ -43,16 +48,16 @@ def fit_grid(group: NDArray[np.float64], bits: int, symmetric: bool) -> Grid:
 
 
 def round_to_grid(w: NDArray[np.float64], grid: Grid, bits: int) -> NDArray[np.uint8]:
-    """Codes of ``w`` ``[..., out]`` on its group's grid: ``clip(round(w / s) + z, 0, 2^b - 1)``."""
+    """Codes of ``w`` ``[..., out]`` on the grid of its group: ``clip(round(w / s) + z, 0, 2^b - 1)``."""
     return np.clip(np.rint(w / grid.scales) + grid.zero_points, 0, (1 << bits) - 1).astype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
 class IntegerWeights(PackedWeights):
-    """A weight matrix of integer codes with a FP16 scale per (group of input channels, output channel).
+    """Weight matrix of integer codes with an FP16 scale for each group of input channels and output channel.
 
-    Three forms: symmetric, ``scale * (code - 2^(bits - 1))``; with zero points, ``scale * (code - zero_point)``; with
-    offsets, ``scale * code + offset``.
+    A weight is ``scale * (code - 2^(bits - 1))`` (symmetric), ``scale * (code - zero_point)`` with zero points, or
+    ``scale * code + offset`` with offsets.
 
     Parameters
     ----------
@@ -63,11 +68,11 @@ class IntegerWeights(PackedWeights):
     bits
         2 to 8.
     group_size
-        Input channels that share a scale; the last group may be shorter.
+        Number of input channels that share a scale; the last group may be shorter.
     zero_points
-        uint8, shaped like ``scales``, in 0..2^bits - 1; or None.
+        uint8 with the shape of ``scales``, in 0..2^bits - 1; or None.
     offsets
-        float16, shaped like ``scales``, finite; or None.
+        float16 with the shape of ``scales``, finite; or None.
 
     Raises
     ------
@@ -86,33 +91,33 @@ class IntegerWeights(PackedWeights):
     offsets: NDArray[np.float16] | None = None
 
     def __post_init__(self) -> None:
-        check_choice("bits", self.bits, CODE_BITS)
-        check_at_least("group_size", self.group_size, 1)
+        check_code_bits(self.bits)
+        check_integer("group_size", self.group_size, 1)
         if check_codes("codes", self.codes, self.bits).ndim != 2:
             raise InputError(f"codes: have shape {list(self.codes.shape)}; give [in, out]")
         if self.zero_points is not None and self.offsets is not None:
             raise InputError("offsets: cannot be combined with zero_points; give one of the two")
         shape = -(-self.shape[0] // self.group_size), self.shape[1]
-        _require("scales", self.scales, np.float16, shape)
+        check_finite("scales", check_array("scales", self.scales, np.float16, shape))
         if self.offsets is not None:
-            _require("offsets", self.offsets, np.float16, shape)
+            check_finite("offsets", check_array("offsets", self.offsets, np.float16, shape))
         if self.zero_points is not None:
-            _require("zero_points", self.zero_points, np.uint8, shape)
+            check_array("zero_points", self.zero_points, np.uint8, shape)
             check_codes("zero_points", self.zero_points, self.bits)
 
     @property
     def shape(self) -> tuple[int, int]:
-        """``(in, out)``."""
+        """Shape ``(in, out)``."""
         return self.codes.shape[0], self.codes.shape[1]
 
     @property
     def bits_per_weight(self) -> float:
-        """Code, and the weight's share of the scale (16 bits) and of the zero point (``bits``) or offset (16 bits)."""
+        """Code, and shares of the scale (16 bits) and of the zero point (``bits``) or offset (16 bits)."""
         group = 16 + (self.bits if self.zero_points is not None else 0) + (16 if self.offsets is not None else 0)
         return self.bits + group * self.scales.size / self.codes.size
 
     def integers(self) -> NDArray[np.int16]:
-        """The integers that the scales multiply, int16 ``[in, out]``: codes less zero points, or codes with offsets."""
+        """Integers that are multiplied by the scales, int16 ``[in, out]``: codes minus zero points, or codes if offsets exist."""
         codes = self.codes.astype(np.int16)
         if self.offsets is not None:
             return codes
@@ -121,16 +126,16 @@ class IntegerWeights(PackedWeights):
         return codes - self._per_channel(self.zero_points.astype(np.int16))
 
     def decode(self) -> NDArray[np.float32]:
-        """The weights, float32 ``[in, out]``: the product is exact, adding an offset rounds once."""
+        """Decode to float32 ``[in, out]``; the product is exact, adding an offset rounds once."""
         weights = self.integers().astype(np.float32) * self._per_channel(self.scales.astype(np.float32))
         if self.offsets is not None:
             weights += self._per_channel(self.offsets.astype(np.float32))
         return weights
 
     def with_offsets(self) -> Self:
-        """The same codes and scales in the offset form, which the affine path of `fp_int_gemm` takes.
+        """Same codes and scales with offsets, for the affine path of `fp_int_gemm`.
 
-        Each offset is ``-scale * zero_point`` rounded to FP16, so the weights move by up to half its last place.
+        An offset is ``-scale * zero_point`` rounded to FP16, so weights change by up to half an ulp of the offset.
         """
         if self.offsets is not None:
             return self
@@ -138,11 +143,11 @@ class IntegerWeights(PackedWeights):
         zero_points = symmetric if self.zero_points is None else self.zero_points
         offsets = -(self.scales.astype(np.float64) * zero_points)
         if np.abs(offsets).max() >= 65520:
-            raise InputError("scales: -scale * zero_point overflows FP16; keep the zero-point form")
+            raise InputError("scales: -scale * zero_point overflows FP16; keep the zero points")
         return type(self)(self.codes, self.scales, self.bits, self.group_size, offsets=offsets.astype(np.float16))
 
     def to_int4(self) -> Int4Weights:
-        """The operand of `fp_int_gemm`: symmetric codes as they are, zero points in the offset form.
+        """Operand for `fp_int_gemm`: symmetric codes unchanged, zero points as offsets.
 
         Raises
         ------
@@ -150,7 +155,7 @@ class IntegerWeights(PackedWeights):
             The codes have more than 4 bits.
         """
         if self.bits > 4:
-            raise InputError(f"bits: {self.bits} do not fit the 4-bit GeMM; use weight_gemm")
+            raise InputError(f"bits: {self.bits} are too many for the 4-bit GeMM; use weight_gemm")
         if self.zero_points is None and self.offsets is None:
             return Int4Weights(self.integers().astype(np.int8), self.scales, self.group_size)
         affine = self.with_offsets()
@@ -158,15 +163,15 @@ class IntegerWeights(PackedWeights):
 
     @classmethod
     def from_int4(cls, w: Int4Weights) -> Self:
-        """The same weights in this class: symmetric, or (GGUF's Q4_1 among them) with offsets."""
+        """Convert `Int4Weights`, symmetric or with offsets (for instance GGUF's Q4_1)."""
         if w.offsets is None:
             return cls((w.codes + 8).astype(np.uint8), w.scales, 4, w.group_size)
         if w.codes.min() < 0:
-            raise InputError("codes: are negative and have offsets; give codes in 0..15")
+            raise InputError("codes: are negative; with offsets, give codes in 0..15")
         return cls(w.codes.astype(np.uint8), w.scales, 4, w.group_size, offsets=w.offsets)
 
     def pack(self) -> Image:
-        """Codes as 32-bit words along the input channels, zero points as words along the groups (`pack_codes`)."""
+        """Pack codes into 32-bit words along the input channels, and zero points along the output channels (`pack_codes`)."""
         arrays: dict[str, NDArray[Any]] = {"codes": pack_codes(self.codes, self.bits), "scales": self.scales}
         if self.zero_points is not None:
             arrays["zero_points"] = pack_codes(self.zero_points.T, self.bits)
@@ -191,16 +196,16 @@ class IntegerWeights(PackedWeights):
 
 @dataclass(frozen=True)
 class RoundToNearest:
-    """Round each weight to the nearest point of its group's grid.
+    """Round-to-nearest quantiser.
 
     Parameters
     ----------
     bits
         2 to 8.
     group_size
-        Input channels that share a scale; the last group may be shorter.
+        Number of input channels that share a scale; the last group may be shorter.
     symmetric
-        Codes around a fixed middle; otherwise each group has a zero point.
+        True centres the codes at zero; False gives each group a zero point.
     """
 
     name: ClassVar[str] = "rtn"
@@ -212,28 +217,28 @@ class RoundToNearest:
     symmetric: bool = False
 
     def __post_init__(self) -> None:
-        check_choice("bits", self.bits, CODE_BITS)
-        check_at_least("group_size", self.group_size, 1)
+        check_code_bits(self.bits)
+        check_integer("group_size", self.group_size, 1)
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The fields, by name."""
+        """Fields of the method."""
         return asdict(self)
 
     def average_bits(self, in_channels: int = 4096) -> float:
-        """Storage of a weight: code, and its share of scale and zero point."""
+        """Storage of a weight in bits: code, and shares of scale and zero point."""
         return average_bits(self.bits, self.group_size, self.symmetric, in_channels)
 
     def quantize(self, w: NDArray[np.floating], statistic: NDArray[np.floating] | None = None) -> IntegerWeights:
-        """Quantise floating-point ``[in, out]``.
+        """Quantise a floating-point matrix ``[in, out]``.
 
         Raises
         ------
         InputError
-            ``w`` is not a finite matrix in the range of FP16, or a statistic is given, which has no use here.
+            ``w`` is not a finite matrix in the range of FP16, or a statistic is given.
         """
         if statistic is not None:
-            raise InputError("statistic: round to nearest uses none; leave it out")
+            raise InputError("statistic: is not used by round to nearest; leave it out")
         weights = check_weights(w)
         starts = range(0, weights.shape[0], self.group_size)
         groups = [weights[start : start + self.group_size] for start in starts]
@@ -243,7 +248,7 @@ class RoundToNearest:
 
 
 def average_bits(bits: int, group_size: int, symmetric: bool, in_channels: int) -> float:
-    """Storage of a weight: the code, and its share of the FP16 scale and, if affine, of the zero point.
+    """Storage of a weight in bits: code, and shares of the FP16 scale and, if affine, of the zero point.
 
     >>> average_bits(4, 128, symmetric=False, in_channels=4096)
     4.15625
@@ -255,16 +260,7 @@ def average_bits(bits: int, group_size: int, symmetric: bool, in_channels: int) 
 def assemble(
     codes: NDArray[np.uint8], grids: list[Grid], bits: int, group_size: int, symmetric: bool
 ) -> IntegerWeights:
-    """Weights from codes ``[in, out]`` and the grid of each group."""
+    """Build weights from codes ``[in, out]`` and the grid of each group."""
     scales = np.stack([grid.scales for grid in grids])
     zero_points = None if symmetric else np.stack([grid.zero_points for grid in grids])
     return IntegerWeights(codes, scales, bits, group_size, zero_points)
-
-
-def _require(name: str, values: NDArray[Any], dtype: type, shape: tuple[int, int]) -> None:
-    if values.dtype != dtype or values.shape != shape:
-        expected = f"{np.dtype(dtype)} {list(shape)}"
-        raise InputError(f"{name}: is {values.dtype} {list(values.shape)}; the codes and group_size need {expected}")
-    if not np.isfinite(values).all():
-        index = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
-        raise InputError(f"{name}: element {index} is {values[index]}; give finite values")

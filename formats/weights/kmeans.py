@@ -1,10 +1,10 @@
-"""Weighted k-means of numbers, for many rows at once: the look-up tables of SqueezeLLM (arXiv 2306.07629).
+"""Weighted one-dimensional k-means of many rows: the look-up tables of SqueezeLLM (arXiv 2306.07629).
 
-Of each row, minimise ``sum_i f_i (w_i - c(w_i))^2`` over ``clusters`` centroids. In one dimension the clusters are runs
+For each row, it minimises ``sum_i f_i (w_i - c(w_i))^2`` over ``clusters`` centroids. In one dimension, clusters are runs
 of the sorted values, so dynamic programming finds the optimum: the best split of the first j values into c runs follows
-from those into c - 1 runs, and the start of the last run never falls as j grows (Wu, "Optimal quantization by matrix
-searching", J. Algorithms 1991), so that halving the range of j finds all of them in ``O(clusters * n log n)``. The
-method of SqueezeLLM's released code, Lloyd's iteration from k-means++ seeds, is here as ``"lloyd"``.
+from the best splits into c - 1 runs. The start of the last run never falls as j grows (Wu, "Optimal quantization by
+matrix searching", J. Algorithms 1991), so bisection over j finds all splits in ``O(clusters * n log n)``. The method
+``"lloyd"`` is that of SqueezeLLM's released code: Lloyd's iteration from k-means++ seeds.
 """
 
 from typing import Literal, get_args
@@ -12,45 +12,46 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_choice, check_finite, check_integer
 from ..errors import InputError
-from .base import check_at_least, check_choice
 
 Solver = Literal["optimal", "lloyd"]
 
 LLOYD_ITERATIONS = 50
-"""Limit of the paper's released code."""
+"""Largest number of Lloyd iterations, as in the released code."""
 
 
 def weighted_kmeans(
     values: NDArray[np.float64], weights: NDArray[np.float64], clusters: int, solver: Solver = "optimal", seed: int = 0
 ) -> NDArray[np.float64]:
-    """Centroids float64 ``[rows, clusters]``, in increasing order along a row.
+    """Cluster each row; returns centroids float64 ``[rows, clusters]``, in increasing order.
 
     Parameters
     ----------
     values
         ``[rows, n]``, finite.
     weights
-        ``[rows, n]``, finite, at least 0. A value of weight 0 moves no centroid. A row of zeros counts as ones.
+        ``[rows, n]``, finite, at least 0. A value of weight 0 moves no centroid. A row of only zeros counts as ones.
     clusters
-        At least 1. Spare centroids repeat another one.
+        Number of centroids, at least 1. Unneeded centroids repeat another one.
     solver
-        ``"optimal"``: dynamic programming. ``"lloyd"``: at most 50 iterations from k-means++ seeds, as in the paper's
-        code; all rows share the random numbers, so the order of rows does not matter.
+        ``"optimal"``: dynamic programming. ``"lloyd"``: at most 50 iterations from k-means++ seeds, as in the released
+        code; all rows use the same random numbers, so the order of the rows does not matter.
     seed
-        Of the k-means++ seeds.
+        Seed of the random numbers of k-means++.
 
     Raises
     ------
     InputError
         Shapes do not match, a number is not finite, or a weight is negative.
     """
-    check_at_least("clusters", clusters, 1)
+    check_integer("clusters", clusters, 1)
     check_choice("solver", solver, get_args(Solver))
     if values.ndim != 2 or values.size == 0 or weights.shape != values.shape:
         raise InputError(f"weights: have shape {list(weights.shape)}, values {list(values.shape)}; give two [rows, n]")
-    if not (np.isfinite(values).all() and np.isfinite(weights).all() and (weights >= 0).all()):
-        raise InputError("weights: must be finite and at least 0, and the values finite")
+    check_finite("values", values)
+    if (check_finite("weights", weights) < 0).any():
+        raise InputError(f"weights: reach {weights.min()}; give weights of at least 0")
     weights = np.where(weights.any(axis=1, keepdims=True), weights, 1.0)
     order = np.argsort(values, axis=1, kind="stable")
     values, weights = np.take_along_axis(values, order, 1), np.take_along_axis(weights, order, 1)
@@ -72,7 +73,7 @@ def nearest(values: NDArray[np.floating], centroids: NDArray[np.floating]) -> ND
 
 
 def _few_values(values: NDArray[np.float64], clusters: int) -> NDArray[np.float64]:
-    """Rows of at most ``clusters`` distinct values have these as their centroids; the other rows are NaN."""
+    """Centroids of rows with at most ``clusters`` distinct values, which are these values; other rows are NaN."""
     new = np.diff(values, axis=1, prepend=np.nan) != 0
     rank = np.cumsum(new, axis=1) - 1
     few = rank[:, -1] < clusters
@@ -86,10 +87,10 @@ def _few_values(values: NDArray[np.float64], clusters: int) -> NDArray[np.float6
 def _cluster(
     values: NDArray[np.float64], weights: NDArray[np.float64], clusters: int, solver: Solver, seed: int
 ) -> NDArray[np.float64]:
-    """Centroids of rows of sorted values, each with a positive weight and more values than clusters."""
+    """Centroids of rows of sorted values with a positive weight sum and more values than clusters."""
     from . import kmeans_kernels
 
-    # Powers of two keep the sums in range without rounding; the middle as origin keeps their differences exact enough.
+    # Scaling by powers of two avoids overflow without rounding; the mean as origin keeps differences exact enough.
     weights = np.ldexp(weights, -np.frexp(weights.max(axis=1, keepdims=True))[1])
     origin = (weights * values).sum(axis=1, keepdims=True) / weights.sum(axis=1, keepdims=True)
     prefixes = prefix_sums(values - origin, weights)
@@ -108,7 +109,7 @@ def prefix_sums(values: NDArray[np.float64], weights: NDArray[np.float64]) -> ND
 
 
 def _means(values: NDArray[np.float64], weights: NDArray[np.float64], bounds: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Weighted mean of each cluster; a cluster without weight repeats the one below it (the first: the one above)."""
+    """Weighted mean of each cluster; a cluster without weight repeats the one below, or above if there is none."""
     rows, points = values.shape
     clusters = bounds.shape[1] - 1
     labels = (np.arange(points) >= bounds[:, 1:-1, None]).sum(axis=1) + clusters * np.arange(rows)[:, None]

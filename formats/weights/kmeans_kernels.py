@@ -1,6 +1,6 @@
-"""The k-means solvers of `anda_codesign.formats.weights.kmeans`, compiled; that module says what they compute.
+"""Compiled k-means solvers of `anda_codesign.formats.weights.kmeans`.
 
-`tests/formats/weights/kmeans_plain.py` holds their plain twins, which give the same bounds, bit for bit.
+`tests/formats/weights/kmeans_plain.py` holds plain Python versions that give the same bounds, bit for bit.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ def _fill_layer(
     stops: tuple[int, int],
     range_: tuple[int, int],
 ) -> None:
-    """Best split for each stop of an inclusive range, given that the best splits lie in ``range_`` and never fall."""
+    """Best split for each stop of an inclusive range; the best splits lie in ``range_`` and never fall."""
     if stops[0] > stops[1]:
         return
     stop = (stops[0] + stops[1]) // 2
@@ -64,7 +64,7 @@ def optimal_bounds(prefixes: NDArray[np.float64], clusters: int) -> NDArray[np.i
 
 @njit(cache=True)
 def _seed(values: NDArray[np.float64], weights: NDArray[np.float64], draws: NDArray[np.float64]) -> NDArray[np.float64]:
-    """k-means++: each centre is a point, drawn in proportion to weight times squared distance to the nearest centre."""
+    """k-means++ seeds: points drawn in proportion to weight times squared distance to the nearest seed."""
     points, clusters = len(values), len(draws)
     centres = np.empty(clusters)
     distances = np.ones(points)

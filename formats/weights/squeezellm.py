@@ -1,6 +1,6 @@
-"""SqueezeLLM: a look-up table per output channel, placed by sensitivity-weighted k-means, plus a sparse matrix.
+"""SqueezeLLM: a look-up table per output channel from sensitivity-weighted k-means, and a sparse matrix.
 
-Source: Kim et al., SqueezeLLM (arXiv 2306.07629), and its released code, whose steps this follows.
+Source: Kim et al., SqueezeLLM (arXiv 2306.07629), and its released code; this follows the steps of the code.
 """
 
 from collections.abc import Sequence
@@ -10,10 +10,12 @@ from typing import Any, ClassVar, Literal, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_choice, check_positive
 from ..errors import InputError
-from .base import Statistic, check_choice, check_statistic, check_weights
+from .base import Statistic, check_statistic, check_weights
 from .bit_packing import check_codes, pack_codes, unpack_codes
 from .dense_sparse import DenseSparseWeights, SparseWeights
+from .grouped_int import check_code_bits
 from .kmeans import Solver, nearest, weighted_kmeans
 from .serialization import Image
 
@@ -28,7 +30,6 @@ __all__ = [
     "unpack_codes",
 ]
 
-CODE_BITS = range(2, 9)
 COLUMN_BITS = 32
 ROW_OFFSET_BITS = 32
 
@@ -36,10 +37,10 @@ SparseDtype = Literal["float16", "float32"]
 
 
 def average_bits(in_channels: int, bits: int, sparse_fraction: float = 0.0, value_bits: int = 16) -> float:
-    """Storage of a weight: ``b + 16 * 2^b / in + (value_bits + 32) r + 32 / in``.
+    """Storage of a weight in bits: ``b + 16 * 2^b / in + (value_bits + 32) r + 32 / in``.
 
-    That is the code, the FP16 table of its output channel, a value and a 32-bit column for each sparse entry (a share
-    ``r`` of the weights), and the row offset. Without sparse entries there are no row offsets.
+    The terms are the code, the FP16 table of the output channel, a value and a 32-bit column for each sparse entry (a
+    share ``r`` of the weights), and the row offset. Without sparse entries there are no row offsets.
 
     >>> round(average_bits(4096, 3, 0.0045), 3)
     3.255
@@ -50,7 +51,7 @@ def average_bits(in_channels: int, bits: int, sparse_fraction: float = 0.0, valu
 
 @dataclass(frozen=True, eq=False)
 class SqueezeLLMWeights(DenseSparseWeights):
-    """A weight matrix of look-up tables and codes, and a sparse matrix that is added to it.
+    """Weight matrix of look-up tables and codes, and a sparse matrix that is added to it.
 
     Parameters
     ----------
@@ -58,8 +59,8 @@ class SqueezeLLMWeights(DenseSparseWeights):
         uint8 ``[in, out]``, in 0..2^bits - 1.
     tables
         float16 ``[out, 2^bits]``, finite.
-    sparse
-        The sparse part, columns as uint32.
+    sparse_part
+        Sparse part with uint32 columns.
 
     Raises
     ------
@@ -75,9 +76,11 @@ class SqueezeLLMWeights(DenseSparseWeights):
     sparse_part: SparseWeights
 
     def __post_init__(self) -> None:
-        check_choice("bits", self.bits, CODE_BITS)
+        check_code_bits(self.bits)
         if check_codes("codes", self.codes, self.bits).shape != self.shape:
-            raise InputError(f"codes: have shape {list(self.codes.shape)}; the sparse part is {list(self.shape)}")
+            raise InputError(
+                f"codes: have shape {list(self.codes.shape)}; give the shape of the sparse part, {list(self.shape)}"
+            )
         expected = (self.shape[1], 1 << self.bits)
         if self.tables.dtype != np.float16 or self.tables.shape != expected or not np.isfinite(self.tables).all():
             found = f"{self.tables.dtype} {list(self.tables.shape)}"
@@ -90,20 +93,20 @@ class SqueezeLLMWeights(DenseSparseWeights):
 
     @property
     def sparse(self) -> SparseWeights:
-        """What is added to the dense part."""
+        """Sparse part."""
         return self.sparse_part
 
     @property
     def bits_per_weight(self) -> float:
-        """`average_bits` of this matrix."""
+        """Storage of a weight in bits, by `average_bits`."""
         return average_bits(self.shape[0], self.bits, self.sparse_fraction, 8 * self.sparse.values.itemsize)
 
     def dense(self) -> NDArray[np.float16]:
-        """The table entries that the codes select, float16 ``[in, out]``."""
+        """Table entries of the codes, float16 ``[in, out]``."""
         return self.tables[np.arange(self.shape[1]), self.codes]
 
     def pack(self) -> Image:
-        """Codes as 32-bit words along the input channels (`pack_codes`), tables, and the CSR arrays if not empty."""
+        """Pack codes into 32-bit words along the input channels (`pack_codes`), with tables and CSR arrays if not empty."""
         arrays: dict[str, NDArray[Any]] = {"codes": pack_codes(self.codes, self.bits), "tables": self.tables}
         if self.sparse.entries:
             arrays |= {"row_offsets": self.sparse.row_offsets, "columns": self.sparse.columns}
@@ -125,22 +128,23 @@ class SqueezeLLMWeights(DenseSparseWeights):
 
 @dataclass(frozen=True)
 class SqueezeLLM:
-    """Fisher-weighted k-means of each output channel, after the most sensitive and the largest weights are set apart.
+    """SqueezeLLM quantiser: Fisher-weighted k-means of each output channel, without sensitive weights and outliers.
 
     Parameters
     ----------
     bits
-        2 to 8; the paper has 3 and 4.
+        2 to 8; the paper uses 3 and 4.
     sensitive_fraction
-        Share of the weights with the largest Fisher information that goes to the sparse part.
+        Share of the weights that goes to the sparse part because of the largest Fisher information.
     outlier_fraction
-        Share of the weights with the largest magnitude, of those left, that goes to the sparse part.
+        Share of the weights that goes to the sparse part because of the largest magnitude, among the others.
     outlier_threshold
-        If given, the weights beyond this magnitude are the outliers (`iqr_threshold`: the rule of the released code).
+        Magnitude above which weights are outliers, in place of ``outlier_fraction`` (`iqr_threshold` gives it by the
+        rule of the released code).
     solver
-        Of the k-means: ``"optimal"``, or ``"lloyd"`` as in the paper's code.
+        Method of the k-means: ``"optimal"``, or ``"lloyd"`` as in the released code.
     values
-        Type of the sparse values: ``"float16"`` as the paper counts them, or ``"float32"`` as the released code stores.
+        Type of the sparse values: ``"float16"`` as counted in the paper, or ``"float32"`` as in the released code.
     """
 
     name: ClassVar[str] = "squeezellm"
@@ -155,38 +159,38 @@ class SqueezeLLM:
     values: SparseDtype = "float16"
 
     def __post_init__(self) -> None:
-        check_choice("bits", self.bits, CODE_BITS)
+        check_code_bits(self.bits)
         check_choice("solver", self.solver, get_args(Solver))
         check_choice("values", self.values, get_args(SparseDtype))
         for name in ("sensitive_fraction", "outlier_fraction"):
             if not 0 <= getattr(self, name) < 0.5:
-                raise InputError(f"{name}: {getattr(self, name)!r} is not valid; choose a share from 0 to below 0.5")
-        if self.outlier_threshold is not None and not self.outlier_threshold > 0:
-            raise InputError(f"outlier_threshold: {self.outlier_threshold!r} is not valid; choose a positive magnitude")
+                raise InputError(f"{name}: {getattr(self, name)!r} is not valid; choose a number from 0 to below 0.5")
+        if self.outlier_threshold is not None:
+            check_positive("outlier_threshold", self.outlier_threshold)
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The fields, by name."""
+        """Fields of the method."""
         return asdict(self)
 
     def average_bits(self, in_channels: int = 4096) -> float:
-        """Storage of a weight; with an outlier threshold, the outliers are not counted."""
+        """Storage of a weight in bits; with an outlier threshold, outliers are not counted."""
         outliers = self.outlier_fraction if self.outlier_threshold is None else 0
         value_bits = 8 * np.dtype(self.values).itemsize
         return average_bits(in_channels, self.bits, self.sensitive_fraction + outliers, value_bits)
 
     def quantize(self, w: NDArray[np.floating], fisher: NDArray[np.floating] | None = None) -> SqueezeLLMWeights:
-        """Quantise floating-point ``[in, out]`` with the diagonal Fisher information ``[in, out]`` of its weights.
+        """Quantise a floating-point matrix ``[in, out]`` with the diagonal Fisher information ``[in, out]``.
 
-        The Fisher information is the mean over the calibration sequences of the squared gradient of the loss; its
-        scale does not matter. Weights that are zero, and those set apart, move no centroid. A sparse value is stored
-        as ``w - c0`` where c0 is the table entry nearest to zero, to which the codes at the sparse positions point.
+        The Fisher information is the squared gradient of the loss, averaged over the calibration sequences; its scale
+        does not matter. Zero weights and sparse weights do not move a centroid. The code of a sparse weight points to
+        the table entry c0 nearest to zero, and its sparse value is ``w - c0``.
 
         Raises
         ------
         InputError
-            ``w`` is not a finite matrix in the range of FP16; the Fisher information is missing, negative, or does
-            not fit.
+            ``w`` is not a finite matrix in the range of FP16, or the Fisher information is missing, negative, or does not
+            fit.
         """
         weights = check_weights(w)
         information = check_statistic("fisher", fisher, (w.shape[0], w.shape[1]))
@@ -202,7 +206,7 @@ class SqueezeLLM:
         return SqueezeLLMWeights(np.ascontiguousarray(codes.T), tables, sparse)
 
     def _set_apart(self, weights: NDArray[np.float64], information: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Mask of the sensitive weights and, among those left, the outliers."""
+        """Mask of the sensitive weights and of the outliers among the others."""
         sensitive = _largest(information, int(weights.size * self.sensitive_fraction))
         magnitudes = np.where(sensitive, 0, np.abs(weights))
         if self.outlier_threshold is not None:
@@ -212,12 +216,12 @@ class SqueezeLLM:
 
 @dataclass(frozen=True)
 class KMeans:
-    """K-means of each output channel with all weights equal: what SqueezeLLM's paper compares its weighting with.
+    """Plain k-means of each output channel, the baseline of SqueezeLLM's paper.
 
     Parameters
     ----------
     bits, outlier_fraction, solver
-        As of `SqueezeLLM`; no outliers by default.
+        See `SqueezeLLM`; the default has no outliers.
     """
 
     name: ClassVar[str] = "kmeans"
@@ -236,47 +240,47 @@ class KMeans:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The fields, by name."""
+        """Fields of the method."""
         return asdict(self)
 
     def average_bits(self, in_channels: int = 4096) -> float:
-        """Storage of a weight."""
+        """Storage of a weight in bits."""
         return self._weighted().average_bits(in_channels)
 
     def quantize(self, w: NDArray[np.floating], statistic: NDArray[np.floating] | None = None) -> SqueezeLLMWeights:
-        """Quantise floating-point ``[in, out]``.
+        """Quantise a floating-point matrix ``[in, out]``.
 
         Raises
         ------
         InputError
-            ``w`` is not a finite matrix in the range of FP16, or a statistic is given, which has no use here.
+            ``w`` is not a finite matrix in the range of FP16, or a statistic is given.
         """
         if statistic is not None:
-            raise InputError("statistic: plain k-means uses none; leave it out")
+            raise InputError("statistic: is not used by plain k-means; leave it out")
         return self._weighted().quantize(w, np.ones(w.shape))
 
 
 def _largest(values: NDArray[np.float64], count: int) -> NDArray[np.bool_]:
-    """Mask of the ``count`` largest values; of equal ones the first, and no zeros."""
+    """Mask of the ``count`` largest values without zeros; the first of equal values counts."""
     mask = np.zeros(values.size, np.bool_)
     mask[np.argsort(-values.ravel(), kind="stable")[:count]] = True
     return mask.reshape(values.shape) & (values > 0)
 
 
 def iqr_threshold(w: NDArray[np.floating], multiplier: float) -> float:
-    """The outlier threshold of the paper's code: ``max(|q1 - r IQR|, |q3 + r IQR|)`` of the quartiles of ``w``."""
+    """Outlier threshold of the released code: ``max(|q1 - r IQR|, |q3 + r IQR|)`` with the quartiles of ``w``."""
     first, third = np.quantile(check_weights(w), [0.25, 0.75])
     reach = multiplier * (third - first)
     return float(max(abs(first - reach), abs(third + reach)))
 
 
 def iqr_multiplier(matrices: Sequence[NDArray[np.floating]], outlier_fraction: float, tolerance: float = 1e-3) -> float:
-    """The multiplier r of `iqr_threshold` by which ``outlier_fraction`` of all weights of a model are outliers.
+    """Multiplier r of `iqr_threshold` that makes ``outlier_fraction`` of all weights of a model outliers.
 
-    It is tuned once for all matrices, as in the paper's code, here by bisection to ``tolerance``.
+    It is the same for all matrices, as in the released code, and found by bisection to ``tolerance``.
     """
     if not 0 < outlier_fraction < 0.5:
-        raise InputError(f"outlier_fraction: {outlier_fraction!r} is not valid; choose a share between 0 and 0.5")
+        raise InputError(f"outlier_fraction: {outlier_fraction!r} is not valid; choose a number between 0 and 0.5")
     total = sum(w.size for w in matrices)
     low, high = 0.0, 1024.0
     while high - low > tolerance:

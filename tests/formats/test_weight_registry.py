@@ -29,13 +29,13 @@ def test_every_name_builds_with_its_defaults() -> None:
 def test_bad_names() -> None:
     with pytest.raises(InputError) as error:
         weight_quantizer("awq")
-    assert str(error.value) == "method: there is no weight method 'awq'"
+    assert str(error.value).startswith("method: 'awq' is not valid; choose one of rtn, ")
     with pytest.raises(InputError) as error:
         weight_quantizer("rtn", damping=1)
-    assert str(error.value).startswith("damping: rtn")
+    assert str(error.value).startswith("damping: is not a parameter of rtn")
     with pytest.raises(InputError) as error:
         weight_quantizer("q8_0", bits=3)
-    assert str(error.value).startswith("bits: q8_0")
+    assert str(error.value).startswith("bits: is not a parameter of q8_0")
 
 
 def test_import_does_not_load_the_compiler() -> None:
@@ -68,5 +68,5 @@ def test_unknown_format_in_a_file() -> None:
 
 
 def test_settings_of_an_unknown_method() -> None:
-    with pytest.raises(InputError, match=r"^method: there is no weight method 'awq'; "):
+    with pytest.raises(InputError, match=r"^method: 'awq' "):
         weight_quantizer_modes("awq")

@@ -1,6 +1,6 @@
-"""SpQR: weights of 3 or 4 bits in small groups, whose statistics are quantised too, and a few outliers in 16 bits.
+"""SpQR: codes of 3 or 4 bits in small groups, quantised group statistics, and a few outliers of 16 bits.
 
-Source: Dettmers et al., SpQR (arXiv 2306.03078), and its released code where the paper leaves a choice.
+Source: Dettmers et al., SpQR (arXiv 2306.03078), and its released code where the paper does not say.
 """
 
 from dataclasses import asdict, dataclass
@@ -9,8 +9,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ...checks import check_choice, check_integer
 from ...errors import InputError
-from ..base import check_at_least, check_choice
 from ..bit_packing import check_codes
 from ..dense_sparse import DenseSparseWeights, SparseWeights
 from ..serialization import Image
@@ -44,18 +44,17 @@ __all__ = [
     "unpack_words",
 ]
 
-CODE_BITS = range(2, 5)
 STATISTICS_BITS = (2, 3, 4, 5, PLAIN_BITS)
 MAX_CHANNELS = 1 << 16
-"""Columns of outliers and the permutation are 16-bit."""
+"""Limit of the 16-bit columns of outliers and of the permutation."""
 
 
 def average_bits(
     bits: int, statistics_bits: int, group_size: int, statistics_group: int, outlier_fraction: float = 0.0
 ) -> float:
-    """The paper's formula: ``b + (b_s + b_z) / beta1 + 64 / (beta1 beta2) + 32 r``, with ``b_s = b_z``.
+    """Storage of a weight in bits: ``b + (b_s + b_z) / beta1 + 64 / (beta1 beta2) + 32 r`` with ``b_s = b_z`` (paper).
 
-    Statistics of 16 bits have no second level, so the third term falls away.
+    Statistics of 16 bits have no second level, so the third term is 0.
 
     >>> average_bits(3, 3, 16, 16), average_bits(4, 3, 16, 16), average_bits(3, 3, 8, 64)
     (3.625, 4.625, 3.875)
@@ -66,18 +65,18 @@ def average_bits(
 
 @dataclass(frozen=True)
 class SpQRParameters:
-    """The parameters of the format.
+    """Parameters of the format.
 
     Parameters
     ----------
     bits
         Width of a code, 2 to 4.
     group_size
-        Input channels that share a scale and a zero point, at least 2; the paper's beta1.
+        Number of input channels that share a scale and a zero point, at least 2 (beta1 in the paper).
     statistics_bits
-        Width of their codes: 2 to 5, or 16 for FP16 numbers without a second level.
+        Width of the codes of scales and zero points: 2 to 5, or 16 for FP16 numbers without a second level.
     statistics_group
-        Neighbouring output channels whose statistics share a second level; the paper's beta2.
+        Number of neighbouring output channels that share a second level (beta2 in the paper).
     """
 
     bits: int = 3
@@ -86,13 +85,13 @@ class SpQRParameters:
     statistics_group: int = 16
 
     def __post_init__(self) -> None:
-        check_choice("bits", self.bits, CODE_BITS)
-        check_at_least("group_size", self.group_size, 2)
+        check_integer("bits", self.bits, 2, 4)
+        check_integer("group_size", self.group_size, 2)
         check_choice("statistics_bits", self.statistics_bits, STATISTICS_BITS)
-        check_at_least("statistics_group", self.statistics_group, 1)
+        check_integer("statistics_group", self.statistics_group, 1)
 
     def check_shape(self, shape: tuple[int, int]) -> None:
-        """`InputError` unless a matrix ``(in, out)`` divides into blocks of ``group_size x statistics_group``."""
+        """Raise `InputError` unless ``(in, out)`` divides into blocks of ``group_size x statistics_group``."""
         channels, out = shape
         if channels % self.group_size or channels > MAX_CHANNELS:
             raise InputError(
@@ -107,18 +106,18 @@ class SpQRParameters:
 
 @dataclass(frozen=True, eq=False)
 class SpQRWeights(DenseSparseWeights):
-    """A weight matrix of codes on grids ``scale * (code - zero)`` with quantised scales and zeros, and outliers.
+    """Weight matrix of codes on grids ``scale * (code - zero)`` with quantised scales and zeros, and outliers.
 
     Parameters
     ----------
     codes
-        uint8 ``[in, out]``, channels in storage order.
+        uint8 ``[in, out]``, with channels in storage order.
     scales, zeros
-        The statistics of each group of stored channels and output channel.
+        Statistics of each group of stored channels and each output channel.
     outliers
-        Sparse float16 values that are added to the dense part, columns uint16 in natural order.
+        Sparse float16 values that are added to the dense part; columns are uint16 in natural order.
     parameters
-        Of the format.
+        Parameters of the format.
     permutation
         uint16 ``[in]``: stored channel i is channel ``permutation[i]``; None for the natural order.
 
@@ -141,29 +140,31 @@ class SpQRWeights(DenseSparseWeights):
     def __post_init__(self) -> None:
         self.parameters.check_shape(self.shape)
         if check_codes("codes", self.codes, self.parameters.bits).shape != self.shape:
-            raise InputError(f"codes: have shape {list(self.codes.shape)}; the outliers are {list(self.shape)}")
+            raise InputError(
+                f"codes: have shape {list(self.codes.shape)}; give the shape of the outliers, {list(self.shape)}"
+            )
         expected = (self.shape[0] // self.parameters.group_size, self.shape[1])
         for name, statistics in (("scales", self.scales), ("zeros", self.zeros)):
             decoded = statistics.decode()
             if decoded.shape != expected or not np.isfinite(decoded).all():
-                raise InputError(f"{name}: are {list(decoded.shape)}; the codes need finite {list(expected)}")
+                raise InputError(f"{name}: are {list(decoded.shape)}; give finite values {list(expected)}")
         order = self.permutation
         if order is not None and not np.array_equal(np.sort(order), np.arange(self.shape[0])):
-            raise InputError(f"permutation: is not an order of {self.shape[0]} channels; give each index once")
+            raise InputError(f"permutation: is not an order of {self.shape[0]} channels; give each channel once")
 
     @property
     def sparse(self) -> SparseWeights:
-        """The outliers."""
+        """Outliers."""
         return self.outliers
 
     @property
     def bits_per_weight(self) -> float:
-        """The paper's formula (`average_bits`), which leaves out row offsets (32 / in) and a permutation (16 / out)."""
+        """Formula of the paper (`average_bits`), without row offsets (32 / in) and a permutation (16 / out)."""
         p = self.parameters
         return average_bits(p.bits, p.statistics_bits, p.group_size, p.statistics_group, self.sparse_fraction)
 
     def dense(self) -> NDArray[np.float16]:
-        """The grid points, float16 ``[in, out]`` in natural order: ``s * (code - z)`` in FP16 arithmetic."""
+        """Grid points ``s * (code - z)`` in FP16 arithmetic, float16 ``[in, out]`` in natural order."""
         span = self.parameters.group_size
         scales, zeros = (np.repeat(part.decode(), span, axis=0) for part in (self.scales, self.zeros))
         stored = decode_affine(self.codes, scales, zeros)
@@ -174,7 +175,7 @@ class SpQRWeights(DenseSparseWeights):
         return natural
 
     def pack(self) -> Image:
-        """The paper's blocks, the outliers as CSR, and the permutation if there is one."""
+        """Pack the blocks of the paper, the outliers as CSR, and the permutation if there is one."""
         p = self.parameters
         codes = self._blocks(self.codes, p.group_size)
         pairs = np.stack([self._blocks(part.fields, 1)[..., 0] for part in (self.scales, self.zeros)], axis=-1)
@@ -191,11 +192,11 @@ class SpQRWeights(DenseSparseWeights):
 
     @property
     def _tiles(self) -> tuple[int, int]:
-        """Blocks along the input and the output channels."""
+        """Number of blocks along the input and the output channels."""
         return self.shape[0] // self.parameters.group_size, self.shape[1] // self.parameters.statistics_group
 
     def _blocks(self, values: NDArray[Any], inputs: int) -> NDArray[Any]:
-        """``[in, out]`` (``inputs`` rows a block) cut into ``[blocks, outputs, inputs]``, output tiles outermost."""
+        """Cut ``[in, out]`` into ``[blocks, outputs, inputs]``, with output tiles outermost."""
         span = self.parameters.statistics_group
         tiles = values.reshape(self._tiles[0], inputs, self._tiles[1], span)
         return tiles.transpose(2, 0, 3, 1).reshape(-1, span, inputs)
@@ -214,7 +215,7 @@ class SpQRWeights(DenseSparseWeights):
         levels = [numbers[:, k].reshape(tiles).T for k in range(count)]
 
         def merge(blocks: NDArray[Any]) -> NDArray[Any]:
-            """``[blocks, outputs, inputs]`` as ``[in, out]``."""
+            """Join ``[blocks, outputs, inputs]`` to ``[in, out]``."""
             ordered = blocks.reshape(*tiles, *blocks.shape[1:]).transpose(1, 3, 0, 2)
             return ordered.reshape(tiles[1] * blocks.shape[2], out)
 
@@ -228,32 +229,32 @@ class SpQRWeights(DenseSparseWeights):
 
 
 class KernelImage(NamedTuple):
-    """The released GPU kernel's operands, input channels in storage order."""
+    """Operands of the released GPU kernel, with input channels in storage order."""
 
     words: NDArray[np.uint64]
-    """`pack_words`."""
+    """Words of `pack_words`."""
     row_offsets: NDArray[np.uint32]
-    """``[out + 1]``."""
+    """Row offsets ``[out + 1]``."""
     outliers: NDArray[np.uint32]
-    """`pack_outliers`."""
+    """Words of `pack_outliers`."""
     permutation: NDArray[np.uint16] | None
-    """The order in which the kernel gathers the activations first."""
+    """Order in which the kernel gathers the activations."""
 
 
 def to_kernel(w: SpQRWeights) -> KernelImage:
-    """The kernel's form of weights of 3 bits with 3-bit statistics in tiles of 16 x 16.
+    """Convert weights of 3 bits with 3-bit statistics in 16 x 16 tiles to the operands of the GPU kernel.
 
     Raises
     ------
     InputError
-        Other parameters, or more than 32768 input channels: the kernel does not support them.
+        The parameters are others, or there are more than 32768 input channels.
     """
     if w.parameters != SpQRParameters(KERNEL_BITS, TILE, KERNEL_BITS, TILE):
         raise InputError(
-            "parameters: the kernel supports 3 bits and 3-bit statistics in 16 x 16 tiles; quantise with these"
+            "parameters: do not fit the kernel; quantise with 3 bits and 3-bit statistics in 16 x 16 tiles"
         )
     if w.scales.codes is None or w.zeros.codes is None or w.scales.zeros is None or w.zeros.zeros is None:
-        raise InputError("scales: have no second level; the kernel needs one")
+        raise InputError("scales: have no second level; quantise with 3-bit statistics")
     words = pack_words(
         w.codes.T,
         w.scales.codes.T,

@@ -1,7 +1,7 @@
-"""The memory layouts of SpQR: the paper's blocks, and the 64-bit words and sparse lists of the released GPU kernel.
+"""Memory layouts of SpQR: blocks of the paper, and 64-bit words and sparse lists of the released GPU kernel.
 
 Sources: Dettmers et al., SpQR (arXiv 2306.03078), section 4; the kernel's layout from its released inference library.
-A tile is 16 output channels by 16 input channels; both layouts hold codes by output channel.
+A tile is 16 output channels by 16 input channels. Both layouts store codes by output channel.
 """
 
 from typing import NamedTuple
@@ -15,20 +15,20 @@ from ..bit_packing import check_codes, from_bits, to_bits
 TILE = 16
 KERNEL_BITS = 3
 MAX_KERNEL_CHANNELS = 1 << 15
-"""The kernel reads columns as signed 16-bit integers."""
+"""Limit of the kernel, which reads columns as signed 16-bit integers."""
 
 _ZERO_SHIFT, _CODE_SHIFT, _BYTE_SHIFT = 3, 6, 54
 
 
 class KernelTiles(NamedTuple):
-    """What the kernel's words hold."""
+    """Content of the words of the kernel."""
 
     codes: NDArray[np.uint8]
-    """``[out, in]``."""
+    """Weight codes ``[out, in]``."""
     scale_codes: NDArray[np.uint8]
-    """``[out, in / 16]``."""
+    """Codes of the scales ``[out, in / 16]``."""
     zero_codes: NDArray[np.uint8]
-    """``[out, in / 16]``."""
+    """Codes of the zero points ``[out, in / 16]``."""
     second_order: NDArray[np.float16]
     """``[out / 16, in / 16, 4]``: scale of scale, zero of scale, scale of zero, zero of zero."""
 
@@ -43,7 +43,7 @@ def pack_words(
     scale_of_zero: ArrayLike,
     zero_of_zero: ArrayLike,
 ) -> NDArray[np.uint64]:
-    """Pack 3-bit weights with 3-bit statistics into the kernel's words, one per tile and output channel of it.
+    """Pack 3-bit weights with 3-bit statistics into words of the kernel, one for each tile and output channel.
 
     ======  ==================================================================================
     bits    content of the word of row k of a tile
@@ -56,16 +56,16 @@ def pack_words(
     ======  ==================================================================================
 
     The second-order word holds four FP16 numbers: scale of scale, scale of zero, zero of scale, zero of zero, from the
-    least significant bits up. This costs 4 bits per weight, where the paper's formula says 3.625.
+    least significant bits up. This takes 4 bits per weight; the formula of the paper gives 3.625.
 
     Parameters
     ----------
     codes
-        ``[out, in]``, in 0..7; both lengths multiples of 16.
+        ``[out, in]``, in 0..7; both lengths are multiples of 16.
     scale_codes, zero_codes
         ``[out, in / 16]``, in 0..7.
     scale_of_scale, zero_of_scale, scale_of_zero, zero_of_zero
-        ``[out / 16, in / 16]`` or a number; taken as FP16.
+        ``[out / 16, in / 16]`` or a number; converted to FP16.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def pack_words(
     Raises
     ------
     InputError
-        A shape or a code does not fit.
+        A shape does not fit, or a code is out of range.
 
     Examples
     --------
@@ -97,13 +97,13 @@ def pack_words(
     """
     weights = check_codes("codes", np.asarray(codes), KERNEL_BITS).astype(np.uint64)
     if weights.ndim != 2 or weights.shape[0] % TILE or weights.shape[1] % TILE:
-        raise InputError(f"codes: have shape {list(weights.shape)}; give [out, in], multiples of {TILE}")
+        raise InputError(f"codes: have shape {list(weights.shape)}; give [out, in] with multiples of {TILE}")
     rows, columns = weights.shape[0] // TILE, weights.shape[1] // TILE
     words = np.zeros((rows, TILE, columns), np.uint64)
     for name, values, shift in (("scale_codes", scale_codes, 0), ("zero_codes", zero_codes, _ZERO_SHIFT)):
         statistic = check_codes(name, np.asarray(values), KERNEL_BITS).astype(np.uint64)
         if statistic.shape != (rows * TILE, columns):
-            raise InputError(f"{name}: have shape {list(statistic.shape)}; these codes need {[rows * TILE, columns]}")
+            raise InputError(f"{name}: have shape {list(statistic.shape)}; give {[rows * TILE, columns]}")
         words |= statistic.reshape(words.shape) << np.uint64(shift)
     shifts = np.arange(TILE, dtype=np.uint64) * np.uint64(KERNEL_BITS) + np.uint64(_CODE_SHIFT)
     words |= np.bitwise_or.reduce(weights.reshape(rows, TILE, columns, TILE) << shifts, axis=-1)
@@ -115,7 +115,7 @@ def pack_words(
 
 
 def unpack_words(words: NDArray[np.uint64]) -> KernelTiles:
-    """Inverse of `pack_words`."""
+    """Unpack words that `pack_words` packed."""
     rows, columns, _ = words.shape
     by_output = words.transpose(0, 2, 1).reshape(rows * TILE, columns)
     low = np.uint64((1 << KERNEL_BITS) - 1)
@@ -128,13 +128,13 @@ def unpack_words(words: NDArray[np.uint64]) -> KernelTiles:
 
 
 def second_order_words(numbers: ArrayLike) -> NDArray[np.uint64]:
-    """The kernel's second-order words of ``[..., 4]``: scale of scale, zero of scale, scale of zero, zero of zero."""
+    """Second-order words of ``[..., 4]``: scale of scale, zero of scale, scale of zero, zero of zero."""
     ordered = np.asarray(numbers, "<f2")[..., [0, 2, 1, 3]]
     return np.ascontiguousarray(ordered).view("<u8")[..., 0].astype(np.uint64)
 
 
 def pack_outliers(columns: ArrayLike, values: ArrayLike) -> NDArray[np.uint32]:
-    """The kernel's outlier words: the FP16 value in the high half, the column in the low half.
+    """Outlier words of the kernel: FP16 value in the high 16 bits, column in the low 16 bits.
 
     >>> hex(pack_outliers([4097], [-0.375])[0])
     '0xb6001001'
@@ -142,33 +142,33 @@ def pack_outliers(columns: ArrayLike, values: ArrayLike) -> NDArray[np.uint32]:
     Raises
     ------
     InputError
-        A column is beyond 32767: the kernel would read it as negative.
+        A column is beyond 32767, which the kernel would read as negative.
     """
     indices = np.asarray(columns)
     if indices.size and not (indices.min() >= 0 and indices.max() < MAX_KERNEL_CHANNELS):
-        raise InputError(f"columns: reach {indices.max()}; the kernel's limit is {MAX_KERNEL_CHANNELS - 1}")
+        raise InputError(f"columns: reach {indices.max()}; give columns of at most {MAX_KERNEL_CHANNELS - 1}")
     bits = np.asarray(values, np.float16).view(np.uint16).astype(np.uint32)
     return bits << np.uint32(16) | indices.astype(np.uint32)
 
 
 def unpack_outliers(words: NDArray[np.uint32]) -> tuple[NDArray[np.uint16], NDArray[np.float16]]:
-    """Columns and values of `pack_outliers`."""
+    """Columns and values of words that `pack_outliers` packed."""
     return words.astype(np.uint16), (words >> np.uint32(16)).astype(np.uint16).view(np.float16)
 
 
 class Ptcsr(NamedTuple):
-    """Padded tiled CSR: rows in blocks of 16, each padded to the longest row of its block, entries interleaved."""
+    """Padded tiled CSR: blocks of 16 rows, each padded to the longest row of its block, with interleaved entries."""
 
     block_offsets: NDArray[np.uint32]
-    """``[blocks + 1]``: where the entries of a block start."""
+    """First entry of each block, ``[blocks + 1]``."""
     words: NDArray[np.uint32]
-    """Outlier words; entry e of a block belongs to row ``16 * block + e % 16``. Padding is the word 0."""
+    """Outlier words; entry e of a block belongs to row ``16 * block + e % 16``. Padding words are 0."""
 
 
 def to_ptcsr(row_offsets: NDArray[np.uint32], words: NDArray[np.uint32]) -> Ptcsr:
-    """Padded form of outlier words in CSR order; the number of rows must be a multiple of 16."""
+    """Pad outlier words in CSR order; the number of rows must be a multiple of 16."""
     if len(row_offsets) % TILE != 1:
-        raise InputError(f"row_offsets: describe {len(row_offsets) - 1} rows; give a multiple of {TILE}")
+        raise InputError(f"row_offsets: have {len(row_offsets) - 1} rows; give a multiple of {TILE}")
     starts = row_offsets.astype(np.int64)
     counts = np.diff(starts)
     longest = counts.reshape(-1, TILE).max(axis=1)
@@ -181,7 +181,7 @@ def to_ptcsr(row_offsets: NDArray[np.uint32], words: NDArray[np.uint32]) -> Ptcs
 
 
 def from_ptcsr(layout: Ptcsr) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Row offsets and outlier words in CSR order, without the padding."""
+    """Row offsets and outlier words in CSR order, without padding."""
     starts = layout.block_offsets.astype(np.int64)
     block = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     rows = block * TILE + (np.arange(len(layout.words)) - starts[block]) % TILE
@@ -198,16 +198,16 @@ def pack_blocks(
     statistics_bits: int,
     second_order: NDArray[np.float16],
 ) -> NDArray[np.uint8]:
-    """The paper's blocks, one after the other, each a bit stream filled up to a whole byte.
+    """Pack the blocks of the paper, each as a bit stream filled up to a whole byte.
 
     Parameters
     ----------
     codes
         ``[blocks, outputs, inputs]``, ``bits`` each, in row-major order.
     statistics
-        ``[blocks, outputs, 2]``: scale and zero of each output, ``statistics_bits`` each.
+        ``[blocks, outputs, 2]``: scale and zero of each output channel, ``statistics_bits`` each.
     second_order
-        ``[blocks, n]``: FP16 numbers (none for statistics of 16 bits).
+        FP16 numbers ``[blocks, n]``; n is 0 for statistics of 16 bits.
 
     Returns
     -------
@@ -223,13 +223,11 @@ def pack_blocks(
 def unpack_blocks(
     octets: NDArray[np.uint8], outputs: int, inputs: int, bits: int, statistics_bits: int, numbers: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint16], NDArray[np.float16]]:
-    """Codes, statistics and second-order numbers of `pack_blocks`."""
+    """Codes, statistics and second-order numbers of blocks that `pack_blocks` packed."""
     blocks = len(octets)
     sizes = [outputs * inputs * bits, outputs * 2 * statistics_bits, numbers * 16]
     if octets.ndim != 2 or octets.shape[1] != -(-sum(sizes) // 8):
-        raise InputError(
-            f"blocks: have shape {list(octets.shape)}; these parameters need [blocks, {-(-sum(sizes) // 8)}]"
-        )
+        raise InputError(f"blocks: have shape {list(octets.shape)}; give [blocks, {-(-sum(sizes) // 8)}]")
     stream = np.unpackbits(octets, axis=1, count=sum(sizes), bitorder="little")
     fields = np.split(stream, np.cumsum(sizes)[:-1], axis=1)
     codes = from_bits(fields[0].reshape(blocks, outputs, inputs, bits)).astype(np.uint8)

@@ -1,6 +1,6 @@
-"""The quantiser of SpQR: bilevel grids and outliers inside the column loop of GPTQ.
+"""Quantiser of SpQR: bilevel grids and outliers in the column loop of GPTQ.
 
-Source: Dettmers et al., SpQR (arXiv 2306.03078), algorithm 1, with what its released code does where they differ: the
+Source: Dettmers et al., SpQR (arXiv 2306.03078), algorithm 1. Where its released code differs, this follows the code: the
 leave-one-out test only cleans the fit of a group, and a weight is an outlier if its error on the fitted grid is large.
 """
 
@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..base import Statistic, check_at_least, check_weights
-from ..column_loop import Problem, prepare, quantize_channels
+from ...checks import check_number
+from ..base import Statistic, check_weights
+from ..column_loop import PreparedWeights, prepare, quantize_channels
 from ..dense_sparse import SparseWeights
 from .format import SpQRParameters, SpQRWeights, average_bits
 from .statistics import Statistics, decode_affine, encode_affine, fit_affine, join_statistics, quantize_statistic
@@ -19,17 +20,17 @@ from .statistics import Statistics, decode_affine, encode_affine, fit_affine, jo
 
 @dataclass(frozen=True)
 class SpQR(SpQRParameters):
-    """Quantise with the format's parameters and these:
+    """SpQR quantiser. It has these parameters beside those of the format.
 
     Parameters
     ----------
     threshold
-        A weight is an outlier if its squared error over ``U_jj^2`` exceeds this share of the mean over the channels of
-        the weights' variance over ``U_jj^2``; infinity for no outliers. The paper uses 0.1 to 1.
+        Share of the mean over the channels of ``variance / U_jj^2``. A weight is an outlier if its squared error over
+        ``U_jj^2`` exceeds it. Infinity gives no outliers; the paper uses 0.1 to 1.
     act_order
-        Quantise the channels of the largest mean square input first; the file then holds the order.
+        Quantise channels with the largest mean square input first; the file then holds the order.
     damping
-        Added to the Hessian's diagonal, as a share of its mean (1 in the released instructions).
+        Addition to the diagonal of the Hessian, as a share of its mean (1 in the released instructions).
     """
 
     name: ClassVar[str] = "spqr"
@@ -42,45 +43,45 @@ class SpQR(SpQRParameters):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least("threshold", self.threshold, 0)
-        check_at_least("damping", self.damping, 0)
+        check_number("threshold", self.threshold, 0)
+        check_number("damping", self.damping, 0)
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The fields, by name."""
+        """Fields of the method."""
         return asdict(self)
 
     def average_bits(self, in_channels: int = 4096) -> float:
-        """Storage of a weight by the paper's formula, without outliers; it does not depend on the input channels."""
+        """Storage of a weight in bits by the formula of the paper, without outliers, for any number of channels."""
         return average_bits(self.bits, self.statistics_bits, self.group_size, self.statistics_group)
 
     def quantize(self, w: NDArray[np.floating], hessian: NDArray[np.floating] | None = None) -> SpQRWeights:
-        """Quantise floating-point ``[in, out]`` with the Hessian ``[in, in]`` of the layer's input.
+        """Quantise a floating-point matrix ``[in, out]`` with the Hessian ``[in, in]`` of the layer's input.
 
-        Where the output channels do not vary (zero variance), the threshold is zero and each inexact weight becomes an
-        outlier. The stored value of an outlier is the weight, as adjusted by then, less the grid's point for zero.
+        If the output channels do not vary, the threshold is zero and each inexact weight becomes an outlier. The stored
+        value of an outlier is the adjusted weight minus the grid point nearest to zero.
 
         Raises
         ------
         InputError
-            ``w`` is not a finite matrix in the range of FP16 or does not divide into blocks; the Hessian is missing or
+            ``w`` is not a finite matrix in the range of FP16 or does not divide into blocks, or the Hessian is missing,
             does not fit, or is not positive definite after damping.
         """
         weights = check_weights(w)
         self.check_shape((w.shape[0], w.shape[1]))
-        problem = prepare(weights, hessian, self.damping, self.act_order)
-        loop = _Loop(self, problem)
-        quantize_channels(problem, self.group_size, loop.quantize_channel)
+        prepared = prepare(weights, hessian, self.damping, self.act_order)
+        loop = _Loop(self, prepared)
+        quantize_channels(prepared, self.group_size, loop.quantize_channel)
         return loop.result()
 
 
 class _Loop:
-    """State of one run over the channels, in storage order."""
+    """State of one pass over the channels, in storage order."""
 
-    def __init__(self, format_: SpQR, problem: Problem) -> None:
-        self.format, self.problem = format_, problem
-        self.diagonal = np.diag(problem.factor)
-        shape = problem.weights.shape
+    def __init__(self, format_: SpQR, prepared: PreparedWeights) -> None:
+        self.format, self.prepared = format_, prepared
+        self.diagonal = np.diag(prepared.factor)
+        shape = prepared.weights.shape
         self.limit = self._limit()
         self.codes = np.empty(shape, np.uint8)
         self.outliers = np.zeros(shape, np.bool_)
@@ -89,14 +90,14 @@ class _Loop:
         self.zeros: list[Statistics] = []
 
     def _limit(self) -> float:
-        """The absolute threshold."""
+        """Absolute threshold of the squared error over ``U_jj^2``."""
         if np.isinf(self.format.threshold):
             return np.inf
-        variance = np.var(self.problem.weights, axis=1, ddof=min(1, self.problem.weights.shape[1] - 1))
+        variance = np.var(self.prepared.weights, axis=1, ddof=min(1, self.prepared.weights.shape[1] - 1))
         return self.format.threshold * float((variance / self.diagonal**2).mean())
 
     def quantize_channel(self, j: int, work: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Codes and outliers of channel j; returns its decoded weights."""
+        """Find codes and outliers of channel j; returns its decoded weights."""
         if j % self.format.group_size == 0:
             self._fit(work[j : j + self.format.group_size], self.diagonal[j : j + self.format.group_size])
         scale, zero = self.scale, self.zero
@@ -110,7 +111,7 @@ class _Loop:
         return base + self.values[j]
 
     def _fit(self, group: NDArray[np.float64], diagonal: NDArray[np.float64]) -> None:
-        """Fit, and quantise, the grids of a group ``[channels, out]``."""
+        """Fit and quantise the grids of a group ``[channels, out]``."""
         if np.isfinite(self.limit):
             group = without_outliers(group, diagonal, self.format.bits, self.limit)
         grid = fit_affine(group, self.format.bits, axis=0)
@@ -120,8 +121,8 @@ class _Loop:
         self.scale, self.zero = self.scales[-1].decode()[0], self.zeros[-1].decode()[0]
 
     def result(self) -> SpQRWeights:
-        """The packed weights."""
-        order = self.problem.order
+        """Packed weights of all channels."""
+        order = self.prepared.order
         natural = np.argsort(order)
         sparse = SparseWeights.from_mask(self.outliers[natural], self.values[natural], np.uint16, np.float16)
         p = self.format
@@ -138,10 +139,10 @@ class _Loop:
 def without_outliers(
     group: NDArray[np.float64], diagonal: NDArray[np.float64], bits: int, limit: float
 ) -> NDArray[np.float64]:
-    """A group ``[channels, out]`` whose likely outliers are replaced by the mean of the output channel's other weights.
+    """Replace likely outliers of a group ``[channels, out]`` by the mean of the other weights of the output channel.
 
-    A weight is likely an outlier if the group's squared error, over ``U_jj^2``, falls by more than the limit when it is
-    left out of the fit and of the sum: the leave-one-out test.
+    Leave-one-out test: a weight is likely an outlier if the squared error of the group over ``U_jj^2`` falls by more
+    than the limit when the weight is left out.
     """
     total = _grid_errors(group, diagonal, bits)
     likely = np.empty(group.shape, np.bool_)
@@ -154,7 +155,7 @@ def without_outliers(
 
 
 def _grid_errors(group: NDArray[np.float64], diagonal: NDArray[np.float64], bits: int) -> NDArray[np.float64]:
-    """Summed squared error ``[out]`` of a group on its own, unquantised grid, over ``U_jj^2``."""
+    """Sum ``[out]`` of the squared errors over ``U_jj^2`` of a group on its own unquantised grid."""
     scale, zero = fit_affine(group, bits, axis=0)
     decoded = scale * (encode_affine(group, scale, zero, bits) - zero)
     return (((group - decoded) / diagonal[:, None]) ** 2).sum(axis=0)

@@ -1,7 +1,7 @@
-"""The group statistics of SpQR: scales and zero points, themselves quantised.
+"""Group statistics of SpQR: quantised scales and zero points.
 
 Source: Dettmers et al., SpQR (arXiv 2306.03078), section 4 and algorithm 1. "Zero points" are real numbers here: a grid
-is ``scale * (code - zero)``, and nothing makes its range contain zero.
+is ``scale * (code - zero)``, and its range need not contain zero.
 """
 
 from collections.abc import Sequence
@@ -12,24 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 PLAIN_BITS = 16
-"""Statistics of 16 bits are FP16 numbers as they are, without a second level."""
+"""Width of statistics that are plain FP16 numbers, without a second level."""
 
 _CONSTANT_RANGE = 2.0**-11
-"""A range below this share of the largest magnitude is below FP16's resolution."""
+"""Resolution of FP16: values with a smaller range, relative to the largest magnitude, count as equal."""
 
 
 class Affine(NamedTuple):
-    """Scale and zero point of grids ``scale * (code - zero)``."""
+    """Scales and zero points of grids ``scale * (code - zero)``."""
 
     scale: NDArray[np.float64]
     zero: NDArray[np.float64]
 
 
 def fit_affine(values: NDArray[np.float64], bits: int, axis: int) -> Affine:
-    """Grids over the range of values along an axis, which is kept: ``s = (max - min) / (2^b - 1)``, ``z = -min / s``.
+    """Fit grids to the range of values along an axis, which is kept: ``s = (max - min) / (2^b - 1)``, ``z = -min / s``.
 
-    Values that are equal to within FP16's resolution become the point of code 0: ``s = |v|``, ``z = -sign(v)``. (The
-    released code takes the range -1..1 instead when max equals min, which loses the value.)
+    Values that are equal within the resolution of FP16 become the point of code 0: ``s = |v|``, ``z = -sign(v)``. (The
+    released code takes the range -1..1 if max equals min, which loses the value.)
     """
     low, high = values.min(axis=axis, keepdims=True), values.max(axis=axis, keepdims=True)
     constant = high - low <= _CONSTANT_RANGE * np.maximum(np.abs(low), np.abs(high))
@@ -52,22 +52,22 @@ def encode_affine(
 def decode_affine(
     codes: NDArray[np.uint8], scale: NDArray[np.float16], zero: NDArray[np.float16]
 ) -> NDArray[np.float16]:
-    """``s * (code - z)`` in FP16 arithmetic, as the released kernel: the difference rounds, then the product."""
+    """``s * (code - z)`` in FP16 arithmetic as in the released kernel: the difference rounds, then the product."""
     difference = np.subtract(codes.astype(np.float16), zero, dtype=np.float16)
     return np.multiply(scale, difference, dtype=np.float16)
 
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """One statistic (all scales, or all zero points) of a matrix.
+    """One statistic of a matrix: all scales, or all zero points.
 
     Attributes
     ----------
     codes
         uint8 ``[groups, out]``; None for statistics of 16 bits.
     scales, zeros
-        float16 ``[groups, out / statistics_group]``: the second level. For statistics of 16 bits, ``scales`` holds the
-        values, ``[groups, out]``, and ``zeros`` is None.
+        Second level, float16 ``[groups, out / statistics_group]``. For statistics of 16 bits, ``scales`` holds the
+        values ``[groups, out]``, and ``zeros`` is None.
     """
 
     codes: NDArray[np.uint8] | None
@@ -75,7 +75,7 @@ class Statistics:
     zeros: NDArray[np.float16] | None
 
     def decode(self) -> NDArray[np.float16]:
-        """The statistic of each group and output channel, float16 ``[groups, out]``."""
+        """Decode to float16 ``[groups, out]``."""
         if self.codes is None or self.zeros is None:
             return self.scales
         span = self.codes.shape[1] // self.scales.shape[1]
@@ -83,17 +83,17 @@ class Statistics:
 
     @property
     def fields(self) -> NDArray[np.unsignedinteger]:
-        """What is stored per group and output channel, ``[groups, out]``: codes, or the bits of FP16 numbers."""
+        """Stored field of each group and output channel, ``[groups, out]``: codes, or the bits of FP16 numbers."""
         return self.scales.view(np.uint16) if self.codes is None else self.codes
 
     @property
     def levels(self) -> list[NDArray[np.float16]]:
-        """The second level, each ``[groups, out / statistics_group]``: scales and zeros, or nothing."""
+        """Second level, scales and zeros, each ``[groups, out / statistics_group]``; empty if there is none."""
         return [] if self.zeros is None else [self.scales, self.zeros]
 
     @classmethod
     def from_fields(cls, fields: NDArray[np.uint16], levels: Sequence[NDArray[np.float16]]) -> Self:
-        """Inverse of `fields` and `levels`."""
+        """Build a statistic from `fields` and `levels`."""
         if not levels:
             return cls(None, fields.view(np.float16), None)
         return cls(fields.astype(np.uint8), *levels)
@@ -112,7 +112,7 @@ def quantize_statistic(values: NDArray[np.float64], bits: int, span: int) -> Sta
 
 
 def join_statistics(parts: list[Statistics]) -> Statistics:
-    """The statistics of consecutive groups as one."""
+    """Join the statistics of consecutive groups."""
     codes = [part.codes for part in parts if part.codes is not None]
     zeros = [part.zeros for part in parts if part.zeros is not None]
     return Statistics(

@@ -95,18 +95,18 @@ def test_far_below_zero_is_zero():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((3, 1, 4), "x holds 3; DI-Exp takes x <= 0: subtract the row maximum first"),
+        ((3, 1, 4), "x: holds 3"),
         ((-1, 0, 4), "m, k: m is 0, so the scale is not positive"),
         ((-1, 255, 7), "m, k: a step of the scale is above 1.39, so t is 0"),
         ((-1, 1, -2), "m, k: a step of the scale is above 1.39, so t is 0"),
-        ((-1, [1, 2], 4), "m has shape [2]; pass what broadcasts to x, [], or one number"),
-        (([-1, -2], 1, [4, 4, 4]), "k has shape [3]; pass what broadcasts to x, [2], or one number"),
-        ((-1, 1, 60, 2), "k + guard_bits reaches 62 but 61 fit int64; pass guard_bits=exp_guard_bits(m, k)"),
+        ((-1, [1, 2], 4), "m: has shape [2]"),
+        (([-1, -2], 1, [4, 4, 4]), "k: has shape [3]"),
+        ((-1, 1, 60, 2), "k: k + guard_bits reaches 62 but 61 fit int64; pass guard_bits=exp_guard_bits(m, k)"),
         (
             (-(2**60), 1, 4, 3),
-            "x with its guard bits needs 61 bits, but int64 has 59 left; shift it right and lower its k",
+            "x with its guard bits: needs 61 bits, but int64 has 59 left",
         ),
-        ((-1.5, 1, 4), "x holds float64 values; pass integers of at most 64 bits"),
+        ((-1.5, 1, 4), "x: holds float64 values"),
     ],
 )
 def test_refuses(arguments: tuple[Any, ...], message: str):

@@ -112,15 +112,15 @@ def test_power_of_two_rows_does_not_carry_into_the_sign():
     [
         (
             lambda: integer_matmul(np.ones((2, 3), int), np.ones((2, 3), int)),
-            "a [2, 3] and b [2, 3] do not multiply; pass [..., r, c] and [..., c, n]",
+            "a: has shape [2, 3], b has [2, 3]",
         ),
         (
             lambda: integer_matmul(np.full((1, 2), 2**40), np.full((2, 1), 2**40)),
-            "a @ b may need 82 bits, more than int64 has; use narrower codes",
+            "a: a @ b may need 82 bits",
         ),
         (
             lambda: integer_matmul(np.ones((1, 1), int), np.ones((1, 1), int), "gpu"),  # pyright: ignore[reportArgumentType]
-            "engine is 'gpu'; choose integer or blas",
+            "engine: 'gpu' ",
         ),
         (
             lambda: exact_matmul(tensor([[1, 2]]), tensor([[1, 2], [3, 4]], 1, [3, 4])),
@@ -130,7 +130,7 @@ def test_power_of_two_rows_does_not_carry_into_the_sign():
             lambda: add_residual(tensor([[1]], 2), tensor([[1]]), 16),
             "residual: m is not 1",
         ),
-        (lambda: add_residual(tensor([[1]]), tensor([[1]]), 4), "bits is 4; choose 8 to 32"),
+        (lambda: add_residual(tensor([[1]]), tensor([[1]]), 4), "bits: 4 "),
     ],
 )
 def test_refuses(call: object, message: str):

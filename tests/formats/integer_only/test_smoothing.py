@@ -178,21 +178,21 @@ def test_analytic_scale_of_dead_channels_stays_positive():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: HeadLayout(9, 4), "heads is 9, kv_heads 4; heads must be a multiple of kv_heads"),
-        (lambda: HeadLayout(9, 0), "heads is 9, kv_heads 0; heads must be a multiple of kv_heads"),
-        (lambda: analytic_scale(np.ones(2), np.ones(3)), "activation_max (2,) and weight_max (3,) differ in shape"),
-        (lambda: analytic_scale(np.ones(2), np.ones(2), 1.5), "alpha is 1.5; choose 0 to 1"),
+        (lambda: HeadLayout(9, 4), "heads: is 9"),
+        (lambda: HeadLayout(9, 0), "heads: is 9"),
+        (lambda: analytic_scale(np.ones(2), np.ones(3)), "weight_max: has shape (3,)"),
+        (lambda: analytic_scale(np.ones(2), np.ones(2), 1.5), "alpha: 1.5 "),
         (
             lambda: smooth_llama_block(random_block(FULL, opt=False), BlockFactors(qkv=np.ones(3)), FULL),
-            "scale has shape [3]; pass [24], one value per channel",
+            "scale: has shape [3]",
         ),
         (
             lambda: smooth_llama_block(random_block(FULL, opt=False), BlockFactors(fc2=np.zeros(FFN)), FULL),
-            "scale holds values that are not positive and finite; raise them to at least 1e-2",
+            "scale: holds values that are not positive and finite",
         ),
         (
             lambda: smooth_llama_block(random_block(FULL, opt=False), BlockFactors(fc1=np.full(24, np.nan)), FULL),
-            "scale holds values that are not positive and finite; raise them to at least 1e-2",
+            "scale: holds values that are not positive and finite",
         ),
         (
             lambda: smooth_query_key(random_block(FULL, opt=False), np.arange(1.0, 25), FULL, rotary=True),
@@ -200,7 +200,7 @@ def test_analytic_scale_of_dead_channels_stays_positive():
         ),
         (
             lambda: smooth_opt_block(random_block(FULL, opt=True), BlockFactors(gate_up=np.ones(FFN)), FULL),
-            "gate_up: an OPT block has no gate",
+            "gate_up: does not exist in an OPT block",
         ),
     ],
 )

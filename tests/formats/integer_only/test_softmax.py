@@ -98,12 +98,12 @@ def test_tiny_scale_does_not_overflow(guard_bits: int | None):
     [
         (
             lambda: integer_softmax([0] * 2**17, 1, 60, 16),
-            "the exponentials of a row needs 31 bits, but int64 has 29 left; shift it right and lower its k",
+            "the exponentials of a row: needs 31 bits, but int64 has 29 left",
         ),
-        (lambda: integer_softmax(-1, 1, 4), "x is a single number; pass rows [..., keys]"),
+        (lambda: integer_softmax(-1, 1, 4), "x: is a single number"),
         (
             lambda: integer_softmax([-900, -900], 255, 8),
-            "a row has no position with a non-zero exponential; x must be 0 at each row's maximum",
+            "x: a row has only zero exponentials",
         ),
         (
             lambda: di_clipped_softmax([[1, 2]], 1, 4, mask=np.zeros((1, 2), bool)),
@@ -111,10 +111,10 @@ def test_tiny_scale_does_not_overflow(guard_bits: int | None):
         ),
         (
             lambda: di_clipped_softmax([1, 2], 1, 4, clip=(0, 0)),
-            "clip is 0 / 2**0; pass a positive dyadic number",
+            "clip: is 0 / 2**0",
         ),
         (lambda: di_clipped_softmax([1, 2], 0, 4), "m, k: m is 0, so the scale is not positive"),
-        (lambda: di_clipped_softmax([0.5, 2], 1, 4), "scores holds float64 values; pass integers of at most 64 bits"),
+        (lambda: di_clipped_softmax([0.5, 2], 1, 4), "scores: holds float64 values"),
     ],
 )
 def test_refuses(call: object, message: str):

@@ -66,15 +66,15 @@ def test_no_smoothing_is_a_smoothing_of_one():
     [
         (
             lambda: di_swiglu(tensor([[1, 2]]), tensor([[1, 2, 3]])),
-            "gate [1, 2] and up [1, 3] differ; pass equal shapes",
+            "gate: has shape [1, 2], up has [1, 3]",
         ),
         (
             lambda: di_swiglu(tensor([[1, 2]]), tensor([[1, 2]]), ([1, -1], 4)),
-            "smooth holds -1; smoothing factors are positive",
+            "smooth: holds -1",
         ),
-        (lambda: di_sigmoid([1], 1, 4, form="fast"), "form is 'fast'; choose stable or shared_max"),  # pyright: ignore[reportArgumentType]
+        (lambda: di_sigmoid([1], 1, 4, form="fast"), "form: 'fast' "),  # pyright: ignore[reportArgumentType]
         (lambda: di_sigmoid([1], 0, 4), "m, k: m is 0, so the scale is not positive"),
-        (lambda: di_sigmoid([1], 1, 4, bits=20), "bits is 20; choose 1 to 16"),
+        (lambda: di_sigmoid([1], 1, 4, bits=20), "bits: 20 "),
     ],
 )
 def test_refuses(call: object, message: str):

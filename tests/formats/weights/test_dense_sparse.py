@@ -36,11 +36,11 @@ GOOD: dict[str, Any] = {
     [
         (
             {"columns": np.array([3, 0, 2])},
-            "sparse: uint32 [3], int64 [3] and float16 [3] form no CSR matrix",
+            "sparse: uint32 [3], int64 [3] and float16 [3]",
         ),
         (
             {"values": np.ones(2, np.float16)},
-            "sparse: uint32 [3], uint16 [3] and float16 [2] form no CSR matrix",
+            "sparse: uint32 [3], uint16 [3] and float16 [2]",
         ),
         (
             {"row_offsets": np.array([0, 2, 1], np.uint32)},
@@ -55,7 +55,7 @@ GOOD: dict[str, Any] = {
             {"columns": np.array([3, 2, 2], np.uint16)},
             "columns: do not increase within an output channel",
         ),
-        ({"values": np.array([1, np.inf, 1], np.float16)}, "values: must be finite"),
+        ({"values": np.array([1, np.inf, 1], np.float16)}, "values: element"),
     ],
 )
 def test_bad_fields(changes: dict[str, Any], message: str) -> None:

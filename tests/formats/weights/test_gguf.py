@@ -72,11 +72,11 @@ def test_gemm_is_exact(block_type: str):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Q4_1().quantize(np.zeros((48, 2), np.float32)), "w: 48 input channels are not whole blocks of 32"),
-        (lambda: Q8_0().quantize(np.zeros((32, 2)), np.ones(1)), "statistic: GGUF's block types use none"),
-        (lambda: from_blocks(np.zeros((2, 20), np.uint8), "Q5_K"), "block_type: 'Q5_K' is not known"),
+        (lambda: Q4_1().quantize(np.zeros((48, 2), np.float32)), "w: has 48 input channels"),
+        (lambda: Q8_0().quantize(np.zeros((32, 2)), np.ones(1)), "statistic: is not used"),
+        (lambda: from_blocks(np.zeros((2, 20), np.uint8), "Q5_K"), "block_type: 'Q5_K' "),
         (lambda: from_blocks(np.zeros((2, 21), np.uint8), "Q4_1"), "data: is uint8 [2, 21]"),
-        (lambda: to_blocks(RoundToNearest(bits=4).quantize(np.ones((128, 2)))), "w: is neither 4 bits with offsets nor 8 bits, in groups of 32"),
+        (lambda: to_blocks(RoundToNearest(bits=4).quantize(np.ones((128, 2)))), "w: does not fit a GGUF block"),
     ],
 )  # fmt: skip
 def test_bad_input(call, message: str):

