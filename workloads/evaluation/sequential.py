@@ -68,7 +68,7 @@ def sequential_test(
     stages
         Numbers of blocks after which to decide. The last decision is on all blocks.
     cache_dir
-        Folder that keeps evaluated blocks (see `evaluate`); without it FP16 is evaluated anew.
+        Folder that keeps evaluated blocks (see `evaluate`); without it FP16 is evaluated again.
     progress
         Called with the number of finished blocks and the number of all blocks.
 

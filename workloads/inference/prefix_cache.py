@@ -24,7 +24,7 @@ class PrefixCache:
     decoder
         The model.
     base
-        The format whose residual streams are kept.
+        The format of the residual streams to keep.
     blocks
         Number of blocks to keep; each takes 4 bytes x tokens x hidden x layers (512 tokens of SmolLM2-135M: 35 MB).
     """
