@@ -14,7 +14,7 @@ Array = TypeVar("Array", bound=NDArray[Any])
 
 
 def check_integer(field: str, value: Any, lowest: int, highest: int | None = None) -> int:
-    """Return ``value`` if it is an integer from ``lowest`` to ``highest`` (None: no limit). A boolean is no integer.
+    """Return ``value`` if it is an integer from ``lowest`` to ``highest`` (None: no limit). A boolean is not an integer.
 
     >>> check_integer("tokens", 3, 1)
     3

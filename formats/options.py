@@ -15,7 +15,7 @@ Partial = Literal["fp16", "fp32"]
 """Type to which a segment's integer sum is rounded before it is scaled."""
 
 Shortening = Literal[Reconstruct, "nearest"]
-"""How activations get a short mantissa: cut with one of the reconstructions, or rounded to nearest when encoded."""
+"""Shortening of mantissas: cut with one of the reconstructions, or rounded to nearest when encoded."""
 
 GroupSum = Literal["float", Partial]
 """Arithmetic of a group's sum: float32 products of Anda values, or the circuit's integer sum, rounded to `Partial`."""

@@ -28,7 +28,7 @@ class Controller(wiring.Component):
     all of them. An illegal instruction, or a program's last word without ``halt``, sets `illegal` and ends the program as
     ``halt`` does; it is not executed. So does any instruction once `fault` is set.
 
-    Timing: the first instruction can be issued two cycles after `start` (`formats.latency.FETCH_CYCLES`), the next one in
+    Timing: the first instruction can be issued two cycles after `start` (`FETCH_CYCLES`), the next one in
     the cycle after it; `done` is valid in the cycle after ``halt`` was.
 
     Parameters

@@ -159,7 +159,7 @@ class Storer(wiring.Component):
     """Writes rows of the buffers into the external memory.
 
     Timing: from the cycle after a command is taken it asks for a row of the buffer per cycle; a row of memory leaves in
-    the cycle after its last piece has come. `n` rows take ``n + 2`` cycles (`formats.latency.store_cycles`).
+    the cycle after its last piece has come. `n` rows take ``n + 2`` cycles (`store_cycles`).
 
     Parameters
     ----------

@@ -49,7 +49,7 @@ class ScaleAccumulator(wiring.Component):
     Parameters
     ----------
     adder_stages : `int`
-        Stages of the adder, 1 to 6; the multiplier has no more than four (`formats.latency.scale_accumulation_cycles`).
+        Stages of the adder, 1 to 6; the multiplier has no more than four.
     interleave : `int`
         Sums in flight, 1 to 8: groups belong to them in turn. More than one needs more than one adder stage.
 
@@ -128,7 +128,7 @@ class GroupAccumulator(wiring.Component):
 
     `IntToFp16` and a `ScaleAccumulator`: steps 2 to 4 of the Anda unit (section IV-B), the arithmetic of
     `formats.fp_int_gemm` before its last conversion. The output is valid 3 cycles after its last group is taken; a
-    group may come in every cycle. Of more stages: `formats.latency.group_scaling_cycles`.
+    group may come in every cycle. With more stages: ``min(s, 6) + min(s, 4) + s`` cycles for s `adder_stages`.
 
     Parameters
     ----------

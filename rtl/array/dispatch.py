@@ -176,7 +176,7 @@ class WeightDispatcher(wiring.Component):
     The rows hold the codes column by column, each column lane by lane, 4 bits each; the first row the lowest columns.
 
     Timing: a row per cycle. The weights are valid two cycles after their last row, and a group can be taken every four
-    cycles (`formats.latency.WEIGHT_LOAD_CYCLES`).
+    cycles (`WEIGHT_LOAD_CYCLES`).
 
     Parameters
     ----------

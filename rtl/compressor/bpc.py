@@ -91,8 +91,8 @@ class BpcLane(wiring.Component):
     Infinities and NaN become the largest finite magnitude with their sign, and set `saturated` until reset.
 
     Timing: the group is taken in one cycle, its sign plane and exponent are valid in the next
-    (`formats.latency.BPC_LATENCY_CYCLES`), the M mantissa planes follow. The next group is taken together with the last
-    plane, so a group takes M + 1 cycles (`formats.latency.bpc_cycles_per_group`) and the planes have no gap.
+    (`BPC_LATENCY_CYCLES`), the M mantissa planes follow. The next group is taken together with the last
+    plane, so a group takes M + 1 cycles (`bpc_cycles_per_group`) and the planes have no gap.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ class BitPlaneCompressor(wiring.Component):
     side by side. Each lane but the last sends through a queue that makes up for its head start (the data packager).
 
     Timing: the first row is valid `rows` cycles after the first group is taken, and `rows` groups take
-    ``max(rows, M + 1)`` cycles (`formats.latency.bpc_cycles_per_block`).
+    ``max(rows, M + 1)`` cycles (`bpc_cycles_per_block`).
 
     Parameters
     ----------

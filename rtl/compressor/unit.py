@@ -21,7 +21,7 @@ class Compression(wiring.Component):
     """A `BitPlaneCompressor` between the result buffer and the activation buffer.
 
     Timing: rows of results are asked for from the cycle after the command is taken, one per cycle as far as the
-    compressor takes them; `formats.latency.compress_cycles` in all. The next command is taken after the last row.
+    compressor takes them; `compress_cycles` in all. The next command is taken after the last row.
 
     Parameters
     ----------

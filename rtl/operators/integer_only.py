@@ -18,8 +18,8 @@ MAX_BITS = 64
 class SerialDivider(wiring.Component):
     """Divides unsigned integers by restoring subtraction, a bit of the quotient per cycle.
 
-    Timing: the result is valid ``quotient_bits + 1`` cycles after the operands are taken
-    (`formats.latency.serial_cycles`); the next operands are taken with it.
+    Timing: the result is valid ``quotient_bits + 1`` cycles after the operands are taken;
+    the next operands are taken with it.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ class DiExp(wiring.Component):
     ``e = (t + (r >> 1)) >> q`` for ``x = r - q * t``, the quotient by a `SerialDivider` of as many bits as can shift e
     to something but 0. The number t of steps in a factor of two is that of the row's scale, computed once.
 
-    Timing: a result ``halving_bits + 1`` cycles after its operands, 5 by default (`formats.latency.serial_cycles`).
+    Timing: a result ``halving_bits + 1`` cycles after its operands, 5 by default.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ class DiExp(wiring.Component):
 class IntegerSqrt(wiring.Component):
     """``floor(sqrt(a))``, a bit of the root per cycle (I-SQRT, I-LLM, Algorithm 4; `formats.integer.integer_sqrt`).
 
-    Timing: the root is valid ``bits / 2 + 1`` cycles after the operand is taken (`formats.latency.serial_cycles`).
+    Timing: the root is valid ``bits / 2 + 1`` cycles after the operand is taken.
 
     Parameters
     ----------
@@ -254,7 +254,7 @@ class SoftmaxLane(wiring.Component):
     probabilities, ``round(e * 2**(bits - 1) / sum)``, by a `SerialDivider`. A row has a score at distance 0 that is
     not masked.
 
-    Timing: a row of n scores takes ``formats.latency.softmax_lane_cycles(n, ...)`` cycles from its first score to its
+    Timing: a row of n scores takes ``n * (halving_bits + probability_bits + 2) + 2`` cycles from its first score to its
     last probability; the next row's first score is taken in the cycle after that.
 
     Parameters

@@ -43,9 +43,8 @@ class SqueezeLLMDecoder(wiring.Component):
     The table stands in flip-flops, with a multiplexer per lane; the weights are those of
     ``formats.squeezellm.SqueezeLLMWeights.dense()``. The sparse part is added elsewhere.
 
-    Timing: codes are taken in every cycle and their weights are valid in the next
-    (`formats.latency.LOOK_UP_CYCLES`). A table is taken with the last codes of the channel before, so that the codes
-    have no gap.
+    Timing: codes are taken in every cycle and their weights are valid one cycle later.
+    A table is taken with the last codes of the channel before, so that the codes have no gap.
 
     Parameters
     ----------
@@ -131,7 +130,7 @@ class SpQRDecoder(wiring.Component):
     of ``formats.spqr.SpQRWeights.dense()`` in storage order; outliers are added elsewhere. Numbers are finite, and a
     value beyond 65504 becomes +-65504.
 
-    Timing: a group in every cycle; its weights are valid 4 cycles later (`formats.latency.BILEVEL_CYCLES`): difference
+    Timing: a group in every cycle; its weights are valid 4 cycles later: difference
     and product of the statistics, then of the weights.
 
     Parameters

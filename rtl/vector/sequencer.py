@@ -22,7 +22,7 @@ class VectorSequencer(wiring.Component):
     """A `VectorUnit` whose operands come from the result buffer, and whose results go there.
 
     Timing: from the cycle after the command is taken a row is asked for per cycle, of each vector the right operand
-    first. The next command is taken when all results are written. See `formats.latency.vector_instruction_cycles`.
+    first. The next command is taken when all results are written. See `vector_instruction_cycles`.
 
     Parameters
     ----------

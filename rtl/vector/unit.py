@@ -29,9 +29,9 @@ class VectorUnit(wiring.Component):
     `formats.vector_command` says what each computes, bit for bit, and `formats.vector_programs` what makes a softmax or a
     norm of them. Rows stay in the memories that feed the streams.
 
-    Timing: a vector per cycle, its results `formats.latency.VECTOR_PIPELINE_CYCLES` later. The next command's first
+    Timing: a vector per cycle, its results `VECTOR_PIPELINE_CYCLES` later. The next command's first
     vector is taken in the cycle after the last, unless the command leaves a scalar: a reduction takes
-    `formats.latency.vector_reduction_cycles` more, a function of scalars `VECTOR_SCALAR_CYCLES` in all, a constant one.
+    `vector_reduction_cycles` more, a function of scalars `VECTOR_SCALAR_CYCLES` in all, a constant one.
     While results wait everything stands.
 
     Parameters
