@@ -32,15 +32,10 @@ def test_the_figure_shows_the_group() -> None:
     assert figure.get_suptitle().endswith(f": {total} · 2^({int(tensor.exponents[0]) - MANTISSA_BITS} - 14)")
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("group.txt", "out: {}"),
-        ("group", "out: {}"),
-    ],
-)
-def test_waveform_of_no_kind(refused: Run, tmp_path: Path, name: str, message: str) -> None:
-    assert refused("rtl", "waveform", "--out", tmp_path / name) == message.format(tmp_path / name)
+@pytest.mark.parametrize("name", ["group.txt", "group"])
+def test_waveform_of_no_kind(refused: Run, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    assert refused("rtl", "waveform", "--out", path).startswith(f"out: {path} ")
 
 
 @pytest.mark.parametrize(("warnings", "status"), [([], 0), (["%Warning-WIDTHTRUNC: x"], 1)])
