@@ -117,6 +117,7 @@ def test_more_sram_never_costs_bytes_in_events(
 
 @settings(max_examples=40, deadline=None)
 @given(cases(), st.floats(0.5, 300), st.floats(1, 4))
+@example((Gemm("qkv", 33, 1, 1), Precision(2, 1, 1, 1), Precision.uniform(1), with_bytes(768, 9000)), 10.0, 4.0)
 def test_more_bandwidth_never_costs_time_in_events(
     case: tuple[Gemm, Precision, Precision, Architecture], gigabytes: float, factor: float
 ):
@@ -126,7 +127,8 @@ def test_more_bandwidth_never_costs_time_in_events(
         for each in (gigabytes, gigabytes * factor)
     )
     assert fast.cycles <= slow.cycles
-    assert fast.dram_bytes == slow.dram_bytes
+    if fast.runs[0].tiling == slow.runs[0].tiling:  # the bandwidth can decide which tiling is kept, as in the example
+        assert fast.dram_bytes == slow.dram_bytes
 
 
 @settings(max_examples=30, deadline=None)
