@@ -142,7 +142,7 @@ def test_refuses_arrays_that_do_not_fit(name: str, array: Any, found: str, neede
     tensor = AndaFormat(8).encode(np.ones((2, 64), np.float16))
     with pytest.raises(InputError) as caught:
         dataclasses.replace(tensor, **{name: array})
-    assert str(caught.value).startswith(f"{name}: is {found}; the format and shape need {needed}")
+    assert str(caught.value).startswith(f"{name}: is {found}; ") and needed in str(caught.value)
 
 
 def test_refuses_a_shape_without_channels() -> None:

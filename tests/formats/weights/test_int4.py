@@ -77,7 +77,6 @@ def test_quantize_clips_where_the_scale_was_rounded_down() -> None:
 
 NAN_PARAMETERS = np.array([[1, 1, 1], [1, np.nan, 1]], np.float16)
 ZERO_OFFSETS = np.zeros((2, 3), np.float16)
-PARAMETERS = "the codes and group_size need float16 [2, 3]"
 
 
 @pytest.mark.parametrize(
