@@ -48,7 +48,7 @@ class _AlignedFormat:
 
     @property
     def parameters(self) -> Parameters:
-        """Fields of the format."""
+        """Parameters by name, as `activation_format` takes them."""
         return asdict(self)
 
     @property

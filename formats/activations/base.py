@@ -62,7 +62,7 @@ class ActivationFormat(Protocol):
 
     @property
     def parameters(self) -> Parameters:
-        """Fields of the format."""
+        """Parameters by name, as `activation_format` takes them."""
         ...
 
     @property

@@ -49,7 +49,7 @@ class BoostFormat:
 
     @property
     def parameters(self) -> Parameters:
-        """Fields of the format."""
+        """Parameters by name, as `activation_format` takes them."""
         return asdict(self)
 
     @property

@@ -59,7 +59,7 @@ class DacapoFormat:
 
     @property
     def parameters(self) -> Parameters:
-        """Fields of the format."""
+        """Parameters by name, as `activation_format` takes them."""
         return asdict(self)
 
     @property

@@ -68,7 +68,7 @@ class MxFormat:
 
     @property
     def parameters(self) -> Parameters:
-        """Fields of the format."""
+        """Parameters by name, as `activation_format` takes them."""
         return asdict(self)
 
     @property
@@ -180,7 +180,7 @@ class NvFp4Format:
 
     @property
     def parameters(self) -> Parameters:
-        """Fields of the format."""
+        """Parameters by name, as `activation_format` takes them."""
         return asdict(self)
 
     @property

@@ -109,7 +109,7 @@ class _UniformBfp:
 
     @property
     def parameters(self) -> Parameters:
-        """Fields of the format."""
+        """Parameters by name, as `activation_format` takes them."""
         return asdict(self)
 
     @property

@@ -77,7 +77,7 @@ class AndaFormat:
 
     @property
     def parameters(self) -> dict[str, int | str]:
-        """Fields of the format."""
+        """Parameters by name, as `activation_format` takes them."""
         return dataclasses.asdict(self)
 
     @property

@@ -100,7 +100,7 @@ class WeightQuantizer(Protocol):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Fields of the method."""
+        """Parameters by name, as `weight_quantizer` takes them."""
         ...
 
     def average_bits(self, in_channels: int = 4096) -> float:

@@ -170,7 +170,7 @@ class SqueezeLLM:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Fields of the method."""
+        """Parameters by name, as `weight_quantizer` takes them."""
         return asdict(self)
 
     def average_bits(self, in_channels: int = 4096) -> float:
@@ -240,7 +240,7 @@ class KMeans:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Fields of the method."""
+        """Parameters by name, as `weight_quantizer` takes them."""
         return asdict(self)
 
     def average_bits(self, in_channels: int = 4096) -> float:

@@ -48,7 +48,7 @@ class SpQR(SpQRParameters):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Fields of the method."""
+        """Parameters by name, as `weight_quantizer` takes them."""
         return asdict(self)
 
     def average_bits(self, in_channels: int = 4096) -> float:
