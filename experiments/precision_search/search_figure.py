@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 def search_figure(study: PrecisionStudy) -> Figure:
     """Loss and BOPs saving of each iteration, like Fig. 9 of the paper (arXiv 2411.15982).
 
-    Raises:
-        InputError: nothing was visited.
+    Raises
+    ------
+    InputError
+        The search has no steps.
     """
     from matplotlib.figure import Figure
 
