@@ -31,6 +31,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def absent(reason: str) -> None:
+    """Skip a test that lacks a tool or data, or fail it where all tools are required."""
     if REQUIRE_TOOLS:
         pytest.fail(f"ANDA_REQUIRE_TOOLS=1, but {reason}", pytrace=False)
     pytest.skip(reason)

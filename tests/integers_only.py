@@ -25,7 +25,7 @@ class IntegersOnly(np.ndarray[Any, Any]):
 
     @classmethod
     def wrap(cls, array: NDArray[np.integer[Any]]) -> "IntegersOnly":
-        """`array` as a guarded view."""
+        """Return a guarded view of `array`."""
         guarded = np.asarray(array).view(cls)
         _refuse("IntegersOnly", "takes", [guarded])
         return guarded

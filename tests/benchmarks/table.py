@@ -17,6 +17,7 @@ from anda_codesign.experiments.markdown import markdown_table, renew_page
 
 
 def table(benchmarks: list[dict[str, Any]]) -> str:
+    """Markdown table of one group: median, rate, and time relative to the baseline."""
     baseline = next((each for each in benchmarks if each["extra_info"].get("baseline")), None)
     rows: list[list[str]] = []
     for each in benchmarks:
@@ -32,7 +33,7 @@ def table(benchmarks: list[dict[str, Any]]) -> str:
 
 
 def ratio(benchmark: dict[str, Any], baseline: dict[str, Any]) -> str:
-    """Time for the same work, as a multiple of the baseline's."""
+    """Time for the same work, divided by the time of the baseline."""
     seconds, reference = (each["stats"]["median"] / each["extra_info"]["work"] for each in (benchmark, baseline))
     return f"{seconds / reference:.2f}" if seconds > 0.1 * reference else f"1 / {reference / seconds:.0f}"
 

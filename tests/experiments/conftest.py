@@ -31,7 +31,7 @@ def anda(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
 
 @pytest.fixture
 def refused(anda: Callable[..., Answer]) -> Callable[..., str]:
-    """Run a command line that is wrong: one line on stderr, nothing on stdout, exit status 2. The line without its head."""
+    """Run a wrong command line: exit status 2, nothing on stdout, one line on stderr, returned without ``anda: error: ``."""
 
     def run(*arguments: object) -> str:
         answer = anda(*arguments)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 Refused = Callable[..., str]
-"""The fixture `refused`: runs a command line that is wrong, and gives the line that it answers."""
+"""Type of the fixture `refused`, which runs a wrong command line and returns its error message."""
 
 MODELS = (
     "OPT-125M, OPT-1.3B, OPT-2.7B, OPT-6.7B, OPT-13B, OPT-30B, OPT-66B, LLaMA-7B, LLaMA-13B, LLaMA-30B, LLaMA-65B, "
