@@ -6,6 +6,7 @@ plain submodule.
 """
 
 import re
+from collections.abc import Mapping
 
 from amaranth.back import rtlil
 from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
@@ -51,4 +52,82 @@ def to_rtlil(design: wiring.Component, name: str) -> dict[str, str]:
     """RTLIL of each module of a design: the repeated elements, then the top module `name`."""
     library = Library()
     top = rtlil.convert(design, name=name, platform=library, emit_src=False)
-    return {**library.modules, name: top}
+    return {key: _with_plain_names(text) for key, text in {**library.modules, name: top}.items()}
+
+
+_TOKEN = re.compile(r"\\[^\s.\[]+")
+"""A public name; the fields and elements of a wire come after it."""
+
+
+def _with_plain_names(text: str) -> str:
+    """RTLIL whose names say what they are, without numbers that Amaranth adds.
+
+    ``valid$3`` at a port of the submodule ``lane`` becomes ``lane__valid``; another repeated name, ``sum$3``, becomes
+    ``sum_3``. A port without a name, ``port$61$0``, takes the name of the signal that it carries.
+    """
+    modules = [
+        _Module(part) for part in re.split(r"^(?=module |attribute \\(?:top|generator))", text, flags=re.MULTILINE)
+    ]
+    ports = {module.name: module.port_names for module in modules}
+    return "".join(module.renamed(ports) for module in modules)
+
+
+class _Module:
+    """The text of a module, and new names of its wires."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = text.splitlines(keepends=True)
+        header = re.search(r"^module (\S+)", text, re.MULTILINE)
+        self.name = header[1] if header else ""
+        self._taken = {name for name in _TOKEN.findall(text) if "$" not in name}
+        numbered = re.findall(
+            r"^  wire .*(?:input|output) \d+ +(?:signed +)?(\\[^\s.\[]*\$[^\s.\[]*)$", text, re.MULTILINE
+        )
+        self.port_names = {port: self._free(self._carried(text, port)) for port in numbered}
+
+    def _carried(self, text: str, port: str) -> str:
+        """The signal, or the bit of a signal, that a port without a name carries; the name without ``$`` of another."""
+        if not port.startswith("\\port$"):
+            return port.replace("$", "_")
+        driver = re.search(rf"^connect {re.escape(port)} (.*)$", text, re.MULTILINE)
+        value = driver[1] if driver else port
+        for signal, connected in re.findall(r"^connect (\\[^\s$]+) (.*)$", text, re.MULTILINE):
+            parts = re.findall(r"\S+(?: \[[\d:]+\])?", connected.strip("{} "))
+            for index, part in enumerate(reversed(parts)):
+                if part == value or part.split(" ")[0] == value:
+                    return str(signal) if len(parts) == 1 else f"{signal}_{index}"
+        return port.replace("port$", "net_").replace("$", "_")
+
+    def _free(self, wanted: str) -> str:
+        wanted = re.sub(r"[.\[\]]+", "_", wanted).rstrip("_")
+        while wanted in self._taken:
+            wanted += "_"
+        self._taken.add(wanted)
+        return wanted
+
+    def renamed(self, ports: Mapping[str, Mapping[str, str]]) -> str:
+        """The text with new names; `ports` has those of each module's numbered ports."""
+        names = dict(self.port_names)
+        kind, instance = "", ""
+        for line in self._lines:
+            if cell := re.match(r"  cell (\\\S+) \\(\S+)", line):
+                kind, instance = cell[1], cell[2].replace("$", "_")
+            elif line.startswith("  end"):
+                instance = ""
+            elif instance and (wire := re.match(r"    connect \\(\S+) (\\\1\$\d+)(?=\s)", line)):
+                names.setdefault(wire[2], self._free(f"\\{instance}__{wire[1]}"))
+        lines: list[str] = []
+        for line in self._lines:
+            start = 0
+            if cell := re.match(r"  cell (\S+) ", line):
+                kind, start = cell[1], cell.end()
+            elif port := re.match(r"    connect (\S+) ", line):
+                name = ports.get(kind, {}).get(port[1], port[1])
+                line, start = f"    connect {name} {line[port.end() :]}", len(f"    connect {name} ")
+            elif line.lstrip().startswith("attribute"):
+                start = len(line)
+            for token in _TOKEN.findall(line[start:]):
+                if "$" in token and token not in names:
+                    names[token] = self._free(token.replace("$", "_"))
+            lines.append(line[:start] + _TOKEN.sub(lambda token: names.get(token[0], token[0]), line[start:]))
+        return "".join(lines)

@@ -88,7 +88,9 @@ class Controller(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Build the circuit."""
         m = Module()
-        word, present, issued = Signal(INSTRUCTION_BITS), Signal(), Signal()
+        word = Signal(INSTRUCTION_BITS)
+        present = Signal()
+        issued = Signal()
         running = Signal()
         self._fetch(m, running, word, present, issued)
         unfinished = self._count_unfinished(m)
@@ -157,7 +159,9 @@ class Controller(wiring.Component):
         free = Signal(len(Port), init=-1)
         for index, port in enumerate(Port):
             name = str(port.name).lower()
-            owned, owner, needs = Signal(name=f"{name}_owned"), Signal.like(unit, name=f"{name}_owner"), Signal()
+            owned = Signal(name=f"{name}_owned")
+            owner = Signal.like(unit, name=f"{name}_owner")
+            needs = Signal()
             m.d.comb += needs.eq(needs_port(word, port))
             used = owned & ~Array(idle)[owner]
             m.d.comb += free[index].eq(~(needs & used & (owner != unit)))

@@ -96,8 +96,10 @@ class Loader(wiring.Component):
 
     def _request(self, m: Module, pending: SyncFIFO) -> None:
         """Ask for a command's rows of memory, and note the command for those who come."""
-        asking, last = Signal(), Signal()
-        buffer, left = Signal(Buffer), Signal(COUNT_BITS)
+        asking = Signal()
+        last = Signal()
+        buffer = Signal(Buffer)
+        left = Signal(COUNT_BITS)
         packed = _of_buffer(m, buffer, {each: self.config.packed(each) for each in Buffer}, "asked")
         m.d.comb += [
             last.eq(left <= packed),
@@ -123,11 +125,14 @@ class Loader(wiring.Component):
     def _write(self, m: Module, pending: SyncFIFO) -> None:
         """Take rows of memory apart."""
         command: Any = data.View(_COMING, pending.r_data)
-        row, row_valid = Signal(self.config.memory_bits), Signal()
+        row = Signal(self.config.memory_bits)
+        row_valid = Signal()
         written = Signal(COUNT_BITS)
         packed = _of_buffer(m, command.buffer, {each: self.config.packed(each) for each in Buffer}, "written")
         piece = Signal.like(packed)
-        moved, last_piece, last = Signal(), Signal(), Signal()
+        moved = Signal()
+        last_piece = Signal()
+        last = Signal()
         m.d.comb += [
             last.eq(written == command.count - 1),
             last_piece.eq(last | (piece == packed - 1)),
@@ -205,8 +210,12 @@ class Storer(wiring.Component):
         """Build the circuit."""
         m = Module()
         command: Any = Signal(TRANSFER)
-        busy, requested, received = Signal(), Signal(COUNT_BITS), Signal(COUNT_BITS)
-        asked, came, sent = Signal(), Signal(), Signal()
+        busy = Signal()
+        requested = Signal(COUNT_BITS)
+        received = Signal(COUNT_BITS)
+        asked = Signal()
+        came = Signal()
+        sent = Signal()
         m.d.comb += [
             self.command.ready.eq(~busy),
             sent.eq(self.memory_write.valid & self.memory_write.ready),

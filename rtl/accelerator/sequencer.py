@@ -74,7 +74,8 @@ class GemmSequencer(wiring.Component):
     def _give_commands(self, m: Module, places: SyncFIFO) -> None:
         given, tiles = self.command.payload, self.tiles.payload
         left = Signal(BLOCKS_BITS)
-        moved, last = Signal(), left == 1
+        moved = Signal()
+        last = left == 1
         place: Any = data.View(_RESULTS, places.w_data)
         m.d.comb += [
             moved.eq(self.tiles.valid & self.tiles.ready),
@@ -98,7 +99,9 @@ class GemmSequencer(wiring.Component):
 
     def _write_results(self, m: Module, places: SyncFIFO) -> None:
         place: Any = data.View(_RESULTS, places.r_data)
-        token, group, block = Signal(range(self.config.rows)), Signal(10), Signal(BLOCKS_BITS)
+        token = Signal(range(self.config.rows))
+        group = Signal(10)
+        block = Signal(BLOCKS_BITS)
         offset = Signal(ADDRESS_BITS)
         last_token, last_group = token == self.config.rows - 1, group == place.output_groups - 1
         moved = self.write.valid & self.write.ready

@@ -104,7 +104,8 @@ def _reduce(m: Module, columns: list[list[Value]], place: int, height: int) -> N
     while len(column) > height:
         count = 3 if len(column) > height + 1 else 2
         taken, column[:] = column[:count], column[count:]
-        total, carry = Signal(name=f"sum_{place}"), Signal(name=f"carry_{place}")
+        total = Signal(name=f"sum_{place}")
+        carry = Signal(name=f"carry_{place}")
         half = taken[0] ^ taken[1]
         if count == 3:
             m.d.comb += [total.eq(half ^ taken[2]), carry.eq((taken[0] & taken[1]) | (half & taken[2]))]

@@ -72,7 +72,8 @@ def normalize_magnitude(
     m: Module, total: Value, zeros: Value, exponent: Value, subnormals: bool
 ) -> tuple[Value, Value, Value]:
     """Exponent field less one, normalised magnitude, and whether it is zero, of a magnitude and its leading zeros."""
-    small, vanished = Signal(), Signal()
+    small = Signal()
+    vanished = Signal()
     distance = Signal.like(zeros, name="distance")
     normalized = Signal.like(total, name="normalized")
     m.d.comb += [
@@ -266,7 +267,8 @@ class Fp32Addition:
     def _order(self, m: Module, values: Values) -> Values:
         left, right = values["left"], values["right"]
         swap = left[:31] < right[:31]
-        large, small = Signal(32, name="large"), Signal(32, name="small")
+        large = Signal(32, name="large")
+        small = Signal(32, name="small")
         m.d.comb += [large.eq(Mux(swap, right, left)), small.eq(Mux(swap, left, right))]
         # the sign of a sum that is zero, and what replaces a sum of specials
         ordered = {"large": large, "small": small, "zero_sign": left[31] & right[31]}

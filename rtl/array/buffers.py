@@ -71,7 +71,8 @@ class RowBuffer(wiring.Component):
         """Build the circuit."""
         m = Module()
         m.submodules.memory = memory = Memory(shape=self.width, depth=self.depth, init=[])
-        write_port, read_port = memory.write_port(), memory.read_port()
+        write_port = memory.write_port()
+        read_port = memory.read_port()
         taken = Signal()
         miswritten, misread = (port.payload.address >= self.depth for port in (self.write, self.read))
         m.d.comb += [

@@ -41,7 +41,8 @@ class OutputCollector(wiring.Component):
         """Build the circuit."""
         m = Module()
         tokens: list[Any] = [Signal(16 * self.lanes, name=f"token_{row}") for row in range(self.rows)]
-        received, sent = Signal(range(self.lanes)), Signal(range(self.rows))
+        received = Signal(range(self.lanes))
+        sent = Signal(range(self.rows))
         last_column, last_group = received == self.lanes - 1, sent == self.rows - 1
         m.d.comb += [self.columns.ready.eq(~self.groups.valid), self.groups.payload.eq(tokens[0])]
         with m.If(self.columns.valid & self.columns.ready):

@@ -108,7 +108,10 @@ class AddressGenerator(wiring.Component):
         m = Module()
         command: Any = Signal(TILES)
         request = self.requests.payload
-        row, group, tile, sharing = Signal(5), Signal(GROUPS_BITS), Signal(TILES_BITS), Signal(6)
+        row = Signal(5)
+        group = Signal(GROUPS_BITS)
+        tile = Signal(TILES_BITS)
+        sharing = Signal(6)
         last_rows = {"planes": command.mantissa_bits, "weights": WEIGHT_LOAD_CYCLES - 1, "factors": 0}
         last_tile = tile == command.tiles - 1
         last_sharing = (sharing == command.groups_per_factor - 1) | request.last_group
@@ -211,7 +214,8 @@ class WeightDispatcher(wiring.Component):
         m = Module()
         row_bits = len(self.rows.payload.codes)
         loading, active = (Signal(row_bits * WEIGHT_LOAD_CYCLES, name=name) for name in ("loading", "active"))
-        loading_unsigned, active_unsigned = Signal(), Signal()
+        loading_unsigned = Signal()
+        active_unsigned = Signal()
         count = Signal(range(WEIGHT_LOAD_CYCLES + 1))
         swap = Signal()
         m.d.comb += [

@@ -159,11 +159,16 @@ class MatrixUnit(wiring.Component):
         sequence = _Sequence(self.parameters.columns)
         strobes = sequence.strobes
         planes, factors = self.planes.payload, self.factors.payload
-        loaded, first_group, complete, last_plane = Signal(), Signal(init=1), Signal(), Signal()
+        loaded = Signal()
+        first_group = Signal(init=1)
+        complete = Signal()
+        last_plane = Signal()
         # a group ends with its last plane, or with the half units that are added in the cycle after
         group = strobes.add_halves if self.parameters.midpoint else last_plane
         # bit n: n + 1 cycles ago was the end of a group; of a tile's first group; of a tile's last group
-        groups, clears, tiles = Signal(4), Signal(3), Signal(4 + self.parameters.affine)
+        groups = Signal(3 + bool(self.parameters.affine))
+        clears = Signal(3)
+        tiles = Signal(4 + self.parameters.affine)
         m.d.comb += [
             complete.eq(~planes.last | (self.factors.valid & ~(factors.last & sequence.tile_pending))),
             self.planes.ready.eq(~loaded | (self.weights.valid & complete)),
@@ -175,7 +180,7 @@ class MatrixUnit(wiring.Component):
             strobes.convert.eq(groups[0]),
             strobes.multiply.eq(groups[1] | strobes.affine),
             strobes.affine.eq(groups[2] & self.parameters.affine),
-            strobes.accumulate.eq(groups[2] | (groups[3] & self.parameters.affine)),
+            strobes.accumulate.eq(groups[2:].any()),
             strobes.clear.eq(clears[2]),
             strobes.finish.eq(tiles[3 + self.parameters.affine]),
         ]

@@ -128,7 +128,8 @@ class BpcLane(wiring.Component):
         signs = Signal(self.parameters.lanes)
         sign_phase = Signal()
         remaining = Signal.like(self.group.payload.mantissa_bits)
-        load, moved = Signal(), Signal()
+        load = Signal()
+        moved = Signal()
         m.submodules.maximum = maximum = MaximumExponent(lanes=self.parameters.lanes)
         bits: list[Value] = []
         nonfinite: list[Value] = []
@@ -280,7 +281,8 @@ class BitPlaneCompressor(wiring.Component):
     def _collect_mask(self, m: Module) -> None:
         """Note which of a block's planes have a one. Row 0 is the sign plane, row 1 the first mantissa plane."""
         payload = self.planes.payload
-        row, noted = Signal(range(self.parameters.max_mantissa_bits + 1)), Signal(MASK_BITS)
+        row = Signal(range(self.parameters.max_mantissa_bits + 1))
+        noted = Signal(MASK_BITS)
         has_one = Value.cast(payload.planes).any()
         m.d.comb += payload.mask.eq(
             noted | Cat((row == bit + 2) & has_one for bit in range(self.parameters.max_mantissa_bits - 1))

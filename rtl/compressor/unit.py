@@ -90,7 +90,9 @@ class Compression(wiring.Component):
 
     def _read(self, m: Module, command: Any, compressor: BitPlaneCompressor) -> None:
         """Rows of results to the compressor."""
-        token, block, offset = Signal(range(self.config.rows)), Signal(BLOCKS_BITS), Signal(ADDRESS_BITS)
+        token = Signal(range(self.config.rows))
+        block = Signal(BLOCKS_BITS)
+        offset = Signal(ADDRESS_BITS)
         last_token = token == self.config.rows - 1
         groups = compressor.groups
         m.d.comb += [
@@ -113,8 +115,11 @@ class Compression(wiring.Component):
         If there are masks, which come with a block's last plane, its exponents wait for them.
         """
         planes, payload = compressor.planes, compressor.planes.payload
-        plane, first, moved = Signal(5), Signal(), Signal()
-        first_plane, group = Signal(ADDRESS_BITS), Signal(ADDRESS_BITS)
+        plane = Signal(5)
+        first = Signal()
+        moved = Signal()
+        first_plane = Signal(ADDRESS_BITS)
+        group = Signal(ADDRESS_BITS)
         exponents, with_exponents = Value.cast(payload.exponents), first
         if self.config.skipping:
             kept = Signal.like(exponents, name="exponents")

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The baselines and operators that the Anda circuits are compared with, by name."""
 
 import inspect

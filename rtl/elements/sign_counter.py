@@ -84,7 +84,8 @@ class NegativeCounter(wiring.Component):
         m = Module()
         pipeline = Pipeline(m, self.planes, self.counted)
         payload = self.planes.payload
-        signs, count = Signal(self.lanes), Signal(self.lanes.bit_length())
+        signs = Signal(self.lanes)
+        count = Signal(self.lanes.bit_length())
         first = pipeline.first(payload.last)
         ones = payload.plane & signs
         m.d.comb += count.eq(sum(ones[1:], ones[0]))

@@ -58,7 +58,8 @@ class SerialDivider(wiring.Component):
         """Build the circuit."""
         m = Module()
         operands, result = self.operands.payload, self.result.payload
-        denominator, remainder = Signal(self.denominator_bits), Signal(self.denominator_bits)
+        denominator = Signal(self.denominator_bits)
+        remainder = Signal(self.denominator_bits)
         # the numerator's lower bits leave at the top while the quotient's enter below
         quotient = Signal(self.quotient_bits)
         saturated = Signal()
@@ -94,7 +95,8 @@ class SerialControl:
     def __init__(self, m: Module, operands: Stream, result: Stream, count: int) -> None:
         remaining = Signal(range(count + 1), name="remaining")
         occupied = Signal(name="occupied")
-        self.takes, self.steps = Signal(name="takes"), Signal(name="steps")
+        self.takes = Signal(name="takes")
+        self.steps = Signal(name="steps")
         m.d.comb += [
             result.valid.eq(occupied & (remaining == 0)),
             operands.ready.eq(~occupied | (result.valid & result.ready)),
@@ -204,7 +206,9 @@ class IntegerSqrt(wiring.Component):
         """Build the circuit."""
         m = Module()
         count = self.bits // 2
-        rest, remainder, root = Signal(self.bits), Signal(count + 1), Signal(count)
+        rest = Signal(self.bits)
+        remainder = Signal(count + 1)
+        root = Signal(count)
         control = SerialControl(m, self.operand, self.root, count)
         following = Cat(rest[-2:], remainder)
         trial = Cat(Const(1, 2), root)
@@ -295,16 +299,20 @@ class SoftmaxLane(wiring.Component):
         """Build the circuit."""
         m = Module()
         m.submodules.memory = memory = Memory(shape=self.steps_bits, depth=self.depth, init=[])
-        count, total = Signal(range(self.depth + 1)), Signal(self.steps_bits + (self.depth - 1).bit_length())
+        count = Signal(range(self.depth + 1))
+        total = Signal(self.steps_bits + (self.depth - 1).bit_length())
         dividing = Signal()
-        self._sum_exponentials(m, memory.write_port(), count, total, dividing)
-        self._divide(m, memory.read_port(domain="comb"), count, total, dividing)
+        write_port = memory.write_port()
+        read_port = memory.read_port(domain="comb")
+        self._sum_exponentials(m, write_port, count, total, dividing)
+        self._divide(m, read_port, count, total, dividing)
         return m
 
     def _sum_exponentials(self, m: Module, write: Any, count: Signal, total: Signal, dividing: Signal) -> None:
         """Take the row's scores; keep and sum their exponentials."""
         m.submodules.exponential = exponential = self.exponential
-        masked, last = Signal(), Signal()
+        masked = Signal()
+        last = Signal()
         done, full = exponential.result.valid, count == self.depth
         value = Mux(masked, 0, exponential.result.payload)
         m.d.comb += [
@@ -332,7 +340,8 @@ class SoftmaxLane(wiring.Component):
         m.submodules.divider = divider = SerialDivider(
             numerator_bits=numerator_bits, denominator_bits=len(total), quotient_bits=self.bits
         )
-        index, last = Signal(range(self.depth + 1)), Signal()
+        index = Signal(range(self.depth + 1))
+        last = Signal()
         given = self.probabilities.valid & self.probabilities.ready
         m.d.comb += [
             read.addr.eq(index),

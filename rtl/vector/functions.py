@@ -57,9 +57,11 @@ class FunctionEvaluator(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Build the circuit."""
         m = Module()
-        segment, step = Signal(SEGMENT_BITS + 1), Signal(STEP_BITS)
+        segment = Signal(SEGMENT_BITS + 1)
+        step = Signal(STEP_BITS)
         exponent = Signal(signed(9))
-        sign, limited = Signal(), Signal()
+        sign = Signal()
+        limited = Signal()
         function = Signal(2)
         kept: Any = Signal(FP32)
         next_segment, next_step, next_exponent, next_limited = self._reduce(m)
@@ -80,8 +82,10 @@ class FunctionEvaluator(wiring.Component):
     def _reduce(self, m: Module) -> tuple[Value, Value, Value, Value]:
         """Segment, step, the result's exponent, and whether that stands for the whole result."""
         field, fraction = self.value.exponent, self.value.fraction
-        segment, step = Signal(SEGMENT_BITS + 1), Signal(STEP_BITS)
-        exponent, limited = Signal(signed(9)), Signal()
+        segment = Signal(SEGMENT_BITS + 1)
+        step = Signal(STEP_BITS)
+        exponent = Signal(signed(9))
+        limited = Signal()
         own = Signal(signed(9))
         root = self.function == VectorFunction.RECIPROCAL_ROOT
         m.d.comb += own.eq(field - BIAS)
@@ -126,7 +130,8 @@ class FunctionEvaluator(wiring.Component):
         low = segment[:SEGMENT_BITS]
         starts = [_read(each.starts, low if len(each.starts) == 1 << SEGMENT_BITS else segment) for each in tables]
         slopes = [_read(each.slopes, low if len(each.slopes) == 1 << SEGMENT_BITS else segment) for each in tables]
-        start, slope = Signal(TABLE_BITS + 1), Signal(signed(_SLOPE_BITS))
+        start = Signal(TABLE_BITS + 1)
+        slope = Signal(signed(_SLOPE_BITS))
         with m.Switch(function):
             for each, start_read, slope_read in zip(list(VectorFunction)[1:], starts, slopes, strict=True):
                 with m.Case(each):

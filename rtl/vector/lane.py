@@ -128,7 +128,8 @@ class VectorLane(wiring.Component):
         addend: Any = Signal(FP32)
         negative = operands.left.sign
         cleared = (select.modifier == Modifier.NEGATIVE_PART) & ~negative
-        sign, magnitude = Signal(), Signal(15)
+        sign = Signal()
+        magnitude = Signal(15)
         left = Cat(magnitude, sign)
         m.d.comb += [
             sign.eq(negative | (select.modifier == Modifier.NEGATIVE_MAGNITUDE)),

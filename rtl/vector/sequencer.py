@@ -68,7 +68,8 @@ class VectorSequencer(wiring.Component):
         m = Module()
         m.submodules.unit = unit = self._unit
         command: Any = Signal(VECTOR)
-        busy, given = Signal(), Signal()
+        busy = Signal()
+        given = Signal()
         done = unit.command.valid & unit.command.ready
         m.d.comb += [
             self.command.ready.eq(~busy),
@@ -92,18 +93,20 @@ class VectorSequencer(wiring.Component):
         unit = self._unit
         loads, reduces = command.operation == VectorOperation.LOAD, command.operation.matches(*REDUCTIONS)
         added = (command.addend == Addend.RIGHT) & ~reduces
-        left, right = Signal(), Signal()
+        left = Signal()
+        right = Signal()
         m.d.comb += [
             left.eq(~loads & ~command.left_is_scalar),
             right.eq(~loads & ((command.factor == Factor.RIGHT) | added)),
         ]
         # of the vector that is asked for, whether the left operand is next
         second = Signal()
-        vector, offset = Signal.like(command.vectors), Signal(ADDRESS_BITS)
+        index = Signal.like(command.vectors)
+        offset = Signal(ADDRESS_BITS)
         takes_left = left & (second | ~right)
         asked = Signal()
         m.d.comb += [
-            self.read.valid.eq(busy & (left | right) & (vector != command.vectors)),
+            self.read.valid.eq(busy & (left | right) & (index != command.vectors)),
             self.read.payload.address.eq(Mux(takes_left, command.left, command.right) + offset),
             self.read.payload.tag.eq(takes_left),
             asked.eq(self.read.valid & self.read.ready),
@@ -111,9 +114,9 @@ class VectorSequencer(wiring.Component):
         with m.If(asked):
             m.d.sync += second.eq(left & right & ~second)
             with m.If(takes_left | ~left):
-                m.d.sync += [vector.eq(vector + 1), offset.eq(offset + command.stride)]
+                m.d.sync += [index.eq(index + 1), offset.eq(offset + command.stride)]
         with m.If(self.finished):
-            m.d.sync += Cat(vector, offset).eq(0)
+            m.d.sync += Cat(index, offset).eq(0)
         from_left = self.answer.payload.tag
         m.d.comb += [
             unit.left.valid.eq(self.answer.valid & from_left),
@@ -128,8 +131,9 @@ class VectorSequencer(wiring.Component):
     def _write(self, m: Module, command: Any) -> Value:
         """Write the results; whether the last one is written in this cycle."""
         results = self._unit.results
-        vector, offset = Signal.like(command.vectors), Signal(ADDRESS_BITS)
-        last = vector == command.vectors - 1
+        index = Signal.like(command.vectors)
+        offset = Signal(ADDRESS_BITS)
+        last = index == command.vectors - 1
         moved = self.write.valid & self.write.ready
         m.d.comb += [
             self.write.valid.eq(results.valid),
@@ -138,7 +142,7 @@ class VectorSequencer(wiring.Component):
             self.write.payload.data.eq(Value.cast(results.payload)),
         ]
         with m.If(moved):
-            m.d.sync += [vector.eq(vector + 1), offset.eq(offset + command.stride)]
+            m.d.sync += [index.eq(index + 1), offset.eq(offset + command.stride)]
             with m.If(last):
-                m.d.sync += Cat(vector, offset).eq(0)
+                m.d.sync += Cat(index, offset).eq(0)
         return moved & last

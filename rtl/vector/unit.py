@@ -119,7 +119,9 @@ class VectorUnit(wiring.Component):
     def _control(self, m: Module, lanes: list[VectorLane], walk: "_Walk") -> None:
         """The lanes' controls, of each stage when its operands are there."""
         command = self.command.payload
-        accumulate, first, larger = Signal(), Signal(), Signal()
+        accumulate = Signal()
+        first = Signal()
+        larger = Signal()
         function = [Signal(2, name=f"function_{stage}") for stage in range(3)]
         with m.Switch(command.operation):
             for each in list(VectorFunction)[1:]:

@@ -75,7 +75,8 @@ def prove(
 
 def choose(m: Module, choice: Signal) -> Signal:
     """Assume that the solver chooses this input once for the whole run."""
-    chosen, kept = Signal(name=f"{choice.name}_chosen"), Signal.like(choice, name=f"{choice.name}_kept")
+    chosen = Signal(name=f"{choice.name}_chosen")
+    kept = Signal.like(choice, name=f"{choice.name}_kept")
     m.d.sync += [chosen.eq(1), kept.eq(choice)]
     with m.If(chosen):
         m.d.comb += Assume(choice == kept)

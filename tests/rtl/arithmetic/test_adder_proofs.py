@@ -79,7 +79,8 @@ class SumIsRounded(Claim):
             m.d.comb += Assert(Value.cast(adder.sum) == Value.cast(self.left))
             return m
         fixed = [Signal(51, name=f"fixed_{side}") for side in ("left", "right")]
-        exact, magnitude = Signal(signed(52)), Signal(51)
+        exact = Signal(signed(52))
+        magnitude = Signal(51)
         m.d.comb += [
             fixed[0].eq(Cat(self.left.fraction, 1) << self.distance),
             fixed[1].eq(Cat(self.right.fraction, 1)),

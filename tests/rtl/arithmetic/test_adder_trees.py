@@ -24,7 +24,8 @@ class CarrySaveIsASum(Claim):
         expected: Value | int = self.off_by
         for value in [*terms, *ones]:
             expected = expected + value
-        tree, total = Signal(signed(16)), Signal(signed(16))
+        tree = Signal(signed(16))
+        total = Signal(signed(16))
         m.d.comb += [tree.eq(carry_save_tree(m, terms, self.bits, ones)), total.eq(expected), Assert(tree == total)]
         return m
 

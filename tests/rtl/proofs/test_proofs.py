@@ -84,7 +84,8 @@ class LaneAligns(Claim):
             lane.planes.ready.eq(self.ready if self.stalls else 1),
         ]
         values = [Signal(FP16, name=f"value_{index}") for index in range(self.lanes)]
-        plane, busy = Signal(range(self.mantissa_bits + 1)), Signal()
+        plane = Signal(range(self.mantissa_bits + 1))
+        busy = Signal()
         last = plane == self.mantissa_bits
         sends = lane.planes.valid & lane.planes.ready
         with m.If(sends):
@@ -117,10 +118,8 @@ class LaneAligns(Claim):
                 Assert(payload.exponent == shared),
             ]
         for index, (exponent, significand) in enumerate(zip(exponents, significands, strict=True)):
-            distance, mantissa = (
-                Signal(5, name=f"distance_{index}"),
-                Signal(self.mantissa_bits, name=f"mantissa_{index}"),
-            )
+            distance = Signal(5, name=f"distance_{index}")
+            mantissa = Signal(self.mantissa_bits, name=f"mantissa_{index}")
             m.d.comb += [
                 distance.eq(shared - exponent),
                 mantissa.eq((significand << self.mantissa_bits) >> (11 + distance)),
@@ -149,7 +148,8 @@ class StepIsOnePlane(Claim):
         m = Module()
         circuit = DotProduct(DotProductParameters(lanes=self.lanes, weight_bits=self.weight_bits, max_mantissa_bits=16))
         m.submodules.circuit = circuit
-        time, signs = Signal(2), Signal(self.lanes)
+        time = Signal(2)
+        signs = Signal(self.lanes)
         m.d.sync += [time.eq(time + 1), signs.eq(self.plane)]
         m.d.comb += [
             circuit.plane.eq(self.plane),
@@ -210,7 +210,9 @@ class PeIsADotProduct(Claim):
 
     def _follow(self, m: Module, pe: AndaPE, expected: Signal, outstanding: Signal) -> None:
         """Gather a group's signs and mantissas, and multiply them out with its last plane."""
-        signs, exponent, planes = Signal(self.lanes), Signal(5), Signal(range(self.mantissa_bits + 1))
+        signs = Signal(self.lanes)
+        exponent = Signal(5)
+        planes = Signal(range(self.mantissa_bits + 1))
         mantissas = [Signal(self.mantissa_bits, name=f"mantissa_{lane}") for lane in range(self.lanes)]
         inside = Signal()
         m.d.comb += Assume(~inside | (planes != self.mantissa_bits - 1) | self.last)

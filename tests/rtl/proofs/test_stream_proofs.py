@@ -140,7 +140,8 @@ class CompressorPacks(Claim):
         ]
         token = choose(m, self.token)
         taken, takes = count_transfers(m, circuit.groups, "groups")
-        plane, block = Signal(range(self.mantissa_bits + 1)), Signal(4)
+        plane = Signal(range(self.mantissa_bits + 1))
+        block = Signal(4)
         value = Signal(16)
         with m.If(takes & (taken == token)):
             m.d.sync += value.eq(self.payload)
