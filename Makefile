@@ -10,7 +10,7 @@ TRANSFORMERS ?= "transformers>=5.0" "accelerate>=1.0"
 # One test process per core: threads inside each would only fight over them.
 SINGLE_THREADED := OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
-.PHONY: run test test-hf check lint types fetch figures test-lowest benchmark clean
+.PHONY: run test test-hf check lint types fetch figures golden test-lowest benchmark clean
 
 run: fetch
 	$(BIN)/anda report --model smollm2-135m --out $(OUT)
@@ -44,6 +44,12 @@ figures: fetch
 	$(BIN)/anda report --model smollm2-135m --out build/figures
 	mkdir -p docs/figures
 	cp build/figures/figures/*.png docs/figures
+
+# Compares the figures of a fixed set of commands, the main job among them, with tests/golden/figures.json.
+golden: fetch
+	rm -rf build/golden
+	$(BIN)/anda report --model smollm2-135m --out build/golden
+	$(BIN)/python tests/golden/figures.py check --report build/golden
 
 # Measures, and writes the tables of docs/performance.md and docs/simulator.md. On a machine that does nothing else.
 MEASURE := $(BIN)/pytest --benchmark-only --override-ini addopts="--import-mode=importlib"

@@ -1,7 +1,7 @@
-"""Writes, or compares with, the figures that the program prints for a fixed set of commands: `tests/golden/figures.json`.
+"""Figures that the program prints for a fixed set of commands, compared with `figures.json`, which an earlier version wrote.
 
-``python scripts/golden.py check`` runs the commands and tells every figure that differs; ``write`` renews the file. Only a change that
-is meant to move numbers may renew it. Texts are left out: names and sentences may change, figures may not.
+``python tests/golden/figures.py check --report FOLDER`` runs all commands and shows every figure that differs; FOLDER is a report of `make run`.
+``write`` renews the file: only for a change that is meant to move numbers. Texts are left out: names and sentences may change, figures may not.
 """
 
 import argparse
@@ -10,21 +10,17 @@ import io
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from anda_codesign.experiments.cli import main
 
-FILE = Path(__file__).parents[1] / "tests" / "golden" / "figures.json"
-LEVELS = {"analytical": "analytical", "events": "events", "cycle": "cycle"}
-OLD_LEVELS = {"analytical": "closed", "events": "events", "cycle": "instructions"}
+FILE = Path(__file__).with_name("figures.json")
 ARCHITECTURES = ("anda", "figna", "figna-m11", "figna-m8", "fp-fp", "fp-int", "ifpu")
 TECHNOLOGIES = ("paper-16nm", "asap7", "sky130", "osu018", "cacti-16nm")
 GEMMS = ("2048x4096x4096", "1x4096x11008", "100x576x1536")
-TIMES = ("seconds", "wall", "rate", "elapsed")
-"""Fields that tell how long the program took, or that are of no use to compare."""
 
 
 def printed(*arguments: str) -> Any:
@@ -57,7 +53,7 @@ def digest(document: Any) -> dict[str, Any]:
     return {**short, "sha256": hashlib.sha256(text.encode()).hexdigest()[:16], "numbers": len(found)}
 
 
-def simulations(levels: dict[str, str]) -> Iterator[tuple[str, Any]]:
+def simulations() -> Iterator[tuple[str, Any]]:
     """`anda simulate` on every architecture, level and technology."""
     for technology in TECHNOLOGIES:
         for arch in ARCHITECTURES:
@@ -66,7 +62,7 @@ def simulations(levels: dict[str, str]) -> Iterator[tuple[str, Any]]:
             for level in ("analytical", "events") if technology == "paper-16nm" else ("analytical",):
                 for gemm in GEMMS:
                     command = ["simulate", "--gemm", gemm, *bits, *machine, "--level"]
-                    yield " ".join([*command, level]), digest(printed(*command, levels[level]))
+                    yield " ".join([*command, level]), digest(printed(*command, level))
             command = ["simulate", "--model", "LLaMA-7B", "--precision", "7,5,6,6", *machine]
             yield " ".join(command), digest(printed(*command))
     for extra in (["--whole"], ["--whole", "--phase", "decode", "--tokens", "64", "--context", "512", "--batch", "4"]):
@@ -87,7 +83,7 @@ def simulations(levels: dict[str, str]) -> Iterator[tuple[str, Any]]:
         yield " ".join(command), digest(printed(*command))
     for gemm in ("64x1024x256", "33x320x96"):
         command = ["simulate", "--gemm", gemm, "--m", "6", "--arch", "anda", "--level"]
-        yield " ".join([*command, "cycle"]), digest(printed(*command, levels["cycle"]))
+        yield " ".join([*command, "cycle"]), digest(printed(*command, "cycle"))
 
 
 def others() -> Iterator[tuple[str, Any]]:
@@ -132,35 +128,29 @@ def main_job(report: Path) -> Iterator[tuple[str, Any]]:
     yield "make run", [dict(numbers(row)) for row in rows]
 
 
-def run(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Every figure by its command."""
-    levels = OLD_LEVELS if arguments.old_levels else LEVELS
-    figures: dict[str, Any] = {}
-    for part in (simulations(levels), others(), scoreboard(), main_job(arguments.report)):
-        for command, found in part:
-            print(command, file=sys.stderr, flush=True)
-            figures[command] = found
-    return figures
+def differences(fresh: Mapping[str, Any], kept: Mapping[str, Any]) -> list[str]:
+    """Commands whose figures differ, with both figures."""
+    return [
+        f"{command}\n  kept  {str(kept.get(command))[:300]}\n  fresh {str(fresh.get(command))[:300]}"
+        for command in sorted({*kept, *fresh})
+        if json.loads(json.dumps(fresh.get(command))) != kept.get(command)
+    ]
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=("write", "check"))
-    parser.add_argument("--report", type=Path, required=True, help="a report folder of `make run`")
-    parser.add_argument("--old-levels", action="store_true", help="for a program from before the levels' names")
+    parser.add_argument("--report", type=Path, required=True, help="report folder of `make run`")
     given = parser.parse_args()
-    figures = run(given)
-    text = json.dumps(figures, indent=1, sort_keys=True)
+    figures: dict[str, Any] = {}
+    for part in (simulations(), others(), scoreboard(), main_job(given.report)):
+        for name, found in part:
+            print(name, file=sys.stderr, flush=True)
+            figures[name] = found
     if given.action == "write":
-        FILE.parent.mkdir(exist_ok=True)
-        FILE.write_text(text + "\n", "utf-8")
+        FILE.write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n", "utf-8")
     else:
-        kept = json.loads(FILE.read_text("utf-8"))
-        fresh = json.loads(text)
-        different = [command for command in sorted({*kept, *fresh}) if kept.get(command) != fresh.get(command)]
-        for command in different:
-            print(
-                f"differs: {command}\n  kept  {str(kept.get(command))[:300]}\n  fresh {str(fresh.get(command))[:300]}"
-            )
-        print(f"{len(kept)} commands, {len(different)} differ")
+        different = differences(figures, json.loads(FILE.read_text("utf-8")))
+        print("\n".join(different))
+        print(f"{len(figures)} commands, {len(different)} differ")
         raise SystemExit(bool(different))
