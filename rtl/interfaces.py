@@ -1,4 +1,4 @@
-"""What the circuits say to each other: payload layouts of their streams, and the checks of their parameters.
+"""Payload layouts of the streams between the circuits.
 
 Every circuit talks in streams (`amaranth.lib.stream`): a payload moves in each cycle in which `valid` and `ready` are
 both high. A producer that has raised `valid` holds it and the payload until the payload has moved.
@@ -20,7 +20,7 @@ SKIPPED_BITS = 4
 """Bits of the number of zero planes between two that are sent."""
 
 PARTIAL_EXPONENT = signed(6)
-"""Shared exponent less M, -15 to 29: a dot product's least significant bit weighs 2**(exponent - 14)."""
+"""Shared exponent minus M, -15 to 29: a dot product's least significant bit weighs 2**(exponent - 14)."""
 
 
 class Stream(Protocol):
@@ -68,7 +68,7 @@ def plane_rows_layout(rows: int, lanes: int, skipping: bool = False, *, masked: 
     exponents : `ArrayLayout(unsigned(5), rows)`
     last : `unsigned(1)`
     skipped : `unsigned(4)`
-        As of `plane_layout`; all rows share M, and a plane is skipped if it has a one in none of them.
+        See `plane_layout`. All rows share M, and a plane is skipped if no row has a one in it.
     mask : `unsigned(15)`
         The group's plane mask, with the last plane. Only if `masked`.
     """
@@ -98,7 +98,7 @@ def partial_sum_layout(lanes: int, weight_bits: int, max_mantissa_bits: int) -> 
     partial_sum : `signed(partial_sum_bits(...))`
         Sum over the lanes of (-1)**sign * mantissa * weight.
     exponent : `signed(6)`
-        The shared exponent less M, so that whoever converts the sum needs to know neither.
+        The shared exponent minus M, so that the converter needs neither of them.
     """
     bits = partial_sum_bits(lanes, weight_bits, max_mantissa_bits)
     return data.StructLayout({"partial_sum": signed(bits), "exponent": PARTIAL_EXPONENT})

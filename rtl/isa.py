@@ -34,12 +34,12 @@ def operands(word: Value, opcode: Opcode) -> Any:
 
 
 def is_opcode(word: Value, opcode: Opcode) -> Value:
-    """Whether a word is such an instruction."""
+    """High if a word has this opcode."""
     return word[:OPCODE_BITS] == opcode
 
 
 def is_legal(word: Value, max_mantissa_bits: int, vector_unit: bool) -> Value:
-    """Whether a word is an instruction that `Instruction.decode` takes.
+    """High if a word is an instruction that `Instruction.decode` takes.
 
     M is at most `max_mantissa_bits`, and without a vector unit there is no such instruction.
     """
@@ -66,7 +66,7 @@ def _fields_legal(word: Value, opcode: Opcode, max_mantissa_bits: int) -> Value:
 
 
 def needs_port(word: Value, port: Port) -> Value:
-    """Whether an instruction needs that port of a buffer."""
+    """High if an instruction needs this port of a buffer."""
     needs: list[Value] = []
     for opcode in Opcode:
         if any(field.name == "buffer" for field in FIELDS[opcode]):
@@ -87,7 +87,7 @@ RETIRED = ("group", "tile", *(unit.name.lower() for unit in Unit))
 RETIRE_INDEX_BITS = 24
 
 RETIRE = data.StructLayout({kind: data.StructLayout({"valid": 1, "index": RETIRE_INDEX_BITS}) for kind in RETIRED})
-"""What is finished in this cycle.
+"""Work that is finished in this cycle.
 
 Members
 -------
@@ -96,5 +96,5 @@ group, tile
 loader, matrix, compressor, vector, storer
     The unit has done an instruction.
 
-Of each, `valid`, and `index`: how many of them there were before, since reset.
+Each has `valid`, and `index`: the number of earlier ones since reset.
 """

@@ -47,9 +47,9 @@ class Controller(wiring.Component):
     fault : `In(1)`
         Issue nothing more.
     finished : `In(len(Unit))`
-        Of each `Unit`, whether it finishes an instruction in this cycle.
+        One bit per `Unit`: it finishes an instruction in this cycle.
     done : `Out(stream.Signature(1))`
-        A program has ended; whether it was illegal.
+        A program has ended; the payload is 1 if it was illegal.
     illegal : `Out(1)`
         Sticky: an instruction was illegal.
     out_of_range : `Out(1)`
@@ -86,7 +86,7 @@ class Controller(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Connect fetch, decode, port ownership and the streams to the units."""
         m = Module()
         word = Signal(INSTRUCTION_BITS)
         present = Signal()
@@ -140,7 +140,7 @@ class Controller(wiring.Component):
             m.d.sync += [running.eq(1), address.eq(self.start.payload)]
 
     def _count_unfinished(self, m: Module) -> list[Signal]:
-        """Of each unit, the instructions that it has taken and not finished."""
+        """Number of unfinished instructions of each unit."""
         counts: list[Signal] = []
         for unit in Unit:
             count = Signal(range(MAX_UNFINISHED + 1), name=f"unfinished_{unit.name.lower()}")
@@ -151,7 +151,7 @@ class Controller(wiring.Component):
         return counts
 
     def _own_ports(self, m: Module, word: Signal, issued: Signal, idle: Signal) -> Signal:
-        """Whether the ports that an instruction needs are free or its unit's own; they become its own when it issues."""
+        """High if the ports that an instruction needs are free or owned by its unit. The unit owns them once it issues."""
         unit = Signal(range(len(Unit)))
         for opcode, each in UNITS.items():
             with m.If(is_opcode(word, opcode)):

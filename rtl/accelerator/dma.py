@@ -27,7 +27,7 @@ TRANSFER = operands_layout(Opcode.LOAD)
 
 _COMING_FIELDS = [field for field in FIELDS[Opcode.LOAD] if field.name != "memory"]
 _COMING = data.StructLayout({field.name: field.bits for field in _COMING_FIELDS})
-"""What the writing side of a loader must know of a transfer."""
+"""Fields of a transfer that the write side of a loader needs."""
 
 
 def memory_write_layout(width: int) -> data.StructLayout:
@@ -87,7 +87,7 @@ class Loader(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Connect the request side and the write side by a queue of commands."""
         m = Module()
         m.submodules.pending = pending = SyncFIFO(width=_COMING.size, depth=MAX_UNFINISHED)
         self._request(m, pending)
@@ -95,7 +95,7 @@ class Loader(wiring.Component):
         return m
 
     def _request(self, m: Module, pending: SyncFIFO) -> None:
-        """Ask for a command's rows of memory, and note the command for those who come."""
+        """Request a command's rows of memory, and queue the command for the write side."""
         asking = Signal()
         last = Signal()
         buffer = Signal(Buffer)
@@ -123,7 +123,7 @@ class Loader(wiring.Component):
             ]
 
     def _write(self, m: Module, pending: SyncFIFO) -> None:
-        """Take rows of memory apart."""
+        """Split rows of memory into rows of the buffer and write them."""
         command: Any = data.View(_COMING, pending.r_data)
         row = Signal(self.config.memory_bits)
         row_valid = Signal()
@@ -207,7 +207,7 @@ class Storer(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Request rows of a buffer, pack them and send rows of memory."""
         m = Module()
         command: Any = Signal(TRANSFER)
         busy = Signal()
@@ -284,7 +284,7 @@ class Storer(wiring.Component):
 
 
 def _of_buffer(m: Module, buffer: Value, values: Mapping[Buffer, int], name: str) -> Signal:
-    """What a table holds for the buffer that a signal names."""
+    """The entry of a table for the buffer that a signal selects."""
     chosen = Signal(range(max(values.values()) + 1), name=f"{name}_pieces")
     with m.Switch(buffer):
         for each, value in values.items():

@@ -64,7 +64,7 @@ class GemmSequencer(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Connect the command side and the result side by a queue of places."""
         m = Module()
         m.submodules.places = places = SyncFIFO(width=_RESULTS.size, depth=MAX_UNFINISHED)
         self._give_commands(m, places)

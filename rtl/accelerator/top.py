@@ -93,7 +93,7 @@ class Accelerator(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Connect controller, units and buffers with each other, with the host and with the memory."""
         m = Module()
         config = self.config
         m.submodules.controller = controller = Controller(config)

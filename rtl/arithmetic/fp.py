@@ -120,7 +120,7 @@ class IntToFp16(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Take the magnitude, normalise, round."""
         m = Module()
         magnitude = Signal(self.bits)
         m.d.comb += magnitude.eq(Mux(self.value < 0, -self.value, self.value))
@@ -151,7 +151,7 @@ class Fp16Multiplier(wiring.Component):
         super().__init__({"left": In(FP16), "right": In(FP16), "product": Out(FP32)})
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Multiply the significands, normalise, add the exponents."""
         m = Module()
         wide = Signal(22)
         m.d.comb += wide.eq(significand(self.left) * significand(self.right))
@@ -185,7 +185,7 @@ class Fp32Adder(wiring.Component):
         super().__init__({"left": In(FP32), "right": In(FP32), "sum": Out(FP32)})
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Order by magnitude, align, add, normalise, round."""
         m = Module()
         large: Any = Signal(FP32)
         small: Any = Signal(FP32)
@@ -234,7 +234,7 @@ class Fp32ToFp16(wiring.Component):
         super().__init__({"single": In(FP32), "half": Out(FP16), "saturated": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Adjust the exponent and round the significand."""
         m = Module()
         exponent = Signal(signed(9))
         m.d.comb += [exponent.eq(self.single.exponent - (127 - 15)), self.half.sign.eq(self.single.sign)]

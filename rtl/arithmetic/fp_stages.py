@@ -1,4 +1,4 @@
-"""Multiplication and conversion in steps, so that registers can stand within them; for addition see `ieee`."""
+"""Multiplication and conversion in steps, so that registers can stand within them; for addition see `ieee754`."""
 
 from dataclasses import dataclass
 
@@ -11,19 +11,19 @@ from .ieee754 import HALF_BIAS, HALVES_BIAS, Fp16, Product, leading_zeros, multi
 from .pipeline import PipelineStep, Values, others
 
 _PARTS = ("sign", "exponent", "significand", "zero", "infinite", "nan")
-"""Of a `Product`, as its constructor takes them."""
+"""Fields of a `Product`, in the order of its constructor."""
 
 
 @dataclass(frozen=True)
 class Fp16Product:
-    """Of a half ``left`` and a half or integer ``right``: the ``single`` that their exact product is.
+    """The steps of an exact product: from a half ``left`` and a half or integer ``right`` to ``single``.
 
     Attributes
     ----------
     weight_bits : `int`
         0 for halves, or the bits of a signed integer.
     subnormals, specials : `bool`
-        As of `FloatingDot`.
+        See `FpDotParameters`.
     """
 
     weight_bits: int = 0
@@ -32,7 +32,7 @@ class Fp16Product:
 
     @property
     def steps(self) -> list[PipelineStep]:
-        """In order, with their depths."""
+        """The steps in order, with their depths."""
         return [
             PipelineStep(9, self._rows),
             PipelineStep(7, self._sum),
@@ -86,7 +86,7 @@ class IntegerConversion:
 
     @property
     def steps(self) -> list[PipelineStep]:
-        """In order, with their depths."""
+        """The steps in order, with their depths."""
         return [
             PipelineStep(5, self._magnitude),
             PipelineStep(4, _count),
@@ -110,7 +110,7 @@ class IntegerConversion:
 
 
 def fp16_rounding() -> list[PipelineStep]:
-    """From ``sign``, ``exponent`` and ``normalized`` significand to ``half`` and ``saturated``, as of `round_to_fp16`."""
+    """From ``sign``, ``exponent`` and ``normalized`` significand to ``half`` and ``saturated``, see `round_to_fp16`."""
     return [PipelineStep(5, _measure), PipelineStep(7, _denormalize), PipelineStep(7, _round)]
 
 

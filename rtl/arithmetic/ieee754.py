@@ -1,7 +1,7 @@
 """IEEE 754 arithmetic with its features as options, so that the cost of each can be measured.
 
-`floating` holds what the accelerator's accumulation path needs, where subnormal singles, infinities and NaN cannot
-occur. A conventional floating-point unit has to take them; these circuits do, or leave out what they are told to.
+`fp` holds the circuits of the accelerator's accumulation path, where subnormal singles, infinities and NaN cannot
+occur. A conventional floating-point unit has to handle them. These circuits do so too; options leave features out.
 """
 
 from dataclasses import dataclass
@@ -96,7 +96,7 @@ def round_magnitude(m: Module, field: Value, normalized: Value, rounding: Roundi
 
 
 def limit_magnitude(m: Module, rounded: Value, vanished: Value, rounding: Rounding, overflow: bool) -> Signal:
-    """Exponent and fraction of a single; 0 if `vanished`. `overflow` as of `pack_magnitude`."""
+    """Exponent and fraction of a single; 0 if `vanished`. For `overflow` see `pack_magnitude`."""
     result = Signal(31, name="packed")
     m.d.comb += result.eq(Mux(vanished, 0, rounded))
     if overflow:

@@ -10,11 +10,11 @@ from amaranth.hdl import Module, Signal, Value
 from ..interfaces import Stream
 
 Values: TypeAlias = Mapping[str, Value]
-"""What stands between two steps of a datapath, by name."""
+"""Signals between two steps of a datapath, by name."""
 
 
 def others(values: Values, *names: str) -> dict[str, Value]:
-    """What goes along: all `values` but those named."""
+    """Sideband signals: all `values` except those named."""
     return {name: value for name, value in values.items() if name not in names}
 
 
@@ -25,9 +25,9 @@ class PipelineStep:
     Attributes
     ----------
     depth : `int`
-        How long it takes, relative to the other steps: the delay as mapped for OSU 0.18 um and sky130, in about 200 ps.
+        Delay in units of about 200 ps, as mapped for OSU 0.18 um and sky130.
     apply : `Callable`
-        What comes out, of what goes in.
+        The step's outputs from its inputs.
     """
 
     depth: int
@@ -46,15 +46,15 @@ def balanced_cuts(depths: Sequence[int], registers: int) -> tuple[int, ...]:
 class Pipeline:
     """The stages between a source stream and a sink stream, which move together and wait together.
 
-    While the sink holds a result that nobody takes, no stage moves and the source is not ready; otherwise the source
-    is ready in every cycle. A register loads only what is valid, so an idle datapath does not toggle.
+    While the sink does not take a valid result, no stage moves and the source is not ready. Otherwise the source is
+    ready in every cycle. A register loads only what is valid, so an idle datapath does not toggle.
 
     Attributes
     ----------
     moves
         The stages move in this cycle.
     valid
-        What stands at the stage that is being described is valid.
+        The values of the current stage are valid.
     """
 
     def __init__(self, m: Module, source: Stream, sink: Stream) -> None:
@@ -79,7 +79,7 @@ class Pipeline:
     ) -> tuple[list[Values], Values]:
         """Each of `lanes` through the same steps, with `registers` ends of stages spread over them.
 
-        `carried` goes along.
+        `carried` are sideband signals.
         """
         cuts = balanced_cuts([step.depth for step in steps], registers)
         values = list(lanes)
@@ -96,13 +96,13 @@ class Pipeline:
         return self.hold(*self.through(steps, lanes, carried, min(stages, len(steps)) - 1))
 
     def hold(self, lanes: Sequence[Values], carried: Values) -> tuple[list[Values], Values]:
-        """End the stage: registers behind the values of all `lanes` and what goes along."""
+        """End the stage: registers behind the values of all `lanes` and their sideband signals."""
         flat = {f"{name}_{index}": value for index, lane in enumerate(lanes) for name, value in lane.items()}
         held = iter(self.cut(**flat, **carried))
         return [{name: next(held) for name in lane} for lane in lanes], {name: next(held) for name in carried}
 
     def first(self, last: Value) -> Signal:
-        """Whether this stage holds the first step of a sequence that ends with `last`."""
+        """High if this stage holds the first step of a sequence that ends with `last`."""
         first = Signal(init=1, name="first")
         with self._m.If(self.moves & self.valid):
             self._m.d.sync += first.eq(last)

@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""What follows a group's dot product: the group's scale, and the accumulator over the groups."""
+"""Stages after a group's dot product: conversion, the group's scale, and the accumulator over the groups."""
 
 from typing import Any
 
@@ -79,7 +79,7 @@ class ScaleAccumulator(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Join groups and scales, then multiply and accumulate."""
         m = Module()
         joined: Any = stream.Signature(FP16).create(path=("joined",))
         m.d.comb += [
@@ -135,14 +135,14 @@ class GroupAccumulator(wiring.Component):
     bits : `int`
         Bits of a signed dot product, 2 to 64.
     adder_stages : `int`
-        As of `ScaleAccumulator`; the conversion has no more than six stages.
+        See `ScaleAccumulator`; the conversion has at most six stages.
 
     Members
     -------
     groups : `In(stream.Signature(group_layout(bits)))`
     scales : `In(stream.Signature(SCALE))`
     result : `Out(stream.Signature(FP32))`
-        As of `ScaleAccumulator`.
+        See `ScaleAccumulator`.
     saturated : `Out(1)`
         Sticky: a dot product overflowed FP16 and became +-65504.
     """
@@ -165,7 +165,7 @@ class GroupAccumulator(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Convert each group's sum to FP16 for the accumulator."""
         m = Module()
         m.submodules.scale_accumulator = accumulator = self.scaling
         converter = Pipeline(m, self.groups, accumulator.partials)

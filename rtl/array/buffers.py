@@ -47,7 +47,7 @@ class RowBuffer(wiring.Component):
     read : `In(stream.Signature(READ))`
     answer : `Out(stream.Signature(answer_layout(width)))`
     out_of_range : `Out(1)`
-        In this cycle a row is read or written that does not exist.
+        A row that does not exist is read or written in this cycle.
     """
 
     write: Stream
@@ -68,7 +68,7 @@ class RowBuffer(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Connect the memory's ports to the streams, with a check of every address."""
         m = Module()
         m.submodules.memory = memory = Memory(shape=self.width, depth=self.depth, init=[])
         write_port = memory.write_port()
@@ -114,7 +114,7 @@ class ActivationBuffer(wiring.Component):
     their plane mask if `masked`. A group takes M + 1 consecutive rows of the first, the sign plane first, and one of the
     second.
 
-    Timing: as of `RowBuffer`.
+    Timing: see `RowBuffer`.
 
     Members
     -------
@@ -124,7 +124,7 @@ class ActivationBuffer(wiring.Component):
     planes : `Out(stream.Signature(plane_rows_layout(rows, lanes, masked=masked)))`
         The answers; payload and mask stay until the next one.
     out_of_range : `Out(1)`
-        As of `RowBuffer`, of both.
+        See `RowBuffer`; set if it is set in either memory.
     """
 
     write_planes: Stream
@@ -149,7 +149,7 @@ class ActivationBuffer(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Read both memories with each request; answer with plane and exponents."""
         m = Module()
         m.submodules.planes = planes = self._planes
         m.submodules.exponents = exponents = self._exponents

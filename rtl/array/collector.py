@@ -38,7 +38,7 @@ class OutputCollector(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Shift columns in until the groups are complete, then shift groups out."""
         m = Module()
         tokens: list[Any] = [Signal(16 * self.lanes, name=f"token_{row}") for row in range(self.rows)]
         received = Signal(range(self.lanes))

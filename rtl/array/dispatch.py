@@ -57,13 +57,13 @@ ROW_REQUEST = data.StructLayout(
 Members
 -------
 address
-    Where it is.
+    Address of the row.
 exponents
-    Where the exponents of its group are.
+    Address of the exponents of its group.
 last_row, last_group
-    Whether it is the last row of its group; whether its group is the last of the tile.
+    It is the last row of its group; its group is the last of the tile.
 unsigned_codes
-    As of `TILES`.
+    See `TILES`.
 skipped
     Rows between this one and the next that are not read.
 """
@@ -104,7 +104,7 @@ class AddressGenerator(wiring.Component):
         super().__init__(members | ({"mask": In(MASK_BITS)} if skipping else {}))
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Count rows, groups and tiles, and step the address."""
         m = Module()
         command: Any = Signal(TILES)
         request = self.requests.payload
@@ -184,9 +184,9 @@ class WeightDispatcher(wiring.Component):
     Parameters
     ----------
     columns, lanes : `int`
-        As of `MatrixUnit`; their product is a multiple of 4.
+        See `MatrixUnit`; their product is a multiple of 4.
     affine : `bool`
-        As of `MatrixUnit`: weights have 5 bits, so that codes of 0 to 15 fit.
+        Weights have 5 bits, so that codes of 0 to 15 fit.
 
     Members
     -------
@@ -210,7 +210,7 @@ class WeightDispatcher(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Shift four rows into one register; swap it with the active one when the array is done."""
         m = Module()
         row_bits = len(self.rows.payload.codes)
         loading, active = (Signal(row_bits * WEIGHT_LOAD_CYCLES, name=name) for name in ("loading", "active"))

@@ -48,7 +48,7 @@ class FieldExtractor(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Split the fields and replace infinities and NaN."""
         m = Module()
         field, fraction = self.value.exponent, self.value.fraction
         normal = field.any()
@@ -99,7 +99,7 @@ class MaximumExponent(wiring.Component):
         super().__init__({"exponents": In(data.ArrayLayout(EXPONENT_BITS, lanes)), "largest": Out(EXPONENT_BITS)})
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Search the maximum bit by bit."""
         m = Module()
         exponents = [self.exponents[lane] for lane in range(self.lanes)]
         m.d.comb += self.largest.eq(maximum(m, exponents, EXPONENT_BITS))
@@ -165,7 +165,7 @@ class MantissaAligner(wiring.Component):
         super().__init__(members | ({"mantissa_bits": In(max_mantissa_bits.bit_length())} if nearest else {}))
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Count down the exponent difference, then shift the significand out."""
         m = Module()
         remaining = Signal(SIGNIFICAND_BITS)
         countdown = self.own_exponent  # an exponent until `align`, from then on the countdown

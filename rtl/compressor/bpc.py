@@ -123,7 +123,7 @@ class BpcLane(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Place extractor and aligner of every element, and count the planes."""
         m = Module()
         signs = Signal(self.parameters.lanes)
         sign_phase = Signal()
@@ -248,7 +248,7 @@ class BitPlaneCompressor(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Place the lanes and their queues, and join the planes of a block."""
         m = Module()
         turn = Signal(range(self.parameters.rows))
         lanes = [BpcLane(self.parameters) for _ in range(self.parameters.rows)]

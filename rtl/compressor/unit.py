@@ -65,7 +65,7 @@ class Compression(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Connect result buffer, compressor and activation buffer."""
         m = Module()
         config = self.config
         m.submodules.compressor = compressor = BitPlaneCompressor(

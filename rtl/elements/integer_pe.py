@@ -338,7 +338,7 @@ def table_layout(outputs: int, mantissa_bits: int, group_size: int) -> data.Stru
     Members
     -------
     weights : `ArrayLayout(unsigned(4), outputs)`
-        Of each output, bit `place` of its 4 weights plus 8: a key of the table.
+        Bit `place` of each output's 4 weights plus 8: a key of the table.
     """
     return plane_layout(TABLE_INPUTS, mantissa_bits, group_size, data.ArrayLayout(TABLE_INPUTS, outputs))
 
@@ -384,7 +384,7 @@ class FiglutPE(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Register the table, then add a term per output and step."""
         m = Module()
         payload = self.operands.payload
         pipeline = Pipeline(m, self.operands, self.sums)

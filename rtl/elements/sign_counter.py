@@ -17,7 +17,7 @@ def counted_plane_layout(lanes: int) -> data.StructLayout:
     Members
     -------
     plane, exponent, last
-        As of `plane_layout`.
+        See `plane_layout`.
     negatives : `range(lanes + 1)`
         Not read with the sign plane.
     """
@@ -80,7 +80,7 @@ class NegativeCounter(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Keep the sign plane and count the negative ones of each mantissa plane."""
         m = Module()
         pipeline = Pipeline(m, self.planes, self.counted)
         payload = self.planes.payload

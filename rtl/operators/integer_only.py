@@ -55,7 +55,7 @@ class SerialDivider(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Subtract and shift, a bit of the quotient per cycle."""
         m = Module()
         operands, result = self.operands.payload, self.result.payload
         denominator = Signal(self.denominator_bits)
@@ -153,7 +153,7 @@ class DiExp(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Divide, then shift the interpolated power."""
         m = Module()
         m.submodules.divider = divider = SerialDivider(
             numerator_bits=self.input_bits, denominator_bits=self.steps_bits, quotient_bits=self.halving_bits
@@ -203,7 +203,7 @@ class IntegerSqrt(wiring.Component):
         super().__init__({"operand": In(stream.Signature(bits)), "root": Out(stream.Signature(bits // 2))})
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Try a bit of the root per cycle."""
         m = Module()
         count = self.bits // 2
         rest = Signal(self.bits)
@@ -231,7 +231,7 @@ def scores_layout(input_bits: int, steps_bits: int) -> data.StructLayout:
     Members
     -------
     distance, steps
-        As of `DiExp`: how far the score lies below the row's largest one.
+        See `DiExp`; the distance is that from the row's largest score.
     masked : `unsigned(1)`
         The position gets probability 0.
     last : `unsigned(1)`
@@ -264,7 +264,7 @@ class SoftmaxLane(wiring.Component):
     Parameters
     ----------
     input_bits, steps_bits : `int`
-        As of `DiExp`.
+        See `DiExp`.
     bits : `int`
         Of a probability, 2 to 16.
     depth : `int`
@@ -296,7 +296,7 @@ class SoftmaxLane(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Sum a row's exponentials, then divide each by the sum."""
         m = Module()
         m.submodules.memory = memory = Memory(shape=self.steps_bits, depth=self.depth, init=[])
         count = Signal(range(self.depth + 1))

@@ -77,7 +77,7 @@ class SqueezeLLMDecoder(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Hold a table and select a weight per lane."""
         m = Module()
         table: Any = Signal(data.ArrayLayout(FP16, 1 << self.bits))
         loaded = Signal()
@@ -161,7 +161,7 @@ class SpQRDecoder(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Decode the statistics, then the weights, in a pipeline."""
         m = Module()
         group = self.groups.payload
         pipeline = Pipeline(m, self.groups, self.weights)

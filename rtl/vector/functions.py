@@ -55,7 +55,7 @@ class FunctionEvaluator(wiring.Component):
         super().__init__({"advance": In(1), "function": In(2), "value": In(FP32), "result": Out(FP32)})
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Reduce the argument, then interpolate in the function's table."""
         m = Module()
         segment = Signal(SEGMENT_BITS + 1)
         step = Signal(STEP_BITS)

@@ -17,13 +17,13 @@ ONE = 0x3C00
 _LOWEST = int(np.float32(-MAX_FP16).view(np.uint32))
 
 OPERANDS = data.StructLayout({"left": FP16, "right": FP16, "factor_scalar": FP16, "addend_scalar": FP32, "active": 1})
-"""What the first stage reads; `active` lanes count, the others give zero and are not reduced."""
+"""Operands of the first stage. Lanes that are not `active` give zero and are not reduced."""
 
 SELECT = data.StructLayout({"modifier": 2, "factor": 3, "addend": 2, "subtract": 1})
-"""What the first stage does with it: as of `formats.vector_command.VectorCommand`."""
+"""Operation of the first stage, see `formats.vector.command.VectorCommand`."""
 
 COMBINE = data.StructLayout({"larger": 1, "accumulate": 1, "first": 1, "fold": 1})
-"""What the second stage does.
+"""Operation of the second stage.
 
 Members
 -------
@@ -39,8 +39,8 @@ fold
 class VectorLane(wiring.Component):
     """One lane: ``function(left * factor + addend)``, bit for bit as `formats.vector_command` says.
 
-    Five stages of a cycle each, which move while `advance` is high: product; sum; two of the function; rounding. Whoever
-    instantiates it gives each stage its control when its operands are there.
+    Five stages of a cycle each, which move while `advance` is high: product; sum; two of the function; rounding. The
+    circuit around it gives each stage its control when its operands are there.
 
     Members
     -------
@@ -90,7 +90,7 @@ class VectorLane(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Connect multiplier, adder, function and rounder, with a register behind each."""
         m = Module()
         product: Any = Signal(FP32)
         addend: Any = Signal(FP32)

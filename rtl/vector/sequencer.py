@@ -64,7 +64,7 @@ class VectorSequencer(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Connect the vector unit to the result buffer's read and write ports."""
         m = Module()
         m.submodules.unit = unit = self._unit
         command: Any = Signal(VECTOR)

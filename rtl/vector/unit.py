@@ -72,7 +72,7 @@ class VectorUnit(wiring.Component):
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Build the circuit."""
+        """Place the lanes and connect control, scalars, operands, fold and results."""
         m = Module()
         lanes = [VectorLane() for _ in range(self.lanes)]
         for index, lane in enumerate(lanes):
