@@ -196,6 +196,8 @@ def run_gemm(gemm: str | Gemm, options: MachineOptions, timeline: Timeline | Non
     """Simulate a single GeMM; what the units do goes into a timeline, if there is one."""
     from .. import sim
 
+    if not isinstance(gemm, str | Gemm):
+        raise InputError(f"gemm: {gemm!r} is not a GeMM; give a text such as 2048x4096x4096, or a Gemm")
     product = gemm if isinstance(gemm, Gemm) else Gemm.parse(gemm)
     run = sim.run_gemms([product], *_prepare(options, timeline))
     text = f"{product.tokens}x{product.in_channels}x{product.out_channels}" if isinstance(gemm, Gemm) else gemm
@@ -212,6 +214,10 @@ def load_architecture(arch: str | Path | Architecture) -> Architecture:
     """An architecture by name or by the path of its YAML file; an object stays as it is."""
     from .. import sim
 
+    if not isinstance(arch, str | Path | sim.Architecture):
+        raise InputError(
+            f"arch: {arch!r} is not an architecture; give a name, the path of a YAML file or an Architecture"
+        )
     return arch if isinstance(arch, sim.Architecture) else sim.load_architecture(arch)
 
 
@@ -220,10 +226,10 @@ def as_precision(precision: str | int | Sequence[int]) -> Precision:
     if isinstance(precision, Precision):
         return precision
     if isinstance(precision, str):
-        return Precision.parse(precision)
-    return (
-        Precision.uniform(precision) if isinstance(precision, int) else Precision.parse(",".join(map(str, precision)))
-    )
+        return Precision.uniform(int(precision)) if precision.strip().isdecimal() else Precision.parse(precision)
+    if isinstance(precision, Sequence):
+        return Precision.parse(",".join(map(str, precision)))
+    return Precision.uniform(precision)
 
 
 def _prepare(options: MachineOptions, timeline: Timeline | None) -> tuple[Setup, Precision]:

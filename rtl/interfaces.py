@@ -38,7 +38,7 @@ FP16 = data.StructLayout({"fraction": 10, "exponent": EXPONENT_BITS, "sign": 1})
 def plane_layout(lanes: int, skipping: bool = False) -> data.StructLayout:
     """One bit-plane of a group. A group is its sign plane, then M mantissa planes, the most significant first.
 
-    With `skipping`, planes without a one need not be sent, except for the first (`formats.plane_mask`).
+    With `skipping`, planes without a one need not be sent, except for the first (`formats.anda.plane_mask`).
 
     Members
     -------

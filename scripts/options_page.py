@@ -18,7 +18,7 @@ INTRODUCTION = """\
 # Options
 
 This page lists the options of every public function of `anda_codesign`, with unit, default and the name on the command line. They are defined once,
-in `experiments/options/`; functions, commands and this page are derived from there. `python scripts/options_page.py` writes this page.
+in `experiments/options/` (defaults of a machine's settings in `sim/settings.py`); functions, commands and this page are derived from there. `python scripts/options_page.py` writes this page.
 
 A function takes its options as keywords: `anda_codesign.simulate(model="LLaMA-7B", precision=7)`. The commands of `anda` have the same options,
 and some of their own for files and output (`anda COMMAND --help`).

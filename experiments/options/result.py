@@ -18,6 +18,16 @@ class Result(ABC):
     `to_frame` has one row a record.
     """
 
+    def __init_subclass__(cls) -> None:
+        cls.__repr__ = Result.__repr__  # before dataclass writes one that shows every part
+
+    def __repr__(self) -> str:
+        document = self.to_dict()
+        if isinstance(document, list):
+            return f"<{type(self).__name__}: {len(document)} records>"
+        plain = [f"{name}={value!r}" for name, value in document.items() if isinstance(value, str | int | float)]
+        return f"<{type(self).__name__} {' '.join(plain)}>"
+
     @abstractmethod
     def to_dict(self) -> Any:
         """The document that the command prints with ``--json -``."""

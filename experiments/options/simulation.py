@@ -51,7 +51,7 @@ class MachineOptions:
     precision: Annotated[
         "str | int | Sequence[int] | Precision | None",
         Option(
-            "Mantissa bits of the activations that enter qkv, o, u and d, or one number for all; needed where the "
+            "Mantissa bits of the activations that enter qkv, o, u and d, such as 7,5,6,6, or one number for all; needed where the "
             "architecture's are variable.",
             unit="bits",
             metavar="QKV,O,U,D",

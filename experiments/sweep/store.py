@@ -93,7 +93,7 @@ class SweepStore:
         return frame.set_index("key")
 
     def _merge(self, parts: Sequence[Path], frame: pd.DataFrame) -> None:
-        """Replace parts by one; a run that is killed in between leaves both, whose rows count once."""
+        """Merge part files into one. If a kill leaves both, their rows count once."""
         merged = self._write_part(frame)
         for part in parts:
             if part != merged:

@@ -72,7 +72,7 @@ class _Row:
         return cls(size["rows"] * size["columns"], size["lanes"], *options, _work(row))
 
     def extra_mm2(self, library: str) -> float:
-        """Area beyond that of as many lanes of published circuits."""
+        """Extra area over published circuits with as many lanes."""
         first = min(self.work)
         lanes = GROUP_SIZE / self.lanes
         published = _element(library, first).area_um2

@@ -34,7 +34,7 @@ class Accelerator(wiring.Component):
     takes the engine's outputs as FP16 and feeds compressor, vector unit and storer.
 
     Timing: a group takes ``max(M + 1, 4)`` cycles in the array as long as weights come in time; a row of memory moves per
-    cycle each way. The cycles of a whole program are those of `sim.accelerator`, exactly.
+    cycle each way. The cycles of a whole program are those of `sim.cycle.accelerator`, exactly.
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ class Accelerator(wiring.Component):
         wiring.connect(m, storer.memory_write, wiring.flipped(self.memory_write))
 
     def _retire(self, m: Module, strobes: dict[str, Value]) -> None:
-        """Number what is finished."""
+        """Give each finished event of a kind its index, on the `retire` ports."""
         assert tuple(strobes) == RETIRED
         for name, strobe in strobes.items():
             index = Signal(RETIRE_INDEX_BITS, name=f"{name}_index")

@@ -66,7 +66,7 @@ def round_to_fp16(m: Module, exponent: Value, normalized: Value, half: Any, satu
 
 
 def subnormal_distance(m: Module, exponent: Value, normalized: Value) -> tuple[Value, Value]:
-    """Exponent field less one of a half, and how far its significand is shifted right: not at all if it is normal."""
+    """FP16 exponent field minus 1, and the right shift of the significand in bits: 0 for normal numbers."""
     subnormal = Signal()
     offset = Signal(signed(len(exponent) + 1))
     m.d.comb += [offset.eq(exponent - 1), subnormal.eq(offset < 0)]

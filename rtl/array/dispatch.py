@@ -155,7 +155,7 @@ class AddressGenerator(wiring.Component):
         return m
 
     def _zero_planes(self, m: Module, row: Value, mantissa_bits: Value) -> Value:
-        """How many of the planes after that of `row` have no one; after the last that has, those down to the M-th."""
+        """Number of all-zero planes to skip after the plane of `row`, down to the M-th at most."""
         # bit i: plane row + i has a one; where the planes end there is a one, too
         following = Signal(MASK_BITS + 1)
         m.d.comb += following.eq(

@@ -276,10 +276,10 @@ class IfpuPE(_ScaledGroups[IfpuParameters]):
     shifts the sum to that bit's place. The term that all weights share, minus the sum of the activations, does not depend
     on the weights, comes with the group and is shared by a row of elements.
 
-    The width of the aligned activations is not published; 24 bits, `formats.activation_aligned.IfpuFormat`'s, leave an
+    The width of the aligned activations is not published; 24 bits, `formats.activations.aligned.IfpuFormat`'s, leave an
     error far below FP16's. The order of the steps is this project's choice: the bits of a chunk of activations one after
     the other, so that the activations stand still. The sum is twice the dot product; the exponent makes up for it, so
-    the arithmetic is again `formats.elements.aligned.aligned_dot`.
+    the arithmetic is again `formats.processing_elements.aligned.aligned_dot`.
 
     Timing: 4 steps for 16 weights, so 16 cycles for a group of 64 with 16 lanes; the result is valid ``stages + 3``
     cycles after the last step.

@@ -112,7 +112,7 @@ class SerialControl:
 
 
 class DiExp(wiring.Component):
-    """DI-Exp: the exponential of a number of steps below zero (I-LLM, Algorithm 1; `formats.integer.di_exp`).
+    """DI-Exp: the exponential of a number of steps below zero (I-LLM, Algorithm 1; `formats.integer_only.di_exp`).
 
     ``e = (t + (r >> 1)) >> q`` for ``x = r - q * t``, the quotient by a `SerialDivider` of as many bits as can shift e
     to something but 0. The number t of steps in a factor of two is that of the row's scale, computed once.
@@ -178,7 +178,7 @@ class DiExp(wiring.Component):
 
 
 class IntegerSqrt(wiring.Component):
-    """``floor(sqrt(a))``, a bit of the root per cycle (I-SQRT, I-LLM, Algorithm 4; `formats.integer.integer_sqrt`).
+    """``floor(sqrt(a))``, a bit of the root per cycle (I-SQRT, I-LLM, Algorithm 4; `formats.integer_only.integer_sqrt`).
 
     Timing: the root is valid ``bits / 2 + 1`` cycles after the operand is taken.
 
@@ -252,7 +252,7 @@ def probabilities_layout(bits: int) -> data.StructLayout:
 
 
 class SoftmaxLane(wiring.Component):
-    """One row of DI-ClippedSoftmax behind its requantisation (I-LLM, Algorithm 2; `formats.integer.integer_softmax`).
+    """One row of DI-ClippedSoftmax behind its requantisation (I-LLM, Algorithm 2; `formats.integer_only.integer_softmax`).
 
     First the row's scores: `DiExp` of each, its sum in an adder and its values in a memory. Then the row's
     probabilities, ``round(e * 2**(bits - 1) / sum)``, by a `SerialDivider`. A row has a score at distance 0 that is

@@ -41,7 +41,7 @@ class SqueezeLLMDecoder(wiring.Component):
     """The dense part of SqueezeLLM weights: each output channel's FP16 table, read by its codes (arXiv 2306.07629).
 
     The table stands in flip-flops, with a multiplexer per lane; the weights are those of
-    ``formats.squeezellm.SqueezeLLMWeights.dense()``. The sparse part is added elsewhere.
+    ``formats.weights.squeezellm.SqueezeLLMWeights.dense()``. The sparse part is added elsewhere.
 
     Timing: codes are taken in every cycle and their weights are valid one cycle later.
     A table is taken with the last codes of the channel before, so that the codes have no gap.
@@ -109,7 +109,7 @@ def spqr_layout(lanes: int, bits: int, statistics_bits: int) -> data.StructLayou
     scale_code, zero_code : `unsigned(statistics_bits)`
     codes : `ArrayLayout(unsigned(bits), lanes)`
     scale_of_scale, scale_of_zero, zero_of_scale, zero_of_zero : `FP16`
-        The tile's second level, in the order of the released kernel (`formats.spqr_layout.second_order_words`).
+        The tile's second level, in the order of the released kernel (`formats.weights.spqr.layout.second_order_words`).
     """
     numbers = ("scale_of_scale", "scale_of_zero", "zero_of_scale", "zero_of_zero")
     return data.StructLayout(
@@ -127,7 +127,7 @@ class SpQRDecoder(wiring.Component):
 
     Every value is ``scale * (code - zero)`` in FP16 arithmetic, difference and product rounded to nearest even: first
     the group's scale and zero point, then its weights (arXiv 2306.03078 and its released kernel). The weights are those
-    of ``formats.spqr.SpQRWeights.dense()`` in storage order; outliers are added elsewhere. Numbers are finite, and a
+    of ``formats.weights.spqr.format.SpQRWeights.dense()`` in storage order; outliers are added elsewhere. Numbers are finite, and a
     value beyond 65504 becomes +-65504.
 
     Timing: a group in every cycle; its weights are valid 4 cycles later: difference

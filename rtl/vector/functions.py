@@ -27,7 +27,7 @@ _POWER_BITS = SEGMENT_BITS + STEP_BITS
 
 
 class FunctionEvaluator(wiring.Component):
-    """Applies a function to an FP32 value: `formats.vector_functions.evaluate`, bit for bit.
+    """Applies a function to an FP32 value: `formats.vector.functions.evaluate`, bit for bit.
 
     A table of chords for each function, and one multiplier and adder that all share. The first stage brings the argument
     into the table's range, the second looks up and interpolates.

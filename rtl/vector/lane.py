@@ -37,7 +37,7 @@ fold
 
 
 class VectorLane(wiring.Component):
-    """One lane: ``function(left * factor + addend)``, bit for bit as `formats.vector_command` says.
+    """One lane: ``function(left * factor + addend)``, bit for bit as `formats.vector.command` says.
 
     Five stages of a cycle each, which move while `advance` is high: product; sum; two of the function; rounding. The
     circuit around it gives each stage its control when its operands are there.

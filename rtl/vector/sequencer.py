@@ -129,7 +129,7 @@ class VectorSequencer(wiring.Component):
             m.d.sync += [unit.right.valid.eq(1), Value.cast(unit.right.payload).eq(self.answer.payload.data)]
 
     def _write(self, m: Module, command: Any) -> Value:
-        """Write the results; whether the last one is written in this cycle."""
+        """Write the results. Returns a signal that is high in the cycle that writes the last one."""
         results = self._unit.results
         index = Signal.like(command.vectors)
         offset = Signal(ADDRESS_BITS)

@@ -19,14 +19,14 @@ from ..rtlil import place
 from .lane import VectorLane
 
 VECTOR_COMMAND = data.StructLayout(dict(COMMAND_FIELDS))
-"""A packed `formats.vector_command.VectorCommand`."""
+"""A packed `formats.vector.command.VectorCommand`."""
 
 
 class VectorUnit(wiring.Component):
     """Lanes that compute ``function(left * factor + addend)``, and four scalar registers (Anda paper, section IV-A).
 
     A command walks over the vectors of its operand streams, and sends as many vectors of results or leaves a scalar:
-    `formats.vector_command` says what each computes, bit for bit, and `formats.vector_programs` what makes a softmax or a
+    `formats.vector.command` says what each computes, bit for bit, and `formats.vector.programs` what makes a softmax or a
     norm of them. Rows stay in the memories that feed the streams.
 
     Timing: a vector per cycle, its results `VECTOR_PIPELINE_CYCLES` later. The next command's first

@@ -56,7 +56,7 @@ def _chunk_steps(strips: Strips) -> Iterator[ScheduleStep]:
 
 
 def _resident_steps(strips: Strips) -> Iterator[ScheduleStep]:
-    """Every strip of the stream against the resident tile; the tile's own strips arrive during the first pass."""
+    """Steps that multiply each streamed strip by the resident tile; the tile is loaded during its first pass."""
     for number, tile in enumerate(strips.resident_tiles):
         steps = list(_tile_steps(strips, tile))
         for index, step in enumerate(steps):

@@ -34,7 +34,7 @@ class Request(NamedTuple):
 
 
 class Served(NamedTuple):
-    """Cycles at whose ends the first and the last bits of a request moved."""
+    """Cycles that move the first and the last bits of a request; each counts at its end."""
 
     start: int
     stop: int

@@ -66,7 +66,9 @@ def _mantissa_bits(module: str, value: int) -> int:
     try:
         bits = operator.index(value)
     except TypeError:
-        raise InputError(f"precision: {module} is {value!r}, not a whole number; {_FIX}") from None
+        bits = None
+    if bits is None or isinstance(value, bool):
+        raise InputError(f"precision: {module} is {value!r}, not a whole number; {_FIX}")
     if not MIN_MANTISSA_BITS <= bits <= MAX_MANTISSA_BITS:
         raise InputError(
             f"precision: {module} has {bits} mantissa bits; use {MIN_MANTISSA_BITS} to {MAX_MANTISSA_BITS}"

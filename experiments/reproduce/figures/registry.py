@@ -17,7 +17,7 @@ BLOCKS = 8
 
 @dataclass(frozen=True)
 class FigureOptions:
-    """Inputs of a comparison besides the program."""
+    """Options of a figure's comparison: published precisions, models, text, backend."""
 
     precisions: PrecisionSets = field(default_factory=PrecisionSets)
     models: tuple[str, ...] = MODELS

@@ -45,7 +45,7 @@ def floating_dot(design: FloatingDot, operands: Operands, mantissa_bits: Sequenc
 
 
 def fp_int_pe(design: FpIntPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """Every group in turn, with its scale."""
+    """All groups in order, each with its FP16 scale."""
     dot = design.parameters
     steps = operands.lanes // dot.dot_width
     shape = (-1, steps, dot.dot_width)
@@ -119,7 +119,7 @@ def group_accumulator(design: GroupAccumulator, operands: Operands, mantissa_bit
 
 
 def scaled_anda_pe(design: ScaledAndaPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """Every group in turn, with its scale."""
+    """All groups in order, each with its FP16 scale."""
     element = design.parameters
     runs: list[Stimulus] = []
     for m in (m for m in mantissa_bits if m <= element.max_mantissa_bits):

@@ -1,5 +1,5 @@
 # amaranth: UnusedElaboratable=no
-"""The operators of integer-only inference against `formats.integer`."""
+"""The operators of integer-only inference against `formats.integer_only`."""
 
 from typing import Any
 
