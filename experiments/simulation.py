@@ -196,7 +196,7 @@ def run_gemm(gemm: str | Gemm, options: MachineOptions, timeline: Timeline | Non
     """Simulate a single GeMM; what the units do goes into a timeline, if there is one."""
     from .. import sim
 
-    if not isinstance(gemm, str | Gemm):
+    if not isinstance(gemm, str | Gemm):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(f"gemm: {gemm!r} is not a GeMM; give a text such as 2048x4096x4096, or a Gemm")
     product = gemm if isinstance(gemm, Gemm) else Gemm.parse(gemm)
     run = sim.run_gemms([product], *_prepare(options, timeline))
@@ -214,7 +214,7 @@ def load_architecture(arch: str | Path | Architecture) -> Architecture:
     """An architecture by name or by the path of its YAML file; an object stays as it is."""
     from .. import sim
 
-    if not isinstance(arch, str | Path | sim.Architecture):
+    if not isinstance(arch, str | Path | sim.Architecture):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(
             f"arch: {arch!r} is not an architecture; give a name, the path of a YAML file or an Architecture"
         )

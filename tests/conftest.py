@@ -7,9 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # helper modules of several folders stand beside this file
 sys.path.insert(0, str(Path(__file__).parent))
+
+# a busy machine is no failure
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 REQUIRE_TOOLS = os.environ.get("ANDA_REQUIRE_TOOLS") == "1"
 

@@ -212,3 +212,25 @@ def test_no_room_captures_what_it_prints():
     rooms = ("formats", "workloads", "rtl", "sim", "experiments")
     files = [path for room in rooms for path in (ROOT / room).rglob("*.py")]
     assert [path.name for path in files if "redirect_stdout" in path.read_text("utf-8")] == []
+
+
+def test_arguments_of_wrong_types_are_refused_by_field() -> None:
+    for field, arguments in (
+        ("arch", {"arch": {"name": "anda"}, "gemm": "64x64x64"}),
+        ("gemm", {"gemm": (64, 64, 64)}),
+        ("precision", {"gemm": "64x64x64", "precision": 7.0}),
+        ("precision", {"gemm": "64x64x64", "precision": True}),
+    ):
+        with pytest.raises(InputError, match=f"^{field}: "):
+            anda_codesign.simulate_gemm(**({"precision": 7} | arguments))
+
+
+def test_one_number_stands_for_all_modules() -> None:
+    seven = [anda_codesign.simulate_gemm(gemm="64x64x64", precision=bits).cycles for bits in (7, "7", (7, 7, 7, 7))]
+    assert len(set(seven)) == 1
+
+
+def test_a_result_shows_its_plain_fields() -> None:
+    result = anda_codesign.simulate_gemm(gemm="64x64x64", precision=7)
+    assert repr(result).startswith("<Simulation gemm='64x64x64'")
+    assert len(repr(result)) < 400
