@@ -238,17 +238,9 @@ def _prepare(options: MachineOptions, timeline: Timeline | None) -> tuple[Setup,
 
     machine = _machine(options)
     bits = _precision(machine, options.precision)
-    settings = Settings(
-        level=options.level,
-        technology=options.technology,
-        objective=options.objective,
-        tiling=options.tiling,
-        memory=options.memory,
-        weights=options.weights,
-        group_cycles=options.group_cycles,
-        timeline=timeline,
-    )
-    return prepare(machine, settings), bits
+    shared: dict[str, Any] = {name: value for name, value in vars(options).items() if name in Settings.__match_args__}
+    shared["timeline"] = timeline
+    return prepare(machine, Settings(**shared)), bits
 
 
 def _machine(options: MachineOptions) -> Architecture:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeAlias, TypeVar
 
+from .config.defaults import DEFAULT_TECHNOLOGY
 from .cost.objective import Objective
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Settings:
     """
 
     level: Level = "analytical"
-    technology: str | Path | Technology = "paper-16nm"
+    technology: str | Path | Technology = DEFAULT_TECHNOLOGY
     objective: Objective = "energy"
     tiling: str | TilingRule = "search"
     memory: str | Path | Memory = "flat"

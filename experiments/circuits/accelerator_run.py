@@ -30,39 +30,6 @@ RANDOM_WEIGHT_GROUP = 128
 
 
 @dataclass(frozen=True)
-class GemmSlice:
-    """A GeMM to run: a slice of a captured trace, or random data.
-
-    Attributes
-    ----------
-    mantissa_bits
-        Mantissa bits M of the activations.
-    tokens, channels, outputs
-        Size of the GeMM: activations ``[tokens, channels]``, weights ``[channels, outputs]``.
-    trace
-        Source of activations and weights: a trace or its file. None draws random ones from `seed`.
-    layer
-        A captured layer. None takes the first one in the trace.
-    module
-        Module of the model: qkv, o, u or d.
-    result_mantissa_bits
-        Mantissa bits of the compressed outputs. None leaves the outputs in FP16.
-    seed
-        Seed of the random data.
-    """
-
-    mantissa_bits: int
-    tokens: int
-    channels: int
-    outputs: int
-    trace: Trace | Path | str | None = None
-    layer: int | None = None
-    module: str = "qkv"
-    result_mantissa_bits: int | None = None
-    seed: int = 0
-
-
-@dataclass(frozen=True)
 class AcceleratorCheck(Result):
     """Comparison of one run of the circuit with the format and with the timing model."""
 
@@ -132,26 +99,7 @@ def run_accelerator(options: AcceleratorOptions) -> AcceleratorCheck:
     InputError
         A value is out of range, the trace is smaller than the GeMM, or the simulator is not installed.
     """
-    gemm = GemmSlice(
-        mantissa_bits=options.m,
-        tokens=options.tokens,
-        channels=options.k,
-        outputs=options.n,
-        trace=options.trace,
-        layer=options.layer,
-        module=options.module,
-        result_mantissa_bits=options.result_m,
-        seed=options.seed,
-    )
-    return run_gemm(
-        gemm,
-        rows=options.rows,
-        columns=options.columns,
-        latency_cycles=options.latency,
-        simulator=options.simulator,
-        reconstruct=options.reconstruct,
-        skip_zero_planes=options.skip_zero_planes,
-    )
+    return run_gemm(options)
 
 
 @question(CycleOptions)
@@ -168,12 +116,7 @@ def accelerator_cycles(options: CycleOptions) -> AcceleratorChecks:
     InputError
         The simulator is unknown or not installed.
     """
-    return AcceleratorChecks(
-        [
-            run_gemm(gemm, rows=rows, columns=columns, latency_cycles=latency, simulator=options.simulator)
-            for gemm, rows, columns, latency in CYCLES_TABLE
-        ]
-    )
+    return AcceleratorChecks([run_gemm(replace(gemm, simulator=options.simulator)) for gemm in CYCLES_TABLE])
 
 
 def default_simulator() -> str:
@@ -181,7 +124,7 @@ def default_simulator() -> str:
     return "cxxrtl" if importlib.util.find_spec("pyosys") and shutil.which("g++") else "amaranth"
 
 
-def operands(gemm: GemmSlice) -> tuple[NDArray[np.float16], Int4Weights]:
+def operands(gemm: AcceleratorOptions) -> tuple[NDArray[np.float16], Int4Weights]:
     """Activations ``[tokens, channels]`` in FP16 and INT4 weights ``[channels, outputs]`` of a GeMM.
 
     Raises
@@ -192,23 +135,23 @@ def operands(gemm: GemmSlice) -> tuple[NDArray[np.float16], Int4Weights]:
     _check(gemm)
     if gemm.trace is None:
         rng = np.random.default_rng(gemm.seed)
-        x = rng.standard_normal((gemm.tokens, gemm.channels)).astype(np.float16)
-        return x, Int4Weights.quantize(rng.standard_normal((gemm.channels, gemm.outputs)), RANDOM_WEIGHT_GROUP)
+        x = rng.standard_normal((gemm.tokens, gemm.k)).astype(np.float16)
+        return x, Int4Weights.quantize(rng.standard_normal((gemm.k, gemm.n)), RANDOM_WEIGHT_GROUP)
     trace = gemm.trace if isinstance(gemm.trace, Trace) else as_trace(_trace_path(Path(gemm.trace)))
     layer = trace.metadata["layers"][0] if gemm.layer is None else gemm.layer
     x = trace.activation(layer, gemm.module)
     weights = trace.first_weights(layer, gemm.module)
-    held = (("tokens", gemm.tokens, x.shape[0]), ("k", gemm.channels, x.shape[1]))
-    for field, asked, most in (*held, ("n", gemm.outputs, weights.codes.shape[1])):
+    held = (("tokens", gemm.tokens, x.shape[0]), ("k", gemm.k, x.shape[1]))
+    for field, asked, most in (*held, ("n", gemm.n, weights.codes.shape[1])):
         check_integer(field, asked, 1, most)
-    x = np.ascontiguousarray(x[: gemm.tokens, : gemm.channels])
-    return x, _corner(weights, gemm.channels, gemm.outputs)
+    x = np.ascontiguousarray(x[: gemm.tokens, : gemm.k])
+    return x, _corner(weights, gemm.k, gemm.n)
 
 
-def _check(gemm: GemmSlice) -> None:
-    for field, size in (("tokens", gemm.tokens), ("k", gemm.channels), ("n", gemm.outputs)):
+def _check(gemm: AcceleratorOptions) -> None:
+    for field, size in (("tokens", gemm.tokens), ("k", gemm.k), ("n", gemm.n)):
         check_integer(field, size, 1)
-    for field, width in (("m", gemm.mantissa_bits), ("result_m", gemm.result_mantissa_bits)):
+    for field, width in (("m", gemm.m), ("result_m", gemm.result_m)):
         if width is not None:
             check_integer(field, width, 1, MAX_MANTISSA_BITS)
     if gemm.trace is None and gemm.layer is not None:
@@ -237,32 +180,8 @@ def _corner(weights: Int4Weights, channels: int, outputs: int) -> Int4Weights:
     )
 
 
-def run_gemm(
-    gemm: GemmSlice,
-    *,
-    rows: int = 4,
-    columns: int = 4,
-    latency_cycles: int = 16,
-    simulator: str | None = None,
-    reconstruct: Shortening = "truncate",
-    skip_zero_planes: bool = False,
-) -> AcceleratorCheck:
+def run_gemm(gemm: AcceleratorOptions) -> AcceleratorCheck:
     """Run a GeMM on the accelerator; compare its outputs with `formats` and the cycle of each record with `sim`.
-
-    Parameters
-    ----------
-    gemm
-        The GeMM to run.
-    rows, columns
-        Size of the array: tokens and output channels that it computes at once.
-    latency_cycles
-        Latency of the memory, in cycles.
-    simulator
-        ``amaranth``, ``cxxrtl`` or ``verilator``. None takes `default_simulator`.
-    reconstruct
-        Value of a cut mantissa, in activations and in compressed outputs.
-    skip_zero_planes
-        The array skips bit-planes that are zero in a whole block of tokens.
 
     Raises
     ------
@@ -273,18 +192,18 @@ def run_gemm(
     from ...rtl.simulation.simulate import SimulatorName
     from ...sim.cycle import accelerator as model
 
-    chosen: SimulatorName = check_choice("simulator", simulator or default_simulator(), get_args(SimulatorName))
-    check_choice("reconstruct", reconstruct, get_args(Shortening))
+    chosen: SimulatorName = check_choice("simulator", gemm.simulator or default_simulator(), get_args(SimulatorName))
+    check_choice("reconstruct", gemm.reconstruct, get_args(Shortening))
     x, weights = operands(gemm)
     machine = replace(
-        _machine(rows, columns, min(GROUP_SIZE, weights.group_size), weights.offsets is not None, skip_zero_planes),
-        midpoint=reconstruct == "midpoint",
-        nearest=reconstruct == "nearest",
+        _machine(gemm, min(GROUP_SIZE, weights.group_size), weights.offsets is not None),
+        midpoint=gemm.reconstruct == "midpoint",
+        nearest=gemm.reconstruct == "nearest",
     )
-    activations = replace(machine.format(gemm.mantissa_bits), group_size=GROUP_SIZE).encode(x)
-    plan, memory = compile_gemms(machine, activations, [weights], result_mantissa_bits=gemm.result_mantissa_bits)
-    run = run_accelerator_schedule(plan, memory, latency_cycles=latency_cycles, simulator=chosen)
-    predicted = model.simulate_schedule(plan, latency_cycles, program_planes(plan, [activations]))
+    activations = replace(machine.format(gemm.m), group_size=GROUP_SIZE).encode(x)
+    plan, memory = compile_gemms(machine, activations, [weights], result_mantissa_bits=gemm.result_m)
+    run = run_accelerator_schedule(plan, memory, latency_cycles=gemm.latency, simulator=chosen)
+    predicted = model.simulate_schedule(plan, gemm.latency, program_planes(plan, [activations]))
     compared, mismatches = _compare(plan, run, activations, weights)
     differing = [
         cycle != expected_cycle
@@ -299,16 +218,16 @@ def run_gemm(
         compared=compared,
         compared_records=len(differing),
         differing_records=sum(differing),
-        m=gemm.mantissa_bits,
+        m=gemm.m,
         tokens=gemm.tokens,
-        k=gemm.channels,
-        n=gemm.outputs,
-        rows=rows,
-        columns=columns,
+        k=gemm.k,
+        n=gemm.n,
+        rows=gemm.rows,
+        columns=gemm.columns,
         lanes=machine.lanes,
-        memory_latency_cycles=latency_cycles,
-        reconstruct=reconstruct,
-        skip_zero_planes=skip_zero_planes,
+        memory_latency_cycles=gemm.latency,
+        reconstruct=gemm.reconstruct,
+        skip_zero_planes=gemm.skip_zero_planes,
         partial_saturated=run.flags["partial_saturated"],
         result_saturated=run.flags["result_saturated"],
     )
@@ -330,12 +249,13 @@ def _compare(plan: Schedule, run: AcceleratorRun, activations: AndaTensor, weigh
     return sum(theirs.size for _, theirs in pairs), mismatches
 
 
-def _machine(rows: int, columns: int, lanes: int, affine: bool, skipping: bool) -> AcceleratorConfig:
-    """Accelerator with an array of that size and a memory port as wide as the widest row of data.
+def _machine(gemm: AcceleratorOptions, lanes: int, affine: bool) -> AcceleratorConfig:
+    """Accelerator with an array of the asked size and a memory port as wide as the widest row of data.
 
     To shorten the simulator's build, its buffers are at most a quarter of the full accelerator's, and it has no vector
     unit: a GeMM does not need more.
     """
+    rows, columns, skipping = gemm.rows, gemm.columns, gemm.skip_zero_planes
     widest = max(
         rows * lanes, lanes * columns, 16 * lanes, 16 * columns * (1 + affine), 5 * rows + MASK_BITS * skipping
     )
@@ -356,14 +276,15 @@ def _machine(rows: int, columns: int, lanes: int, affine: bool, skipping: bool) 
     )
 
 
+_BASE = AcceleratorOptions(tokens=8)
 CYCLES_TABLE = (
-    (GemmSlice(7, 8, 256, 64), 4, 4, 16),
-    (GemmSlice(7, 8, 256, 64), 4, 4, 100),
-    (GemmSlice(1, 8, 256, 64), 4, 4, 16),
-    (GemmSlice(16, 8, 256, 64), 4, 4, 16),
-    (GemmSlice(7, 5, 100, 70), 4, 4, 16),
-    (GemmSlice(7, 8, 256, 192), 4, 4, 16),
-    (GemmSlice(7, 8, 256, 64, result_mantissa_bits=6), 4, 4, 16),
-    (GemmSlice(7, 8, 256, 64), 2, 8, 16),
+    _BASE,
+    replace(_BASE, latency=100),
+    replace(_BASE, m=1),
+    replace(_BASE, m=16),
+    replace(_BASE, tokens=5, k=100, n=70),
+    replace(_BASE, n=192),
+    replace(_BASE, result_m=6),
+    replace(_BASE, rows=2, columns=8),
 )
-"""Each entry: a GeMM, rows and columns of the array, and memory latency in cycles."""
+"""GeMMs of `accelerator_cycles`."""

@@ -50,7 +50,7 @@ def command(
             given = {name: values.pop(name) for name in names}
             for name, parse in parsers.items():
                 if given[name] is not None:
-                    given[name] = parse(given[name])
+                    given[name] = parse(name, given[name])
             body(given, **values)
 
         _, *own = inspect.signature(body, eval_str=True).parameters.values()

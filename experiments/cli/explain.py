@@ -16,9 +16,7 @@ def explain(given: Given, *, m: UniformOption = None, json: JsonOption = None) -
     if len(architectures(options["arch"])) > 1:
         raise InputError("arch: only one can be explained at a time; give one")
     explanation = explain_simulation(**options)
-    document = explanation.to_dict()
-    if json is not None:
-        write_json(document, json)
+    if write_json(explanation, json):
         return
     work = given["model"] or given["gemm"]
     for quantity in ("cycles", "traffic", "energy", "area"):
@@ -38,4 +36,4 @@ def explain(given: Given, *, m: UniformOption = None, json: JsonOption = None) -
         arch = explanation.simulation.run.architecture
         title = f"{quantity} of {work} on {arch}: {total:,.6g} {rows[0].total_unit}"
         print_table(title, ("part", "what", "count", "unit", "total", "source"), cells)
-    print("Not modelled: " + "; ".join(document["not_modelled"]) + ".")
+    print("Not modelled: " + "; ".join(explanation.to_dict()["not_modelled"]) + ".")

@@ -2,16 +2,22 @@
 
 import json
 import sys
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..files import require_new_file, require_new_picture, write_new_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ..options.result import Result
+
 
 def _check_json(destination: str | None) -> str | None:
-    if destination is not None and destination != "-":
-        from ..files import require_new_file
-
+    if destination != "-":
         require_new_file("json", destination)
     return destination
 
@@ -22,15 +28,33 @@ JsonOption = Annotated[
 ]
 
 
-def write_json(document: Any, destination: str) -> None:
-    """Write `document` to stdout (`-`) or to a file that does not exist yet."""
-    text = json.dumps(document, indent=2, allow_nan=False)
+def _check_picture(path: Path | None) -> Path | None:
+    require_new_picture("plot", path)
+    return path
+
+
+def plot_option(content: str) -> Any:
+    """The option ``--plot`` of a command that draws some content."""
+    return typer.Option("--plot", metavar="FILE", help=f"Draw {content} (.png, .svg, .pdf).", callback=_check_picture)
+
+
+def write_json(result: "Result", destination: str | None) -> bool:
+    """Write an answer to stdout (`-`) or to a file that does not exist yet; False if no JSON is asked for."""
+    if destination is None:
+        return False
+    text = json.dumps(result.to_dict(), indent=2, allow_nan=False)
     if destination == "-":
         print(text)
     else:
-        from ..files import write_new_file
-
         write_new_file("json", destination, text)
+    return True
+
+
+def write_figure(figure: "Callable[[], Figure]", path: Path | None, dpi: int | None = None) -> None:
+    """Draw a figure into a file, if one is asked for."""
+    if path is not None:
+        figure().savefig(path, dpi=dpi or "figure")
+        note(f"wrote {path}")
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -7,7 +7,7 @@ from .command import Given, command
 from .output import JsonOption, note, print_table, write_json
 
 if TYPE_CHECKING:
-    from ..reproduce import FigureResult
+    from ..reproduce.figures.comparison import FigureResult
 
 
 @command(ReproductionOptions)
@@ -19,8 +19,7 @@ def reproduce(given: Given, *, json: JsonOption = None) -> None:
     note(f"plots: {result.plots}")
     if result.scoreboard is not None:
         note(f"scoreboard: {result.scoreboard}")
-    if json is not None:
-        write_json(result.to_dict(), json)
+    write_json(result, json)
 
 
 def _show(result: "FigureResult") -> None:

@@ -31,8 +31,7 @@ def results(
     result = ask(**given)
     if given["plot"] is not None:
         note(f"wrote {given['plot']}")
-    if json is not None:
-        write_json(result.to_dict(), json)
+    if write_json(result, json):
         return
     frame = result.to_frame()
     if given["wins"] is not None:

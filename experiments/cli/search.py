@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from ..files import require_new_picture
-from ..options.option import Option
 from ..options.precision import SearchOptions
 from .command import Given, command
-from .output import JsonOption, note, write_json
+from .output import JsonOption, plot_option, write_figure, write_json
 from .train import note_limits
 
 if TYPE_CHECKING:
@@ -15,24 +13,19 @@ if TYPE_CHECKING:
     from ..precision_search.run import FoundPrecision
 
 _ROW = "{:>4}  {:<12} {:>10} {:>8} {:>7} {:>7}  {:<10} {}"
-PlotOption = Annotated[Path | None, Option("Draw the search (.png, .svg, .pdf).", metavar="FILE")]
+PlotOption = Annotated[Path | None, plot_option("the search")]
 
 
 @command(SearchOptions)
 def search(given: Given, *, plot: PlotOption = None, json: JsonOption = None) -> None:
     """Search the mantissa bits of qkv, o, u and d on calibration articles; test the best on held-out articles."""
-    require_new_picture("plot", plot)
     from ..precision_search.run import search as answer
 
     note_limits(given["model"])
     several = any(len(given[name]) > 1 for name in ("reconstruct", "group_size", "partial"))
     found = answer(**given, on_step=_Rows(show_numerics=several) if json is None else None)
-    if plot is not None:
-        found.figure().savefig(plot)
-        note(f"wrote {plot}")
-    if json is not None:
-        write_json(found.to_dict(), json)
-    else:
+    write_figure(found.figure, plot)
+    if not write_json(found, json):
         _print_result(found.study)
         _print_optimum(found)
         _print_layers(found)

@@ -3,17 +3,16 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from ..files import require_new_file, require_new_picture
-from ..options.option import Option
+from ..files import require_new_file
 from ..options.simulation import ExplainOptions, TimelineFile
 from .command import Given, command
-from .output import JsonOption, note, print_table, write_json
+from .output import JsonOption, note, plot_option, print_table, write_figure, write_json
 from .work import UniformOption, architectures, simulation_options
 
 if TYPE_CHECKING:
     from ..simulation import Simulation
 
-PlotOption = Annotated[Path | None, Option("Draw energy, cycles and roofline (.png, .svg, .pdf).", metavar="FILE")]
+PlotOption = Annotated[Path | None, plot_option("energy, cycles and roofline")]
 
 
 @command(ExplainOptions)
@@ -26,31 +25,24 @@ def simulate(
     json: JsonOption = None,
 ) -> None:
     """Simulate a model's FP-INT GeMMs, a whole model, or one GeMM; with several architectures, side by side."""
+    from ...formats import InputError
+    from ...sim.output.plots import overview_figure
+    from ..options.result import Table
+
     options = simulation_options(given, m)
     archs = architectures(options.pop("arch"))
-    _check_files(archs, timeline, plot)
+    require_new_file("timeline", timeline)
+    if timeline is not None and len(archs) > 1:
+        raise InputError("timeline: shows one architecture; give one --arch")
     results = [_run(options | {"arch": arch}, timeline) for arch in archs]
-    if plot is not None:
-        from ...sim.output.plots import overview_figure
-
-        overview_figure([result.run for result in results]).savefig(plot, dpi=160)
-        note(f"wrote {plot}")
+    write_figure(lambda: overview_figure([result.run for result in results]), plot, dpi=160)
     records = [result.to_dict() for result in results]
-    if json is not None:
-        write_json(records if len(records) > 1 else records[0], json)
-    elif len(records) > 1:
+    if write_json(Table(records) if len(records) > 1 else results[0], json):
+        return
+    if len(records) > 1:
         _print_comparison(records)
     else:
         _print_record(records[0])
-
-
-def _check_files(archs: list[str], timeline: str | Path | None, plot: Path | None) -> None:
-    from ...formats import InputError
-
-    require_new_file("timeline", timeline)
-    require_new_picture("plot", plot)
-    if timeline is not None and len(archs) > 1:
-        raise InputError("timeline: shows one architecture; give one --arch")
 
 
 def _run(options: Given, timeline: str | Path | None) -> "Simulation":

@@ -3,31 +3,25 @@
 from pathlib import Path
 from typing import Annotated
 
-from ..files import require_new_picture
-from ..options.option import Option
 from ..options.precision import StudyOptions
 from .command import Given, command
-from .output import JsonOption, note, print_table, write_json
+from .output import JsonOption, plot_option, print_table, write_figure, write_json
 from .train import note_limits
 
-PlotOption = Annotated[Path | None, Option("Draw the study (.png, .svg, .pdf).", metavar="FILE")]
+PlotOption = Annotated[Path | None, plot_option("the study")]
 
 
 @command(StudyOptions)
 def study(given: Given, *, plot: PlotOption = None, json: JsonOption = None) -> None:
     """Measure the loss of perplexity by group size (fig5), mantissa bits (fig6), single module (fig7), format (table2)
     or type of the circuit's sums (arithmetic)."""
-    require_new_picture("plot", plot)
-    from ..study import study as answer
+    from ..study.measure import study as answer
 
     result = answer(**given)
     for model in given["model"]:
         note_limits(model)
-    if plot is not None:
-        result.figure().savefig(plot, dpi=120)
-        note(f"wrote {plot}")
-    if json is not None:
-        write_json(result.to_dict(), json)
+    write_figure(result.figure, plot, dpi=120)
+    if write_json(result, json):
         return
     rows = [[_cell(value) for value in record.values()] for record in result.records()]
     title = f"{given['name']}: held-out {given['text']}, {given['blocks']} blocks of {given['tokens']} tokens"

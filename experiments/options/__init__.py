@@ -33,7 +33,7 @@ How to add a question, in three steps:
        @command(StudyOptions)
        def study(given: Given, *, json: JsonOption = None) -> None:
            '''Measure what ... costs in perplexity.'''
-           from ..study import study as answer
+           from ..study.measure import study as answer
 
            result = answer(**given)
 

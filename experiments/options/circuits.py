@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from ...rtl.simulation.simulate import SimulatorName
     from ...workloads import Trace
 
-_widths = partial(integers, "m", example="4,7,11")
+
+_widths = partial(integers, "4,7,11")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +95,7 @@ class SynthesisOptions:
             "Clock periods to aim at.",
             unit="ps",
             metavar="PS,…",
-            parse=partial(numbers, "clock_ps", example="3508,2000"),
+            parse=partial(numbers, "3508,2000"),
         ),
     ] = (3508,)
     m: Annotated[
@@ -106,7 +107,7 @@ class SynthesisOptions:
             "A parameter of the circuit; may be repeated.",
             metavar="NAME=VALUE",
             repeat=True,
-            parse=partial(assignments, "parameter", example="lanes=64"),
+            parse=partial(assignments, "lanes=64"),
         ),
     ] = None
     trace: Annotated[

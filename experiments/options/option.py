@@ -34,7 +34,7 @@ class Option:
     argument
         Given on the command line by its place, without a name.
     parse
-        Makes the value of the text of the command line; None where the function takes the text.
+        Makes the value of the option's name and its text on the command line; None where the function takes the text.
     on_command_line
         False for an option of the function alone.
     repeat
@@ -47,7 +47,7 @@ class Option:
     metavar: str | None = None
     flag: str | None = None
     argument: bool = False
-    parse: Callable[[Any], Any] | None = None
+    parse: Callable[[str, Any], Any] | None = None
     on_command_line: bool = True
     repeat: bool = False
 

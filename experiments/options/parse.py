@@ -1,4 +1,4 @@
-"""Values of options from the text of a command line: lists, ranges and assignments."""
+"""Values of options from the text of a command line: lists, ranges and assignments. Errors begin with the option's name."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 
-def words(text: str) -> tuple[str, ...]:
+def words(_: str, text: str) -> tuple[str, ...]:
     """The words of a list such as ``truncate,midpoint``.
 
-    >>> words("truncate,midpoint")
+    >>> words("reconstruct", "truncate,midpoint")
     ('truncate', 'midpoint')
     """
     return tuple(text.split(",")) if text else ()
 
 
-def integers(field: str, text: str, example: str) -> tuple[int, ...]:
+def integers(example: str, field: str, text: str) -> tuple[int, ...]:
     """The integers of a list such as ``1,16``.
 
     Raises
@@ -29,7 +29,7 @@ def integers(field: str, text: str, example: str) -> tuple[int, ...]:
         _refuse(f"{field}: {text!r} is not a list of integers; write it as {example}")
 
 
-def numbers(field: str, text: str, example: str) -> tuple[float, ...]:
+def numbers(example: str, field: str, text: str) -> tuple[float, ...]:
     """The numbers of a list such as ``3508,2000``.
 
     Raises
@@ -43,18 +43,7 @@ def numbers(field: str, text: str, example: str) -> tuple[float, ...]:
         _refuse(f"{field}: {text!r} is not a list of numbers; write it as {example}")
 
 
-def mantissa_widths(text: str) -> tuple[int, ...]:
-    """The mantissa widths of a list such as ``4,7,11``.
-
-    Raises
-    ------
-    InputError
-        The text is not such a list.
-    """
-    return integers("m", text, "4,7,11")
-
-
-def mantissa_range(field: str, text: str, example: str) -> range:
+def mantissa_range(example: str, field: str, text: str) -> range:
     """The mantissa widths of a range such as ``4-13``, with both ends, or of a single width.
 
     Raises
@@ -69,7 +58,7 @@ def mantissa_range(field: str, text: str, example: str) -> range:
     return range(int(ends[0]), int(ends[1]) + 1)
 
 
-def assignments(field: str, texts: Iterable[str], example: str) -> dict[str, bool | int | str]:
+def assignments(example: str, field: str, texts: Iterable[str]) -> dict[str, bool | int | str]:
     """The values of texts such as ``lanes=64``: integers, true, false or words.
 
     Raises

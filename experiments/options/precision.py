@@ -46,7 +46,7 @@ class SearchOptions:
         Option(
             "Values that share an exponent: 8 to 128; several sizes are searched together.",
             metavar="G,…",
-            parse=functools.partial(integers, "group_size", example="32,64"),
+            parse=functools.partial(integers, "32,64"),
         ),
     ] = (64,)
     partial: Annotated[
@@ -63,7 +63,7 @@ class SearchOptions:
             "Also find the optimum among these mantissa bits.",
             unit="bits",
             metavar="LO-HI",
-            parse=functools.partial(mantissa_range, "exhaustive", example="4-8"),
+            parse=functools.partial(mantissa_range, "4-8"),
         ),
     ] = None
     per_layer: Annotated[bool, Option("Then find a precision for each layer.")] = False

@@ -28,7 +28,7 @@ TimelineFile: TypeAlias = Annotated[
 ]
 
 
-def _group_cycles(text: str) -> dict[str, float]:
+def _group_cycles(_: str, text: str) -> dict[str, float]:
     """Read ``7.2,5.9,6.4,6.1``: the mean cycles of a group in qkv, o, u and d."""
     from ...formats import InputError
     from ...workloads import MODULES

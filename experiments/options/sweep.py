@@ -51,7 +51,7 @@ class SweepOptions:
     dask: Annotated[str | None, Option("A Dask scheduler instead of processes.", metavar="ADDRESS")] = None
 
 
-def _names(text: str) -> list[str]:
+def _names(_: str, text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
 
 

@@ -32,7 +32,7 @@ class CaptureOptions:
         Option(
             "Layers to keep; three of them without this option, all with hf.",
             metavar="I,J,…",
-            parse=partial(integers, "layers", example="0,11,29"),
+            parse=partial(integers, "0,11,29"),
         ),
     ] = None
     tokens: Annotated[int, Option("Tokens to run; with hf, in each block.", unit="tokens")] = 64
@@ -63,7 +63,7 @@ class PlaneOptions(TraceOptions):
 
     m: Annotated[
         int | Sequence[int],
-        Option("Mantissa widths.", unit="bits", metavar="A-B", parse=partial(mantissa_range, "m", example="4-13")),
+        Option("Mantissa widths.", unit="bits", metavar="A-B", parse=partial(mantissa_range, "4-13")),
     ] = range(4, 14)
     rows: Annotated[
         int | Sequence[int],
@@ -71,7 +71,7 @@ class PlaneOptions(TraceOptions):
             "Numbers of tokens in a block; a plane is skipped if it is zero in all of them.",
             unit="tokens",
             metavar="I,J,…",
-            parse=partial(integers, "rows", example="1,16"),
+            parse=partial(integers, "1,16"),
         ),
     ] = (1, 16)
     by_layer: Annotated[bool, Option("Show each captured layer, with its share of zero bits.")] = False

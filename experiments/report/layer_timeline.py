@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...sim.config.defaults import DEFAULT_TECHNOLOGY
+
 TOKENS = 64
 """Number of tokens in the pass; a longer pass repeats the same pattern."""
 
@@ -28,6 +30,6 @@ def write_timeline(point: Mapping[Any, Any], path: Path) -> None:
         precision=point["precision"],
         tokens=min(int(point.get("tokens", TOKENS)), TOKENS),
         level="events",
-        technology=point.get("technology", "paper-16nm"),
+        technology=point.get("technology", DEFAULT_TECHNOLOGY),
         timeline=path,
     )

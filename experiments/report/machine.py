@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...workloads import ModelShape, PairedLoss, Precision
 from ..simulation import simulate
 from .evaluation import MeasuredPoint
-from .points import Loss, PointKind, SweepPoint
+from .points import PointKind, SweepPoint
 
 if TYPE_CHECKING:
     from ...sim.settings import Level
@@ -35,23 +35,5 @@ def simulate_points(
 def _point(
     kind: PointKind, arch: str, precision: Precision | None, loss: PairedLoss | None, shape: ModelShape, level: Level
 ) -> SweepPoint:
-    record: dict[str, Any] = simulate(model=shape, arch=arch, precision=precision, tokens=TOKENS, level=level).to_dict()
-    energy = record["energy_pj"]
-    return SweepPoint(
-        kind=kind,
-        architecture=arch,
-        precision=precision,
-        loss=None
-        if loss is None
-        else Loss(loss=loss.loss, standard_error=loss.standard_error, perplexity=loss.perplexity, tokens=loss.tokens),
-        bops_saving=record["bops_saving"],
-        cycles=record["cycles"],
-        seconds=record["seconds"],
-        dram_bytes=record["dram_bytes"],
-        sram_bytes=record["sram_bytes"],
-        compute_pj=energy["compute"],
-        sram_pj=energy["sram"],
-        dram_pj=energy["dram"],
-        area_mm2=record["area_mm2"],
-        level=record["level"],
-    )
+    simulation = simulate(model=shape, arch=arch, precision=precision, tokens=TOKENS, level=level)
+    return SweepPoint(kind, arch, precision, loss, simulation.to_dict())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...sim.config.defaults import DEFAULT_TECHNOLOGY
 from ...workloads import Decoder, PairedLoss, TextBlocks, Trace
 from ..circuits.circuit_check import CircuitChecks
 from .document import Block, Bullets, Heading, Link, Picture, Scatter, ScatterPoint, TableBlock, to_html, to_markdown
@@ -74,7 +75,7 @@ def report_blocks(frame: pd.DataFrame, facts: ReportFacts) -> list[Block]:
         Heading("What is not modelled"),
         Bullets(LIMITS),
         Heading("Constants"),
-        TableBlock(("constant", "value", "unit", "source", "uncertainty"), constant_rows(), "Technology paper-16nm: published values.", 5),
+        TableBlock(("constant", "value", "unit", "source", "uncertainty"), constant_rows(), f"Technology {DEFAULT_TECHNOLOGY}: published values.", 5),
         Heading("Provenance"),
         Bullets(provenance_items(facts.command, facts.decoder, facts.blocks, facts.trace, time.monotonic() - facts.start)),
     ]  # fmt: skip

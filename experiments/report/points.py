@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from ...workloads import MODULES, Precision
+from ...workloads import MODULES, PairedLoss, Precision
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,40 +14,33 @@ if TYPE_CHECKING:
 PointKind: TypeAlias = Literal["baseline", "uniform", "one module", "mixed", "architecture"]
 """Kind of a point: the FP-FP baseline, one of three kinds of Anda precision, or another architecture."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Loss:
-    """Signed relative increase of the perplexity over FP16 activations on the same tokens, and its standard error."""
-
-    loss: float
-    standard_error: float
-    perplexity: float
-    tokens: int
+MEASURES = ("bops_saving", "cycles", "seconds", "dram_bytes", "sram_bytes")
+ENERGIES = ("compute", "sram", "dram")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class SweepPoint:
-    """A point: `precision` is None on an architecture of fixed width, `loss` is None if perplexity was not measured."""
+    """A point of the report.
+
+    Attributes
+    ----------
+    kind
+        Its kind.
+    architecture
+        Name of the architecture.
+    precision
+        Mantissa bits; None on an architecture of fixed width.
+    loss
+        Increase of the perplexity over FP16 activations on the same tokens; None if it was not measured.
+    record
+        The simulation, as `simulate` gives it.
+    """
 
     kind: PointKind
     architecture: str
     precision: Precision | None
-    loss: Loss | None
-    bops_saving: float
-    cycles: int
-    seconds: float
-    dram_bytes: int
-    sram_bytes: int
-    compute_pj: float
-    sram_pj: float
-    dram_pj: float
-    area_mm2: float
-    level: str
-
-    @property
-    def energy_pj(self) -> float:
-        """Total energy in pJ."""
-        return self.compute_pj + self.sram_pj + self.dram_pj
+    loss: PairedLoss | None
+    record: Mapping[str, Any]
 
     @property
     def module(self) -> str | None:
@@ -76,14 +69,15 @@ def points_frame(points: Sequence[SweepPoint]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    baseline = next(point for point in points if point.kind == "baseline")
-    frame = pd.DataFrame([_row(point) | _relative(point, baseline) for point in points])
+    rows = [_row(point) for point in points]
+    baseline = next(row for row in rows if row["kind"] == "baseline")
+    frame = pd.DataFrame([row | _relative(row, baseline) for row in rows])
     whole_numbers = [*(f"mantissa_bits_{module}" for module in MODULES), "tokens"]
     return frame.astype(dict.fromkeys(whole_numbers, "Int64"))
 
 
 def _row(point: SweepPoint) -> dict[str, Any]:
-    loss = point.loss
+    loss, energy = point.loss, point.record["energy_pj"]
     bits = point.precision or (None,) * len(MODULES)
     return {
         "kind": point.kind,
@@ -96,23 +90,17 @@ def _row(point: SweepPoint) -> dict[str, Any]:
         "standard_error_percent": 100 * loss.standard_error if loss else None,
         "perplexity": loss.perplexity if loss else None,
         "tokens": loss.tokens if loss else None,
-        "bops_saving": point.bops_saving,
-        "cycles": point.cycles,
-        "seconds": point.seconds,
-        "dram_bytes": point.dram_bytes,
-        "sram_bytes": point.sram_bytes,
-        "compute_pj": point.compute_pj,
-        "sram_pj": point.sram_pj,
-        "dram_pj": point.dram_pj,
-        "energy_pj": point.energy_pj,
-        "area_mm2": point.area_mm2,
-        "level": point.level,
+        **{name: point.record[name] for name in MEASURES},
+        **{f"{part}_pj": energy[part] for part in ENERGIES},
+        "energy_pj": energy["compute"] + energy["sram"] + energy["dram"],
+        "area_mm2": point.record["area_mm2"],
+        "level": point.record["level"],
     }
 
 
-def _relative(point: SweepPoint, baseline: SweepPoint) -> dict[str, float]:
+def _relative(row: Mapping[str, Any], baseline: Mapping[str, Any]) -> dict[str, float]:
     return {
-        "speedup": baseline.cycles / point.cycles,
-        "energy_saving": baseline.energy_pj / point.energy_pj,
-        "area_ratio": point.area_mm2 / baseline.area_mm2,
+        "speedup": baseline["cycles"] / row["cycles"],
+        "energy_saving": baseline["energy_pj"] / row["energy_pj"],
+        "area_ratio": row["area_mm2"] / baseline["area_mm2"],
     }

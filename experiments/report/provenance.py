@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
+from ...sim.config.defaults import DEFAULT_TECHNOLOGY
 from ...workloads import Decoder, TextBlocks, Trace
 
 SIMULATION_LIMITS = (
@@ -43,7 +44,7 @@ def provenance_items(command: str, decoder: Decoder, blocks: TextBlocks, trace: 
     ]
 
 
-def constant_rows(technology: str = "paper-16nm") -> list[tuple[str, ...]]:
+def constant_rows(technology: str = DEFAULT_TECHNOLOGY) -> list[tuple[str, ...]]:
     """Rows of a technology's constants: name, value, unit, source, uncertainty."""
     from ...sim import load_technology
 

@@ -10,8 +10,3 @@ A loss is the relative increase of the perplexity over the same model with INT4 
 It is signed and paired on the same tokens; its standard error is over the blocks. All losses are measured on held-out
 articles. The Anda precisions of ``table2`` are searched on the calibration articles.
 """
-
-from .figures import study_figure
-from .measure import StudyResult, study, study_names
-
-__all__ = ["StudyResult", "study", "study_figure", "study_names"]

@@ -91,11 +91,6 @@ class StudyResult(Result):
         return study_figure(self.name, self.frame)
 
 
-def study_names() -> list[str]:
-    """Names of all studies."""
-    return list(_STUDIES)
-
-
 @question(StudyOptions)
 def study(options: StudyOptions) -> StudyResult:
     """Measure the loss of perplexity by group size, mantissa bits, single module, format or type of the circuit's sums.
@@ -112,9 +107,9 @@ def study(options: StudyOptions) -> StudyResult:
     """
     import pandas as pd
 
-    check_choice("study", options.name, _STUDIES)
+    check_choice("study", options.name, STUDIES)
     check_integer("blocks", options.blocks, 2)
-    measure, evaluations = _STUDIES[options.name]
+    measure, evaluations = STUDIES[options.name]
     models = several(options.model)
     if not models:
         raise InputError("model: the list is empty; name at least one model")
@@ -229,7 +224,7 @@ def _table2(model: _Model) -> Iterator[Row]:
             yield model.loss_row(loss, **varied(method, saving, precision, decision))
 
 
-_STUDIES: dict[str, tuple[Callable[[_Model], Iterator[Row]], int]] = {
+STUDIES: dict[str, tuple[Callable[[_Model], Iterator[Row]], int]] = {
     "fig5": (_fig5, 1 + len(GROUP_SIZES) * len(GROUP_MANTISSA_BITS)),
     "fig6": (_fig6, 1 + len(MODEL_MANTISSA_BITS)),
     "fig7": (_fig7, 1 + len(MODULES) * len(MODULE_MANTISSA_BITS)),

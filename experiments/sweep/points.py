@@ -50,6 +50,8 @@ OWN_WEIGHTS = "own"
 ZERO_PLANES = ("sent", "skipped")
 TASK_COLUMNS = ("model", "phase", "tokens", "context", "batch", "scope")
 """Columns of the task; rows that differ in one of them are not compared."""
+COPIED_COLUMNS = ("phase", "tokens", "context", "batch", "level", "technology", "objective", "tiling", "memory")
+"""Options of a point that are columns as they are."""
 LAST_INPUT = "reconstruct"
 """The last of the input columns that every row has."""
 SCOPES = {"gemms": False, "model": True}
@@ -110,15 +112,7 @@ class Point(PointOptions):
             "arch": self.arch,
             "precision": str(bits),
             **{f"mantissa_bits_{module}": value for module, value in zip(MODULES, bits, strict=True)},
-            "phase": self.phase,
-            "tokens": self.tokens,
-            "context": self.context,
-            "batch": self.batch,
-            "level": self.level,
-            "technology": self.technology,
-            "objective": self.objective,
-            "tiling": self.tiling,
-            "memory": self.memory,
+            **{name: getattr(self, name) for name in COPIED_COLUMNS},
             "weights": self.weights or OWN_WEIGHTS,
             "kv_cache": self.kv_cache,
             "scope": self.scope,

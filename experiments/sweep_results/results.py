@@ -37,17 +37,6 @@ def load_results(folder: Path | str) -> pd.DataFrame:
         raise InputError(f"results: {path} is damaged; remove it and run the sweep again") from None
 
 
-def query_results(folder: Path | str, sql: str) -> pd.DataFrame:
-    """Ask the table ``results`` of a finished sweep with DuckDB; the query can read nothing else and change nothing.
-
-    Raises
-    ------
-    InputError
-        The folder holds no results, or the query is wrong.
-    """
-    return query_frame(load_results(folder), sql)
-
-
 def query_frame(frame: pd.DataFrame, sql: str) -> pd.DataFrame:
     """Ask the table ``results`` with DuckDB, where the table is the frame.
 

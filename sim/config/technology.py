@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ...formats import InputError
 from .constants import Constant, unit
+from .defaults import DEFAULT_TECHNOLOGY
 from .sram import SramTable
 from .yaml_config import Config, check, config_names, find_config, read_yaml
 
@@ -115,7 +116,7 @@ def technology_names() -> list[str]:
     return list(config_names(FOLDER))
 
 
-def load_technology(name: str | Path = "paper-16nm") -> Technology:
+def load_technology(name: str | Path = DEFAULT_TECHNOLOGY) -> Technology:
     """A built-in technology by name, or your own by the path of its YAML file.
 
     A file may name a built-in technology as its ``base``; its keys replace those of the base.

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from anda_codesign.experiments.circuits.accelerator_run import GemmSlice, run_gemm
+from anda_codesign.experiments.circuits.accelerator_run import run_gemm
+from anda_codesign.experiments.options.circuits import AcceleratorOptions
 from anda_codesign.formats import AndaFormat, GemmFlags, Int4Weights, fp_int_gemm
 from anda_codesign.formats.accelerator import AcceleratorConfig, compile_gemms, read_outputs, read_tensor
 from anda_codesign.rtl import run_accelerator_schedule
@@ -101,6 +103,6 @@ def test_captured_activations_of_every_module(tmp_path: Path) -> None:
     capture_trace(decoder, blocks, layers=[0], tokens=6).save(path)
     for mantissa_bits in range(1, 17):
         module = MODULES[mantissa_bits % len(MODULES)]
-        gemm = GemmSlice(mantissa_bits, tokens=5, channels=160, outputs=33, trace=path, module=module)
-        check = run_gemm(gemm, rows=2, columns=2, simulator="cxxrtl")
+        size: dict[str, Any] = {"m": mantissa_bits, "tokens": 5, "k": 160, "n": 33, "rows": 2, "columns": 2}
+        check = run_gemm(AcceleratorOptions(**size, trace=path, module=module, simulator="cxxrtl"))
         assert check.agrees, (mantissa_bits, module, check)

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from anda_codesign.experiments.report.points import Loss, PointKind, SweepPoint
-from anda_codesign.workloads import MODULES, Precision
+from anda_codesign.experiments.report.points import PointKind, SweepPoint
+from anda_codesign.workloads import MODULES, PairedLoss, Precision
 
 UNIFORM = {4: 750.0, 5: 52.0, 6: 8.0, 7: 0.8, 8: -0.4, 9: -0.43, 10: -0.24, 11: -0.13, 13: -0.02}
 SINGLE = {"qkv": (137.0, 25.0, 4.0), "o": (5.4, 0.75, -0.07), "u": (301.0, 33.0, 7.0), "d": (24.0, 7.3, 2.1)}
@@ -13,26 +13,20 @@ FIXED = {"fp-int": 0.8, "ifpu": 0.7, "figna": 0.65, "figna-m11": 0.6, "figna-m8"
 def point(
     kind: PointKind, architecture: str, precision: Precision | None, loss: float | None, scale: float
 ) -> SweepPoint:
-    return SweepPoint(
-        kind=kind,
-        architecture=architecture,
-        precision=precision,
-        loss=None
-        if loss is None
-        else Loss(
-            loss=loss / 100, standard_error=0.001 + abs(loss) / 5000, perplexity=20 * (1 + loss / 100), tokens=4088
-        ),
-        bops_saving=1 / scale,
-        cycles=int(1e8 * scale),
-        seconds=0.3 * scale,
-        dram_bytes=int(1e8 * scale),
-        sram_bytes=int(4e8 * scale),
-        compute_pj=4.2e10 * scale,
-        sram_pj=1.1e10 * scale,
-        dram_pj=4.8e10 * scale,
-        area_mm2=3.5 * (0.6 if architecture == "anda" else 1.0),
-        level="analytical",
-    )
+    paired = None
+    if loss is not None:
+        paired = PairedLoss(loss / 100, 0.001 + abs(loss) / 5000, 20 * (1 + loss / 100), 20.0, 4088)
+    record = {
+        "bops_saving": 1 / scale,
+        "cycles": int(1e8 * scale),
+        "seconds": 0.3 * scale,
+        "dram_bytes": int(1e8 * scale),
+        "sram_bytes": int(4e8 * scale),
+        "energy_pj": {"compute": 4.2e10 * scale, "sram": 1.1e10 * scale, "dram": 4.8e10 * scale},
+        "area_mm2": 3.5 * (0.6 if architecture == "anda" else 1.0),
+        "level": "analytical",
+    }
+    return SweepPoint(kind, architecture, precision, paired, record)
 
 
 def points() -> Sequence[SweepPoint]:

@@ -1,5 +1,6 @@
 """`anda fetch`, `anda models`, `anda archs`: bring the data, list what exists."""
 
+from ....sim.config.defaults import DEFAULT_TECHNOLOGY
 from ..output import JsonOption, note, print_table, write_json
 
 
@@ -18,12 +19,11 @@ def models(json: JsonOption = None) -> None:
     """List the models whose shapes are known."""
     from ...catalog import list_models
 
-    records = list_models().to_dict()
-    if json is not None:
-        write_json(records, json)
+    found = list_models()
+    if write_json(found, json):
         return
     columns = ("hidden", "ffn", "layers", "heads", "kv_heads", "vocabulary", "gated", "max_length")
-    rows = [(r["name"], *(_cell(r[c]) for c in columns), f"{r['macs_per_token'] / 1e6:,.1f}") for r in records]
+    rows = [(r["name"], *(_cell(r[c]) for c in columns), f"{r['macs_per_token'] / 1e6:,.1f}") for r in found.rows]
     print_table("Models (decoder-only transformers)", ("model", *columns, "M MAC/token"), rows)
 
 
@@ -31,9 +31,8 @@ def archs(json: JsonOption = None) -> None:
     """List the built-in accelerators."""
     from ...catalog import list_architectures
 
-    records = list_architectures().to_dict()
-    if json is not None:
-        write_json(records, json)
+    found = list_architectures()
+    if write_json(found, json):
         return
     rows = [
         (
@@ -46,10 +45,10 @@ def archs(json: JsonOption = None) -> None:
             r["activation_memory"],
             f"{r['area_mm2']:.2f}",
         )
-        for r in records
+        for r in found.rows
     ]
     columns = ("architecture", "what it is", "array", "lanes", "timing", "mantissa bits", "memory holds", "mm²")
-    print_table("Architectures (area: paper-16nm)", columns, rows)
+    print_table(f"Architectures (area: {DEFAULT_TECHNOLOGY})", columns, rows)
 
 
 def _cell(value: object) -> object:

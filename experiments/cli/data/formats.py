@@ -5,13 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
-from ...files import require_new_picture
-from ...options.option import Option
 from ...options.traces import ComparisonOptions
 from ..command import Given, command
-from ..output import JsonOption, note, print_table, write_json
+from ..output import JsonOption, plot_option, print_table, write_figure, write_json
 
-PlotOption = Annotated[Path | None, Option("Draw ratio against storage (.png, .svg, .pdf).", metavar="FILE")]
+PlotOption = Annotated[Path | None, plot_option("ratio against storage")]
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -24,8 +22,7 @@ def formats(context: typer.Context, json: JsonOption = None) -> None:
     from ...formats.format_comparison import WEIGHT_CHANNELS, list_formats
 
     found = list_formats()
-    if json is not None:
-        write_json(found.to_dict(), json)
+    if write_json(found, json):
         return
     print_table(
         "Activation formats",
@@ -43,15 +40,11 @@ def formats(context: typer.Context, json: JsonOption = None) -> None:
 @command(ComparisonOptions)
 def compare(given: Given, *, plot: PlotOption = None, json: JsonOption = None) -> None:
     """Compare all activation formats on captured activations: signal-to-noise ratio, bits per value, cycles."""
-    require_new_picture("plot", plot)
     from ...formats.format_comparison import compare_formats, format_label
 
     result = compare_formats(**given)
-    if plot is not None:
-        result.figure().savefig(plot, dpi=120)
-        note(f"wrote {plot}")
-    if json is not None:
-        write_json(result.to_dict(), json)
+    write_figure(result.figure, plot, dpi=120)
+    if write_json(result, json):
         return
     modules = list(result.comparisons[0].snr_db)
     rows = [

@@ -20,8 +20,7 @@ def quantize(given: Given, *, json: JsonOption = None) -> None:
     answers = answer(**given)
     if given["out"] is not None:
         note(f"wrote {given['out']}")
-    if json is not None:
-        write_json(answers.to_dict(), json)
+    if write_json(answers, json):
         return
     results = answers.results
     as_given = f"perplexity as given {results[0].loss.reference_perplexity:.3f}"

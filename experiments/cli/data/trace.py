@@ -44,10 +44,10 @@ def info(given: Given, *, json: JsonOption = None) -> None:
     """Show the content of a trace: source, shapes, ranges, and the spread of exponents in groups."""
     from ...formats.traces import trace_info
 
-    summary = trace_info(**given).to_dict()
-    if json is not None:
-        write_json(summary, json)
+    result = trace_info(**given)
+    if write_json(result, json):
         return
+    summary = result.to_dict()
     print_table("Trace", ("", given["trace"]), [(name, value) for name, value in summary["metadata"].items()])
     print_table(
         "Activations entering the GeMMs",
@@ -75,9 +75,9 @@ def planes(given: Given, *, json: JsonOption = None) -> None:
     from ...formats.plane_statistics import trace_planes
 
     counts = trace_planes(**given)
-    if json is not None:
-        write_json(counts.to_dict(), json)
-    elif given["by_layer"]:
+    if write_json(counts, json):
+        return
+    if given["by_layer"]:
         _print_layers(counts.statistics)
     else:
         _print_planes(counts.statistics)

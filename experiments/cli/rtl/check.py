@@ -15,9 +15,7 @@ def check(given: Given, *, json: JsonOption = None) -> None:
     from ...circuits.circuit_check import check_circuits
 
     result = check_circuits(**given)
-    if json is not None:
-        write_json(result.to_dict(), json)
-    else:
+    if not write_json(result, json):
         rows = [tuple(getattr(check, column) for column in COLUMNS) for check in result.checks]
         print_table(f"Circuits on {given['trace']}, layer {given['layer']} (Amaranth's simulator)", COLUMNS, rows)
     if result.mismatches:

@@ -37,9 +37,7 @@ def run(given: Given, *, json: JsonOption = None) -> None:
     simulator = given["simulator"] = given["simulator"] or default_simulator()
     _note_time(simulator, given["rows"], given["columns"])
     check = run_accelerator(**given)
-    if json is not None:
-        write_json(check.to_dict(), json)
-    else:
+    if not write_json(check, json):
         source = f"random data, seed {given['seed']}" if given["trace"] is None else given["trace"]
         reconstruct = given["reconstruct"]
         options = [reconstruct] * (reconstruct != "truncate") + ["zero planes skipped"] * given["skip_zero_planes"]
@@ -54,9 +52,7 @@ def cycles(given: Given, *, json: JsonOption = None) -> None:
     from ...circuits.accelerator_run import accelerator_cycles
 
     result = accelerator_cycles(**given)
-    if json is not None:
-        write_json(result.to_dict(), json)
-    else:
+    if not write_json(result, json):
         title = f"The accelerator's circuit ({result.checks[0].simulator}) and its timing model"
         _print_checks(title, result.checks)
     if not result.agrees:

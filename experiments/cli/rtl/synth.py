@@ -25,9 +25,7 @@ def synth(given: Given, *, files: FilesArgument = None, json: JsonOption = None)
 
     given["liberty"] = _liberty(given, files or [])
     results = synthesize(**given, on_note=note)
-    if json is not None:
-        write_json(results.to_dict(), json)
-    else:
+    if not write_json(results, json):
         _print(results.documents)
 
 

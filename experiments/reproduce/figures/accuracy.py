@@ -36,7 +36,7 @@ class Evaluation:
 
     def study(self, name: str) -> pd.DataFrame:
         """Result of a sensitivity study, whose evaluations are cached."""
-        from ...study import study
+        from ...study.measure import study
 
         return study(name=name, model=self.models, blocks=self.blocks, backend=self.backend).frame
 

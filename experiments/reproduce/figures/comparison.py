@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
-
-if TYPE_CHECKING:
-    import pandas as pd
+from typing import Any, Literal, TypeAlias
 
 Kind: TypeAlias = Literal["measured", "derived", "unavailable"]
 """Origin of this program's value.
@@ -98,10 +94,3 @@ class FigureResult:
         comparisons = tuple(Comparison(**comparison) for comparison in data["comparisons"])
         fields: dict[str, Any] = {**data, "comparisons": comparisons, "notes": tuple(data["notes"])}
         return cls(**fields)
-
-
-def comparison_frame(results: Iterable[FigureResult]) -> pd.DataFrame:
-    """One row a comparison: figure, quantity, published, ours, deviation, kind."""
-    import pandas as pd
-
-    return pd.DataFrame([comparison.record() for result in results for comparison in result.comparisons])

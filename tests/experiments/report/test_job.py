@@ -87,4 +87,4 @@ def test_traced_layers_of_any_model():
 def test_models_without_a_name_are_simulated():
     shape = synthetic_decoder(SYNTHETIC_OPT).shape
     points = simulate_points(shape, [])
-    assert points[0].bops_saving == 1 and all(point.cycles > 0 for point in points)
+    assert points[0].record["bops_saving"] == 1 and all(point.record["cycles"] > 0 for point in points)

@@ -10,28 +10,20 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from anda_codesign.experiments import reproduce as package
 from anda_codesign.experiments.precision_search.precision_study import PrecisionStudy, StudyStep
 from anda_codesign.experiments.precision_search.search import SearchStep
 from anda_codesign.experiments.precision_search.search_space import Choice
-from anda_codesign.experiments.reproduce import (
-    Comparison,
-    FigureOptions,
-    FigureResult,
-    PrecisionSets,
-    compare_figure,
-    compare_figures,
-    comparison_frame,
-    figure_names,
-    run,
-    scoreboard,
-)
+from anda_codesign.experiments.reproduce import run
 from anda_codesign.experiments.reproduce.drawing import DRAWINGS, height, save_comparison_figure
 from anda_codesign.experiments.reproduce.figures import accuracy as accuracy_figures
 from anda_codesign.experiments.reproduce.figures import machine as machine_figures
 from anda_codesign.experiments.reproduce.figures import registry
-from anda_codesign.experiments.reproduce.figures.published import published
-from anda_codesign.experiments.reproduce.scoreboard import comparison_row
+from anda_codesign.experiments.reproduce.figures.comparison import Comparison, FigureResult
+from anda_codesign.experiments.reproduce.figures.published import PrecisionSets, published
+from anda_codesign.experiments.reproduce.figures.registry import FigureOptions, figure_names
+from anda_codesign.experiments.reproduce.reproduction import Reproduction
+from anda_codesign.experiments.reproduce.run import compare_figure, compare_figures
+from anda_codesign.experiments.reproduce.scoreboard import comparison_row, scoreboard
 from anda_codesign.experiments.synthesis import elements as synthesis_elements
 from anda_codesign.experiments.synthesis.elements import ElementRow
 from anda_codesign.formats import InputError
@@ -296,7 +288,7 @@ def test_all_goes_on_where_it_was_stopped(monkeypatch: pytest.MonkeyPatch):
         *figure_names()[: figure_names().index("fig16") + 1],
         *figure_names()[figure_names().index("fig16") :],
     ]
-    frame = comparison_frame(results)
+    frame = Reproduction(results).to_frame()
     assert list(frame.columns) == KEYS
     page = scoreboard(results)
     assert all(f"## {name}: " in page for name in figure_names())
@@ -388,7 +380,3 @@ def test_the_page_in_the_docs_is_current(name: str):
     for comparison in compare_figure(name).comparisons:
         if comparison.kind != "unavailable" and "synthesised" not in comparison.panel:  # docs/synthesis.md has those
             assert "| " + " | ".join(comparison_row(comparison)) + " |" in page
-
-
-def test_the_package_offers_what_the_docs_name():
-    assert set(package.__all__) >= {"compare_figure", "compare_figures", "reproduce", "comparison_frame", "scoreboard"}

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from anda_codesign.experiments.study import measure as study_measure
-from anda_codesign.experiments.study import study, study_figure, study_names
+from anda_codesign.experiments.study.figures import study_figure
+from anda_codesign.experiments.study.measure import study
 from anda_codesign.formats import InputError
 from anda_codesign.formats.activations.registry import activation_format
 from anda_codesign.workloads import (
@@ -150,4 +151,4 @@ def test_bad_input(refused: Callable[..., str], tmp_path: Path):
     ):
         with pytest.raises(InputError, match=f"^{message}"):
             call()
-    assert study_names() == ["fig5", "fig6", "fig7", "table2", "arithmetic"]
+    assert list(study_measure.STUDIES) == ["fig5", "fig6", "fig7", "table2", "arithmetic"]

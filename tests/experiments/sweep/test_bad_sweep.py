@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from anda_codesign.experiments.sweep import question_names, run_sweep
+from anda_codesign.experiments.sweep.run import run_sweep
+from anda_codesign.experiments.sweep.spec import question_names
 from anda_codesign.experiments.sweep_results.results import load_results
 from messages import Refused
 

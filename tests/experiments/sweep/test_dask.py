@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from anda_codesign.experiments.sweep import run_sweep
+from anda_codesign.experiments.sweep.run import run_sweep
 
 FILE = """
 models: [OPT-125M, OPT-1.3B]

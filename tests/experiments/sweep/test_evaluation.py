@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from anda_codesign.experiments.simulation import simulate
-from anda_codesign.experiments.sweep import SweepSpec, evaluation, run_sweep
+from anda_codesign.experiments.sweep import evaluation
 from anda_codesign.experiments.sweep.evaluation import LOSS_COLUMNS, Evaluation, activation_hook
+from anda_codesign.experiments.sweep.run import run_sweep
+from anda_codesign.experiments.sweep.spec import SweepSpec
 from anda_codesign.formats import InputError
 from anda_codesign.formats.activations.registry import activation_format
 from anda_codesign.sim import load_architecture
@@ -196,7 +198,7 @@ def test_what_is_refused(tmp_path: Path):
 
 
 def test_evaluation_in_a_file(tmp_path: Path):
-    from anda_codesign.experiments.sweep import load_spec
+    from anda_codesign.experiments.sweep.spec import load_spec
 
     file = tmp_path / "sweep.yaml"
     file.write_text(

@@ -16,7 +16,9 @@ from typing import Any
 import pandas as pd
 import pytest
 from anda_codesign.experiments.simulation import simulate
-from anda_codesign.experiments.sweep import SweepSpec, executors, points, run, run_sweep, store, undefined_metrics
+from anda_codesign.experiments.sweep import executors, points, run, store
+from anda_codesign.experiments.sweep.run import run_sweep, undefined_metrics
+from anda_codesign.experiments.sweep.spec import SweepSpec
 from anda_codesign.experiments.sweep.store import write_atomically
 from anda_codesign.formats import InputError
 
@@ -98,7 +100,8 @@ def test_a_second_run_computes_nothing(
 
 CHILD = """
     import sys, time
-    from anda_codesign.experiments.sweep import points, run_sweep
+    from anda_codesign.experiments.sweep import points
+    from anda_codesign.experiments.sweep.run import run_sweep
 
     row = points._row
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from anda_codesign.experiments.sweep import SweepSpec, run_sweep
+from anda_codesign.experiments.sweep.run import run_sweep
+from anda_codesign.experiments.sweep.spec import SweepSpec
 from anda_codesign.experiments.sweep_results.results import pareto_front
 from anda_codesign.formats import InputError
 

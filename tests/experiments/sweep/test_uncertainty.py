@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from anda_codesign.experiments.sweep import SweepSpec, load_spec, run_sweep
+from anda_codesign.experiments.sweep.run import run_sweep
+from anda_codesign.experiments.sweep.spec import SweepSpec, load_spec
 from anda_codesign.experiments.sweep.uncertainty import Uncertainty
 from anda_codesign.experiments.sweep_results.wins import driver_frame, wilson_interval, win_frame
 from anda_codesign.formats import InputError

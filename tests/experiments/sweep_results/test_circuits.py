@@ -7,7 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from anda_codesign.experiments.sweep import SweepSpec, run_sweep
+from anda_codesign.experiments.sweep.run import run_sweep
+from anda_codesign.experiments.sweep.spec import SweepSpec
 from anda_codesign.experiments.sweep_results import circuits
 from anda_codesign.experiments.sweep_results.circuits import with_circuits
 from anda_codesign.experiments.sweep_results.results import load_results

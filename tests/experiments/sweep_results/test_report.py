@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from anda_codesign.experiments.sweep import run_sweep
+from anda_codesign.experiments.sweep.run import run_sweep
 from anda_codesign.experiments.sweep_results.report import energy_figure, write_sweep_report
 from anda_codesign.experiments.sweep_results.results import load_results, pareto_front
 from anda_codesign.formats import InputError

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from anda_codesign.experiments.sweep import SweepSpec, run_sweep
-from anda_codesign.experiments.sweep_results.results import load_results, pareto_figure, pareto_front, query_results
+from anda_codesign.experiments.sweep.run import run_sweep
+from anda_codesign.experiments.sweep.spec import SweepSpec
+from anda_codesign.experiments.sweep_results.results import load_results, pareto_figure, pareto_front, query_frame
 from anda_codesign.experiments.sweep_results.tables import fitting_rows
 from anda_codesign.formats import InputError
 from hypothesis import given
@@ -27,7 +28,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_sql(folder: Path):
-    answer = query_results(folder, "select arch, count(*) n, min(cycles) c from results group by arch order by arch")
+    answer = query_frame(
+        load_results(folder), "select arch, count(*) n, min(cycles) c from results group by arch order by arch"
+    )
     frame = load_results(folder)
     assert answer["arch"].tolist() == ["anda", "fp-fp"]
     assert answer["n"].tolist() == [6, 2]
