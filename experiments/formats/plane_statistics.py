@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from ...workloads import MODULES, Trace
 from ..inputs import as_trace
 from ..options.parse import several
 from ..options.question import question
-from ..options.result import Result
+from ..options.result import Table
 from ..options.traces import PlaneOptions
 
 
@@ -39,24 +38,13 @@ class PlaneStatistics:
     """Share of the array's cycles saved by skipping, 0 to 1."""
 
 
-@dataclass(frozen=True)
-class PlaneCounts(Result):
-    """Result of `trace_planes`: one record for each module, number of tokens in a block and mantissa width."""
-
-    statistics: list[PlaneStatistics]
-
-    def to_dict(self) -> list[dict[str, Any]]:
-        """The document that ``anda trace planes --json -`` prints."""
-        return [asdict(record) for record in self.statistics]
-
-
 @question(PlaneOptions)
-def trace_planes(options: PlaneOptions) -> PlaneCounts:
+def trace_planes(options: PlaneOptions) -> Table:
     """Count the zero bits and zero bit-planes of captured activations: the saving of zero-plane skipping.
 
     Returns
     -------
-    PlaneCounts
+    Table
         One row for each module, number of tokens in a block and mantissa width.
 
     Raises
@@ -65,7 +53,8 @@ def trace_planes(options: PlaneOptions) -> PlaneCounts:
         The trace is missing or damaged, or a width or number of tokens is out of range.
     """
     widths, rows = several(options.m), several(options.rows)
-    return PlaneCounts(plane_statistics(as_trace(options.trace), widths, rows, options.by_layer))
+    counts = plane_statistics(as_trace(options.trace), widths, rows, options.by_layer)
+    return Table([asdict(record) for record in counts])
 
 
 def plane_statistics(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from .option import Option
 from .parse import assignments, integers, numbers, words
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from ...workloads import Trace
 
 
-_widths = partial(integers, "4,7,11")
+Widths: TypeAlias = Annotated[
+    int | Sequence[int],
+    Option("Mantissa widths to run.", unit="bits", metavar="M,M,…", parse=partial(integers, "4,7,11")),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +64,7 @@ class CheckOptions:
     """Options of `check_circuits`."""
 
     trace: Annotated["str | Path | Trace", Option("A captured trace.", metavar="FILE")]
-    m: Annotated[
-        int | Sequence[int], Option("Mantissa widths to run.", unit="bits", metavar="M,M,…", parse=_widths)
-    ] = (
-        4,
-        7,
-        11,
-    )
+    m: Widths = (4, 7, 11)
     layer: Annotated[int, Option("A captured layer.")] = 0
     tokens: Annotated[int, Option("Tokens of the slice.", unit="tokens")] = 1
     outputs: Annotated[int, Option("Output channels of the slice.", unit="channels")] = 1
@@ -98,9 +95,7 @@ class SynthesisOptions:
             parse=partial(numbers, "3508,2000"),
         ),
     ] = (3508,)
-    m: Annotated[
-        int | Sequence[int], Option("Mantissa widths to run.", unit="bits", metavar="M,M,…", parse=_widths)
-    ] = (*range(4, 14),)
+    m: Widths = (*range(4, 14),)
     parameter: Annotated[
         Mapping[str, Any] | None,
         Option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +21,11 @@ from ..inputs import evaluation_cache
 from ..progress import stage
 from .plan import PlannedPoint
 
-
-@dataclass(frozen=True)
-class MeasuredPoint:
-    """A planned precision and its measured loss."""
-
-    planned: PlannedPoint
-    loss: PairedLoss
+Measured: TypeAlias = tuple[PlannedPoint, PairedLoss]
+"""A planned precision and its measured loss."""
 
 
-def measure_points(decoder: Decoder, blocks: TextBlocks, plan: Sequence[PlannedPoint]) -> list[MeasuredPoint]:
+def measure_points(decoder: Decoder, blocks: TextBlocks, plan: Sequence[PlannedPoint]) -> list[Measured]:
     """Evaluate FP16 activations on all blocks, and every planned point on its number of blocks."""
     count = len(blocks.tokens)
     work = count + sum(point.blocks for point in plan)
@@ -41,12 +36,12 @@ def measure_points(decoder: Decoder, blocks: TextBlocks, plan: Sequence[PlannedP
             advance(1)
 
         reference = evaluate(decoder, blocks, Fp16Activations(), cache, finished)
-        measured: list[MeasuredPoint] = []
+        measured: list[Measured] = []
         for point in plan:
             chosen = _spread(point.blocks, count)
             part = TextBlocks(blocks.tokens[chosen])
             nll = evaluate(decoder, part, AndaActivations(point.precision), cache, finished)
-            measured.append(MeasuredPoint(point, paired_loss(nll, reference[chosen])))
+            measured.append((point, paired_loss(nll, reference[chosen])))
         return measured
 
 

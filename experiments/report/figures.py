@@ -5,7 +5,7 @@ Every series has its own marker or hatch as well as its own colour, so that the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -150,17 +150,20 @@ FIGURES: dict[str, Callable[[Any], Any]] = {
 def save_figures(frame: pd.DataFrame, folder: Path) -> list[Path]:
     """Write every figure into `folder` as PNG, SVG and PDF; the same table gives the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths: list[Path] = []
     with plot_style():
-        for name, draw in FIGURES.items():
-            figure = draw(frame)
-            for suffix, metadata in (
-                ("png", {"Software": None}),
-                ("svg", {"Date": None}),
-                ("pdf", {"CreationDate": None}),
-            ):
-                paths.append(folder / f"{name}.{suffix}")
-                figure.savefig(paths[-1], dpi=160, metadata=metadata)
+        return [path for name, draw in FIGURES.items() for path in save_figure(draw(frame), folder / name)]
+
+
+UNDATED = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+"""Metadata of each kind of picture, without what differs from run to run."""
+
+
+def save_figure(figure: Figure, stem: Path, dpi: int = 160, suffixes: Sequence[str] = tuple(UNDATED)) -> list[Path]:
+    """Write a figure as PNG, SVG and PDF beside each other; the same figure gives the same bytes."""
+    paths = [stem.with_name(stem.name + suffix) for suffix in suffixes]
+    with plot_style():
+        for path in paths:
+            figure.savefig(path, dpi=dpi, metadata=UNDATED[path.suffix])
     return paths
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...formats import InputError
 from ...formats.checks import check_integer
@@ -16,7 +16,7 @@ from ..inputs import as_decoder
 from ..options.option import command_line
 from ..options.question import question
 from ..options.reports import ReportOptions
-from ..options.result import Result
+from ..options.result import FrameResult
 from ..progress import stage
 from .evaluation import measure_points
 from .figures import save_figures
@@ -26,39 +26,31 @@ from .pages import ReportFacts, write_pages
 from .plan import BLOCK_TOKENS, MIXED, plan_points
 from .points import points_frame
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 SPLIT = "heldout"
 TRACE_TOKENS = 64
 CIRCUIT_WIDTHS = (4, 7, 11)
 
 
 @dataclass(frozen=True)
-class Report(Result):
+class Report(FrameResult):
     """Result of `report`.
 
     Attributes
     ----------
+    frame
+        One row for each measured precision or architecture, see `points_frame`.
     model
         Name of the model.
     folder
         The report folder, with ``report.html`` and ``report.md``.
-    frame
-        One row for each measured precision or architecture, see `points_frame`.
     """
 
     model: str
     folder: Path
-    frame: pd.DataFrame
 
     def to_dict(self) -> list[dict[str, Any]]:
         """The rows of the table as JSON values."""
         return self.frame.astype(object).where(self.frame.notna(), None).to_dict("records")  # pyright: ignore[reportReturnType]
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row for each measured precision or architecture."""
-        return self.frame
 
 
 @question(ReportOptions)
@@ -104,8 +96,8 @@ def report(options: ReportOptions) -> Report:
         save_figures(frame, folder / "figures")
         best = {"model": decoder.shape, "arch": "anda", "precision": str(MIXED[0])}
         write_timeline(best, folder / "timeline.json")
-        widest = max((point.loss for point in measured), key=lambda loss: loss.tokens)
+        widest = max((loss for _, loss in measured), key=lambda loss: loss.tokens)
         facts = ReportFacts(command_line("report", options), decoder, text, trace, checks, widest, SPLIT, start)
         write_pages(frame, facts, folder)
         advance(1)
-    return Report(decoder.shape.name, folder, frame)
+    return Report(frame, decoder.shape.name, folder)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...workloads import ModelShape, PairedLoss, Precision
 from ..simulation import simulate
-from .evaluation import MeasuredPoint
+from .evaluation import Measured
 from .points import PointKind, SweepPoint
 
 if TYPE_CHECKING:
@@ -17,9 +17,7 @@ BASELINE = "fp-fp"
 TOKENS = 2048
 
 
-def simulate_points(
-    shape: ModelShape, measured: Sequence[MeasuredPoint], level: Level = "analytical"
-) -> list[SweepPoint]:
+def simulate_points(shape: ModelShape, measured: Sequence[Measured], level: Level = "analytical") -> list[SweepPoint]:
     """Simulate a prefill of `TOKENS` tokens on the baseline, on architectures of fixed width, and at measured precisions."""
     from ...sim import architecture_names
 
@@ -27,8 +25,8 @@ def simulate_points(
     for name in architecture_names():
         if name not in (BASELINE, "anda"):
             points.append(_point("architecture", name, None, None, shape, level))
-    for point in measured:
-        points.append(_point(point.planned.kind, "anda", point.planned.precision, point.loss, shape, level))
+    for planned, loss in measured:
+        points.append(_point(planned.kind, "anda", planned.precision, loss, shape, level))
     return points
 
 

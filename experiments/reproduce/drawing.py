@@ -9,14 +9,13 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from ...sim.output.palette import BLACK, GREEN, GREY, LIGHT, ORANGE, SKY, VERMILION
-from ..report.figures import plot_style
+from ..report.figures import UNDATED, plot_style, save_figure
 from .figures.comparison import Comparison, FigureResult, Value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SUFFIXES = (".png", ".svg", ".pdf")
 SERIES = tuple(
     zip((BLACK, ORANGE, SKY, GREEN, VERMILION, GREY), "os^Dv*", ("-", "--", "-.", ":", "-", "--"), strict=True)
 )
@@ -44,15 +43,9 @@ def comparison_figure(result: FigureResult) -> Figure:
         return DRAWINGS[result.drawing](result)
 
 
-def save_comparison_figure(result: FigureResult, folder: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
+def save_comparison_figure(result: FigureResult, folder: Path, suffixes: Sequence[str] = tuple(UNDATED)) -> list[Path]:
     """Draw a comparison into ``folder/NAME.png``, ``.svg`` and ``.pdf``."""
-    figure = comparison_figure(result)
-    paths = [folder / f"{result.name}{suffix}" for suffix in suffixes]
-    for path in paths:
-        date = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}[path.suffix]
-        with plot_style():
-            figure.savefig(path, dpi=130, metadata=date)
-    return paths
+    return save_figure(comparison_figure(result), folder / result.name, 130, suffixes)
 
 
 def height(value: Value | None) -> float | None:

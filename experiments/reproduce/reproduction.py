@@ -13,8 +13,9 @@ from ..options.reports import ReproductionOptions
 from ..options.result import Result
 from . import run
 from .figures.comparison import FigureResult
+from .figures.options import MODELS, FigureOptions
 from .figures.published import PrecisionSets
-from .figures.registry import MODELS, FigureOptions, find_figure, group
+from .figures.registry import find_figure, group
 from .output import check_page, open_folder, write_plots, write_scoreboard
 
 

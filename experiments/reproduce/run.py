@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,7 +14,8 @@ from ... import formats, sim, workloads
 from ...workloads import cache_dir
 from ..progress import stage
 from .figures.comparison import FigureResult
-from .figures.registry import FigureOptions, figure_names, find_figure
+from .figures.options import FigureOptions
+from .figures.registry import figure_names, find_figure
 
 OWN = Path(__file__).parent
 NEIGHBOURS = ("precision_search", "synthesis", "study", "paper")
@@ -69,17 +70,14 @@ def compare_figures(
         Figures to compare; None for all.
     """
     chosen = figure_names() if names is None else list(names)
-
-    def results() -> Iterator[FigureResult]:
-        with stage(f"comparing {len(chosen)} figures and tables", len(chosen)) as advance:
-            for name in chosen:
-                result = compare_figure(name, options, fresh)
-                advance(1)
-                if on_result:
-                    on_result(result)
-                yield result
-
-    return list(results())
+    results: list[FigureResult] = []
+    with stage(f"comparing {len(chosen)} figures and tables", len(chosen)) as advance:
+        for name in chosen:
+            results.append(compare_figure(name, options, fresh))
+            advance(1)
+            if on_result:
+                on_result(results[-1])
+    return results
 
 
 def _read(path: Path) -> FigureResult | None:

@@ -32,7 +32,7 @@ from ..inputs import as_decoder, evaluation_cache
 from ..options.parse import several
 from ..options.precision import StudyOptions
 from ..options.question import question
-from ..options.result import Result
+from ..options.result import FrameResult
 from ..precision_search.loss import Texts
 from ..precision_search.precision_study import PrecisionSearch
 from ..precision_search.search_space import Numerics
@@ -40,7 +40,6 @@ from ..progress import Advance, stage
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -58,7 +57,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class StudyResult(Result):
+class StudyResult(FrameResult):
     """Result of `study`.
 
     Attributes
@@ -74,15 +73,10 @@ class StudyResult(Result):
     """
 
     name: str
-    frame: pd.DataFrame
 
     def to_dict(self) -> list[dict[str, Any]]:
         """The document that ``anda study --json -`` prints."""
         return self.frame.astype(object).where(self.frame.notna(), None).to_dict("records")  # pyright: ignore[reportReturnType]
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row for each measured point."""
-        return self.frame
 
     def figure(self) -> Figure:
         """Loss against the varied quantity."""
@@ -117,7 +111,7 @@ def study(options: StudyOptions) -> StudyResult:
     with stage(f"{options.name} of {len(models)} models", len(models) * evaluations * options.blocks) as advance:
         for model in models:
             rows += measure(_Model(model, options, advance))
-    return StudyResult(options.name, pd.DataFrame(rows))
+    return StudyResult(pd.DataFrame(rows), options.name)
 
 
 class _Model:

@@ -101,12 +101,10 @@ class Point(PointOptions):
             The weight format is unknown, or the fields that the sweep sets do not fit the architecture or
             the technology.
         """
-        machine = architecture_with(str(self.arch), self.architecture_settings)
+        machine, bits = _machine(self)
         technology_with(str(self.technology), self.technology_settings)
         if self.weights is not None:
             load_weights(self.weights)
-        asked = Precision.uniform(16) if self.precision is None else simulation.as_precision(self.precision)
-        bits = machine.precision(asked)
         return {
             "model": self.model,
             "arch": self.arch,

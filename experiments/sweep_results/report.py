@@ -25,7 +25,7 @@ from ..report.document import (
     to_html,
     to_markdown,
 )
-from ..report.figures import ENERGY_PARTS, plot_style
+from ..report.figures import ENERGY_PARTS, plot_style, save_figure
 from ..report.layer_timeline import write_timeline
 from ..report.provenance import PACKAGES, SIMULATION_LIMITS, constant_rows
 from ..sweep.points import TASK_COLUMNS, model_version, setting_columns
@@ -46,7 +46,6 @@ TASKS = 4
 """Tasks of a sweep whose best points are named at the top of the page."""
 AXES = ("loss_percent", "energy_total_pj", "seconds", "area_mm2", "cycles", "dram_bytes", "bops_saving")
 LARGER_IS_BETTER = ("bops_saving",)
-SUFFIXES = {".png": {"Software": None}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
 
 def write_sweep_report(sweep: Path | str, out: Path | str, pareto: Sequence[str] = (), timeline: bool = True) -> Path:
@@ -82,8 +81,8 @@ def write_sweep_report(sweep: Path | str, out: Path | str, pareto: Sequence[str]
     front = frame.assign(front=pareto_front(frame, costs)).sort_values("energy_total_pj", kind="stable")
     make_folder(folder / "figures")
     with writing(folder):
-        _save(folder, "pareto", _front_figure(frame, costs))
-        _save(folder, "energy", energy_figure(_bars(front)))
+        save_figure(_front_figure(frame, costs), folder / "figures" / "pareto")
+        save_figure(energy_figure(_bars(front)), folder / "figures" / "energy")
         blocks = list(_blocks(front, costs, Path(sweep), command))
         if timeline:
             write_timeline(front[front["front"]].iloc[0].to_dict(), folder / "timeline.json")
@@ -247,12 +246,6 @@ def _bars(frame: pd.DataFrame) -> pd.DataFrame:
     tasks = task_numbers(frame)
     rows = frame[tasks == tasks[0]]
     return rows[rows["front"] | ~rows["arch"].duplicated()].head(BARS)
-
-
-def _save(folder: Path, name: str, figure: Figure) -> None:
-    with plot_style():
-        for suffix, metadata in SUFFIXES.items():
-            figure.savefig(folder / "figures" / f"{name}{suffix}", dpi=160, metadata=metadata)
 
 
 def _provenance(command: str, sweep: Path, manifest: dict[str, Any]) -> list[str]:

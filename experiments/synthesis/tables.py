@@ -72,14 +72,14 @@ def dot_products_table() -> str:
 
 def _dot_products(library: str) -> dict[str, tuple[float, float, float]]:
     """Area, power and energy efficiency of each dot product, relative to FP-FP."""
-    base = find_result(library, *_run_of("FP-FP"), **COMMON["FP-FP"][1])
+    base = find_result(library, COMMON["FP-FP"][0], "trace", **COMMON["FP-FP"][1])
     behind = [find_result(library, "group-accumulator", f"M={m}") for m in (12, 13)]
     energies = [result.energy_pj_per_operation * GROUP_SIZE for result in behind]
     # extrapolated from groups of 13 and 14 cycles to a group of 16 cycles
     behind_pj = (energies[1] + 2 * (energies[1] - energies[0])) / GROUP_SIZE
     rows = {"FP-FP": (base.area_um2, base.energy_pj_per_operation, base.energy_pj_per_cycle)}
     for name in _ALIGNED:
-        result = find_result(library, *_run_of(name), **COMMON[name][1])
+        result = find_result(library, COMMON[name][0], "trace", **COMMON[name][1])
         energy = result.energy_pj_per_operation - behind_pj
         rows[name] = (result.area_um2 - behind[0].area_um2, energy, energy * GROUP_SIZE / FP16_GROUP_CYCLES)
     for m in (13, 7, 4):
@@ -89,10 +89,6 @@ def _dot_products(library: str) -> dict[str, tuple[float, float, float]]:
         name: (area / base.area_um2, power / base.energy_pj_per_cycle, base.energy_pj_per_operation / energy)
         for name, (area, energy, power) in rows.items()
     }
-
-
-def _run_of(name: str) -> tuple[str, str]:
-    return COMMON[name][0], "trace"
 
 
 def _deviation(ours: float, theirs: float) -> str:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import typer
 
 from ...options.traces import CaptureOptions, PlaneOptions, TraceOptions
 from ..command import Given, command
 from ..output import JsonOption, note, print_table, write_json
-
-if TYPE_CHECKING:
-    from ...formats.plane_statistics import PlaneStatistics
 
 app = typer.Typer()
 
@@ -78,17 +75,17 @@ def planes(given: Given, *, json: JsonOption = None) -> None:
     if write_json(counts, json):
         return
     if given["by_layer"]:
-        _print_layers(counts.statistics)
+        _print_layers(counts.rows)
     else:
-        _print_planes(counts.statistics)
+        _print_planes(counts.rows)
 
 
-def _print_planes(records: list[PlaneStatistics]) -> None:
-    modules = list(dict.fromkeys(record.module for record in records))
+def _print_planes(records: list[dict[str, Any]]) -> None:
+    modules = list(dict.fromkeys(record["module"] for record in records))
     rows: dict[tuple[int, int], list[str]] = {}
     for record in records:
-        cells = rows.setdefault((record.rows, record.mantissa_bits), [])
-        cells.append(f"{record.zero_planes:.3f} ({100 * record.saving:.2f} %)")
+        cells = rows.setdefault((record["rows"], record["mantissa_bits"]), [])
+        cells.append(f"{record['zero_planes']:.3f} ({100 * record['saving']:.2f} %)")
     print_table(
         "Zero planes per group (cycles saved)",
         ("tokens of a block", "M", *modules),
@@ -96,16 +93,17 @@ def _print_planes(records: list[PlaneStatistics]) -> None:
     )
 
 
-def _print_layers(records: list[PlaneStatistics]) -> None:
+def _print_layers(records: list[dict[str, Any]]) -> None:
     lengths, blocks = (
-        list(dict.fromkeys(values)) for values in zip(*((r.mantissa_bits, r.rows) for r in records), strict=True)
+        list(dict.fromkeys(values)) for values in zip(*((r["mantissa_bits"], r["rows"]) for r in records), strict=True)
     )
     bits, zeros = {}, {}
     for record in records:
-        place = record.layer, record.module
-        bits[*place, record.mantissa_bits] = f"{100 * record.zero_bits:.1f} %"
-        zeros[*place, record.rows] = f"{record.zero_planes:.3f}"  # the last ones are those of the longest mantissas
-    places = dict.fromkeys((record.layer, record.module) for record in records)
+        place = record["layer"], record["module"]
+        bits[*place, record["mantissa_bits"]] = f"{100 * record['zero_bits']:.1f} %"
+        # the last ones are those of the longest mantissas
+        zeros[*place, record["rows"]] = f"{record['zero_planes']:.3f}"
+    places = dict.fromkeys((record["layer"], record["module"]) for record in records)
     print_table(
         f"Zero bits of the mantissas, and zero planes of a group of M = {lengths[-1]}",
         ("layer", "module", *(f"M = {m}" for m in lengths), *(f"{rows} token{'s' * (rows > 1)}" for rows in blocks)),

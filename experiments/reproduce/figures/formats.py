@@ -10,6 +10,7 @@ from ....workloads import Precision, bops, bops_saving, model_shape
 from ...precision_search.search import SearchProblem
 from ...precision_search.search_space import Choice, start_choices
 from .comparison import Comparison, FigureResult
+from .options import FigureOptions
 from .published import DATASET, PrecisionSets, published
 
 REGISTRY = {"VS-Quant": "vs-quant", "Lian et al.": "lian", "Fan et al.": "fan"}
@@ -17,7 +18,7 @@ REGISTRY = {"VS-Quant": "vs-quant", "Lian et al.": "lian", "Fan et al.": "fan"}
 SEARCH_MODEL = "OPT-125M"
 
 
-def table1() -> FigureResult:
+def table1(_: FigureOptions) -> FigureResult:
     """Mantissa lengths of the formats, from their encoders here."""
     comparisons = [
         Comparison("table1", "mantissa bits", name, _plain(lengths), _plain(_lengths(name)), "derived")

@@ -22,6 +22,7 @@ from .measures import (
     system_mean,
     system_ratio,
 )
+from .options import FigureOptions
 from .published import DATASET, PrecisionSets, Tuples, published, statements
 from .synthesised import NOTE, PARTS_NOTE, synthesised_elements, synthesised_parts
 
@@ -47,7 +48,7 @@ TILING_NOTE = (
 )
 
 
-def fig2() -> FigureResult:
+def fig2(_: FigureOptions) -> FigureResult:
     """Share of the FP-INT GeMMs in the multiply-accumulates of a prefill, by number of tokens."""
     claim = statements()["fig2"]
     shares = {
@@ -72,7 +73,7 @@ def fig2() -> FigureResult:
     )
 
 
-def fig15() -> FigureResult:
+def fig15(_: FigureOptions) -> FigureResult:
     """Efficiency of one processing element over FP-FP's."""
     figure = published()["fig15_pe_level_normalised_to_fp_fp"]
 
@@ -93,10 +94,12 @@ def fig15() -> FigureResult:
     return FigureResult("fig15", "One processing element", (*comparisons(), *synthesised), notes)
 
 
-def fig16(precisions: PrecisionSets) -> FigureResult:
+def fig16(options: FigureOptions) -> FigureResult:
     """Geometric means of speedup, area and energy efficiency over the models of each data set."""
     comparisons = [
-        comparison for dataset, tuples in precisions.sets.items() for comparison in _system_comparisons(dataset, tuples)
+        comparison
+        for dataset, tuples in options.precisions.sets.items()
+        for comparison in _system_comparisons(dataset, tuples)
     ]
     notes = (
         AVERAGE_NOTE,
@@ -126,7 +129,7 @@ def quantity_name(quantity: str, reading: Reading) -> str:
     )
 
 
-def fig17() -> FigureResult:
+def fig17(_: FigureOptions) -> FigureResult:
     """Energy of LLaMA-13B by place, percent of FP-FP's total."""
     figure = published()["fig17_llama13b_energy_percent_of_fp_fp"]
     tuples = PrecisionSets().sets[DATASET]
@@ -150,10 +153,10 @@ def fig17() -> FigureResult:
     return FigureResult("fig17", f"Energy of {SPLIT_MODEL}", tuple(comparisons()), notes, drawing="stacks")
 
 
-def fig18(precisions: PrecisionSets) -> FigureResult:
+def fig18(options: FigureOptions) -> FigureResult:
     """LLaMA-13B: speedup and energy efficiency by tolerance."""
     figure = published()["fig18_llama13b_over_fp_fp"]
-    tuples = precisions.sets[DATASET]
+    tuples = options.precisions.sets[DATASET]
 
     def comparisons() -> Iterator[Comparison]:
         for quantity, reading in (entry for entry in QUANTITIES if entry[0] != "area_efficiency"):
@@ -172,7 +175,7 @@ def fig18(precisions: PrecisionSets) -> FigureResult:
     return FigureResult("fig18", f"{SPLIT_MODEL} by tolerance", tuple(comparisons()), notes)
 
 
-def table3() -> FigureResult:
+def table3(_: FigureOptions) -> FigureResult:
     """Area and power of Anda's parts."""
     table = published()["table3_area_mm2_power_mw"]
     total_area, total_power = table["total"]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -19,11 +20,13 @@ from anda_codesign.experiments.reproduce.figures import accuracy as accuracy_fig
 from anda_codesign.experiments.reproduce.figures import machine as machine_figures
 from anda_codesign.experiments.reproduce.figures import registry
 from anda_codesign.experiments.reproduce.figures.comparison import Comparison, FigureResult
+from anda_codesign.experiments.reproduce.figures.options import FigureOptions
 from anda_codesign.experiments.reproduce.figures.published import PrecisionSets, published
-from anda_codesign.experiments.reproduce.figures.registry import FigureOptions, figure_names
+from anda_codesign.experiments.reproduce.figures.registry import figure_names
 from anda_codesign.experiments.reproduce.reproduction import Reproduction
 from anda_codesign.experiments.reproduce.run import compare_figure, compare_figures
 from anda_codesign.experiments.reproduce.scoreboard import comparison_row, scoreboard
+from anda_codesign.experiments.study import measure as study_measure
 from anda_codesign.experiments.synthesis import elements as synthesis_elements
 from anda_codesign.experiments.synthesis.elements import ElementRow
 from anda_codesign.formats import InputError
@@ -87,7 +90,9 @@ def made_up_search(model: str, tolerance: str, blocks: int, _backend: str) -> Pr
 @pytest.fixture
 def accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Accuracy figures without a model."""
-    monkeypatch.setattr(accuracy_figures.Evaluation, "study", lambda self, name: study_frame(name, self.models))
+    monkeypatch.setattr(
+        study_measure, "study", lambda name, model, **_: SimpleNamespace(frame=study_frame(name, model))
+    )
     monkeypatch.setattr(accuracy_figures, "search", made_up_search)
 
 
