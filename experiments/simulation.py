@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..formats import InputError
 from ..workloads import Gemm, ModelShape, Precision, gemms, load_shape
 from .files import require_new_file
+from .options.option import described
 from .options.question import question
 from .options.result import Result
 from .options.simulation import ExplainOptions, GemmOptions, MachineOptions, PassOptions, SimulationOptions
@@ -164,6 +165,7 @@ def explain(options: ExplainOptions) -> Explanation:
     if options.model is not None and options.gemm is None:
         simulation = run_model(options.model, options)
     elif options.gemm is not None and options.model is None:
+        _refuse_model_options(options)
         simulation = run_gemm(options.gemm, options)
     else:
         raise InputError("model: give either a model or a gemm")
@@ -196,13 +198,21 @@ def run_gemm(gemm: str | Gemm, options: MachineOptions, timeline: Timeline | Non
     """Simulate a single GeMM; what the units do goes into a timeline, if there is one."""
     from .. import sim
 
-    if not isinstance(gemm, str | Gemm):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InputError(f"gemm: {gemm!r} is not a GeMM; give a text such as 2048x4096x4096, or a Gemm")
     product = gemm if isinstance(gemm, Gemm) else Gemm.parse(gemm)
+    if options.precision is not None and len(set(as_precision(options.precision))) > 1:
+        raise InputError("precision: a single GeMM has one width; give one number")
     run = sim.run_gemms([product], *_prepare(options, timeline))
     text = f"{product.tokens}x{product.in_channels}x{product.out_channels}" if isinstance(gemm, Gemm) else gemm
     inputs = {"model": None, "gemm": text, "tokens": product.tokens, "memory": _name(options.memory)}
     return Simulation(inputs, run)
+
+
+def _refuse_model_options(options: ExplainOptions) -> None:
+    """Refuse options of a pass through a model, which a single GeMM would ignore."""
+    of_gemms = {field.name for field in described(GemmOptions)}
+    for field in described(ExplainOptions):
+        if field.name not in {*of_gemms, "model"} and getattr(options, field.name) != field.default:
+            raise InputError(f"{field.name}: does not apply to a single GeMM; leave it out or give a model")
 
 
 def fixed_precision(arch: str | Path | Architecture) -> bool:
@@ -214,10 +224,6 @@ def load_architecture(arch: str | Path | Architecture) -> Architecture:
     """An architecture by name or by the path of its YAML file; an object stays as it is."""
     from .. import sim
 
-    if not isinstance(arch, str | Path | sim.Architecture):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InputError(
-            f"arch: {arch!r} is not an architecture; give a name, the path of a YAML file or an Architecture"
-        )
     return arch if isinstance(arch, sim.Architecture) else sim.load_architecture(arch)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
 from .option import REQUIRED, Described, described
+from .types import check_type
 
 P = ParamSpec("P")
 O = TypeVar("O")  # noqa: E741
@@ -37,17 +38,22 @@ def question(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P
         A decorator. The function that it makes has the options as keyword-only parameters and lists them in its docstring.
     """
 
+    fields = described(options)
+
     def make(answer: Callable[[O], R]) -> Callable[P, R]:
         @functools.wraps(answer)
         def ask(*args: P.args, **kwargs: P.kwargs) -> R:
+            if args:
+                raise TypeError(f"{answer.__name__}() takes keywords only, such as {fields[0].name}=...")
+            given: Any = {**kwargs, **{f.name: check_type(f, kwargs[f.name]) for f in fields if f.name in kwargs}}
             try:
-                given = options(*args, **kwargs)
+                asked = options(*args, **given)
             except TypeError as error:
                 raise TypeError(f"{answer.__name__}(){str(error).partition('()')[2]}") from None
-            return answer(given)
+            return answer(asked)
 
         vars(ask).update(__signature__=_signature(options, answer))
-        ask.__doc__ = _docstring(answer, described(options))
+        ask.__doc__ = _docstring(answer, fields)
         return ask
 
     return make

@@ -46,7 +46,10 @@ class MachineOptions:
     """The machine that computes, and how it is timed."""
 
     arch: Annotated[
-        "str | Path | Architecture", Option("An architecture of `anda archs`, or a YAML file.", metavar="NAME,…")
+        "str | Path | Architecture",
+        Option(
+            "An architecture of `anda archs`, or a YAML file; the command takes several with commas.", metavar="NAME,…"
+        ),
     ] = "anda"
     precision: Annotated[
         "str | int | Sequence[int] | Precision | None",

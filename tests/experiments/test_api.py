@@ -220,9 +220,25 @@ def test_arguments_of_wrong_types_are_refused_by_field() -> None:
         ("gemm", {"gemm": (64, 64, 64)}),
         ("precision", {"gemm": "64x64x64", "precision": 7.0}),
         ("precision", {"gemm": "64x64x64", "precision": True}),
+        ("precision", {"gemm": "64x64x64", "precision": (7, 5, 6, 6)}),
+        ("midpoint", {"gemm": "64x64x64", "midpoint": "no"}),
+        ("tiling", {"gemm": "64x64x64", "tiling": 3}),
     ):
         with pytest.raises(InputError, match=f"^{field}: "):
             anda_codesign.simulate_gemm(**({"precision": 7} | arguments))
+    with pytest.raises(InputError, match=r"^tokens: does not apply to a single GeMM"):
+        anda_codesign.explain(gemm="64x64x64", precision=7, tokens=5)
+    with pytest.raises(InputError, match=r"^trace: "):
+        anda_codesign.trace_info(trace=3)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match=r"^m: is empty"):
+        anda_codesign.trace_planes(trace="none", m=[])
+    with pytest.raises(TypeError, match="takes keywords only"):
+        anda_codesign.simulate("LLaMA-7B")  # type: ignore[call-arg]
+
+
+def test_numbers_of_numpy_are_plain_in_documents() -> None:
+    result = anda_codesign.simulate(model="OPT-125M", precision=np.int64(7), tokens=np.int64(64))
+    assert json.loads(json.dumps(result.to_dict()))["tokens"] == 64
 
 
 def test_one_number_stands_for_all_modules() -> None:

@@ -1,0 +1,70 @@
+"""Check of an argument's type: a wrong type is a user's mistake, told in one line with the option's name."""
+
+import re
+import reprlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Integral, Real
+from os import PathLike
+from typing import Any
+
+from .option import Described
+
+LITERALS = {"GroupSum", "Objective", "Shortening", "SimulatorName"}
+"""Types of options that name a choice; the choice itself is checked where it is used."""
+
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    "None": lambda value: value is None,
+    "bool": lambda value: isinstance(value, bool),
+    "int": lambda value: isinstance(value, Integral) and not isinstance(value, bool),
+    "float": lambda value: isinstance(value, Real) and not isinstance(value, bool),
+    "str": lambda value: isinstance(value, str),
+    "Path": lambda value: isinstance(value, PathLike),
+    "Any": lambda _: True,
+    "Callable": callable,
+    "Mapping": lambda value: isinstance(value, Mapping),
+    "Literal": lambda value: isinstance(value, str),
+    **dict.fromkeys(LITERALS, lambda value: isinstance(value, str)),
+}
+
+
+def check_type(field: Described, value: Any) -> Any:
+    """Return the value if it has the option's type, a NumPy integer as `int`.
+
+    Raises
+    ------
+    InputError
+        The value has another type, or is an empty list.
+    """
+    from ...formats import InputError
+
+    if isinstance(value, list | tuple) and not value and value != field.default:
+        raise InputError(f"{field.name}: is empty; give at least one value")
+    if not _fits(value, field.type_text):
+        raise InputError(
+            f"{field.name}: {reprlib.repr(value)} is of type {type(value).__name__}; give {_words(field.type_text)}"
+        )
+    return int(value) if isinstance(value, Integral) and not isinstance(value, int) else value
+
+
+def _fits(value: Any, text: str) -> bool:
+    return any(_is_kind(value, part) for part in _parts(text))
+
+
+def _is_kind(value: Any, kind: str) -> bool:
+    name, _, inside = kind.partition("[")
+    if name in ("Sequence", "list"):
+        listed = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+        return listed and all(_fits(item, inside.removesuffix("]")) for item in value)
+    if name in _KINDS:
+        return _KINDS[name](value)
+    # a class of another room, which is not imported here; an object that does its work may come from elsewhere
+    return type(value).__module__ not in ("builtins", "numpy", "pathlib")
+
+
+def _parts(text: str) -> Iterator[str]:
+    """The types of a union: ``str | Sequence[int | None]`` has two."""
+    yield from re.findall(r"[^\s\[|]+(?:\[.*?\](?=\s*\||$))?", text)
+
+
+def _words(text: str) -> str:
+    return " or ".join(part for part in _parts(text) if part != "None")
