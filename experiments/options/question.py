@@ -45,9 +45,11 @@ def question(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P
         def ask(*args: P.args, **kwargs: P.kwargs) -> R:
             if args:
                 raise TypeError(f"{answer.__name__}() takes keywords only, such as {fields[0].name}=...")
-            given: Any = {**kwargs, **{f.name: check_type(f, kwargs[f.name]) for f in fields if f.name in kwargs}}
+            for field in fields:
+                if field.name in kwargs:
+                    kwargs[field.name] = check_type(field, kwargs[field.name])
             try:
-                asked = options(*args, **given)
+                asked = options(*args, **kwargs)
             except TypeError as error:
                 raise TypeError(f"{answer.__name__}(){str(error).partition('()')[2]}") from None
             return answer(asked)

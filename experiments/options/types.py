@@ -15,8 +15,8 @@ LITERALS = {"GroupSum", "Objective", "Shortening", "SimulatorName"}
 _KINDS: dict[str, Callable[[Any], bool]] = {
     "None": lambda value: value is None,
     "bool": lambda value: isinstance(value, bool),
-    "int": lambda value: isinstance(value, Integral) and not isinstance(value, bool),
-    "float": lambda value: isinstance(value, Real) and not isinstance(value, bool),
+    "int": lambda value: type(value) is not bool and isinstance(value, Integral),
+    "float": lambda value: type(value) is not bool and isinstance(value, Real),
     "str": lambda value: isinstance(value, str),
     "Path": lambda value: isinstance(value, PathLike),
     "Any": lambda _: True,
