@@ -170,7 +170,7 @@ def test_command_on_the_real_model(tmp_path: Path, capsys: pytest.CaptureFixture
     expected = 4 + 20 * sum(outputs * groups for _, outputs, groups in shapes) / weights
     assert result["bits_by_formula"] == pytest.approx(expected)
     assert 0 < result["loss"]["loss"] < 1
-    assert len(list(folder.glob("*.andw"))) == 210
+    assert len(list(folder.glob("*.safetensors"))) == 210
 
 
 @pytest.mark.parametrize("field", ["calibration_blocks", "fisher_blocks", "blocks"])
