@@ -37,7 +37,7 @@ def check_type(field: Described, value: Any) -> Any:
     """
     from ...formats import InputError
 
-    if isinstance(value, list | tuple) and not value and "None" not in _parts(field.type_text):
+    if isinstance(value, list | tuple) and not value and field.default:  # no value stands for an empty default
         raise InputError(f"{field.name}: is empty; give at least one value")
     if not _fits(value, field.type_text):
         raise InputError(
