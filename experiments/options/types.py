@@ -2,7 +2,7 @@
 
 import re
 import reprlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any
@@ -61,9 +61,9 @@ def _is_kind(value: Any, kind: str) -> bool:
     return type(value).__module__ not in ("builtins", "numpy", "pathlib")
 
 
-def _parts(text: str) -> Iterator[str]:
+def _parts(text: str) -> list[str]:
     """The types of a union: ``str | Sequence[int | None]`` has two."""
-    yield from re.findall(r"[^\s\[|]+(?:\[.*?\](?=\s*\||$))?", text)
+    return re.findall(r"[^\s\[|]+(?:\[.*?\](?=\s*\||$))?", text)
 
 
 def _words(text: str) -> str:

@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """The baselines that compute on pre-aligned integers: FIGNA, iFPU and FIGLUT."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -50,7 +51,7 @@ def aligned_layout(lanes: int, mantissa_bits: int, weights: Any, **extra: Any) -
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlignedParameters:
+class AlignedParameters(ABC):
     """The options that the elements on aligned integers share.
 
     Parameters
@@ -87,14 +88,14 @@ class AlignedParameters:
         check_integer("adder_stages", self.adder_stages, 1, MAX_ADDER_STAGES)
 
     @property
+    @abstractmethod
     def operands_layout(self) -> data.StructLayout:
         """The operands of one step."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def sum_bits(self) -> int:
         """Width of a group's signed sum in bits."""
-        raise NotImplementedError
 
     def compute(
         self,
@@ -110,7 +111,7 @@ class AlignedParameters:
 Parameters = TypeVar("Parameters", bound=AlignedParameters)
 
 
-class _ScaledGroups(wiring.Component, Generic[Parameters]):
+class _ScaledGroups(wiring.Component, ABC, Generic[Parameters]):
     """An integer dot product of each group, and a `GroupAccumulator` behind it."""
 
     operands: Stream
@@ -149,9 +150,9 @@ class _ScaledGroups(wiring.Component, Generic[Parameters]):
         m.d.comb += self.saturated.eq(accumulator.saturated)
         return m
 
+    @abstractmethod
     def _step(self, m: Module, pipeline: Pipeline) -> tuple[Value, Value, Value, Value]:
         """The term that a step adds, the start value of a group, its exponent, and the flag of its last step."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
