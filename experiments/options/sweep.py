@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ...sim.config.yaml_config import Config
+    from .named_format import NamedFormat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +19,7 @@ class PointOptions(SimulationOptions):
     """A point of a sweep: a simulation, and the number format whose perplexity is measured beside it."""
 
     format: Annotated[
-        str,
+        "str | NamedFormat",
         Option(
             "Activation format whose perplexity is measured: fast mantissa_bits=2, module:Class; own is what the "
             "architecture computes with. Time and energy stay those of the architecture."

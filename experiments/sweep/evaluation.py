@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-import sys
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from importlib import import_module
-from pathlib import Path
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...formats import AndaFormat, InputError
-from ...formats.activations.registry import ActivationFormat, activation_format
+from ...formats.activations.registry import activation_format
+from ..options.named_format import NamedFormat
 from ..options.sweep import PointOptions
 
 if TYPE_CHECKING:
@@ -51,68 +48,17 @@ class Evaluation:
             raise InputError(f"evaluation.blocks: {self.blocks} is too few for a standard error; use 2 or more")
 
 
-OWN_FORMAT = PointOptions.format
-"""In a sweep file: the activation format that the architecture computes with."""
+OWN_FORMAT = NamedFormat.parse(str(PointOptions.format))
+"""The activation format that the architecture computes with."""
 
 
-@lru_cache(maxsize=256)
-def named_format(text: str) -> ActivationFormat:
-    """An activation format from its name in the registry or ``module:Class``, and its parameters.
-
-    >>> named_format("fast mantissa_bits=2").bits_per_value
-    3.3125
-
-    Raises
-    ------
-    InputError
-        There is no such format or class, or a parameter is wrong.
-    """
-    name, *assignments = text.split()
-    parameters: dict[str, Any] = {}
-    for assignment in assignments:
-        key, equals, value = assignment.partition("=")
-        if not (key and equals and value):
-            raise InputError(f"formats: {assignment!r} is not a parameter; write for instance {EXAMPLE!r}")
-        parameters[key] = int(value) if value.lstrip("-").isdigit() else value
-    if ":" not in name:
-        return activation_format(name, **parameters)
-    try:
-        return _own_class(name)(**parameters)
-    except TypeError as error:
-        raise InputError(f"formats: {text!r} cannot be built ({error}); see the parameters of the class") from None
-
-
-EXAMPLE = "fast mantissa_bits=2"
-
-
-def _own_class(name: str) -> Any:
-    """A class of the user's own, ``module:Class``, from the working folder or what is installed."""
-    module, _, attribute = name.partition(":")
-    try:
-        if "" not in sys.path and str(Path.cwd()) not in sys.path:
-            sys.path.insert(0, str(Path.cwd()))
-        found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"formats: {name!r} cannot be imported ({error}); write module:Class") from None
-    if not isinstance(found, type):
-        raise InputError(f"formats: {name!r} is not a class; write module:Class")
-    return found
-
-
-def format_source(text: str) -> str | None:
-    """Text of the file that defines a user's own class; a point's key depends on it."""
-    if ":" not in text:
-        return None
-    return Path(inspect.getsourcefile(type(named_format(text))) or "").read_text("utf-8")
-
-
-def format_bits(name: str, machine: Architecture, precision: Precision) -> float:
+def format_bits(named: NamedFormat, machine: Architecture, precision: Precision) -> float:
     """Bits of a stored activation in a named format, or in the format of the architecture's memory.
 
     Of Anda with several widths, the mean over the four modules.
     """
-    if name != OWN_FORMAT:
-        return named_format(name).bits_per_value
+    if named != OWN_FORMAT:
+        return named.build().bits_per_value
     if machine.activation_memory == "fp16":
         return 16.0
     lanes = machine.processing_element.lanes
@@ -120,7 +66,7 @@ def format_bits(name: str, machine: Architecture, precision: Precision) -> float
 
 
 def activation_hook(
-    machine: Architecture, precision: Precision, rounding: str, reconstruct: str, name: str = OWN_FORMAT
+    machine: Architecture, precision: Precision, rounding: str, reconstruct: str, named: NamedFormat = OWN_FORMAT
 ) -> Any:
     """Hook that rounds activations as an architecture's arithmetic does, or as a named format does.
 
@@ -129,8 +75,8 @@ def activation_hook(
     """
     from ...workloads import AndaActivations, FormatActivations, Fp16Activations
 
-    if name != OWN_FORMAT:
-        return FormatActivations(named_format(name))
+    if named != OWN_FORMAT:
+        return FormatActivations(named.build())
     element = machine.processing_element
     if element.mantissa_bits == "variable":
         return AndaActivations(precision, group_size=element.lanes, rounding=rounding, reconstruct=reconstruct)

@@ -16,15 +16,16 @@ from ...formats.checks import check_choice
 from ...sim import load_weights
 from ...workloads import MODULES, Precision
 from .. import simulation
+from ..options.named_format import NamedFormat
 from ..options.option import described
 from ..options.simulation import SimulationOptions
 from ..options.sweep import PointOptions
 from .evaluation import (
+    OWN_FORMAT,
     Evaluation,
     activation_hook,
     evaluate_hook,
     format_bits,
-    format_source,
     group_cycles,
 )
 from .overrides import (
@@ -72,6 +73,7 @@ class Point(PointOptions):
         Fields of architecture and technology that the sweep sets.
     """
 
+    format: NamedFormat = OWN_FORMAT
     evaluation: Evaluation | None = None
     architecture_settings: Settings = ()
     technology_settings: Settings = ()
@@ -88,7 +90,7 @@ class Point(PointOptions):
     def key(self) -> str:
         """Hash of the point, of the files that it names, and of this version of the program."""
         named = map(str, (self.arch, self.technology, self.memory, self.weights or ""))
-        files = [*(file_content(name) for name in named), format_source(self.format)]
+        files = [*(file_content(name) for name in named), self.format.source]
         text = json.dumps([asdict(self), files, model_version()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
@@ -114,7 +116,7 @@ class Point(PointOptions):
             "weights": self.weights or OWN_WEIGHTS,
             "kv_cache": self.kv_cache,
             "scope": self.scope,
-            "format": self.format,
+            "format": self.format.text,
             "format_bits": format_bits(self.format, machine, bits),
             "zero_planes": self.zero_planes,
             "rounding": self.rounding,

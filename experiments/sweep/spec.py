@@ -17,6 +17,7 @@ from ...formats.checks import check_choice
 from ...sim import load_architecture
 from ...sim.config.yaml_config import Config, config_names, find_config, load_config
 from ...workloads import MODULES, Precision, model_shape
+from ..options.named_format import NamedFormat
 from ..options.option import described
 from ..options.sweep import PointOptions
 from .evaluation import LOSS_COLUMNS, Evaluation
@@ -301,6 +302,8 @@ def sweep_schema() -> str:
 
 def _value(dimension: str, value: Any) -> Any:
     """An option's value from its value in a sweep file."""
+    if dimension == "formats":
+        return NamedFormat.parse(value)
     return SCOPES[check_choice("scopes", value, SCOPES)] if dimension == "scopes" else value
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from anda_codesign.experiments.options.named_format import NamedFormat
 from anda_codesign.experiments.simulation import simulate
 from anda_codesign.experiments.sweep import evaluation
 from anda_codesign.experiments.sweep.evaluation import LOSS_COLUMNS, Evaluation, activation_hook
@@ -153,7 +154,7 @@ BAD_FORMATS = {
 
 @pytest.mark.parametrize("text", BAD_FORMATS)
 def test_formats_that_are_refused(text: str):
-    assert refusal(lambda: evaluation.named_format(text)).startswith(BAD_FORMATS[text])
+    assert refusal(lambda: NamedFormat.parse(text).build()).startswith(BAD_FORMATS[text])
 
 
 def test_options_of_the_machine_reach_the_simulator(tmp_path: Path):
