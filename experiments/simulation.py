@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,10 +121,8 @@ def simulate(options: SimulationOptions) -> Simulation:
     InputError
         An option is unknown or out of its range, or `precision` is missing.
     """
-    timeline = _timeline(options.timeline, options)
-    simulation = run_model(options.model, options, timeline)
-    _write(timeline, options.timeline)
-    return simulation
+    with _timeline(options.timeline, options) as timeline:
+        return run_model(options.model, options, timeline)
 
 
 @question(GemmOptions)
@@ -140,10 +139,8 @@ def simulate_gemm(options: GemmOptions) -> Simulation:
     InputError
         An option is unknown or out of its range, or `precision` is missing.
     """
-    timeline = _timeline(options.timeline, options)
-    simulation = run_gemm(options.gemm, options, timeline)
-    _write(timeline, options.timeline)
-    return simulation
+    with _timeline(options.timeline, options) as timeline:
+        return run_gemm(options.gemm, options, timeline)
 
 
 @question(ExplainOptions)
@@ -270,14 +267,14 @@ def _precision(machine: Architecture, precision: str | int | Sequence[int] | Non
     return Precision.uniform(16)  # replaced by the architecture's own
 
 
-def _timeline(file: str | Path | None, options: MachineOptions) -> Timeline | None:
+@contextmanager
+def _timeline(file: str | Path | None, options: MachineOptions) -> Generator[Timeline | None, None, None]:
+    """A timeline to collect what the units do, written to the file afterwards; None without a file."""
     from ..sim import Timeline
 
     require_new_file("timeline", file)
-    return None if file is None else Timeline(load_architecture(options.arch).clock_hz)
-
-
-def _write(timeline: Timeline | None, file: str | Path | None) -> None:
+    timeline = None if file is None else Timeline(load_architecture(options.arch).clock_hz)
+    yield timeline
     if timeline is not None and file is not None:
         timeline.write(Path(file))
 

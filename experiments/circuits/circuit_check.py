@@ -69,8 +69,9 @@ def check_circuits(options: CheckOptions) -> CircuitChecks:
         The trace is missing or damaged, the layer was not captured, or the slice is empty or too large.
     """
     vcd = None if options.vcd is None else Path(options.vcd)
-    for file in (vcd, vcd.with_suffix(".gtkw"), vcd.with_suffix(".sucl")) if vcd else ():
-        require_new_file("vcd", file)
+    require_new_file("vcd", vcd)
+    for suffix in (".gtkw", ".sucl") if vcd else ():
+        require_new_file("vcd", vcd and vcd.with_suffix(suffix))
     widths = [check_integer("m", width, 1, MAX_MANTISSA_BITS) for width in several(options.m)]
     trace = as_trace(options.trace)
     checks = [

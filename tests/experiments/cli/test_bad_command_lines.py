@@ -60,6 +60,7 @@ def test_a_json_file_that_exists_is_kept(refused: Refused, tmp_path: Path, argum
 
 def test_a_file_without_a_name(refused: Refused):
     assert refused("archs", "--json", "").startswith("json: ''")
+    assert refused("rtl", "check", "--trace", "none", "--vcd", "").startswith("vcd: ")
 
 
 def test_a_folder_that_may_not_be_written(refused: Refused, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
