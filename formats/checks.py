@@ -1,6 +1,7 @@
 """Range, choice and array checks of every room: each raises `InputError` with field, value and fix in one line."""
 
-from collections.abc import Iterable
+import inspect
+from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
@@ -65,6 +66,17 @@ def check_float16(field: str, array: NDArray[np.float16]) -> NDArray[np.float16]
     if array.ndim == 0 or array.shape[-1] == 0:
         raise InputError(f"{field}: shape {array.shape} has no channels; give an array of shape [..., channels]")
     return array
+
+
+def check_parameters(name: str, build: Callable[..., Any], given: Iterable[str]) -> None:
+    """Raise `InputError` unless these are parameters of ``build``, and none without a default is missing."""
+    accepted, names = inspect.signature(build).parameters, set(given)
+    for field in sorted(names - accepted.keys()):
+        known = f"one of {', '.join(accepted)}" if accepted else "none"
+        raise InputError(f"{field}: is not a parameter of {name}; use {known}")
+    for field, parameter in accepted.items():
+        if parameter.default is parameter.empty and field not in names:
+            raise InputError(f"{field}: is missing; give it a value, {name} needs one")
 
 
 def check_array(field: str, array: Array, dtype: DTypeLike, shape: tuple[int, ...]) -> Array:

@@ -5,10 +5,9 @@
 (3, 'hessian')
 """
 
-import inspect
 from typing import Any
 
-from .checks import check_choice
+from .checks import check_choice, check_parameters
 from .errors import InputError
 from .weights import serialization as weight_file
 from .weights.base import PackedWeights, WeightQuantizer
@@ -54,11 +53,7 @@ def weight_quantizer(name: str, **parameters: Any) -> WeightQuantizer:
         The method, a parameter or a value does not exist.
     """
     check_choice("method", name, _METHODS)
-    accepted = inspect.signature(_METHODS[name]).parameters
-    for parameter in parameters:
-        if parameter not in accepted:
-            known = f"one of {', '.join(accepted)}" if accepted else "none"
-            raise InputError(f"{parameter}: is not a parameter of {name}; use {known}")
+    check_parameters(name, _METHODS[name], parameters)
     return _METHODS[name](**parameters)
 
 
@@ -70,7 +65,7 @@ def read_weights(data: bytes) -> PackedWeights:
     InputError
         The bytes are truncated or damaged, or have an unknown format.
     """
-    name, _ = weight_file.read(data)
+    name, image = weight_file.read(data)
     if name not in _FORMATS:
         raise InputError(f"data: holds {name!r} weights; give one of {', '.join(_FORMATS)}")
-    return _FORMATS[name].from_bytes(data)
+    return _FORMATS[name].from_image(name, image)

@@ -10,9 +10,9 @@ from amaranth.hdl import Shape, Value, signed, unsigned
 from amaranth.lib import data
 
 from ..formats.anda.plane_mask import MASK_BITS
+from ..formats.numeric.alignment import MAX_MANTISSA_BITS as MAX_MANTISSA_BITS
 
 MAX_LANES = 128
-MAX_MANTISSA_BITS = 16
 EXPONENT_BITS = 5
 CODE_BITS = 4
 

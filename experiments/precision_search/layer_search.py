@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ...formats import InputError
+from ...formats.numeric.alignment import MAX_MANTISSA_BITS
 from ...workloads import (
     MODULES,
     AndaActivations,
@@ -26,7 +27,7 @@ from ...workloads import (
     TorchDecoder,
     evaluate,
 )
-from ...workloads.models.precision import MAX_MANTISSA_BITS, MIN_MANTISSA_BITS
+from ...workloads.models.precision import MIN_MANTISSA_BITS
 from .search_space import Numerics
 
 Layers = tuple[Precision, ...]

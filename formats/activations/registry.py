@@ -7,12 +7,11 @@
 To add a format, implement the protocol `anda_codesign.formats.activations.base.ActivationFormat` and call `register`.
 """
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ..anda.format import AndaFormat
-from ..checks import check_choice
+from ..checks import check_choice, check_parameters
 from ..errors import InputError
 from ..numeric.alignment import MAX_MANTISSA_BITS
 from .aligned import FignaFormat, IfpuFormat
@@ -87,14 +86,7 @@ def activation_format(name: str, **parameters: int | str) -> ActivationFormat:
         The format, a parameter or a value does not exist, or a parameter is missing.
     """
     entry = _entry(name)
-    accepted = inspect.signature(entry.format_class).parameters
-    for parameter in parameters:
-        if parameter not in accepted:
-            known = f"one of {', '.join(accepted)}" if accepted else "none"
-            raise InputError(f"{parameter}: is not a parameter of {name}; use {known}")
-    required = [key for key, value in accepted.items() if value.default is value.empty and key not in parameters]
-    if required:
-        raise InputError(f"{required[0]}: is missing; give it a value, {name} needs one")
+    check_parameters(name, entry.format_class, parameters)
     return entry.format_class(**parameters)
 
 

@@ -75,7 +75,17 @@ class PackedWeights(ABC):
         InputError
             The bytes are truncated or damaged, or hold another format.
         """
-        name, image = weight_file.read(data)
+        return cls.from_image(*weight_file.read(data))
+
+    @classmethod
+    def from_image(cls, name: str, image: weight_file.Image) -> Self:
+        """Make the weights of what `anda_codesign.formats.weights.serialization.read` gave.
+
+        Raises
+        ------
+        InputError
+            The image is of another format, or lacks an entry.
+        """
         if name != cls.name:
             raise InputError(f"data: holds {name!r} weights, not {cls.name!r}; read it with that format")
         try:

@@ -57,9 +57,11 @@ def read(data: bytes) -> tuple[str, Image]:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         description = json.loads(header["__metadata__"][ENTRY])
         version, sha256 = description["version"], description.pop("sha256")
-        name, parameters = description["format"], dict(description["parameters"])
+        name, parameters = description["format"], description["parameters"]
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError("data: is not a weight file, or is damaged; give the bytes that to_bytes() wrote") from None
+    if not isinstance(name, str) or not isinstance(parameters, dict):
+        raise InputError("data: is not a weight file, or is damaged; give the bytes that to_bytes() wrote")
     if version != VERSION:
         raise InputError(f"data: is version {version} of the weight file, this program reads {VERSION}; write it again")
     if _checksum(description, arrays) != sha256:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from functools import cache
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -135,8 +136,10 @@ def _identity(value: Any) -> Any:
         return value.name
     if isinstance(value, tuple):
         return [_identity(item) for item in cast("tuple[Any, ...]", value)]
-    if value is None or isinstance(value, str | int | float):
+    if value is None or isinstance(value, str | bool | float):
         return value
+    if isinstance(value, Integral):
+        return int(value)  # a NumPy integer is the same value
     raise InputError(f"hook: {value!r} cannot identify cached values; make it a frozen dataclass of plain values")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -68,6 +69,16 @@ class AndaActivations:
             raise InputError(f"activations of {module} in layer {layer}: {error}") from None
 
 
+def _encode(number_format: Any, module: str, layer: int, x: FloatArray) -> Any:
+    """Encode the FP16 values of `x`; an error names the module and the layer."""
+    with np.errstate(over="ignore"):
+        half = x.astype(np.float16)
+    try:
+        return number_format.encode(half)
+    except InputError as error:
+        raise InputError(f"activations of {module} in layer {layer}: {error}") from None
+
+
 @dataclass(frozen=True)
 class FormatActivations:
     """Activations in any activation format, the same in all modules."""
@@ -82,12 +93,7 @@ class FormatActivations:
         InputError
             `x` overflows FP16.
         """
-        with np.errstate(over="ignore"):
-            half = x.astype(np.float16)
-        try:
-            return self.format.encode(half).decode().astype(np.float32)
-        except InputError as error:
-            raise InputError(f"activations of {module} in layer {layer}: {error}") from None
+        return _encode(self.format, module, layer, x).decode().astype(np.float32)
 
 
 @dataclass(frozen=True, init=False)
@@ -174,10 +180,5 @@ class AndaArithmetic(ModuleArithmetic):
         InputError
             `x` overflows FP16.
         """
-        with np.errstate(over="ignore"):
-            half = x.astype(np.float16)
-        try:
-            tensor = self.activations.format(module).encode(half)
-        except InputError as error:
-            raise InputError(f"activations of {module} in layer {layer}: {error}") from None
+        tensor = _encode(self.activations.format(module), module, layer, x)
         return np.concatenate([fp_int_gemm(tensor, w, self.partial) for w in weights], axis=1).astype(np.float32)

@@ -35,7 +35,8 @@ class FakeQuantDecoder:
     blocks
         Blocks of the model, smoothed or not.
     config
-        The widths; `engine` and `residual_bits` are ignored.
+        The widths: weight_bits, activation_bits, gate_bits, head_bits and probability_bits are used; the other options
+        concern integer arithmetic only.
     """
 
     def __init__(self, weights: DecoderWeights, blocks: Sequence[BlockWeights], config: IntegerConfig) -> None:

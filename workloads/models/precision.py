@@ -6,11 +6,12 @@ import operator
 from typing import NamedTuple, Self
 
 from ...formats import InputError
+from ...formats.numeric.alignment import MAX_MANTISSA_BITS
 
 MODULES = ("qkv", "o", "u", "d")
 """The four GeMM modules of a block: query/key/value, attention output, up (with gate), down projection."""
 
-MIN_MANTISSA_BITS, MAX_MANTISSA_BITS = 1, 16
+MIN_MANTISSA_BITS = 1
 
 
 class _Fields(NamedTuple):

@@ -71,6 +71,8 @@ def test_messages(data: bytes) -> None:
         (b"GGUF" + data[4:], "not a weight file"),
         (save(load(data)), "not a weight file"),
         (save(load(data), {"anda_weights": "[]"}), "not a weight file"),
+        (weight_file.write(3, image), "not a weight file"),  # type: ignore[arg-type]
+        (weight_file.write([], image), "not a weight file"),  # type: ignore[arg-type]
         (described(data, version=3), "version 3 .* reads 2"),
         (described(data, parameters={"bits": 3}), "checksum"),
         (described(data, sha256="0"), "checksum"),
@@ -87,6 +89,8 @@ def test_messages(data: bytes) -> None:
     for damaged, message in cases:
         with pytest.raises(InputError, match=message):
             IntegerWeights.from_bytes(damaged)
+        with pytest.raises(InputError, match=message):
+            read_weights(damaged)
 
 
 def test_another_format(data: bytes) -> None:

@@ -206,11 +206,23 @@ def test_refuses():
         (lambda: integer_decoder().logits(np.array([256])), r"tokens: ids must lie in 0\.\.255"),
         (lambda: integer_decoder().logits(np.zeros(257, np.int32)), "tokens: 257 do not fit the context of 256"),
         (lambda: quantize_factors(np.zeros(3)), r"factors: the largest magnitude is 0\.0"),
-        (lambda: IntegerConfig(weight_bits=9), "weight_bits: 9 is not valid; choose an integer from 2 to 8"),
+        (lambda: float_blocks(synthetic_decoder(SYNTHETIC_OPT).weights), "model: synthetic-opt is not of the LLaMA"),
     )
     for call, message in cases:
         with pytest.raises(InputError, match=f"^{message}"):
             call()
+
+
+def test_widths_out_of_range_are_refused():
+    for field, value, allowed in (
+        ("weight_bits", 1, "2 to 8"),
+        ("weight_bits", 9, "2 to 8"),
+        ("activation_bits", 9, "2 to 8"),
+        ("probability_bits", 17, "2 to 16"),
+        ("residual_bits", 40, "8 to 32"),
+    ):
+        with pytest.raises(InputError, match=f"^{field}: {value} is not valid; .* from {allowed}$"):
+            IntegerConfig(**{field: value})
 
 
 def test_biases_are_refused():

@@ -34,5 +34,7 @@ def test_bad_numbers():
     for bits, message in cases:
         with pytest.raises(InputError, match=f"^precision: {message}mantissa bits; use 1 to 16$"):
             Precision(*bits)
+    with pytest.raises(InputError, match=r"^precision: d has 17 "):
+        Precision.parse("7,5,6,17")
     with pytest.raises(InputError, match=r"^precision: u is 6\.5, not a whole number"):
         Precision(7, 7, 6.5, 7)  # type: ignore[arg-type]
