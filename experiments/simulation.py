@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -162,7 +162,7 @@ def explain(options: ExplainOptions) -> Explanation:
     if options.model is not None and options.gemm is None:
         simulation = run_model(options.model, options)
     elif options.gemm is not None and options.model is None:
-        _refuse_model_options(options)
+        gemm_options(vars(options))
         simulation = run_gemm(options.gemm, options)
     else:
         raise InputError("model: give either a model or a gemm")
@@ -204,12 +204,19 @@ def run_gemm(gemm: str | Gemm, options: MachineOptions, timeline: Timeline | Non
     return Simulation(inputs, run)
 
 
-def _refuse_model_options(options: ExplainOptions) -> None:
-    """Refuse options of a pass through a model, which a single GeMM would ignore."""
+def gemm_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a single GeMM among those of `ExplainOptions`.
+
+    Raises
+    ------
+    InputError
+        Another option, which a GeMM would ignore, is not at its default.
+    """
     of_gemms = {field.name for field in described(GemmOptions)}
     for field in described(ExplainOptions):
-        if field.name not in {*of_gemms, "model"} and getattr(options, field.name) != field.default:
+        if field.name not in {*of_gemms, "model"} and given[field.name] != field.default:
             raise InputError(f"{field.name}: does not apply to a single GeMM; leave it out or give a model")
+    return {name: value for name, value in given.items() if name in of_gemms}
 
 
 def fixed_precision(arch: str | Path | Architecture) -> bool:

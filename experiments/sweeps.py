@@ -72,7 +72,7 @@ def results(options: ResultsOptions) -> FrameResult:
     if options.wins is not None:
         for name, value in (("pareto", options.pareto), ("plot", options.plot)):
             if value:
-                raise InputError(f"{name}: cannot be combined with --wins; leave one of them out")
+                raise InputError(f"{name}: cannot be combined with wins; leave one of them out")
     frame = load_results(options.folder)
     if options.circuits is not None:
         frame = with_circuits(frame, options.circuits)
@@ -102,7 +102,7 @@ def _front(frame: pd.DataFrame, options: ResultsOptions) -> pd.DataFrame:
     names = list(options.pareto or ())
     if options.plot is not None:
         if len(names) < 2:
-            raise InputError("plot: needs two columns or more; name them with --pareto X,Y")
+            raise InputError("plot: needs two columns or more; name them with pareto, such as X,Y")
         x, y = (name.removeprefix("-") for name in names[:2])
         pareto_figure(frame, x, y, names).savefig(options.plot, dpi=160)
     return frame[pareto_front(frame, names)].sort_values(names[0].removeprefix("-")) if names else frame

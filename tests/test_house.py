@@ -1,4 +1,4 @@
-"""The house: rooms import only the rooms below them and have no circles, folders stay small, names are unique."""
+"""The house: rooms import only the rooms below them and have no circles, folders stay small, no class name stands in two rooms."""
 
 import ast
 import tomllib

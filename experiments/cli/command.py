@@ -73,12 +73,12 @@ def _own_parameter(parameter: inspect.Parameter) -> inspect.Parameter:
 
 def _parameter(field: Described) -> inspect.Parameter:
     """An option as typer reads it from a signature."""
-    option = field.option
+    option, kind = field.option, _command_line_type(field)
+    text = f"{option.help.removesuffix('.')}; may be repeated." if get_origin(kind) is list else option.help
     if option.argument:
-        info = typer.Argument(metavar=option.metavar, help=option.help)
+        info = typer.Argument(metavar=option.metavar, help=text)
     else:
-        info = typer.Option(field.flag, metavar=option.metavar, help=option.help)
-    kind = _command_line_type(field)
+        info = typer.Option(field.flag, metavar=option.metavar, help=text)
     default = field.default if option.parse is None else _text(field.default)
     if isinstance(default, tuple):
         default = list(default)

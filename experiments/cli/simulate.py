@@ -24,7 +24,7 @@ def simulate(
     plot: PlotOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Simulate a model's FP-INT GeMMs, a whole model, or one GeMM; with several architectures, side by side."""
+    """Simulate a model's FP-INT GeMMs, a whole model, or one GeMM; with several architectures, separated by commas, side by side."""
     from ...formats import InputError
     from ...sim.output.plots import overview_figure
     from ..options.result import Table

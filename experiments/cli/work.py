@@ -2,8 +2,7 @@
 
 from typing import Annotated
 
-from ..options.option import REQUIRED, Option, described
-from ..options.simulation import ExplainOptions, GemmOptions
+from ..options.option import Option
 from .command import Given
 
 UniformOption = Annotated[int | None, Option("The same mantissa bits in all modules.", unit="bits")]
@@ -38,13 +37,9 @@ def simulation_options(given: Given, mantissa_bits: int | None) -> Given:
         return options
     if given["precision"] is not None:
         raise InputError("precision: a single GeMM has one width; give --m")
-    of_gemms = {field.name for field in described(GemmOptions)}
-    defaults = {field.name: field.default for field in described(ExplainOptions) if field.name not in of_gemms}
-    for name, default in defaults.items():
-        value = options.pop(name)
-        if default is not REQUIRED and value != default:
-            raise InputError(f"{name.replace('_', '-')}: does not apply to a single GeMM; leave it out or give --model")
-    return options
+    from ..simulation import gemm_options
+
+    return gemm_options(options)
 
 
 def architectures(text: str) -> list[str]:

@@ -23,6 +23,7 @@ from ...workloads.integer_only.weights import CALIBRATION_BLOCKS, IntegerConfig,
 from ...workloads.loading.requantize import PackedLinears, average_bits, quantize_linears, save_linears, with_linears
 from ...workloads.text.blocks import SPLITS, cut_blocks, read_text
 from ..inputs import as_decoder, evaluation_cache
+from ..options.parse import assignments as assignments_of
 from ..options.parse import several
 from ..options.question import question
 from ..options.reports import QuantizationOptions
@@ -286,7 +287,7 @@ def parse_methods(given: Sequence[str | Method], bits: Sequence[int]) -> list[Me
             methods.append(text)
             continue
         name, _, assignments = text.partition(":")
-        parameters = dict(_parse_assignment(part) for part in assignments.split(",") if part)
+        parameters = assignments_of("rtn:group_size=64", "method", filter(None, assignments.split(",")))
         widths = [{"bits": width} for width in bits] if bits and "bits" not in parameters else [{}]
         methods += [_method(name, parameters | width) for width in widths]
     return methods
@@ -299,21 +300,3 @@ def _method(name: str, parameters: dict[str, Any]) -> Method:
     if unknown := set(parameters) - {"bits"}:
         raise InputError(f"{min(unknown)}: is not a parameter of illm; use bits")
     return IntegerOnly(**parameters)
-
-
-def _parse_assignment(text: str) -> tuple[str, bool | int | float | str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals and value):
-        raise InputError(f"method: {text!r} is not a parameter with a value; write it as in rtn:group_size=64")
-    return name, _parse_value(value)
-
-
-def _parse_value(text: str) -> bool | int | float | str:
-    if text in ("true", "false"):
-        return text == "true"
-    for convert in (int, float):
-        try:
-            return convert(text)
-        except ValueError:
-            continue
-    return text

@@ -99,7 +99,7 @@ class SynthesisOptions:
     parameter: Annotated[
         Mapping[str, Any] | None,
         Option(
-            "A parameter of the circuit; may be repeated.",
+            "A parameter of the circuit.",
             metavar="NAME=VALUE",
             repeat=True,
             parse=partial(assignments, "lanes=64"),

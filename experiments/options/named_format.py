@@ -10,6 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from .parse import Plain, assignment
+
 if TYPE_CHECKING:
     from ...formats.activations.registry import ActivationFormat
 
@@ -32,7 +34,7 @@ class NamedFormat:
 
     text: str
     name: str
-    parameters: tuple[tuple[str, int | str], ...] = ()
+    parameters: tuple[tuple[str, Plain], ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -47,7 +49,7 @@ class NamedFormat:
             The text names nothing, or has a word that is no parameter.
         """
         name, *assignments = text.split() or [""]
-        return cls(text, name, tuple(_parameter(assignment) for assignment in assignments))
+        return cls(text, name, tuple(assignment(EXAMPLE, "formats", text) for text in assignments))
 
     def build(self) -> ActivationFormat:
         """The format.
@@ -65,15 +67,6 @@ class NamedFormat:
         if ":" not in self.name:
             return None
         return Path(inspect.getsourcefile(type(self.build())) or "").read_text("utf-8")
-
-
-def _parameter(assignment: str) -> tuple[str, int | str]:
-    from ...formats import InputError
-
-    key, equals, value = assignment.partition("=")
-    if not (key and equals and value):
-        raise InputError(f"formats: {assignment!r} is not a parameter; write for instance {EXAMPLE!r}")
-    return key, int(value) if value.lstrip("-").isdigit() else value
 
 
 @lru_cache(maxsize=256)

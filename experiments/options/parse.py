@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Iterable
+from typing import Any, NoReturn, TypeAlias
+
+Plain: TypeAlias = bool | int | float | str
 
 
 def words(_: str, text: str) -> tuple[str, ...]:
@@ -58,22 +60,40 @@ def mantissa_range(example: str, field: str, text: str) -> range:
     return range(int(ends[0]), int(ends[1]) + 1)
 
 
-def assignments(example: str, field: str, texts: Iterable[str]) -> dict[str, bool | int | str]:
-    """The values of texts such as ``lanes=64``: integers, true, false or words.
+def assignments(example: str, field: str, texts: Iterable[str]) -> dict[str, Plain]:
+    """The values of texts such as ``lanes=64``: integers, floats, true, false or words.
 
     Raises
     ------
     InputError
         A text has no name or no value.
     """
-    found: dict[str, bool | int | str] = {}
-    for text in texts:
-        name, separator, value = text.partition("=")
-        if not separator:
-            _refuse(f"{field}: {text!r} has no value; write it as {example}")
-        plain: Mapping[str, bool] = {"true": True, "false": False}
-        found[name] = int(value) if value.lstrip("-").isdigit() else plain.get(value.lower(), value)
-    return found
+    return dict(assignment(example, field, text) for text in texts)
+
+
+def assignment(example: str, field: str, text: str) -> tuple[str, Plain]:
+    """The name and the value of a text such as ``lanes=64``.
+
+    Raises
+    ------
+    InputError
+        The text has no name or no value.
+    """
+    name, _, value = text.partition("=")
+    if not (name and value):
+        _refuse(f"{field}: {text!r} is not a parameter with a value; write it as {example}")
+    return name, _plain_value(value)
+
+
+def _plain_value(text: str) -> Plain:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for convert in (int, float):
+        try:
+            return convert(text)
+        except ValueError:
+            continue
+    return text
 
 
 def several(value: Any) -> list[Any]:

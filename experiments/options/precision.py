@@ -81,7 +81,7 @@ class StudyOptions:
     name: Annotated[str, Option("fig5, fig6, fig7, table2 or arithmetic.", argument=True, metavar="STUDY")]
     model: Annotated[
         "str | Path | Decoder | Sequence[str | Path | Decoder]",
-        Option("A model or a checkpoint folder; may be repeated.", metavar="NAME", repeat=True),
+        Option("A model or a checkpoint folder.", metavar="NAME", repeat=True),
     ] = ("smollm2-135m",)
     text: Text = "wiki"
     tokens: BlockTokens = 512

@@ -37,7 +37,7 @@ class ReproductionOptions:
     ] = None
     model: Annotated[
         "str | Sequence[str] | None",
-        Option("A model to evaluate, may be repeated; the built-in models without it.", repeat=True),
+        Option("A model to evaluate; the built-in models without it.", repeat=True),
     ] = None
     blocks: Annotated[int, Option("Largest number of blocks of 512 tokens in an evaluation.", unit="blocks")] = 8
     backend: Backend = "numpy"
@@ -58,14 +58,13 @@ class QuantizationOptions:
     method: Annotated[
         "str | WeightQuantizer | Sequence[str | WeightQuantizer]",
         Option(
-            "rtn, q4_1, q8_0, gptq, kmeans, squeezellm, spqr or illm, as in spqr:group_size=8,threshold=0.5; may be "
-            "repeated.",
+            "rtn, q4_1, q8_0, gptq, kmeans, squeezellm, spqr or illm, as in spqr:group_size=8,threshold=0.5.",
             metavar="NAME[:PARAMETER=VALUE,…]",
             repeat=True,
         ),
     ]
     model: Annotated["str | Path | Decoder", Option("The model to quantise.")] = "smollm2-135m"
-    bits: Annotated[list[int] | None, Option("Width of a code; may be repeated.", unit="bits", metavar="BITS")] = None
+    bits: Annotated[list[int] | None, Option("Width of a code.", unit="bits", metavar="BITS")] = None
     out: Annotated[str | Path | None, Option("A new folder for the weights.", metavar="DIR")] = None
     blocks: Annotated[int, Option("Held-out blocks for the perplexity.", unit="blocks")] = 16
     calibration_blocks: Annotated[int, Option("Blocks for Hessians.", unit="blocks")] = 24

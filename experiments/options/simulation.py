@@ -47,9 +47,7 @@ class MachineOptions:
 
     arch: Annotated[
         "str | Path | Architecture",
-        Option(
-            "An architecture of `anda archs`, or a YAML file; the command takes several with commas.", metavar="NAME,…"
-        ),
+        Option("An architecture of `anda archs`, or a YAML file.", metavar="NAME,…"),
     ] = "anda"
     precision: Annotated[
         "str | int | Sequence[int] | Precision | None",
@@ -109,9 +107,9 @@ class PassOptions(MachineOptions):
     ] = ModelSettings.batch
     phase: Annotated[str, Option("prefill (one pass) or decode (a step a token).")] = ModelSettings.phase
     kv_cache: Annotated[
-        "str | KvCache", Option("With whole: fp16, or anda:M for keys and values of M mantissa bits.")
+        "str | KvCache", Option("fp16, or anda:M for keys and values of M mantissa bits; whole models only.")
     ] = ModelSettings.kv_cache
-    vector_unit: Annotated[str, Option("With whole: fp16, or integer (I-LLM).")] = ModelSettings.vector_unit
+    vector_unit: Annotated[str, Option("fp16, or integer (I-LLM); whole models only.")] = ModelSettings.vector_unit
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,9 +43,7 @@ class SweepOptions:
 
     file: Annotated[
         "str | Path | Config",
-        Option(
-            "The sweep, as YAML or as a `SweepSpec`, or the name of a built-in question.", metavar="FILE", argument=True
-        ),
+        Option("The sweep: a YAML file, or the name of a built-in question.", metavar="FILE", argument=True),
     ]
     out: Annotated["str | Path", Option("A new folder, or the sweep's own to go on.", metavar="DIR")]
     workers: Annotated[int, Option("Processes that simulate.", unit="processes")] = 1

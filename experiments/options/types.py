@@ -12,6 +12,9 @@ from .option import Described
 LITERALS = {"GroupSum", "Objective", "Shortening", "SimulatorName"}
 """Types of options that name a choice; the choice itself is checked where it is used."""
 
+PROTOCOLS = {"ActivationFormat", "WeightQuantizer"}
+"""Types that any class with the right methods has."""
+
 _KINDS: dict[str, Callable[[Any], bool]] = {
     "None": lambda value: value is None,
     "bool": lambda value: isinstance(value, bool),
@@ -37,12 +40,19 @@ def check_type(field: Described, value: Any) -> Any:
     """
     from ...formats import InputError
 
-    if isinstance(value, list | tuple) and not value and field.default:  # no value stands for an empty default
+    if _is_listed(value) and not len(value) and field.default:  # no value stands for an empty default
         raise InputError(f"{field.name}: is empty; give at least one value")
     if not _fits(value, field.type_text):
         raise InputError(
             f"{field.name}: {reprlib.repr(value)} is of type {type(value).__name__}; give {_words(field.type_text)}"
         )
+    return _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """The value with NumPy's integers as `int`, also within lists."""
+    if type(value) in (list, tuple):
+        return type(value)(map(_plain, value))
     return int(value) if isinstance(value, Integral) and not isinstance(value, int) else value
 
 
@@ -53,12 +63,17 @@ def _fits(value: Any, text: str) -> bool:
 def _is_kind(value: Any, kind: str) -> bool:
     name, _, inside = kind.partition("[")
     if name in ("Sequence", "list"):
-        listed = isinstance(value, Sequence) and not isinstance(value, str | bytes)
-        return listed and all(_fits(item, inside.removesuffix("]")) for item in value)
+        return _is_listed(value) and all(_fits(item, inside.removesuffix("]")) for item in value)
     if name in _KINDS:
         return _KINDS[name](value)
-    # a class of another room, which is not imported here; an object that does its work may come from elsewhere
-    return type(value).__module__ not in ("builtins", "numpy", "pathlib")
+    if name in PROTOCOLS:
+        return type(value).__module__ not in ("builtins", "numpy", "pathlib")
+    # a class of another room, which is not imported here
+    return name in {kind.__name__ for kind in type(value).__mro__}
+
+
+def _is_listed(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
 def _parts(text: str) -> list[str]:

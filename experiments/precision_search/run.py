@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...formats import InputError
+from ...formats.checks import check_integer
+from ...formats.numeric.alignment import MAX_MANTISSA_BITS
 from ...workloads import Decoder, evaluator
+from ...workloads.models.precision import MIN_MANTISSA_BITS
 from ..inputs import as_decoder, evaluation_cache
 from ..options.parse import several
 from ..options.precision import SearchOptions
@@ -125,10 +129,16 @@ def search(options: SearchOptions) -> FoundPrecision:
         cache_dir=evaluation_cache(),
         on_step=options.on_step,
     )
+    widths = None if options.exhaustive is None else tuple(several(options.exhaustive))
+    if widths is not None:
+        if not widths:
+            raise InputError("exhaustive: is empty; give at least one width")
+        for width in widths:
+            check_integer("exhaustive", width, MIN_MANTISSA_BITS, MAX_MANTISSA_BITS)
     study = searching.search(options.iterations)
     optimum = layers = None
-    if options.exhaustive is not None:
-        optimum = _optimum(searching, study, tuple(several(options.exhaustive)))
+    if widths is not None:
+        optimum = _optimum(searching, study, widths)
     if options.per_layer and study.best is not None:
         with stage("sensitivity of each layer", 8 * decoder.shape.layers) as advance:
             layers = searching.by_layer(study.best, progress=lambda *_: advance(1))

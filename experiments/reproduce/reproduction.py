@@ -62,6 +62,8 @@ def reproduce(options: ReproductionOptions) -> Reproduction:
         find_figure(options.figure)
         if page is not None:
             raise InputError("scoreboard: works with the figures all and machine only; leave it out")
+    if page is not None and options.out is None:
+        raise InputError("scoreboard: its plots need a folder; give out, or leave scoreboard out")
     check_page(page)
     sets = PrecisionSets() if options.precisions is None else PrecisionSets.load(options.precisions)
     models = MODELS if options.model is None else tuple(several(options.model))

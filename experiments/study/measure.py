@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from ...formats import InputError
 from ...formats.activations.registry import activation_format
 from ...formats.checks import check_choice, check_integer
 from ...formats.options import GroupSum
@@ -105,8 +104,6 @@ def study(options: StudyOptions) -> StudyResult:
     check_integer("blocks", options.blocks, 2)
     measure, evaluations = STUDIES[options.name]
     models = several(options.model)
-    if not models:
-        raise InputError("model: the list is empty; name at least one model")
     rows: list[Row] = []
     with stage(f"{options.name} of {len(models)} models", len(models) * evaluations * options.blocks) as advance:
         for model in models:

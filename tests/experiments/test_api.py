@@ -223,6 +223,8 @@ def test_arguments_of_wrong_types_are_refused_by_field() -> None:
         ("precision", {"gemm": "64x64x64", "precision": (7, 5, 6, 6)}),
         ("midpoint", {"gemm": "64x64x64", "midpoint": "no"}),
         ("tiling", {"gemm": "64x64x64", "tiling": 3}),
+        ("arch", {"gemm": "64x64x64", "arch": Precision.uniform(7)}),
+        ("memory", {"gemm": "64x64x64", "memory": Precision.uniform(7)}),
     ):
         with pytest.raises(InputError, match=f"^{field}: "):
             anda_codesign.simulate_gemm(**({"precision": 7} | arguments))
@@ -232,6 +234,10 @@ def test_arguments_of_wrong_types_are_refused_by_field() -> None:
         anda_codesign.trace_info(trace=3)  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match=r"^m: is empty"):
         anda_codesign.trace_planes(trace="none", m=[])
+    with pytest.raises(InputError, match=r"^m: is empty"):
+        anda_codesign.check_circuits(trace="none", m=range(0))
+    with pytest.raises(InputError, match=r"^scoreboard: "):
+        anda_codesign.reproduce(figure="machine", out=None, scoreboard="page.md")
     with pytest.raises(TypeError, match="takes keywords only"):
         anda_codesign.simulate("LLaMA-7B")  # type: ignore[call-arg]
 

@@ -2,10 +2,10 @@
 
 import json
 
-from .figures import FILE, differences, simulations
+from .figures import FILE, catalogues, differences, simulations
 
 
-def test_simulations_print_the_golden_figures() -> None:
-    fresh = dict(simulations())
+def test_commands_print_the_golden_figures() -> None:
+    fresh = dict([*simulations(), *catalogues()])
     kept = json.loads(FILE.read_text("utf-8"))
     assert differences(fresh, {command: kept[command] for command in fresh}) == []

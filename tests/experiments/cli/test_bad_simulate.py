@@ -83,7 +83,7 @@ def test_the_machine(refused: Refused, command: str, changes: str, message: str)
     "option", ["--tokens 3", "--context 1", "--batch 2", "--phase decode", "--kv-cache anda:7", "--vector-unit integer"]
 )
 def test_options_of_a_model_with_a_gemm(refused: Refused, option: str):
-    name = option.split()[0].removeprefix("--")
+    name = option.split()[0].removeprefix("--").replace("-", "_")
     message = f"{name}: does not apply to a single GeMM"
     assert refused("simulate", "--gemm", "16x64x16", "--m", 7, *option.split()).startswith(message)
 
