@@ -51,10 +51,12 @@ def write_new_file(field: str, path: Path | str, text: str) -> None:
     InputError
         The file exists, or cannot be written.
     """
+    from ..workloads.files import whole_file  # commands read this module to show their help
+
     require_new_file(field, path)
     try:
-        with Path(path).open("x", encoding="utf-8") as file:
-            file.write(text + "\n")
+        with whole_file(Path(path)) as part:
+            part.write_text(text + "\n", "utf-8")
     except OSError as error:
         _refuse(f"{field}: {path} cannot be written ({error.strerror}); name another file")
 

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..formats import InputError
+from .files import file_sha256
 
 
 @dataclass(frozen=True)
@@ -134,12 +134,6 @@ def fetch(progress: Callable[[str], None] | None = None) -> DataPaths:
         report(f"{path} is fetched")
     _fetch_brown(data_paths().brown, report)
     return data_paths()
-
-
-def file_sha256(path: Path) -> str:
-    """Return the hexadecimal sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _download(member: _Member, folder: Path) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ... import formats, sim, workloads
 from ...workloads import cache_dir
+from ...workloads.files import whole_file
 from ..progress import stage
 from .figures.comparison import FigureResult
 from .figures.options import FigureOptions
@@ -91,9 +92,8 @@ def _read(path: Path) -> FigureResult | None:
 def _write(path: Path, result: FigureResult) -> None:
     """Write a result to the cache; the file gets its name when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(result.to_dict()), "utf-8")
-    part.replace(path)
+    with whole_file(path) as part:
+        part.write_text(json.dumps(result.to_dict()), "utf-8")
 
 
 @cache

@@ -9,13 +9,13 @@ from __future__ import annotations
 import fcntl
 import io
 import json
-import os
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...formats import InputError
+from ...workloads.files import PART, unfinished, whole_file
 from ..folder import make_folder
 
 if TYPE_CHECKING:
@@ -70,9 +70,8 @@ class SweepStore:
 
     def _remove_remains(self) -> None:
         """Remove the unfinished files of a killed run."""
-        for path in self.folder.iterdir():
-            if _is_own_temporary(path) and path.name != LOCK:
-                path.unlink()
+        for path in unfinished(self.folder):
+            path.unlink()
 
     def finished(self) -> pd.DataFrame:
         """Rows of all finished points, of any version of the program, by key.
@@ -133,19 +132,15 @@ def write_atomically(path: Path, content: bytes) -> None:
     InputError
         It cannot be written, as on a full disk; what was there stays.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        part.write_bytes(content)
-        part.replace(path)
+        with whole_file(path) as part:
+            part.write_bytes(content)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise InputError(f"out: {path} cannot be written ({error.strerror}); finished points are kept") from None
 
 
 def _is_own_temporary(path: Path) -> bool:
-    return path.name == LOCK or (
-        path.name.startswith((".part-", f".{MANIFEST}.", ".results.")) and path.suffix[1:].isdigit()
-    )
+    return path.name == LOCK or (path.name.startswith((".part-", f".{MANIFEST}.", ".results.")) and path.suffix == PART)
 
 
 def _read_manifest(path: Path) -> Any:

@@ -13,6 +13,7 @@ from amaranth.lib import wiring
 
 from ...formats import InputError
 from ...workloads.fetch import cache_dir
+from ...workloads.files import whole_file
 from ..verilog.emit import create_design, design_names
 from .flow import design_rtlil, library_hash
 from .liberty.cells import CellLibrary
@@ -103,9 +104,8 @@ def synthesize(
     if not path.exists():
         document = _document(design, parameters, operands, library, measure(circuit, runs, library, clock_ps))
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{hashlib.sha256(str(id(document)).encode()).hexdigest()[:8]}")
-        part.write_text(json.dumps(document))
-        part.replace(path)
+        with whole_file(path) as part:
+            part.write_text(json.dumps(document))
     return json.loads(path.read_text())
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from ... import formats
 from ...formats import InputError
+from ..files import whole_file
 from ..inference.decoder import Hook
 from ..text.blocks import TextBlocks
 
@@ -162,16 +162,11 @@ def _read(path: Path, length: int) -> NDArray[np.float64] | None:
 
 def _write(path: Path, values: NDArray[np.float64]) -> None:
     """Save under the final name in one step, so that a killed run leaves no incomplete file."""
-    part: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            part = Path(file.name)
+        with whole_file(path) as part, part.open("wb") as file:
             np.save(file, values)
-        part.replace(path)
     except OSError as error:
-        if part:
-            part.unlink(missing_ok=True)
         raise InputError(
             f"cache: {path.parent} cannot be written ({error.strerror or error}); free space and run again, "
             "finished blocks are kept"

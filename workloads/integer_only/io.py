@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ...formats import InputError
 from ...formats.integer_only import DyadicTensor
 from ...formats.weights.bit_packing import pack_codes, unpack_codes
+from ..files import whole_file
 from ..models.shapes import ModelShape
 from .weights import LINEARS, Factors, IntegerBlock, IntegerConfig, IntegerDecoderWeights
 
@@ -50,7 +51,8 @@ def save_integer_weights(folder: Path | str, weights: IntegerDecoderWeights, abo
     path.mkdir(parents=True, exist_ok=True)
     arrays = _to_arrays(weights)
     data = save(arrays)
-    path.joinpath(TENSOR_FILE).write_bytes(data)
+    with whole_file(path / TENSOR_FILE) as part:
+        part.write_bytes(data)
     description = {
         "version": FOLDER_VERSION,
         "shape": asdict(weights.shape),
@@ -59,7 +61,8 @@ def save_integer_weights(folder: Path | str, weights: IntegerDecoderWeights, abo
         "sha256": hashlib.sha256(data).hexdigest(),
         "about": dict(about),
     }
-    path.joinpath(MODEL_FILE).write_text(json.dumps(description, indent=1) + "\n", "utf-8")
+    with whole_file(path / MODEL_FILE) as part:
+        part.write_text(json.dumps(description, indent=1) + "\n", "utf-8")
     linear_bytes = sum(array.nbytes for name, array in arrays.items() if name.split(".")[1] in LINEARS)
     count = sum(matrix.codes.size for block in weights.blocks for matrix in block.linears.values())
     return 8 * linear_bytes / count

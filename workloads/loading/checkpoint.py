@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError, Int4Weights
-from ..fetch import file_sha256
+from ..files import file_sha256
 from ..inference.decoder import Decoder, require_length
 from ..models.parameters import (
     DecoderWeights,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...formats import InputError
-from ..fetch import MODEL_SHA256, data_paths, file_sha256
+from ..fetch import MODEL_SHA256, data_paths
+from ..files import file_sha256
 from ..inference.decoder import Decoder
 from ..models.shapes import ModelShape, model_shape
 from .checkpoint import load_checkpoint, open_checkpoint

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ...formats import InputError
 from ...formats.weight_registry import read_weights
 from ...formats.weights.base import PackedWeights, WeightQuantizer
+from ..files import whole_file
 from ..gradients.calibration import Fisher, Hessians, Progress
 from ..inference.decoder import Decoder
 from ..models.parameters import MODULE_LINEARS, Linear
@@ -110,7 +111,8 @@ def save_linears(folder: Path | str, decoder: Decoder, packed: PackedLinears, ab
     files: dict[str, str] = {}
     for (layer, name), weights in packed.items():
         data = weights.to_bytes()
-        path.joinpath(_file_name(layer, name)).write_bytes(data)
+        with whole_file(path / _file_name(layer, name)) as part:
+            part.write_bytes(data)
         files[_file_name(layer, name)] = hashlib.sha256(data).hexdigest()
     description = {
         "version": FOLDER_VERSION,
@@ -119,7 +121,8 @@ def save_linears(folder: Path | str, decoder: Decoder, packed: PackedLinears, ab
         "files": files,
         "about": dict(about),
     }
-    path.joinpath(MODEL_FILE).write_text(json.dumps(description, indent=1) + "\n")
+    with whole_file(path / MODEL_FILE) as part:
+        part.write_text(json.dumps(description, indent=1) + "\n", "utf-8")
 
 
 def load_linears(folder: Path | str, decoder: Decoder) -> Decoder:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from ...formats import InputError
-from ..fetch import file_sha256
+from ..files import file_sha256
 from ..models.parameters import FloatArray
 
 _FLOATS = ("F32", "F16", "BF16")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...formats import InputError
 from ..extras import import_extra
-from ..fetch import file_sha256
+from ..files import file_sha256
 
 FILE = "tokenizer.json"
 GPT2_FILES = ("vocab.json", "merges.txt")

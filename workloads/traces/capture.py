@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError
+from ..files import unfinished, whole_file
 from ..inference.operators import to_fp16
 from ..loading.checkpoint import Checkpoint, open_checkpoint
 from ..models.parameters import FloatArray, linear_names
@@ -146,7 +147,7 @@ class _Capture:
                     f"out: {self._out} holds a capture with {name} {metadata.get(name)}, not {value}; name a new folder"
                 )
         self._metadata, self._files, self.done = metadata, record["files"], record["done"]
-        for left in (*self._out.glob("stream-*.npy"), *self._out.glob("*.part")):
+        for left in (*self._out.glob("stream-*.npy"), *unfinished(self._out)):
             if left != self._stream_file(self.done):
                 left.unlink()
 
@@ -187,18 +188,13 @@ class _Capture:
         return self._out / f"stream-{layer:03d}.npy"
 
     def _write_stream(self, layer: int, stream: FloatArray) -> None:
-        path = self._stream_file(layer)
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
+        with whole_file(self._stream_file(layer)) as part, part.open("wb") as file:
             np.save(file, stream)
-        part.replace(path)
 
     def _write_record(self, done: int) -> None:
-        path = self._out / FOLDER_FILE
-        part = path.with_suffix(".part")
         record = {"metadata": self._metadata, "done": done, "files": self._files}
-        part.write_text(json.dumps(record, indent=1) + "\n")
-        part.replace(path)
+        with whole_file(self._out / FOLDER_FILE) as part:
+            part.write_text(json.dumps(record, indent=1) + "\n")
         self.done = done
 
     def _read_record(self) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...formats import InputError, Int4Weights
 from ...formats.checks import check_choice, check_integer
-from ..fetch import file_sha256
+from ..files import file_sha256, whole_file
 from ..inference.decoder import Decoder
 from ..inference.operators import to_fp16
 from ..models.parameters import MODULE_LINEARS, FloatArray, linear_names
@@ -104,13 +104,11 @@ class Trace:
         from safetensors.numpy import save_file
 
         tensors = {name: np.ascontiguousarray(values) for name, values in self.tensors.items()}
-        part = path.with_name(path.name + ".part")
-        try:
-            save_file(tensors, part, {"anda_trace": json.dumps(dict(self.metadata))})
-        except SafetensorError as error:
-            part.unlink(missing_ok=True)
-            raise OSError(str(error)) from None
-        part.replace(path)
+        with whole_file(path) as part:
+            try:
+                save_file(tensors, part, {"anda_trace": json.dumps(dict(self.metadata))})
+            except SafetensorError as error:
+                raise OSError(str(error)) from None
         return file_sha256(path)
 
     @classmethod

@@ -136,7 +136,7 @@ def test_a_killed_run_goes_on_where_it_was(file: Path, tmp_path: Path, capsys: p
         assert child.wait() == -signal.SIGKILL
     kept = parts(out)
     assert 7 <= len(kept) < POINTS
-    (out / ".part-abc.parquet.123").write_bytes(b"PAR1")  # what a run killed while writing leaves
+    (out / ".part-abc.parquet.123-0a1b2c3d.part").write_bytes(b"PAR1")  # what a run killed while writing leaves
     frame = run_sweep(file, out)
     assert capsys.readouterr().err.splitlines()[-1] == f"anda: simulating {POINTS - len(kept)} of {POINTS} points"
     assert sorted(parts(out)["key"]) == sorted(frame["key"])
