@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable
+from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
@@ -42,6 +43,16 @@ def check_positive(field: str, value: Any) -> float:
     if not _is_number(value) or not 0 < value < float("inf"):
         raise InputError(f"{field}: {value!r} is not valid; choose a positive number")
     return value
+
+
+def check_flags(parameters: Any) -> None:
+    """Make the fields of a frozen dataclass that are flags by their default booleans: of True, False, 1 and 0."""
+    for field in fields(parameters):
+        if isinstance(field.default, bool):
+            value = getattr(parameters, field.name)
+            if not isinstance(value, int) or value not in (0, 1):
+                raise InputError(f"{field.name}: {value!r} is not valid; choose true or false")
+            object.__setattr__(parameters, field.name, bool(value))
 
 
 def check_choice(field: str, value: Any, choices: Iterable[Choice]) -> Choice:

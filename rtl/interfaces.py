@@ -32,7 +32,7 @@ class Stream(Protocol):
 
 
 FP16 = data.StructLayout({"fraction": 10, "exponent": EXPONENT_BITS, "sign": 1})
-"""A half, as IEEE 754 lays it out: `fraction` in bits 0 to 9, `exponent` in bits 10 to 14, `sign` in bit 15."""
+"""An FP16 number, as IEEE 754 lays it out: `fraction` in bits 0 to 9, `exponent` in bits 10 to 14, `sign` in bit 15."""
 
 
 def plane_layout(lanes: int, skipping: bool = False) -> data.StructLayout:

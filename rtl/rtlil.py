@@ -52,18 +52,19 @@ def to_rtlil(design: wiring.Component, name: str) -> dict[str, str]:
     """RTLIL of each module of a design: the repeated elements, then the top module `name`."""
     library = Library()
     top = rtlil.convert(design, name=name, platform=library, emit_src=False)
-    return {key: _with_plain_names(text) for key, text in {**library.modules, name: top}.items()}
+    return {key: with_plain_names(text) for key, text in {**library.modules, name: top}.items()}
 
 
 _TOKEN = re.compile(r"\\[^\s.\[]+")
 """A public name; the fields and elements of a wire come after it."""
 
 
-def _with_plain_names(text: str) -> str:
+def with_plain_names(text: str) -> str:
     """RTLIL whose names say what they are, without numbers that Amaranth adds.
 
     ``valid$3`` at a port of the submodule ``lane`` becomes ``lane__valid``; another repeated name, ``sum$3``, becomes
-    ``sum_3``. A port without a name, ``port$61$0``, takes the name of the signal that it carries.
+    ``sum_3``. A port without a name, ``port$61$0``, takes the name of the signal that it carries. A name
+    that is taken gets an underscore at its end.
     """
     modules = [
         _Module(part) for part in re.split(r"^(?=module |attribute \\(?:top|generator))", text, flags=re.MULTILINE)
@@ -86,7 +87,7 @@ class _Module:
         self.port_names = {port: self._free(self._carried(text, port)) for port in numbered}
 
     def _carried(self, text: str, port: str) -> str:
-        """The signal, or the bit of a signal, that a port without a name carries; the name without ``$`` of another."""
+        """Name for a numbered port: the signal that it carries, or ``signal_index`` for a part of one, counted from the lowest."""
         if not port.startswith("\\port$"):
             return port.replace("$", "_")
         driver = re.search(rf"^connect {re.escape(port)} (.*)$", text, re.MULTILINE)
@@ -108,15 +109,17 @@ class _Module:
     def renamed(self, ports: Mapping[str, Mapping[str, str]]) -> str:
         """The text with new names; `ports` has those of each module's numbered ports."""
         names = dict(self.port_names)
-        kind, instance = "", ""
+        instance = ""
         for line in self._lines:
-            if cell := re.match(r"  cell (\\\S+) \\(\S+)", line):
-                kind, instance = cell[1], cell[2].replace("$", "_")
+            if cell := re.match(r"  cell \\\S+ \\(\S+)", line):
+                instance = cell[1].replace("$", "_")
             elif line.startswith("  end"):
                 instance = ""
-            elif instance and (wire := re.match(r"    connect \\(\S+) (\\\1\$\d+)(?=\s)", line)):
-                names.setdefault(wire[2], self._free(f"\\{instance}__{wire[1]}"))
-        lines: list[str] = []
+            elif (
+                instance and (wire := re.match(r"    connect \\(\S+) (\\\1\$\d+)(?=\s)", line)) and wire[2] not in names
+            ):
+                names[wire[2]] = self._free(f"\\{instance}__{wire[1]}")
+        kind, lines = "", list[str]()
         for line in self._lines:
             start = 0
             if cell := re.match(r"  cell (\S+) ", line):

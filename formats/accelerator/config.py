@@ -6,7 +6,7 @@ from functools import cached_property
 
 from ..anda.format import EXPONENT_BITS, AndaFormat
 from ..anda.plane_mask import MASK_BITS
-from ..checks import check_integer
+from ..checks import check_flags, check_integer
 from ..errors import InputError
 from ..latency.array import WEIGHT_LOAD_CYCLES
 from ..weights.int4 import BITS as CODE_BITS
@@ -63,6 +63,7 @@ class AcceleratorConfig:
     skipping: bool = False
 
     def __post_init__(self) -> None:
+        check_flags(self)
         for name in ("rows", "columns", "lanes", "max_mantissa_bits", "memory_bits"):
             check_integer(name, getattr(self, name), 1)
         if self.lanes % self.columns:

@@ -3,8 +3,8 @@
 A group's integer dot product goes through `IntToFp16`, `Fp16Multiplier` and `Fp32Adder`; the accumulator of a
 finished output goes through `Fp32ToFp16`.
 
-Halves are finite. Singles are zero or normal: every product of two halves is a multiple of 2**-48, so is every sum of
-such products, rounded or not, and therefore nothing but zero lies below 2**-48, far above the least normal single,
+FP16 numbers are finite. FP32 numbers are zero or normal: every product of two FP16 numbers is a multiple of 2**-48, so is every sum of
+such products, rounded or not, and therefore nothing but zero lies below 2**-48, far above the least normal FP32 number,
 2**-126. Products stay below 2**32, so that it would take 2**95 of them to overflow. The circuits take a zero exponent
 field for the value zero, and have no path for infinities. A sum that is exactly zero is +0.
 """
@@ -19,7 +19,7 @@ from ...formats.checks import check_integer
 from ..interfaces import FP16, PARTIAL_EXPONENT
 
 FP32 = data.StructLayout({"fraction": 23, "exponent": 8, "sign": 1})
-"""A single, as IEEE 754 lays it out."""
+"""An FP32 number, as IEEE 754 lays it out."""
 
 LARGEST_HALF = 0x7BFF
 
@@ -49,7 +49,7 @@ def shift_right_sticky(m: Module, value: Value, distance: Value, name: str, plac
 
 
 def significand(value: Any) -> Value:
-    """Significand of a half or single with its hidden bit."""
+    """Significand of an FP16 or FP32 number with its hidden bit."""
     return Cat(value.fraction, value.exponent.any())
 
 
@@ -75,7 +75,7 @@ def subnormal_distance(m: Module, exponent: Value, normalized: Value) -> tuple[V
 
 
 def round_magnitude(m: Module, field: Value, shifted: Value) -> tuple[Value, Value]:
-    """Exponent and fraction of a half, rounded to nearest even, and whether it overflowed to the largest one."""
+    """Exponent and fraction of an FP16 number, rounded to nearest even, and whether it overflowed to the largest one."""
     rounded = Signal(len(field) + 9)
     overflow = Signal()
     kept, guard, rest = shifted[-11:], shifted[-12], shifted[:-12].any()
@@ -133,7 +133,7 @@ class IntToFp16(wiring.Component):
 
 
 class Fp16Multiplier(wiring.Component):
-    """Multiplies two halves. The product is exact: 11 by 11 bits fit the 24 of a single.
+    """Multiplies two FP16 numbers. The product is exact: 11 by 11 bits fit the 24 of an FP32 number.
 
     Members
     -------

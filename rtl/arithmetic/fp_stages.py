@@ -21,7 +21,7 @@ class Fp16Product:
     Attributes
     ----------
     weight_bits : `int`
-        0 for halves, or the bits of a signed integer.
+        0 for FP16 weights, or the bits of a signed integer.
     subnormals, specials : `bool`
         See `FpDotParameters`.
     """

@@ -47,7 +47,7 @@ def leading_zeros(m: Module, value: Value, name: str) -> Value:
 
 
 def effective_parts(single: Any, subnormals: bool) -> tuple[Value, Value]:
-    """Exponent and significand of a single; without `subnormals` these count as zero."""
+    """Exponent and significand of an FP32 number; without `subnormals` these count as zero."""
     normal = single.exponent.any()
     if subnormals:
         return Cat(single.exponent[0] | ~normal, single.exponent[1:]), Cat(single.fraction, normal)
@@ -57,7 +57,7 @@ def effective_parts(single: Any, subnormals: bool) -> tuple[Value, Value]:
 def pack_magnitude(
     m: Module, total: Value, exponent: Value, rounding: Rounding, subnormals: bool, overflow: bool
 ) -> Signal:
-    """Normalise and round a magnitude to the exponent and fraction of a single.
+    """Normalise and round a magnitude to the exponent and fraction of an FP32 number.
 
     If its top bit is set its biased exponent is ``exponent + 1``, which is at least 1. Without `subnormals` a result
     below 2**-126 is zero. With `overflow` one beyond the largest single becomes an infinity, or when it is truncated
@@ -86,7 +86,7 @@ def normalize_magnitude(
 
 
 def round_magnitude(m: Module, field: Value, normalized: Value, rounding: Rounding) -> Signal:
-    """Exponent and fraction of a single, rounded, with room for a larger exponent."""
+    """Exponent and fraction of an FP32 number, rounded, with room for a larger exponent."""
     rounded = Signal(len(field) + 23, name="rounded")
     kept, dropped = normalized[-24:], normalized[:-24]
     up = dropped[-1] & (dropped[:-1].any() | kept[0]) if rounding == "nearest" else 0
@@ -96,7 +96,7 @@ def round_magnitude(m: Module, field: Value, normalized: Value, rounding: Roundi
 
 
 def limit_magnitude(m: Module, rounded: Value, vanished: Value, rounding: Rounding, overflow: bool) -> Signal:
-    """Exponent and fraction of a single; 0 if `vanished`. For `overflow` see `pack_magnitude`."""
+    """Exponent and fraction of an FP32 number; 0 if `vanished`. For `overflow` see `pack_magnitude`."""
     result = Signal(31, name="packed")
     m.d.comb += result.eq(Mux(vanished, 0, rounded))
     if overflow:
@@ -127,11 +127,11 @@ class Product:
 
     @property
     def place(self) -> Value:
-        """The biased exponent, as of a single, of the significand's top bit."""
+        """The biased exponent, as of an FP32 number, of the significand's top bit."""
         return self.exponent + (127 - self.bias + len(self.significand) - 1)
 
     def single(self, m: Module, name: str, normal: bool) -> Any:
-        """The product as a single, which holds every one of them.
+        """The product as an FP32 number, which holds every one of them.
 
         If both factors are `normal` the top bit is one of the two highest, and one multiplexer normalises.
         """
@@ -188,7 +188,7 @@ class Fp16:
 
 
 def multiply_halves(left: Fp16, right: Fp16) -> Product:
-    """The product of two halves: 22 bits under the sum of two exponents."""
+    """The product of two FP16 numbers: 22 bits under the sum of two exponents."""
     infinite = left.infinite | right.infinite
     zero = left.zero | right.zero
     return Product(
@@ -203,7 +203,7 @@ def multiply_halves(left: Fp16, right: Fp16) -> Product:
 
 
 def multiply_integer(half: Fp16, integer: Value) -> Product:
-    """The product of a half and a signed integer: 11 bits more than the integer has, under the half's exponent."""
+    """The product of an FP16 number and a signed integer: 11 bits more than the integer has, under its exponent."""
     magnitude = Mux(integer < 0, -integer, integer)[: len(integer)]
     zero = half.zero | ~integer.any()
     return Product(

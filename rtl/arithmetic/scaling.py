@@ -108,7 +108,7 @@ class ScaleAccumulator(wiring.Component):
         pipeline.finish()
 
     def _accumulate_in_stages(self, m: Module, joined: Stream) -> None:
-        """The same of several. Sums are never subnormal, and the first summand is added to +0."""
+        """Multiplier and adder of several stages. Sums are never subnormal, and the first summand is added to +0."""
         addition = RunningSumParameters(
             adder_stages=self.adder_stages, interleave=self.interleave, subnormals=False, specials=False
         )

@@ -108,14 +108,14 @@ class MatrixEngine(wiring.Component):
     def __init__(self, parameters: MatrixEngineParameters) -> None:
         self.parameters = parameters
         rows, columns, lanes = parameters.rows, parameters.columns, parameters.lanes
-        affine = bool(parameters.affine)
+        affine = parameters.affine
         self._unit = MatrixUnit(parameters)
         self._activations = ActivationBuffer(
             rows=rows,
             lanes=lanes,
             depth=parameters.depth,
             exponent_depth=parameters.exponent_depth,
-            masked=bool(parameters.skipping),
+            masked=parameters.skipping,
         )
         self._weights = RowBuffer(width=lanes * columns, depth=parameters.weight_depth)
         self._factors = RowBuffer(width=16 * columns * (1 + affine), depth=parameters.factor_depth)

@@ -9,7 +9,7 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ...formats.checks import check_integer
+from ...formats.checks import check_flags, check_integer
 from ..arithmetic.adder_trees import Tree
 from ..elements.anda_apu import UNIT_STROBES, ActivationSum, UnitColumn
 from ..elements.anda_pe import DotProductParameters
@@ -62,6 +62,7 @@ class MatrixUnitParameters:
     operand_isolation: bool = False
 
     def __post_init__(self) -> None:
+        check_flags(self)
         check_integer("rows", self.rows, 1, 64)
         check_integer("columns", self.columns, 1, 64)
         _ = self.unit  # checks the rest
@@ -71,7 +72,7 @@ class MatrixUnitParameters:
         """The options of the array's units."""
         return DotProductParameters(
             lanes=self.lanes,
-            weight_bits=CODE_BITS + bool(self.affine),
+            weight_bits=CODE_BITS + self.affine,
             max_mantissa_bits=self.max_mantissa_bits,
             midpoint=self.midpoint,
             skipping=self.skipping,
@@ -126,7 +127,7 @@ class MatrixUnit(wiring.Component):
     def __init__(self, parameters: MatrixUnitParameters) -> None:
         self.parameters = parameters
         rows, columns = parameters.rows, parameters.columns
-        planes = plane_rows_layout(rows, parameters.lanes, bool(parameters.skipping))
+        planes = plane_rows_layout(rows, parameters.lanes, parameters.skipping)
         super().__init__(
             {
                 "planes": In(stream.Signature(planes)),
@@ -166,7 +167,7 @@ class MatrixUnit(wiring.Component):
         # a group ends with its last plane, or with the half units that are added in the cycle after
         group = strobes.add_halves if self.parameters.midpoint else last_plane
         # bit n: n + 1 cycles ago was the end of a group; of a tile's first group; of a tile's last group
-        groups = Signal(3 + bool(self.parameters.affine))
+        groups = Signal(3 + self.parameters.affine)
         clears = Signal(3)
         tiles = Signal(4 + self.parameters.affine)
         m.d.comb += [

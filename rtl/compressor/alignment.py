@@ -14,7 +14,7 @@ SIGNIFICAND_BITS = 11
 
 
 class FieldExtractor(wiring.Component):
-    """Takes a half apart: the value is ``(-1)**sign * significand * 2**(exponent - 25)``.
+    """Takes an FP16 number apart: the value is ``(-1)**sign * significand * 2**(exponent - 25)``.
 
     Combinational. An infinity or NaN becomes the largest finite magnitude with its sign.
 

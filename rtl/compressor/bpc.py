@@ -9,7 +9,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from ...formats import AndaFormat
-from ...formats.checks import check_integer
+from ...formats.checks import check_flags, check_integer
 from ..interfaces import (
     FP16,
     MASK_BITS,
@@ -29,7 +29,7 @@ def compressor_layout(lanes: int, max_mantissa_bits: int) -> data.StructLayout:
     Members
     -------
     values : `ArrayLayout(FP16, lanes)`
-        The group's halves.
+        The group's FP16 numbers.
     mantissa_bits : `range(max_mantissa_bits + 1)`
         M of this group, 1 to `max_mantissa_bits`.
     """
@@ -61,6 +61,7 @@ class BpcLaneParameters:
     nearest: bool = False
 
     def __post_init__(self) -> None:
+        check_flags(self)
         check_integer("lanes", self.lanes, 1, MAX_LANES)
         check_integer("max_mantissa_bits", self.max_mantissa_bits, 1, MAX_MANTISSA_BITS)
 
@@ -72,7 +73,7 @@ class BpcLaneParameters:
     @property
     def module_suffix(self) -> str:
         """The options as part of a Verilog module's name."""
-        return f"{self.lanes}_{self.max_mantissa_bits}" + "_nearest" * bool(self.nearest)
+        return f"{self.lanes}_{self.max_mantissa_bits}" + "_nearest" * self.nearest
 
     def format(self, mantissa_bits: int) -> AndaFormat:
         """The format that the planes have at M = `mantissa_bits`."""
@@ -238,7 +239,7 @@ class BitPlaneCompressor(wiring.Component):
 
     def __init__(self, parameters: BitPlaneCompressorParameters) -> None:
         self.parameters = parameters
-        planes = plane_rows_layout(parameters.rows, parameters.lanes, masked=bool(parameters.masks))
+        planes = plane_rows_layout(parameters.rows, parameters.lanes, masked=parameters.masks)
         super().__init__(
             {
                 "groups": In(stream.Signature(parameters.group_layout)),

@@ -38,7 +38,7 @@ Members
 load, step, first, add_halves, skipped
     See `DotProduct`.
 convert
-    Take the dot product as a half.
+    Take the dot product as an FP16 number.
 multiply, affine
     Take the product of the factor with the converted dot product, or with the activation sum if `affine` is set.
 accumulate, clear
@@ -49,7 +49,7 @@ finish
 
 
 class AndaUnit(wiring.Component):
-    """One output of a GeMM: groups in, a half out (Anda paper, section IV-B, "APU").
+    """One output of a GeMM: groups in, an FP16 number out (Anda paper, section IV-B, "APU").
 
     A `DotProduct` and behind it a pipeline of one cycle each: conversion to FP16, product with an FP16 factor, addition
     to the FP32 accumulator, conversion of the accumulator to FP16. It is a datapath without a handshake: the circuit
@@ -143,7 +143,7 @@ class AndaUnit(wiring.Component):
 
 
 class ActivationSum(wiring.Component):
-    """The sum of a token's activations in a group, as a half. The offsets of affine weights multiply it.
+    """The sum of a token's activations in a group, as an FP16 number. The offsets of affine weights multiply it.
 
     A `DotProduct` with weights of one. A row of units shares it.
 

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from ...formats import AndaFormat, AndaTensor, InputError
-from ...formats.checks import check_choice, check_integer
+from ...formats.checks import check_choice, check_flags, check_integer
 from ..arithmetic.adder_trees import Tree, adder_tree, carry_save_tree, check_tree, partial_sums, tree_sum
 from ..arithmetic.pipeline import Values
 from ..interfaces import (
@@ -68,6 +68,7 @@ class DotProductParameters:
     operand_isolation: bool = False
 
     def __post_init__(self) -> None:
+        check_flags(self)
         check_tree(self.tree)
         check_integer("lanes", self.lanes, 1, MAX_LANES)
         check_integer("weight_bits", self.weight_bits, 2, 8)

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from ...formats import InputError
-from ...formats.checks import check_choice, check_integer
+from ...formats.checks import check_choice, check_flags, check_integer
 from ...formats.options import Rounding
 from ...formats.processing_elements.floating import ALIGNED_BITS, QUIET_NAN, Summation, floating_dot
 from ..arithmetic.adder_trees import adder_tree
@@ -69,10 +69,10 @@ class FpDotParameters:
     dot_width : `int`
         Products per cycle: 1, 2, 4 or 8.
     weight_bits : `int`
-        0 for halves, or the width of a signed integer weight, 2 to 8.
+        0 for FP16 weights, or the width of a signed integer weight, 2 to 8.
     summation : `str`
         ``"chained"``
-            Products are exact singles. Neighbours are added, then neighbouring sums, and the sum of all to the
+            Products are exact FP32 numbers. Neighbours are added, then neighbouring sums, and the sum of all to the
             accumulator, each time by an `IeeeAdder`: with 4 products ``((p0 + p1) + (p2 + p3)) + accumulator``.
         ``"aligned"``
             Products and accumulator are cut to 25 bits from the highest place that any of them has, added as integers,
@@ -118,6 +118,7 @@ class FpDotParameters:
     interleave: int = 1
 
     def __post_init__(self) -> None:
+        check_flags(self)
         check_choice("dot_width", self.dot_width, DOT_WIDTHS)
         if self.weight_bits:
             check_integer("weight_bits", self.weight_bits, 2, 8)
@@ -136,15 +137,15 @@ class FpDotParameters:
     def operands_layout(self) -> data.StructLayout:
         """The operands of one step."""
         weight = signed(self.weight_bits) if self.weight_bits else FP16
-        return operands_layout(self.dot_width, weight, bool(self.addend))
+        return operands_layout(self.dot_width, weight, self.addend)
 
     @property
     def running_sum(self) -> RunningSumParameters:
         """The options of the adders, and of the accumulator if it has several stages."""
         return RunningSumParameters(
             rounding=self.rounding,
-            subnormals=bool(self.subnormals),
-            specials=bool(self.specials),
+            subnormals=self.subnormals,
+            specials=self.specials,
             adder_stages=self.adder_stages,
             interleave=self.interleave,
         )
@@ -156,20 +157,20 @@ class FpDotParameters:
             weights,
             summation=self.summation,
             rounding=self.rounding,
-            subnormals=bool(self.subnormals),
+            subnormals=self.subnormals,
             weight_bits=self.weight_bits,
         )
 
 
 class FloatingDot(wiring.Component):
-    """A dot product of halves with halves or integers, `dot_width` products per cycle, accumulated as a single.
+    """A dot product of FP16 numbers with FP16 numbers or integers, `dot_width` products per cycle, accumulated in FP32.
 
     With weights in FP16 it is the FP-FP baseline: the dot product of an FP16 tensor core. The array's dispatcher turns
     INT4 weights into FP16, scale included, before they come here (Anda paper, Fig. 8). So a group needs only its 64
     products: 16 cycles with `dot_width` 4. With `dot_width` 1 it is a multiply-accumulate unit.
 
     With all features, ``"chained"`` is IEEE 754 arithmetic. Infinities times zero, infinities of both signs and NaN
-    give the NaN 0x7FC00000; other infinities stay. Products are multiples of 2**-48, so a sum is a subnormal single
+    give the NaN 0x7FC00000; other infinities stay. Products are multiples of 2**-48, so a sum is a subnormal FP32 number
     only if an `addend` makes it one.
 
     Timing: a step in every cycle. The result is valid `stages` cycles after the last step is taken, with ``"exact"`` one
@@ -209,9 +210,9 @@ class FloatingDot(wiring.Component):
         """The exact products of a step."""
         payload = self.operands.payload
         products: list[Product] = []
-        for way in range(self.parameters.dot_width):
-            activation = Fp16.split(payload.activations[way], self.parameters.subnormals, self.parameters.specials)
-            weight = payload.weights[way]
+        for lane in range(self.parameters.dot_width):
+            activation = Fp16.split(payload.activations[lane], self.parameters.subnormals, self.parameters.specials)
+            weight = payload.weights[lane]
             if self.parameters.weight_bits:
                 products.append(multiply_integer(activation, weight))
             else:
@@ -237,7 +238,7 @@ class FloatingDot(wiring.Component):
 
     def _sum_chained(self, m: Module, pipeline: Pipeline) -> None:
         normal = not self.parameters.subnormals and not self.parameters.weight_bits
-        summands = [product.single(m, f"product_{way}", normal) for way, product in enumerate(self._products())]
+        summands = [product.single(m, f"product_{lane}", normal) for lane, product in enumerate(self._products())]
         carried = self._carried()
         if self.parameters.stages >= 2:
             summands, carried = _hold(pipeline, summands, carried)
@@ -258,8 +259,8 @@ class FloatingDot(wiring.Component):
         pipeline = Pipeline(m, self.operands, running_sum.summands)
         payload = self.operands.payload
         lanes: list[Values] = [
-            {"left": Value.cast(payload.activations[way]), "right": Value.cast(payload.weights[way])}
-            for way in range(self.parameters.dot_width)
+            {"left": Value.cast(payload.activations[lane]), "right": Value.cast(payload.weights[lane])}
+            for lane in range(self.parameters.dot_width)
         ]
         product = Fp16Product(self.parameters.weight_bits, self.parameters.subnormals, self.parameters.specials)
         lanes, carried = pipeline.in_stages(product.steps, lanes, {"last": payload.last}, self.parameters.adder_stages)
@@ -296,7 +297,7 @@ class FloatingDot(wiring.Component):
     def _add_aligned(
         self, m: Module, products: Sequence[Product], places: Sequence[Value], highest: Value, single: Any
     ) -> Signal:
-        """The sum of products and a single, cut to `ALIGNED_BITS` and rounded once."""
+        """The sum of products and an FP32 number, cut to `ALIGNED_BITS` and rounded once."""
         exponent, significand = effective_parts(single, self.parameters.subnormals)
         place = Mux(significand.any(), exponent, 0)
         top = _maximum(m, [highest, place], "summands")
@@ -331,7 +332,7 @@ class FloatingDot(wiring.Component):
 
     def _sum_exact(self, m: Module, pipeline: Pipeline) -> None:
         products, carried = self._held_products(pipeline)
-        # exponents start at 1 per half
+        # exponents start at 1 per FP16 number
         least, span = (1, 29) if self.parameters.weight_bits else (2, 58)
         width = len(products[0].significand) + span
         shifted = [

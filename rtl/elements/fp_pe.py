@@ -33,8 +33,9 @@ class FpIntParameters(FpDotParameters):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_integer("weight_bits", self.weight_bits, 2, 8)
-        if self.specials or self.addend:
-            raise InputError("specials: an FP-INT element has neither specials nor addend; choose False for both")
+        for field in ("specials", "addend"):
+            if getattr(self, field):
+                raise InputError(f"{field}: an FP-INT element has none; choose false")
 
 
 class FpIntPE(wiring.Component):

@@ -376,7 +376,8 @@ class FiglutPE(wiring.Component):
     def __init__(self, *, outputs: int = 32, mantissa_bits: int = 13, group_size: int = 64) -> None:
         self.outputs = check_integer("outputs", outputs, 1, 64)
         self.mantissa_bits = check_integer("mantissa_bits", mantissa_bits, 1, MAX_ALIGNED_BITS)
-        self.bits = doubled_sum_bits(check_integer("group_size", group_size, 1, MAX_LANES), mantissa_bits)
+        self.group_size = check_integer("group_size", group_size, 1, MAX_LANES)
+        self.bits = doubled_sum_bits(group_size, mantissa_bits)
         super().__init__(
             {
                 "operands": In(stream.Signature(table_layout(outputs, mantissa_bits, group_size))),

@@ -189,7 +189,10 @@ class SpQRDecoder(wiring.Component):
 
 
 def _difference(m: Module, name: str, code: Value, zero: Any) -> Any:
-    """``code - zero`` as a half. The sum of two halves as a single rounds to the same half as the exact one does."""
+    """``code - zero`` as an FP16 number.
+
+    The difference is rounded to FP32 and then to FP16, which gives the same as rounding once.
+    """
     m.submodules[f"{name}_adder"] = adder = Fp32Adder()
     m.submodules[f"{name}_difference"] = rounder = Fp32ToFp16()
     m.d.comb += [
@@ -201,7 +204,7 @@ def _difference(m: Module, name: str, code: Value, zero: Any) -> Any:
 
 
 def _product(m: Module, name: str, scale: Any, difference: Any) -> Any:
-    """``scale * difference`` as a half."""
+    """``scale * difference`` as an FP16 number."""
     m.submodules[f"{name}_multiplier"] = multiplier = Fp16Multiplier()
     m.submodules[f"{name}_product"] = rounder = Fp32ToFp16()
     m.d.comb += [
@@ -213,7 +216,7 @@ def _product(m: Module, name: str, scale: Any, difference: Any) -> Any:
 
 
 def _integer_fp32(m: Module, code: Value, name: str) -> Any:
-    """A small unsigned integer as a single."""
+    """A small unsigned integer as an FP32 number."""
     result: Any = Signal(FP32, name=name)
     for place in range(len(code)):
         with m.If(code[place]):  # the last one that is set holds
@@ -223,7 +226,7 @@ def _integer_fp32(m: Module, code: Value, name: str) -> Any:
 
 
 def _negative_fp32(m: Module, half: Any, name: str) -> Any:
-    """Minus a finite half, as a single."""
+    """Minus a finite FP16 number, as an FP32 number."""
     parts = Fp16.split(half, subnormals=True, specials=False)
     never = Const(0, 1)
     exact = Product(HALF_BIAS, ~parts.sign, parts.exponent, parts.significand, parts.zero, never, never)

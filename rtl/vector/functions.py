@@ -125,7 +125,7 @@ class FunctionEvaluator(wiring.Component):
     def _interpolate(
         self, m: Module, function: Value, segment: Value, step: Value, exponent: Value, sign: Value, limited: Value
     ) -> Value:
-        """The function's value as a single."""
+        """The function's value as an FP32 number."""
         tables = [table(each) for each in list(VectorFunction)[1:]]
         low = segment[:SEGMENT_BITS]
         starts = [_read(each.starts, low if len(each.starts) == 1 << SEGMENT_BITS else segment) for each in tables]

@@ -181,7 +181,7 @@ def _ordered(single: Value) -> Value:
 
 
 def _to_fp32(m: Module, half: Any) -> Value:
-    """A half as a single, by a product with one."""
+    """An FP16 number as an FP32 number, by a product with one."""
     m.submodules.extender = extender = Fp16Multiplier()
     m.d.comb += [extender.left.eq(half), Value.cast(extender.right).eq(ONE)]
     return Value.cast(extender.product)

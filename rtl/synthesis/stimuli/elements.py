@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ....formats import AndaFormat
 from ....formats.activations.aligned import FignaFormat, IfpuFormat
+from ....formats.checks import check_integer
 from ....formats.processing_elements.aligned import WEIGHT_PLANES, weight_planes
 from ....formats.processing_elements.scaled import scale_and_accumulate
 from ...arithmetic.scaling import GroupAccumulator
@@ -16,7 +17,6 @@ from ...elements.fp_pe import FpIntPE
 from ...elements.integer_pe import TABLE_INPUTS, FiglutPE, FignaPE, IfpuPE
 from ...elements.scaled_pe import ScaledAndaPE
 from ...elements.sign_counter import count_negatives
-from ...interfaces import partial_sum_bits
 from ...simulation.operands import plane_stream
 from ...simulation.packing import pack
 from .circuits import Stimulus, float_bits, regroup
@@ -63,13 +63,16 @@ def fp_int_pe(design: FpIntPE, operands: Operands, mantissa_bits: Sequence[int])
 
 def figna_pe(design: FignaPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """All groups, aligned to the mantissa length of the circuit."""
+    _check_group(operands, design.parameters.group_size)
     bits = design.parameters.mantissa_bits
     tensor = FignaFormat(mantissa_bits=bits, group_size=operands.lanes).encode(operands.activations)
-    integers, codes = (_chunks(values, design.parameters.lanes) for values in (tensor.integers, operands.codes))
+    integers, codes = (
+        _chunks(values, operands.lanes, design.parameters.lanes) for values in (tensor.integers, operands.codes)
+    )
     groups, steps, lanes = integers.shape
     fields = [
         (integers.reshape(-1, lanes), bits + 1),
-        (codes.reshape(-1, lanes), 4),
+        (codes.reshape(-1, lanes), design.parameters.weight_bits),
         (np.repeat(tensor.exponents.ravel().astype(np.int64) + 15 - bits, steps), 6),
         (_closes(groups, steps), 1),
     ]
@@ -80,24 +83,28 @@ def figna_pe(design: FignaPE, operands: Operands, mantissa_bits: Sequence[int]) 
 
 def ifpu_pe(design: IfpuPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """All groups; each chunk of lanes with the bit-planes of its weights."""
+    _check_group(operands, design.parameters.group_size)
     bits = design.parameters.mantissa_bits
     tensor = IfpuFormat(mantissa_bits=bits, group_size=operands.lanes).encode(operands.activations)
-    chunks = _chunks(tensor.integers, design.parameters.lanes)
-    planes = _chunks(operands.codes, design.parameters.lanes)
-    words = _serial_words(chunks, weight_planes(planes.astype(np.int8)).swapaxes(-1, -2), tensor.exponents, bits)
+    chunks = _chunks(tensor.integers, operands.lanes, design.parameters.lanes)
+    planes = _chunks(operands.codes, operands.lanes, design.parameters.lanes)
+    words = _serial_words(
+        design, chunks, weight_planes(planes.astype(np.int8)).swapaxes(-1, -2), tensor.exponents, bits
+    )
     totals = design.parameters.compute(*_aligned(tensor, operands))
     return [_scaled("trace", {"operands": words, "scales": _scale_words(operands)}, totals, operands)]
 
 
 def figlut_pe(design: FiglutPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
     """All groups; each output has the codes of another group."""
+    _check_group(operands, design.group_size)
     bits = design.mantissa_bits
     tensor = FignaFormat(mantissa_bits=bits, group_size=operands.lanes).encode(operands.activations)
     integers = tensor.integers.reshape(operands.codes.shape).astype(np.int64)
     codes = np.stack([np.roll(operands.codes, shift, axis=0) for shift in range(design.outputs)], axis=1)
-    chunks = _chunks(integers, TABLE_INPUTS)
+    chunks = _chunks(integers, operands.lanes, TABLE_INPUTS)
     planes = weight_planes(codes).reshape(len(codes), design.outputs, -1, TABLE_INPUTS, WEIGHT_PLANES)
-    words = _serial_words(chunks, planes.transpose(0, 2, 4, 1, 3), tensor.exponents, bits)
+    words = _serial_words(design, chunks, planes.transpose(0, 2, 4, 1, 3), tensor.exponents, bits)
     sums = 2 * (integers[:, None] * codes).sum(axis=-1)
     fields = pack(sums, design.bits)
     mask = [(1 << design.bits * design.outputs) - 1] * len(sums)
@@ -114,7 +121,7 @@ def group_accumulator(design: GroupAccumulator, operands: Operands, mantissa_bit
         sums, exponents = _anda_sums(operands, m)
         inputs = {"groups": _join([(sums, design.bits), (exponents, 6)]), "scales": _scale_words(operands)}
         waits = {"groups": [*[True] * m, False]}
-        runs.append(_scaled(f"M={m}", inputs, _anda_totals(operands, m), operands, waits))
+        runs.append(_scaled(f"M={m}", inputs, _totals(operands, sums, exponents), operands, waits))
     return runs
 
 
@@ -123,7 +130,8 @@ def scaled_anda_pe(design: ScaledAndaPE, operands: Operands, mantissa_bits: Sequ
     element = design.parameters
     runs: list[Stimulus] = []
     for m in (m for m in mantissa_bits if m <= element.max_mantissa_bits):
-        planes = plane_stream(element.format(m).encode(operands.activations), element.lanes)
+        tensor = element.format(m).encode(operands.activations)
+        planes = plane_stream(tensor, element.lanes)
         if element.signs == "shared":
             planes = count_negatives(planes, element.lanes)
         inputs = {
@@ -131,7 +139,8 @@ def scaled_anda_pe(design: ScaledAndaPE, operands: Operands, mantissa_bits: Sequ
             "weights": pack(operands.codes, element.weight_bits),
             "scales": _scale_words(operands),
         }
-        runs.append(_scaled(f"M={m}", inputs, _anda_totals(operands, m), operands))
+        totals = _totals(operands, *element.compute(tensor, operands.codes))
+        runs.append(_scaled(f"M={m}", inputs, totals, operands))
     return runs
 
 
@@ -155,8 +164,8 @@ def _anda_sums(operands: Operands, mantissa_bits: int) -> tuple[Integers, Intege
     return (integers * operands.codes).sum(axis=1), tensor.exponents.reshape(-1).astype(np.int64) - mantissa_bits
 
 
-def _anda_totals(operands: Operands, mantissa_bits: int) -> NDArray[np.float32]:
-    sums, exponents = _anda_sums(operands, mantissa_bits)
+def _totals(operands: Operands, sums: Integers, exponents: Integers) -> NDArray[np.float32]:
+    """FP32 sum of each output's groups, from their dot products and exponents minus M."""
     partials = np.ldexp(sums.astype(np.float64), exponents - 14)
     return scale_and_accumulate(_per_output(partials), _per_output(operands.scales))[0]
 
@@ -172,9 +181,14 @@ def _per_output(values: NDArray[Any]) -> NDArray[Any]:
     return values.reshape(-1, GROUPS_PER_OUTPUT)
 
 
-def _chunks(values: NDArray[Any], lanes: int) -> NDArray[Any]:
-    """Groups of 64 values as ``[groups, steps, lanes]``; the last step of each is filled with zeros."""
-    groups = values.reshape(-1, 64)
+def _check_group(operands: Operands, group_size: int) -> None:
+    """Refuse a circuit whose accumulator is too narrow for the groups of the trace."""
+    check_integer("group_size", group_size, operands.lanes)
+
+
+def _chunks(values: NDArray[Any], group_size: int, lanes: int) -> NDArray[Any]:
+    """Groups of values as ``[groups, steps, lanes]``; the last step of each is filled with zeros."""
+    groups = values.reshape(-1, group_size)
     padded = np.pad(groups, ((0, 0), (0, -groups.shape[1] % lanes)))
     return padded.reshape(len(groups), -1, lanes)
 
@@ -193,7 +207,9 @@ def _float_steps(operands: Operands, dot_width: int, weight_bits: int, steps: in
     return _join([(halves, 16), (weights, weight_bits or 16), (last, 1)])
 
 
-def _serial_words(chunks: Integers, planes: NDArray[np.uint8], exponents: NDArray[Any], bits: int) -> list[int]:
+def _serial_words(
+    design: IfpuPE | FiglutPE, chunks: Integers, planes: NDArray[np.uint8], exponents: NDArray[Any], bits: int
+) -> list[int]:
     """Payloads of chunks ``[groups, chunks, lanes]``, one for each plane of the weights ``[groups, chunks, 4, ...]``."""
     groups, count, lanes = chunks.shape
     steps = count * WEIGHT_PLANES
@@ -204,7 +220,7 @@ def _serial_words(chunks: Integers, planes: NDArray[np.uint8], exponents: NDArra
         (np.repeat(exponents.ravel().astype(np.int64) + 14 - bits, steps), 6),
         (_closes(groups, steps), 1),
         (np.tile(np.arange(WEIGHT_PLANES), groups * count), 2),
-        (start, partial_sum_bits(64, 1, bits)),
+        (start, len(design.operands.payload.start)),
     ]
     return _join(fields)
 

@@ -241,3 +241,9 @@ def test_illegal_parameters(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as error:
         FloatingDot(FpDotParameters(**parameters))
     assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize("field", ["specials", "addend"])
+def test_an_fp_int_element_has_no_specials_and_no_addend(field: str) -> None:
+    with pytest.raises(InputError, match=f"^{field}: "):
+        FpIntParameters(**{field: True})
