@@ -10,7 +10,7 @@ from .simulation import SimulationOptions
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ...sim.config.yaml_config import Config
+    from ...formats.documents.schema import Config
     from .named_format import NamedFormat
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pydantic import StrictInt
+
 from ...formats import AndaFormat, InputError
 from ...formats.activations.registry import activation_format
 from ..options.named_format import NamedFormat
@@ -39,9 +41,9 @@ class Evaluation:
     """A fetched model."""
     text: str = "wiki"
     split: str = "heldout"
-    tokens: int = 512
+    tokens: StrictInt = 512
     """Tokens of a block."""
-    blocks: int = 4
+    blocks: StrictInt = 4
 
     def __post_init__(self) -> None:
         if self.blocks < 2:

@@ -7,13 +7,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import yaml
-
 from ...formats import InputError
+from ...formats.documents.schema import check
+from ...formats.documents.yaml_file import read_yaml
 from ...sim import Architecture, Technology, load_architecture, load_technology
 from ...sim.config.architecture import FOLDER as ARCHITECTURES
 from ...sim.config.weights import WeightConfig, load_weights
-from ...sim.config.yaml_config import check, find_config
+from ...sim.config.yaml_config import find_config
 
 Settings: TypeAlias = tuple[tuple[str, int | float | str], ...]
 """Pairs of a dotted field, such as ``activation_buffer.capacity`` or ``dram.bandwidth``, and its value."""
@@ -30,7 +30,8 @@ def architecture_with(name: str, settings: Settings) -> Architecture:
     """
     if not settings:
         return load_architecture(name)
-    data: dict[str, Any] = yaml.safe_load(find_config(name, ARCHITECTURES, "architecture").read_text("utf-8"))
+    path = find_config(name, ARCHITECTURES, "architecture")
+    data: dict[str, Any] = read_yaml(path, f"architecture {path.name}")
     data["weights"] = load_weights(data["weights"]).model_dump()
     for field, value in settings:
         content = load_weights(value).model_dump() if field == "weights" else value

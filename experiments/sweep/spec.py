@@ -14,8 +14,9 @@ from pydantic import Field
 
 from ...formats import InputError
 from ...formats.checks import check_choice
+from ...formats.documents.schema import Config
 from ...sim import load_architecture
-from ...sim.config.yaml_config import Config, config_names, find_config, load_config
+from ...sim.config.yaml_config import config_names, find_config, load_config
 from ...workloads import MODULES, Precision, model_shape
 from ..options.named_format import NamedFormat
 from ..options.option import described
@@ -24,7 +25,7 @@ from .evaluation import LOSS_COLUMNS, Evaluation
 from .expressions import Expression
 from .points import OWN_WEIGHTS, RESULT_COLUMNS, SCOPES, Point
 from .uncertainty import Uncertainty
-from .values import Numbers, Scalars, Texts
+from .values import Names, Numbers, Scalars, Texts
 
 QUESTIONS = Path(__file__).with_name("questions")
 GRID_LIMIT = 1_000_000
@@ -72,13 +73,13 @@ class Sampling(Config):
     points: int | None = Field(default=None, ge=1)
     """Samples; all combinations of the dimensions under `for_each` are taken at each. In a search: the budget."""
     seed: int = 0
-    minimise: tuple[str, ...] = ()
+    minimise: Names = ()
     """Columns that a search minimises together; ``-name`` where larger is better."""
-    for_each: tuple[str, ...] = ()
+    for_each: Names = ()
     """Dimensions that are not sampled: ``archs``, ``technology.dram.energy``."""
 
 
-class SweepSpec(Config):
+class SweepSpec(Config, strict=False):
     """A sweep. Every combination of values is a point; on architectures of fixed width, precisions count once.
 
     A field is one value, a list, ``{from, to, step}`` or, spaced by equal ratios, ``{from, to, points}``.
@@ -118,7 +119,7 @@ class SweepSpec(Config):
     """Dotted constants of a technology file, whose value is set: ``dram.bandwidth``."""
     uncertainty: Uncertainty | None = None
     """Vary the constants of the one technology over their uncertainty, beside those under `technology`."""
-    constraints: tuple[str, ...] = ()
+    constraints: Names = ()
     """Formulas that every row has to meet; those over inputs alone save the simulation."""
     derived: dict[str, str] = Field(default_factory=dict)
     """Further columns, as formulas over the others."""

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from ...formats.documents.schema import Config
 from ...sim import load_technology
-from ...sim.config.yaml_config import Config
 
 _HALF_WIDTH = re.compile(r"\+-\s*(\d+(?:\.\d+)?)\s*(%?)")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, Strict, StrictFloat, StrictInt, WithJsonSchema
 
 LIMIT = 100_000
 """Most values of one field."""
@@ -84,10 +84,12 @@ def _schema(item: dict[str, Any]) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [item, {"type": "array", "items": item, "minItems": 1}, span]})
 
 
-Numbers = Annotated[tuple[int, ...], Field(min_length=1), BeforeValidator(expand), _schema({"type": "integer"})]
+Numbers = Annotated[tuple[StrictInt, ...], Field(min_length=1), BeforeValidator(expand), _schema({"type": "integer"})]
 Texts = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(expand), _schema({"type": "string"})]
+Names = Annotated[tuple[str, ...], Strict(False)]
+"""A list of texts, in the file's own order."""
 Scalars = Annotated[
-    tuple[int | float | str, ...],
+    tuple[StrictInt | StrictFloat | str, ...],
     Field(min_length=1),
     BeforeValidator(expand),
     _schema({"type": ["number", "string"]}),

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import yaml
-
+from ...formats.documents.yaml_file import read_yaml
 from ...formats.latency.elements import FP16_GROUP_CYCLES
 from ...formats.numeric.alignment import GROUP_SIZE
 from ...rtl.synthesis.results import SynthesisResult, find_result, load_clock_targets
@@ -161,7 +160,7 @@ def scaling_to_16nm(library: str) -> Scaling:
     KeyError
         No factors are published for the node.
     """
-    data = yaml.safe_load((PAPER.parent / "node_scaling.yaml").read_text("utf-8"))
+    data = read_yaml(PAPER.parent / "node_scaling.yaml", "node scaling")
 
     def level(entry: Mapping[str, Any]) -> float:
         a, b, c = entry["energy"]

@@ -5,16 +5,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ...formats.checks import check_choice
+from ...formats.documents.yaml_file import read_yaml
 
 _DYNAMIC = ("switching_pj_per_cycle", "internal_pj_per_cycle", "clock_pj_per_cycle")
 
 
 @cache
 def _allowances() -> dict[str, dict[str, Any]]:
-    return yaml.safe_load(Path(__file__).with_name("allowances.yaml").read_text("utf-8"))
+    return read_yaml(Path(__file__).with_name("allowances.yaml"), "allowances")
 
 
 def with_allowances(document: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from amaranth.lib import wiring
 
 from ...formats import InputError
+from ...formats.documents.yaml_file import read_yaml
 from ...workloads.fetch import cache_dir
 from ..rtlil import to_rtlil
 from ..simulation.build import TOP, require_simulator
@@ -47,7 +47,7 @@ def dont_use(library: str) -> Sequence[str]:
 
 @cache
 def _dont_use() -> dict[str, list[str]]:
-    data = yaml.safe_load(Path(__file__).with_name("dont_use.yaml").read_text("utf-8"))
+    data = read_yaml(Path(__file__).with_name("dont_use.yaml"), "dont_use")
     return {name: entry["cells"] for name, entry in data.items()}
 
 

@@ -12,6 +12,7 @@ import yaml
 from amaranth.lib import wiring
 
 from ...formats import InputError
+from ...formats.documents.yaml_file import read_yaml
 from ...workloads.fetch import cache_dir
 from ...workloads.files import whole_file
 from ..verilog.emit import create_design, design_names
@@ -53,7 +54,7 @@ def find_library(paths: Sequence[Path]) -> CellLibrary:
 
 def default_parameters(design: str) -> list[dict[str, Any]]:
     """Parameters of the instances of a circuit that are measured, one mapping each."""
-    data = yaml.safe_load(Path(__file__).with_name("designs.yaml").read_text("utf-8"))
+    data = read_yaml(Path(__file__).with_name("designs.yaml"), "designs")
     return data.get(design, [{}])
 
 

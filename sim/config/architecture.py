@@ -11,12 +11,13 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from ...formats import AndaFormat
+from ...formats.documents.schema import Config
 from ...formats.latency.array import array_cycles_per_group
 from ...formats.latency.elements import FP16_GROUP_CYCLES, pe_cycles_per_group
 from ...workloads import Precision
 from ...workloads.models.gemms import FP16_BITS
 from .weights import WeightConfig, load_weights
-from .yaml_config import Bits, Bytes, Config, Hertz, config_names, find_config, load_config
+from .yaml_config import Bits, Bytes, Hertz, config_names, find_config, load_config
 
 FOLDER = Path(__file__).parents[1] / "architectures"
 

@@ -2,7 +2,7 @@
 
 from pydantic import AfterValidator, Field
 
-from .yaml_config import Config
+from ...formats.documents.schema import Config
 
 
 class Constant(Config):

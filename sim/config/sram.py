@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 from ...formats import InputError
+from ...formats.documents.schema import Config
 from .constants import Constant, unit
-from .yaml_config import Config
 
 FOLDER = Path(__file__).parents[1] / "technology"
 

@@ -7,10 +7,12 @@ from typing import Annotated, Any, Self
 from pydantic import Field
 
 from ...formats import InputError
+from ...formats.documents.schema import Config, check
+from ...formats.documents.yaml_file import read_yaml
 from .constants import Constant, unit
 from .defaults import DEFAULT_TECHNOLOGY
 from .sram import SramTable
-from .yaml_config import Config, check, config_names, find_config, read_yaml
+from .yaml_config import config_names, find_config
 
 FOLDER = Path(__file__).parents[1] / "technology"
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import Field
 
-from .yaml_config import Config, config_names, find_config, load_config
+from ...formats.documents.schema import Config
+from .yaml_config import config_names, find_config, load_config
 
 FOLDER = Path(__file__).parents[1] / "weights"
 

@@ -19,8 +19,9 @@ from typing import Annotated, Self, get_args
 
 from pydantic import Field, model_validator
 
+from ...formats.documents.schema import Config
 from ..config.constants import Constant, unit
-from ..config.yaml_config import Bits, Bytes, Config, config_names, find_config, load_config
+from ..config.yaml_config import Bits, Bytes, config_names, find_config, load_config
 from .dram import DramReport, Request, Served, Tensor
 
 FOLDER = Path(__file__).parent

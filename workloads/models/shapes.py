@@ -64,9 +64,9 @@ def model_shape(name: str) -> ModelShape:
 
 @cache
 def _shapes() -> dict[str, ModelShape]:
-    import yaml
+    from ...formats.documents.yaml_file import read_yaml
 
-    data: dict[str, Any] = yaml.safe_load((Path(__file__).parents[1] / "data" / "models.yaml").read_text("utf-8"))
+    data: dict[str, Any] = read_yaml(Path(__file__).parents[1] / "data" / "models.yaml", "models")
     shapes: dict[str, ModelShape] = {}
     for family in data["families"]:
         models: dict[str, dict[str, Any]] = family.pop("models")

@@ -9,9 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import yaml
-
 from ....formats import InputError
+from ....formats.documents.yaml_file import read_yaml
 from ....workloads import Precision, model_shape
 
 FOLDER = Path(__file__).parents[2] / "paper"
@@ -32,7 +31,7 @@ def published() -> dict[str, Any]:
 @cache
 def statements() -> dict[str, Any]:
     """The paper's statements about figures without printed numbers."""
-    return yaml.safe_load((FOLDER / "statements.yaml").read_text("utf-8"))
+    return read_yaml(FOLDER / "statements.yaml", "statements")
 
 
 def wikitext2_tuples() -> Tuples:
@@ -62,7 +61,6 @@ class PrecisionSets:
         InputError
             The file cannot be read, a model is unknown, or a tuple is invalid.
         """
-        from ....sim.config.yaml_config import read_yaml
 
         where = f"precisions {Path(path).name}"
         data = _mapping(where, read_yaml(Path(path), where))

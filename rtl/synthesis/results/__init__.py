@@ -12,10 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ....formats import InputError
 from ....formats.checks import check_choice
+from ....formats.documents.yaml_file import read_yaml
 
 FOLDER = Path(__file__).parent
 
@@ -117,7 +116,7 @@ def find_result(library: str, design: str, run: str, **parameters: Any) -> Synth
 @cache
 def provenance() -> dict[str, Any]:
     """Libraries, tools and operands of the results."""
-    return yaml.safe_load((FOLDER / "provenance.yaml").read_text("utf-8"))
+    return read_yaml(FOLDER / "provenance.yaml", "provenance")
 
 
 _READERS = {

@@ -9,7 +9,7 @@ import pytest
 from anda_codesign.experiments.sweep.overrides import architecture_columns, architecture_with, technology_with
 from anda_codesign.experiments.sweep.spec import SweepSpec, load_spec, question_names, sweep_schema
 from anda_codesign.formats import InputError
-from anda_codesign.sim.config.yaml_config import check
+from anda_codesign.formats.documents.schema import check
 
 
 def spec(**fields: Any) -> SweepSpec:

@@ -107,6 +107,12 @@ def test_bad_values_name_file_field_and_fix(tmp_path: Path):
         ({"clock": 285}, "clock", ["285 ", "'285 MHz'"]),
         ({"clock": "285 mhz"}, "clock", ["'mhz'", "Hz, kHz, MHz, GHz"]),
         ({"clock": "0 MHz"}, "clock", ["'0 MHz'", "positive"]),
+        ({"clock": "-1 MHz"}, "clock", ["'-1 MHz'", "positive"]),
+        ({"clock": f"{'9' * 5000} MHz"}, "clock", ["positive whole number of Hz up to 2^63"]),
+        ({"weight_buffer": {"capacity": "1024 KB", "port": "8 bit"}}, "weight_buffer.capacity", ["'KB'", "write KiB"]),
+        ({"vector_lanes": True}, "vector_lanes", ["is True", "integer"]),
+        ({"vector_lanes": 64.0}, "vector_lanes", ["is 64.0", "integer"]),
+        ({"array": {"rows": "16", "columns": 16}}, "array.rows", ["is '16'", "integer"]),
         ({"clock": "1.2.3 MHz"}, "clock", ["'1.2.3 MHz'", "'285 MHz'"]),
         (
             {"weight_buffer": {"capacity": 1 << 20, "port": "1024 bit"}},
@@ -158,4 +164,4 @@ def test_files_that_are_not_configurations(tmp_path: Path):
 def test_a_key_that_stands_twice(tmp_path: Path):
     path = tmp_path / "mine.yaml"
     path.write_text("array: {rows: 16, columns: 16, rows: 8}\n")
-    assert message(path).startswith("architecture mine.yaml: is not YAML (the key 'rows' is given twice)")
+    assert message(path).startswith("architecture mine.yaml: is not YAML (the key 'rows' is given twice) in line 1")

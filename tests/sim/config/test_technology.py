@@ -96,6 +96,10 @@ def edited(folder: Path, path: tuple[str, ...], value: object) -> Path:
 def test_bad_files_name_file_field_and_fix(tmp_path: Path):
     cases = (
         (("dram", "bandwidth", "value"), 0, "dram.bandwidth.value: is 0"),
+        (("dram", "bandwidth", "value"), float("inf"), "dram.bandwidth.value: is inf; .* finite"),
+        (("dram", "bandwidth", "value"), float("nan"), "dram.bandwidth.value: is nan; .* finite"),
+        (("dram", "bandwidth", "value"), True, "dram.bandwidth.value: is True; .* number"),
+        (("dram", "bandwidth", "value"), "100", "dram.bandwidth.value: is '100'; .* number"),
         (("dram", "bandwidth", "unit"), ..., "dram.bandwidth.unit: is missing"),
         (("dram", "bandwidth", "unit"), "GiB/s", "dram.bandwidth: unit is 'GiB/s'; .* GB/s"),
         (("array", "power", "unit"), "W", "array.power: unit is 'W'; .* mW"),

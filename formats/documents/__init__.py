@@ -1,0 +1,1 @@
+"""Documents that users give: YAML, JSON and safetensors, parsed within limits, then checked as a whole."""

@@ -1,0 +1,49 @@
+"""Border of a reader: every fault of a parser leaves it as an `InputError` of one line."""
+
+import struct
+import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from ..errors import InputError
+
+FAULTS = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    RecursionError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
+"""Exceptions that parsers raise on damaged bytes. `UnicodeError` is a `ValueError`, `OverflowError` an `ArithmeticError`."""
+
+
+@contextmanager
+def border(where: str, fix: str) -> Generator[None]:
+    """Raise each of `FAULTS` as an `InputError`: `where`, the reason in parentheses, `fix`. An `InputError` passes."""
+    try:
+        yield
+    except InputError:
+        raise
+    except FAULTS as error:
+        raise InputError(f"{where} ({reason(error)}); {fix}") from None
+
+
+def reason(error: BaseException) -> str:
+    """First line of an error's message, at most 200 characters."""
+    match error:
+        case RecursionError():
+            return "it is nested too deeply"
+        case MemoryError():
+            return "it does not fit into memory"
+        case KeyError():
+            return f"the entry {error} is missing"
+        case _:
+            text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            return str(text).splitlines()[0][:200]
