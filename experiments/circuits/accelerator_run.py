@@ -145,7 +145,7 @@ def operands(gemm: AcceleratorOptions) -> tuple[NDArray[np.float16], Int4Weights
     for field, asked, most in (*held, ("n", gemm.n, weights.codes.shape[1])):
         check_integer(field, asked, 1, most)
     x = np.ascontiguousarray(x[: gemm.tokens, : gemm.k])
-    return x, _corner(weights, gemm.k, gemm.n)
+    return x, weights.corner(gemm.k, gemm.n)
 
 
 def _check(gemm: AcceleratorOptions) -> None:
@@ -166,18 +166,6 @@ def _trace_path(path: Path) -> Path:
         return path
     files = sorted(path.glob("*.safetensors"))
     return files[0] if len(files) == 1 else path
-
-
-def _corner(weights: Int4Weights, channels: int, outputs: int) -> Int4Weights:
-    """The first `channels` rows and `outputs` columns of a weight matrix."""
-    groups = -(-channels // weights.group_size)
-    offsets = None if weights.offsets is None else np.ascontiguousarray(weights.offsets[:groups, :outputs])
-    return Int4Weights(
-        np.ascontiguousarray(weights.codes[:channels, :outputs]),
-        np.ascontiguousarray(weights.scales[:groups, :outputs]),
-        weights.group_size,
-        offsets,
-    )
 
 
 def run_gemm(gemm: AcceleratorOptions) -> AcceleratorCheck:

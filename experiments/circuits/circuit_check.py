@@ -95,18 +95,10 @@ def _check_module(
     for field, asked, held in (("tokens", tokens, len(x)), ("outputs", outputs, weights.codes.shape[1])):
         check_integer(field, asked, 1, held)
     x = np.ascontiguousarray(x[:tokens])
-    return [_check_pe(x, _first_outputs(weights, outputs), module, m, vcd), _check_compressor(x, module, m)]
-
-
-def _first_outputs(weights: Int4Weights, outputs: int) -> Int4Weights:
-    columns = slice(outputs)
-    offsets = None if weights.offsets is None else np.ascontiguousarray(weights.offsets[:, columns])
-    return Int4Weights(
-        np.ascontiguousarray(weights.codes[:, columns]),
-        np.ascontiguousarray(weights.scales[:, columns]),
-        weights.group_size,
-        offsets,
-    )
+    return [
+        _check_pe(x, weights.corner(weights.codes.shape[0], outputs), module, m, vcd),
+        _check_compressor(x, module, m),
+    ]
 
 
 def _check_pe(x: NDArray[np.float16], weights: Int4Weights, module: str, m: int, vcd: Path | None) -> CircuitCheck:

@@ -23,6 +23,7 @@ def results(
 ) -> None:
     """Query the results of a sweep with SQL, or show the points that no other beats."""
     from ..sweep_results.tables import fitting_rows, table_rows, varying_columns
+    from ..sweeps import read_wins
     from ..sweeps import results as ask
 
     if report is not None:
@@ -35,7 +36,7 @@ def results(
         return
     frame = result.to_frame()
     if given["wins"] is not None:
-        winner, _, column = given["wins"].partition(":")
+        winner, column = read_wins(given["wins"])
         print_table(f"{winner} has the least {column}", *table_rows(frame, list(frame.columns)))
         _print_drivers(given, winner, str(frame.sort_values("ratio_median")["arch"].iloc[0]), column)
         return
@@ -52,7 +53,7 @@ def _write_report(given: Given, report: Path, json: str | None) -> None:
 
     for name, value in [*((name, given[name]) for name in ("sql", "plot", "wins", "circuits")), ("json", json)]:
         if value is not None:
-            raise InputError(f"{name}: cannot be combined with --report; leave one of them out")
+            raise InputError(f"{name}: cannot be combined with report; leave one of them out")
     note(f"report: {write_sweep_report(given['folder'], report, list(given['pareto'] or ()))}")
 
 

@@ -51,10 +51,10 @@ class StudyTexts:
     def load(
         cls,
         decoder: Decoder,
-        hessian_blocks: int = 24,
-        fisher_blocks: int = 12,
-        heldout_blocks: int = 16,
-        tokens: int = 512,
+        hessian_blocks: int,
+        fisher_blocks: int,
+        heldout_blocks: int,
+        tokens: int,
     ) -> StudyTexts:
         """Cut blocks from the Wikipedia excerpt: `heldout` from its held-out articles, the others from the calibration ones.
 

@@ -21,13 +21,16 @@ Widths: TypeAlias = Annotated[
 ]
 
 
+Simulator: TypeAlias = Annotated[
+    "SimulatorName | None", Option("amaranth, cxxrtl or verilator; by default cxxrtl if it is installed.")
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class CycleOptions:
     """Options of `accelerator_cycles`."""
 
-    simulator: Annotated[
-        "SimulatorName | None", Option("amaranth, cxxrtl or verilator; by default cxxrtl if it is installed.")
-    ] = None
+    simulator: Simulator = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +57,7 @@ class AcceleratorOptions:
         "Shortening", Option("Value of a cut mantissa: truncate, midpoint or nearest.", metavar="R")
     ] = "truncate"
     skip_zero_planes: Annotated[bool, Option("Skip bit-planes that are zero in a whole block of tokens.")] = False
-    simulator: Annotated[
-        "SimulatorName | None", Option("amaranth, cxxrtl or verilator; by default cxxrtl if it is installed.")
-    ] = None
+    simulator: Simulator = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ...formats.checks import check_choice
 from ...workloads import ModelShape, Precision, bops, gemms
+from ...workloads.models.gemms import FP16_BITS
 from .search_space import Choice
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 OBJECTIVES: tuple[Objective, ...] = ("bops", "energy", "latency")
 """Objectives of a precision search."""
 
-FP16_BITS = 16
 PREFILL_TOKENS = 2048
 """Tokens of the prefill pass of which energy or latency is minimised."""
 

@@ -27,6 +27,7 @@ from ...workloads import (
     paired_loss,
 )
 from ...workloads.inference.decoder import Hook
+from ...workloads.models.gemms import FP16_BITS
 from ..inputs import as_decoder, evaluation_cache
 from ..options.parse import several
 from ..options.precision import StudyOptions
@@ -50,7 +51,6 @@ ARITHMETIC_MANTISSA_BITS = (5, 7, 9)
 TOLERANCES = {"Anda 0.1 %": 0.001, "Anda 1 %": 0.01}
 FORMATS = {"FIGNA": ("figna", {"mantissa_bits": 13}, 13), "VS-Quant": ("vs-quant", {}, 4)}
 """Registered name and parameters of each format, and the mantissa bits that enter a multiplication."""
-FP16_BITS = 16
 
 Row = dict[str, Any]
 

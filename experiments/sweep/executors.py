@@ -148,7 +148,7 @@ def make_executor(workers: int, dask: str | None) -> Executor:
     if dask is None:
         return LocalExecutor(workers)
     if workers != 1:
-        raise InputError("workers: a Dask cluster has its own; give either --workers or --dask")
+        raise InputError("workers: a Dask cluster has its own; leave out workers or dask")
     return DaskExecutor(dask)
 
 

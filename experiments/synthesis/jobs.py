@@ -12,7 +12,7 @@ from typing import Any
 from ...formats import InputError
 from ...formats.checks import check_integer, check_number
 from ...formats.numeric.alignment import MAX_MANTISSA_BITS
-from ..files import require_new_file
+from ..files import require_new_file, write_new_file
 from ..folder import is_free, make_folder
 from ..options.circuits import SynthesisOptions
 from ..options.parse import several
@@ -103,7 +103,7 @@ def _checked(options: SynthesisOptions) -> SynthesisOptions:
     if options.out is not None and not is_free(Path(options.out)):
         raise InputError(f"out: {options.out} is not empty; name another folder")
     if options.all_designs and options.parameter:
-        raise InputError("parameter: it applies to a single circuit; remove it or remove --all")
+        raise InputError("parameter: it applies to a single circuit; leave it out, or name one circuit")
     for field in ("saif", "netlist"):
         path = getattr(options, field)
         require_new_file(field, path)
@@ -144,11 +144,7 @@ class _Worker:
         files = gate_files(job.design, parameters, self.library, clock, self._operands, self._mantissa_bits)
         for field, path, text in (("saif", job.saif, files.saif), ("netlist", job.netlist, files.verilog)):
             if path is not None:
-                try:
-                    Path(path).write_text(text, "utf-8")
-                except OSError as error:
-                    message = f"{field}: {path} cannot be written ({error.strerror}); name another file"
-                    raise InputError(message) from None
+                write_new_file(field, path, text.rstrip("\n"))
                 note(f"wrote {path}")
 
 
@@ -185,5 +181,5 @@ def _not_met(document: Mapping[str, Any], job: SynthesisOptions, *, alone: bool,
         f"{document['clock_ps']:g}; "
     )
     if alone and not job.slower:
-        raise InputError(missed + "use a longer clock, more stages, or --slower for figures at that period")
+        raise InputError(missed + "use a longer clock, more stages, or slower for figures at that period")
     note(missed + "its powers are at that period")

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..checks import check_array, check_finite, check_integer
 from ..errors import InputError
+from ..numeric.fp16 import OVERFLOW_FP16
 from .base import PackedWeights, Statistic, check_weights
 from .bit_packing import check_codes, pack_codes, unpack_codes
 from .int4 import Int4Weights
@@ -142,7 +143,7 @@ class IntegerWeights(PackedWeights):
         symmetric = np.full(self.scales.shape, 1 << (self.bits - 1))
         zero_points = symmetric if self.zero_points is None else self.zero_points
         offsets = -(self.scales.astype(np.float64) * zero_points)
-        if np.abs(offsets).max() >= 65520:
+        if np.abs(offsets).max() >= OVERFLOW_FP16:
             raise InputError("scales: -scale * zero_point overflows FP16; keep the zero points")
         return type(self)(self.codes, self.scales, self.bits, self.group_size, offsets=offsets.astype(np.float16))
 

@@ -1,12 +1,14 @@
 """INT4 weights with an FP16 scale, and for affine weights an FP16 offset, for each group of input channels."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import check_array, check_finite, check_integer
 from ..errors import InputError
+from ..numeric.fp16 import OVERFLOW_FP16
 
 BITS = 4
 SIGNED_RANGE = (-8, 7)
@@ -54,6 +56,17 @@ class Int4Weights:
         if self.offsets is not None:
             check_finite("offsets", check_array("offsets", self.offsets, np.float16, shape))
 
+    def corner(self, channels: int, outputs: int) -> Self:
+        """Return the first `channels` input and `outputs` output channels."""
+        groups = -(-channels // self.group_size)
+        offsets = None if self.offsets is None else np.ascontiguousarray(self.offsets[:groups, :outputs])
+        return type(self)(
+            np.ascontiguousarray(self.codes[:channels, :outputs]),
+            np.ascontiguousarray(self.scales[:groups, :outputs]),
+            self.group_size,
+            offsets,
+        )
+
     @property
     def bits_per_weight(self) -> float:
         """Storage of a weight in bits: code, and share of the FP16 parameters."""
@@ -78,7 +91,7 @@ class Int4Weights:
         check_integer("group_size", group_size, 1)
         starts = np.arange(0, w.shape[0], group_size)
         largest = np.maximum.reduceat(np.abs(w), starts, axis=0).astype(np.float64) / SIGNED_RANGE[1]
-        if largest.max() >= 65520:
+        if largest.max() >= OVERFLOW_FP16:
             raise InputError(f"w: a group reaches {largest.max() * 7:g} and its scale overflows FP16; scale w down")
         scales = largest.astype(np.float16)
         divisors = np.repeat(np.where(scales == 0, np.inf, scales.astype(np.float64)), group_size, axis=0)

@@ -8,9 +8,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...formats.checks import check_integer
+from ...formats.numeric.alignment import SIGNIFICAND_BITS
 from ..interfaces import EXPONENT_BITS, FP16, MAX_LANES, MAX_MANTISSA_BITS
-
-SIGNIFICAND_BITS = 11
 
 
 class FieldExtractor(wiring.Component):

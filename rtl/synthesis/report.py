@@ -41,7 +41,9 @@ def find_library(paths: Sequence[Path]) -> CellLibrary:
     """
     if not paths:
         if not OSU018.is_file():
-            raise InputError(f"liberty: {OSU018} does not exist; install Debian's qflow-tech-osu018 or give --liberty")
+            raise InputError(
+                f"liberty: {OSU018} does not exist; install Debian's qflow-tech-osu018 or name another library"
+            )
         paths = [OSU018]
     files: list[Path] = []
     for path in paths:
@@ -153,7 +155,7 @@ def gate_files(
     """
     circuit, runs = _circuit(design, parameters, operands, mantissa_bits)
     if len(runs) > 1:
-        raise InputError(f"saif: {design} has {len(runs)} runs; choose one with --m")
+        raise InputError(f"saif: {design} has {len(runs)} runs; give one width as m")
     found = measure(circuit, runs, library, clock_ps)
     top = design.replace("-", "_")
     return GateFiles(

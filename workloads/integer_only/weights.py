@@ -15,14 +15,14 @@ from ...formats.integer_only import Anchor, DyadicTensor, Engine, SigmoidForm
 from ...formats.integer_only.arithmetic import Integers
 from ...formats.integer_only.smoothing import BlockWeights
 from ..inference.decoder import Decoder
-from ..models.parameters import DecoderWeights
+from ..models.parameters import MODULE_LINEARS, DecoderWeights
 from ..models.shapes import ModelShape
 from ..text.blocks import load_blocks
 from .smoothed_blocks import smoothed_blocks
 
 FloatArray = NDArray[np.floating[Any]]
 
-LINEARS = ("q", "k", "v", "o", "gate", "up", "down")
+LINEARS = tuple(name for names in MODULE_LINEARS.values() for name in names)
 CALIBRATION_BLOCKS = 4
 MULTIPLIER_BITS = 16
 """Width of static multipliers: weight scales per output channel, norm gains, reciprocal smoothing factors."""

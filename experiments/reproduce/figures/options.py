@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ....formats.checks import check_choice, check_integer
+from ...options.reports import ReproductionOptions
 from .published import PrecisionSets
 
 MODELS = ("smollm2-135m",)
-BLOCKS = 8
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class FigureOptions:
     precisions: PrecisionSets = field(default_factory=PrecisionSets)
     models: tuple[str, ...] = MODELS
     """Models that the accuracy figures evaluate: fetched ones, or folders of checkpoints."""
-    blocks: int = BLOCKS
+    blocks: int = ReproductionOptions.blocks
     """Most blocks of 512 tokens to evaluate."""
-    backend: str = "numpy"
+    backend: str = ReproductionOptions.backend
     """Evaluation backend, ``numpy`` or ``torch``; the losses agree within rounding."""
 
     def __post_init__(self) -> None:

@@ -177,4 +177,4 @@ def test_command_on_the_real_model(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_too_few_blocks(field: str) -> None:
     counts = [0 if name == field else 1 for name in ("calibration_blocks", "fisher_blocks", "blocks")]
     with pytest.raises(InputError, match=f"^{field}: 0 .* 1"):
-        StudyTexts.load(synthetic_decoder(), *counts)
+        StudyTexts.load(synthetic_decoder(), *counts, tokens=512)

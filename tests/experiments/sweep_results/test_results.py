@@ -141,9 +141,9 @@ def test_figures_that_cannot_be_drawn(refused: Callable[..., str], folder: Path,
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--report new --sql x", "sql: cannot be combined with --report"),
-        ("--report new --json -", "json: cannot be combined with --report"),
-        ("--wins anda:cycles --pareto cycles", "pareto: cannot be combined with --wins"),
+        ("--report new --sql x", "sql: cannot be combined with report"),
+        ("--report new --json -", "json: cannot be combined with report"),
+        ("--wins anda:cycles --pareto cycles", "pareto: cannot be combined with wins"),
     ],
 )
 def test_options_that_exclude_each_other(refused: Callable[..., str], folder: Path, options: str, message: str):

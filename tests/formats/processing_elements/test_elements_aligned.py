@@ -7,7 +7,7 @@ import pytest
 from anda_codesign.formats import AndaFormat, Int4Weights, fp_int_gemm
 from anda_codesign.formats.activations.aligned import FignaFormat, IfpuFormat
 from anda_codesign.formats.numeric.fp16 import round_to_fp16
-from anda_codesign.formats.processing_elements.aligned import aligned_dot, fp16_table, read_table, weight_planes
+from anda_codesign.formats.processing_elements.aligned import aligned_dot, weight_planes
 
 
 @pytest.mark.parametrize("mantissa_bits", [1, 8, 11, 13, 16])
@@ -21,17 +21,6 @@ def test_equal_mantissas_give_the_outputs_of_anda(element: type, mantissa_bits: 
     codes = w.codes.T.reshape(1, 5, 3, 64)
     sums, _ = aligned_dot(a.integers[:, None], a.exponents[:, None], codes, w.scales.T[None], mantissa_bits)
     assert round_to_fp16(sums)[0].view(np.uint16).tolist() == expected.view(np.uint16).tolist()
-
-
-def test_tables_hold_every_sum_of_signs() -> None:
-    integers = np.array([[3, -50, 700, -9000], [0, 1, -1, 8191]])
-    keys = np.arange(16)
-    table = fp16_table(integers)
-    for row, x in enumerate(integers):
-        read = read_table(np.repeat(table[row : row + 1], 16, axis=0), keys)
-        signs = [[1 if key >> i & 1 else -1 for i in range(4)] for key in range(16)]
-        assert read.tolist() == [int(np.dot(sign, x)) for sign in signs]
-        assert (read == -read[::-1]).all()
 
 
 def test_binary_weights_stand_for_the_codes() -> None:

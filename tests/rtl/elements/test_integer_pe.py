@@ -8,12 +8,7 @@ import pytest
 from anda_codesign.formats import AndaFormat, InputError
 from anda_codesign.formats.activations.aligned import FIGNA_MANTISSA_BITS, FignaFormat, IfpuFormat
 from anda_codesign.formats.latency.elements import FP16_GROUP_CYCLES, pe_cycles_per_group
-from anda_codesign.formats.processing_elements.aligned import (
-    aligned_dot,
-    plane_serial_sums,
-    table_serial_sums,
-    weight_planes,
-)
+from anda_codesign.formats.processing_elements.aligned import aligned_dot, weight_planes
 from anda_codesign.formats.processing_elements.scaled import scale_and_accumulate
 from anda_codesign.rtl import StreamRun, run_streams
 from anda_codesign.rtl.elements.integer_pe import (
@@ -30,6 +25,8 @@ from anda_codesign.rtl.simulation.operands import plane_stream
 from anda_codesign.rtl.simulation.packing import pack, unpack
 from latencies import FIGLUT_GROUP_CYCLES, PE_RESULT_CYCLES, figna_lanes, group_scaling_cycles, steps_per_group
 from numpy.typing import NDArray
+
+from .serial_sums import fp16_table, plane_serial_sums, read_table, table_serial_sums
 
 OUTPUTS, GROUPS, ELEMENTS = 3, 2, 64
 
@@ -252,3 +249,14 @@ def test_codes_that_no_four_bits_hold() -> None:
     with pytest.raises(InputError) as error:
         weight_planes(np.array([-9, 3], np.int8))
     assert str(error.value).startswith("codes: span -9..3")
+
+
+def test_tables_hold_every_sum_of_signs() -> None:
+    integers = np.array([[3, -50, 700, -9000], [0, 1, -1, 8191]])
+    keys = np.arange(16)
+    table = fp16_table(integers)
+    for row, x in enumerate(integers):
+        read = read_table(np.repeat(table[row : row + 1], 16, axis=0), keys)
+        signs = [[1 if key >> i & 1 else -1 for i in range(4)] for key in range(16)]
+        assert read.tolist() == [int(np.dot(sign, x)) for sign in signs]
+        assert (read == -read[::-1]).all()
