@@ -28,6 +28,8 @@ Public names; each is loaded when it is first used, and ``help`` shows what it t
 `trace_planes`        zero bit-planes of a captured trace
 `check_circuits`      processing element and compressor compared with the format on a trace
 `accelerator_cycles`  cycles of the accelerator's circuit and of its timing model
+`register`            a format of your own under its name
+`load_plugin`         a file that registers formats of your own
 ====================  ==================================================================================
 
 The functions take keywords: names, paths or objects. Their results have ``to_dict()``, the document that the command line
@@ -65,6 +67,8 @@ if TYPE_CHECKING:
     from anda_codesign.experiments.synthesis.jobs import synthesize as synthesize
     from anda_codesign.formats.anda.format import AndaFormat as AndaFormat
     from anda_codesign.formats.gemm.fp_int import fp_int_gemm as fp_int_gemm
+    from anda_codesign.formats.plugins import load_plugin as load_plugin
+    from anda_codesign.formats.plugins import register as register
     from anda_codesign.workloads.models.precision import Precision as Precision
     from anda_codesign.workloads.models.shapes import ModelShape as ModelShape
 
@@ -91,6 +95,8 @@ _MODULES = {
     "check_circuits": "experiments.circuits.circuit_check",
     "compare_formats": "experiments.formats.format_comparison",
     "list_formats": "experiments.formats.format_comparison",
+    "load_plugin": "formats.plugins",
+    "register": "formats.plugins",
     "quantize": "experiments.formats.quantize",
     "report": "experiments.report.job",
     "reproduce": "experiments.reproduce.reproduction",
@@ -116,7 +122,9 @@ __all__ = [
     "list_architectures",
     "list_formats",
     "list_models",
+    "load_plugin",
     "quantize",
+    "register",
     "report",
     "reproduce",
     "results",

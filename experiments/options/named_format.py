@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
-import sys
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from .parse import Plain, assignment
 
 if TYPE_CHECKING:
     from ...formats.activations.registry import ActivationFormat
 
+OWN = "own"
 EXAMPLE = "fast mantissa_bits=2"
 
 
@@ -27,7 +24,7 @@ class NamedFormat:
     text
         The text, as columns show it.
     name
-        Name in the registry, ``module:Class``, or ``own``: the format that the architecture computes with.
+        Name in the registry, or ``own``: the format that the architecture computes with.
     parameters
         Names and values of its parameters.
     """
@@ -57,45 +54,38 @@ class NamedFormat:
         Raises
         ------
         InputError
-            There is no such format or class, or a parameter is wrong.
+            No such format is registered, or a parameter is wrong.
         """
-        return _build(self)
+        return _build(self, self._registered())
 
     @property
-    def source(self) -> str | None:
-        """Text of the file that defines a user's own class; a point's key depends on it."""
-        if ":" not in self.name:
-            return None
-        return Path(inspect.getsourcefile(type(self.build())) or "").read_text("utf-8")
+    def source_sha256(self) -> str | None:
+        """Hash of the file that defines a user's own class; a point's key depends on it."""
+        from ...formats.plugins import source_sha256
+
+        return None if self.name == OWN else source_sha256(self._registered())
+
+    def _registered(self) -> type:
+        from ...formats import InputError
+        from ...formats.activations.registry import registry
+
+        if ":" in self.name:
+            raise InputError(
+                f"formats: {self.name!r} names a module, and data files run no code; register the class in a file, name that "
+                "with --plugin FILE, and write the class's name here"
+            )
+        return registry.find(self.name)
 
 
 @lru_cache(maxsize=256)
-def _build(named: NamedFormat) -> ActivationFormat:
+def _build(named: NamedFormat, registered: type) -> ActivationFormat:
+    """The format; another class under the same name, of another plugin, is another one."""
     from ...formats import InputError
-    from ...formats.activations.registry import activation_format
+    from ...formats.activations.registry import registry
 
-    parameters: dict[str, Any] = dict(named.parameters)
-    if ":" not in named.name:
-        return activation_format(named.name, **parameters)
     try:
-        return _own_class(named.name)(**parameters)
+        return registry.build(named.name, dict(named.parameters))
     except TypeError as error:
         raise InputError(
-            f"formats: {named.text!r} cannot be built ({error}); see the parameters of the class"
+            f"formats: {named.text!r} cannot be built ({error}); see the parameters of {registered.__name__}"
         ) from None
-
-
-def _own_class(name: str) -> Any:
-    """A class of the user's own, ``module:Class``, from the working folder or what is installed."""
-    from ...formats import InputError
-
-    module, _, attribute = name.partition(":")
-    try:
-        if "" not in sys.path and str(Path.cwd()) not in sys.path:
-            sys.path.insert(0, str(Path.cwd()))
-        found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"formats: {name!r} cannot be imported ({error}); write module:Class") from None
-    if not isinstance(found, type):
-        raise InputError(f"formats: {name!r} is not a class; write module:Class")
-    return found

@@ -21,7 +21,7 @@ class PointOptions(SimulationOptions):
     format: Annotated[
         "str | NamedFormat",
         Option(
-            "Activation format whose perplexity is measured: fast mantissa_bits=2, module:Class; own is what the "
+            "Activation format whose perplexity is measured: fast mantissa_bits=2, or one of a plugin; own is what the "
             "architecture computes with. Time and energy stay those of the architecture."
         ),
     ] = "own"

@@ -6,9 +6,11 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, Self, TypeAlias
 
 from ...formats import InputError
+from ...formats.plugins import Plugin, load_plugins, loaded_plugins
 from .points import Point, model_version, simulate_points
 
 Rows: TypeAlias = list[dict[str, Any]]
@@ -65,12 +67,13 @@ class LocalExecutor:
         from concurrent.futures import ProcessPoolExecutor, as_completed
         from concurrent.futures.process import BrokenProcessPool
 
+        simulate = partial(_simulate, loaded_plugins())
         context = multiprocessing.get_context("spawn")  # a fork would copy the threads of numeric libraries
         pool = ProcessPoolExecutor(
             min(self.workers, len(batches)), context, initializer=same_warnings, initargs=(error_on_warnings(),)
         )
         try:
-            for done in as_completed([pool.submit(simulate_points, batch) for batch in batches]):
+            for done in as_completed([pool.submit(simulate, batch) for batch in batches]):
                 yield done.result()
         except BrokenProcessPool:
             raise InputError("workers: a process was killed; run the sweep again, finished points are kept") from None
@@ -126,7 +129,8 @@ class DaskExecutor:
         """
         from distributed import KilledWorker, as_completed
 
-        for future in as_completed(self._client.map(simulate_points, batches, pure=False)):
+        simulate = partial(_simulate, loaded_plugins())
+        for future in as_completed(self._client.map(simulate, batches, pure=False)):
             try:
                 rows = future.result()
             except KilledWorker:
@@ -159,6 +163,12 @@ def _require_same_version(client: Any) -> None:
     for worker, version in versions.items():
         if version != model_version():
             raise InputError(f"dask: {worker} runs another version of this program; install the same one there")
+
+
+def _simulate(plugins: Sequence[Plugin], batch: Batch) -> Rows:
+    """Simulate a batch in a worker, which has the same plugins as the process that asks."""
+    load_plugins(plugins)
+    return simulate_points(batch)
 
 
 def error_on_warnings() -> bool:

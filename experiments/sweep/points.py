@@ -90,7 +90,7 @@ class Point(PointOptions):
     def key(self) -> str:
         """Hash of the point, of the files that it names, and of this version of the program."""
         named = map(str, (self.arch, self.technology, self.memory, self.weights or ""))
-        files = [*(file_content(name) for name in named), self.format.source]
+        files = [*(file_content(name) for name in named), self.format.source_sha256]
         text = json.dumps([asdict(self), files, model_version()], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 

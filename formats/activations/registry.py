@@ -4,16 +4,13 @@
     >>> fmt.bits_per_value, fmt.cycles_per_group
     (3.3125, 2)
 
-To add a format, implement the protocol `anda_codesign.formats.activations.base.ActivationFormat` and call `register`.
+To add a format, implement the protocol `anda_codesign.formats.activations.base.ActivationFormat` and call
+`anda_codesign.register`.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
-
 from ..anda.format import AndaFormat
-from ..checks import check_choice, check_parameters
-from ..errors import InputError
 from ..numeric.alignment import MAX_MANTISSA_BITS
+from ..registry import Modes, Registry
 from .aligned import FignaFormat, IfpuFormat
 from .base import ActivationFormat, ActivationTensor
 from .boost import BoostFormat
@@ -37,44 +34,15 @@ __all__ = [
     "activation_format",
     "activation_format_modes",
     "activation_formats",
-    "register",
+    "registry",
 ]
 
-Modes = Sequence[Mapping[str, int | str]]
-
-
-class _Entry(NamedTuple):
-    format_class: type[ActivationFormat]
-    modes: Modes
-
-
-_registry: dict[str, _Entry] = {}
-
-
-def register(format_class: type[ActivationFormat], modes: Modes = ({},)) -> None:
-    """Register a format under its ``name``.
-
-    Parameters
-    ----------
-    format_class
-        Class of the format; takes the parameters as keywords.
-    modes
-        Parameters of each published setting; ``{}`` is the setting with all defaults.
-
-    Raises
-    ------
-    InputError
-        The name is already registered.
-    """
-    name = format_class.name
-    if name in _registry:
-        raise InputError(f"name: {name!r} is already an activation format; choose another name")
-    _registry[name] = _Entry(format_class, tuple(modes))
+registry: Registry[ActivationFormat] = Registry("format", "activation format")
 
 
 def activation_formats() -> list[str]:
     """Names of all activation formats, in the order of registration."""
-    return list(_registry)
+    return registry.names()
 
 
 def activation_format(name: str, **parameters: int | str) -> ActivationFormat:
@@ -85,41 +53,35 @@ def activation_format(name: str, **parameters: int | str) -> ActivationFormat:
     InputError
         The format, a parameter or a value does not exist, or a parameter is missing.
     """
-    entry = _entry(name)
-    check_parameters(name, entry.format_class, parameters)
-    return entry.format_class(**parameters)
+    return registry.build(name, parameters)
 
 
 def activation_format_modes(name: str) -> list[ActivationFormat]:
     """Build the format with this name in each published setting."""
-    return [activation_format(name, **mode) for mode in _entry(name).modes]
-
-
-def _entry(name: str) -> _Entry:
-    return _registry[check_choice("format", name, _registry)]
+    return registry.modes(name)
 
 
 def _lengths(*mantissa_bits: int) -> Modes:
     return [{"mantissa_bits": bits} for bits in mantissa_bits]
 
 
-register(Fp16Format)
-register(Bf16Format)
-register(AndaFormat, _lengths(*range(1, MAX_MANTISSA_BITS + 1)))
-register(FignaFormat, _lengths(13, 11, 8))
-register(IfpuFormat)
-register(VsQuantFormat)
-register(BoostFormat)
-register(LianFormat)
-register(FanFormat)
-register(FlexpointFormat)
-register(FastFormat, _lengths(2, 4))
-register(DacapoFormat, _lengths(2, 4, 8))
-register(FlexBlockFormat, _lengths(4, 8, 16))
-register(MxFp8E4m3Format)
-register(MxFp8E5m2Format)
-register(MxFp6E2m3Format)
-register(MxFp6E3m2Format)
-register(MxFp4Format)
-register(MxInt8Format)
-register(NvFp4Format)
+registry.register(Fp16Format)
+registry.register(Bf16Format)
+registry.register(AndaFormat, _lengths(*range(1, MAX_MANTISSA_BITS + 1)))
+registry.register(FignaFormat, _lengths(13, 11, 8))
+registry.register(IfpuFormat)
+registry.register(VsQuantFormat)
+registry.register(BoostFormat)
+registry.register(LianFormat)
+registry.register(FanFormat)
+registry.register(FlexpointFormat)
+registry.register(FastFormat, _lengths(2, 4))
+registry.register(DacapoFormat, _lengths(2, 4, 8))
+registry.register(FlexBlockFormat, _lengths(4, 8, 16))
+registry.register(MxFp8E4m3Format)
+registry.register(MxFp8E5m2Format)
+registry.register(MxFp6E2m3Format)
+registry.register(MxFp6E3m2Format)
+registry.register(MxFp4Format)
+registry.register(MxInt8Format)
+registry.register(NvFp4Format)

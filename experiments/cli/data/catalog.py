@@ -1,6 +1,7 @@
 """`anda fetch`, `anda models`, `anda archs`: bring the data, list what exists."""
 
 from ....sim.config.defaults import DEFAULT_TECHNOLOGY
+from ..command import PluginOption
 from ..output import JsonOption, note, print_table, write_json
 
 
@@ -25,6 +26,18 @@ def models(json: JsonOption = None) -> None:
     columns = ("hidden", "ffn", "layers", "heads", "kv_heads", "vocabulary", "gated", "max_length")
     rows = [(r["name"], *(_cell(r[c]) for c in columns), f"{r['macs_per_token'] / 1e6:,.1f}") for r in found.rows]
     print_table("Models (decoder-only transformers)", ("model", *columns, "M MAC/token"), rows)
+
+
+def plugins(*, plugin: PluginOption = [], json: JsonOption = None) -> None:  # noqa: B006
+    """List all registered names, and where each comes from: built in, or a file of yours."""
+    from ....formats.plugins import registered
+    from ...options.result import Table
+
+    found = list(registered())
+    if write_json(Table([entry._asdict() for entry in found]), json):
+        return
+    rows = [(entry.kind, entry.name, entry.origin, (entry.sha256 or "")[:16]) for entry in found]
+    print_table("Registered names", ("kind", "name", "from", "sha256"), rows)
 
 
 def archs(json: JsonOption = None) -> None:

@@ -37,7 +37,7 @@ def formats(context: typer.Context, json: JsonOption = None) -> None:
 
 
 @app.command(short_help="Compare activation formats on a trace.")
-@command(ComparisonOptions)
+@command(ComparisonOptions, plugins=True)
 def compare(given: Given, *, plot: PlotOption = None, json: JsonOption = None) -> None:
     """Compare all activation formats on captured activations: signal-to-noise ratio, bits per value, cycles."""
     from ...formats.format_comparison import compare_formats, format_label

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 COLUMNS = ("method", "parameters", "bits by formula", "bits by bytes", "perplexity", "loss %", "± %")
 
 
-@command(QuantizationOptions)
+@command(QuantizationOptions, plugins=True)
 def quantize(given: Given, *, json: JsonOption = None) -> None:
     """Quantise all linear layers of a model; print bits per weight and perplexity, and write a folder if asked to."""
     from ...formats.quantize import quantize as answer

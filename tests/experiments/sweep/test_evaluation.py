@@ -1,11 +1,14 @@
 """Perplexity and the machine's options as dimensions of a sweep."""
 
-from collections.abc import Callable
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from anda_codesign.experiments.inputs import evaluation_cache
 from anda_codesign.experiments.options.named_format import NamedFormat
 from anda_codesign.experiments.simulation import simulate
 from anda_codesign.experiments.sweep import evaluation
@@ -14,6 +17,7 @@ from anda_codesign.experiments.sweep.run import run_sweep
 from anda_codesign.experiments.sweep.spec import SweepSpec
 from anda_codesign.formats import InputError
 from anda_codesign.formats.activations.registry import activation_format
+from anda_codesign.formats.plugins import load_plugin, load_plugins, loaded_plugins
 from anda_codesign.sim import load_architecture
 from anda_codesign.workloads import (
     AndaActivations,
@@ -117,38 +121,61 @@ def test_zero_planes_are_counted_on_the_model(small: Any, tmp_path: Path):
 
 
 OWN_CLASS = """
+from anda_codesign import register
 from anda_codesign.formats import AndaFormat
 
+@register
 class Halves(AndaFormat):
     name = "halves"
 """
 
 
-def test_named_formats_and_classes_of_one_s_own(small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "halves_of_mine.py").write_text(OWN_CLASS)
-    formats = ("own", "anda mantissa_bits=4", "halves_of_mine:Halves mantissa_bits=4", "fast mantissa_bits=2")
+@pytest.fixture
+def plugin(tmp_path: Path) -> Iterator[Path]:
+    """A file that registers the format ``halves``."""
+    path = tmp_path / "halves_of_mine.py"
+    path.write_text(OWN_CLASS)
+    yield path
+    load_plugins(())
+
+
+def test_named_formats_and_formats_of_one_s_own(small: Any, tmp_path: Path, plugin: Path):
+    formats = ("own", "anda mantissa_bits=4", "halves mantissa_bits=4", "fast mantissa_bits=2")
+    load_plugin(plugin)
     spec = SweepSpec(**FIELDS, archs=("fp-int",), formats=formats, evaluation=Evaluation(blocks=3))
     frame = run_sweep(spec, tmp_path / "out").set_index("format")
     assert frame["loss_percent"]["own"] == 0
-    assert (
-        frame["loss_percent"]["anda mantissa_bits=4"] == frame["loss_percent"]["halves_of_mine:Halves mantissa_bits=4"]
-    )
+    assert frame["loss_percent"]["anda mantissa_bits=4"] == frame["loss_percent"]["halves mantissa_bits=4"]
     assert frame["format_bits"].tolist() == [16.0, 5.078125, 5.078125, 3.3125]
     (before,) = SweepSpec(**FIELDS, archs=("fp-int",), formats=formats[2:3], evaluation=Evaluation()).points()
-    key = before.key
-    (tmp_path / "halves_of_mine.py").write_text(OWN_CLASS + "# changed")
+    key, decoder, blocks = before.key, *small
+    kept = sorted((tmp_path / "cache").rglob("nll-*"))
+    plugin.write_text(OWN_CLASS + "# changed")
+    load_plugin(plugin)
     assert before.key != key
+    evaluate(decoder, blocks, FormatActivations(activation_format("halves", mantissa_bits=4)), evaluation_cache())
+    assert len(sorted((tmp_path / "cache").rglob("nll-*"))) == len(kept) + len(blocks.tokens)
+
+
+def test_workers_have_the_formats_of_one_s_own(tmp_path: Path, plugin: Path):
+    load_plugin(plugin)
+    own = [named.source_sha256 for named in (NamedFormat.parse("halves mantissa_bits=4"),)]
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        found = pool.submit(hash_in_a_worker, loaded_plugins(), "halves mantissa_bits=4").result()
+    assert [found] == own
+
+
+def hash_in_a_worker(plugins: Any, text: str) -> str | None:
+    load_plugins(plugins)
+    return NamedFormat.parse(text).source_sha256
 
 
 BAD_FORMATS = {
     "int3": "format: 'int3'",
     "fast bits": "formats: 'bits'",
-    "nowhere:Format": "formats: 'nowhere:Format'",
-    "os:system": "formats: 'os:system'",
-    "json:dumps": "formats: 'json:dumps'",
-    "json:JSONEncoder bits=8": "formats: 'json:JSONEncoder bits=8' cannot be built (",
+    "nowhere:Format": "formats: 'nowhere:Format' names a module, and data files run no code",
+    "subprocess:Popen args=true": "formats: 'subprocess:Popen' names a module",
+    "halves mantissa_bits=4": "format: 'halves'",
 }
 
 

@@ -13,7 +13,7 @@ from anda_codesign.formats.activations.registry import (
     activation_format,
     activation_format_modes,
     activation_formats,
-    register,
+    registry,
 )
 from cases import each
 
@@ -172,18 +172,17 @@ def test_bad_parameters(name, parameters, message):
 
 
 def test_a_format_of_ones_own_needs_one_registration(monkeypatch):
-    module = sys.modules["anda_codesign.formats.activations.registry"]
-    monkeypatch.setattr(module, "_registry", dict(module._registry))
+    monkeypatch.setattr(registry, "_entries", dict(registry._entries))
 
     @dataclasses.dataclass(frozen=True)
     class Mine(Fp16Format):
         name: ClassVar[str] = "mine"
 
-    register(Mine)
+    registry.register(Mine)
     assert activation_formats() == [*NAMES, "mine"]
     assert activation_format("mine") == Mine()
     with pytest.raises(InputError) as error:
-        register(Mine)
+        registry.register(Mine)
     assert str(error.value).startswith("name: 'mine'")
 
 
