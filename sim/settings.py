@@ -31,6 +31,9 @@ S = TypeVar("S")
 Work = TypeVar("Work")
 Result = TypeVar("Result")
 
+DramBackground: TypeAlias = Literal["auto", "off", "on"]
+"""Count the DRAM's standby and refresh: where a memory with currents is chosen, never, or always."""
+
 Level: TypeAlias = Literal["analytical", "events", "cycle"]
 """Formulas; processes that wait for each other; the program of Anda's circuit, in its cycles."""
 
@@ -54,6 +57,9 @@ class Settings:
     memory
         ``"flat"``: the technology's bandwidth. At level ``"events"`` also a memory with rows and refresh: a name, the path
         of a YAML file, or an object.
+    dram_background
+        ``"on"`` adds the DRAM's standby and refresh: those of `memory`, or with ``"flat"`` those of the memory that the
+        technology names. ``"auto"`` does so for a memory with currents, but not for ``"flat"``, the published figures.
     weights
         A weight format in place of the architecture's own: a name, the path of a YAML file, or an object.
     group_cycles
@@ -68,6 +74,7 @@ class Settings:
     objective: Objective = "energy"
     tiling: str | TilingRule = "search"
     memory: str | Path | Memory = "flat"
+    dram_background: DramBackground = "auto"
     weights: str | Path | WeightConfig | None = None
     group_cycles: Mapping[str, float] | None = None
     timeline: Timeline | None = None

@@ -18,9 +18,10 @@ from .mapping.tiling import Tiling, model_tilings, resident_tiling
 from .mapping.tiling_rule import TilingRule
 from .memory.dram import Dram, FlatDram
 from .processes.timeline import Timeline
-from .settings import Level, Settings
+from .settings import DramBackground, Level, Settings
 
 if TYPE_CHECKING:
+    from .memory.background import BackgroundPower
     from .memory.hbm import Memory
 
 
@@ -91,14 +92,17 @@ def prepare(architecture: str | Path | Architecture, settings: Settings) -> Setu
     given = settings.technology
     process = given if isinstance(given, Technology) else load_technology(given)
     level = check_choice("level", settings.level, get_args(Level))
+    memory = _memory(settings)
+    background = _background(settings, process, memory)
+    process = process if memory is None else process.model_copy(update={"dram": memory.figures(process.dram)})
     return Setup(
         machine,
         process,
-        unit_costs(machine, process, settings.group_cycles is not None),
+        unit_costs(machine, process, settings.group_cycles is not None, background),
         level,
         check_choice("objective", settings.objective, TILING_OBJECTIVES),
         _tiling(settings),
-        _memory(settings),
+        memory,
         _group_cycles(settings),
         _timeline(settings),
     )
@@ -120,6 +124,22 @@ def _memory(settings: Settings) -> "Memory | None":
     if settings.level != "events":
         raise InputError(f"memory: {memory.name!r} needs level events; use flat with level {settings.level}")
     return memory
+
+
+def _background(settings: Settings, process: Technology, memory: "Memory | None") -> "BackgroundPower | None":
+    """Standby and refresh of the DRAM, if the settings count them."""
+    asked = check_choice("dram_background", settings.dram_background, get_args(DramBackground))
+    if asked == "off" or (asked == "auto" and (memory is None or memory.background is None)):
+        return None
+    if memory is None:
+        from .memory.hbm import load_memory
+
+        if process.dram.memory is None:
+            raise InputError(
+                f"dram_background: technology {process.name} names no memory; add dram.memory to it, or choose a memory"
+            )
+        memory = load_memory(process.dram.memory)
+    return memory.background_power
 
 
 def _group_cycles(settings: Settings) -> Mapping[str, float] | None:

@@ -94,7 +94,7 @@ def _print_record(record: dict[str, Any]) -> None:
         ("BOPs saving over FP16-INT4", f"{record['bops_saving']:.2f} x"),
         ("DRAM", f"{record['dram_bytes'] / 2**20:,.1f} MiB"),
         ("SRAM", f"{record['sram_bytes'] / 2**20:,.1f} MiB"),
-        *((f"energy, {part}", f"{energy[part] / 1e9:,.3f} mJ") for part in ("compute", "sram", "dram", "total")),
+        *((f"energy, {part}", f"{energy[part] / 1e9:,.3f} mJ") for part in energy),
         ("area", f"{record['area_mm2']:.3f} mm²"),
     ]
     if "fp_int_share" in record:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-from ...sim.settings import Level, ModelSettings, Settings
+from ...sim.settings import DramBackground, Level, ModelSettings, Settings
 from .option import Option
 
 if TYPE_CHECKING:
@@ -75,8 +75,15 @@ class MachineOptions:
         Settings.tiling
     )
     memory: Annotated[
-        "str | Path | Memory", Option("flat, or at level events hbm2 or a YAML file: rows, refresh, turnaround.")
+        "str | Path | Memory",
+        Option("flat, or at level events hbm2, lpddr5, ddr5 or a YAML file: rows, refresh, turnaround."),
     ] = Settings.memory
+    dram_background: Annotated[
+        DramBackground,
+        Option(
+            "Count DRAM standby and refresh: on, off, or auto (where a memory with currents is chosen, not with flat)."
+        ),
+    ] = Settings.dram_background
     weights: Annotated[
         "str | Path | WeightConfig | None",
         Option("Weight format: int4, spqr-3, squeezellm-3, … or a YAML file; the architecture's own without it."),

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ...sim import Architecture
 
 MEASURES = ("cycles", "seconds", "macs", "bops_saving", "dram_bytes", "sram_bytes", "area_mm2")
-ENERGIES = ("compute", "sram", "dram", "total")
+ENERGIES = ("compute", "sram", "dram", "background", "total")
 RESULT_COLUMNS = ("key", *MEASURES, *(f"energy_{part}_pj" for part in ENERGIES))
 """Columns of a row beside those of `Point.columns`; `evaluation.LOSS_COLUMNS` join where perplexity is evaluated."""
 OWN_WEIGHTS = "own"
@@ -51,7 +51,9 @@ OWN_WEIGHTS = "own"
 ZERO_PLANES = ("sent", "skipped")
 TASK_COLUMNS = ("model", "phase", "tokens", "context", "batch", "scope")
 """Columns of the task; rows that differ in one of them are not compared."""
-COPIED_COLUMNS = ("phase", "tokens", "context", "batch", "level", "technology", "objective", "tiling", "memory")
+COPIED_COLUMNS = (
+    *("phase", "tokens", "context", "batch", "level", "technology", "objective", "tiling", "memory", "dram_background"),
+)
 """Options of a point that are columns as they are."""
 LAST_INPUT = "reconstruct"
 """The last of the input columns that every row has."""

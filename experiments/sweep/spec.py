@@ -48,6 +48,7 @@ DIMENSIONS = {
     "objectives": "objective",
     "tilings": "tiling",
     "memories": "memory",
+    "dram_background": "dram_background",
     "kv_caches": "kv_cache",
     "scopes": "whole",
     "formats": "format",
@@ -104,6 +105,7 @@ class SweepSpec(Config, strict=False):
     objectives: Texts = values_of("objectives")
     tilings: Texts = values_of("tilings")
     memories: Texts = values_of("memories")
+    dram_background: Texts = values_of("dram_background")
     weights: Texts = Field((OWN_WEIGHTS,), description=OPTIONS["weights"].option.help)
     kv_caches: Texts = values_of("kv_caches")
     scopes: Texts = Field(("gemms",), description="gemms, the FP-INT GeMMs, or model: attention and vector unit too.")

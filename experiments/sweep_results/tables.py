@@ -32,7 +32,16 @@ def energies_differ(frame: pd.DataFrame) -> bool:
 
 def varying_columns(frame: pd.DataFrame) -> list[str]:
     """The columns that vary, without those that follow from others."""
-    details = ("key", "seconds", "macs", "mantissa_bits_", "energy_compute_pj", "energy_sram_pj", "energy_dram_pj")
+    details = (
+        "key",
+        "seconds",
+        "macs",
+        "mantissa_bits_",
+        "energy_compute_pj",
+        "energy_sram_pj",
+        "energy_dram_pj",
+        "energy_background_pj",
+    )
     details += ("perplexity",)
     if frame["precision"].nunique() > 1:
         details += ("format_bits",)

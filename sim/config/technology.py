@@ -61,6 +61,8 @@ class DramConfig(Config):
 
     bandwidth: Bandwidth
     energy: EnergyPerBit
+    memory: str | None = None
+    """A built-in memory whose currents stand for the standby and refresh that the energy per bit leaves out."""
 
 
 class Technology(Config):

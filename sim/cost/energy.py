@@ -14,6 +14,10 @@ from ...formats.latency.elements import FP16_GROUP_CYCLES
 from ..analytical.gemm import SramBits
 from ..config.architecture import Architecture, load_architecture
 from ..config.technology import Component, Technology
+from ..memory.background import BackgroundPower
+
+ENERGY_PARTS = ("compute", "sram", "dram", "background")
+"""Places of energy, which add up to the total."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,25 +28,24 @@ class Energy:
     """Array, side unit, compressor, vector unit and controller."""
     sram: float
     dram: float
+    """Bits that move."""
+    background: float = 0.0
+    """Standby and refresh of the DRAM."""
 
     @property
     def total(self) -> float:
         """Sum of the parts."""
-        return self.compute + self.sram + self.dram
+        return self.compute + self.sram + self.dram + self.background
 
     @classmethod
     def sum(cls, parts: "Iterable[tuple[Energy, int]]") -> Self:
         """Sum of energies, each times a number of repeats."""
         listed = list(parts)
-        return cls(
-            compute=math.fsum(energy.compute * repeat for energy, repeat in listed),
-            sram=math.fsum(energy.sram * repeat for energy, repeat in listed),
-            dram=math.fsum(energy.dram * repeat for energy, repeat in listed),
-        )
+        return cls(*(math.fsum(getattr(energy, part) * repeat for energy, repeat in listed) for part in ENERGY_PARTS))
 
     def to_dict(self) -> dict[str, float]:
         """Parts and total as plain numbers, for JSON."""
-        return {"compute": self.compute, "sram": self.sram, "dram": self.dram, "total": self.total}
+        return {**{part: getattr(self, part) for part in ENERGY_PARTS}, "total": self.total}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,9 @@ class UnitCosts:
     dram_pj_per_bit: float
     dram_bits_per_cycle: float
     area_mm2: dict[str, float]
+    clock_hz: int
+    background: BackgroundPower | None = None
+    """Standby and refresh of the DRAM; None if they are not counted."""
     notes: tuple[str, ...] = ()
     """Warnings about the buffers: interpolated, or slower than the clock."""
 
@@ -93,7 +99,12 @@ class UnitCosts:
         compute += work.skipped_cycles * self.skipped_pj_per_cycle
         for kind, count in work.operations.items():
             compute += count * self.operation_pj(kind)
-        return Energy(compute, self.sram_pj(work.sram, cycles), work.dram_bits * self.dram_pj_per_bit)
+        return Energy(
+            compute,
+            self.sram_pj(work.sram, cycles),
+            work.dram_bits * self.dram_pj_per_bit,
+            self.background_pj(work.dram_bits, cycles),
+        )
 
     def operation_pj(self, kind: str) -> float:
         """Energy of one operation of a vector lane, in picojoules.
@@ -106,6 +117,15 @@ class UnitCosts:
         if kind not in self.vector_pj:
             raise InputError(f"vector_operations: the technology has no {kind!r}; add it with its source")
         return self.vector_pj[kind]
+
+    def background_pj(self, dram_bits: int, cycles: int) -> float:
+        """Energy of the DRAM's standby and refresh over `cycles` cycles, in picojoules; active while bits move."""
+        power = self.background
+        if power is None:
+            return 0.0
+        active = min(dram_bits / self.dram_bits_per_cycle, cycles)
+        watt_cycles = cycles * (power.standby_w + power.refresh_w) + active * (power.active_w - power.standby_w)
+        return watt_cycles * 1e12 / self.clock_hz
 
     def sram_pj(self, bits: SramBits, cycles: int) -> float:
         """Energy of the buffers, in picojoules: bits moved, and leakage over `cycles` cycles."""
@@ -131,7 +151,12 @@ class SramCosts:
     """Zero if the technology gives no leakage of its own."""
 
 
-def unit_costs(architecture: Architecture, technology: Technology, skipping: bool = False) -> UnitCosts:
+def unit_costs(
+    architecture: Architecture,
+    technology: Technology,
+    skipping: bool = False,
+    background: BackgroundPower | None = None,
+) -> UnitCosts:
     """Derive the unit costs of an architecture.
 
     The array scales with the number and kind of its elements, compressor and vector unit with their lanes. Buffers come
@@ -146,6 +171,8 @@ def unit_costs(architecture: Architecture, technology: Technology, skipping: boo
         Areas and powers of the reference machine.
     skipping
         True for elements that skip zero planes.
+    background
+        Standby and refresh of the DRAM, if they are counted.
 
     Raises
     ------
@@ -180,6 +207,8 @@ def unit_costs(architecture: Architecture, technology: Technology, skipping: boo
             **{name: unit.area.value * scale[name] for name, unit in units.items()},
             **buffer_area,
         },
+        clock_hz=architecture.clock_hz,
+        background=background,
         notes=notes,
     )
 

@@ -1,4 +1,4 @@
-"""HBM with channels, banks, rows, refresh and turnaround, as a memory of the event model.
+"""DRAM with channels, banks, rows, refresh and turnaround, as a memory of the event model: HBM2, LPDDR5, DDR5.
 
 Bursts are interleaved over the channels, so that all channels are equally busy. They run in lockstep, and only one is
 simulated: its bus, the open rows of its banks, and the earliest times at which these may be opened, closed and used. A
@@ -19,15 +19,19 @@ from typing import Annotated, Self, get_args
 
 from pydantic import Field, model_validator
 
+from ...formats import InputError
 from ...formats.documents.schema import Config
 from ..config.constants import Constant, unit
+from ..config.technology import DramConfig
 from ..config.yaml_config import Bits, Bytes, config_names, find_config, load_config
+from .background import BackgroundPower, MemoryCurrents
 from .dram import DramReport, Request, Served, Tensor
 
 FOLDER = Path(__file__).parent
 
 Nanoseconds = Annotated[Constant, unit("ns")]
 DataRate = Annotated[Constant, unit("Gb/s")]
+EnergyPerBit = Annotated[Constant, unit("pJ/bit")]
 
 
 class HbmTiming(Config):
@@ -57,7 +61,7 @@ class HbmTiming(Config):
 
 
 class Memory(Config):
-    """An HBM stack: its organisation and its timing."""
+    """A DRAM: its organisation, timing and energy."""
 
     name: str
     title: str
@@ -68,11 +72,38 @@ class Memory(Config):
     burst_length: int = Field(ge=1)
     row_bytes: Bytes = Field(alias="row")
     timing: HbmTiming
+    energy: EnergyPerBit | None = None
+    """Energy of a bit that moves, row openings included; None takes the technology's."""
+    background: MemoryCurrents | None = None
+    """Currents of standby and refresh; None if they are unknown."""
 
     @property
     def burst_bytes(self) -> int:
         """Bytes of one burst of one channel."""
         return self.channel_width * self.burst_length // 8
+
+    def figures(self, dram: DramConfig) -> DramConfig:
+        """Bandwidth that refreshes leave, and energy of a bit, in place of a technology's."""
+        timing = self.timing
+        share = 1 - timing.t_rfc.value / timing.t_refi.value
+        peak = self.channels * self.channel_width * timing.data_rate.value / 8
+        source = f"memory {self.name}: channels x width x data rate, less refreshes"
+        bandwidth = timing.data_rate.model_copy(update={"value": peak * share, "unit": "GB/s", "source": source})
+        return DramConfig(bandwidth=bandwidth, energy=self.energy or dram.energy, memory=dram.memory)
+
+    @property
+    def background_power(self) -> BackgroundPower:
+        """Power of standby and refresh of all channels.
+
+        Raises
+        ------
+        InputError
+            The memory has no currents.
+        """
+        if self.background is None:
+            raise InputError(f"dram_background: memory {self.name} has no currents; add background or use off")
+        refreshing = self.timing.t_rfc.value / self.timing.t_refi.value
+        return self.background.power(self.channels, refreshing)
 
     @property
     def burst_ns(self) -> float:
@@ -139,7 +170,7 @@ class Bank:
 
 
 class HbmDram:
-    """An HBM stack that serves requests in order and leaves rows open.
+    """A DRAM that serves requests in order and leaves rows open.
 
     Each tensor has its own region of memory, which begins at a row of the first bank. A row spans all channels.
     """

@@ -1,5 +1,6 @@
 """Derivation of every number of a result: count x unit = total, row by row, with the source of the unit."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,9 +23,9 @@ class Explained:
 
     quantity: Quantity
     part: str
-    """Part of the model for cycles and traffic; ``compute``, ``sram`` or ``dram`` for energy."""
+    """Part of the model for cycles and traffic; ``compute``, ``sram``, ``dram`` or ``background`` for energy."""
     what: str
-    count: int
+    count: float
     count_unit: str
     unit: float
     unit_unit: str
@@ -59,9 +60,12 @@ def explain(result: SimulationResult | ModelResult) -> list[Explained]:
         *_compute(fp_int, works),
         *_sram(fp_int, works, result.cycles),
         *_dram(fp_int.process, tensors),
+        *_background(fp_int, result.energy_pj.background, result.cycles),
         *_area(fp_int),
     ]
 
+
+BACKGROUND_SOURCE = "sim/memory/background.py: currents of the memory file"
 
 TENSORS: tuple[Tensor, ...] = ("activations", "weights", "results")
 
@@ -193,7 +197,21 @@ def _dram(process: Technology, tensors: dict[str, int]) -> Iterator[Explained]:
             yield _energy("dram", name, bits, "bit", energy.value, energy.source)
 
 
-def _energy(part: str, what: str, count: int, count_unit: str, picojoules: float, source: str) -> Explained:
+def _background(result: SimulationResult, background_pj: float, cycles: int) -> Iterator[Explained]:
+    """Standby and refresh of the DRAM over all cycles, and what the cycles in which data moves take above standby."""
+    power = result.costs.background
+    if power is None:
+        return
+    pj_per_watt = 1e12 / result.costs.clock_hz
+    rows = {"standby": power.standby_w, "refresh": power.refresh_w}
+    for what, watts in rows.items():
+        yield _energy("background", what, cycles, "cycle", watts * pj_per_watt, BACKGROUND_SOURCE)
+    above = (power.active_w - power.standby_w) * pj_per_watt
+    rest = background_pj - cycles * pj_per_watt * math.fsum(rows.values())
+    yield _energy("background", "active standby", rest / above if above else 0, "cycle", above, BACKGROUND_SOURCE)
+
+
+def _energy(part: str, what: str, count: float, count_unit: str, picojoules: float, source: str) -> Explained:
     return Explained("energy", part, what, count, count_unit, picojoules, f"pJ/{count_unit}", source)
 
 

@@ -18,7 +18,11 @@ def not_modelled(result: SimulationResult | ModelResult) -> list[str]:
     if gemms.level == "cycle":
         limits.append("a memory that pauses: it answers a row of the port a cycle, 16 cycles after it is asked")
     if all(run.report is None or run.report.dram.row_hits is None for run in gemms.runs):
-        limits.append("DRAM rows, banks, refresh and turnaround (memory hbm2 at level events has them)")
+        limits.append("DRAM rows, banks, refresh times and turnaround (memory hbm2 at level events has them)")
+    if gemms.costs.background is None:
+        limits.append("DRAM standby and refresh energy (dram_background on adds them)")
+    else:
+        limits.append("power-down and self-refresh of an idle DRAM")
     if gemms.process.sram is None:
         limits.append("leakage apart from the published mean powers")
     limits.append("energy of a waiting array; voltage, temperature and process corners other than the technology's")

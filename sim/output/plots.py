@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Result = SimulationResult | ModelResult
 
-PARTS = {"compute": (BLACK, ""), "SRAM": (SKY, "///"), "DRAM": (YELLOW, "...")}
+PARTS = {"compute": (BLACK, ""), "SRAM": (SKY, "///"), "DRAM": (YELLOW, "..."), "background": (GREY, "xx")}
 BAR_COLORS = (*COLORS[1:], YELLOW, BLACK, GREY)
 MARKERS = {"o": 11, "s": 8, "^": 6, "D": 5, "v": 5}
 """Markers and their sizes, the largest first, so that GeMMs at the same point stay visible."""
@@ -66,6 +66,8 @@ def draw_energy(axes: "Axes", results: Sequence[Result]) -> None:
     bottom = [0.0] * len(results)
     for part, (color, hatch) in PARTS.items():
         joules = [getattr(result.energy_pj, part.lower()) / 1e12 for result in results]
+        if not any(joules):
+            continue
         axes.bar(names, joules, bottom=bottom, label=part, color=color, hatch=hatch, edgecolor="white", width=0.6)
         bottom = [below + value for below, value in zip(bottom, joules, strict=True)]
     axes.set_ylabel("energy [J]")

@@ -34,7 +34,7 @@ def test_to_dict_is_plain_json():
     result = simulate(gemms(model_shape("LLaMA-13B")), "anda", Precision(7, 5, 6, 6))
     data = result.to_dict()
     assert list(data) == KEYS
-    assert list(data["energy_pj"]) == ["compute", "sram", "dram", "total"]
+    assert list(data["energy_pj"]) == ["compute", "sram", "dram", "background", "total"]
     assert json.loads(json.dumps(data)) == data
     assert type(data["cycles"]) is type(data["dram_bytes"]) is type(data["sram_bytes"]) is type(data["macs"]) is int
 
@@ -46,7 +46,7 @@ def test_parts_sum_to_totals(gemms: list[Gemm], name: str, precision: Precision)
     assert result.cycles == sum(run.cycles * run.gemm.repeat for run in result.runs)
     assert result.energy_pj.total == pytest.approx(sum(r.energy_pj.total * r.gemm.repeat for r in result.runs))
     energy = result.to_dict()["energy_pj"]
-    assert energy["total"] == energy["compute"] + energy["sram"] + energy["dram"]
+    assert energy["total"] == energy["compute"] + energy["sram"] + energy["dram"] + energy["background"]
     dram_bits = sum(run.traffic.dram_bits * run.gemm.repeat for run in result.runs)
     assert energy["dram"] == pytest.approx(dram_bits * 3.9)
     assert dram_bits <= 8 * result.dram_bytes < dram_bits + 8 * sum(g.repeat for g in gemms)

@@ -39,7 +39,7 @@ def write(offset: int, bits: int = BURST) -> Request:
 
 
 def test_organisation():
-    assert memory_names() == ["hbm2"]
+    assert memory_names() == ["ddr5", "hbm2", "lpddr5"]
     assert BYTES_PER_NS == 256
     assert (HBM2.burst_bytes, HBM2.burst_ns) == (64, 2)
 
