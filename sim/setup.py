@@ -88,7 +88,7 @@ def prepare(architecture: str | Path | Architecture, settings: Settings) -> Setu
     """
     machine = architecture if isinstance(architecture, Architecture) else load_architecture(architecture)
     if settings.weights is not None:
-        machine = machine.model_copy(update={"weights": load_weights(settings.weights)})
+        machine = machine.with_weights(load_weights(settings.weights))
     given = settings.technology
     process = given if isinstance(given, Technology) else load_technology(given)
     level = check_choice("level", settings.level, get_args(Level))

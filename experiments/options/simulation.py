@@ -86,7 +86,9 @@ class MachineOptions:
     ] = Settings.dram_background
     weights: Annotated[
         "str | Path | WeightConfig | None",
-        Option("Weight format: int4, spqr-3, squeezellm-3, … or a YAML file; the architecture's own without it."),
+        Option(
+            "Weight format: int4, int8, int3, fp16, spqr-3, squeezellm-3, … or a YAML file; the architecture's own without it."
+        ),
     ] = None
     midpoint: Annotated[bool, Option("Mantissas stand for the middle of their interval.")] = False
     group_cycles: Annotated[

@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import TypeAlias
 
-from ...sim import load_technology, simulate, simulate_model, weight_format_names
+from ...sim import load_technology, load_weights, simulate, simulate_model, weight_format_names
 from ...workloads import Gemm, Precision, gemms, model_shape
 from ..markdown import markdown_table, renew_page
 from .figures.measures import (
@@ -248,7 +248,7 @@ def vector_units() -> Iterator[Row]:
 def weight_formats() -> Iterator[Row]:
     """LLaMA-7B on Anda at M = 7, prefill of 2048 tokens and one decoded token."""
     shape = model_shape("LLaMA-7B")
-    for name in weight_format_names():
+    for name in (name for name in weight_format_names() if not load_weights(name).is_fp16):
         runs = [
             simulate(gemms(shape, phase, tokens), "anda", Precision.uniform(7), weights=name)
             for phase, tokens in (("prefill", TOKENS), ("decode", 1))

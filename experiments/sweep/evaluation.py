@@ -118,7 +118,7 @@ def group_cycles(
     from ...workloads import MODULES
 
     def count(tensor: AndaTensor) -> float:
-        return mean_group_cycles(tensor, machine.array.rows, machine.weight_load_cycles)
+        return mean_group_cycles(tensor, machine.array.rows, machine.digit_load_cycles)
 
     cycles: dict[str, float] = {}
     for module, bits in zip(MODULES, precision, strict=True):

@@ -10,6 +10,9 @@ SIGN_LOAD_CYCLES = 1
 FP16_GROUP_CYCLES = 16
 """Cycles of a 16-bit baseline element of equal peak throughput, 4 MAC per cycle."""
 
+WEIGHT_PLANE_CYCLES = 4
+"""Cycles of an element that is serial over the bits of its weights, for one bit-plane of 64 weights: 16 for INT4."""
+
 
 def pe_cycles_per_group(mantissa_bits: int) -> int:
     """Cycles of a bit-serial element: the sign plane, then one cycle per mantissa plane."""

@@ -1,8 +1,8 @@
 """Work of the attention: queries times keys and probabilities times values, on the same array as the FP-INT GeMMs.
 
 FP-FP multiplies FP16 by FP16 and runs these products directly. The other arrays multiply by INT4. There, keys and values
-get a shared exponent and mantissas of M bits, as activations have, and pass the array as 4-bit digits, each at the cycles
-of a group. A FP16 cache takes 11 bits, which keeps the largest value of a group exact, and three digits. The publication
+get a shared exponent and mantissas of M bits, as activations have, and pass the array as digits of the element's weights, each at the cycles
+of a group. A FP16 cache takes 11 bits, which keeps the largest value of a group exact: three digits of 4 bits. The publication
 leaves the attention out; this is the project's choice.
 
 The query heads that share a key/value head form the rows of one product. A strip of query rows skips the tiles of keys
@@ -17,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...formats.weights.int4 import BITS as INT4_BITS
 from ...workloads import ModelShape
 from ...workloads.models.gemms import FP16_BITS
 from ..config.architecture import Architecture
@@ -267,9 +266,13 @@ class _Head:
     def group_cycles(self) -> tuple[int, int]:
         """Cycles of the array, and of working elements, for one group and all digits of a key or value."""
         element, bits = self.architecture.processing_element, self.cache.mantissa_bits
-        digits = 1 if element.weight_operand == "fp16" else -(-(bits + 1) // INT4_BITS)
+        digits, operand = (
+            element.digits(bits + 1),
+            FP16_BITS if element.weight_operand == "fp16" else element.weight_bits,
+        )
         used = bits if element.mantissa_bits == "variable" else element.mantissa_bits
-        return digits * self.architecture.array_cycles_per_group(used), digits * element.element_cycles(used)
+        load = self.architecture.weight_stream_cycles(operand)
+        return digits * element.array_cycles(used, load), digits * element.element_cycles(used)
 
     @property
     def row_bits(self) -> int:

@@ -10,10 +10,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from ...formats import AndaFormat
+from ...formats import AndaFormat, InputError
 from ...formats.documents.schema import Config
 from ...formats.latency.array import array_cycles_per_group
-from ...formats.latency.elements import FP16_GROUP_CYCLES, pe_cycles_per_group
+from ...formats.latency.elements import FP16_GROUP_CYCLES, WEIGHT_PLANE_CYCLES, pe_cycles_per_group
+from ...formats.weights.int4 import BITS as INT4_BITS
 from ...workloads import Precision
 from ...workloads.models.gemms import FP16_BITS
 from .weights import WeightConfig, load_weights
@@ -21,7 +22,7 @@ from .yaml_config import Bits, Bytes, Hertz, config_names, find_config, load_con
 
 FOLDER = Path(__file__).parents[1] / "architectures"
 
-Timing = Literal["bit-serial", "fp16-rate", "mantissa-rate"]
+Timing = Literal["bit-serial", "fp16-rate", "mantissa-rate", "weight-serial"]
 
 
 class ProcessingElement(Config):
@@ -31,9 +32,12 @@ class ProcessingElement(Config):
 
     * ``bit-serial``: a cycle for the sign plane and one for each mantissa plane;
     * ``fp16-rate``: as long as the FP16 baseline, whatever the mantissa;
+    * ``weight-serial``: a quarter of that for each bit of the weights, so as long for INT4;
     * ``mantissa-rate``: the array needs as many cycles as the operand has mantissa bits, 16/11 and 16/8 faster than
       FP16. This is how the published system-level speedups of FIGNA-M11 and FIGNA-M8 are counted; the published area
       and energy of one element are at the FP16 rate.
+
+    An integer weight wider than the element's operand passes as digits, one after the other, each at these cycles.
     """
 
     kind: str
@@ -41,7 +45,9 @@ class ProcessingElement(Config):
     lanes: Literal[8, 16, 32, 64, 128]
     timing: Timing
     weight_operand: Literal["fp16", "int"]
-    """Format of the weight operand: FP16, to which weights are converted, or an integer of `WeightConfig.bits`."""
+    """Format of the weight operand: FP16, to which weights are converted, or an integer."""
+    weight_bits: int = Field(default=INT4_BITS, ge=1, le=8)
+    """Bits of an integer weight operand; 1 with ``weight-serial``."""
     mantissa_bits: int | Literal["variable"]
     """Significant bits of the activation operand; ``variable``: the precision that a run asks for."""
     midpoint: bool = False
@@ -51,6 +57,8 @@ class ProcessingElement(Config):
     def _check(self) -> Self:
         if (self.timing == "bit-serial") != (self.mantissa_bits == "variable"):
             raise ValueError("mantissa_bits: 'variable' needs timing: bit-serial; give a number with the other timings")
+        if self.timing == "weight-serial" and (self.weight_operand, self.weight_bits) != ("int", 1):
+            raise ValueError("weight_bits: timing weight-serial takes one bit at a time; use weight_operand: int and 1")
         if self.midpoint and self.timing != "bit-serial":
             raise ValueError("midpoint: needs timing: bit-serial; leave it out")
         if self.mantissa_bits != "variable" and not 1 <= self.mantissa_bits <= FP16_BITS:
@@ -58,17 +66,24 @@ class ProcessingElement(Config):
         return self
 
     def element_cycles(self, mantissa_bits: int) -> int:
-        """Cycles in which one element works for one group at its published power."""
+        """Cycles in which one element works for one digit of a group at its published power."""
         if self.timing == "bit-serial":
             return pe_cycles_per_group(mantissa_bits)
-        return FP16_GROUP_CYCLES
+        return WEIGHT_PLANE_CYCLES if self.timing == "weight-serial" else FP16_GROUP_CYCLES
 
     def array_cycles(self, mantissa_bits: int, weight_load_cycles: int) -> int:
-        """Cycles from one group to the next in the array, whose weights stream from the buffer."""
+        """Cycles from one digit of a group to the next in the array, whose weights stream from the buffer."""
         if self.timing == "bit-serial":
             return array_cycles_per_group(mantissa_bits, weight_load_cycles)
-        cycles = mantissa_bits if self.timing == "mantissa-rate" else FP16_GROUP_CYCLES
-        return max(cycles, weight_load_cycles)
+        return max(self.working_cycles(mantissa_bits), weight_load_cycles)
+
+    def working_cycles(self, mantissa_bits: int) -> int:
+        """Cycles that one digit of a group takes if its operands are there."""
+        return mantissa_bits if self.timing == "mantissa-rate" else self.element_cycles(mantissa_bits)
+
+    def digits(self, weight_bits: int) -> int:
+        """Passes for a weight of `weight_bits` bits; FP16 operands hold every weight."""
+        return 1 if self.weight_operand == "fp16" else -(-weight_bits // self.weight_bits)
 
 
 class Array(Config):
@@ -128,6 +143,33 @@ class Architecture(Config):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_weights(self) -> Self:
+        self._weights_fit()
+        return self
+
+    def _weights_fit(self) -> None:
+        if self.weights.is_fp16 and self.processing_element.weight_operand == "int":
+            raise ValueError(
+                f"weights: {self.name} multiplies integers, and those of {self.weights.name} are FP16; take integer "
+                "weights, such as int8, or an architecture with weight_operand: fp16, such as fp-fp"
+            )
+
+    def with_weights(self, weights: WeightConfig) -> Self:
+        """The same machine with another weight format.
+
+        Raises
+        ------
+        InputError
+            The elements do not compute with it.
+        """
+        machine = self.model_copy(update={"weights": weights})
+        try:
+            machine._weights_fit()
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        return machine
+
     @property
     def group_size(self) -> int:
         """Channels that an element reduces at once; in Anda they share an exponent."""
@@ -142,7 +184,12 @@ class Architecture(Config):
     @property
     def weight_load_cycles(self) -> int:
         """Cycles to stream one group's weights of all columns through the weight buffer's port."""
-        return -(-self.array.columns * self.group_size * self.weights.bits // self.weight_buffer.port_bits)
+        return self.weight_stream_cycles(self.weights.bits)
+
+    @property
+    def digit_load_cycles(self) -> int:
+        """Cycles to stream one group's weights for each of their digits."""
+        return -(-self.weight_load_cycles // self.weight_digits)
 
     def precision(self, asked: Precision) -> Precision:
         """Mantissa bits that the datapath uses: those asked for, or its own if they are fixed."""
@@ -151,12 +198,24 @@ class Architecture(Config):
 
     @property
     def weight_digits(self) -> int:
-        """Passes of the array for one group: the 4-bit digits of a weight, or 1 if the weight operand is FP16."""
-        return self.weights.digits if self.processing_element.weight_operand == "int" else 1
+        """Passes of the array for one group: the digits of a weight, or 1 if the weight operand is FP16."""
+        return self.processing_element.digits(self.weights.value_bits)
+
+    def pass_cycles(self, mantissa_bits: int) -> int:
+        """Cycles of the array for one digit of one group of one tile; the digits share the stream of weights."""
+        return self.processing_element.array_cycles(mantissa_bits, self.digit_load_cycles)
 
     def array_cycles_per_group(self, mantissa_bits: int) -> int:
-        """Cycles of the array for one group of channels of one tile, for one digit of the weights."""
-        return self.processing_element.array_cycles(mantissa_bits, self.weight_load_cycles)
+        """Cycles of the array for one group of channels of one tile, all digits of its weights."""
+        return self.weight_digits * self.pass_cycles(mantissa_bits)
+
+    def element_cycles_per_group(self, mantissa_bits: int) -> int:
+        """Cycles in which the elements work for one group at their published power, all digits of its weights."""
+        return self.weight_digits * self.processing_element.element_cycles(mantissa_bits)
+
+    def weight_stream_cycles(self, bits: int) -> int:
+        """Cycles to stream `bits` bits for each channel of a group of all columns through the weight buffer's port."""
+        return -(-self.array.columns * self.group_size * bits // self.weight_buffer.port_bits)
 
     def token_bits(self, channels: int, mantissa_bits: int | None) -> int:
         """Bits of one token's stored activations; Anda stores whole groups.

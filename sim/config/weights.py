@@ -6,14 +6,18 @@ multiplies the sparse weights beside the array and adds to its results.
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ...formats.documents.schema import Config
+from ...formats.weights.int4 import BITS as INT4_BITS
+from ...workloads.models.gemms import FP16_BITS
 from .yaml_config import config_names, find_config, load_config
 
 FOLDER = Path(__file__).parents[1] / "weights"
+MAX_INTEGER_BITS = 8
+"""Bits of the widest integer weights."""
 
 
 class WeightConfig(Config):
@@ -22,16 +26,16 @@ class WeightConfig(Config):
     name: str
     title: str
     source: str
-    bits: int = Field(ge=1, le=8)
-    """Bits of a dense code."""
+    bits: int = Field(ge=1, le=FP16_BITS)
+    """Bits of a dense code: 1 to 8 of an integer, or 16 of a FP16 weight."""
     group_size: int = Field(ge=1)
     """Input channels that share parameters; a short last group has its own, too."""
     scale_bits: int = Field(ge=0)
     """Bits of a group's parameters."""
     table_bits: int = Field(default=0, ge=0)
     """Bits of each output channel's look-up table."""
-    digits: int = Field(default=1, ge=1, le=4)
-    """4-bit integers that a code decodes to; an integer array takes them one after the other."""
+    digits: int | None = Field(default=None, ge=1, le=4)
+    """4-bit digits of the integer that a code decodes to, such as the entry of a table; None if a code is the integer."""
     sparse_fraction: float = Field(default=0.0, ge=0, le=1)
     """Share of the weights that are in the sparse part."""
     sparse_bits: int = Field(default=0, ge=0)
@@ -40,6 +44,27 @@ class WeightConfig(Config):
     """Bits of each output channel's pointer to its sparse weights."""
     sparse_lanes: int = Field(default=1, ge=1)
     """Products of the side unit in a cycle."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if MAX_INTEGER_BITS < self.bits < FP16_BITS:
+            raise ValueError(f"bits: {self.bits} is out of range; use 1 to 8, or 16 for FP16 weights")
+        if self.digits is None or self.table_bits:
+            return self
+        if self.is_fp16 or self.digits * INT4_BITS < self.bits:
+            needed = "" if self.is_fp16 else f" or give {-(-self.bits // INT4_BITS)}"
+            raise ValueError(f"digits: {self.digits} do not hold codes of {self.bits} bits; leave digits out{needed}")
+        return self
+
+    @property
+    def is_fp16(self) -> bool:
+        """True if the weights are FP16 numbers, not integers."""
+        return self.bits == FP16_BITS
+
+    @property
+    def value_bits(self) -> int:
+        """Bits of the integer that a code stands for, or of the FP16 weight."""
+        return self.bits if self.digits is None else self.digits * INT4_BITS
 
     def sparse_weights(self, in_channels: int) -> int:
         """Sparse weights of one output channel: the mean, rounded up."""

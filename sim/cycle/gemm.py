@@ -6,6 +6,7 @@ chunk of tokens on chip and streams the weights.
 
 from ...formats import InputError
 from ...formats.accelerator import AcceleratorConfig, Layer, schedule
+from ...formats.weights.int4 import BITS as INT4_BITS
 from ..config.architecture import Architecture
 from ..mapping.mapped_gemm import MappedGemm
 from ..mapping.tiling import Tiling
@@ -32,7 +33,7 @@ def accelerator_machine(architecture: Architecture) -> AcceleratorConfig:
     if architecture.processing_element.timing != "bit-serial" or exponents is None:
         raise InputError(f"level: cycle needs the circuit of Anda; use analytical or events with {name}")
     weights = architecture.weights
-    if weights.digits != 1 or weights.sparse_fraction or weights.bits != 4:
+    if architecture.weight_digits != 1 or weights.sparse_fraction or weights.bits != INT4_BITS:
         raise InputError(f"level: cycle needs INT4 weights; use analytical or events with {weights.name}")
     weight_row = lanes * array.columns
     if architecture.weight_buffer.port_bits != weight_row:

@@ -134,8 +134,8 @@ class MappedGemm:
         return self._element_cycles(1.0) - self.element_cycles
 
     def _element_cycles(self, share: float) -> int:
-        per_group = self.architecture.processing_element.element_cycles(self.mantissa_bits)
-        return self.tiles * math.ceil(self.groups * per_group * share) * self.architecture.weight_digits
+        per_pass = self.architecture.processing_element.element_cycles(self.mantissa_bits)
+        return self.tiles * math.ceil(self.groups * per_pass * share) * self.architecture.weight_digits
 
     @cached_property
     def tail_cycles(self) -> int:
@@ -188,7 +188,7 @@ def map_gemm(
     result_bits = None
     if compressed:
         result_bits = cache_bits if gemm.module == "qkv" else int(getattr(precision, CONSUMER[gemm.module]))
-    full = architecture.array_cycles_per_group(mantissa_bits)
+    full = architecture.pass_cycles(mantissa_bits)
     mean = full if group_cycles is None else _checked_cycles(gemm.module, group_cycles, architecture, full)
     mask = 0 if group_cycles is None else _mask_bits(gemm.in_channels, mantissa_bits, architecture)
     result_mask = 0 if None in (group_cycles, result_bits) else _mask_bits(gemm.out_channels, result_bits, architecture)
@@ -216,7 +216,7 @@ def _checked_cycles(module: str, group_cycles: Mapping[str, float], architecture
         raise InputError(f"group_cycles: {architecture.name} has no planes to skip; leave them out")
     if module not in group_cycles:
         raise InputError(f"group_cycles: {module} is missing; give one for each module")
-    least = architecture.array_cycles_per_group(1)
+    least = architecture.pass_cycles(1)
     return check_number(f"group_cycles.{module}", group_cycles[module], least, full)
 
 

@@ -38,8 +38,9 @@ def element_efficiency(label: str, quantity: str) -> float:
     It is throughput over area, or over power. Labels are those of Fig. 15, such as ``FIGNA`` or ``Anda-M7``.
     """
     name, bits = ("anda", int(label[6:])) if label.startswith("Anda") else (label.lower(), 16)
-    slow, own = (load_architecture(arch).processing_element for arch in ("fp-fp", name))
-    speed, element = slow.element_cycles(16) / own.element_cycles(bits), load_technology().element(name)
+    slow, own = (load_architecture(arch) for arch in ("fp-fp", name))
+    speed = slow.element_cycles_per_group(16) / own.element_cycles_per_group(bits)
+    element = load_technology().element(name)
     return speed / (element.area if quantity == "area_efficiency" else element.power).value
 
 

@@ -119,7 +119,7 @@ def test_bad_values_name_file_field_and_fix(tmp_path: Path):
             "weight_buffer.capacity",
             ["1048576", "'1 MiB'"],
         ),
-        ({"weights": "int5"}, "weights", ["'int5'", "int4, spqr-3, squeezellm-3, squeezellm-4"]),
+        ({"weights": "int5"}, "weights", ["'int5'", "int3, int4, int8, spqr-3, squeezellm-3, squeezellm-4"]),
         ({"vector_lanes": 0}, "vector_lanes", ["is 0", "1"]),
         ({"exponent_buffer": None}, "exponent_buffer", ["activation_memory anda"]),
         ({"compressor": None}, "compressor", ["activation_memory anda"]),

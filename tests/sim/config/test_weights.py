@@ -1,9 +1,12 @@
 import math
+from functools import partial
+from pathlib import Path
 
 import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.formats.latency.array import WEIGHT_LOAD_CYCLES
 from anda_codesign.sim import (
+    architecture_names,
     explain,
     load_architecture,
     load_technology,
@@ -14,6 +17,8 @@ from anda_codesign.sim import (
 )
 from anda_codesign.workloads import Gemm, Precision, gemms, model_shape
 from cases import each
+from hypothesis import given
+from hypothesis import strategies as st
 
 UNIFORM = Precision.uniform(7)
 WORK = gemms(model_shape("LLaMA-7B"), tokens=256)
@@ -53,6 +58,82 @@ def test_digits_pass_one_after_the_other_where_the_array_multiplies_integers():
     assert cycles("anda", "spqr-3") == cycles("anda", "int4")
 
 
+@given(
+    st.sampled_from(architecture_names()),
+    st.sampled_from([*range(1, 9), 16]),
+    st.integers(1, 16),
+    st.integers(1, 900),
+    st.integers(1, 50),
+    st.integers(1, 60),
+)
+def test_time_follows_the_bits_of_the_weights(name: str, bits: int, m: int, channels: int, tokens: int, outputs: int):
+    """Cycles of the array by hand: a group takes its digits' cycles, or those in which its weights stream."""
+    weights = load_weights("int4").model_copy(update={"name": f"W{bits}", "bits": bits})
+    run = partial(simulate, [Gemm("u", tokens, channels, outputs)], name, Precision.uniform(m), technology=INFINITE)
+    integers = name != "fp-fp"
+    if bits == 16 and integers:
+        with pytest.raises(InputError, match=rf"^weights: {name} multiplies integers, and those of W16 are FP16; take"):
+            run(weights=weights)
+        return
+    group = {"anda": m + 1, "figna-m11": 11, "figna-m8": 8, "ifpu": 4}.get(name, 16)
+    digits = {"fp-fp": 1, "ifpu": bits}.get(name, math.ceil(bits / 4))
+    stream = math.ceil(math.ceil(16 * 64 * bits / 1024) / digits)
+    reduction = math.ceil(channels / 64) * digits * max(group, stream)
+    tiles = math.ceil(tokens / 16) * math.ceil(outputs / 16)
+    drain = 5 + 16
+    assert run(weights=weights).runs[0].array_cycles == reduction + (tiles - 1) * max(reduction, drain)
+
+
+def test_wide_weights_take_more_time_bytes_and_energy():
+    """W8 passes Anda's and FIGNA's arrays twice, iFPU's twice as long, FP-FP's once; W3 saves time on iFPU alone."""
+    for name, wide, narrow in (("anda", 2, 1), ("figna", 2, 1), ("fp-int", 2, 1), ("ifpu", 2, 0.75), ("fp-fp", 1, 1)):
+        w3, w4, w8 = (simulate(WORK, name, UNIFORM, weights=w) for w in ("int3", "int4", "int8"))
+        cycles = [sum(run.array_cycles * run.gemm.repeat for run in result.runs) for result in (w3, w4, w8)]
+        assert cycles[2] / cycles[1] == pytest.approx(wide, rel=1e-4)
+        assert cycles[0] / cycles[1] == pytest.approx(narrow, rel=1e-4)
+        assert w3.dram_bytes < w4.dram_bytes < w8.dram_bytes
+        assert w3.energy_pj.total < w4.energy_pj.total < w8.energy_pj.total
+        assert w8.runs[0].mapped.element_cycles == wide * w4.runs[0].mapped.element_cycles
+
+
+def test_fp16_weights_are_the_baseline_of_fp_fp():
+    w4, w16 = (simulate(WORK, "fp-fp", UNIFORM, weights=w) for w in ("int4", "fp16"))
+    assert [run.array_cycles for run in w16.runs] == [run.array_cycles for run in w4.runs]
+    tensors = [sum(run.traffic.tensor_bits["weights"] for run in result.runs) for result in (w4, w16)]
+    assert tensors[1] / tensors[0] == pytest.approx(16 / 4.125)
+
+
+def test_a_decoded_value_sets_the_digits():
+    """Table entries of 8 bits are two 4-bit digits, and eight planes of a serial element."""
+    work = [Gemm("qkv", 64, 1024, 64)]
+    for name, ratio in (("figna", 2), ("ifpu", 2), ("fp-fp", 1)):
+        plain, table = (simulate(work, name, UNIFORM, technology=INFINITE, weights=w) for w in ("int4", "squeezellm-4"))
+        assert table.runs[0].array_cycles == pytest.approx(ratio * plain.runs[0].array_cycles, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ("bits: 8, digits: 1", "digits: 1 do not hold codes of 8 bits; leave digits out or give 2"),
+        ("bits: 16, digits: 4", "digits: 4 do not hold codes of 16 bits; leave digits out"),
+        ("bits: 12", "bits: 12 is out of range; use 1 to 8, or 16 for FP16 weights"),
+        ("bits: 8, digits: 5", "digits: is 5; "),
+    ],
+)
+def test_impossible_digits_are_refused(tmp_path: Path, changes: str, expected: str):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"{{name: mine, title: t, source: s, group_size: 128, scale_bits: 16, {changes}}}")
+    with pytest.raises(InputError) as caught:
+        load_weights(path)
+    assert str(caught.value).startswith(f"weight format mine.yaml: {expected}")
+
+
+@each("name", ["int3", "int8", "fp16"])
+def test_level_cycle_says_what_it_needs(name: str):
+    with pytest.raises(InputError, match=r"^(level: cycle needs INT4 weights|weights: anda multiplies integers)"):
+        simulate([Gemm("u", 16, 64, 64)], "anda", UNIFORM, "cycle", weights=name)
+
+
 def test_short_codes_stream_faster():
     """3-bit codes of 16 columns and 64 channels take 3 rows of the weight buffer."""
     machine = load_architecture("anda").model_copy(update={"weights": load_weights("spqr-3")})
@@ -75,10 +156,10 @@ def test_a_slow_side_unit_bounds_the_tile(tmp_path):  # type: ignore[no-untyped-
 
 @each("name", weight_format_names())
 def test_levels_agree_and_parts_add_up(name: str):
-    work = [Gemm("u", 50, 700, 130)]
+    work, machine = [Gemm("u", 50, 700, 130)], "fp-fp" if load_weights(name).is_fp16 else "anda"
     for tiling in ("search", "nothing"):
         closed, events = (
-            simulate(work, "anda", UNIFORM, level, INFINITE, weights=name, tiling=tiling)
+            simulate(work, machine, UNIFORM, level, INFINITE, weights=name, tiling=tiling)
             for level in ("analytical", "events")
         )
         assert closed.cycles == events.cycles
