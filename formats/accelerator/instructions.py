@@ -116,10 +116,14 @@ class Field:
         if self.names and all(word in self.names for word in words):
             numbers = [self.names.index(word) for word in words]
             return sum({1 << number for number in numbers}) if self.flags else numbers[0]
-        if self.names or not text.isdecimal():
+        if self.names or not text.isdecimal() or len(text) > MOST_DIGITS:
             choices = f"one of {', '.join(self.names)}" if self.names else "a number"
             raise InputError(f"{self.name}: {text!r} is not valid; choose {choices}")
         return int(text)
+
+
+MOST_DIGITS = 20
+"""Longest number of an assembler word."""
 
 
 def _names(kind: type[IntEnum]) -> tuple[str, ...]:

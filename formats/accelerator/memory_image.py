@@ -148,7 +148,11 @@ def read_tensor(plan: Schedule, memory: NDArray[np.uint8]) -> AndaTensor:
             )
         )
     planes, exponents = (np.concatenate(each) for each in zip(*parts, strict=True))
-    return read_activation_rows(planes, exponents, machine, (plan.tokens, plan.layers[-1].outputs), mantissa_bits)
+    shape = plan.tokens, plan.layers[-1].outputs
+    tensor = read_activation_rows(planes, exponents, machine, shape, mantissa_bits)
+    if not ((tensor.exponents >= 1) & (tensor.exponents <= 30)).all():
+        raise InputError("memory: holds a shared exponent outside 1..30; run the program on it first")
+    return tensor
 
 
 def _write_activations(plan: Schedule, memory: NDArray[np.uint8], activations: AndaTensor) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import check_array, check_choice, check_float16, check_integer
+from ..documents.border import border
 from ..errors import InputError
 from ..latency.elements import pe_cycles_per_group
 from ..numeric.alignment import EXPONENT_OFFSET, GROUP_SIZE, MAX_MANTISSA_BITS
@@ -248,4 +249,7 @@ class AndaTensor:
             reconstruct=image.option(image.RECONSTRUCT_CODES, header.reconstruct),
             mask_rows=header.mask_rows,
         )
-        return cls(fmt, header.shape, *image.read_memories(header, data), bool(header.saturated))
+        with border(
+            f"data: has a header that no tensor fits, with shape {header.shape[:4]}", "it is damaged, write it again"
+        ):
+            return cls(fmt, header.shape, *image.read_memories(header, data), bool(header.saturated))

@@ -42,6 +42,8 @@ MASKED_VERSION = 2
 _FIXED = struct.Struct("<4sHBBBBBBI")
 _CHECKSUM = struct.Struct("<I")
 _EXPONENT_BITS = 5
+MOST_AXES = 64
+"""Largest number of axes of a NumPy array."""
 
 ROUNDING_CODES: Mapping[Rounding, int] = {"truncate": 0, "nearest": 1}
 NONFINITE_CODES: Mapping[Nonfinite, int] = {"raise": 0, "saturate": 1}
@@ -155,7 +157,7 @@ def read_header(data: bytes) -> Header:
     masked = version == MASKED_VERSION
     if len(data) >= end + masked:
         shape = struct.unpack_from(f"<{axes}Q", data, _FIXED.size)
-    if not shape or not group_size:
+    if not shape or len(shape) > MOST_AXES or not group_size or (masked and not data[end]) or saturated > 1:
         raise InputError("data: its header is truncated or damaged; write it again")
     header = Header(bits, group_size, rounding, nonfinite, reconstruct, saturated, shape, data[end] if masked else 0)
     memories = header.mantissa_bytes + header.exponent_bytes + header.mask_bytes

@@ -25,14 +25,15 @@ FAULTS = (
 
 
 @contextmanager
-def border(where: str, fix: str) -> Generator[None]:
+def border(where: str, fix: str, *, with_reason: bool = True) -> Generator[None]:
     """Raise each of `FAULTS` as an `InputError`: `where`, the reason in parentheses, `fix`. An `InputError` passes."""
     try:
         yield
     except InputError:
         raise
     except FAULTS as error:
-        raise InputError(f"{where} ({reason(error)}); {fix}") from None
+        why = f" ({reason(error)})" if with_reason else ""
+        raise InputError(f"{where}{why}; {fix}") from None
 
 
 def reason(error: BaseException) -> str:
@@ -43,7 +44,7 @@ def reason(error: BaseException) -> str:
         case MemoryError():
             return "it does not fit into memory"
         case KeyError():
-            return f"the entry {error} is missing"
+            return f"it lacks the entry {error}"
         case _:
             text = getattr(error, "strerror", None) or str(error) or type(error).__name__
             return str(text).splitlines()[0][:200]

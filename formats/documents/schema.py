@@ -28,12 +28,20 @@ Model = TypeVar("Model", bound=Document)
 
 def check(model: type[Model], data: Any, where: str) -> Model:
     """Build `model` from plain data; the first error is raised as an `InputError` that begins with `where`."""
+    try:
+        return parse(model, data)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def parse(model: type[Model], data: Any) -> Model:
+    """Build `model` from plain data; `ValueError` with the first error."""
     if not isinstance(data, dict):
-        raise InputError(f"{where}: holds no keys; give {', '.join(_keys(model))}")
+        raise ValueError(f"holds no keys; give {', '.join(_keys(model))}")
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise InputError(f"{where}: {_explain(model, error)}") from None
+        raise ValueError(_explain(model, error)) from None
 
 
 def _explain(model: type[Document], error: ValidationError) -> str:

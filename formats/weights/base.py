@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checks import check_finite
+from ..documents.border import border
 from ..errors import InputError
 from ..numeric.fp16 import MAX_FP16
 from . import serialization as weight_file
@@ -88,14 +89,8 @@ class PackedWeights(ABC):
         """
         if name != cls.name:
             raise InputError(f"data: holds {name!r} weights, not {cls.name!r}; read it with that format")
-        try:
+        with border(f"data: holds no {name} weights", "write it again with to_bytes()"):
             return cls.unpack(image)
-        except InputError:
-            raise
-        except KeyError as missing:
-            raise InputError(f"data: lacks the entry {missing}; write it again with to_bytes()") from None
-        except (TypeError, ValueError, IndexError) as error:
-            raise InputError(f"data: holds no {name} weights ({error}); write it again with to_bytes()") from None
 
 
 class WeightQuantizer(Protocol):

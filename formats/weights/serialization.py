@@ -7,13 +7,17 @@ The metadata entry `ENTRY` holds JSON: ``version`` (2), ``format`` (a name of `P
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from pydantic import Field
+from safetensors.numpy import save
 
+from ..documents.border import border
+from ..documents.json_file import parse_json
+from ..documents.schema import Config, parse
+from ..documents.tensor_file import load_tensors
 from ..errors import InputError
 
 ENTRY = "anda_weights"
@@ -22,6 +26,18 @@ _DTYPES = ("uint8", "uint16", "uint32", "float16", "float32")
 
 Parameters = Mapping[str, Any]
 Arrays = Mapping[str, NDArray[Any]]
+
+
+Count = Annotated[int, Field(ge=0, lt=1 << 32)]
+
+
+class Description(Config):
+    """Metadata of the file."""
+
+    version: int
+    format: str
+    parameters: dict[str, Count | str | list[Count]]
+    sha256: str
 
 
 class Image(NamedTuple):
@@ -52,24 +68,21 @@ def read(data: bytes) -> tuple[str, Image]:
     InputError
         The bytes are no weight file, are cut short or damaged, or have another version.
     """
-    try:
-        arrays = load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        description = json.loads(header["__metadata__"][ENTRY])
-        version, sha256 = description["version"], description.pop("sha256")
-        name, parameters = description["format"], description["parameters"]
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError):
-        raise InputError("data: is not a weight file, or is damaged; give the bytes that to_bytes() wrote") from None
-    if not isinstance(name, str) or not isinstance(parameters, dict):
-        raise InputError("data: is not a weight file, or is damaged; give the bytes that to_bytes() wrote")
-    if version != VERSION:
-        raise InputError(f"data: is version {version} of the weight file, this program reads {VERSION}; write it again")
-    if _checksum(description, arrays) != sha256:
+    with border("data: is not a weight file, or is damaged", "give the bytes that to_bytes() wrote"):
+        metadata, arrays = load_tensors(data)
+        description = parse_json(metadata[ENTRY])
+        version = description["version"]
+        if version != VERSION:
+            raise InputError(
+                f"data: is version {version} of the weight file, this program reads {VERSION}; write it again"
+            )
+        document = parse(Description, description)
+    if _checksum(document.model_dump(exclude={"sha256"}), arrays) != document.sha256:
         raise InputError("data: does not match its checksum, so it is damaged; write it again")
     for key, array in arrays.items():
         if array.dtype.name not in _DTYPES:
             raise InputError(f"data: array {key!r} is {array.dtype}; write it with one of {', '.join(_DTYPES)}")
-    return name, Image(parameters, arrays)
+    return document.format, Image(document.parameters, arrays)
 
 
 def _checksum(description: Mapping[str, Any], arrays: Arrays) -> str:

@@ -22,7 +22,8 @@ from ..loading.checkpoint import Checkpoint, open_checkpoint
 from ..models.parameters import FloatArray, linear_names
 from ..models.precision import MODULES
 from ..text.blocks import load_blocks
-from .trace import CAPTURE_VERSION, FOLDER_FILE, Trace, layer_file, require_layers, weight_tensors
+from .metadata import FOLDER_FILE, read_record
+from .trace import CAPTURE_VERSION, Trace, layer_file, require_layers, weight_tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,9 +200,4 @@ class _Capture:
 
     def _read_record(self) -> dict[str, Any] | None:
         path = self._out / FOLDER_FILE
-        if not path.is_file():
-            return None
-        try:
-            return json.loads(path.read_text("utf-8"))
-        except ValueError:
-            raise InputError(f"out: {path} is damaged; name a new folder") from None
+        return read_record(path, f"out: {path} is damaged", "name a new folder") if path.is_file() else None

@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 
 from ...formats import InputError, Int4Weights
 from ...formats.checks import check_choice, check_integer
+from ...formats.documents.border import border
+from ...formats.documents.json_file import parse_json
+from ...formats.documents.schema import check
+from ...formats.documents.tensor_file import read_tensors
 from ..files import file_sha256, whole_file
 from ..inference.decoder import Decoder
 from ..inference.operators import to_fp16
@@ -20,10 +24,12 @@ from ..models.parameters import MODULE_LINEARS, FloatArray, linear_names
 from ..models.precision import MODULES
 from ..models.shapes import ModelShape
 from ..text.blocks import TextBlocks
+from .metadata import FOLDER_FILE, TraceMetadata, read_record
 
 CAPTURE_VERSION = 1
-FOLDER_FILE = "capture.json"
-"""File of a trace folder with the metadata and the sha256 of each layer's file."""
+FIX = "capture it again with `anda trace capture`"
+ENTRY = "anda_trace"
+"""Entry of the header of a safetensors file that holds the metadata as JSON."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +112,7 @@ class Trace:
         tensors = {name: np.ascontiguousarray(values) for name, values in self.tensors.items()}
         with whole_file(path) as part:
             try:
-                save_file(tensors, part, {"anda_trace": json.dumps(dict(self.metadata))})
+                save_file(tensors, part, {ENTRY: json.dumps(dict(self.metadata))})
             except SafetensorError as error:
                 raise OSError(str(error)) from None
         return file_sha256(path)
@@ -138,11 +144,8 @@ class Trace:
         file = path / FOLDER_FILE
         if not file.is_file():
             raise InputError(f"trace: {path} holds no {FOLDER_FILE}; give a folder of `anda trace capture`")
-        try:
-            record = json.loads(file.read_text("utf-8"))
-            metadata, files = record["metadata"], {int(layer): sha256 for layer, sha256 in record["files"].items()}
-        except (ValueError, KeyError, AttributeError, TypeError):
-            raise InputError(f"trace: {file} is damaged; capture it again with `anda trace capture`") from None
+        record = read_record(file, f"trace: {file} is damaged", FIX)
+        metadata, files = record["metadata"], {int(layer): sha256 for layer, sha256 in record["files"].items()}
         if missing := set(metadata["layers"]) - set(files):
             done = f"{len(files)} of {len(files) + len(missing)} layers"
             raise InputError(f"trace: {path} holds {done}; run the same `anda trace capture` again to finish it")
@@ -153,22 +156,27 @@ class Trace:
             raise InputError(f"layer: {layer} was not captured; the trace holds {_listed(self.metadata['layers'])}")
 
     def _validate(self, path: Path) -> None:
-        fix = "capture it again with `anda trace capture`"
-        if self.metadata.get("capture_version") != CAPTURE_VERSION:
-            found = self.metadata.get("capture_version")
-            raise InputError(f"trace: {path} has capture version {found}, not {CAPTURE_VERSION}; {fix}")
+        found = self.metadata.get("capture_version")
+        if found != CAPTURE_VERSION:
+            raise InputError(f"trace: {path} has capture version {found}, not {CAPTURE_VERSION}; {FIX}")
+        check(TraceMetadata, self.metadata, f"trace: {path}")
         try:
             for layer in self.metadata["layers"]:
                 for module in MODULES:
-                    _require_activation(path, f"activations.{layer}.{module}", self.activation(layer, module))
+                    _require_activation(
+                        path, f"activations.{layer}.{module}", self.activation(layer, module), self.metadata["tokens"]
+                    )
                 for name in self.metadata["linears"]:
                     self._require_weights(path, layer, name)
         except KeyError as missing:
-            raise InputError(f"trace: {path} lacks the entry {missing}; {fix}") from None
+            raise InputError(f"trace: {path} lacks the entry {missing}; {FIX}") from None
 
     def _require_weights(self, path: Path, layer: int, name: str) -> None:
+        module = next(module for module, names in MODULE_LINEARS.items() if name in names)
+        channels = self.activation(layer, module).shape[1]
         try:
-            self.weights(layer, name)
+            if (found := len(self.weights(layer, name).codes)) != channels:
+                raise InputError(f"have {found} input channels, the activations of {module} {channels}; {FIX}")
         except InputError as error:
             raise InputError(f"trace: {path}: weights.{layer}.{name}: {error}") from None
 
@@ -279,25 +287,21 @@ def weight_tensors(layer: int, name: str, weights: Int4Weights) -> dict[str, NDA
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = json.loads((file.metadata() or {})["anda_trace"])
-            return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise InputError(f"trace: {path} is truncated or no safetensors file ({error}); capture it again") from None
-    except (KeyError, ValueError):
-        raise InputError(
-            f"trace: {path} is not a trace of this program; capture one with `anda trace capture`"
-        ) from None
+    with border(f"trace: {path} is truncated or no safetensors file", "capture it again"):
+        header, tensors = read_tensors(path)
+    with border(
+        f"trace: {path} is not a trace of this program", "capture one with `anda trace capture`", with_reason=False
+    ):
+        return dict(parse_json(header[ENTRY])), tensors
 
 
-def _require_activation(path: Path, name: str, values: NDArray[Any]) -> None:
+def _require_activation(path: Path, name: str, values: NDArray[Any], tokens: int) -> None:
     if values.dtype != np.float16 or values.ndim != 2:
         raise InputError(
             f"trace: {path}: {name} is {values.dtype} {list(values.shape)}; give float16 [tokens, channels]"
         )
+    if len(values) != tokens:
+        raise InputError(f"trace: {path}: {name} has {len(values)} tokens, the metadata say {tokens}; {FIX}")
     if not np.isfinite(values).all():
         index = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
         raise InputError(f"trace: {path}: {name} holds {values[index]} at {index}; capture it again")

@@ -108,6 +108,11 @@ def test_every_truncation_is_noticed() -> None:
             AndaTensor.from_bytes(data[:length])
 
 
+def crafted(data: bytes, *shape: int) -> bytes:
+    """An image without memories, of this shape."""
+    return sealed(data[:12] + struct.pack(f"<I{len(shape)}Q", len(shape), *shape))
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -128,6 +133,11 @@ def test_every_truncation_is_noticed() -> None:
             "data: has the option code 7, which does not exist",
         ),
         (lambda data: sealed(data[:-6] + b"\0\0"), "data: holds a shared exponent outside 1..30"),
+        (lambda data: crafted(data, *[1] * 64, 0), "data: its header is truncated or damaged"),
+        (lambda data: crafted(data, 1 << 60, 0, 1), "data: has a header that no tensor fits"),
+        (lambda data: crafted(data, 1 << 60, 1 << 60, 0), "data: has a header that no tensor fits"),
+        (lambda data: crafted(data, *[(1 << 64) - 1] * 300), "data: its header is truncated or damaged"),
+        (crafted, "data: its header is truncated or damaged"),
     ],
 )
 def test_names_the_damage(damage: Any, message: str) -> None:

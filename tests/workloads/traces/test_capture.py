@@ -238,7 +238,13 @@ def test_a_folder_that_is_no_capture(tmp_path: Path):
     message = f"trace: {tmp_path} holds no capture.json; give a folder of `anda trace capture`"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         Trace.load(tmp_path)
-    (tmp_path / "capture.json").write_text('{"metadata": 3}')
+
+
+@pytest.mark.parametrize(
+    "text", ['{"metadata": 3}', "", "[]", "null", "\x00", "[" * 100_000, '{"metadata": {}, "done": 1, "files": {}}']
+)
+def test_a_damaged_record(tmp_path: Path, text: str):
+    (tmp_path / "capture.json").write_text(text)
     message = f"trace: {tmp_path}/capture.json is damaged; capture it again with `anda trace capture`"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         Trace.load(tmp_path)

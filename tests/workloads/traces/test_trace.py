@@ -150,6 +150,51 @@ def test_other_version(trace: Trace, tmp_path: Path):
     rejects(path, f"trace: {path} has capture version 2, not 1; capture it again with `anda trace capture`")
 
 
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ("layers", 3),
+        ("layers", [True]),
+        ("layers", []),
+        ("layers", [-1]),
+        ("layers", [1 << 60]),
+        ("layers", None),
+        ("linears", "qkv"),
+        ("linears", ["fc1"]),
+        ("tokens", "16"),
+        ("tokens", 16.0),
+        ("tokens", float("nan")),
+        ("weight_group_size", "128"),
+        ("weight_group_size", -1),
+        ("model", None),
+        ("dtype", "float32"),
+    ],
+)
+def test_metadata_are_checked_as_a_whole(trace: Trace, tmp_path: Path, entry: str, value: Any):
+    path = saved(trace, tmp_path / "a", metadata={entry: value})
+    with pytest.raises(InputError, match=rf"^trace: {re.escape(str(path))}: {entry}.*: is "):
+        Trace.load(path)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "null", '"x"', "{", "[" * 100_000, '{"a": 1, "a": 2}'])
+def test_metadata_that_are_none(tmp_path: Path, text: str):
+    path = tmp_path / "a"
+    save_file({"x": np.zeros(3, np.float32)}, path, metadata={"anda_trace": text})
+    with pytest.raises(InputError, match=rf"^trace: {re.escape(str(path))} (is not a trace|has capture version)"):
+        Trace.load(path)
+
+
+def test_tensors_that_do_not_fit_each_other(trace: Trace, tmp_path: Path):
+    short = np.ascontiguousarray(trace.activation(1, "o")[:-1])
+    path = saved(trace, tmp_path / "a", **{"activations.1.o": short})
+    with pytest.raises(InputError, match=r"activations.1.o has 15 tokens, the metadata say 16; capture it again"):
+        Trace.load(path)
+    narrow = np.ascontiguousarray(trace.activation(1, "o")[:, :64])
+    path = saved(trace, tmp_path / "b", **{"activations.1.o": narrow})
+    with pytest.raises(InputError, match=r"weights.1.o: have 128 input channels, the activations of o 64; capture"):
+        Trace.load(path)
+
+
 def test_missing_file(tmp_path: Path):
     path = tmp_path / "none"
     rejects(path, f"trace: {path} does not exist; capture one with `anda trace capture`")

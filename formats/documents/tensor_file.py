@@ -1,0 +1,52 @@
+"""Files in the safetensors format: the library's reader, with its errors as `ValueError`.
+
+The library checks that tensors are as long as shape and dtype say, and fill the file without gap or overlap. Files of this
+program also hold them in the order of the header; other programs need not do so.
+"""
+
+import io
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import ml_dtypes as ml_dtypes  # NumPy learns bfloat16 from it
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load
+
+from .json_file import parse_json
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def open_tensors(path: Path) -> Any:
+    """Handle of a file, whose tensors are read when they are needed."""
+    try:
+        return safe_open(path, framework="numpy")
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
+
+
+def read_tensors(path: Path) -> tuple[dict[str, str], Arrays]:
+    """Metadata and all tensors of a file that this program wrote."""
+    with path.open("rb") as file:
+        metadata = _metadata(file)
+    with open_tensors(path) as handle:
+        return metadata, {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+
+
+def load_tensors(data: bytes) -> tuple[dict[str, str], Arrays]:
+    """Metadata and all tensors of the bytes of a file that this program wrote."""
+    try:
+        return _metadata(io.BytesIO(data)), load(data)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
+
+
+def _metadata(file: BinaryIO) -> dict[str, str]:
+    """Metadata of the header; `ValueError` if the tensors are not in the header's order."""
+    header = parse_json(file.read(int.from_bytes(file.read(8), "little")))
+    metadata: dict[str, str] = header.pop("__metadata__", {})
+    places = [entry["data_offsets"] for entry in header.values()]
+    if places != sorted(places):
+        raise ValueError("its tensors are not in the order of its header")
+    return metadata
