@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +28,7 @@ from ..models.parameters import (
 )
 from ..models.shapes import ModelShape
 from ..text.hf_tokenizer import HfTokenizer, read_tokenizer
+from .hf_config import HfConfig, Llama3Rope, LlamaConfig, OptConfig, Rope, complete, read_config
 from .packed_int4 import PackedLayout
 from .safetensors_folder import SafetensorsFolder
 
@@ -62,35 +61,8 @@ def load_checkpoint(folder: Path | str, group_size: int | None = 128) -> Decoder
 def open_checkpoint(folder: Path | str, group_size: int | None = 128) -> Checkpoint:
     """Open a local checkpoint; its tensors are read when they are needed. See `load_checkpoint`."""
     folder = Path(folder)
-    config = _read_config(folder)
-    kind = _Opt if config["model_type"] == "opt" else _Llama
-    return kind(folder, config, group_size)
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    if not path.is_file():
-        raise InputError(f"checkpoint: {path} does not exist; give a Hugging Face checkpoint folder")
-    try:
-        config = json.loads(path.read_text("utf-8"))
-        model_type = config["model_type"]
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"checkpoint: {path} is not a model configuration; copy it again") from None
-    if model_type not in ("llama", "mistral", "opt"):
-        raise InputError(f"checkpoint: {path} has model type {model_type!r}; use llama, mistral or opt")
-    for key, plain in _PLAIN.items():
-        if config.get(key, plain) != plain:
-            raise InputError(f"checkpoint: {path} has {key} {config[key]!r}; use a model with {plain!r}")
-    return config
-
-
-_PLAIN: dict[str, Any] = {
-    "hidden_act": "silu",
-    "activation_function": "relu",
-    "do_layer_norm_before": True,
-    "_remove_final_layer_norm": False,
-}
-"""Options that change the computation, with the only value that the decoder supports."""
+    config = read_config(folder)
+    return _Opt(folder, config, group_size) if isinstance(config, OptConfig) else _Llama(folder, config, group_size)
 
 
 class Checkpoint(ABC):
@@ -101,21 +73,17 @@ class Checkpoint(ABC):
     names: ClassVar[dict[str, str]]
     """Tensor names of the linear layers and norms, without the layer's prefix."""
 
-    def __init__(self, folder: Path, config: dict[str, Any], group_size: int | None) -> None:
-        self._folder, self._path = folder, folder / "config.json"
-        self._config, self._group_size = config, group_size
-        try:
-            self.shape = self._shape(folder.resolve().name)
-        except KeyError as missing:
-            raise InputError(f"checkpoint: {self._path} lacks {missing}; copy it again") from None
-        packed = config.get("quantization_config")
-        self._layout = PackedLayout.from_config(packed, self._path) if packed else None
-        self._tensors = SafetensorsFolder(folder)
-        if config.get("head_dim") not in (None, self.shape.head_dim):
+    def __init__(self, folder: Path, config: HfConfig, group_size: int | None) -> None:
+        self._folder, self._path, self._group_size = folder, folder / "config.json", group_size
+        self.shape = self._shape(folder.resolve().name)
+        if config.head_dim not in (None, self.shape.head_dim):
             raise InputError(
-                f"checkpoint: {self._path} has head_dim {config['head_dim']}; "
+                f"checkpoint: {self._path} has head_dim {config.head_dim}; "
                 f"use a model with hidden_size / num_attention_heads, here {self.shape.head_dim}"
             )
+        packed = config.quantization_config
+        self._layout = PackedLayout.from_config(packed, self._path) if packed else None
+        self._tensors = SafetensorsFolder(folder)
 
     @cached_property
     def sha256(self) -> str:
@@ -222,56 +190,54 @@ class _Llama(Checkpoint):
         "ffn_norm": "post_attention_layernorm",
     }
 
+    def __init__(self, folder: Path, config: LlamaConfig, group_size: int | None) -> None:
+        self._config = config
+        super().__init__(folder, config, group_size)
+
     def _shape(self, name: str) -> ModelShape:
         config = self._config
         return ModelShape(
             name=name,
             family="llama",
-            hidden=config["hidden_size"],
-            ffn=config["intermediate_size"],
-            layers=config["num_hidden_layers"],
-            heads=config["num_attention_heads"],
-            kv_heads=config.get("num_key_value_heads") or config["num_attention_heads"],
-            vocabulary=config["vocab_size"],
+            hidden=config.hidden_size,
+            ffn=config.intermediate_size,
+            layers=config.num_hidden_layers,
+            heads=config.num_attention_heads,
+            kv_heads=config.kv_heads,
+            vocabulary=config.vocab_size,
             gated=True,
             # within the window's length, attention to the window is attention to all tokens
-            max_length=int(min(config["max_position_embeddings"], config.get("sliding_window") or math.inf)),
+            max_length=min(config.max_position_embeddings, config.sliding_window or config.max_position_embeddings),
         )
 
     def _weights(self, layers: list[LayerWeights], embedding: FloatArray) -> DecoderWeights:
-        tied = self._config.get("tie_word_embeddings", False) or not len(embedding)
+        config = self._config
+        tied = config.tie_word_embeddings or not len(embedding)
         table = (self.shape.vocabulary, self.shape.hidden)
-        rope = self._rope()
+        rope = complete(Rope, config.rope, self._path)
         return DecoderWeights(
             shape=self.shape,
             embedding=embedding,
             layers=layers,
             final_norm=self._norm("model.norm"),
-            norm_epsilon=self._config.get("rms_norm_eps", 1e-6),
-            rope_theta=float(rope.get("rope_theta") or self._config.get("rope_theta") or 10000.0),
-            rope_scaling=self._rope_scaling(rope),
+            norm_epsilon=config.rms_norm_eps,
+            rope_theta=float(rope.rope_theta or config.rope_theta or 10000.0),
+            rope_scaling=self._rope_scaling(rope.rope_type or rope.type or "default"),
             head=None if tied else self._tensors.floats("lm_head.weight", table),
         )
 
-    def _rope(self) -> dict[str, Any]:
-        """Options of the rotary embedding: ``rope_parameters``, or ``rope_scaling`` in older configurations."""
-        return self._config.get("rope_parameters") or self._config.get("rope_scaling") or {}
-
-    def _rope_scaling(self, rope: dict[str, Any]) -> RopeScaling | None:
-        kind = rope.get("rope_type") or rope.get("type") or "default"
+    def _rope_scaling(self, kind: str) -> RopeScaling | None:
         if kind == "default":
             return None
         if kind != "llama3":
             raise InputError(f"checkpoint: {self._path} has rope_type {kind!r}; use a model with default or llama3")
-        try:
-            return RopeScaling(
-                factor=rope["factor"],
-                original_length=rope["original_max_position_embeddings"],
-                low_frequency_factor=rope["low_freq_factor"],
-                high_frequency_factor=rope["high_freq_factor"],
-            )
-        except KeyError as missing:
-            raise InputError(f"checkpoint: {self._path} lacks {missing} of rope_type 'llama3'; copy it again") from None
+        rope = complete(Llama3Rope, self._config.rope, self._path, " of rope_type 'llama3'")
+        return RopeScaling(
+            factor=rope.factor,
+            original_length=rope.original_max_position_embeddings,
+            low_frequency_factor=rope.low_freq_factor,
+            high_frequency_factor=rope.high_freq_factor,
+        )
 
 
 class _Opt(Checkpoint):
@@ -288,21 +254,25 @@ class _Opt(Checkpoint):
         "ffn_norm": "final_layer_norm",
     }
 
+    def __init__(self, folder: Path, config: OptConfig, group_size: int | None) -> None:
+        self._config = config
+        super().__init__(folder, config, group_size)
+
     def _shape(self, name: str) -> ModelShape:
         config = self._config
-        if config.get("word_embed_proj_dim", config["hidden_size"]) != config["hidden_size"]:
+        if config.word_embed_proj_dim not in (None, config.hidden_size):
             raise InputError(f"checkpoint: {self._path} projects its embedding (word_embed_proj_dim); use another OPT")
         return ModelShape(
             name=name,
             family="opt",
-            hidden=config["hidden_size"],
-            ffn=config["ffn_dim"],
-            layers=config["num_hidden_layers"],
-            heads=config["num_attention_heads"],
-            kv_heads=config["num_attention_heads"],
-            vocabulary=config["vocab_size"],
+            hidden=config.hidden_size,
+            ffn=config.ffn_dim,
+            layers=config.num_hidden_layers,
+            heads=config.num_attention_heads,
+            kv_heads=config.num_attention_heads,
+            vocabulary=config.vocab_size,
             gated=False,
-            max_length=config["max_position_embeddings"],
+            max_length=config.max_position_embeddings,
         )
 
     def _weights(self, layers: list[LayerWeights], embedding: FloatArray) -> DecoderWeights:

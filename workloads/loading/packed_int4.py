@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError, Int4Weights
+from ...formats.checks import check_integer
 from ..models.parameters import FloatWeights
 from .safetensors_folder import SafetensorsFolder
 
@@ -66,8 +67,11 @@ class PackedLayout:
         stored = config.get("checkpoint_format", "gptq")
         if stored not in ("gptq", "gptq_v2", "gemm"):
             raise InputError(f"checkpoint: {path} has checkpoint_format {stored!r}; use gptq or gptq_v2")
+        group_size = check_integer(f"checkpoint: {path}: group_size", config.get("group_size", 128), -1)
+        if group_size == 0:
+            raise InputError(f"checkpoint: {path}: group_size: is 0; give a number of channels, or -1 for all")
         shift = 1 if method == "gptq" and stored == "gptq" else 0
-        return cls(method, int(config.get("group_size", 128)), shift)
+        return cls(method, group_size, shift)
 
     @property
     def description(self) -> str:

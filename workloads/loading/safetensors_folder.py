@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes as ml_dtypes  # NumPy learns bfloat16 from it
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
 from ...formats import InputError
+from ...formats.checks import check_finite
+from ...formats.documents.border import border
+from ...formats.documents.tensor_file import open_tensors
 from ..files import file_sha256
 from ..models.parameters import FloatArray
+from .hf_config import read_index
 
 _FLOATS = ("F32", "F16", "BF16")
 
@@ -33,17 +34,13 @@ class SafetensorsFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         index = folder / "model.safetensors.index.json"
-        names = {"model.safetensors"}
-        if index.is_file():
-            try:
-                names = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
-            except (ValueError, KeyError, TypeError, AttributeError):
-                raise InputError(f"checkpoint: {index} is damaged; copy it again") from None
-        self._paths = [folder / name for name in sorted(names)]
+        files = read_index(index) if index.is_file() else {}
+        self._paths = [folder / name for name in sorted(set(files.values()) or {"model.safetensors"})]
         self._slices: dict[str, Any] = {}
         for path in self._paths:
             file = _open(path)
-            self._slices |= {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            names = (name for name in file.keys() if files.get(name, path.name) == path.name)  # noqa: SIM118
+            self._slices |= {name: file.get_slice(name) for name in names}
 
     def __contains__(self, name: str) -> bool:
         return name in self._slices
@@ -68,11 +65,11 @@ class SafetensorsFolder:
         Raises
         ------
         InputError
-            The tensor is missing, or has another shape or type.
+            The tensor is missing, has another shape or type, or holds infinities or NaN.
         """
         stored = self._checked(name, shape, _FLOATS, "floats")
         values = stored[:] if rows is None else np.stack([stored[int(row)] for row in rows])
-        return values.astype(np.float32, copy=False)
+        return check_finite(f"checkpoint: {self._folder}: {name}", values.astype(np.float32, copy=False))
 
     def integers(self, name: str, shape: tuple[int, ...]) -> NDArray[np.int32]:
         """Read a tensor of 32-bit words.
@@ -100,9 +97,7 @@ class SafetensorsFolder:
 
 
 def _open(path: Path) -> Any:
-    try:
-        return safe_open(path, framework="numpy")
-    except FileNotFoundError:
-        raise InputError(f"checkpoint: {path} does not exist; give a folder with safetensors weights") from None
-    except SafetensorError as error:
-        raise InputError(f"checkpoint: {path} is damaged or no safetensors file ({error}); copy it again") from None
+    with border(f"checkpoint: {path} is damaged or no safetensors file", "copy it again"):
+        if not path.is_file():
+            raise InputError(f"checkpoint: {path} does not exist; give a folder with safetensors weights")
+        return open_tensors(path)

@@ -174,8 +174,66 @@ def test_incomplete_configuration(tmp_path: Path):
     rejects(folder, f"checkpoint: {folder}/config.json lacks 'hidden_size'; copy it again")
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hidden_size": "128"}, "hidden_size: is '128'; input should be a valid integer"),
+        ({"hidden_size": True}, "hidden_size: is True; input should be a valid integer"),
+        ({"hidden_size": 1 << 60}, "hidden_size: is 1152921504606846976; input should be less than"),
+        ({"num_hidden_layers": -1}, "num_hidden_layers: is -1; input should be greater than or equal to 1"),
+        ({"num_hidden_layers": 2.0}, "num_hidden_layers: is 2.0; input should be a valid integer"),
+        ({"num_attention_heads": 3}, "num_attention_heads: is 3; give a divisor of 128"),
+        ({"num_key_value_heads": 3}, "num_key_value_heads: is 3; give a divisor of 4"),
+        ({"num_key_value_heads": 0}, "num_key_value_heads: is 0; input should be greater than or equal to 1"),
+        ({"rms_norm_eps": float("nan")}, "rms_norm_eps: is nan; input should be a finite number"),
+        ({"rope_theta": -1.0}, "rope_theta: is -1.0; input should be greater than 0"),
+        ({"rope_scaling": 3}, "rope_scaling: is 3; input should be a valid dictionary"),
+        ({"tie_word_embeddings": "no"}, "tie_word_embeddings: is 'no'; input should be a valid boolean"),
+        ({"quantization_config": {"quant_method": "gptq", "group_size": 0}}, "group_size: is 0; give"),
+        ({"quantization_config": {"quant_method": "gptq", "group_size": "x"}}, "group_size: 'x' is not valid"),
+    ],
+)
+def test_values_of_the_configuration(tmp_path: Path, changes: dict[str, Any], message: str):
+    folder = write(tmp_path, LLAMA_CONFIG | changes, llama_tensors())
+    with pytest.raises(InputError, match=f"^{re.escape(f'checkpoint: {folder}/config.json: {message}')}"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("name", ["../x.safetensors", "/tmp/x.safetensors", "a/b.safetensors", "..", "", "a\\b"])
+def test_files_outside_of_the_folder(tmp_path: Path, name: str):
+    """An index names files of its own folder only, whether or not another file exists."""
+    folder = write(tmp_path / "model", LLAMA_CONFIG, llama_tensors())
+    (folder / "model.safetensors").rename(tmp_path / "x.safetensors")
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"model.norm.weight": name}}))
+    rejects(folder, f"checkpoint: {index} names {name!r}, which is no safetensors file of its folder; copy it again")
+
+
+def test_a_tensor_in_two_files(tmp_path: Path):
+    """The index decides which file holds a tensor."""
+    folder = write(tmp_path, LLAMA_CONFIG, llama_tensors())
+    save_file({"model.norm.weight": np.zeros(128, np.float32)}, folder / "other.safetensors")
+    files = dict.fromkeys(llama_tensors(), "model.safetensors") | {"x": "other.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
+    np.testing.assert_array_equal(load_checkpoint(folder).weights.final_norm.gain, LLAMA.weights.final_norm.gain)
+
+
+@pytest.mark.parametrize(
+    "name", ["model.norm.weight", "model.embed_tokens.weight", "model.layers.1.mlp.up_proj.weight"]
+)
+def test_weights_that_are_not_finite(tmp_path: Path, name: str):
+    tensors = llama_tensors()
+    tensors[name] = tensors[name].copy()
+    tensors[name].flat[5] = np.inf
+    folder = write(tmp_path, LLAMA_CONFIG, tensors)
+    with pytest.raises(
+        InputError, match=rf"^checkpoint: {re.escape(str(folder))}: {name}: element .* is inf; give finite"
+    ):
+        load_checkpoint(folder)
+
+
 def test_damaged_index(tmp_path: Path):
-    for text in ["{", "[]", "{}", '{"weight_map": 3}']:
+    for text in ["{", "[]", "{}", '{"weight_map": 3}', '{"weight_map": {"a": 3}}', "[" * 100_000]:
         index = write(tmp_path, LLAMA_CONFIG, llama_tensors()) / "model.safetensors.index.json"
         index.write_text(text)
         rejects(tmp_path, f"checkpoint: {index} is damaged; copy it again")
