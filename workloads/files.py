@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
-Value = TypeVar("Value")
+from ..formats.errors import InputError
 
+DIGEST_BYTES = hashlib.sha256().digest_size
 PART = ".part"
 """End of the names of unfinished files."""
+LOCK = ".lock"
+"""File of an output folder that its run locks."""
 
 
 @contextmanager
@@ -41,7 +44,58 @@ def unfinished(folder: Path) -> list[Path]:
     return sorted(folder.glob(f".*{PART}"))
 
 
+@contextmanager
+def locked(folder: Path) -> Generator[None]:
+    """Keep other runs out of an output folder, for as long as the context lasts; a killed run leaves no lock.
+
+    Raises
+    ------
+    InputError
+        Another run is at work in it.
+    """
+    with (folder / LOCK).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"out: another run is at work in {folder}; wait for it or name another") from None
+        yield
+
+
 def file_sha256(path: Path) -> str:
     """Return the hexadecimal sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_checked(path: Path, content: bytes) -> None:
+    """Write a cached file whose last bytes are the sha256 of the others; `read_checked` reads it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as part:
+        part.write_bytes(content + hashlib.sha256(content).digest())
+
+
+def read_checked(path: Path) -> bytes | None:
+    """Content of a file of `write_checked`; None if there is none, or a bit of it has changed."""
+    try:
+        found = path.read_bytes()
+    except OSError:
+        return None
+    content, digest = found[:-DIGEST_BYTES], found[-DIGEST_BYTES:]
+    return content if hashlib.sha256(content).digest() == digest else None
+
+
+def cached(path: Path, make: Callable[[], bytes]) -> bytes:
+    """Content of a cached file, made again if there is none or it is damaged.
+
+    Parameters
+    ----------
+    path
+        The file, of `write_checked`.
+    make
+        Makes its content.
+    """
+    content = read_checked(path)
+    if content is None:
+        content = make()
+        write_checked(path, content)
+    return content

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ... import formats, sim, workloads
 from ...workloads import cache_dir
-from ...workloads.files import whole_file
+from ...workloads.files import read_checked, write_checked
 from ..progress import stage
 from .figures.comparison import FigureResult
 from .figures.options import FigureOptions
@@ -49,7 +49,7 @@ def compare_figure(name: str, options: FigureOptions | None = None, fresh: bool 
         return kept
     start = time.monotonic()
     result = replace(figure.compute(options), seconds=time.monotonic() - start)
-    _write(path, result)
+    write_checked(path, json.dumps(result.to_dict()).encode())
     return result
 
 
@@ -83,17 +83,8 @@ def compare_figures(
 
 def _read(path: Path) -> FigureResult | None:
     """Cached result, or None if there is none or its file is damaged."""
-    try:
-        return FigureResult.from_dict(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-
-
-def _write(path: Path, result: FigureResult) -> None:
-    """Write a result to the cache; the file gets its name when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as part:
-        part.write_text(json.dumps(result.to_dict()), "utf-8")
+    content = read_checked(path)
+    return None if content is None else FigureResult.from_dict(json.loads(content))
 
 
 @cache

@@ -6,7 +6,7 @@ points in flight and nothing else, and a rerun computes what is missing.
 
 from __future__ import annotations
 
-import fcntl
+import hashlib
 import io
 import json
 from collections.abc import Generator, Sequence
@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...formats import InputError
-from ...workloads.files import PART, unfinished, whole_file
+from ...workloads.files import LOCK, PART, file_sha256, locked, unfinished, whole_file
 from ..folder import make_folder
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MANIFEST = "manifest.json"
-LOCK = ".lock"
 RESULTS = "results.parquet"
+CHECKSUMS = "results.sha256"
 PARTS_LIMIT = 64
 """Parts that are merged into one when the folder is opened, so that a large sweep loads fast."""
 
@@ -45,11 +45,7 @@ class SweepStore:
         """
         self._require_free_or_sweep()
         make_folder(self.folder)
-        with (self.folder / LOCK).open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(f"out: another run is at work in {self.folder}; wait for it or name another") from None
+        with locked(self.folder):
             self._claim(sweep)
             self._remove_remains()
             yield
@@ -74,19 +70,13 @@ class SweepStore:
             path.unlink()
 
     def finished(self) -> pd.DataFrame:
-        """Rows of all finished points, of any version of the program, by key.
-
-        Raises
-        ------
-        InputError
-            A part cannot be read.
-        """
+        """Rows of all finished points, of any version of the program, by key; parts that are damaged are removed."""
         import pandas as pd
 
-        parts = sorted(self.folder.glob("part-*.parquet"))
+        parts = [part for part in sorted(self.folder.glob("part-*-*.parquet")) if _is_intact(part)]
         if not parts:
             return pd.DataFrame({"key": []}).set_index("key")
-        frame = pd.concat([_read_part(part) for part in parts], ignore_index=True).drop_duplicates("key")
+        frame = pd.concat(map(pd.read_parquet, parts), ignore_index=True).drop_duplicates("key")
         if len(parts) > PARTS_LIMIT:
             self._merge(parts, frame)
         return frame.set_index("key")
@@ -107,14 +97,18 @@ class SweepStore:
         return frame.set_index("key")
 
     def _write_part(self, frame: pd.DataFrame) -> Path:
-        path = self.folder / f"part-{frame['key'].iloc[0]}.parquet"
-        write_atomically(path, parquet_bytes(frame))
+        content = parquet_bytes(frame)
+        path = self.folder / f"part-{frame['key'].iloc[0]}-{_digest(content)}.parquet"
+        write_atomically(path, content)
         return path
 
     def publish(self, frame: pd.DataFrame) -> None:
-        """Write the whole result, ``results.parquet`` and ``results.csv``."""
-        write_atomically(self.folder / RESULTS, parquet_bytes(frame))
-        write_atomically(self.folder / "results.csv", frame.to_csv(index=False).encode())
+        """Write the whole result, ``results.parquet`` and ``results.csv``, and their checksums for ``sha256sum --check``."""
+        files = {RESULTS: parquet_bytes(frame), "results.csv": frame.to_csv(index=False).encode()}
+        for name, content in files.items():
+            write_atomically(self.folder / name, content)
+        lines = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items()]
+        write_atomically(self.folder / CHECKSUMS, "".join(lines).encode())
 
 
 def parquet_bytes(frame: pd.DataFrame) -> bytes:
@@ -150,13 +144,20 @@ def _read_manifest(path: Path) -> Any:
         raise InputError(f"out: {path} is damaged; name another folder") from None
 
 
-def _read_part(path: Path) -> pd.DataFrame:
-    import pandas as pd
-    import pyarrow as pa
+def is_as_published(results: Path) -> bool:
+    """False if a file of results differs from its checksum; True if there is no checksum beside it."""
+    checksums = results.with_name(CHECKSUMS)
+    return not checksums.is_file() or f"{file_sha256(results)}  {results.name}" in checksums.read_text().splitlines()
 
-    try:
-        frame = pd.read_parquet(path)
-        frame["key"]
-    except (OSError, ValueError, KeyError, pa.ArrowException):
-        raise InputError(f"out: {path} is damaged; remove it and run the sweep again") from None
-    return frame
+
+def _digest(content: bytes) -> str:
+    """Checksum of a part, in its name."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _is_intact(part: Path) -> bool:
+    """True if a part is as it was written; otherwise it is removed, and its points are simulated again."""
+    if _digest(part.read_bytes()) == part.stem.rpartition("-")[2]:
+        return True
+    part.unlink()
+    return False

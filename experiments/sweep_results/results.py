@@ -12,7 +12,7 @@ from ...formats import InputError
 from ...sim.output.palette import COLORS, GREY
 from ..sweep.points import TASK_COLUMNS
 from ..sweep.search import cost_column
-from ..sweep.store import RESULTS
+from ..sweep.store import RESULTS, is_as_published
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,9 +32,11 @@ def load_results(folder: Path | str) -> pd.DataFrame:
 
     path = _results_file(folder)
     try:
-        return pd.read_parquet(path)
+        if is_as_published(path):
+            return pd.read_parquet(path)
     except (OSError, ValueError, pa.ArrowException):
-        raise InputError(f"results: {path} is damaged; remove it and run the sweep again") from None
+        pass
+    raise InputError(f"results: {path} is damaged; run the sweep again, which writes it anew")
 
 
 def query_frame(frame: pd.DataFrame, sql: str) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from amaranth.lib import wiring
 
 from ...formats import InputError
 from ...workloads.fetch import cache_dir
+from ...workloads.files import cached
 from ..rtlil import to_rtlil
 from ..tools import package_folder, run_tool, yosys
 from .ports import CircuitPort
@@ -48,16 +49,17 @@ def build(design: wiring.Component, ports: Sequence[CircuitPort], simulator: Com
     require_simulator(simulator)
     tools = [f"{package} {version(package)}" for package in _PACKAGES[simulator]]
     recipe = "\0".join([*tools, Path(__file__).read_text(), _HARNESS.read_text(), netlist, adapter])
-    path = cache_dir() / "circuits" / f"{simulator}-{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.so"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+    path = cache_dir() / "circuits" / f"{simulator}-{hashlib.sha256(recipe.encode()).hexdigest()[:32]}"
+
+    def compiled() -> bytes:
+        with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             (folder / "netlist.il").write_text(netlist)
             (folder / "adapter.cpp").write_text(adapter)
             _BUILDERS[simulator](folder, [name for name, text in modules.items() if name != TOP and len(text) > _SMALL])
-            # another process may have built the same file: either can stay
-            (folder / "library.so").replace(path)
+            return (folder / "library.so").read_bytes()
+
+    cached(path, compiled)  # the loader takes a library with a checksum behind it
     return path
 
 

@@ -14,6 +14,7 @@ from amaranth.lib import wiring
 from ...formats import InputError
 from ...formats.documents.yaml_file import read_yaml
 from ...workloads.fetch import cache_dir
+from ...workloads.files import cached
 from ..rtlil import to_rtlil
 from ..simulation.build import TOP, require_simulator
 from ..tools import yosys
@@ -103,10 +104,10 @@ def map_design(design: wiring.Component, library: CellLibrary, clock_ps: float, 
     commands = _commands(library, clock_ps, effort)
     rtlil = design_rtlil(design)
     recipe = "\0".join([version("pyosys"), *commands, constraints, rtlil, library_hash(library)])
-    path = cache_dir() / "netlists" / f"{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.json"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+    path = cache_dir() / "netlists" / f"{hashlib.sha256(recipe.encode()).hexdigest()[:32]}"
+
+    def mapped() -> bytes:
+        with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             (folder / "circuit.il").write_text(rtlil)
             (folder / "constraints").write_text(constraints)
@@ -115,8 +116,9 @@ def map_design(design: wiring.Component, library: CellLibrary, clock_ps: float, 
             except RuntimeError as failed:  # ABC fails if a cell that it needs is missing
                 message = f"design: cannot be mapped to the cells of {library.name}; give all files of the library"
                 raise InputError(message) from failed
-            (folder / "netlist.json").replace(path)
-    return read_netlist(path, TOP, library)
+            return (folder / "netlist.json").read_bytes()
+
+    return read_netlist(cached(path, mapped), TOP, library)
 
 
 @lru_cache(maxsize=2)

@@ -14,7 +14,7 @@ from amaranth.lib import wiring
 from ...formats import InputError
 from ...formats.documents.yaml_file import read_yaml
 from ...workloads.fetch import cache_dir
-from ...workloads.files import whole_file
+from ...workloads.files import cached
 from ..verilog.emit import create_design, design_names
 from .flow import design_rtlil, library_hash
 from .liberty.cells import CellLibrary
@@ -104,12 +104,12 @@ def synthesize(
     """
     circuit, runs = _circuit(design, parameters, operands, mantissa_bits)
     path = _cache_path(circuit, [design, parameters, clock_ps, operands.sha256, list(mantissa_bits)], library)
-    if not path.exists():
-        document = _document(design, parameters, operands, library, measure(circuit, runs, library, clock_ps))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as part:
-            part.write_text(json.dumps(document))
-    return json.loads(path.read_text())
+
+    def document() -> bytes:
+        found = measure(circuit, runs, library, clock_ps)
+        return json.dumps(_document(design, parameters, operands, library, found)).encode()
+
+    return json.loads(cached(path, document))
 
 
 def _circuit(
@@ -168,7 +168,7 @@ def _cache_path(circuit: wiring.Component, choices: Sequence[Any], library: Cell
     own = (path for path in sorted(Path(__file__).parent.rglob("*")) if path.suffix in (".py", ".yaml"))
     code = [path.read_text("utf-8") for path in own if "results" not in path.parts]
     recipe = "\0".join([design_rtlil(circuit), library_hash(library), json.dumps(choices), json.dumps(_tools()), *code])
-    return cache_dir() / "synthesis" / f"{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.json"
+    return cache_dir() / "synthesis" / f"{hashlib.sha256(recipe.encode()).hexdigest()[:32]}"
 
 
 def _tools() -> dict[str, str]:

@@ -6,6 +6,7 @@ runs, and `cycle.program_timeline` draws the instructions, tiles and rows of a p
 """
 
 import json
+import math
 from collections import defaultdict, deque
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,8 @@ class Timeline:
 
     def span(self, unit: str, name: str, start: int, stop: int, **details: object) -> None:
         """Record an activity of a unit, from the end of cycle `start` to the end of cycle `stop`."""
-        times = {"ts": self._microseconds(start), "dur": (stop - start) / self.clock_hz * 1e6}
+        begin, end = self._nanoseconds(start), self._nanoseconds(stop)
+        times = {"ts": microseconds(begin), "dur": microseconds(end - begin)}
         self.events.append({"ph": "X", "pid": 1, "tid": UNITS.index(unit), "name": name, **times, "args": details})
 
     def transfer(self, unit: str, name: str, start: int, stop: int, bits: int, interface: str = "DRAM") -> None:
@@ -101,7 +103,23 @@ class Timeline:
             raise InputError(f"timeline: {path} cannot be written ({error.strerror}); name another file") from None
 
     def _counter(self, name: str, unit: str, at: int, value: float) -> None:
-        self.events.append({"ph": "C", "pid": 1, "name": name, "ts": self._microseconds(at), "args": {unit: value}})
+        self.events.append(
+            {"ph": "C", "pid": 1, "name": name, "ts": microseconds(self._nanoseconds(at)), "args": {unit: value}}
+        )
 
-    def _microseconds(self, cycle: int) -> float:
-        return (self.origin + cycle) / self.clock_hz * 1e6
+    def _nanoseconds(self, cycle: int) -> int:
+        """Time of a cycle's end, rounded to nanoseconds."""
+        return round((self.origin + cycle) * 1_000_000_000 / self.clock_hz)
+
+
+def microseconds(nanoseconds: int) -> float:
+    """Whole nanoseconds in the unit of the format, so that Perfetto reads them back.
+
+    Perfetto multiplies start and length of a span by 1000, each by itself, and cuts the fraction off; it drops spans that then
+    overlap. The nearest float is often a little too small for that.
+
+    >>> int(1.005 * 1000), int(microseconds(1005) * 1000)
+    (1004, 1005)
+    """
+    value = nanoseconds / 1000
+    return value if int(value * 1000) == nanoseconds else math.nextafter(value, math.inf)

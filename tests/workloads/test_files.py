@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from anda_codesign.workloads.files import unfinished, whole_file
+from anda_codesign.workloads.files import cached, read_checked, unfinished, whole_file
 
 
 def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
@@ -30,3 +30,21 @@ def test_a_name_of_the_longest_length_fits(tmp_path: Path) -> None:
     with whole_file(tmp_path / ("n" * 255)) as part:
         part.write_text("")
     assert unfinished(tmp_path) == []
+
+
+def test_a_checked_file_with_a_changed_bit_is_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "cache" / "name"
+    assert read_checked(path) is None
+    assert cached(path, lambda: b"made once") == b"made once"
+    assert cached(path, lambda: b"made twice") == b"made once"
+    whole = path.read_bytes()
+    for bit in range(8 * len(whole)):
+        changed = bytearray(whole)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        assert read_checked(path) is None
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        assert read_checked(path) is None
+    assert cached(path, lambda: b"") == b""
+    assert read_checked(path) == b""

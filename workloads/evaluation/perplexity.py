@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ... import formats
 from ...formats import InputError
 from ...formats.plugins import source_sha256
-from ..files import whole_file
+from ..files import read_checked, write_checked
 from ..inference.decoder import Hook
 from ..text.blocks import TextBlocks
 
@@ -109,7 +109,7 @@ def evaluate(
     """
     nll: list[NDArray[np.float64]] = []
     for tokens in blocks.tokens:
-        path = cache_dir and cache_dir / f"nll-{_key(decoder, tokens, hook)}.npy"
+        path = cache_dir and cache_dir / f"nll-{_key(decoder, tokens, hook)}"
         values = path and _read(path, len(tokens) - 1)
         if values is None:
             values = decoder.nll(tokens[None], hook)[0]
@@ -154,19 +154,14 @@ def _program_sha256() -> str:
 
 def _read(path: Path, length: int) -> NDArray[np.float64] | None:
     """Read a finished block; None if there is none or the file is damaged."""
-    try:
-        values: NDArray[np.float64] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    return values if values.shape == (length,) and values.dtype == np.float64 else None
+    content = read_checked(path)
+    return None if content is None or len(content) != 8 * length else np.frombuffer(content, "<f8")
 
 
 def _write(path: Path, values: NDArray[np.float64]) -> None:
     """Save under the final name in one step, so that a killed run leaves no incomplete file."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as part, part.open("wb") as file:
-            np.save(file, values)
+        write_checked(path, values.astype("<f8").tobytes())
     except OSError as error:
         raise InputError(
             f"cache: {path.parent} cannot be written ({error.strerror or error}); free space and run again, "

@@ -6,7 +6,6 @@ that was killed goes on after its last finished layer and ends with the same byt
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError
-from ..files import unfinished, whole_file
+from ..files import LOCK, file_sha256, locked, unfinished, whole_file
 from ..inference.operators import to_fp16
 from ..loading.checkpoint import Checkpoint, open_checkpoint
 from ..models.parameters import FloatArray, linear_names
 from ..models.precision import MODULES
 from ..text.blocks import load_blocks
-from .metadata import FOLDER_FILE, read_record
+from .metadata import FOLDER_FILE, read_record, write_record
 from .trace import CAPTURE_VERSION, Trace, layer_file, require_layers, weight_tensors
 
 
@@ -76,7 +75,9 @@ def capture_checkpoint(
     """
     capture = _Capture(open_checkpoint(folder, group_size), Path(out), text or CaptureText(), layers)
     try:
-        capture.run(progress)
+        Path(out).mkdir(parents=True, exist_ok=True)
+        with locked(Path(out)):
+            capture.run(progress)
     except OSError as error:
         raise InputError(
             f"out: {out} cannot be written ({error.strerror or error}); fix that and run the same command again, "
@@ -116,28 +117,29 @@ class _Capture:
             "capture_version": CAPTURE_VERSION,
         }
         self._files: dict[str, str] = {}
+        self._stream_sha256: str | None = None
         self.done = 0
         """Number of finished layers, kept or not."""
 
     def run(self, progress: Callable[[int, int], None] | None) -> None:
-        self._resume()
         last = max(self._kept) + 1
+        self._resume(last)
+        if self.done == last:
+            return
         stream = self._first_stream() if self.done == 0 else np.load(self._stream_file(self.done))
         for layer in range(self.done, last):
             self._run_layer(layer, stream)
-            if layer + 1 < last:
-                self._write_stream(layer + 1, stream)
+            self._stream_sha256 = self._write_stream(layer + 1, stream) if layer + 1 < last else None
             self._write_record(layer + 1)
             self._stream_file(layer).unlink(missing_ok=True)
             if progress:
                 progress(self.done, last)
 
-    def _resume(self) -> None:
-        """Make the folder, or read the progress of an interrupted capture."""
-        self._out.mkdir(parents=True, exist_ok=True)
+    def _resume(self, last: int) -> None:
+        """Begin a new folder, or read the progress of an interrupted capture; one with damaged files begins again."""
         record = self._read_record()
         if record is None:
-            if any(self._out.iterdir()):
+            if any(path.name != LOCK for path in self._out.iterdir()):
                 raise InputError(f"out: {self._out} is not empty; name a new folder")
             self._write_record(0)
             return
@@ -147,10 +149,22 @@ class _Capture:
                 raise InputError(
                     f"out: {self._out} holds a capture with {name} {metadata.get(name)}, not {value}; name a new folder"
                 )
+        kept = self._metadata
         self._metadata, self._files, self.done = metadata, record["files"], record["done"]
+        self._stream_sha256 = record["stream"]
+        if not self._is_intact(last):
+            self._metadata, self._files, self._stream_sha256 = kept, {}, None
+            self._write_record(0)
         for left in (*self._out.glob("stream-*.npy"), *unfinished(self._out)):
             if left != self._stream_file(self.done):
                 left.unlink()
+
+    def _is_intact(self, last: int) -> bool:
+        """True if all files that the record names are as they were written."""
+        expected = {self._out / layer_file(int(layer)): sha256 for layer, sha256 in self._files.items()}
+        if 0 < self.done < last:
+            expected[self._stream_file(self.done)] = self._stream_sha256 or ""
+        return all(path.is_file() and file_sha256(path) == sha256 for path, sha256 in expected.items())
 
     def _first_stream(self) -> FloatArray:
         """Residual streams before the first layer: float32 ``[blocks, tokens, hidden]``."""
@@ -188,14 +202,15 @@ class _Capture:
         """File of the residual streams before a layer."""
         return self._out / f"stream-{layer:03d}.npy"
 
-    def _write_stream(self, layer: int, stream: FloatArray) -> None:
-        with whole_file(self._stream_file(layer)) as part, part.open("wb") as file:
+    def _write_stream(self, layer: int, stream: FloatArray) -> str:
+        """Keep the residual streams before a layer, and return the checksum of their file."""
+        path = self._stream_file(layer)
+        with whole_file(path) as part, part.open("wb") as file:
             np.save(file, stream)
+        return file_sha256(path)
 
     def _write_record(self, done: int) -> None:
-        record = {"metadata": self._metadata, "done": done, "files": self._files}
-        with whole_file(self._out / FOLDER_FILE) as part:
-            part.write_text(json.dumps(record, indent=1) + "\n")
+        write_record(self._out / FOLDER_FILE, self._metadata, done, self._files, self._stream_sha256)
         self.done = done
 
     def _read_record(self) -> dict[str, Any] | None:

@@ -24,7 +24,7 @@ from ..models.parameters import MODULE_LINEARS, FloatArray, linear_names
 from ..models.precision import MODULES
 from ..models.shapes import ModelShape
 from ..text.blocks import TextBlocks
-from .metadata import FOLDER_FILE, TraceMetadata, read_record
+from .metadata import CHECKSUM, FOLDER_FILE, TraceMetadata, checksum, read_record
 
 CAPTURE_VERSION = 1
 FIX = "capture it again with `anda trace capture`"
@@ -110,9 +110,11 @@ class Trace:
         from safetensors.numpy import save_file
 
         tensors = {name: np.ascontiguousarray(values) for name, values in self.tensors.items()}
+        metadata = dict(self.metadata)
+        metadata[CHECKSUM] = checksum(metadata, tensors)
         with whole_file(path) as part:
             try:
-                save_file(tensors, part, {ENTRY: json.dumps(dict(self.metadata))})
+                save_file(tensors, part, {ENTRY: json.dumps(metadata)})
             except SafetensorError as error:
                 raise OSError(str(error)) from None
         return file_sha256(path)
@@ -292,7 +294,11 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     with border(
         f"trace: {path} is not a trace of this program", "capture one with `anda trace capture`", with_reason=False
     ):
-        return dict(parse_json(header[ENTRY])), tensors
+        metadata = dict(parse_json(header[ENTRY]))
+    expected = metadata.pop(CHECKSUM, None)
+    if expected is not None and expected != checksum(metadata, tensors):
+        raise InputError(f"trace: {path} is damaged: its values do not match its checksum; {FIX}")
+    return metadata, tensors
 
 
 def _require_activation(path: Path, name: str, values: NDArray[Any], tokens: int) -> None:

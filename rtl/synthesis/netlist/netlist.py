@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from ....formats import InputError
@@ -108,7 +107,7 @@ class Netlist:
         return dict(sorted(found.items()))
 
 
-def read_netlist(path: Path, top: str, library: CellLibrary) -> Netlist:
+def read_netlist(text: bytes | str, top: str, library: CellLibrary) -> Netlist:
     """Read a netlist that ``write_json`` of Yosys wrote.
 
     Raises
@@ -116,7 +115,7 @@ def read_netlist(path: Path, top: str, library: CellLibrary) -> Netlist:
     InputError
         A part is not mapped to cells of the library, or needs an asynchronous reset.
     """
-    module: dict[str, Any] = json.loads(path.read_text("utf-8"))["modules"][top]
+    module: dict[str, Any] = json.loads(text)["modules"][top]
     unmapped = Counter(cell["type"] for cell in module["cells"].values() if cell["type"] not in library)
     if unmapped:
         kind, count = unmapped.most_common(1)[0]

@@ -1,6 +1,7 @@
 """Operands that circuits are measured on: groups of captured activations, with their weights."""
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -70,10 +71,12 @@ def default_trace() -> Trace:
         Model or text has not been fetched.
     """
     path = cache_dir() / "traces" / f"smollm2-135m-{DEFAULT_TOKENS}.safetensors"
-    if not path.exists():
-        decoder = load_decoder("smollm2-135m")
-        blocks = load_blocks(decoder.tokenizer, "wiki", "calibration", tokens=DEFAULT_TOKENS, blocks=1)
-        capture_trace(decoder, blocks, tokens=DEFAULT_TOKENS).save(path)
+    with suppress(InputError):  # missing or damaged
+        return Trace.load(path)
+    decoder = load_decoder("smollm2-135m")
+    blocks = load_blocks(decoder.tokenizer, "wiki", "calibration", tokens=DEFAULT_TOKENS, blocks=1)
+    path.unlink(missing_ok=True)
+    capture_trace(decoder, blocks, tokens=DEFAULT_TOKENS).save(path)
     return Trace.load(path)
 
 

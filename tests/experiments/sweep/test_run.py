@@ -188,17 +188,32 @@ def test_another_sweep_is_not_overwritten(file: Path, tmp_path: Path):
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
-@pytest.mark.parametrize("content", [b"", b"PAR1", b"nonsense"])
-def test_a_damaged_part_is_named_and_the_rest_stays(file: Path, tmp_path: Path, content: bytes):
+def flipped(content: bytes, place: float) -> bytes:
+    """Content with one bit changed."""
+    changed = bytearray(content)
+    changed[int(place * len(content))] ^= 4
+    return bytes(changed)
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "short": lambda content: content[:100],
+    "nonsense": lambda _: b"nonsense",
+    "a bit of a value": lambda content: flipped(content, 0.1),
+    "a bit of the footer": lambda content: flipped(content, 0.9),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_part_is_computed_again(file: Path, tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]):
     out = tmp_path / "out"
     frame = run_sweep(file, out)
     damaged = sorted(out.glob("part-*.parquet"))[2]
-    damaged.write_bytes(content)
-    message = f"out: {damaged} is damaged"
-    assert refusal(lambda: run_sweep(file, out)).startswith(message)
-    pd.testing.assert_frame_equal(pd.read_parquet(out / "results.parquet"), frame)
-    damaged.unlink()
+    content = damaged.read_bytes()
+    damaged.write_bytes(DAMAGES[damage](content))
     pd.testing.assert_frame_equal(run_sweep(file, out), frame)
+    assert capsys.readouterr().err.splitlines()[-1] == f"anda: simulating 1 of {POINTS} points"
+    assert damaged.read_bytes() == content
 
 
 def test_a_damaged_manifest(file: Path, tmp_path: Path):
@@ -275,7 +290,7 @@ def test_a_point_that_cannot_be_simulated_is_named(tmp_path: Path):
 
 
 def test_a_killed_worker_is_reported(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(executors, "simulate_points", os._exit)  # the batches below are exit statuses
+    monkeypatch.setattr(executors, "partial", lambda *_: os._exit)  # the batches below are exit statuses
     monkeypatch.setattr(run, "batches", lambda _: [1, 1])
     message = "workers: a process was killed"
     assert refusal(lambda: run_sweep(file, tmp_path / "out", 2)).startswith(message)
@@ -328,7 +343,7 @@ def test_a_disk_that_fills_up_during_a_run(file: Path, tmp_path: Path, monkeypat
         full.setattr(Path, "write_bytes", filling)
         message = refusal(lambda: run_sweep(file, out))
     assert re.fullmatch(
-        rf"out: {out}/part-\w+\.parquet cannot be written \(No space left on device\); .*",
+        rf"out: {out}/part-[\w-]+\.parquet cannot be written \(No space left on device\); .*",
         message,
     )
     kept = parts(out)

@@ -29,6 +29,7 @@ from anda_codesign.rtl.synthesis.netlist.power import Activity, EnergyModel
 from anda_codesign.rtl.synthesis.netlist.simulator import NetlistSimulator
 from anda_codesign.rtl.synthesis.netlist.timing import analyze_timing
 from anda_codesign.rtl.synthesis.stimuli.registry import stimuli
+from anda_codesign.workloads.files import read_checked
 
 from .gate_simulator import GateSimulator
 from .synthesis_cases import needs_osu, operands, osu018, without
@@ -76,6 +77,28 @@ def test_other_circuits_agree_with_formats(name: str) -> None:
     parameters = {"lanes": 8} if name == "bpc-lane" else {}
     found = synthesize(name, parameters, osu018(), 20_000, operands(), [4])
     assert all(run["energy_pj_per_cycle"] > 0 for run in found["runs"])
+
+
+@pytest.mark.parametrize("cache", ["synthesis", "netlists", "circuits"])
+def test_a_changed_bit_of_a_cached_file(cache: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is made again: document, netlist of the gates, compiled circuit."""
+    monkeypatch.setenv("ANDA_CACHE", str(tmp_path))
+
+    def measured() -> dict:
+        return synthesize("fp16-multiplier", {}, osu018(), 20_000, operands(), [4])
+
+    before = measured()
+    compile_design(create_design("fp16-multiplier"), "cxxrtl")
+    (file,) = [path for path in (tmp_path / cache).iterdir() if cache != "circuits" or path.name.startswith("cxxrtl")]
+    content = file.read_bytes()
+    file.unlink()  # this process has mapped a library
+    file.write_bytes(content[:1000] + bytes([content[1000] ^ 1]) + content[1001:])
+    if cache == "netlists":
+        map_design(create_design("fp16-multiplier"), osu018(), 20_000, "area")
+    elif cache == "circuits":
+        compile_design(create_design("fp16-multiplier"), "cxxrtl")
+    assert measured() == before
+    assert read_checked(file) is not None
 
 
 def test_every_design_has_a_stimulus() -> None:
@@ -234,11 +257,10 @@ def test_asynchronous_resets_are_refused() -> None:
     assert str(caught.value).startswith("design: needs asynchronous resets (DFFSR)")
 
 
-def test_a_part_without_counterpart(tmp_path: Path) -> None:
+def test_a_part_without_counterpart() -> None:
     library = osu018()
-    netlist = tmp_path / "netlist.json"
     cells = {"u0": {"type": "$_DLATCH_P_", "connections": {}}, "u1": {"type": "INVX1", "connections": {"A": [1]}}}
-    netlist.write_text(json.dumps({"modules": {"top": {"ports": {}, "cells": cells}}}))
+    netlist = json.dumps({"modules": {"top": {"ports": {}, "cells": cells}}})
     with pytest.raises(InputError) as caught:
         read_netlist(netlist, "top", library)
     assert re.match(r"design: 1 cells of type \$_DLATCH_P_ .* osu018_stdcells; ", str(caught.value))

@@ -229,7 +229,7 @@ def start(folder: Path, name: str, *options: str) -> "subprocess.Popen[str]":
 
 def made(folder: Path, name: str) -> dict[str, int]:
     """Documents in a cache, with the time at which each was written."""
-    return {path.name: path.stat().st_mtime_ns for path in (folder / f"{name}-cache" / "synthesis").glob("*.json")}
+    return {path.name: path.stat().st_mtime_ns for path in (folder / f"{name}-cache" / "synthesis").glob("[!.]*")}
 
 
 @pytest.mark.slow

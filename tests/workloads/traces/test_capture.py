@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def test_metadata(llama: Path, tmp_path: Path, text: CaptureText):
         "dtype": "float16",
         "capture_version": 1,
     }
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["capture.json", "layer-001.safetensors"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {".lock", "capture.json", "layer-001.safetensors"}
     with pytest.raises(InputError, match=r"^layer: 0 was not captured; the trace holds 1$"):
         trace.activation(0, "qkv")
 
@@ -154,7 +155,7 @@ def test_a_full_disk_keeps_the_finished_layers(llama: Path, tmp_path: Path, text
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     Trace.load(out / "layer-000.safetensors")
-    assert not list(out.glob("*.part"))
+    assert not list(out.glob(".*.part"))
     capture_checkpoint(llama, out, text)
     assert contents(out) == contents(capture_checkpoint(llama, tmp_path / "at-once", text))
 
@@ -197,8 +198,74 @@ def test_a_folder_of_another_capture(llama: Path, tmp_path: Path, text: CaptureT
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").write_text("mine")
     rejects(f"out: {tmp_path / 'mine'} is not empty; name a new folder", llama, tmp_path / "mine", text)
-    (out / "capture.json").write_text("{")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda _: "{",
+        lambda _: "[]",
+        lambda _: "null",
+        lambda _: '{"metadata": 3}',
+        lambda _: "[" * 100_000,
+        lambda record: record.replace('"done": 1', '"done": 2'),
+        lambda record: record.replace('"weight_group_size": 128', '"weight_group_size": 64'),
+        lambda record: record.replace("a", "b", 1),
+        lambda record: record.replace('"files"', '"file"'),
+    ],
+)
+def test_a_record_that_was_changed(llama: Path, tmp_path: Path, text: CaptureText, change: Callable[[str], str]):
+    out = tmp_path / "out"
+    stop_after_one_layer(llama, out, text)
+    record = (out / "capture.json").read_text()
+    (out / "capture.json").write_text(change(record))
+    assert change(record) != record
     rejects(f"out: {out}/capture.json is damaged; name a new folder", llama, out, text)
+    with pytest.raises(InputError, match=r"capture.json is damaged; capture it again"):
+        Trace.load(out)
+
+
+def stop_after_one_layer(llama: Path, out: Path, text: CaptureText) -> None:
+    def interrupt(*_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        capture_checkpoint(llama, out, text, progress=interrupt)
+
+
+@pytest.mark.parametrize("name", ["stream-001.npy", "layer-000.safetensors"])
+@pytest.mark.parametrize("place", [0, 0.3, 0.999])
+def test_a_capture_whose_files_changed_begins_again(
+    llama: Path, tmp_path: Path, text: CaptureText, name: str, place: float
+):
+    out = tmp_path / "out"
+    stop_after_one_layer(llama, out, text)
+    content = bytearray((out / name).read_bytes())
+    content[int(place * len(content))] ^= 1
+    (out / name).write_bytes(content)
+    steps: list[tuple[int, int]] = []
+    capture_checkpoint(llama, out, text, progress=lambda *step: steps.append(step))
+    assert steps == [(1, 2), (2, 2)]
+    assert contents(out) == contents(capture_checkpoint(llama, tmp_path / "at-once", text))
+
+
+def test_a_finished_capture_is_left_as_it_is(llama: Path, tmp_path: Path, text: CaptureText):
+    out = capture_checkpoint(llama, tmp_path / "out", text)
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir() if path.name != ".lock"}
+    steps: list[tuple[int, int]] = []
+    assert capture_checkpoint(llama, out, text, progress=lambda *step: steps.append(step)) == out
+    assert steps == []
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_two_captures_in_one_folder(llama: Path, tmp_path: Path, text: CaptureText):
+    out = tmp_path / "out"
+
+    def again(*_: int) -> None:
+        rejects(f"out: another run is at work in {out}; wait for it or name another", llama, out, text)
+
+    capture_checkpoint(llama, out, text, progress=again)
+    assert contents(out) == contents(capture_checkpoint(llama, tmp_path / "at-once", text))
 
 
 def test_layers_that_do_not_exist(llama: Path, tmp_path: Path, text: CaptureText):

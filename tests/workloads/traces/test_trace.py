@@ -231,3 +231,14 @@ def test_smollm2_trace(smollm2: Decoder, tmp_path: Path):
     down = trace.weights(2, "down")
     np.testing.assert_array_equal(down.dequantize(), smollm2.linear(2, "down").dequantize())
     assert (down.codes.min(), down.codes.max(), down.group_size) == (0, 15, 32)
+
+
+@pytest.mark.parametrize("place", [0.01, 0.3, 0.6, 0.99])
+def test_a_changed_bit_is_noticed(trace: Trace, tmp_path: Path, place: float):
+    path = tmp_path / "trace.safetensors"
+    trace.save(path)
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"^trace: {re.escape(str(path))}"):
+        Trace.load(path)
