@@ -85,7 +85,9 @@ class Q8_0:
         blocks = _blocks(w, statistic)
         step = np.abs(blocks).max(axis=1, keepdims=True) / np.float32(127)
         scaled = blocks * _inverse(step)
-        codes = np.trunc(scaled + np.copysign(np.float32(0.5), scaled)) + _SIGN_BIT
+        whole = np.trunc(scaled)
+        # adding 1/2 first would round 0.49999997 up
+        codes = whole + np.copysign(np.abs(scaled - whole) >= np.float32(0.5), scaled) + _SIGN_BIT
         return IntegerWeights(codes.astype(np.uint8).reshape(w.shape), step[:, 0].astype(np.float16), 8, BLOCK)
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from ...formats import InputError, Int4Weights
+from ...formats.checks import check_finite
+from ...formats.documents.border import border
+from ...formats.documents.schema import Document, parse
 from ...formats.weights.gguf import from_blocks
-from ..models.parameters import DecoderWeights, FloatArray, LayerWeights, Linear, Norm, linear_names
+from ..models.parameters import DecoderWeights, FloatArray, LayerWeights, Linear, Norm, linear_names, linear_shape
 from ..models.shapes import ModelShape
 from ..text.tokenizer import Tokenizer
 
@@ -35,14 +39,24 @@ def read_gguf(path: Path, shape: ModelShape) -> tuple[DecoderWeights, Tokenizer 
     """
     from gguf import GGUFReader
 
-    try:
+    with border(f"model: {path} is truncated or no GGUF file", "fetch it again"), np.errstate(all="raise"):
         reader = GGUFReader(path)
         fields = {name: field.contents() for name, field in reader.fields.items()}
         tensors = {tensor.name: tensor for tensor in reader.tensors}
-    except (ValueError, IndexError, KeyError) as error:
-        raise InputError(f"model: {path} is truncated or no GGUF file ({error}); fetch it again") from None
-    _check_shape(path, fields, shape)
-    return _Tensors(path, tensors, shape).decoder(fields), _tokenizer(fields)
+        _check_shape(path, fields, shape)
+        checked = parse(_Fields, fields)
+        return _Tensors(path, tensors, shape).decoder(checked), _tokenizer(path, checked, shape)
+
+
+class _Fields(Document):
+    """Metadata that the decoder and the tokenizer need."""
+
+    epsilon: Annotated[float, Field(gt=0, alias="llama.attention.layer_norm_rms_epsilon")]
+    rope_theta: Annotated[float, Field(gt=0, alias="llama.rope.freq_base")] = 10000.0
+    kind: Annotated[str | None, Field(alias="tokenizer.ggml.model")] = None
+    pre_tokenizer: Annotated[str | None, Field(alias="tokenizer.ggml.pre")] = None
+    tokens: list[str] = Field(alias="tokenizer.ggml.tokens", default_factory=list)
+    merges: list[str] = Field(alias="tokenizer.ggml.merges", default_factory=list)
 
 
 class _Tensors:
@@ -51,15 +65,15 @@ class _Tensors:
     def __init__(self, path: Path, tensors: dict[str, Any], shape: ModelShape) -> None:
         self._path, self._tensors, self._shape = path, tensors, shape
 
-    def decoder(self, fields: dict[str, Any]) -> DecoderWeights:
+    def decoder(self, fields: _Fields) -> DecoderWeights:
         shape = self._shape
         weights = DecoderWeights(
             shape=shape,
             embedding=self._floats("token_embd.weight", (shape.vocabulary, shape.hidden)),
             layers=[self._layer(layer) for layer in range(shape.layers)],
             final_norm=self._norm("output_norm.weight"),
-            norm_epsilon=fields["llama.attention.layer_norm_rms_epsilon"],
-            rope_theta=fields.get("llama.rope.freq_base", 10000.0),
+            norm_epsilon=fields.epsilon,
+            rope_theta=fields.rope_theta,
             head=self._floats("output.weight", (shape.vocabulary, shape.hidden))
             if "output.weight" in self._tensors
             else None,
@@ -89,7 +103,7 @@ class _Tensors:
             raise InputError(
                 f"model: {self._path}: {name} has shape {values.shape}, not {expected}; give a file of {self._shape.name}"
             )
-        return values
+        return check_finite(f"model: {self._path}: {name}", values)
 
     def _q4_1(self, layer: int, name: str) -> Int4Weights:
         """A linear layer ``[in, out]``; the channels of q and k are in the order of half-split rotary embedding."""
@@ -99,7 +113,7 @@ class _Tensors:
             raise InputError(
                 f"model: {self._path}: {tensor_name} is {tensor.tensor_type.name}; give a file with Q4_1 linear layers"
             )
-        weights = from_blocks(tensor.data, "Q4_1").to_int4()
+        weights = self._int4(tensor_name, tensor, linear_shape(self._shape, name))
         heads = {"q": self._shape.heads, "k": self._shape.kv_heads}.get(name)
         if heads is None:
             return weights
@@ -108,6 +122,18 @@ class _Tensors:
         return Int4Weights(
             weights.codes[:, rows], weights.scales[:, rows], weights.group_size, weights.offsets[:, rows]
         )
+
+    def _int4(self, name: str, tensor: Any, expected: tuple[int, int]) -> Int4Weights:
+        try:
+            weights = from_blocks(tensor.data, "Q4_1").to_int4()
+        except InputError as error:
+            raise InputError(f"model: {self._path}: {name}: {error}") from None
+        if weights.codes.shape != expected:
+            raise InputError(
+                f"model: {self._path}: {name} has shape {weights.codes.shape}, not {expected}; "
+                f"give a file of {self._shape.name}"
+            )
+        return weights
 
     def _take(self, name: str) -> Any:
         if name not in self._tensors:
@@ -138,7 +164,13 @@ def _check_shape(path: Path, fields: dict[str, Any], shape: ModelShape) -> None:
             )
 
 
-def _tokenizer(fields: dict[str, Any]) -> Tokenizer | None:
-    if (fields.get("tokenizer.ggml.model"), fields.get("tokenizer.ggml.pre")) != ("gpt2", "smollm"):
+def _tokenizer(path: Path, fields: _Fields, shape: ModelShape) -> Tokenizer | None:
+    if (fields.kind, fields.pre_tokenizer) != ("gpt2", "smollm"):
         return None
-    return Tokenizer(fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.merges"])
+    known = set(fields.tokens)
+    if len(known) != shape.vocabulary:
+        raise InputError(f"model: {path} has {len(known)} tokens, not {shape.vocabulary}; fetch it again")
+    for merge in fields.merges:
+        if merge.count(" ") != 1 or merge.replace(" ", "") not in known:
+            raise InputError(f"model: {path}: the merge {merge!r} makes no token of the vocabulary; fetch it again")
+    return Tokenizer(fields.tokens, fields.merges)

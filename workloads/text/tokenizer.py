@@ -10,6 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ...formats import InputError
+
 _DIGIT = r"(\p{N})"
 _GPT2_WORD = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
@@ -49,11 +51,17 @@ class Tokenizer:
         return len(self._tokens)
 
     def encode(self, text: str) -> NDArray[np.int32]:
-        """Encode `text` as token ids: int32 ``[tokens]``."""
+        """Encode `text` as token ids: int32 ``[tokens]``.
+
+        Raises
+        ------
+        InputError
+            The vocabulary lacks a byte of the text.
+        """
         ids: list[int] = []
         for word in _words(text):
             if word not in self._words:
-                self._words[word] = [self._ids[part] for part in self._merge(word)]
+                self._words[word] = [self._id(part) for part in self._merge(word)]
             ids += self._words[word]
         return np.array(ids, np.int32)
 
@@ -61,6 +69,11 @@ class Tokenizer:
         """Decode token ids to text; a character that is cut apart becomes U+FFFD."""
         characters = "".join(self._tokens[number] for number in ids)
         return bytes(self._bytes[character] for character in characters).decode("utf-8", errors="replace")
+
+    def _id(self, part: str) -> int:
+        if part not in self._ids:
+            raise InputError(f"text: {part!r} is not in the model's vocabulary; leave it out")
+        return self._ids[part]
 
     def _merge(self, word: str) -> list[str]:
         """Join the pair of lowest rank everywhere in the word; repeat until no pair can be joined."""

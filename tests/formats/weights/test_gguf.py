@@ -22,7 +22,18 @@ def matrices() -> dict[str, np.ndarray]:
     constant = plain.copy()
     constant[:, 1] = 0.25
     ties = (rng.integers(-30, 31, (64, 8)) / 4).astype(np.float32)
-    return {"plain": plain, "outlier": outlier, "zeros": zeros, "constant": constant, "ties": ties}
+    halves = np.arange(-16, 16, dtype=np.float32) + np.float32(0.5)
+    below = np.nextafter(halves, np.float32(0))  # 0.49999997 of a step and the like, which round down
+    near_ties = np.stack([halves, below, np.nextafter(halves, 2 * halves)], axis=1)
+    near_ties[0] = 127  # Q8_0 has a step of 1
+    return {
+        "near ties": near_ties,
+        "plain": plain,
+        "outlier": outlier,
+        "zeros": zeros,
+        "constant": constant,
+        "ties": ties,
+    }
 
 
 @pytest.mark.parametrize("kind", list(matrices()))

@@ -54,7 +54,7 @@ def write(path: Path, values: dict[str, np.ndarray], linear_type: str = "Q4_1", 
     writer.add_block_count(2)
     writer.add_head_count(4)
     writer.add_head_count_kv(2)
-    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_layer_norm_rms_eps(fields.get("epsilon", 1e-5))
     for name, tensor in values.items():
         linear = name.startswith("blk") and tensor.ndim == 2
         if linear:
@@ -147,6 +147,39 @@ def test_vocabulary_of_another_size(tmp_path: Path, values: dict[str, np.ndarray
     values["token_embd.weight"] = values["token_embd.weight"][:39]
     path = write(tmp_path / "a.gguf", values)
     rejects(path, f"model: {path}: token_embd.weight has shape (39, 64), not (40, 64); give a file of tiny")
+
+
+@pytest.mark.parametrize("name", ["token_embd.weight", "output_norm.weight", "blk.1.ffn_norm.weight"])
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_norms_and_embeddings_are_finite(tmp_path: Path, values: dict[str, np.ndarray], name: str, value: float):
+    values[name].flat[3] = value
+    path = write(tmp_path / "a.gguf", values)
+    with pytest.raises(
+        InputError, match=rf"^model: {re.escape(str(path))}: {name}: element .* is {value}; give finite"
+    ):
+        read_gguf(path, SHAPE)
+
+
+def test_scales_are_finite(tmp_path: Path, values: dict[str, np.ndarray]):
+    values["blk.0.attn_o.weight"] = values.pop("blk.0.attn_output.weight") * 1e30
+    values = {name.replace("attn_o.", "attn_output."): tensor for name, tensor in values.items()}
+    with np.errstate(over="ignore"):
+        path = write(tmp_path / "a.gguf", values)
+    with pytest.raises(InputError, match=rf"^model: {re.escape(str(path))}: blk.0.attn_output.weight: .* give finite"):
+        read_gguf(path, SHAPE)
+
+
+def test_linear_layer_of_another_shape(tmp_path: Path, values: dict[str, np.ndarray]):
+    values["blk.0.ffn_up.weight"] = values["blk.0.ffn_up.weight"][:64]
+    path = write(tmp_path / "a.gguf", values)
+    rejects(path, f"model: {path}: blk.0.ffn_up.weight has shape (64, 64), not (64, 96); give a file of tiny")
+
+
+def test_epsilon_that_is_none(tmp_path: Path, values: dict[str, np.ndarray]):
+    for epsilon in (-1.0, np.nan):
+        path = write(tmp_path / "a.gguf", values, epsilon=epsilon)
+        with pytest.raises(InputError, match=r"epsilon: is .*; input should be .*\); fetch it again$"):
+            read_gguf(path, SHAPE)
 
 
 def test_truncated(tmp_path: Path, values: dict[str, np.ndarray]):
