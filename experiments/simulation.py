@@ -4,20 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..formats import InputError
-from ..workloads import Gemm, ModelShape, Precision, gemms, load_shape
+from ..workloads import Gemm, ModelShape, Precision, load_shape
 from .files import require_new_file
 from .options.option import described
 from .options.question import question
 from .options.result import Result
 from .options.simulation import ExplainOptions, GemmOptions, MachineOptions, PassOptions, SimulationOptions
+from .precisions import LayerPrecisions, as_precision, asked_precision
 
 if TYPE_CHECKING:
-    from ..sim import Architecture, Energy, Explained, GemmRun, ModelResult, Setup, SimulationResult, Timeline
+    from ..sim import (
+        Architecture,
+        Energy,
+        Explained,
+        Footprint,
+        GemmRun,
+        InferenceResult,
+        ModelResult,
+        ModelSettings,
+        Setup,
+        SimulationResult,
+        Timeline,
+    )
+
+DEFAULTS = {field.name: field.default for field in described(PassOptions)}
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """Memory that a whole model needs.
+
+    Attributes
+    ----------
+    needed
+        Bytes of each part.
+    notes
+        A line if it does not fit and runs anyway.
+    """
+
+    needed: Footprint
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -30,10 +61,13 @@ class Simulation(Result):
         The work: the first fields of the document.
     run
         The simulator's result with all its parts.
+    memory
+        Memory that a whole model needs; None for GeMMs alone.
     """
 
     inputs: dict[str, Any]
-    run: SimulationResult | ModelResult
+    run: SimulationResult | ModelResult | InferenceResult
+    memory: MemoryNeed | None = None
 
     @property
     def cycles(self) -> int:
@@ -51,33 +85,55 @@ class Simulation(Result):
         return self.run.energy_pj
 
     @property
+    def total(self) -> SimulationResult | ModelResult:
+        """The run; of a whole inference, prefill and decode added up."""
+        from ..sim import InferenceResult
+
+        return self.run.total if isinstance(self.run, InferenceResult) else self.run
+
+    @property
     def fp_int(self) -> SimulationResult:
         """The FP-INT GeMMs alone."""
         from ..sim import ModelResult
 
-        return self.run.gemms if isinstance(self.run, ModelResult) else self.run
+        total = self.total
+        return total.gemms if isinstance(total, ModelResult) else total
 
     def to_dict(self) -> dict[str, Any]:
         """The record that ``anda simulate --json -`` prints."""
-        from ..sim import ModelResult, not_modelled
+        from ..sim import InferenceResult, ModelResult, not_modelled
 
-        fp_int = self.fp_int
+        fp_int, total = self.fp_int, self.total
         document = {
             **self.inputs,
             "arch": fp_int.architecture,
-            "precision": list(fp_int.precision),
+            "precision": _plain(fp_int.precision),
             "technology": fp_int.technology,
             "weights": fp_int.machine.weights.name,
             **fp_int.to_dict(),
             "gemms": [_gemm_record(run) for run in fp_int.runs],
         }
-        if isinstance(self.run, ModelResult):
-            totals = self.run.to_dict()
+        notes = list(fp_int.costs.notes)
+        if isinstance(total, ModelResult):
+            totals = total.to_dict()
             parts = totals.pop("rows")
             document |= {key: totals[key] for key in totals if key not in ("model", "arch")}
             document["parts"] = parts
-        document["notes"] = list(fp_int.costs.notes)
-        document["not_modelled"] = not_modelled(self.run)
+        if isinstance(self.run, InferenceResult):
+            document |= self.run.to_dict()
+            document["parts"] = [
+                {"phase": phase, **row.to_dict()} for phase, part in self.run.phases for row in part.rows
+            ]
+        if self.memory is not None:
+            needed = self.memory.needed
+            document |= {
+                "kv_cache_bytes": needed.kv_cache,
+                "memory_bytes": needed.total,
+                "memory_parts": needed.to_dict(),
+            }
+            notes += self.memory.notes
+        document["notes"] = notes
+        document["not_modelled"] = not_modelled(total)
         return document
 
 
@@ -170,25 +226,64 @@ def explain(options: ExplainOptions) -> Explanation:
 
 
 def run_model(model: str | Path | ModelShape, options: PassOptions, timeline: Timeline | None = None) -> Simulation:
-    """Simulate a pass through a model; what the units do goes into a timeline, if there is one."""
+    """Simulate a pass through a model, or a whole inference; what the units do goes into a timeline, if there is one."""
     from .. import sim
 
     shape = load_shape(model if isinstance(model, ModelShape) else str(model))
     if options.batch < 1:
         raise InputError(f"batch: {options.batch} is too few; use 1 or more")
-    if not options.whole:
-        for field in ("kv_cache", "vector_unit"):
-            if (value := getattr(options, field)) != "fp16":
-                raise InputError(f"{field}: {value!r} applies to whole models only; simulate a whole model")
+    inference = check_request(options, shape)
     setup, bits = _prepare(options, timeline)
+    if inference is not None:
+        return _run_inference(shape, setup, bits, options, *inference)
     request: dict[str, Any] = {name: getattr(options, name) for name in ("phase", "tokens", "context", "batch")}
+    inputs = {"model": shape.name, **request, "memory": _name(options.memory)}
     if options.whole:
-        own = sim.ModelSettings(**request, kv_cache=options.kv_cache, vector_unit=options.vector_unit)
+        own = _model_settings(options)
         run = sim.run_model(shape, setup, bits, own)
-    else:
-        products = gemms(shape, phase=options.phase, tokens=options.tokens, context=options.context)
-        run = sim.run_gemms([replace(one, tokens=one.tokens * options.batch) for one in products], setup, bits)
-    return Simulation({"model": shape.name, **request, "memory": _name(options.memory)}, run)
+        tokens = options.batch * (1 if options.phase == "decode" else options.tokens)
+        memory = _memory(shape, setup, bits, options, tokens, options.context + options.tokens)
+        return Simulation(inputs, run, memory)
+    run = sim.run_model_gemms(shape, setup, bits, _model_settings(options))
+    return Simulation(inputs, run)
+
+
+def _run_inference(
+    shape: ModelShape, setup: Setup, bits: Precision | LayerPrecisions, options: PassOptions, prompt: int, generate: int
+) -> Simulation:
+    from .. import sim
+
+    memory = _memory(shape, setup, bits, options, options.batch * prompt, prompt + generate)
+    run = sim.run_inference(shape, setup, bits, _model_settings(options), prompt, generate)
+    inputs = {"model": shape.name, "prompt": prompt, "generate": generate, "batch": options.batch}
+    return Simulation(inputs | {"memory": _name(options.memory)}, run, memory)
+
+
+def _model_settings(options: PassOptions) -> ModelSettings:
+    from ..sim import ModelSettings
+
+    names = ("phase", "tokens", "context", "batch", "kv_cache", "vector_unit", "vector_traffic", "head")
+    return ModelSettings(**{name: getattr(options, name) for name in names})
+
+
+def _memory(
+    shape: ModelShape,
+    setup: Setup,
+    bits: Precision | LayerPrecisions,
+    options: PassOptions,
+    pass_tokens: int,
+    tokens: int,
+) -> MemoryNeed:
+    """The memory that a model needs, and whether it fits."""
+    from ..sim import Footprint, check_capacity
+    from ..sim.config.kv_cache import KvCache
+    from ..sim.models.ends import head_weights
+
+    cache = options.kv_cache if isinstance(options.kv_cache, KvCache) else KvCache.parse(options.kv_cache)
+    cache.check(setup.machine)
+    cached = options.batch * tokens
+    needed = Footprint.of(shape, setup, bits, cache, head_weights(options.head), pass_tokens, cached)
+    return MemoryNeed(needed, check_capacity(needed, setup, shape.name, options.allow_overflow))
 
 
 def run_gemm(gemm: str | Gemm, options: MachineOptions, timeline: Timeline | None = None) -> Simulation:
@@ -196,12 +291,51 @@ def run_gemm(gemm: str | Gemm, options: MachineOptions, timeline: Timeline | Non
     from .. import sim
 
     product = gemm if isinstance(gemm, Gemm) else Gemm.parse(gemm)
-    if options.precision is not None and len(set(as_precision(options.precision))) > 1:
+    setup, bits = _prepare(options, timeline)
+    if options.precision is None:
+        bits = as_precision(max(bits))
+    elif len(set(bits)) > 1 or not isinstance(bits, Precision):
         raise InputError("precision: a single GeMM has one width; give one number")
-    run = sim.run_gemms([product], *_prepare(options, timeline))
+    run = sim.run_gemms([product], setup, bits)
     text = f"{product.tokens}x{product.in_channels}x{product.out_channels}" if isinstance(gemm, Gemm) else gemm
     inputs = {"model": None, "gemm": text, "tokens": product.tokens, "memory": _name(options.memory)}
     return Simulation(inputs, run)
+
+
+WHOLE_ONLY = ("kv_cache", "vector_unit", "vector_traffic", "head")
+"""Options that the FP-INT GeMMs alone would ignore."""
+
+
+def check_request(options: PassOptions, shape: ModelShape) -> tuple[int, int] | None:
+    """Check which tokens are asked for; prompt and generated tokens of a whole inference, None for one pass.
+
+    Raises
+    ------
+    InputError
+        Tokens are beyond the model's context, or options of a pass, of an inference and of GeMMs are mixed.
+    """
+    if options.prompt is None and options.generate is None:
+        for field in WHOLE_ONLY if not options.whole else ():
+            if (value := getattr(options, field)) != DEFAULTS[field]:
+                raise InputError(f"{field}: {value!r} applies to whole models only; simulate a whole model")
+        _check_context(shape, "tokens", {"context": options.context, "tokens": options.tokens})
+        return None
+    if options.prompt is None or options.generate is None:
+        missing = "prompt" if options.prompt is None else "generate"
+        raise InputError(f"{missing}: is missing; a whole inference needs both --prompt and --generate")
+    for field in ("phase", "tokens", "context"):
+        if getattr(options, field) != DEFAULTS[field]:
+            raise InputError(f"{field}: applies to a single pass; leave it out with --prompt and --generate")
+    _check_context(shape, "generate", {"prompt": options.prompt, "generate": options.generate})
+    return options.prompt, options.generate
+
+
+def _check_context(shape: ModelShape, field: str, tokens: dict[str, int]) -> None:
+    if (total := sum(tokens.values())) > shape.max_length:
+        parts = " and ".join(f"{count:,} of {name}" for name, count in tokens.items())
+        raise InputError(
+            f"{field}: {parts} are {total:,} tokens, beyond the context of {shape.name}; use {shape.max_length:,} at most"
+        )
 
 
 def gemm_options(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -231,23 +365,12 @@ def load_architecture(arch: str | Path | Architecture) -> Architecture:
     return arch if isinstance(arch, sim.Architecture) else sim.load_architecture(arch)
 
 
-def as_precision(precision: str | int | Sequence[int]) -> Precision:
-    """A precision from ``"7,5,6,6"``, from one number for all modules, or from four numbers."""
-    if isinstance(precision, Precision):
-        return precision
-    if isinstance(precision, str):
-        return Precision.uniform(int(precision)) if precision.strip().isdecimal() else Precision.parse(precision)
-    if isinstance(precision, Sequence):
-        return Precision.parse(",".join(map(str, precision)))
-    return Precision.uniform(precision)
-
-
-def _prepare(options: MachineOptions, timeline: Timeline | None) -> tuple[Setup, Precision]:
+def _prepare(options: MachineOptions, timeline: Timeline | None) -> tuple[Setup, Precision | LayerPrecisions]:
     """The machine, ready to be timed, and the mantissa bits that the options ask for."""
     from ..sim import Settings, prepare
 
     machine = _machine(options)
-    bits = _precision(machine, options.precision)
+    bits = asked_precision(machine, options.precision)
     shared: dict[str, Any] = {name: value for name, value in vars(options).items() if name in Settings.__match_args__}
     shared["timeline"] = timeline
     return prepare(machine, Settings(**shared)), bits
@@ -264,16 +387,6 @@ def _machine(options: MachineOptions) -> Architecture:
     return machine.model_copy(update={"processing_element": element.model_copy(update={"midpoint": True})})
 
 
-def _precision(machine: Architecture, precision: str | int | Sequence[int] | None) -> Precision:
-    if precision is not None:
-        return as_precision(precision)
-    if not fixed_precision(machine):
-        raise InputError(
-            f"precision: {machine.name} needs one; give the mantissa bits of qkv, o, u and d, such as 7,5,6,6"
-        )
-    return Precision.uniform(16)  # replaced by the architecture's own
-
-
 @contextmanager
 def _timeline(file: str | Path | None, options: MachineOptions) -> Generator[Timeline | None, None, None]:
     """A timeline to collect what the units do, written to the file afterwards; None without a file."""
@@ -288,6 +401,11 @@ def _timeline(file: str | Path | None, options: MachineOptions) -> Generator[Tim
 
 def _name(value: Any) -> str:
     return str(getattr(value, "name", value))
+
+
+def _plain(precision: Precision | Sequence[Precision]) -> list[Any]:
+    """Four numbers, or four for each layer."""
+    return list(precision) if isinstance(precision, Precision) else [list(one) for one in precision]
 
 
 def _gemm_record(run: GemmRun) -> dict[str, Any]:

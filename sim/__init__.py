@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from .config.architecture import Architecture, architecture_names, load_architecture
     from .config.technology import Technology, load_technology, technology_names
     from .config.weights import load_weights, weight_format_names
-    from .models.whole_model import ModelResult, run_model, simulate_model
+    from .models.footprint import Footprint, check_capacity
+    from .models.inference import InferenceResult, run_inference
+    from .models.whole_model import ModelResult, run_model, run_model_gemms, simulate_model
     from .output.explain import Explained, explain
     from .output.not_modelled import not_modelled
     from .processes.timeline import Timeline
@@ -23,7 +25,9 @@ __all__ = [
     "Architecture",
     "Energy",
     "Explained",
+    "Footprint",
     "GemmRun",
+    "InferenceResult",
     "ModelResult",
     "ModelSettings",
     "Settings",
@@ -32,6 +36,7 @@ __all__ = [
     "Technology",
     "Timeline",
     "architecture_names",
+    "check_capacity",
     "explain",
     "load_architecture",
     "load_technology",
@@ -39,7 +44,9 @@ __all__ = [
     "not_modelled",
     "prepare",
     "run_gemms",
+    "run_inference",
     "run_model",
+    "run_model_gemms",
     "simulate",
     "simulate_model",
     "technology_names",
@@ -50,7 +57,9 @@ _MODULES = {
     "config.architecture": ("Architecture", "architecture_names", "load_architecture"),
     "config.technology": ("Technology", "load_technology", "technology_names"),
     "config.weights": ("load_weights", "weight_format_names"),
-    "models.whole_model": ("ModelResult", "run_model", "simulate_model"),
+    "models.footprint": ("Footprint", "check_capacity"),
+    "models.inference": ("InferenceResult", "run_inference"),
+    "models.whole_model": ("ModelResult", "run_model", "run_model_gemms", "simulate_model"),
     "output.explain": ("Explained", "explain"),
     "output.not_modelled": ("not_modelled",),
     "processes.timeline": ("Timeline",),

@@ -1,5 +1,6 @@
 """Results of a simulation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,8 +43,11 @@ class SimulationResult:
     machine: Architecture
     process: Technology
     costs: UnitCosts
-    precision: Precision
-    """Mantissa bits that the datapath used: 16 throughout for FP-FP, 13 for FIGNA, those asked for on Anda."""
+    precision: Precision | Sequence[Precision]
+    """Mantissa bits that the datapath used: 16 throughout for FP-FP, 13 for FIGNA, those asked for on Anda.
+
+    A sequence has one precision a layer.
+    """
     level: Level
     cycles: int
     seconds: float

@@ -1,7 +1,7 @@
 """GeMMs on a machine at a precision, timed at one of three levels."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from ..workloads.models.gemms import FP16_BITS
 from .analytical.gemm import traffic
 from .config.architecture import Architecture
 from .cost.search import gemm_cost, gemm_work
-from .mapping.mapped_gemm import MappedGemm, map_gemm
+from .mapping.mapped_gemm import HEAD, MappedGemm, map_gemm
 from .mapping.tile_schedule import TileSchedule
 from .mapping.tiling import Tiling, is_legal
 from .result import Energy, GemmRun, SimulationResult
@@ -61,6 +61,15 @@ def run_gemms(
     return _total(runs, used, setup)
 
 
+def add_runs(
+    parts: Sequence[SimulationResult], precision: Precision | Sequence[Precision], setup: Setup
+) -> SimulationResult:
+    """Results on one machine as one result; `precision` is that of all of them."""
+    if len(parts) == 1:
+        return parts[0]
+    return _total(tuple(run for part in parts for run in part.runs), precision, setup)
+
+
 @with_settings(Settings)
 def simulate(
     gemms: Iterable[Gemm], architecture: str | Path | Architecture, precision: Precision, settings: Settings
@@ -96,7 +105,7 @@ def _longer(
     gemm: Gemm, shape: MappedGemm, setup: Setup, precision: Precision, cache_bits: int | None
 ) -> Iterator[MappedGemm]:
     """The GeMM at the longer mantissas that its buffers allow, one after the other."""
-    if setup.machine.processing_element.mantissa_bits != "variable":
+    if setup.machine.processing_element.mantissa_bits != "variable" or gemm.module == HEAD:
         return
     for bits in range(shape.mantissa_bits + 1, MAX_MANTISSA_BITS + 1):
         more = map_gemm(gemm, setup.machine, precision._replace(**{gemm.module: bits}), cache_bits)
@@ -133,7 +142,7 @@ def _run(
     return GemmRun(gemm, shape, tiling, cycles, moved, used, report)
 
 
-def _total(runs: tuple[GemmRun, ...], precision: Precision, setup: Setup) -> SimulationResult:
+def _total(runs: tuple[GemmRun, ...], precision: Precision | Sequence[Precision], setup: Setup) -> SimulationResult:
     cycles = sum(run.cycles * run.gemm.repeat for run in runs)
     macs = sum(run.gemm.total_macs for run in runs)
     bit_macs = sum(run.gemm.total_macs * run.mapped.mantissa_bits for run in runs)

@@ -98,6 +98,12 @@ class ModelSettings(Settings):
         ``"fp16"``, or ``"anda:M"`` for keys, values and attention at M mantissa bits.
     vector_unit
         ``"fp16"``, or ``"integer"``: the operators of I-LLM, without floating point.
+    vector_traffic
+        ``"dram"`` if the vector unit's operands and the residual stream come from DRAM and go back to it, as those of the GeMMs;
+        ``"none"`` leaves this traffic out, as the Anda paper does.
+    head
+        Weight format of the language-model head: a name, the path of a YAML file, or an object. ``"none"`` leaves out embedding,
+        final norm and head, as the Anda paper does.
     """
 
     _: KW_ONLY
@@ -107,6 +113,8 @@ class ModelSettings(Settings):
     batch: int = 1
     kv_cache: str | KvCache = "fp16"
     vector_unit: str = "fp16"
+    vector_traffic: str = "dram"
+    head: str | Path | WeightConfig = "fp16"
 
 
 def with_settings(

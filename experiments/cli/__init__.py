@@ -11,19 +11,9 @@ from typing import Annotated
 
 import typer
 
-from . import (
-    explain,
-    report,
-    reproduce,
-    results,
-    rtl,
-    search,
-    simulate,
-    study,
-    sweep,
-    train,
-)
+from . import report, reproduce, results, rtl, search, study, sweep, train
 from .data import catalog, formats, quantize, trace
+from .machine import explain, simulate
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as a shell gives it."""

@@ -50,12 +50,12 @@ class MachineOptions:
         Option("An architecture of `anda archs`, or a YAML file.", metavar="NAME,…"),
     ] = "anda"
     precision: Annotated[
-        "str | int | Sequence[int] | Precision | None",
+        "str | Path | int | Sequence[int] | Sequence[Precision] | Precision | None",
         Option(
-            "Mantissa bits of the activations that enter qkv, o, u and d, such as 7,5,6,6, or one number for all; needed where the "
-            "architecture's are variable.",
+            "Mantissa bits of the activations that enter qkv, o, u and d, such as 7,5,6,6, one number for all, or a JSON or YAML file "
+            "with one precision a layer; the architecture's default without it.",
             unit="bits",
-            metavar="QKV,O,U,D",
+            metavar="QKV,O,U,D|FILE",
         ),
     ] = None
     level: Annotated[
@@ -119,6 +119,27 @@ class PassOptions(MachineOptions):
         "str | KvCache", Option("fp16, or anda:M for keys and values of M mantissa bits; whole models only.")
     ] = ModelSettings.kv_cache
     vector_unit: Annotated[str, Option("fp16, or integer (I-LLM); whole models only.")] = ModelSettings.vector_unit
+    vector_traffic: Annotated[
+        str,
+        Option(
+            "dram: the vector unit's operands and the residual stream come from DRAM and go back to it; none: not counted, as in the "
+            "Anda paper; whole models only."
+        ),
+    ] = ModelSettings.vector_traffic
+    head: Annotated[
+        "str | Path | WeightConfig",
+        Option(
+            "Weight format of the language-model head, or none: neither embedding nor head, as in the Anda paper; whole models only."
+        ),
+    ] = ModelSettings.head
+    prompt: Annotated[
+        int | None,
+        Option("A whole inference in place of one pass: tokens of each sequence's prompt.", unit="tokens"),
+    ] = None
+    generate: Annotated[int | None, Option("Tokens that each sequence generates after the prompt.", unit="tokens")] = (
+        None
+    )
+    allow_overflow: Annotated[bool, Option("Run a whole model that the memory cannot hold, and note it.")] = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from ..options.named_format import NamedFormat
 from ..options.option import described
 from ..options.simulation import SimulationOptions
 from ..options.sweep import PointOptions
+from ..precisions import as_precision
 from .evaluation import (
     OWN_FORMAT,
     Evaluation,
@@ -178,7 +179,7 @@ def _simulation(point: Point) -> simulation.Simulation:
 def _machine(point: Point) -> tuple[Architecture, Precision]:
     """The architecture of a point and the widths that it computes with."""
     machine = architecture_with(str(point.arch), point.architecture_settings)
-    asked = Precision.uniform(16) if point.precision is None else simulation.as_precision(point.precision)
+    asked = Precision.uniform(16) if point.precision is None else as_precision(str(point.precision))
     return machine, machine.precision(asked)
 
 

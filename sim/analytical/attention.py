@@ -10,7 +10,7 @@ that the causal mask hides from all of its rows. Scores stay on chip: the softma
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -71,30 +71,58 @@ def attention_work(
     output_mantissa_bits
         Mantissa bits to which the outputs are compressed, if activations are Anda.
     """
+    return attention_works(shape, architecture, cache, tokens, [context], batch, output_mantissa_bits)[0]
+
+
+def attention_works(
+    shape: ModelShape,
+    architecture: Architecture,
+    cache: KvCache,
+    tokens: int,
+    contexts: Sequence[int],
+    batch: int,
+    output_mantissa_bits: int,
+) -> list[AttentionWork]:
+    """Work of the attention in one layer in several passes at once, each with its own context; else as `attention_work`."""
     heads, shared = batch * shape.kv_heads, shape.heads // shape.kv_heads
-    head = _Head(shape.head_dim, tokens * shared, context + tokens, shared, architecture, cache)
+    keys = np.asarray(contexts, np.int64)[:, None] + tokens
+    head = _Head(shape.head_dim, tokens * shared, keys, shared, architecture, cache)
+    seen = shared * (tokens * (keys[:, 0] - tokens) + tokens * (tokens + 1) // 2)
     keys_seen = head.keys_seen()
-    seen = shared * (tokens * context + tokens * (tokens + 1) // 2)
     tiles = head.group_tiles(keys_seen)
     array_cycles, element_cycles = head.group_cycles()
     fetched, cached = head.query_bits, head.cached_bits()
-    output_bits = head.rows * architecture.token_bits(shape.head_dim, output_mantissa_bits)
-    return AttentionWork(
-        macs=heads * 2 * seen * shape.head_dim,
-        rows=heads * head.rows,
-        scores=heads * seen,
-        score_vectors=heads * head.vectors(head.row_keys(np.arange(head.rows))),
-        groups=heads * tiles,
-        array_cycles=heads * tiles * array_cycles,
-        element_cycles=heads * tiles * element_cycles,
-        dram_bits=heads * (fetched + cached + output_bits),
-        sram=SramBits(
-            activation_reads=heads * (head.activation_reads(keys_seen) + output_bits),
-            activation_writes=heads * (head.activation_writes(keys_seen) + fetched + output_bits),
-            weight_reads=heads * 2 * int(keys_seen.sum()) * head.row_bits,
-            weight_writes=heads * cached,
-        ),
+    outputs = head.rows * architecture.token_bits(shape.head_dim, output_mantissa_bits)
+    columns = (
+        seen,
+        head.vectors(head.row_keys(np.arange(head.rows))),
+        tiles,
+        cached,
+        head.activation_reads(keys_seen),
+        head.activation_writes(keys_seen),
+        keys_seen.sum(-1),
     )
+    return [
+        AttentionWork(
+            macs=heads * 2 * scores * shape.head_dim,
+            rows=heads * head.rows,
+            scores=heads * scores,
+            score_vectors=heads * vectors,
+            groups=heads * groups,
+            array_cycles=heads * groups * array_cycles,
+            element_cycles=heads * groups * element_cycles,
+            dram_bits=heads * (fetched + loaded + outputs),
+            sram=SramBits(
+                activation_reads=heads * (reads + outputs),
+                activation_writes=heads * (writes + fetched + outputs),
+                weight_reads=heads * 2 * strip_keys * head.row_bits,
+                weight_writes=heads * loaded,
+            ),
+        )
+        for scores, vectors, groups, loaded, reads, writes, strip_keys in zip(
+            *(column.tolist() for column in columns), strict=True
+        )
+    ]
 
 
 class Piece(NamedTuple):
@@ -139,9 +167,9 @@ def attention_pieces(
 ) -> AttentionPieces:
     """Attention of one layer in pieces that add up to `attention_work`, with the same parameters."""
     heads, shared = batch * shape.kv_heads, shape.heads // shape.kv_heads
-    head = _Head(shape.head_dim, tokens * shared, context + tokens, shared, architecture, cache)
+    head = _Head(shape.head_dim, tokens * shared, np.array([[context + tokens]]), shared, architecture, cache)
     one = list(head.pieces(architecture.token_bits(shape.head_dim, output_mantissa_bits)))
-    queries, cached, outputs = head.query_bits, 2 * head.keys * head.row_bits, sum(piece.output_bits for piece in one)
+    queries, cached, outputs = head.query_bits, 2 * head.length * head.row_bits, sum(piece.output_bits for piece in one)
     pieces = [
         piece._replace(
             query_offset=piece.query_offset + index * queries,
@@ -154,37 +182,49 @@ def attention_pieces(
     return AttentionPieces(pieces, head.cache_places)
 
 
+def key_load_cycles(architecture: Architecture) -> int:
+    """Cycles to stream one digit of a group of keys or values to all columns."""
+    element = architecture.processing_element
+    return architecture.weight_stream_cycles(FP16_BITS if element.weight_operand == "fp16" else element.weight_bits)
+
+
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """Products of one key/value head of one sequence, with all query heads that share it."""
+    """Products of one key/value head of one sequence, with all query heads that share it, in one pass or several."""
 
     channels: int
     rows: int
-    keys: int
+    keys: NDArray[np.int64]
+    """Keys and values of each pass, [passes, 1]."""
     shared: int
     """Query heads that share the key/value head."""
     architecture: Architecture
     cache: KvCache
 
     def keys_seen(self) -> NDArray[np.int64]:
-        """Keys that the last row of each strip of query rows attends to, [strips]."""
+        """Keys that the last row of each strip of query rows attends to, [passes, strips]."""
         last_rows = np.minimum(np.arange(0, self.rows, self._strip_rows) + self._strip_rows, self.rows) - 1
         return self.row_keys(last_rows)
 
     def row_keys(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Keys that each query row attends to, [rows]."""
+        """Keys that each query row attends to, [passes, rows]."""
         return self.keys - self.rows // self.shared + rows // self.shared + 1
 
-    def vectors(self, scores: NDArray[np.int64]) -> int:
-        """Vectors of the vector unit's lanes that hold rows with these numbers of scores."""
-        return int((-(-scores // self.architecture.vector_lanes)).sum())
+    def vectors(self, scores: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Vectors of the vector unit's lanes that hold rows with these numbers of scores, summed over the last axis."""
+        return (-(-scores // self.architecture.vector_lanes)).sum(-1)
+
+    @property
+    def length(self) -> int:
+        """Keys and values, if there is one pass."""
+        return self.keys.item()
 
     @property
     def _strip_rows(self) -> int:
         return self.architecture.array.rows
 
     def pieces(self, output_bits: int) -> Iterator[Piece]:
-        """Pieces in order: strip by strip if keys and values stay on chip, else chunk by chunk for each tile of queries.
+        """Pieces of one pass in order: strip by strip if keys and values stay on chip, else chunk by chunk for each tile of queries.
 
         Parameters
         ----------
@@ -192,18 +232,18 @@ class _Head:
             Stored bits of one row's outputs.
         """
         tile = self._strip_rows if self.stays else self.resident_rows
-        chunk = self.keys if self.stays else self._chunk_keys
-        keys = self.row_keys(np.arange(self.rows))
-        strips = self.keys_seen()
+        chunk = self.length if self.stays else self._chunk_keys
+        keys = self.row_keys(np.arange(self.rows))[0]
+        strips = self.keys_seen()[0]
         cycles, _ = self.group_cycles()
         for start in range(0, self.rows, tile):
             stop = min(start + tile, self.rows)
             seen = strips[start // self._strip_rows : -(-stop // self._strip_rows)]
-            for first in range(0, self.keys, chunk):
-                length = min(chunk, self.keys - first)
-                scores, values = self._group_tiles(np.clip(seen - first, 0, length))
+            for first in range(0, self.length, chunk):
+                length = min(chunk, self.length - first)
+                scores, values = map(int, self._group_tiles(np.clip(seen - first, 0, length)))
                 rows = np.clip(keys[start:stop] - first, 0, length)
-                last = first + chunk >= self.keys
+                last = first + chunk >= self.length
                 loads = not self.stays or start == 0
                 yield Piece(
                     query_offset=start * self.row_bits,
@@ -215,21 +255,21 @@ class _Head:
                     score_cycles=scores * cycles,
                     value_cycles=values * cycles,
                     scores=int(rows.sum()),
-                    score_vectors=self.vectors(rows),
+                    score_vectors=int(self.vectors(rows)),
                     finished_rows=stop - start if last else 0,
                     frees_queries=last,
                     frees_cache=not self.stays or stop == self.rows,
                 )
 
     @property
-    def fits(self) -> bool:
-        """True if all keys and values fit the weight buffer."""
+    def fits(self) -> NDArray[np.bool_]:
+        """True where all keys and values fit the weight buffer, [passes, 1]."""
         return 2 * self.keys * self.row_bits <= self._cache_room
 
     @property
     def stays(self) -> bool:
         """True if keys and values are loaded once for several strips of queries; for one strip they only stream."""
-        return self.fits and self.rows > self._strip_rows
+        return bool(self.fits.all()) and self.rows > self._strip_rows
 
     @property
     def _cache_room(self) -> int:
@@ -238,7 +278,7 @@ class _Head:
     @property
     def cache_places(self) -> int:
         """Loads of keys and values on chip at once: the next head or chunk is loaded ahead if there is room."""
-        return 1 if self.stays and 4 * self.keys * self.row_bits > self._cache_room else 2
+        return 1 if self.stays and 4 * self.length * self.row_bits > self._cache_room else 2
 
     @property
     def resident_rows(self) -> int:
@@ -253,25 +293,22 @@ class _Head:
         step = math.lcm(machine.array.columns, machine.group_size, machine.vector_lanes)
         return max(self._cache_room // (4 * self.row_bits) // step, 1) * step
 
-    def group_tiles(self, keys_seen: NDArray[np.int64]) -> int:
-        """Groups of all tiles of both products, for strips that attend to these numbers of keys."""
-        return sum(self._group_tiles(keys_seen))
+    def group_tiles(self, keys_seen: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Groups of all tiles of both products, for strips that attend to these numbers of keys, [passes]."""
+        scores, values = self._group_tiles(keys_seen)
+        return scores + values
 
-    def _group_tiles(self, keys_seen: NDArray[np.int64]) -> tuple[int, int]:
+    def _group_tiles(self, keys_seen: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         columns, group = self.architecture.array.columns, self.architecture.group_size
         scores = -(-keys_seen // columns) * -(-self.channels // group)
         values = -(-self.channels // columns) * -(-keys_seen // group)
-        return int(scores.sum()), int(values.sum())
+        return scores.sum(-1), values.sum(-1)
 
     def group_cycles(self) -> tuple[int, int]:
         """Cycles of the array, and of working elements, for one group and all digits of a key or value."""
         element, bits = self.architecture.processing_element, self.cache.mantissa_bits
-        digits, operand = (
-            element.digits(bits + 1),
-            FP16_BITS if element.weight_operand == "fp16" else element.weight_bits,
-        )
+        digits, load = element.digits(bits + 1), key_load_cycles(self.architecture)
         used = bits if element.mantissa_bits == "variable" else element.mantissa_bits
-        load = self.architecture.weight_stream_cycles(operand)
         return digits * element.array_cycles(used, load), digits * element.element_cycles(used)
 
     @property
@@ -287,21 +324,21 @@ class _Head:
         """Bits of the queries, loaded once from DRAM."""
         return self.rows * self.row_bits
 
-    def cached_bits(self) -> int:
-        """Bits of keys and values from DRAM: once if they fit their buffer, else once for each tile of queries."""
-        cached = 2 * self.keys * self.row_bits
-        return cached if self.fits else -(-self.rows // self.resident_rows) * cached
+    def cached_bits(self) -> NDArray[np.int64]:
+        """Bits of keys and values from DRAM: once if they fit their buffer, else once for each tile of queries, [passes]."""
+        times = np.where(self.fits, 1, -(-self.rows // self.resident_rows))
+        return (times * 2 * self.keys * self.row_bits)[:, 0]
 
-    def activation_reads(self, keys_seen: NDArray[np.int64]) -> int:
-        """Bits read: queries and probabilities for each tile of the array, and FP16 scores once for the softmax."""
+    def activation_reads(self, keys_seen: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Bits read, [passes]: queries and probabilities for each tile of the array, and FP16 scores once for the softmax."""
         columns = self.architecture.array.columns
         queries = self.row_bits * -(-keys_seen // columns)
         probabilities = keys_seen * -(-self.channels // columns) * self._probability_bits
-        return int((self._strip * (queries + probabilities + keys_seen * FP16_BITS)).sum())
+        return (self._strip * (queries + probabilities + keys_seen * FP16_BITS)).sum(-1).astype(np.int64)
 
-    def activation_writes(self, keys_seen: NDArray[np.int64]) -> int:
-        """Bits written: scores in FP16, and the probabilities of the softmax."""
-        return int((self._strip * keys_seen * (FP16_BITS + self._probability_bits)).sum())
+    def activation_writes(self, keys_seen: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Bits written, [passes]: scores in FP16, and the probabilities of the softmax."""
+        return (self._strip * keys_seen * (FP16_BITS + self._probability_bits)).sum(-1).astype(np.int64)
 
     @property
     def _strip(self) -> int:

@@ -8,7 +8,7 @@ conversion to dyadic numbers and codes is counted here.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ...workloads import ModelShape
 from .vector_work import Scores, VectorWork
@@ -82,27 +82,37 @@ def integer_layer_work(shape: ModelShape, tokens: int, scores: Scores, lanes: in
     hidden, ffn = tokens * shape.hidden, tokens * shape.ffn
     ups = 2 if shape.gated else 1
     qkv = hidden + 2 * tokens * shape.kv_channels
-    norm = LAYER_NORM if shape.family == "opt" else RMS_NORM
     attended = scores.rows * shape.head_dim
     products = qkv + hidden + ups * ffn + hidden + scores.scores + attended
     requantized = 2 * hidden + qkv + (ups + 1) * ffn + attended
     requantized_rows = tokens * (2 + shape.heads + 2 * shape.kv_heads + ups + 1 + 1)
+    requantize = [(REQUANTIZE, requantized), (REQUANTIZE_ROW, requantized_rows)]
     work = [
-        _work("norms", [(norm, 2 * hidden), (NORM_ROW, 2 * tokens)], 2 * hidden),
-        _work("softmax", [(SOFTMAX, scores.scores), (SOFTMAX_ROW, scores.rows)], scores.scores),
-        _work("activation", [(SWIGLU if shape.gated else RELU, ffn)], ups * ffn),
-        _work("residuals", [(RESIDUAL, 2 * hidden)], 2 * hidden),
-        _work("dyadic products", [(PRODUCT, products)], products),
-        _work("requantisation", [(REQUANTIZE, requantized), (REQUANTIZE_ROW, requantized_rows)], requantized),
+        integer_norm_work("norms", shape, 2 * tokens, lanes),
+        _work("softmax", [(SOFTMAX, scores.scores), (SOFTMAX_ROW, scores.rows)], lanes, scores.scores),
+        _work("activation", [(SWIGLU if shape.gated else RELU, ffn)], lanes, ups * ffn, ffn),
+        _work("residuals", [(RESIDUAL, 2 * hidden)], lanes, 2 * hidden),
+        _work("dyadic products", [(PRODUCT, products)], lanes, products),
+        _work("requantisation", requantize, lanes, requantized),
     ]
     if shape.family == "llama":
         rotated = hidden + tokens * shape.kv_channels
-        work.append(_work("rotation", [(ROTATION, rotated)], rotated))
-    return tuple(replace(each, cycles=-(-each.total // lanes)) for each in work)
+        work.append(_work("rotation", [(ROTATION, rotated)], lanes, rotated))
+    return tuple(work)
 
 
-def _work(name: str, parts: Iterable[tuple[Steps, int]], values: int) -> VectorWork:
+def integer_norm_work(name: str, shape: ModelShape, rows: int, lanes: int) -> VectorWork:
+    """Work of a norm over some rows of hidden channels."""
+    values, norm = rows * shape.hidden, LAYER_NORM if shape.family == "opt" else RMS_NORM
+    return _work(name, [(norm, values), (NORM_ROW, rows)], lanes, values)
+
+
+def _work(
+    name: str, parts: Iterable[tuple[Steps, int]], lanes: int, values: int, results: int | None = None
+) -> VectorWork:
+    """Work of some steps; as many results as values if their number is not given."""
     listed = list(parts)
     add = sum(steps.add * count for steps, count in listed)
     multiply = sum(steps.multiply * count for steps, count in listed)
-    return VectorWork(name, {"add": add, "multiply": multiply}, 0, values)
+    cycles = -(-(add + multiply) // lanes)
+    return VectorWork(name, {"add": add, "multiply": multiply}, cycles, values, values if results is None else results)

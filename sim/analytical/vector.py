@@ -10,7 +10,7 @@ from functools import cache
 
 from ...formats.vector import programs
 from ...workloads import ModelShape
-from .integer_vector import SOFTMAX, SOFTMAX_ROW, integer_layer_work
+from .integer_vector import SOFTMAX, SOFTMAX_ROW, integer_layer_work, integer_norm_work
 from .vector_work import Scores, VectorUnit, VectorWork
 
 
@@ -24,6 +24,8 @@ class RowCost:
     """Scalar operations of a row."""
     cycles: int
     """Cycles of a row's reductions and scalars."""
+    results: int
+    """Passes that write a value each."""
 
 
 PROGRAMS: dict[str, Callable[[int, int], programs.VectorProgram]] = {
@@ -41,7 +43,8 @@ PROGRAMS: dict[str, Callable[[int, int], programs.VectorProgram]] = {
 def row_cost(name: str, lanes: int) -> RowCost:
     """Cost of a program for a row of any length."""
     program = PROGRAMS[name](lanes, lanes)
-    return RowCost(program.passes, len(program.steps) - program.passes, program.cycles(lanes) - program.passes)
+    results = sum(step.result is not None for step in program.steps)
+    return RowCost(program.passes, len(program.steps) - program.passes, program.cycles(lanes) - program.passes, results)
 
 
 def softmax_cycles(unit: VectorUnit, lanes: int) -> Callable[[Scores], int]:
@@ -72,15 +75,15 @@ def layer_work(
     """
     if unit == "integer":
         return integer_layer_work(shape, tokens, scores, lanes)
-    norm = "layer_norm" if shape.family == "opt" else "rms_norm"
     softmax = row_cost("softmax", lanes)
     work = [
-        _rows("norms", norm, 2 * tokens, shape.hidden, lanes),
+        norm_work("norms", shape, 2 * tokens, lanes, unit),
         VectorWork(
             "softmax",
             {"fp16": softmax.passes * scores.scores + softmax.scalars * scores.rows},
             softmax_cycles(unit, lanes)(scores),
             softmax.passes * scores.scores,
+            softmax.results * scores.scores,
         ),
         _rows("activation", "gated_silu" if shape.gated else "relu", tokens, shape.ffn, lanes),
         _rows("residuals", "residual", 2 * tokens, shape.hidden, lanes),
@@ -90,6 +93,13 @@ def layer_work(
     return tuple(work)
 
 
+def norm_work(name: str, shape: ModelShape, rows: int, lanes: int, unit: VectorUnit = "fp16") -> VectorWork:
+    """Work of a norm over some rows of hidden channels."""
+    if unit == "integer":
+        return integer_norm_work(name, shape, rows, lanes)
+    return _rows(name, "layer_norm" if shape.family == "opt" else "rms_norm", rows, shape.hidden, lanes)
+
+
 def _rows(name: str, program: str, rows: int, channels: int, lanes: int) -> VectorWork:
     cost = row_cost(program, lanes)
     return VectorWork(
@@ -97,4 +107,5 @@ def _rows(name: str, program: str, rows: int, channels: int, lanes: int) -> Vect
         {"fp16": rows * (cost.passes * channels + cost.scalars)},
         rows * (cost.passes * -(-channels // lanes) + cost.cycles),
         rows * cost.passes * channels,
+        rows * cost.results * channels,
     )

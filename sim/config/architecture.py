@@ -6,7 +6,7 @@ clock, equal peak throughput at 16 bits, equal on-chip memory.
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -23,6 +23,10 @@ from .yaml_config import Bits, Bytes, Hertz, config_names, find_config, load_con
 FOLDER = Path(__file__).parents[1] / "architectures"
 
 Timing = Literal["bit-serial", "fp16-rate", "mantissa-rate", "weight-serial"]
+
+
+def _precision(value: Any) -> Precision | None:
+    return Precision.parse(value) if isinstance(value, str) else value
 
 
 class ProcessingElement(Config):
@@ -124,6 +128,8 @@ class Architecture(Config):
     weights: Annotated[WeightConfig, BeforeValidator(load_weights)]
     """A built-in weight format, by name."""
     vector_lanes: int = Field(ge=1)
+    default_precision: Annotated[Precision | None, BeforeValidator(_precision)] = None
+    """Mantissa bits of qkv, o, u and d if a run asks for none; only where the operand's are variable."""
     compressor: Compressor | None
 
     @model_validator(mode="after")
@@ -135,6 +141,8 @@ class Architecture(Config):
                 raise ValueError(f"{field}: activation_memory {self.activation_memory} {needs}")
         if anda != (self.processing_element.mantissa_bits == "variable"):
             raise ValueError("activation_memory: 'anda' needs processing_element.mantissa_bits: variable")
+        if self.default_precision is not None and not anda:
+            raise ValueError("default_precision: the operand's mantissa bits are fixed; leave it out")
         plane = self.array.rows * self.processing_element.lanes
         if anda and plane > self.activation_buffer.port_bits:
             raise ValueError(

@@ -9,6 +9,7 @@ from ...formats import InputError
 from ...formats.checks import check_choice, check_integer, check_number
 from ...formats.latency.array import array_cycles, bpc_cycles, drain_cycles, start_cycles
 from ...formats.latency.elements import pe_cycles_per_group
+from ...formats.numeric.alignment import SIGNIFICAND_BITS
 from ...workloads import MODULES, Gemm, Precision
 from ..config.architecture import Architecture
 
@@ -18,6 +19,16 @@ CONSUMER = {"o": "u", "u": "d", "d": "qkv"}
 Residual additions, norms and activation functions happen in the vector unit before compression. The results of ``qkv`` go
 to the attention and the KV cache, in FP16 or at the precision of the cache.
 """
+
+
+HEAD = "head"
+"""The language-model head: a GeMM whose results stay FP16, at a precision of its own (`head_mantissa_bits`)."""
+
+
+def head_mantissa_bits(architecture: Architecture) -> int:
+    """Mantissa bits of the head's activations: where they are variable, 11 keep the largest value of a group exact."""
+    bits = architecture.processing_element.mantissa_bits
+    return SIGNIFICAND_BITS if bits == "variable" else bits
 
 
 @dataclass(frozen=True)
@@ -177,16 +188,17 @@ def map_gemm(
     Raises
     ------
     InputError
-        The module is not one of the four whose weights are INT4, a size is not positive, or cycles of a
+        The module is neither one of the four whose weights are INT4 nor the head, a size is not positive, or cycles of a
         group are given that the array cannot take.
     """
-    check_choice("gemm.module", gemm.module, MODULES)
+    check_choice("gemm.module", gemm.module, (*MODULES, HEAD))
     for field in ("tokens", "in_channels", "out_channels", "repeat"):
         check_integer(f"gemm.{field}", getattr(gemm, field), 1)
     array, compressed = architecture.array, architecture.compressor is not None
-    mantissa_bits: int = getattr(precision, gemm.module)
+    head = gemm.module == HEAD
+    mantissa_bits: int = head_mantissa_bits(architecture) if head else getattr(precision, gemm.module)
     result_bits = None
-    if compressed:
+    if compressed and not head:
         result_bits = cache_bits if gemm.module == "qkv" else int(getattr(precision, CONSUMER[gemm.module]))
     full = architecture.pass_cycles(mantissa_bits)
     mean = full if group_cycles is None else _checked_cycles(gemm.module, group_cycles, architecture, full)

@@ -71,6 +71,8 @@ class Memory(Config):
     channel_width: Bits
     burst_length: int = Field(ge=1)
     row_bytes: Bytes = Field(alias="row")
+    capacity_bytes: Bytes | None = Field(default=None, alias="capacity")
+    """Capacity of all channels; None if it is not stated, so that any model fits."""
     timing: HbmTiming
     energy: EnergyPerBit | None = None
     """Energy of a bit that moves, row openings included; None takes the technology's."""

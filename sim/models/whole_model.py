@@ -1,65 +1,31 @@
-"""Whole models: FP-INT GeMMs, attention and vector unit, layer by layer, in prefill or decode.
+"""Whole models: FP-INT GeMMs, attention, vector unit and the ends of the model, layer by layer, in prefill or decode.
 
-The parts run one after the other. At level `analytical` the attention takes the longer of its work and its DRAM traffic,
-and the vector unit overlaps with nothing. At level `events` the softmax of one strip overlaps with the array's work on the
-next (`events.layer`). Embedding and language-model head are not included.
+The parts run one after the other; only the softmax runs beside the rest of the attention. Equal layers are simulated once.
 """
 
-import math
-from collections.abc import Iterator
-from dataclasses import astuple, dataclass, replace
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypeAlias
 
-from ...formats.checks import check_integer
-from ...formats.latency.vector import VECTOR_PIPELINE_CYCLES
+from ...formats import InputError
+from ...formats.checks import check_choice, check_integer
 from ...workloads import ModelShape, Precision, gemms
-from ...workloads.models.gemms import FP16_BITS
-from ..analytical.attention import AttentionWork, attention_pieces, attention_work
-from ..analytical.gemm import SramBits
-from ..analytical.vector import layer_work, softmax_cycles
-from ..analytical.vector_work import Scores, VectorUnit, VectorWork, check_vector_unit
+from ..analytical.vector_work import check_vector_unit
 from ..config.architecture import Architecture
 from ..config.kv_cache import KvCache
-from ..cost.energy import Energy, Work
-from ..cost.search import gemm_work
+from ..cost.energy import Energy
 from ..result import GemmRun, SimulationResult
-from ..run import run_gemms
+from ..run import add_runs, run_gemms
 from ..settings import Level, ModelSettings, with_settings
 from ..setup import Setup, prepare
+from .ends import end_rows, head_run, head_weights
+from .layer import ModelLayer, layer_rows, token_bits
+from .rows import Kind, ModelRow, add_rows, gemm_row
 
-Kind = Literal["fp-int", "attention", "vector"]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelRow:
-    """One part of a model, summed over all layers."""
-
-    name: str
-    kind: Kind
-    operations: int
-    """Multiply-accumulates, or lane operations of the vector unit."""
-    cycles: int
-    dram_bytes: int
-    sram_bytes: int
-    energy_pj: Energy
-    work: Work
-    groups: int = 0
-    """Groups of the array's tiles; only for attention."""
-    unit_cycles: int = 0
-    """Busy cycles of the vector unit; only for its own parts."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain Python numbers, for JSON."""
-        return {
-            "name": self.name,
-            "kind": self.kind,
-            "operations": self.operations,
-            "cycles": self.cycles,
-            "dram_bytes": self.dram_bytes,
-            "sram_bytes": self.sram_bytes,
-            "energy_pj": self.energy_pj.to_dict(),
-        }
+LayerPrecision: TypeAlias = Precision | Sequence[Precision]
+"""Mantissa bits of the modules, the same in all layers or one precision a layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +37,8 @@ class ModelResult:
     rows: tuple[ModelRow, ...]
     gemms: SimulationResult
     """The FP-INT GeMMs in detail."""
+    head: GemmRun | None = None
+    """The language-model head in detail."""
 
     @property
     def machine(self) -> Architecture:
@@ -89,12 +57,12 @@ class ModelResult:
 
     @property
     def other_rows(self) -> tuple[ModelRow, ...]:
-        """Attention and vector unit."""
+        """All rows but the FP-INT GeMMs."""
         return tuple(row for row in self.rows if row.kind != "fp-int")
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of the FP-INT GeMMs and the attention."""
+        """Multiply-accumulates of the FP-INT GeMMs, the attention and the head."""
         return sum(row.operations for row in self.rows if row.kind != "vector")
 
     @property
@@ -144,7 +112,7 @@ class ModelResult:
         }
 
 
-def run_model(shape: ModelShape, setup: Setup, precision: Precision, settings: ModelSettings) -> ModelResult:
+def run_model(shape: ModelShape, setup: Setup, precision: LayerPrecision, settings: ModelSettings) -> ModelResult:
     """Time a pass through a whole model.
 
     Parameters
@@ -154,33 +122,110 @@ def run_model(shape: ModelShape, setup: Setup, precision: Precision, settings: M
     setup
         The machine.
     precision
-        Mantissa bits of the modules; used where the architecture's are variable.
+        Mantissa bits of the modules, or those of each layer; used where the architecture's are variable.
     settings
         The pass.
 
     Raises
     ------
     InputError
-        A GeMM is invalid (`run_gemms`), there is no sequence, the cache format or vector unit is unknown, or the
-        technology has no energies for that vector unit.
+        A GeMM is invalid (`run_gemms`), there is no sequence, the cache format, vector unit or head is unknown, the number of
+        precisions is not that of the layers, or the technology has no energies for that vector unit.
     """
     check_integer("batch", settings.batch, 1)
     unit = check_vector_unit(settings.vector_unit)
+    traffic = check_choice("vector_traffic", settings.vector_traffic, VECTOR_TRAFFIC) == "dram"
     cache = KvCache.parse(settings.kv_cache) if isinstance(settings.kv_cache, str) else settings.kv_cache
     cache.check(setup.machine)
-    batch, request = settings.batch, (settings.phase, settings.tokens, settings.context)
-    work = [replace(gemm, tokens=gemm.tokens * batch) for gemm in gemms(shape, *request)]
-    fp_int = run_gemms(work, setup, precision, cache.mantissa_bits if cache.format == "anda" else None)
-    layer = ModelLayer(shape, setup, cache, *request, batch, setup.machine.precision(precision).o, unit)
-    others = analytical_rows(layer) if setup.level == "analytical" else event_rows(layer)
-    return ModelResult(
-        model=shape.name, level=setup.level, rows=(*map(_fp_int_row, fp_int.runs), *others), gemms=fp_int
+    weights = head_weights(settings.head)
+    precision = _own_precision(precision, setup)
+    batch, tokens = settings.batch, settings.batch * settings.tokens
+    parts: list[SimulationResult] = []
+    rows: list[ModelRow] = []
+    for layers in equal_layers(shape, precision):
+        part = _layer_gemms(layers, setup, cache, settings)
+        parts.append(part)
+        moved = token_bits(shape, setup, cache, part.runs) if traffic else None
+        output_bits = setup.machine.precision(layers.own).o
+        request = (settings.phase, settings.tokens, settings.context, batch)
+        rows += layer_rows(ModelLayer(layers.shape, setup, cache, *request, output_bits, unit, moved))
+    fp_int = add_runs(
+        parts, setup.machine.precision(precision) if isinstance(precision, Precision) else precision, setup
     )
+    head = None
+    if weights is not None:
+        passes = 1 if settings.phase == "prefill" else settings.tokens
+        head = head_run(shape, setup, weights, batch, passes)
+        rows += end_rows(shape, setup, head, tokens // passes, passes, unit, traffic)
+    fp_int_rows = add_rows(gemm_row(run, setup.costs) for run in fp_int.runs)
+    return ModelResult(
+        model=shape.name, level=setup.level, rows=(*fp_int_rows, *add_rows(rows)), gemms=fp_int, head=head
+    )
+
+
+VECTOR_TRAFFIC = ("dram", "none")
+
+
+@dataclass(frozen=True)
+class EqualLayers:
+    """Layers of the same precision, before layers of the same precision."""
+
+    shape: ModelShape
+    """The model, with these layers alone."""
+    own: Precision
+    next: Precision
+    """Precision of the layer after each: that of the results of ``d``."""
+
+
+def equal_layers(shape: ModelShape, precision: LayerPrecision) -> Iterator[EqualLayers]:
+    """Layers that are simulated once, in the order in which they first come.
+
+    Raises
+    ------
+    InputError
+        The number of precisions is not that of the layers.
+    """
+    if isinstance(precision, Precision):
+        yield EqualLayers(shape, precision, precision)
+        return
+    if len(precision) != shape.layers:
+        raise InputError(
+            f"precision: {len(precision)} layers have one and {shape.name} has {shape.layers} layers; give one for each"
+        )
+    pairs = Counter(zip(precision, [*precision[1:], precision[-1]], strict=True))
+    for (own, after), count in pairs.items():
+        yield EqualLayers(replace(shape, layers=count), own, after)
+
+
+def run_model_gemms(
+    shape: ModelShape, setup: Setup, precision: LayerPrecision, settings: ModelSettings
+) -> SimulationResult:
+    """Time the FP-INT GeMMs of a pass alone, with the parameters of `run_model`; their results are in FP16 or Anda."""
+    precision = _own_precision(precision, setup)
+    parts = [_layer_gemms(layers, setup, KvCache(), settings) for layers in equal_layers(shape, precision)]
+    return add_runs(parts, setup.machine.precision(precision) if isinstance(precision, Precision) else precision, setup)
+
+
+def _own_precision(precision: LayerPrecision, setup: Setup) -> LayerPrecision:
+    """The precision asked for, or any where the machine has its own."""
+    variable = setup.machine.processing_element.mantissa_bits == "variable"
+    return precision if isinstance(precision, Precision) or variable else precision[0]
+
+
+def _layer_gemms(layers: EqualLayers, setup: Setup, cache: KvCache, settings: ModelSettings) -> SimulationResult:
+    request = (settings.phase, settings.tokens, settings.context)
+    work = [replace(gemm, tokens=gemm.tokens * settings.batch) for gemm in gemms(layers.shape, *request)]
+    cache_bits = cache.mantissa_bits if cache.format == "anda" else None
+    if layers.own == layers.next:
+        return run_gemms(work, setup, layers.own, cache_bits)
+    last = layers.own._replace(qkv=layers.next.qkv)
+    parts = [run_gemms(work[:-1], setup, layers.own, cache_bits), run_gemms(work[-1:], setup, last)]
+    return add_runs(parts, setup.machine.precision(layers.own), setup)
 
 
 @with_settings(ModelSettings)
 def simulate_model(
-    shape: ModelShape, architecture: str | Path | Architecture, precision: Precision, settings: ModelSettings
+    shape: ModelShape, architecture: str | Path | Architecture, precision: LayerPrecision, settings: ModelSettings
 ) -> ModelResult:
     """Time a pass through a whole model; the fields of `ModelSettings` are arguments.
 
@@ -191,7 +236,7 @@ def simulate_model(
     architecture
         A name, the path of a YAML file, or an object.
     precision
-        Mantissa bits of the modules; used where the architecture's are variable.
+        Mantissa bits of the modules, or those of each layer; used where the architecture's are variable.
     settings
         The pass, and how the machine is timed and priced.
 
@@ -201,123 +246,3 @@ def simulate_model(
         An input of `prepare` or `run_model` is invalid.
     """
     return run_model(shape, prepare(architecture, settings), precision, settings)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelLayer:
-    """One layer of a model, and the setup of its run: the source of its attention and vector work."""
-
-    shape: ModelShape
-    setup: Setup
-    cache: KvCache
-    phase: str
-    tokens: int
-    context: int
-    batch: int
-    output_mantissa_bits: int
-    unit: VectorUnit
-
-    @property
-    def passes(self) -> list[tuple[int, int]]:
-        """New and cached tokens of each pass through the layer."""
-        if self.phase == "prefill":
-            return [(self.tokens, self.context)]
-        return [(1, self.context + step) for step in range(self.tokens)]
-
-    def attention(self) -> list[AttentionWork]:
-        """Attention of each pass."""
-        machine = self.setup.machine
-        return [
-            attention_work(self.shape, machine, self.cache, new, old, self.batch, self.output_mantissa_bits)
-            for new, old in self.passes
-        ]
-
-    def vector(self, attention: list[AttentionWork]) -> tuple[VectorWork, ...]:
-        """Vector work of all passes."""
-        scores = Scores(
-            sum(work.rows for work in attention),
-            sum(work.scores for work in attention),
-            sum(work.score_vectors for work in attention),
-        )
-        return layer_work(self.shape, self.batch * self.tokens, scores, self.setup.machine.vector_lanes, self.unit)
-
-
-def analytical_rows(layer: ModelLayer) -> Iterator[ModelRow]:
-    """Rows at level `analytical`: attention takes its work or its DRAM traffic, the vector unit its programs' cycles."""
-    costs, attention, layers = layer.setup.costs, layer.attention(), layer.shape.layers
-    cycles = sum(math.ceil(max(work.array_cycles, work.dram_bits / costs.dram_bits_per_cycle)) for work in attention)
-    yield _attention_row(layer, attention, layers * cycles)
-    for work in layer.vector(attention):
-        yield _vector_row(layer, work, layers * (work.cycles + len(layer.passes) * VECTOR_PIPELINE_CYCLES))
-
-
-def event_rows(layer: ModelLayer) -> Iterator[ModelRow]:
-    """Rows at level `events`: the softmax overlaps with the array and counts only the cycles that the array waits."""
-    from ..events.layer import run_attention, run_vector
-
-    machine, layers, timeline = layer.setup.machine, layer.shape.layers, layer.setup.timeline
-    softmax = softmax_cycles(layer.unit, machine.vector_lanes)
-    cycles = waited = 0
-    for new, old in layer.passes:
-        work = attention_pieces(layer.shape, machine, layer.cache, new, old, layer.batch, layer.output_mantissa_bits)
-        run = run_attention(work, machine, layer.setup.dram(), softmax, timeline)
-        if timeline:
-            timeline.finish("attention", run.cycles)
-        cycles, waited = cycles + run.cycles, waited + run.softmax_cycles
-    attention = layer.attention()
-    yield _attention_row(layer, attention, layers * (cycles - waited))
-    passes = len(layer.passes)
-    for work in layer.vector(attention):
-        if work.name == "softmax":
-            yield _vector_row(layer, work, layers * waited)
-            continue
-        tokens = layer.batch * layer.tokens // passes
-        taken = run_vector(
-            work.name, work.cycles // passes, work.values * FP16_BITS // passes, tokens, machine, timeline
-        )
-        if timeline:
-            timeline.finish(work.name, taken)
-        yield _vector_row(layer, work, layers * passes * taken)
-
-
-def _fp_int_row(run: GemmRun) -> ModelRow:
-    repeat = run.gemm.repeat
-    return ModelRow(
-        name=run.gemm.module,
-        kind="fp-int",
-        operations=run.gemm.total_macs,
-        cycles=run.cycles * repeat,
-        dram_bytes=-(-run.traffic.dram_bits // 8) * repeat,
-        sram_bytes=-(-run.traffic.sram.total // 8) * repeat,
-        energy_pj=Energy.sum([(run.energy_pj, repeat)]),
-        work=gemm_work(run.mapped, run.traffic),
-    )
-
-
-def _attention_row(layer: ModelLayer, steps: list[AttentionWork], cycles: int) -> ModelRow:
-    layers = layer.shape.layers
-    work = Work(
-        element_cycles=layers * sum(step.element_cycles for step in steps),
-        array_cycles=layers * sum(step.array_cycles for step in steps),
-        sram=SramBits(*(layers * sum(bits) for bits in zip(*(astuple(step.sram) for step in steps), strict=True))),
-        dram_bits=layers * sum(step.dram_bits for step in steps),
-    )
-    return ModelRow(
-        name="attention",
-        kind="attention",
-        operations=layers * sum(step.macs for step in steps),
-        cycles=cycles,
-        dram_bytes=-(-work.dram_bits // 8),
-        sram_bytes=-(-work.sram.total // 8),
-        energy_pj=layer.setup.costs.energy(work, cycles),
-        work=work,
-        groups=layers * sum(step.groups for step in steps),
-    )
-
-
-def _vector_row(layer: ModelLayer, part: VectorWork, cycles: int) -> ModelRow:
-    work = Work(operations={kind: count * layer.shape.layers for kind, count in part.operations.items()})
-    operations = part.total * layer.shape.layers
-    energy = layer.setup.costs.energy(work, cycles)
-    busy = layer.shape.layers * part.cycles
-    return ModelRow(part.name, "vector", operations, cycles, 0, 0, energy, work, unit_cycles=busy)

@@ -3,14 +3,16 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..config.technology import Component, Technology
 from ..cost.energy import Work
 from ..cost.search import gemm_work
 from ..memory.dram import Tensor
-from ..models.whole_model import ModelResult, ModelRow
+from ..models.inference import InferenceResult
+from ..models.rows import Kind, ModelRow
+from ..models.whole_model import ModelResult
 from ..result import GemmRun, SimulationResult
 from ..settings import Level
 
@@ -42,20 +44,27 @@ class Explained:
         return self.unit_unit.partition("/")[0]
 
 
-def explain(result: SimulationResult | ModelResult) -> list[Explained]:
-    """All rows: cycles and traffic by part of the model, energy by kind of event, area by part of the machine."""
-    fp_int = result.gemms if isinstance(result, ModelResult) else result
-    others = result.other_rows if isinstance(result, ModelResult) else ()
+def explain(result: SimulationResult | ModelResult | InferenceResult) -> list[Explained]:
+    """All rows: cycles and traffic by part of the model, energy by kind of event, area by part of the machine.
+
+    The parts of a whole inference are named by their phase, too: ``decode: qkv``.
+    """
+    if isinstance(result, InferenceResult):
+        phases = [(phase, explain(part)) for phase, part in result.phases]
+        rows = [replace(row, part=f"{phase}: {row.part}") for phase, rows in phases for row in rows]
+        return [*(row for row in rows if row.quantity != "area"), *_area(result.prefill.gemms)]
+    fp_int, runs, others = _parts(result)
     works = [
-        *((gemm_work(run.mapped, run.traffic), run.gemm.repeat) for run in fp_int.runs),
+        *((gemm_work(run.mapped, run.traffic), run.gemm.repeat) for run in runs),
         *((row.work, 1) for row in others),
     ]
-    tensors = {name: sum(getattr(run.traffic, name) * run.gemm.repeat for run in fp_int.runs) for name in TENSORS}
-    tensors["keys, values, queries and outputs"] = sum(row.work.dram_bits for row in others)
+    tensors = {name: sum(getattr(run.traffic, name) * run.gemm.repeat for run in runs) for name in TENSORS}
+    for row in others:
+        tensors[OTHER_TENSORS[row.kind]] = tensors.get(OTHER_TENSORS[row.kind], 0) + row.work.dram_bits
     return [
-        *(row for run in fp_int.runs for row in _cycles(run, fp_int.level)),
+        *(row for run in runs for row in _cycles(run, fp_int.level)),
         *(row for other in others for row in _other_cycles(other)),
-        *(row for run in fp_int.runs for row in _traffic(run)),
+        *(row for run in runs for row in _traffic(run)),
         *(_other_traffic(other) for other in others if other.work.dram_bits),
         *_compute(fp_int, works),
         *_sram(fp_int, works, result.cycles),
@@ -68,6 +77,26 @@ def explain(result: SimulationResult | ModelResult) -> list[Explained]:
 BACKGROUND_SOURCE = "sim/memory/background.py: currents of the memory file"
 
 TENSORS: tuple[Tensor, ...] = ("activations", "weights", "results")
+OTHER_TENSORS: dict[Kind, str] = {
+    "attention": "queries, keys, values and outputs",
+    "vector": "operands and results of the vector unit",
+    "embedding": "embeddings and residual stream",
+}
+SOURCES: dict[Kind, str] = {
+    "attention": "sim/analytical/attention.py",
+    "vector": "sim/analytical/vector_work.py",
+    "embedding": "sim/models/ends.py",
+}
+
+
+def _parts(
+    result: SimulationResult | ModelResult,
+) -> tuple[SimulationResult, tuple[GemmRun, ...], tuple[ModelRow, ...]]:
+    """The FP-INT GeMMs, all GeMMs, and the rows of all other parts."""
+    if isinstance(result, SimulationResult):
+        return result, result.runs, ()
+    heads = () if result.head is None else (result.head,)
+    return result.gemms, (*result.gemms.runs, *heads), tuple(row for row in result.other_rows if row.kind != "head")
 
 
 def _cycles(run: GemmRun, level: Level) -> Iterator[Explained]:
@@ -104,7 +133,7 @@ def _cycles(run: GemmRun, level: Level) -> Iterator[Explained]:
 
 
 def _other_cycles(row: ModelRow) -> Iterator[Explained]:
-    """Cycles of attention and vector unit: the work itself, and the difference by waiting or overlap."""
+    """Cycles of the other parts: the work itself, and the difference by waiting or overlap."""
     if row.kind == "attention":
         group = row.work.array_cycles // row.groups
         yield Explained(
@@ -118,13 +147,15 @@ def _other_cycles(row: ModelRow) -> Iterator[Explained]:
             "sim/analytical/attention.py",
         )
         done = row.groups * group
+    elif row.kind == "embedding":
+        done = 0
     else:
         done = row.unit_cycles
         source = f"{row.operations} operations: formats/vector/programs.py, sim/analytical/integer_vector.py"
         yield Explained("cycles", row.name, "steps of all lanes", done, "step", 1, "cycle/step", source)
     if row.cycles != done:
-        what = "filling and waiting, less what overlaps"
-        yield Explained("cycles", row.name, what, 1, "run", row.cycles - done, "cycle/run", "sim/events/layer.py")
+        what = "filling, DRAM, ports and waiting, less what overlaps"
+        yield Explained("cycles", row.name, what, 1, "run", row.cycles - done, "cycle/run", "sim/models/layer.py")
 
 
 def _traffic(run: GemmRun) -> Iterator[Explained]:
@@ -148,8 +179,8 @@ def _traffic(run: GemmRun) -> Iterator[Explained]:
 
 
 def _other_traffic(row: ModelRow) -> Explained:
-    what, source = "queries, keys, values and outputs over DRAM", "sim/analytical/attention.py"
-    return Explained("traffic", row.name, what, 1, "pass", row.work.dram_bits / 8, "B/pass", source)
+    what = f"{OTHER_TENSORS[row.kind]} over DRAM"
+    return Explained("traffic", row.name, what, 1, "pass", row.work.dram_bits / 8, "B/pass", SOURCES[row.kind])
 
 
 def _compute(result: SimulationResult, works: list[tuple[Work, int]]) -> Iterator[Explained]:

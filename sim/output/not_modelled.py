@@ -1,14 +1,19 @@
 """Effects that a result does not include, in one line each, for reports."""
 
+from ..models.inference import InferenceResult
 from ..models.whole_model import ModelResult
 from ..result import SimulationResult
 
 
-def not_modelled(result: SimulationResult | ModelResult) -> list[str]:
+def not_modelled(result: SimulationResult | ModelResult | InferenceResult) -> list[str]:
     """Effects of a real machine that this result does not include."""
+    if isinstance(result, InferenceResult):
+        return not_modelled(result.prefill)
     whole = isinstance(result, ModelResult)
     gemms = result.gemms if whole else result
-    limits = ["embedding, language-model head and sampling"]
+    limits = ["sampling" if whole and result.head is not None else "embedding, language-model head and sampling"]
+    if whole and not any(row.kind == "vector" and row.work.dram_bits for row in result.rows):
+        limits.append("traffic of the vector unit and of the residual stream")
     if not whole:
         limits.append("attention and vector unit (whole models have them)")
     if gemms.level == "analytical":

@@ -208,6 +208,7 @@ class _Llama(Checkpoint):
             gated=True,
             # within the window's length, attention to the window is attention to all tokens
             max_length=min(config.max_position_embeddings, config.sliding_window or config.max_position_embeddings),
+            tied=config.tie_word_embeddings,
         )
 
     def _weights(self, layers: list[LayerWeights], embedding: FloatArray) -> DecoderWeights:
@@ -273,6 +274,7 @@ class _Opt(Checkpoint):
             vocabulary=config.vocab_size,
             gated=False,
             max_length=config.max_position_embeddings,
+            tied=True,
         )
 
     def _weights(self, layers: list[LayerWeights], embedding: FloatArray) -> DecoderWeights:

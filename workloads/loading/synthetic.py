@@ -24,6 +24,7 @@ SYNTHETIC_LLAMA = ModelShape(
     vocabulary=256,
     gated=True,
     max_length=256,
+    tied=True,
     source="random numbers",
 )
 SYNTHETIC_OPT = replace(SYNTHETIC_LLAMA, name="synthetic-opt", family="opt", kv_heads=4, gated=False)

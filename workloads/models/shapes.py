@@ -29,6 +29,8 @@ class ModelShape:
     """True if the FFN has a gate projection beside its up projection."""
     max_length: int
     """Longest context that the model was trained for, in tokens."""
+    tied: bool = False
+    """True if the language-model head is the embedding table."""
     source: str = ""
     """Where the numbers are published."""
 
@@ -36,6 +38,11 @@ class ModelShape:
     def head_dim(self) -> int:
         """Number of channels of one head."""
         return self.hidden // self.heads
+
+    @property
+    def learned_positions(self) -> bool:
+        """True if a table of position embeddings is added to the token embeddings."""
+        return self.family == "opt"
 
     @property
     def kv_channels(self) -> int:

@@ -125,7 +125,10 @@ def test_circuits_that_do_not_exist(refused: Refused):
     ("arguments", "message"),
     [
         ("simulate --model GPT-5 --m 7", "model: 'GPT-5'"),
-        ("simulate --model OPT-125M", "precision: anda needs one"),
+        (
+            "simulate --model OPT-125M --tokens 4096",
+            "tokens: 0 of context and 4,096 of tokens are 4,096 tokens, beyond",
+        ),
         ("nonsense", "No such command 'nonsense'; see 'anda --help'"),
     ],
 )

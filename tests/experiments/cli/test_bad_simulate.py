@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from anda_codesign.sim.config.architecture import FOLDER as ARCHITECTURES
 from anda_codesign.sim.config.technology import FOLDER as TECHNOLOGIES
+from cases import each
 from messages import Refused
 
 
@@ -185,9 +186,83 @@ def test_a_fixed_width_does_not_say_more_than_the_mistake(refused: Refused):
     assert refused("simulate", "--model", "GPT-5", "--arch", "fp-fp", "--m", 7).startswith("model: 'GPT-5' is unknown")
 
 
-def test_the_precision_is_missing(refused: Refused):
-    assert refused("simulate", "--model", "OPT-125M").startswith("precision: anda needs one")
-    assert refused("simulate", "--gemm", "16x64x16").startswith("precision: anda needs one")
+def test_the_precision_is_missing(refused: Refused, tmp_path: Path):
+    mine = tmp_path / "mine.yaml"
+    lines = (ARCHITECTURES / "anda.yaml").read_text().splitlines()
+    mine.write_text("\n".join(line for line in lines if not line.startswith("default_precision")))
+    for work in (("--model", "OPT-125M"), ("--gemm", "16x64x16")):
+        assert refused("simulate", *work, "--arch", mine).startswith("precision: anda needs one")
+
+
+@each(
+    "content",
+    [
+        ("[]", "holds no list of layers"),
+        ("{best: 7}", "holds no list of layers"),
+        ("[[7, 5, 6, 6], [7, 5, 6]]", "layer 1: '7,5,6' is not four numbers"),
+        ("[[7, 5, 6, 17]]", "layer 0: d has 17 mantissa bits"),
+        ("[{qkv: 7, o: 5, u: 6}]", "layer 0: is no precision"),
+        ("[[7, 5, 6, 6]]", ""),
+    ],
+)
+def test_a_file_with_a_precision_for_each_layer(refused: Refused, tmp_path: Path, content: tuple[str, str]):
+    path = tmp_path / "layers.yaml"
+    path.write_text(content[0])
+    message = refused("simulate", "--model", "OPT-125M", "--precision", path)
+    if content[1]:
+        assert message.startswith(f"precision layers.yaml: {content[1]}")
+    else:
+        assert message.startswith("precision: 1 layers have one and OPT-125M has 12 layers; give one for each")
+
+
+def test_a_file_of_precisions_that_is_not_there(refused: Refused):
+    assert refused("simulate", "--model", "OPT-125M", "--precision", "none.json").startswith("precision none.json: ")
+
+
+@each(
+    "case",
+    [
+        (
+            "--prompt 2000 --generate 49",
+            "generate: 2,000 of prompt and 49 of generate are 2,049 tokens, beyond the context",
+        ),
+        (
+            "--tokens 131072",
+            "tokens: 0 of context and 131,072 of tokens are 131,072 tokens, beyond the context of LLaMA-7B",
+        ),
+        (
+            "--phase decode --tokens 1 --context 2048",
+            "tokens: 2,048 of context and 1 of tokens are 2,049 tokens, beyond",
+        ),
+        ("--prompt 10", "generate: is missing; a whole inference needs both --prompt and --generate"),
+        ("--generate 10", "prompt: is missing"),
+        ("--prompt 10 --generate 0", "generate: 0 is not valid"),
+        ("--prompt 0 --generate 4", "prompt: 0 is not valid"),
+        ("--prompt 10 --generate 4 --batch 0", "batch: 0 is too few"),
+        ("--prompt 10 --generate 4 --phase decode", "phase: applies to a single pass"),
+        ("--prompt 10 --generate 4 --tokens 7", "tokens: applies to a single pass"),
+        ("--head none", "head: 'none' applies to whole models only"),
+        ("--vector-traffic none", "vector_traffic: 'none' applies to whole models only"),
+        ("--whole --head int2", "weight format: 'int2' is unknown"),
+        ("--whole --vector-traffic sram", "vector_traffic: 'sram' is not valid; choose one of dram, none"),
+        (
+            "--prompt 100 --generate 100 --batch 100",
+            "memory: LLaMA-7B needs 13.8 GiB, and the DRAM has 8.0 GiB; take a",
+        ),
+        ("--arch figna --prompt 10 --generate 4 --kv-cache anda:8", "kv_cache: figna has no compressor for Anda"),
+        ("--arch figna,fp-fp --prompt 10 --generate 4 --kv-cache anda:8", "kv_cache: figna has no compressor for Anda"),
+    ],
+)
+def test_impossible_inferences(refused: Refused, case: tuple[str, str]):
+    options, message = case
+    assert refused("simulate", "--model", "LLaMA-7B", *options.split()).startswith(message)
+
+
+def test_a_default_precision_of_a_fixed_width(refused: Refused, tmp_path: Path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text((ARCHITECTURES / "figna.yaml").read_text() + '\ndefault_precision: "7,5,6,6"\n')
+    expected = "architecture mine.yaml: default_precision: the operand's mantissa bits are fixed; leave it out"
+    assert refused("simulate", "--model", "OPT-125M", "--arch", mine).startswith(expected)
 
 
 def test_four_widths_for_one_gemm(refused: Refused):

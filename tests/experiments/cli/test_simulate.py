@@ -136,7 +136,8 @@ def test_a_whole_model(record: Run, level: str):
     assert result["sram_bytes"] == sum(part["sram_bytes"] for part in result["parts"])
     assert result["energy_pj"]["total"] == pytest.approx(sum(part["energy_pj"]["total"] for part in result["parts"]))
     macs = {
-        kind: sum(p["operations"] for p in result["parts"] if p["kind"] == kind) for kind in ("fp-int", "attention")
+        kind: sum(p["operations"] for p in result["parts"] if p["kind"] == kind)
+        for kind in ("fp-int", "attention", "head")
     }
     assert result["fp_int_share"] == pytest.approx(macs["fp-int"] / sum(macs.values()))
     assert macs["fp-int"] == alone["macs"]

@@ -140,7 +140,8 @@ def test_a_whole_model_uses_every_unit():
     spans = [e for e in timeline.to_chrome()["traceEvents"] if e["ph"] == "X"]
     assert {e["tid"] for e in spans} == set(range(len(UNITS)))
     names = [e["name"] for e in spans if e["tid"] == UNITS.index("controller")]
-    assert names[4:] == ["attention", "norms", "activation", "residuals", "rotation"]
+    assert names[4:9] == ["attention", "norms", "activation", "residuals", "rotation"]
+    assert names[9].startswith("head")
     softmax = [e for e in spans if e["name"] == "softmax"]
     array = [e for e in spans if e["name"] in ("scores", "values")]
     beside = sum(a["ts"] < s["ts"] + s["dur"] and s["ts"] < a["ts"] + a["dur"] for s in softmax for a in array)

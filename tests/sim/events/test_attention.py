@@ -1,4 +1,4 @@
-"""The attention and the vector unit in events against their closed forms, and against small cases by hand."""
+"""The attention in events against its closed form, and against small cases by hand."""
 
 import math
 
@@ -7,7 +7,7 @@ from anda_codesign.sim import load_architecture
 from anda_codesign.sim.analytical.attention import attention_pieces, attention_work
 from anda_codesign.sim.config.architecture import Architecture, BufferConfig
 from anda_codesign.sim.config.kv_cache import KvCache
-from anda_codesign.sim.events.layer import run_attention, run_vector
+from anda_codesign.sim.events.attention import run_attention
 from anda_codesign.sim.memory.dram import FlatDram
 from anda_codesign.sim.memory.hbm import HbmDram, load_memory
 from anda_codesign.sim.processes.units import DeadlockError, Units
@@ -132,15 +132,6 @@ def test_one_strip_of_queries_lets_keys_and_values_pass():
     assert len(work.pieces) == 2 * 32
     assert work.cache_places == 2
     assert sum(p.cache_bits for p in work.pieces[:2]) == 1 << 23
-
-
-def test_vector_work_of_two_strips():
-    pipeline = 5
-    for cycles, bits, expected in (
-        (320, 32 * 1024, 16 + 320),  # two strips of 16 port cycles and 160 lane cycles: the first load shows
-        (32, 32 * 16 * 1024, 512 + 16),  # 256 port cycles a strip, 16 lane cycles: the last strip's work shows
-    ):
-        assert run_vector("norms", cycles, bits, 32, load_architecture("anda")) == expected + pipeline
 
 
 def test_a_deadlock_in_any_run_is_named():

@@ -3,14 +3,15 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from ..files import require_new_file
-from ..options.simulation import ExplainOptions, TimelineFile
-from .command import Given, command
-from .output import JsonOption, note, plot_option, print_table, write_figure, write_json
-from .work import UniformOption, architectures, simulation_options
+from ...files import require_new_file
+from ...options.simulation import ExplainOptions, TimelineFile
+from ..command import Given, command
+from ..output import JsonOption, note, plot_option, print_table, write_figure, write_json
+from .inference import precision_text, print_inference
+from .work import UniformOption, architectures, simulation_options, with_cache
 
 if TYPE_CHECKING:
-    from ..simulation import Simulation
+    from ...simulation import Simulation
 
 PlotOption = Annotated[Path | None, plot_option("energy, cycles and roofline")]
 
@@ -24,31 +25,37 @@ def simulate(
     plot: PlotOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Simulate a model's FP-INT GeMMs, a whole model, or one GeMM; with several architectures, separated by commas, side by side."""
-    from ...formats import InputError
-    from ...sim.output.plots import overview_figure
-    from ..options.result import Table
+    """Simulate a model's FP-INT GeMMs, a whole model, a whole inference, or one GeMM; several architectures, separated by commas, side by side."""
+    from ....formats import InputError
+    from ....sim.output.plots import overview_figure
+    from ...options.result import Table
 
     options = simulation_options(given, m)
-    archs = architectures(options.pop("arch"))
+    asked = architectures(options.pop("arch"))
+    archs = with_cache(asked, options.get("kv_cache"))
     require_new_file("timeline", timeline)
     if timeline is not None and len(archs) > 1:
         raise InputError("timeline: shows one architecture; give one --arch")
     results = [_run(options | {"arch": arch}, timeline) for arch in archs]
-    write_figure(lambda: overview_figure([result.run for result in results]), plot, dpi=160)
+    write_figure(lambda: overview_figure([result.total for result in results]), plot, dpi=160)
     records = [result.to_dict() for result in results]
-    if write_json(Table(records) if len(records) > 1 else results[0], json):
+    if write_json(Table(records) if len(asked) > 1 else results[0], json):
         return
-    if len(records) > 1:
+    if "prompt" in records[0]:
+        print_inference(records)
+        _print_limits(records)
+    elif len(records) > 1:
         _print_comparison(records)
     else:
         _print_record(records[0])
 
 
 def _run(options: Given, timeline: str | Path | None) -> "Simulation":
-    from ..simulation import fixed_precision, simulate, simulate_gemm
+    from ...simulation import fixed_precision, simulate, simulate_gemm
 
     result = (simulate if "model" in options else simulate_gemm)(**options, timeline=timeline)
+    if options["precision"] is None and not fixed_precision(options["arch"]):
+        note(f"precision: none is given; {options['arch']} takes its default, {result.fp_int.precision}")
     if options["precision"] is not None and fixed_precision(options["arch"]):
         note(f"precision: {options['arch']} has its own width; the one given does not apply")
     if timeline is not None:
@@ -61,7 +68,7 @@ def _print_comparison(records: list[dict[str, Any]]) -> None:
     rows = [
         (
             r["arch"],
-            ",".join(map(str, r["precision"])),
+            precision_text(r["precision"]),
             f"{r['cycles']:,}",
             f"{r['seconds']:.4g}",
             f"{first['cycles'] / r['cycles']:.2f}",
@@ -85,7 +92,7 @@ def _title(record: dict[str, Any]) -> str:
 
 def _print_record(record: dict[str, Any]) -> None:
     work = record["model"] or record["gemm"]
-    bits = ",".join(map(str, record["precision"])) if record["model"] else record["gemms"][0]["mantissa_bits"]
+    bits = precision_text(record["precision"]) if record["model"] else record["gemms"][0]["mantissa_bits"]
     energy = record["energy_pj"]
     rows = [
         ("cycles", f"{record['cycles']:,}"),
@@ -129,10 +136,13 @@ def _print_parts(parts: list[dict[str, Any]], cycles: int) -> None:
             f"{100 * p['cycles'] / cycles:.1f} %",
             f"{p['dram_bytes'] / 2**20:,.1f}",
             f"{p['energy_pj']['total'] / 1e9:,.3f}",
+            p["bound"],
+            f"{100 * p['utilisation']:.0f} %",
         )
         for p in parts
     ]
-    print_table("Parts of the model", ("part", "kind", "operations", "cycles", "share", "DRAM MiB", "mJ"), rows)
+    columns = ("part", "kind", "operations", "cycles", "share", "DRAM MiB", "mJ", "bound", "utilisation")
+    print_table("Parts of the model", columns, rows)
 
 
 def _print_limits(records: list[dict[str, Any]]) -> None:

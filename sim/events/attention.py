@@ -1,18 +1,15 @@
-"""The event model of the attention and of the vector unit.
+"""The event model of the attention.
 
-Attention: DMA channels fetch queries, keys and values. The array computes the scores of a strip of query rows; the vector
-unit computes their softmax while the array computes the next strip's scores; then the array multiplies the probabilities
-by the values, and a DMA channel stores the outputs. Keys and values that do not fit their buffer come in chunks, again for
-each tile of queries. With an infinitely fast memory and vector unit the cycles are those of level `analytical`.
-
-Vector operations: strips of tokens pass the port of the activation buffer and then the lanes.
+DMA channels fetch queries, keys and values. The array computes the scores of a strip of query rows; the vector unit computes
+their softmax while the array computes the next strip's scores; then the array multiplies the probabilities by the values, and
+a DMA channel stores the outputs. Keys and values that do not fit their buffer come in chunks, again for each tile of queries.
+With an infinitely fast memory and vector unit the cycles are those of level `analytical`.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ...formats.latency.vector import VECTOR_PIPELINE_CYCLES
 from ..analytical.attention import AttentionPieces, Piece
 from ..analytical.vector_work import Scores
 from ..config.architecture import Architecture
@@ -172,57 +169,3 @@ class _Attention(Units):
     def _note_transfer(self, unit: str, start: int, stop: int, bits: int) -> None:
         if self.timeline:
             self.timeline.transfer(unit, "strip", start, stop, bits)
-
-
-def run_vector(
-    name: str,
-    cycles: int,
-    value_bits: int,
-    tokens: int,
-    machine: Architecture,
-    timeline: Timeline | None = None,
-) -> int:
-    """Cycles of one kind of vector work in one layer, in strips with one token for each row of the array.
-
-    Parameters
-    ----------
-    name
-        Name of the work in a timeline.
-    cycles
-        Cycles of the unit for all tokens.
-    value_bits
-        Bits read through the port of the activation buffer.
-    tokens
-        Tokens of all sequences.
-    machine
-        The accelerator.
-    timeline
-        Records the activity of the unit.
-    """
-    units, count = Units(), -(-tokens // machine.array.rows)
-    port = MemoryPort(machine.activation_buffer.port_bits)
-    places, strips = units.slots("a free register file", 2), units.slots("a strip of values")
-
-    def share(total: int, strip: int) -> int:
-        return total * (strip + 1) // count - total * strip // count
-
-    def read() -> Process:
-        for strip in range(count):
-            if wait := places.take("port"):
-                yield wait
-            stop = port.serve(units.now, share(value_bits, strip)).stop
-            if stop > units.now:
-                yield units.until(stop)
-            strips.give()
-
-    def compute() -> Process:
-        for strip in range(count):
-            if wait := strips.take("vector unit"):
-                yield wait
-            began = units.now
-            yield units.environment.timeout(share(cycles, strip))
-            if timeline:
-                timeline.span("vector unit", name, began, units.now)
-            places.give()
-
-    return units.run(read(), compute()) + VECTOR_PIPELINE_CYCLES

@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from ..options.option import Option
-from .command import Given
+from ...options.option import Option
+from ..command import Given
+from ..output import note
 
 UniformOption = Annotated[int | None, Option("The same mantissa bits in all modules.", unit="bits")]
 
@@ -23,7 +24,7 @@ def simulation_options(given: Given, mantissa_bits: int | None) -> Given:
     InputError
         Neither or both of model and GeMM, two precisions, or an option that does not apply to a GeMM.
     """
-    from ...formats import InputError
+    from ....formats import InputError
 
     if (given["model"] is None) == (given["gemm"] is None):
         raise InputError("model: give either --model NAME or --gemm TxKxN")
@@ -37,7 +38,7 @@ def simulation_options(given: Given, mantissa_bits: int | None) -> Given:
         return options
     if given["precision"] is not None:
         raise InputError("precision: a single GeMM has one width; give --m")
-    from ..simulation import gemm_options
+    from ...simulation import gemm_options
 
     return gemm_options(options)
 
@@ -50,9 +51,26 @@ def architectures(text: str) -> list[str]:
     InputError
         There is none.
     """
-    from ...formats import InputError
+    from ....formats import InputError
 
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise InputError("arch: there is none; give one of `anda archs`, or several with commas")
     return names
+
+
+def with_cache(archs: list[str], kv_cache: str | None) -> list[str]:
+    """The architectures that can store keys and values in a format; a note names those that are left out.
+
+    A single architecture, or several of which none can, are left to the simulation, which refuses them.
+    """
+    if kv_cache is None or len(archs) == 1:
+        return archs
+    from ....sim.config.kv_cache import KvCache
+    from ...simulation import load_architecture
+
+    cache = KvCache.parse(kv_cache)
+    able = [arch for arch in archs if cache.format == "fp16" or load_architecture(arch).compressor is not None]
+    if able and (left := [arch for arch in archs if arch not in able]):
+        note(f"kv_cache: {kv_cache} needs a compressor; left out: {', '.join(left)}")
+    return able or archs

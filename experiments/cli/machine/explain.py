@@ -1,16 +1,16 @@
 """`anda explain`: where every number of a simulation comes from, count x unit = total, with its source."""
 
-from ..options.simulation import ExplainOptions
-from .command import Given, command
-from .output import JsonOption, print_table, write_json
+from ...options.simulation import ExplainOptions
+from ..command import Given, command
+from ..output import JsonOption, print_table, write_json
 from .work import UniformOption, architectures, simulation_options
 
 
 @command(ExplainOptions, plugins=True)
 def explain(given: Given, *, m: UniformOption = None, json: JsonOption = None) -> None:
     """Show how a simulation's totals arise: count x unit = total, row by row, with the source of every unit."""
-    from ...formats import InputError
-    from ..simulation import explain as explain_simulation
+    from ....formats import InputError
+    from ...simulation import explain as explain_simulation
 
     options = simulation_options(given, m)
     if len(architectures(options["arch"])) > 1:

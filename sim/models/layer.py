@@ -1,0 +1,213 @@
+"""Attention and vector unit of equal layers, at level `analytical` or in events.
+
+At level `analytical` the attention takes the longest of the array's work, its DRAM traffic and its softmax, and the other
+work of the vector unit the longest of lanes, port and DRAM. At level `events` the softmax of one strip runs beside the array's
+work on the next. Either way the row of the softmax has the cycles that the array waits for it.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from ...formats.latency.vector import VECTOR_PIPELINE_CYCLES
+from ...workloads import ModelShape
+from ...workloads.models.gemms import FP16_BITS
+from ..analytical.attention import AttentionWork, attention_pieces, attention_works, key_load_cycles
+from ..analytical.busy import Busy, array_busy
+from ..analytical.gemm import SramBits
+from ..analytical.vector import layer_work, softmax_cycles
+from ..analytical.vector_work import Scores, TokenBits, VectorUnit, VectorWork
+from ..config.kv_cache import KvCache
+from ..cost.energy import UnitCosts, Work
+from ..result import GemmRun
+from ..setup import Setup
+from .rows import ModelRow, add_rows, work_row
+
+
+@dataclass(frozen=True)
+class ModelLayer:
+    """Equal layers of a model, and the setup of their run: the source of their attention and vector work."""
+
+    shape: ModelShape
+    """The model, with these layers alone."""
+    setup: Setup
+    cache: KvCache
+    phase: str
+    tokens: int
+    context: int
+    batch: int
+    output_mantissa_bits: int
+    unit: VectorUnit
+    traffic: TokenBits | None
+    """Traffic of the vector unit; None where it is not counted."""
+
+    @property
+    def contexts(self) -> range:
+        """Cached tokens of each pass through the layer."""
+        return range(self.context, self.context + (1 if self.phase == "prefill" else self.tokens))
+
+    @property
+    def pass_tokens(self) -> int:
+        """New tokens of each sequence in one pass."""
+        return self.tokens if self.phase == "prefill" else 1
+
+    @cached_property
+    def attention(self) -> list[AttentionWork]:
+        """Attention of each pass."""
+        return attention_works(
+            self.shape,
+            self.setup.machine,
+            self.cache,
+            self.pass_tokens,
+            self.contexts,
+            self.batch,
+            self.output_mantissa_bits,
+        )
+
+    def vector(self, attention: AttentionWork) -> list[VectorWork]:
+        """Vector work of one pass."""
+        tokens = self.batch * self.pass_tokens
+        scores = Scores(attention.rows, attention.scores, attention.score_vectors)
+        works = layer_work(self.shape, tokens, scores, self.setup.machine.vector_lanes, self.unit)
+        if self.traffic is None:
+            return list(works)
+        moved = [self.traffic.of(work.name) for work in works]
+        return [
+            replace(work, loads=tokens * loads, stores=tokens * stores)
+            for work, (loads, stores) in zip(works, moved, strict=True)
+        ]
+
+    def softmax_cycles(self, attention: AttentionWork) -> int:
+        """Cycles of the vector unit for the softmax of one pass."""
+        scores = Scores(attention.rows, attention.scores, attention.score_vectors)
+        return softmax_cycles(self.unit, self.setup.machine.vector_lanes)(scores)
+
+    def attention_busy(self, work: AttentionWork) -> Busy:
+        """Busy cycles of the array, its ports and DRAM in one pass."""
+        machine = self.setup.machine
+        element = machine.processing_element
+        used = self.cache.mantissa_bits if element.mantissa_bits == "variable" else element.mantissa_bits
+        compute, stream = array_busy(element, used, key_load_cycles(machine), work.array_cycles)
+        fills = (
+            work.sram.weight_writes / machine.weight_buffer.port_bits,
+            (work.dram_bits - work.sram.weight_writes) / machine.activation_buffer.port_bits,
+        )
+        return Busy(compute, work.dram_bits / self.setup.costs.dram_bits_per_cycle, max(stream, *fills))
+
+
+def token_bits(shape: ModelShape, setup: Setup, cache: KvCache, runs: Iterable[GemmRun]) -> TokenBits:
+    """Traffic of the vector unit for one token, from what the GeMMs of a layer load and store."""
+    modules = {run.gemm.module: run.mapped for run in runs}
+    cache_bits = cache.mantissa_bits if cache.format == "anda" else None
+    return TokenBits(
+        stream=shape.hidden * FP16_BITS,
+        inputs={module: mapped.token_bits for module, mapped in modules.items()},
+        results={module: mapped.result_bits for module, mapped in modules.items()},
+        rotated=setup.machine.token_bits(shape.hidden + shape.kv_channels, cache_bits),
+    )
+
+
+def layer_rows(layer: ModelLayer) -> tuple[ModelRow, ...]:
+    """Rows of attention and vector unit, over all passes and layers."""
+    one = _analytical if layer.setup.level == "analytical" else _events
+    return add_rows(one(layer))
+
+
+def _analytical(layer: ModelLayer) -> Iterator[ModelRow]:
+    costs, port = layer.setup.costs, layer.setup.machine.activation_buffer.port_bits
+    busy = [layer.attention_busy(work) for work in layer.attention]
+    cycles = [math.ceil(max(work.array_cycles, work.dram_bits / costs.dram_bits_per_cycle)) for work in layer.attention]
+    yield _attention_row(layer, layer.attention, busy, sum(cycles))
+    passes = [layer.vector(work) for work in layer.attention]
+    for works in zip(*passes, strict=True):
+        busy = [work.busy(port, costs.dram_bits_per_cycle) for work in works]
+        if works[0].name == "softmax":
+            taken = [max(work.cycles - other, 0) for work, other in zip(works, cycles, strict=True)]
+        else:
+            taken = [math.ceil(one.longest) + VECTOR_PIPELINE_CYCLES for one in busy]
+        yield _vector_row(layer, works, busy, sum(taken))
+
+
+def _events(layer: ModelLayer) -> Iterator[ModelRow]:
+    from ..events.attention import run_attention
+    from ..events.vector import run_vector
+
+    machine, timeline, costs = layer.setup.machine, layer.setup.timeline, layer.setup.costs
+    softmax, port = softmax_cycles(layer.unit, machine.vector_lanes), machine.activation_buffer.port_bits
+    taken: dict[tuple[str, int, int], int] = {}
+    for context, attention in zip(layer.contexts, layer.attention, strict=True):
+        pieces = attention_pieces(
+            layer.shape, machine, layer.cache, layer.pass_tokens, context, layer.batch, layer.output_mantissa_bits
+        )
+        run = run_attention(pieces, machine, layer.setup.dram(), softmax, timeline)
+        if timeline:
+            timeline.finish("attention", run.cycles)
+        yield _attention_row(layer, [attention], [layer.attention_busy(attention)], run.cycles - run.softmax_cycles)
+        for work in layer.vector(attention):
+            busy = [work.busy(port, costs.dram_bits_per_cycle)]
+            if work.name == "softmax":
+                yield _vector_row(layer, [work], busy, run.softmax_cycles)
+                continue
+            key = work.name, work.cycles, work.values  # most work is the same in all passes
+            if key not in taken:
+                tokens = layer.batch * layer.pass_tokens
+                taken[key] = run_vector(work, tokens, machine, layer.setup.dram(), timeline)
+                if timeline:
+                    timeline.finish(work.name, taken[key])
+            yield _vector_row(layer, [work], busy, taken[key])
+
+
+def _attention_row(layer: ModelLayer, passes: Sequence[AttentionWork], busy: Iterable[Busy], cycles: int) -> ModelRow:
+    layers = layer.shape.layers
+    work = Work(
+        element_cycles=layers * sum(one.element_cycles for one in passes),
+        array_cycles=layers * sum(one.array_cycles for one in passes),
+        sram=_sram([one.sram for one in passes], layers),
+        dram_bits=layers * sum(one.dram_bits for one in passes),
+    )
+    return work_row(
+        "attention",
+        "attention",
+        layers * cycles,
+        work,
+        sum(busy, Busy()) * layers,
+        layer.setup.costs,
+        operations=layers * sum(one.macs for one in passes),
+        groups=layers * sum(one.groups for one in passes),
+    )
+
+
+def _vector_row(layer: ModelLayer, passes: Sequence[VectorWork], busy: Iterable[Busy], cycles: int) -> ModelRow:
+    layers = layer.shape.layers
+    return vector_row(passes, sum(busy, Busy()), cycles, layer.setup.costs, layers)
+
+
+def vector_row(passes: Sequence[VectorWork], busy: Busy, cycles: int, costs: UnitCosts, layers: int = 1) -> ModelRow:
+    """The row of one kind of vector work in all passes of some layers; busy and other cycles are those of one layer."""
+    name = passes[0].name
+    kinds = passes[0].operations
+    work = Work(
+        operations={kind: layers * sum(one.operations[kind] for one in passes) for kind in kinds},
+        sram=_sram([one.sram for one in passes], layers),
+        dram_bits=layers * sum(one.dram_bits for one in passes),
+    )
+    return work_row(
+        name,
+        "vector",
+        layers * cycles,
+        work,
+        busy * layers,
+        costs,
+        operations=layers * sum(one.total for one in passes),
+        unit_cycles=layers * sum(one.cycles for one in passes),
+    )
+
+
+def _sram(passes: Sequence[SramBits], layers: int) -> SramBits:
+    return SramBits(
+        layers * sum(one.activation_reads for one in passes),
+        layers * sum(one.activation_writes for one in passes),
+        layers * sum(one.weight_reads for one in passes),
+        layers * sum(one.weight_writes for one in passes),
+    )
