@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Footprint,
         GemmRun,
         InferenceResult,
+        MappingCost,
         ModelResult,
         ModelSettings,
         Setup,
@@ -147,16 +148,23 @@ class Explanation(Result):
         The simulation that is explained.
     rows
         The rows; those of a quantity add up to its total.
+    mappings
+        For each GeMM its mapping, the best alternative of every family, and their costs at level `analytical`.
     """
 
     simulation: Simulation
     rows: list[Explained]
+    mappings: list[MappingCost]
 
     def to_dict(self) -> dict[str, Any]:
         """The document that ``anda explain --json -`` prints."""
         from ..sim import not_modelled
 
-        return {"rows": self.records(), "not_modelled": not_modelled(self.simulation.run)}
+        return {
+            "rows": self.records(),
+            "mappings": [asdict(mapping) for mapping in self.mappings],
+            "not_modelled": not_modelled(self.simulation.run),
+        }
 
     def records(self) -> list[dict[str, Any]]:
         """One row a summand."""
@@ -222,7 +230,7 @@ def explain(options: ExplainOptions) -> Explanation:
         simulation = run_gemm(options.gemm, options)
     else:
         raise InputError("model: give either a model or a gemm")
-    return Explanation(simulation, sim.explain(simulation.run))
+    return Explanation(simulation, sim.explain(simulation.run), sim.mapping_costs(simulation.fp_int))
 
 
 def run_model(model: str | Path | ModelShape, options: PassOptions, timeline: Timeline | None = None) -> Simulation:
@@ -416,7 +424,7 @@ def _gemm_record(run: GemmRun) -> dict[str, Any]:
         "out_channels": run.gemm.out_channels,
         "repeat": run.gemm.repeat,
         "mantissa_bits": run.mapped.mantissa_bits,
-        "tiling": str(run.tiling),
+        "mapping": str(run.mapping),
         "cycles": run.cycles,
         "array_cycles": run.array_cycles,
     }

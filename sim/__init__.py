@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .models.footprint import Footprint, check_capacity
     from .models.inference import InferenceResult, run_inference
     from .models.whole_model import ModelResult, run_model, run_model_gemms, simulate_model
+    from .output.alternatives import MappingCost, mapping_costs
     from .output.explain import Explained, explain
     from .output.not_modelled import not_modelled
     from .processes.timeline import Timeline
@@ -28,6 +29,7 @@ __all__ = [
     "Footprint",
     "GemmRun",
     "InferenceResult",
+    "MappingCost",
     "ModelResult",
     "ModelSettings",
     "Settings",
@@ -41,6 +43,7 @@ __all__ = [
     "load_architecture",
     "load_technology",
     "load_weights",
+    "mapping_costs",
     "not_modelled",
     "prepare",
     "run_gemms",
@@ -60,6 +63,7 @@ _MODULES = {
     "models.footprint": ("Footprint", "check_capacity"),
     "models.inference": ("InferenceResult", "run_inference"),
     "models.whole_model": ("ModelResult", "run_model", "run_model_gemms", "simulate_model"),
+    "output.alternatives": ("MappingCost", "mapping_costs"),
     "output.explain": ("Explained", "explain"),
     "output.not_modelled": ("not_modelled",),
     "processes.timeline": ("Timeline",),

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..workloads import Gemm, Precision
-from .analytical.gemm import Traffic
+from .analytical.gemm import Traffic, array_cycles
 from .config.architecture import Architecture
 from .config.technology import Technology
 from .cost.energy import Energy, UnitCosts
+from .cost.objective import Objective
+from .mapping.gemm_mapping import GemmMapping
 from .mapping.mapped_gemm import MappedGemm
-from .mapping.tiling import Tiling
 from .settings import Level
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class GemmRun:
 
     gemm: Gemm
     mapped: MappedGemm
-    tiling: Tiling
+    mapping: GemmMapping
     cycles: int
     traffic: Traffic
     energy_pj: Energy
@@ -33,7 +34,7 @@ class GemmRun:
     @property
     def array_cycles(self) -> int:
         """Cycles in which the array works; in the others it waits or fills."""
-        return self.mapped.array_cycles
+        return array_cycles(self.mapped, self.mapping)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class SimulationResult:
     A sequence has one precision a layer.
     """
     level: Level
+    objective: Objective
+    """Quantity that the search for mappings minimised."""
     cycles: int
     seconds: float
     macs: int

@@ -12,9 +12,10 @@ from ..workloads.models.gemms import FP16_BITS
 from .analytical.gemm import traffic
 from .config.architecture import Architecture
 from .cost.search import gemm_cost, gemm_work
+from .mapping.gemm_mapping import GemmMapping
 from .mapping.mapped_gemm import HEAD, MappedGemm, map_gemm
+from .mapping.resident import is_legal
 from .mapping.tile_schedule import TileSchedule
-from .mapping.tiling import Tiling, is_legal
 from .result import Energy, GemmRun, SimulationResult
 from .settings import Settings, with_settings
 from .setup import Setup, prepare
@@ -52,11 +53,11 @@ def run_gemms(
     if not work:
         raise InputError("gemms: there are none; give at least one GeMM")
     shapes = [map_gemm(gemm, setup.machine, used, cache_bits, setup.group_cycles) for gemm in work]
-    if setup.level == "events" and setup.tiling.kind == "search" and setup.group_cycles is None:
+    if setup.level == "events" and setup.mapping.kind == "best" and setup.group_cycles is None:
         longer = [_longer(gemm, shape, setup, used, cache_bits) for gemm, shape in zip(work, shapes, strict=True)]
-        chosen = [_event_tiling([shape, *more], setup) for shape, more in zip(shapes, longer, strict=True)]
+        chosen = [_event_mapping([shape, *more], setup) for shape, more in zip(shapes, longer, strict=True)]
     else:
-        chosen = [(choice, None) for choice in setup.tilings(shapes)]
+        chosen = [(choice, None) for choice in setup.mappings(shapes)]
     runs = tuple(_run(gemm, shape, *choice, setup) for gemm, shape, choice in zip(work, shapes, chosen, strict=True))
     return _total(runs, used, setup)
 
@@ -95,10 +96,10 @@ def simulate(
     return run_gemms(gemms, prepare(architecture, settings), precision)
 
 
-def _event_tiling(shapes: list[MappedGemm], setup: Setup) -> tuple[Tiling, "EventReport"]:
-    from .events.search import event_tiling
+def _event_mapping(shapes: list[MappedGemm], setup: Setup) -> tuple[GemmMapping, "EventReport"]:
+    from .events.search import event_mapping
 
-    return event_tiling(shapes, setup.costs, setup.objective, setup.dram)
+    return event_mapping(shapes, setup.costs, setup.objective, setup.dram)
 
 
 def _longer(
@@ -117,29 +118,29 @@ def _longer(
 def _run(
     gemm: Gemm,
     shape: MappedGemm,
-    tiling: Tiling,
+    mapping: GemmMapping,
     report: "EventReport | None",
     setup: Setup,
 ) -> GemmRun:
     """Run one GeMM. A report of an earlier event run is used, unless a timeline has to be recorded."""
     if setup.level == "analytical":
-        cost = gemm_cost(shape, tiling, setup.costs)
-        return GemmRun(gemm, shape, tiling, cost.cycles, cost.traffic, cost.energy_pj)
+        cost = gemm_cost(shape, mapping, setup.costs)
+        return GemmRun(gemm, shape, mapping, cost.cycles, cost.traffic, cost.energy_pj)
     if setup.level == "cycle":
         from .cycle.gemm import run_cycle_level
 
-        cycles, tiling = run_cycle_level(shape, setup.timeline)
+        cycles, mapping = run_cycle_level(shape, setup.mapping, setup.timeline)
     else:
         from .events.gemm import run_events
 
         if report is None or setup.timeline is not None:
-            report = run_events(shape, TileSchedule(shape, tiling), setup.dram(), setup.timeline)
+            report = run_events(shape, TileSchedule(shape, mapping), setup.dram(), setup.timeline)
         cycles = report.cycles
     if setup.timeline is not None:
         setup.timeline.finish(f"{gemm.module} {gemm.tokens}x{gemm.in_channels}x{gemm.out_channels}", cycles)
-    moved = traffic(shape, tiling)
-    used = setup.costs.energy(gemm_work(shape, moved), cycles)
-    return GemmRun(gemm, shape, tiling, cycles, moved, used, report)
+    moved = traffic(shape, mapping)
+    used = setup.costs.energy(gemm_work(shape, mapping, moved), cycles)
+    return GemmRun(gemm, shape, mapping, cycles, moved, used, report)
 
 
 def _total(runs: tuple[GemmRun, ...], precision: Precision | Sequence[Precision], setup: Setup) -> SimulationResult:
@@ -152,6 +153,7 @@ def _total(runs: tuple[GemmRun, ...], precision: Precision | Sequence[Precision]
         costs=setup.costs,
         precision=precision,
         level=setup.level,
+        objective=setup.objective,
         cycles=cycles,
         seconds=cycles / setup.machine.clock_hz,
         macs=macs,

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from .config.kv_cache import KvCache
     from .config.technology import Technology
     from .config.weights import WeightConfig
-    from .mapping.tiling_rule import TilingRule
+    from .mapping.gemm_mapping import GemmMapping, PartialSums
+    from .mapping.mapping_rule import MappingRule
     from .memory.hbm import Memory
     from .processes.timeline import Timeline
 
@@ -46,14 +47,17 @@ class Settings:
     ----------
     level
         ``"analytical"``: formulas that assume perfect overlap. ``"events"``: processes that wait for each other.
-        ``"cycle"``: the program of Anda's circuit, cycle for cycle, with the circuit's own tiling and memory.
+        ``"cycle"``: the program of Anda's circuit, cycle for cycle, with the circuit's own mapping and memory.
     technology
         Areas, powers and DRAM: a name, the path of a YAML file, or an object.
     objective
-        Quantity that the search for each GeMM's tiling minimises.
-    tiling
-        ``"search"`` for each GeMM, ``"model"`` for one token tile of all GeMMs, or the tiling itself, such as
-        ``"activations:32"`` (`TilingRule`).
+        Quantity that the search for each GeMM's mapping minimises.
+    mapping
+        ``"best"`` of all legal mappings of each GeMM, ``"double-buffered"`` for the best of its double-buffered tiles,
+        ``"model"`` for one token tile of all GeMMs, or the mapping itself: ``"activations:32"`` (`MappingRule`) or the text of a
+        `GemmMapping`.
+    partial_sums
+        ``"array"``, or ``"buffer"`` for FP32 partial sums that may go to the activation buffer; None for the architecture's own.
     memory
         ``"flat"``: the technology's bandwidth. At level ``"events"`` also a memory with rows and refresh: a name, the path
         of a YAML file, or an object.
@@ -72,7 +76,8 @@ class Settings:
     level: Level = "analytical"
     technology: str | Path | Technology = DEFAULT_TECHNOLOGY
     objective: Objective = "energy"
-    tiling: str | TilingRule = "search"
+    mapping: str | GemmMapping | MappingRule = "best"
+    partial_sums: PartialSums | None = None
     memory: str | Path | Memory = "flat"
     dram_background: DramBackground = "auto"
     weights: str | Path | WeightConfig | None = None

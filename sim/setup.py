@@ -11,11 +11,13 @@ from .config.architecture import Architecture, load_architecture
 from .config.technology import Technology, load_technology
 from .config.weights import load_weights
 from .cost.energy import UnitCosts, unit_costs
-from .cost.objective import TILING_OBJECTIVES, Objective
-from .cost.search import best_tiling
+from .cost.objective import MAPPING_OBJECTIVES, Objective
+from .cost.search import best_mapping, best_of
+from .mapping.gemm_mapping import GemmMapping, PartialSums
+from .mapping.legality import check_mapping
 from .mapping.mapped_gemm import MappedGemm
-from .mapping.tiling import Tiling, model_tilings, resident_tiling
-from .mapping.tiling_rule import TilingRule
+from .mapping.mapping_rule import MappingRule
+from .mapping.resident import double_buffered, model_mappings, resident_mapping
 from .memory.dram import Dram, FlatDram
 from .processes.timeline import Timeline
 from .settings import DramBackground, Level, Settings
@@ -37,7 +39,7 @@ class Setup:
         Areas, powers and DRAM.
     costs
         Energy of each kind of work on this machine.
-    level, objective, tiling, group_cycles, timeline
+    level, objective, mapping, group_cycles, timeline
         The settings, parsed.
     memory
         A memory with rows; None for constant bandwidth.
@@ -48,19 +50,26 @@ class Setup:
     costs: UnitCosts
     level: Level
     objective: Objective
-    tiling: TilingRule
+    mapping: MappingRule
     memory: "Memory | None"
     group_cycles: Mapping[str, float] | None
     timeline: Timeline | None
 
-    def tilings(self, shapes: list[MappedGemm]) -> list[Tiling]:
-        """The tiling of each GeMM."""
-        kind = self.tiling.kind
-        if kind == "search":
-            return [best_tiling(shape, self.costs, self.objective) for shape in shapes]
-        if kind == "model":
-            return model_tilings(shapes)
-        return [resident_tiling(shape, kind, self.tiling.size or 0) for shape in shapes]
+    def mappings(self, shapes: list[MappedGemm]) -> list[GemmMapping]:
+        """The mapping of each GeMM."""
+        rule = self.mapping
+        if rule.kind == "model":
+            return model_mappings(shapes)
+        return [self._mapping(shape, rule) for shape in shapes]
+
+    def _mapping(self, shape: MappedGemm, rule: MappingRule) -> GemmMapping:
+        if rule.mapping is not None:
+            return check_mapping(shape, rule.mapping)
+        if rule.kind == "double-buffered":
+            return best_of(shape, double_buffered(shape), self.costs, self.objective)
+        if rule.kind in ("activations", "weights", "nothing"):
+            return resident_mapping(shape, rule.kind, rule.size or 0)
+        return best_mapping(shape, self.costs, self.objective)
 
     def dram(self) -> Dram:
         """A fresh memory for one part of a run in events."""
@@ -89,6 +98,9 @@ def prepare(architecture: str | Path | Architecture, settings: Settings) -> Setu
     machine = architecture if isinstance(architecture, Architecture) else load_architecture(architecture)
     if settings.weights is not None:
         machine = machine.with_weights(load_weights(settings.weights))
+    if settings.partial_sums is not None:
+        place = check_choice("partial_sums", settings.partial_sums, get_args(PartialSums))
+        machine = machine.model_copy(update={"partial_sums": place})
     given = settings.technology
     process = given if isinstance(given, Technology) else load_technology(given)
     level = check_choice("level", settings.level, get_args(Level))
@@ -100,19 +112,19 @@ def prepare(architecture: str | Path | Architecture, settings: Settings) -> Setu
         process,
         unit_costs(machine, process, settings.group_cycles is not None, background),
         level,
-        check_choice("objective", settings.objective, TILING_OBJECTIVES),
-        _tiling(settings),
+        check_choice("objective", settings.objective, MAPPING_OBJECTIVES),
+        _mapping(settings),
         memory,
         _group_cycles(settings),
         _timeline(settings),
     )
 
 
-def _tiling(settings: Settings) -> TilingRule:
-    rule = TilingRule.parse(settings.tiling) if isinstance(settings.tiling, str) else settings.tiling
-    if settings.level == "cycle" and rule.kind != "search":
-        raise InputError(f"tiling: level cycle has the circuit's own; leave {rule} out or use level events")
-    return rule
+def _mapping(settings: Settings) -> MappingRule:
+    given = settings.mapping
+    if isinstance(given, GemmMapping):
+        return MappingRule("given", None, given)
+    return MappingRule.parse(given) if isinstance(given, str) else given
 
 
 def _memory(settings: Settings) -> "Memory | None":

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from ...sim.config.kv_cache import KvCache
     from ...sim.config.weights import WeightConfig
     from ...sim.cost.objective import Objective
-    from ...sim.mapping.tiling_rule import TilingRule
+    from ...sim.mapping.gemm_mapping import GemmMapping, PartialSums
+    from ...sim.mapping.mapping_rule import MappingRule
     from ...sim.memory.hbm import Memory
     from ...workloads import Gemm, ModelShape, Precision
 
@@ -68,12 +69,22 @@ class MachineOptions:
     technology: Annotated["str | Path | Technology", Option("Energy and area constants: a name or a YAML file.")] = (
         Settings.technology
     )
-    objective: Annotated["Objective", Option("What the search for tilings minimises: energy, latency or edp.")] = (
-        Settings.objective
-    )
-    tiling: Annotated["str | TilingRule", Option("search, model, or a tiling such as activations:32.")] = (
-        Settings.tiling
-    )
+    objective: Annotated[
+        "Objective", Option("What the search for mappings minimises: energy, latency, edp or dram.")
+    ] = Settings.objective
+    mapping: Annotated[
+        "str | GemmMapping | MappingRule",
+        Option(
+            "best (of all legal mappings), double-buffered (the best of the largest double-buffered tiles), model (one token tile "
+            "for all GeMMs), or a mapping, as it is printed: activations:128x4096x64:single/double:array; short: activations:32."
+        ),
+    ] = Settings.mapping
+    partial_sums: Annotated[
+        "PartialSums | None",
+        Option(
+            "array, or buffer: FP32 partial sums may go to the activation buffer and back; the architecture's own without it."
+        ),
+    ] = Settings.partial_sums
     memory: Annotated[
         "str | Path | Memory",
         Option("flat, or at level events hbm2, lpddr5, ddr5 or a YAML file: rows, refresh, turnaround."),

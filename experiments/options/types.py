@@ -9,7 +9,7 @@ from typing import Any
 
 from .option import Described
 
-LITERALS = {"GroupSum", "Objective", "Shortening", "SimulatorName"}
+LITERALS = {"GroupSum", "Objective", "PartialSums", "Shortening", "SimulatorName"}
 """Types of options that name a choice; the choice itself is checked where it is used."""
 
 PROTOCOLS = {"ActivationFormat", "WeightQuantizer"}

@@ -189,6 +189,6 @@ def _method(facts: ReportFacts) -> list[str]:
         "blocks. It is not monotone in M: truncation shrinks activations, and a small shrinkage helps this model.",
         "Activations: rounded to FP16, then encoded and decoded in the Anda format (groups of 64, truncation); products "
         "in float32. Attention internals, norms and the head stay in float32.",
-        "Machine: output-stationary 16 x 16 array at 285 MHz, tiling by search for least energy, level analytical, which "
+        "Machine: output-stationary 16 x 16 array at 285 MHz, mapping by search for least energy, level analytical, which "
         "equals level events if the memory is infinitely fast.",
     ]

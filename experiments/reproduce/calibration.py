@@ -50,9 +50,9 @@ def precisions(tolerance: str) -> dict[str, Precision]:
     return dict(PrecisionSets().sets[DATASET][tolerance or "1%"])
 
 
-def design_mean(label: str, quantity: str, reading: Reading = "time", tiling: str = "search") -> float:
+def design_mean(label: str, quantity: str, reading: Reading = "time", mapping: str = ONE_TILE) -> float:
     """Geometric mean over the nine models of a quantity of Fig. 16 over FP-FP's."""
-    return system_mean(label, precisions(label.partition(" ")[2]), quantity, reading, tiling)
+    return system_mean(label, precisions(label.partition(" ")[2]), quantity, reading, mapping)
 
 
 def split_bits(label: str) -> Precision:
@@ -76,11 +76,13 @@ def readings(quantity: str) -> str:
     return _beside(header, quantity, lambda label: [design_mean(label, quantity, reading) for reading in READINGS])
 
 
-def tilings(quantity: str) -> str:
+def mappings(quantity: str) -> str:
     """Fig. 16 with one token tile for a model, and with a search for each GeMM."""
     header = "design,published,one tile per model,deviation,search,deviation"
     return _beside(
-        header, quantity, lambda label: [design_mean(label, quantity, tiling=tiling) for tiling in (ONE_TILE, "search")]
+        header,
+        quantity,
+        lambda label: [design_mean(label, quantity, mapping=mapping) for mapping in (ONE_TILE, "best")],
     )
 
 
@@ -125,7 +127,7 @@ def split() -> Iterator[Row]:
     """Fig. 17: compute, SRAM and DRAM energy of LLaMA-13B in percent of FP-FP's total."""
     figure = published()["fig17_llama13b_energy_percent_of_fp_fp"]
     for label in published()[FIG16]["designs"]:
-        ours = (energy_percent(label, split_bits(label), tiling) for tiling in (ONE_TILE, "search"))
+        ours = (energy_percent(label, split_bits(label), mapping) for mapping in (ONE_TILE, "best"))
         shares = (" / ".join(f"{value:.0f}" for value in each.values()) for each in ours)
         yield (label, *shares, " / ".join(map(str, figure[label])))
 
@@ -154,7 +156,7 @@ def _unknown_tuple(point: dict[str, float], reading: Reading) -> Iterator[Row]:
     for lengths in product(*(range(3, limit + 1) for limit in precisions("1%")[SPLIT_MODEL])):
         bits = Precision(*lengths)
         if round(system_ratio("Anda", SPLIT_MODEL, bits, "speedup", reading), 2) == point["speedup"]:
-            tokens = run_system("Anda", SPLIT_MODEL, bits).runs[0].tiling.tokens
+            tokens = run_system("Anda", SPLIT_MODEL, bits).runs[0].mapping.tokens
             found[tokens][str(bits)] = system_ratio("Anda", SPLIT_MODEL, bits, "energy_efficiency")
     bar = point["energy_efficiency"]
     for tokens, ratios in sorted(found.items()):
@@ -266,7 +268,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "speedup": lambda: readings("speedup"),
     "area": lambda: readings("area_efficiency"),
     "implied-areas": implied_areas,
-    "energy": lambda: tilings("energy_efficiency"),
+    "energy": lambda: mappings("energy_efficiency"),
     "split": split,
     "tolerances": tolerances,
     "levels": levels,

@@ -53,7 +53,18 @@ ZERO_PLANES = ("sent", "skipped")
 TASK_COLUMNS = ("model", "phase", "tokens", "context", "batch", "scope")
 """Columns of the task; rows that differ in one of them are not compared."""
 COPIED_COLUMNS = (
-    *("phase", "tokens", "context", "batch", "level", "technology", "objective", "tiling", "memory", "dram_background"),
+    *(
+        "phase",
+        "tokens",
+        "context",
+        "batch",
+        "level",
+        "technology",
+        "objective",
+        "mapping",
+        "memory",
+        "dram_background",
+    ),
 )
 """Options of a point that are columns as they are."""
 LAST_INPUT = "reconstruct"

@@ -46,7 +46,7 @@ DIMENSIONS = {
     "levels": "level",
     "technologies": "technology",
     "objectives": "objective",
-    "tilings": "tiling",
+    "mappings": "mapping",
     "memories": "memory",
     "dram_background": "dram_background",
     "kv_caches": "kv_cache",
@@ -103,7 +103,7 @@ class SweepSpec(Config, strict=False):
     levels: Texts = values_of("levels")
     technologies: Texts = values_of("technologies")
     objectives: Texts = values_of("objectives")
-    tilings: Texts = values_of("tilings")
+    mappings: Texts = values_of("mappings")
     memories: Texts = values_of("memories")
     dram_background: Texts = values_of("dram_background")
     weights: Texts = Field((OWN_WEIGHTS,), description=OPTIONS["weights"].option.help)

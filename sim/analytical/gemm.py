@@ -10,9 +10,10 @@ event model adds the cycles that do not overlap.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
-from ..mapping.mapped_gemm import MappedGemm
-from ..mapping.tiling import Tiling
+from ..mapping.gemm_mapping import GemmMapping
+from ..mapping.mapped_gemm import SUM_BITS, MappedGemm
 from ..memory.dram import Tensor
 
 
@@ -24,11 +25,15 @@ class SramBits:
     activation_writes: int = 0
     weight_reads: int = 0
     weight_writes: int = 0
+    sum_reads: int = 0
+    sum_writes: int = 0
+    """Partial sums, in the activation buffer."""
 
     @property
     def total(self) -> int:
         """Bits of all accesses."""
-        return self.activation_reads + self.activation_writes + self.weight_reads + self.weight_writes
+        operands = self.activation_reads + self.activation_writes + self.weight_reads + self.weight_writes
+        return operands + self.sum_reads + self.sum_writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,8 @@ class Traffic:
     """Bits from the activation buffer to the array."""
     weight_reads: int
     """Bits from the weight buffer to the array."""
+    sums: int = 0
+    """Bits of partial sums from the array to the activation buffer, and back."""
 
     @property
     def dram_bits(self) -> int:
@@ -61,40 +68,75 @@ class Traffic:
             activation_writes=self.activations + self.results,
             weight_reads=self.weight_reads,
             weight_writes=self.weights,
+            sum_reads=self.sums,
+            sum_writes=self.sums,
         )
 
 
-def traffic(mapped: MappedGemm, tiling: Tiling) -> Traffic:
-    """Bits moved with a tiling, for real tokens and channels only; edge tiles still take the cycles of whole ones."""
+def traffic(mapped: MappedGemm, mapping: GemmMapping) -> Traffic:
+    """Bits moved with a mapping, for real tokens and channels only; edge tiles still take the cycles of whole ones.
+
+    The tile sizes may be arrays (`mapping.buffered`); the bits that depend on them are then arrays, too.
+    """
     activations = mapped.tokens * mapped.token_bits
     weights = mapped.out_channels * mapped.channel_bits
     results = mapped.tokens * mapped.result_bits
     return Traffic(
         tensor_bits={"activations": activations, "weights": weights, "results": results},
-        activations=activations * tiling.activation_passes(mapped),
-        weights=weights * tiling.weight_passes(mapped),
+        activations=activations * mapping.activation_passes(mapped),
+        weights=weights * mapping.weight_passes(mapped),
         results=results,
         activation_reads=math.ceil(activations * mapped.read_share) * mapped.column_tiles,
         weight_reads=weights * mapped.row_tiles,
+        sums=mapped.tokens * mapped.out_channels * SUM_BITS * mapping.saves(mapped),
     )
 
 
-def cycles(mapped: MappedGemm, dram_bits: int, dram_bits_per_cycle: float) -> int:
+def array_cycles(mapped: MappedGemm, mapping: GemmMapping) -> Any:
+    """Cycles from the first plane to the last plane of all tiles if no operand is late; the tile sizes may be arrays.
+
+    Sums that leave the array between the parts of a reduction cost cycles where a part is shorter than the way out.
+    """
+    return mapped.parts_cycles(mapping.in_channels)[0] if mapping.buffered_sums else mapped.array_cycles
+
+
+def cycles(mapped: MappedGemm, mapping: GemmMapping, moved: Traffic, dram_bits_per_cycle: float) -> int:
     """Cycles of one GeMM.
 
     Parameters
     ----------
     mapped
         The GeMM on its architecture.
-    dram_bits
-        DRAM traffic of the GeMM.
+    mapping
+        Its mapping.
+    moved
+        Its traffic.
     dram_bits_per_cycle
         DRAM bandwidth; may be infinite.
     """
-    exposed_bits = _first_group_bits(mapped) + _last_result_bits(mapped)
-    work = mapped.start_cycles + mapped.array_cycles + mapped.tail_cycles
-    busy = work + exposed_bits / dram_bits_per_cycle
-    return math.ceil(max(busy, dram_bits / dram_bits_per_cycle))
+    return math.ceil(max(bounds(mapped, mapping, moved, dram_bits_per_cycle)))
+
+
+def bounds(
+    mapped: MappedGemm, mapping: GemmMapping, moved: Traffic, dram_bits_per_cycle: float
+) -> tuple[Any, Any, Any]:
+    """Three lower bounds of the cycles, which may be arrays: the work, the work with its waits, and all traffic.
+
+    The array may wait for single buffers while outputs leave that it would wait for anyway.
+    """
+    exposed = (_first_group_bits(mapped) + _last_result_bits(mapped)) / dram_bits_per_cycle
+    if mapping.buffered_sums:
+        array, busy = mapped.parts_cycles(mapping.in_channels)
+    else:
+        array, busy = mapped.array_cycles, mapped.tiles * mapped.dense_cycles(mapped.groups)
+    waits = _waited_bits(mapped, mapping, moved) / dram_bits_per_cycle
+    work, waiting = (work_cycles(mapped, each) + exposed for each in (array, busy + waits))
+    return work, waiting, moved.dram_bits / dram_bits_per_cycle
+
+
+def work_cycles(mapped: MappedGemm, array: Any) -> Any:
+    """Cycles of a GeMM if no operand is late; `array` cycles of the array."""
+    return mapped.start_cycles + array + mapped.tail_cycles
 
 
 def _first_group_bits(mapped: MappedGemm) -> int:
@@ -102,6 +144,23 @@ def _first_group_bits(mapped: MappedGemm) -> int:
     array = mapped.architecture.array
     rows, columns = min(array.rows, mapped.tokens), min(array.columns, mapped.out_channels)
     return (rows * mapped.token_bits + columns * mapped.channel_bits) // mapped.groups
+
+
+def _waited_bits(mapped: MappedGemm, mapping: GemmMapping, moved: Traffic) -> Any:
+    """Bits that the array waits for, beside one group of its first rows and columns.
+
+    A tile of an operand with a single buffer is loaded when the array is done with the tile before. One that stays with all
+    of its reduction is replaced strip by strip, and not waited for; nor is the first strip of a stream, which comes in parts.
+    """
+    alone = mapping.activation_copies == 1, mapping.weight_copies == 1
+    if mapping.in_parts:
+        array, groups = mapped.architecture.array, mapped.groups
+        first_activations = -(-min(array.rows, mapped.tokens) * mapped.token_bits // groups)
+        first_weights = -(-min(array.columns, mapped.out_channels) * mapped.channel_bits // groups)
+        return alone[0] * (moved.activations - first_activations) + alone[1] * (moved.weights - first_weights)
+    if mapping.stays == "weights":
+        return alone[0] * (moved.activations - mapping.tokens * mapped.token_bits)
+    return alone[1] * (moved.weights - mapping.out_channels * mapped.channel_bits)
 
 
 def _last_result_bits(mapped: MappedGemm) -> int:

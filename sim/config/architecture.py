@@ -131,6 +131,8 @@ class Architecture(Config):
     default_precision: Annotated[Precision | None, BeforeValidator(_precision)] = None
     """Mantissa bits of qkv, o, u and d if a run asks for none; only where the operand's are variable."""
     compressor: Compressor | None
+    partial_sums: Literal["array", "buffer"] = "array"
+    """Place of the partial sums of a reduction in parts: the array alone, or FP32 in the activation buffer, too."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from ...formats.documents.schema import Config
@@ -66,12 +67,15 @@ class WeightConfig(Config):
         """Bits of the integer that a code stands for, or of the FP16 weight."""
         return self.bits if self.digits is None else self.digits * INT4_BITS
 
-    def sparse_weights(self, in_channels: int) -> int:
+    def sparse_weights(self, in_channels: Any) -> Any:
         """Sparse weights of one output channel: the mean, rounded up."""
-        return -int(-in_channels * self.sparse_fraction // 1)
+        if not self.sparse_fraction:
+            return 0
+        count = np.ceil(in_channels * self.sparse_fraction)
+        return count.astype(np.int64) if np.ndim(count) else int(count)
 
-    def channel_bits(self, in_channels: int) -> int:
-        """Bits of one output channel's stored weights."""
+    def channel_bits(self, in_channels: Any) -> Any:
+        """Bits of one output channel's stored weights; `in_channels` may be an array."""
         groups = -(-in_channels // self.group_size)
         dense = in_channels * self.bits + groups * self.scale_bits + self.table_bits
         return dense + self.sparse_weights(in_channels) * self.sparse_bits + self.pointer_bits

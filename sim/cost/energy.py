@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+import numpy as np
+
 from ...formats import InputError
 from ...formats.latency.elements import FP16_GROUP_CYCLES
 from ..analytical.gemm import SramBits
@@ -123,7 +125,7 @@ class UnitCosts:
         power = self.background
         if power is None:
             return 0.0
-        active = min(dram_bits / self.dram_bits_per_cycle, cycles)
+        active = np.minimum(dram_bits / self.dram_bits_per_cycle, cycles)
         watt_cycles = cycles * (power.standby_w + power.refresh_w) + active * (power.active_w - power.standby_w)
         return watt_cycles * 1e12 / self.clock_hz
 
@@ -131,8 +133,8 @@ class UnitCosts:
         """Energy of the buffers, in picojoules: bits moved, and leakage over `cycles` cycles."""
         sram = self.sram
         return (
-            bits.activation_reads * sram.activation_read_pj_per_bit
-            + bits.activation_writes * sram.activation_write_pj_per_bit
+            (bits.activation_reads + bits.sum_reads) * sram.activation_read_pj_per_bit
+            + (bits.activation_writes + bits.sum_writes) * sram.activation_write_pj_per_bit
             + bits.weight_reads * sram.weight_read_pj_per_bit
             + bits.weight_writes * sram.weight_write_pj_per_bit
             + cycles * sram.leakage_pj_per_cycle
@@ -141,7 +143,7 @@ class UnitCosts:
 
 @dataclass(frozen=True, slots=True)
 class SramCosts:
-    """Energy of the buffers; the exponent buffer counts with the activations."""
+    """Energy of the buffers; the exponent buffer and partial sums count with the activations."""
 
     activation_read_pj_per_bit: float
     activation_write_pj_per_bit: float

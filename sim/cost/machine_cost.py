@@ -9,7 +9,7 @@ from ..config.technology import Technology
 from ..mapping.mapped_gemm import map_gemm
 from .energy import Energy, unit_costs
 from .objective import Objective
-from .search import GemmCost, best_tiling, gemm_cost
+from .search import GemmCost, best_mapping, gemm_cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class TotalCost:
 
 
 class MachineCost:
-    """Cost of GeMMs on an architecture in a technology, at level `analytical` with the best tiling of each GeMM.
+    """Cost of GeMMs on an architecture in a technology, at level `analytical` with the best mapping of each GeMM.
 
     The numbers are those of `simulate`. Unit costs are derived once, and each GeMM is computed once for every pair of
     mantissa lengths that it meets: its own and that of its results.
@@ -33,7 +33,7 @@ class MachineCost:
     technology
         Areas, powers and memories.
     objective
-        Quantity that the search for each GeMM's tiling minimises.
+        Quantity that the search for each GeMM's mapping minimises.
 
     Examples
     --------
@@ -68,8 +68,8 @@ class MachineCost:
         mapped = map_gemm(gemm, self.architecture, self.architecture.precision(precision))
         key = gemm, mapped.mantissa_bits, mapped.result_mantissa_bits
         if key not in self._known:
-            tiling = best_tiling(mapped, self.costs, self.objective)
-            self._known[key] = gemm_cost(mapped, tiling, self.costs)
+            mapping = best_mapping(mapped, self.costs, self.objective)
+            self._known[key] = gemm_cost(mapped, mapping, self.costs)
         return self._known[key]
 
     def total(self, gemms: Iterable[Gemm], precision: Precision) -> TotalCost:

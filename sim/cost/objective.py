@@ -2,8 +2,10 @@
 
 from typing import Literal
 
-Objective = Literal["bops", "energy", "latency", "edp"]
-"""``bops``: bit operations. ``energy``: picojoules. ``latency``: cycles. ``edp``: the product of energy and latency."""
+Objective = Literal["bops", "energy", "latency", "edp", "dram"]
+"""``bops``: bit operations. ``energy``: picojoules. ``latency``: cycles. ``edp``: the product of energy and latency.
+``dram``: bits over the DRAM interface.
+"""
 
-TILING_OBJECTIVES: tuple[Objective, ...] = ("energy", "latency", "edp")
-"""Objectives of the search for tilings, which all have the same bit operations."""
+MAPPING_OBJECTIVES: tuple[Objective, ...] = ("energy", "latency", "edp", "dram")
+"""Objectives of the search for mappings, which all have the same bit operations."""

@@ -8,8 +8,9 @@ from ...formats import InputError
 from ...formats.accelerator import AcceleratorConfig, Layer, schedule
 from ...formats.weights.int4 import BITS as INT4_BITS
 from ..config.architecture import Architecture
+from ..mapping.gemm_mapping import GemmMapping
 from ..mapping.mapped_gemm import MappedGemm
-from ..mapping.tiling import Tiling
+from ..mapping.mapping_rule import MappingRule
 from ..processes.timeline import Timeline
 from .accelerator import simulate_schedule
 
@@ -35,6 +36,8 @@ def accelerator_machine(architecture: Architecture) -> AcceleratorConfig:
     weights = architecture.weights
     if architecture.weight_digits != 1 or weights.sparse_fraction or weights.bits != INT4_BITS:
         raise InputError(f"level: cycle needs INT4 weights; use analytical or events with {weights.name}")
+    if architecture.partial_sums == "buffer":
+        raise InputError("partial_sums: the circuit of level cycle keeps them in the array; use array, or level events")
     weight_row = lanes * array.columns
     if architecture.weight_buffer.port_bits != weight_row:
         raise InputError(
@@ -54,15 +57,16 @@ def accelerator_machine(architecture: Architecture) -> AcceleratorConfig:
     )
 
 
-def run_cycle_level(mapped: MappedGemm, timeline: Timeline | None = None) -> tuple[int, Tiling]:
-    """Cycles of a GeMM, from the start of its program to its end, and its tiling: the chunk of tokens on chip.
+def run_cycle_level(mapped: MappedGemm, rule: MappingRule, timeline: Timeline | None = None) -> tuple[int, GemmMapping]:
+    """Cycles of a GeMM, from the start of its program to its end, and its mapping: the chunk of tokens on chip.
 
     A timeline, if given, records the activity of the units.
 
     Raises
     ------
     InputError
-        The circuit does not support the architecture (`accelerator_machine`), or the GeMM does not fit its memories.
+        The circuit does not support the architecture (`accelerator_machine`), the GeMM does not fit its memories, or
+        another mapping than the circuit's own is asked for.
     """
     machine = accelerator_machine(mapped.architecture)
     weights = mapped.architecture.weights
@@ -73,13 +77,28 @@ def run_cycle_level(mapped: MappedGemm, timeline: Timeline | None = None) -> tup
         groups_per_factor=-(-weights.group_size // machine.lanes),
     )
     plan = schedule(machine, mapped.tokens, [layer], mapped.result_mantissa_bits)
+    tokens = min(plan.chunks[0].blocks * machine.rows, mapped.tokens)
+    own = GemmMapping("activations", tokens, mapped.in_channels, min(machine.lanes, mapped.out_channels), 1, 2)
+    _check_rule(rule, own)
     run = simulate_schedule(plan, MEMORY_LATENCY_CYCLES)
     if timeline is not None:
         from .program_timeline import draw_program
 
         draw_program(timeline, machine, plan.instructions, run)
-    tokens = min(plan.chunks[0].blocks * machine.rows, mapped.tokens)
-    return run.cycles, Tiling("activations", tokens, min(machine.lanes, mapped.out_channels), 1)
+    return run.cycles, own
+
+
+def _check_rule(rule: MappingRule, own: GemmMapping) -> None:
+    """Check that a rule asks for the circuit's own mapping, or for the best, which at this level is its own."""
+    short = rule.kind == "activations" and rule.size == own.tokens
+    if rule.kind == "best" or short or rule.mapping == own:
+        return
+    why = (
+        "has no buffer for partial sums"
+        if rule.mapping and rule.mapping.buffered_sums
+        else "has one mapping of this GeMM"
+    )
+    raise InputError(f"mapping: the circuit of level cycle {why}; use {own} instead of {rule}, or level events")
 
 
 def _depth(capacity_bytes: int, row_bits: int) -> int:

@@ -17,7 +17,7 @@ from ...formats.latency.array import bpc_cycles_per_block
 from ..mapping.arbitration import DmaChannel
 from ..mapping.mapped_gemm import MappedGemm
 from ..mapping.steps import OutputBlock, ScheduleStep
-from ..mapping.tile_schedule import RESULT_PLACES, STREAM_PLACES, Load, TileSchedule
+from ..mapping.tile_schedule import RESULT_PLACES, Load, TileSchedule
 from ..memory.dram import Dram, DramReport, Request
 from ..processes.timeline import Timeline
 from ..processes.units import BufferSlots, Channel, DeadlockError, MemoryPort, Process, Turns, Units
@@ -91,13 +91,13 @@ class EventSimulation(Units):
         self.ports = {tensor: MemoryPort(math.inf if infinite else bits) for tensor, bits in ports.items()}
         resident, stream = schedule.resident_tensor, schedule.stream_tensor
         self.resident = self.buffer(f"resident {resident}", schedule.resident_places, self.ports[resident])
-        self.stream = self.buffer(f"streamed {stream}", STREAM_PLACES, self.ports[stream])
+        self.stream = self.buffer(f"streamed {stream}", schedule.stream_places, self.ports[stream])
         self.commands = self.slots("a command")
         self.steps = self.slots("a step")
         self.array_ready = self.slots("the array")
         self.step: ScheduleStep | None = None
-        self.block_end: int | None = None
-        """Cycle in which the array finished the last block; None before the first."""
+        self.outputs_end: int | None = None
+        """Cycle in which the array finished the last tile with outputs that leave it; None before the first."""
         self.late = "stream"
         """The operand that the dispatcher waited for last."""
         self.result_places = self.slots("a place for results", RESULT_PLACES)
@@ -185,6 +185,8 @@ class EventSimulation(Units):
             if (step := self.step) is None:
                 break
             began, filling = self.now, 0
+            if step.sums_bits:
+                self.ports["activations"].serve(began, step.sums_bits)
             yield self.until(self._step_end(step))
             if step.frees_resident:
                 self.resident.places.give(step.frees_resident)
@@ -201,12 +203,14 @@ class EventSimulation(Units):
         self.computed.put(None)
 
     def _step_end(self, step: ScheduleStep) -> int:
-        """Cycle in which the array finishes a step: not before the previous block's outputs have left."""
-        if self.block_end is None:
-            self.block_end = self.now - self.mapped.tile_cycles + self.mapped.reduction_cycles
+        """Cycle in which the array finishes a step: not before the outputs of the tile before have left."""
+        if self.outputs_end is None:  # nothing delays the first tile
+            mapped = self.mapped
+            spared = step.spacing - step.cycles if step.sums_bits else mapped.tile_cycles - mapped.reduction_cycles
+            self.outputs_end = self.now - spared
         end = self.now + step.cycles
-        if step.block is not None:
-            end = self.block_end = max(end, self.block_end + step.spacing)
+        if step.spacing:
+            end = self.outputs_end = max(end, self.outputs_end + step.spacing)
         return end
 
     def _result(self, block: OutputBlock) -> PendingResults:

@@ -1,6 +1,6 @@
 """Addresses of strips and results in DRAM.
 
-A place in memory depends on shapes, tiling and array alone: every strip has room enough for the longest mantissas, so that
+A place in memory depends on shapes, mapping and array alone: every strip has room enough for the longest mantissas, so that
 mantissa lengths change how many bits move, never where they begin.
 """
 
@@ -17,7 +17,7 @@ from .strips import Span, Strips
 
 @dataclass(frozen=True)
 class Addresses:
-    """Requests for the operands and the results of one tiling of one GeMM."""
+    """Requests for the operands and the results of one mapping of one GeMM."""
 
     strips: Strips
 
@@ -36,9 +36,13 @@ class Addresses:
         bits, room, size = self._stored(tensor)
         whole, count, parts = strip.length * bits, self.mapped.groups, len(self.strips.parts)
         start, stop = whole * groups.start // count, whole * groups.stop // count
-        number = strip.start // size * parts + -(-groups.start * parts // count)
+        number = strip.start // size * parts + self._number(groups)
         place = number * _pages(-(-size * room * -(-count // parts) // count))
         return Request(tensor, strip.start * bits + start, stop - start, place)
+
+    def _number(self, groups: Span) -> int:
+        whole = groups.length == self.mapped.groups
+        return 0 if whole else self.strips.part_number(groups)
 
     def results(self, block: OutputBlock) -> Iterator[Request]:
         """Requests that store the results of a block.
@@ -85,10 +89,11 @@ class Addresses:
 
     def _stored(self, tensor: Tensor) -> tuple[int, int, int]:
         """Bits of a token's activations or a channel's weights, the same at the longest mantissas, and strip length."""
-        mapped, array = self.mapped, self.mapped.architecture.array
+        mapped, mapping, array = self.mapped, self.strips.mapping, self.mapped.architecture.array
+        tile, strip = (mapping.tokens, array.rows) if tensor == "activations" else (mapping.out_channels, array.columns)
+        size = strip if tensor == self.strips.resident_tensor and not mapping.in_parts else tile
         if tensor == "activations":
-            return mapped.token_bits, self._longest_bits(mapped.in_channels), array.rows
-        size = self.strips.stream_width if self.strips.tokens_stay else array.columns
+            return mapped.token_bits, self._longest_bits(mapped.in_channels), size
         return mapped.channel_bits, mapped.channel_bits, size
 
     def _longest_bits(self, channels: int) -> int:

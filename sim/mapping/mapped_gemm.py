@@ -4,6 +4,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
+
+import numpy as np
 
 from ...formats import InputError
 from ...formats.checks import check_choice, check_integer, check_number
@@ -20,6 +23,9 @@ Residual additions, norms and activation functions happen in the vector unit bef
 to the attention and the KV cache, in FP16 or at the precision of the cache.
 """
 
+
+SUM_BITS = 32
+"""Bits of a partial sum: FP32, as in the accumulators, so that saving and restoring it changes no bit of a result."""
 
 HEAD = "head"
 """The language-model head: a GeMM whose results stay FP16, at a precision of its own (`head_mantissa_bits`)."""
@@ -73,6 +79,33 @@ class MappedGemm:
     def dense_cycles(self, groups: int) -> int:
         """Cycles of the array for the first groups of a tile."""
         return math.ceil(groups * self.group_cycles)
+
+    @cached_property
+    def part_spacing_cycles(self) -> int:
+        """Least cycles from one tile of the array to the next where a reduction is in parts and sums go to the buffer.
+
+        The outputs of the tile before leave, one column a cycle; sums of a whole tile pass the buffer's port in and out.
+        """
+        array, port = self.architecture.array, self.architecture.activation_buffer.port_bits
+        return max(self.drain_cycles, -(-2 * array.rows * array.columns * SUM_BITS // port))
+
+    def part_cycles(self, groups: Any) -> Any:
+        """Cycles of the array for a part of a tile's reduction, alone; for one number of groups or an array of them."""
+        cycles = np.maximum(np.ceil(groups * self.group_cycles), -(-groups * self.sparse_cycles // self.groups))
+        return cycles.astype(np.int64) if np.ndim(cycles) else int(cycles)
+
+    def parts_cycles(self, in_channels: Any) -> tuple[Any, Any]:
+        """Cycles of all tiles, in parts of so many input channels each; for one number of channels or an array of them.
+
+        Cycles from the first plane to the last if no operand is late, and those of them in which the array works.
+        """
+        size = -(-in_channels // self.architecture.group_size)
+        count = -(-self.groups // size)
+        first, last = self.part_cycles(size), self.part_cycles(self.groups - (count - 1) * size)
+        spaced, spaced_last = np.maximum(first, self.part_spacing_cycles), np.maximum(last, self.part_spacing_cycles)
+        cycles = self.tiles * ((count - 1) * spaced + spaced_last) - (spaced - first)
+        busy = self.tiles * ((count - 1) * first + last)
+        return (cycles, busy) if np.ndim(cycles) else (int(cycles), int(busy))
 
     @cached_property
     def read_share(self) -> float:

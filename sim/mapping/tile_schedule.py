@@ -1,4 +1,4 @@
-"""The schedule of one tiling of one GeMM: loads of both operands, steps of the array and stores of results."""
+"""The schedule of one mapping of one GeMM: loads of both operands, steps of the array and stores of results."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,13 +7,11 @@ from functools import cached_property
 from ..memory.dram import Request, Tensor
 from .addresses import Addresses
 from .arbitration import DmaChannel, memory_turns
+from .gemm_mapping import GemmMapping
 from .mapped_gemm import MappedGemm
+from .nest import nest_steps
 from .steps import OutputBlock, ScheduleStep, schedule_steps
 from .strips import Strips
-from .tiling import Tiling
-
-STREAM_PLACES = 2
-"""Strips of the stream that are on chip at once."""
 
 RESULT_PLACES = 8
 """Blocks of results under way at once: in the collector, in the compressor and on their way to DRAM."""
@@ -24,18 +22,18 @@ Load = list[Request]
 
 @dataclass(frozen=True)
 class TileSchedule:
-    """The order of work for one tiling of one GeMM.
+    """The order of work for one mapping of one GeMM.
 
-    It depends on shapes, tiling and array alone. Mantissa lengths and bandwidths change how long a part takes and how many
+    It depends on shapes, mapping and array alone. Mantissa lengths and bandwidths change how long a part takes and how many
     bits it moves, but neither the order nor the addresses. So shorter mantissas and faster memories make no part later.
     """
 
     mapped: MappedGemm
-    tiling: Tiling
+    mapping: GemmMapping
 
     @cached_property
     def _strips(self) -> Strips:
-        return Strips(self.mapped, self.tiling)
+        return Strips(self.mapped, self.mapping)
 
     @cached_property
     def _addresses(self) -> Addresses:
@@ -54,7 +52,12 @@ class TileSchedule:
     @property
     def resident_places(self) -> int:
         """Loads of the resident operand that are on chip at once."""
-        return 2 if self.tiling.resident == "nothing" else self.tiling.copies * self._tile_loads
+        return self.mapping.resident_copies() * self._tile_loads
+
+    @property
+    def stream_places(self) -> int:
+        """Strips of the stream that are on chip at once."""
+        return self.mapping.activation_copies if self.stream_tensor == "activations" else self.mapping.weight_copies
 
     @cached_property
     def _tile_loads(self) -> int:
@@ -65,9 +68,8 @@ class TileSchedule:
 
     def resident_loads(self) -> Iterator[Load]:
         """Loads of the resident operand, in order."""
-        if self.tiling.resident == "nothing":
-            for tokens, _, groups in self._strips.chunks():
-                yield [self._addresses.part("activations", tokens, groups)]
+        if self.mapping.in_parts:
+            yield from self._part_loads(self.resident_tensor)
             return
         first = True
         for tile in self._strips.resident_tiles:
@@ -80,15 +82,21 @@ class TileSchedule:
 
     def stream_loads(self) -> Iterator[Load]:
         """Loads of the stream, in order."""
-        if self.tiling.resident == "nothing":
-            for _, channels, groups in self._strips.chunks():
-                yield [self._addresses.part("weights", channels, groups)]
+        if self.mapping.in_parts:
+            yield from self._part_loads(self.stream_tensor)
             return
         first = True
-        for _ in self._strips.resident_tiles:
-            for strip in self._strips.stream_strips:
+        strips = self._strips.stream_strips
+        for _ in self._strips.resident_tiles if len(strips) > 1 else (0,):
+            for strip in strips:
                 yield self._addresses.strip(self.stream_tensor, strip, first)
                 first = False
+
+    def _part_loads(self, tensor: Tensor) -> Iterator[Load]:
+        """Loads of an operand that comes in parts of the reduction, in order."""
+        for step in nest_steps(self._strips):
+            if tensor in step.loads:
+                yield [self._addresses.part(tensor, step.tile(tensor), step.groups)]
 
     def result_requests(self, block: OutputBlock) -> Iterator[Request]:
         """Requests that store the results of a block."""
@@ -100,4 +108,4 @@ class TileSchedule:
 
     def turns(self) -> list[DmaChannel]:
         """Order in which the DMA channels use the memory."""
-        return memory_turns(list(self.steps()), self.resident_places, STREAM_PLACES, self._tile_loads)
+        return memory_turns(list(self.steps()), self.resident_places, self.stream_places, self._tile_loads)

@@ -23,7 +23,7 @@ from ..analytical.vector_work import VectorUnit
 from ..config.weights import WeightConfig, load_weights
 from ..cost.energy import Work
 from ..mapping.mapped_gemm import HEAD
-from ..mapping.tiling_rule import TilingRule
+from ..mapping.mapping_rule import MappingRule
 from ..result import GemmRun
 from ..run import run_gemms
 from ..setup import Setup
@@ -48,7 +48,7 @@ def head_run(shape: ModelShape, setup: Setup, weights: WeightConfig, rows: int, 
         weights = weights.model_copy(update={"digits": -(-(SIGNIFICAND_BITS + 1) // INT4_BITS)})
     machine = setup.machine.model_copy(update={"weights": weights})
     level = "events" if setup.level == "cycle" else setup.level
-    own = replace(setup, machine=machine, level=level, group_cycles=None, tiling=TilingRule.parse("search"))
+    own = replace(setup, machine=machine, level=level, group_cycles=None, mapping=MappingRule())
     product = Gemm(HEAD, rows, shape.hidden, shape.vocabulary, repeat=passes)
     return run_gemms([product], own, ANY_PRECISION).runs[0]
 

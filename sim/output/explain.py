@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -55,7 +55,7 @@ def explain(result: SimulationResult | ModelResult | InferenceResult) -> list[Ex
         return [*(row for row in rows if row.quantity != "area"), *_area(result.prefill.gemms)]
     fp_int, runs, others = _parts(result)
     works = [
-        *((gemm_work(run.mapped, run.traffic), run.gemm.repeat) for run in runs),
+        *((gemm_work(run.mapped, run.mapping, run.traffic), run.gemm.repeat) for run in runs),
         *((row.work, 1) for row in others),
     ]
     tensors = {name: sum(getattr(run.traffic, name) * run.gemm.repeat for run in runs) for name in TENSORS}
@@ -101,16 +101,19 @@ def _parts(
 
 def _cycles(run: GemmRun, level: Level) -> Iterator[Explained]:
     mapped, repeat = run.mapped, run.gemm.repeat
-    bound = "groups x cycles per group, formats/latency/array.py"
-    if mapped.tile_cycles > mapped.reduction_cycles:
+    bound, tile_cycles = "groups x cycles per group, formats/latency/array.py", mapped.tile_cycles
+    if tile_cycles > mapped.reduction_cycles:
         bound = "the outputs of the tile before leave one column a cycle"
+    if run.mapping.buffered_sums:
+        tile_cycles = -(-run.array_cycles // mapped.tiles)
+        bound = f"in parts of {run.mapping.in_channels} channels, after each of which the sums leave, sim/mapping/mapped_gemm.py"
     yield Explained(
         "cycles",
         run.gemm.module,
         "tiles of the array",
         mapped.tiles * repeat,
         "tile",
-        mapped.tile_cycles,
+        tile_cycles,
         "cycle/tile",
         f"{mapped.groups} groups of {mapped.group_cycles:g} cycles: {bound}",
     )
@@ -126,7 +129,7 @@ def _cycles(run: GemmRun, level: Level) -> Iterator[Explained]:
         what,
         repeat,
         "GeMM",
-        run.cycles - mapped.array_cycles,
+        run.cycles - mapped.tiles * tile_cycles,
         "cycle/GeMM",
         sources[level],
     )
@@ -159,10 +162,10 @@ def _other_cycles(row: ModelRow) -> Iterator[Explained]:
 
 
 def _traffic(run: GemmRun) -> Iterator[Explained]:
-    mapped, tiling, repeat = run.mapped, run.tiling, run.gemm.repeat
+    mapped, mapping, repeat = run.mapped, run.mapping, run.gemm.repeat
     passes: dict[Tensor, int] = {
-        "activations": tiling.activation_passes(mapped),
-        "weights": tiling.weight_passes(mapped),
+        "activations": mapping.activation_passes(mapped),
+        "weights": mapping.weight_passes(mapped),
         "results": 1,
     }
     for tensor, times in passes.items():
@@ -174,7 +177,7 @@ def _traffic(run: GemmRun) -> Iterator[Explained]:
             "pass",
             run.traffic.tensor_bits[tensor] / 8,
             "B/pass",
-            str(tiling),
+            str(mapping),
         )
 
 
@@ -209,7 +212,7 @@ def _compute(result: SimulationResult, works: list[tuple[Work, int]]) -> Iterato
         yield _energy("compute", name, cycles, "cycle", picojoules, part.power.source)
 
 
-def _sram(result: SimulationResult, works: Iterable[tuple[Work, int]], cycles: int) -> Iterator[Explained]:
+def _sram(result: SimulationResult, works: list[tuple[Work, int]], cycles: int) -> Iterator[Explained]:
     process, costs = result.process, result.costs.sram
     published = f"{process.activation_buffer.power.source}; {process.weight_buffer.power.source}"
     source = published if process.sram is None else f"{process.sram.table}, {process.sram.device}"
@@ -218,6 +221,10 @@ def _sram(result: SimulationResult, works: Iterable[tuple[Work, int]], cycles: i
             bits = sum(getattr(work.sram, f"{buffer}_{action}s") * repeat for work, repeat in works)
             picojoules = getattr(costs, f"{buffer}_{action}_pj_per_bit")
             yield _energy("sram", f"{buffer} buffer, {action}", bits, "bit", picojoules, source)
+    for action in ("read", "write"):
+        if bits := sum(getattr(work.sram, f"sum_{action}s") * repeat for work, repeat in works):
+            picojoules = getattr(costs, f"activation_{action}_pj_per_bit")
+            yield _energy("sram", f"partial sums, {action}", bits, "bit", picojoules, source)
     yield _energy("sram", "leakage", cycles, "cycle", costs.leakage_pj_per_cycle, source)
 
 

@@ -10,7 +10,7 @@ from anda_codesign.rtl import run_accelerator_schedule
 from anda_codesign.sim import Architecture, load_architecture, load_technology, simulate
 from anda_codesign.sim.config.architecture import Array, BufferConfig
 from anda_codesign.sim.cycle.gemm import MEMORY_LATENCY_CYCLES, accelerator_machine
-from anda_codesign.sim.mapping.tiling import tilings
+from anda_codesign.sim.mapping.resident import double_buffered
 from anda_codesign.workloads import Gemm, Precision
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -95,19 +95,23 @@ def test_levels_agree_on_large_gemms(gemm: tuple[int, int, int], more: float):
 
 
 def test_the_circuit_fills_the_buffer_once():
-    """4096 channels at M = 8: the tiling keeps two copies, to load the next tile meanwhile; the schedule keeps one."""
+    """4096 channels at M = 8: a double-buffered tile leaves room to load the next one meanwhile; the schedule keeps one tile."""
     gemm = Gemm("o", 2048, 4096, 64)
     run = simulate([gemm], "anda", Precision.uniform(8), "cycle").runs[0]
-    (candidate,) = [tiling for tiling in tilings(run.mapped) if tiling.resident == "activations"]
-    assert (candidate.tokens, candidate.copies) == (112, 2)
-    assert run.tiling.tokens == 224
+    candidate = double_buffered(run.mapped)[0]
+    assert (candidate.stays, candidate.tokens, candidate.activation_copies) == ("activations", 112, 2)
+    assert str(run.mapping) == "activations:224x4096x64:single/double:array"
 
 
 def test_bad_input():
     cases = (
         ({"architecture": "figna"}, "level: cycle .* figna$"),
         ({"weights": "spqr-3"}, "level: cycle .* spqr-3$"),
-        ({"tiling": "nothing"}, "tiling: level cycle .*nothing"),
+        (
+            {"mapping": "nothing"},
+            "mapping: the circuit .* use activations:16x64x64:single/double:array instead of nothing",
+        ),
+        ({"partial_sums": "buffer"}, "partial_sums: .* use array, or level events$"),
         ({"memory": "hbm2"}, "memory: 'hbm2' needs level events"),
     )
     for arguments, expected in cases:

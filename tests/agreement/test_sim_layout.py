@@ -29,7 +29,7 @@ def test_compressed_bits_are_written_and_read(tokens: int, in_channels: int, out
     run = simulate([gemm], "anda", Precision(1, 1, m_in, m_out)).runs[0]
     assert run.traffic.tensor_bits["activations"] == stored_bits(m_in, tokens, in_channels)
     assert run.traffic.results == stored_bits(m_out, tokens, out_channels)
-    report = run_events(run.mapped, TileSchedule(run.mapped, run.tiling), FlatDram(1000.0))
+    report = run_events(run.mapped, TileSchedule(run.mapped, run.mapping), FlatDram(1000.0))
     assert report.dram.bits == run.traffic.dram_bits
 
 

@@ -222,7 +222,7 @@ def test_arguments_of_wrong_types_are_refused_by_field() -> None:
         ("precision", {"gemm": "64x64x64", "precision": True}),
         ("precision", {"gemm": "64x64x64", "precision": (7, 5, 6, 6)}),
         ("midpoint", {"gemm": "64x64x64", "midpoint": "no"}),
-        ("tiling", {"gemm": "64x64x64", "tiling": 3}),
+        ("mapping", {"gemm": "64x64x64", "mapping": 3}),
         ("arch", {"gemm": "64x64x64", "arch": Precision.uniform(7)}),
         ("memory", {"gemm": "64x64x64", "memory": Precision.uniform(7)}),
     ):

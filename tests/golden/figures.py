@@ -75,7 +75,7 @@ def simulations() -> Iterator[tuple[str, Any]]:
         ["--memory", "hbm2", "--level", "events", "--tokens", "128"],
         ["--weights", "spqr-3"],
         ["--midpoint", "--objective", "edp"],
-        ["--tiling", "model"],
+        ["--mapping", "model"],
         ["--group-cycles", "7.2,5.9,6.4,6.1"],
     )
     for extra in more:

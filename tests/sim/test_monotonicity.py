@@ -18,9 +18,10 @@ from anda_codesign.sim import (
 )
 from anda_codesign.sim.config.architecture import Architecture, BufferConfig
 from anda_codesign.sim.events.gemm import run_events
+from anda_codesign.sim.mapping.gemm_mapping import GemmMapping
 from anda_codesign.sim.mapping.mapped_gemm import map_gemm
+from anda_codesign.sim.mapping.resident import array_mappings
 from anda_codesign.sim.mapping.tile_schedule import TileSchedule
-from anda_codesign.sim.mapping.tiling import Tiling, tilings
 from anda_codesign.sim.memory.hbm import HbmDram, load_memory
 from anda_codesign.workloads import Gemm, Precision
 from hypothesis import example, given, settings
@@ -127,7 +128,9 @@ def test_more_bandwidth_never_costs_time_in_events(
         for each in (gigabytes, gigabytes * factor)
     )
     assert fast.cycles <= slow.cycles
-    if fast.runs[0].tiling == slow.runs[0].tiling:  # the bandwidth can decide which tiling is kept, as in the example
+    if (
+        fast.runs[0].mapping == slow.runs[0].mapping
+    ):  # the bandwidth can decide which mapping is kept, as in the example
         assert fast.dram_bytes == slow.dram_bytes
 
 
@@ -139,15 +142,15 @@ def test_a_faster_hbm_never_costs_time(case: tuple[Gemm, Precision, Precision, A
     shape = map_gemm(gemm, machine, machine.precision(longer))
     memory = load_memory("hbm2")
 
-    def cycles(rate: float, tiling: Tiling) -> int:
+    def cycles(rate: float, mapping: GemmMapping) -> int:
         timing = memory.timing.model_copy(
             update={"data_rate": memory.timing.data_rate.model_copy(update={"value": rate})}
         )
         faster = memory.model_copy(update={"timing": timing})
-        return run_events(shape, TileSchedule(shape, tiling), HbmDram(faster, machine.clock_hz)).cycles
+        return run_events(shape, TileSchedule(shape, mapping), HbmDram(faster, machine.clock_hz)).cycles
 
-    for tiling in tilings(shape):
-        assert cycles(data_rate, tiling) <= cycles(data_rate / 2, tiling)
+    for mapping in array_mappings(shape):
+        assert cycles(data_rate, mapping) <= cycles(data_rate / 2, mapping)
 
 
 @settings(max_examples=30, deadline=None)
@@ -156,8 +159,8 @@ def test_turns_suit_what_is_done(case: tuple[Gemm, Precision, Precision, Archite
     """Each request has one turn; they are the same at all mantissa lengths and so are places in memory."""
     gemm, longer, shorter, machine = case
     shapes = [map_gemm(gemm, machine, machine.precision(p)) for p in (longer, shorter)]
-    for tiling in tilings(shapes[0]):
-        plans = [TileSchedule(shape, tiling) for shape in shapes]
+    for mapping in array_mappings(shapes[0]):
+        plans = [TileSchedule(shape, mapping) for shape in shapes]
         turns = plans[0].turns()
         loads = [list(plans[0].resident_loads()), list(plans[0].stream_loads())]
         blocks = [step.block for step in plans[0].steps() if step.block]

@@ -19,10 +19,10 @@ INFINITE = load_technology().with_bandwidth(math.inf)
 GEMM = Gemm("u", 64, 512, 256)
 
 
-def cycles(gemm: Gemm, mantissa_bits: int, mean: float | None, level: str = "analytical", tiling: str = "search"):
+def cycles(gemm: Gemm, mantissa_bits: int, mean: float | None, level: str = "analytical", mapping: str = "best"):
     given = None if mean is None else {gemm.module: mean}
     precision = Precision.uniform(mantissa_bits)
-    return simulate([gemm], "anda", precision, level, INFINITE, group_cycles=given, tiling=tiling)  # type: ignore[arg-type]
+    return simulate([gemm], "anda", precision, level, INFINITE, group_cycles=given, mapping=mapping)  # type: ignore[arg-type]
 
 
 def test_measured_planes_of_sparse_activations():
@@ -38,10 +38,10 @@ def test_measured_planes_of_sparse_activations():
     assert run.array_cycles == pytest.approx(groups, rel=1e-3)
 
 
-@given(st.integers(3, 16), st.floats(0, 1), st.sampled_from(["search", "nothing", "activations:16", "weights:16"]))
-def test_levels_agree_with_a_mean(mantissa_bits: int, share: float, tiling: str):
+@given(st.integers(3, 16), st.floats(0, 1), st.sampled_from(["best", "nothing", "activations:16", "weights:16"]))
+def test_levels_agree_with_a_mean(mantissa_bits: int, share: float, mapping: str):
     mean = 4 + share * (mantissa_bits + 1 - 4)
-    closed, events = (cycles(GEMM, mantissa_bits, mean, level, tiling) for level in ("analytical", "events"))
+    closed, events = (cycles(GEMM, mantissa_bits, mean, level, mapping) for level in ("analytical", "events"))
     assert closed.cycles == events.cycles
     assert closed.dram_bytes == events.dram_bytes
     report = events.runs[0].report

@@ -7,6 +7,7 @@ import pytest
 from anda_codesign.formats import InputError
 from anda_codesign.sim import architecture_names, load_architecture, load_technology, simulate
 from anda_codesign.sim.config.architecture import BufferConfig
+from anda_codesign.sim.cost.objective import Objective
 from anda_codesign.workloads import Gemm, Precision, bops_saving, gemms, model_shape
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,6 +29,8 @@ work = st.lists(
     max_size=4,
 )
 names = st.sampled_from(architecture_names())
+kibibytes = st.sampled_from([6, 64, 500, 1024])
+places = st.sampled_from(["array", "buffer"])
 
 
 def test_to_dict_is_plain_json():
@@ -85,33 +88,34 @@ def test_precision_reports_what_was_used():
     assert simulate(one, "figna", precision).precision == Precision.uniform(13)
 
 
-@given(work, precisions, st.sampled_from(["qkv", "o", "u", "d"]), st.sampled_from(["search", "model"]))
-def test_fewer_mantissa_bits_never_cost_more(gemms: list[Gemm], precision: Precision, module: str, tiling: str):
+@given(work, precisions, st.sampled_from(["qkv", "o", "u", "d"]), st.sampled_from(["best", "double-buffered", "model"]))
+def test_fewer_mantissa_bits_never_cost_more(gemms: list[Gemm], precision: Precision, module: str, mapping: str):
     fewer = precision._replace(**{module: max(1, getattr(precision, module) - 1)})
-    more, less = (simulate(gemms, "anda", p, tiling=tiling) for p in (precision, fewer))
+    more, less = (simulate(gemms, "anda", p, mapping=mapping) for p in (precision, fewer))
     assert less.dram_bytes <= more.dram_bytes
     assert less.sram_bytes <= more.sram_bytes
     assert less.cycles <= more.cycles
     assert less.energy_pj.total <= more.energy_pj.total
 
 
-@given(work, names, precisions, st.sampled_from([6, 64, 500, 1024]), st.sampled_from([6, 64, 500, 1024]))
-def test_more_sram_never_costs_traffic_or_time(
-    gemms: list[Gemm], name: str, precision: Precision, activation_kib: int, weight_kib: int
+@given(work, names, precisions, kibibytes, kibibytes, places)
+def test_more_sram_never_costs_what_the_search_minimises(
+    gemms: list[Gemm], name: str, precision: Precision, activation_kib: int, weight_kib: int, place: str
 ):
-    machine = load_architecture(name)
-
-    def run(scale: int):
+    def run(scale: int, objective: Objective):
         buffers = {
             "activation_buffer": BufferConfig(capacity=f"{activation_kib * scale} KiB", port="1024 bit"),
             "weight_buffer": BufferConfig(capacity=f"{weight_kib * scale} KiB", port="1024 bit"),
         }
-        return simulate(gemms, machine.model_copy(update=buffers), precision)
+        machine = load_architecture(name).model_copy(update=buffers | {"partial_sums": place})
+        return simulate(gemms, machine, precision, objective=objective)
 
-    small, large = run(1), run(2)
-    assert large.dram_bytes <= small.dram_bytes
-    assert large.cycles <= small.cycles
-    assert large.energy_pj.total <= small.energy_pj.total
+    small, large = ([run(scale, objective) for objective in ("energy", "latency", "dram")] for scale in (1, 2))
+    assert large[0].energy_pj.total <= small[0].energy_pj.total
+    assert large[1].cycles <= small[1].cycles
+    assert large[2].dram_bytes <= small[2].dram_bytes
+    if place == "array":
+        assert large[0].dram_bytes <= small[0].dram_bytes
 
 
 @given(work, names, precisions, st.floats(0.01, 1000), st.floats(1, 100))

@@ -36,4 +36,18 @@ def explain(given: Given, *, m: UniformOption = None, json: JsonOption = None) -
         arch = explanation.simulation.run.architecture
         title = f"{quantity} of {work} on {arch}: {total:,.6g} {rows[0].total_unit}"
         print_table(title, ("part", "what", "count", "unit", "total", "source"), cells)
+    rows = [
+        (
+            row.module,
+            row.mapping,
+            "chosen" if row.chosen else "" if row.possible else "with partial_sums: buffer",
+            f"{row.cycles:,}",
+            f"{row.dram_bytes / 2**20:,.1f}",
+            f"{row.sram_bytes / 2**20:,.1f}",
+            f"{row.energy_pj / 1e6:,.1f}",
+        )
+        for row in explanation.mappings
+    ]
+    columns = ("module", "mapping", "", "cycles", "DRAM MiB", "SRAM MiB", "µJ")
+    print_table("mapping of each GeMM and the best one of every family, level analytical", columns, rows)
     print("Not modelled: " + "; ".join(explanation.to_dict()["not_modelled"]) + ".")

@@ -115,9 +115,9 @@ def _print_record(record: dict[str, Any]) -> None:
 
 
 def _print_gemms(gemms: list[dict[str, Any]]) -> None:
-    columns = ["module", "tokens", "in", "out", "repeat", "M", "cycles each", "tiling"]
+    columns = ["module", "tokens", "in", "out", "repeat", "M", "cycles each", "mapping"]
     keys = ["module", "tokens", "in_channels", "out_channels", "repeat", "mantissa_bits"]
-    rows = [[*(g[key] for key in keys), f"{g['cycles']:,}", g["tiling"]] for g in gemms]
+    rows = [[*(g[key] for key in keys), f"{g['cycles']:,}", g["mapping"]] for g in gemms]
     if "dram_utilisation" in gemms[0]:
         columns += ["DRAM busy", "row hits"]
         for row, g in zip(rows, gemms, strict=True):

@@ -43,7 +43,7 @@ AVERAGE_NOTE = (
     "by multiply-accumulates, which is nearer to the bars; the paper does not say which it printed."
 )
 TILING_NOTE = (
-    "Energy depends on the tiling, which is not published: one token tile per model is compared; a search for each GeMM "
+    "Energy depends on the mapping, which is not published: one token tile per model is compared; a search for each GeMM "
     "is better than published (docs/calibration.md)."
 )
 
@@ -203,7 +203,7 @@ def table3(_: FigureOptions) -> FigureResult:
         "Buffers: CACTI 7 at 22 nm, scaled to 16 nm (technology cacti-16nm).",
         PARTS_NOTE,
         "The total is the sum of the rows, 2.21 mm², where the paper prints 2.17; power is energy over time of "
-        f"{SPLIT_MODEL}'s prefill, which differs from the published run in its tiling.",
+        f"{SPLIT_MODEL}'s prefill, which differs from the published run in its mapping.",
     )
     return FigureResult("table3", "Area and power of Anda", tuple(comparisons()), notes)
 
@@ -216,7 +216,7 @@ def _cacti_power_mw() -> float:
     """Power of both buffers from CACTI, in the run of Table III."""
     bits = PrecisionSets().sets[DATASET]["1%"][SPLIT_MODEL]
     work = gemms(model_shape(SPLIT_MODEL), tokens=TOKENS)
-    run = simulate(work, "anda", bits, tiling=ONE_TILE, technology="cacti-16nm")
+    run = simulate(work, "anda", bits, mapping=ONE_TILE, technology="cacti-16nm")
     return run.energy_pj.sram * 1e-9 / run.seconds
 
 

@@ -22,7 +22,7 @@ BASELINES = ("FP-INT", "iFPU", "FIGNA", "FIGNA-M11", "FIGNA-M8")
 SPLIT_MODEL = "LLaMA-13B"
 """Model of Figs. 17 and 18."""
 ONE_TILE = "model"
-"""One token tile per model: the tiling that agrees with the published DRAM energies (docs/calibration.md)."""
+"""One token tile per model: the mapping that agrees with the published DRAM energies (docs/calibration.md)."""
 
 Reading: TypeAlias = Literal["time", "modules"]
 """How a model's speedup is formed, which the paper does not say (docs/calibration.md).
@@ -45,17 +45,17 @@ def element_efficiency(label: str, quantity: str) -> float:
 
 
 @cache
-def run_system(label: str, model: str, bits: Precision, tiling: str = ONE_TILE) -> SimulationResult:
+def run_system(label: str, model: str, bits: Precision, mapping: str = ONE_TILE) -> SimulationResult:
     """The FP-INT GeMMs of a prefill of `TOKENS` tokens on a design."""
     name = label.partition(" ")[0].lower()
-    return simulate(gemms(model_shape(model), tokens=TOKENS), name, bits, tiling=tiling)
+    return simulate(gemms(model_shape(model), tokens=TOKENS), name, bits, mapping=mapping)
 
 
 def system_ratio(
-    label: str, model: str, bits: Precision, quantity: str, reading: Reading = "time", tiling: str = ONE_TILE
+    label: str, model: str, bits: Precision, quantity: str, reading: Reading = "time", mapping: str = ONE_TILE
 ) -> float:
     """``speedup``, ``area_efficiency`` or ``energy_efficiency`` of a design over FP-FP, for one model (Fig. 16)."""
-    ours, base = run_system(label, model, bits, tiling), run_system(BASE, model, bits, tiling)
+    ours, base = run_system(label, model, bits, mapping), run_system(BASE, model, bits, mapping)
     if quantity == "energy_efficiency":
         return base.energy_pj.total / ours.energy_pj.total
     speedup = base.cycles / ours.cycles if reading == "time" else _mean_speedup(base, ours)
@@ -69,16 +69,16 @@ def _mean_speedup(base: SimulationResult, ours: SimulationResult) -> float:
 
 
 def system_mean(
-    label: str, models: Mapping[str, Precision], quantity: str, reading: Reading = "time", tiling: str = ONE_TILE
+    label: str, models: Mapping[str, Precision], quantity: str, reading: Reading = "time", mapping: str = ONE_TILE
 ) -> float:
     """Geometric mean of `system_ratio` over models, each at its own precision."""
-    ratios = [system_ratio(label, model, bits, quantity, reading, tiling) for model, bits in models.items()]
+    ratios = [system_ratio(label, model, bits, quantity, reading, mapping) for model, bits in models.items()]
     return math.prod(ratios) ** (1 / len(ratios))
 
 
-def energy_percent(label: str, bits: Precision, tiling: str = ONE_TILE) -> dict[str, float]:
+def energy_percent(label: str, bits: Precision, mapping: str = ONE_TILE) -> dict[str, float]:
     """Compute, SRAM and DRAM energy of `SPLIT_MODEL` in percent of FP-FP's total (Fig. 17)."""
-    ours, base = (run_system(name, SPLIT_MODEL, bits, tiling).energy_pj for name in (label, BASE))
+    ours, base = (run_system(name, SPLIT_MODEL, bits, mapping).energy_pj for name in (label, BASE))
     return {part: 100 * getattr(ours, part) / base.total for part in ("compute", "sram", "dram")}
 
 

@@ -33,8 +33,8 @@ from messages import Refused
         ("--level rtl", "level: 'rtl'"),
         ("--objective speed", "objective: 'speed'"),
         (
-            "--tiling all",
-            "tiling: 'all'",
+            "--mapping all",
+            "mapping: 'all'",
         ),
         (
             "--technology 3nm",
@@ -113,9 +113,9 @@ def test_files_of_a_simulation(refused: Refused, tmp_path: Path):
     [
         (
             {
-                "activation_buffer: {capacity: 1 MiB, port: 1024 bit}": "activation_buffer: {capacity: 1 KiB, port: 1024 bit}"
+                "activation_buffer: {capacity: 1 MiB, port: 1024 bit}": "activation_buffer: {capacity: 512 B, port: 1024 bit}"
             },
-            "activation_buffer.capacity: 1024",
+            "activation_buffer.capacity: 512",
         ),
         (
             {"clock: 285 MHz": "clock: 285"},
@@ -178,8 +178,8 @@ def test_keys_that_do_not_exist_in_a_technology(refused: Refused, tmp_path: Path
 
 
 def test_a_tile_of_more_rows_than_tokens(refused: Refused):
-    message = "tiling: 32"
-    assert refused("simulate", "--gemm", "16x64x16", "--m", 7, "--tiling", "activations:32").startswith(message)
+    message = "mapping: 32"
+    assert refused("simulate", "--gemm", "16x64x16", "--m", 7, "--mapping", "activations:32").startswith(message)
 
 
 def test_a_fixed_width_does_not_say_more_than_the_mistake(refused: Refused):

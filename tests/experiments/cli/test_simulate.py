@@ -90,12 +90,12 @@ def test_one_width_for_all_modules(record: Run):
 
 
 def test_a_single_gemm(record: Run):
-    result = record("--gemm 32x128x64 --m 7 --tiling activations:32")
+    result = record("--gemm 32x128x64 --m 7 --mapping activations:32")
     assert result["model"] is None
     assert result["gemm"] == "32x128x64"
     assert result["macs"] == 32 * 128 * 64
     (gemm,) = result["gemms"]
-    assert gemm["tiling"].startswith("activations resident, 32 tokens")
+    assert gemm["mapping"] == "activations:32x128x64:single/double:array"
     tiles, groups, cycles_per_group = 2 * 4, 128 // 64, 8
     assert tiles * groups * cycles_per_group <= gemm["array_cycles"] < 2 * tiles * groups * cycles_per_group
 
@@ -103,7 +103,7 @@ def test_a_single_gemm(record: Run):
 def test_choices_reach_the_simulator(record: Run):
     base = "--model LLaMA-7B --m 7 --tokens 512"
     plain = record(base)
-    assert record(f"{base} --tiling model")["dram_bytes"] > plain["dram_bytes"]
+    assert record(f"{base} --mapping model")["dram_bytes"] > plain["dram_bytes"]
     assert record("--model LLaMA-7B --m 7 --tokens 1024")["macs"] == 2 * plain["macs"]
 
 

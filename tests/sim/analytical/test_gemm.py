@@ -8,9 +8,10 @@ from anda_codesign.formats import InputError
 from anda_codesign.sim import architecture_names, load_architecture, load_technology, simulate
 from anda_codesign.sim.analytical import gemm as analytical
 from anda_codesign.sim.config.architecture import Architecture, BufferConfig
+from anda_codesign.sim.mapping.gemm_mapping import GemmMapping
 from anda_codesign.sim.mapping.mapped_gemm import map_gemm
+from anda_codesign.sim.mapping.resident import array_mappings, double_buffered
 from anda_codesign.sim.mapping.tile_schedule import TileSchedule
-from anda_codesign.sim.mapping.tiling import Tiling, tilings
 from anda_codesign.sim.memory.dram import Request
 from anda_codesign.workloads import Gemm, Precision
 from hypothesis import given
@@ -26,7 +27,7 @@ gemms = small_work.gemms(tokens=200, in_channels=1500, out_channels=400)
 kibibytes = st.sampled_from([8, 16, 40, 100, 1024])
 
 
-def with_buffers(machine: Architecture, activation_kib: int, weight_kib: int) -> Architecture:
+def with_buffers(machine: Architecture, activation_kib: float, weight_kib: float) -> Architecture:
     port = "1024 bit"
     return machine.model_copy(
         update={
@@ -110,11 +111,11 @@ def covers_once(requests: list[Request], bits: int) -> bool:
 def test_traffic_is_what_the_loaders_fetch_and_the_array_finishes(
     gemm: Gemm, name: str, precision: Precision, activation_kib: int, weight_kib: int
 ):
-    """For every legal tiling: the plan's strips and steps, summed, against the formulas."""
+    """For every candidate: the plan's strips and steps, summed, against the formulas."""
     machine = with_buffers(load_architecture(name), activation_kib, weight_kib)
     shape = map_gemm(gemm, machine, machine.precision(precision))
-    for tiling in tilings(shape):
-        moved, plan = analytical.traffic(shape, tiling), TileSchedule(shape, tiling)
+    for mapping in array_mappings(shape):
+        moved, plan = analytical.traffic(shape, mapping), TileSchedule(shape, mapping)
         steps = list(plan.steps())
         loads = list(plan.resident_loads()), list(plan.stream_loads())
         fetches = [request for operand in loads for load in operand for request in load]
@@ -126,7 +127,7 @@ def test_traffic_is_what_the_loaders_fetch_and_the_array_finishes(
         end, block_end = 0, shape.reduction_cycles - shape.tile_cycles
         for step in steps:
             end += step.cycles
-            if step.block:
+            if step.spacing:
                 end = block_end = max(end, block_end + step.spacing)
         assert end == shape.array_cycles
         taken = sum(step.takes_resident for step in steps), sum(step.takes_stream for step in steps)
@@ -135,50 +136,13 @@ def test_traffic_is_what_the_loaders_fetch_and_the_array_finishes(
         assert freed == tuple(map(len, loads))
 
 
-@given(gemms, names, precisions, kibibytes, kibibytes)
-def test_no_smaller_tile_is_better_than_the_candidates(
-    gemm: Gemm, name: str, precision: Precision, activation_kib: int, weight_kib: int
-):
-    """All legal resident tiles, by brute force: none moves fewer bits or takes fewer cycles than the best candidate."""
-    machine = with_buffers(load_architecture(name), activation_kib, weight_kib)
-    shape = map_gemm(gemm, machine, machine.precision(precision))
-    found = tilings(shape)
-    everything = list(found)
-    for candidate in found:
-        if candidate.resident == "activations":
-            everything += [Tiling("activations", t, candidate.channels, 2) for t in range(16, candidate.tokens, 16)]
-        if candidate.resident == "weights":
-            everything += [Tiling("weights", candidate.tokens, c, 2) for c in range(16, candidate.channels, 16)]
-
-    def cost(tiling: Tiling) -> tuple[int, int]:
-        moved = analytical.traffic(shape, tiling).dram_bits
-        return moved, analytical.cycles(shape, moved, 7000.0)
-
-    assert min(map(cost, found)) == min(map(cost, everything))
-    assert min(cost(t)[1] for t in found) == min(cost(t)[1] for t in everything)
-
-
-@given(gemms, names, precisions, kibibytes, kibibytes)
-def test_candidates_fit_the_buffers(gemm: Gemm, name: str, precision: Precision, activation_kib: int, weight_kib: int):
-    machine = with_buffers(load_architecture(name), activation_kib, weight_kib)
-    shape = map_gemm(gemm, machine, machine.precision(precision))
-    planes, _ = machine.token_footprint(gemm.in_channels, shape.mantissa_bits)
-    for tiling in tilings(shape):
-        if tiling.resident == "activations":
-            assert tiling.copies * tiling.tokens * planes <= activation_kib * 8192
-            assert min(2 * tiling.channels, gemm.out_channels) * shape.channel_bits <= weight_kib * 8192
-        if tiling.resident == "weights":
-            assert tiling.copies * tiling.channels * shape.channel_bits <= weight_kib * 8192
-            assert min(2 * tiling.tokens, gemm.tokens) * planes <= activation_kib * 8192
-
-
 def test_a_buffer_too_small_for_any_tile():
     for activation_kib, weight_kib, field, least in (
-        (1, 1024, "activation_buffer", 2048),
-        (1024, 1, "weight_buffer", 1088),
+        (0.5, 1024, "activation_buffer", 1024),
+        (1024, 0.5, "weight_buffer", 544),
     ):
         machine = with_buffers(load_architecture("anda"), activation_kib, weight_kib)
-        with pytest.raises(InputError, match=f"^{field}.capacity: 1024 B is too small .* {least} B$"):
+        with pytest.raises(InputError, match=f"^{field}.capacity: 512 B is too small .* {least} B$"):
             simulate([Gemm("u", 64, 256, 64)], machine, Precision.uniform(7))
 
 
@@ -186,9 +150,9 @@ def test_compressed_activations_let_the_weights_be_fetched_less_often():
     """The mechanism behind the halved DRAM energy of Fig. 17: fewer bits, larger token tile, fewer fetches."""
     anda, figna = load_architecture("anda"), load_architecture("figna")
     gemm = Gemm("d", 2048, 13824, 5120)
-    tiles: dict[str, list[Tiling]] = {}
+    tiles: dict[str, list[GemmMapping]] = {}
     for machine in (anda, figna):
         shape = map_gemm(gemm, machine, machine.precision(Precision.uniform(8)))
-        tiles[machine.name] = [t for t in tilings(shape) if t.resident == "activations"]
+        tiles[machine.name] = double_buffered(shape)[:1]
     assert [t.tokens for t in tiles["anda"]] == [32]
     assert [t.tokens for t in tiles["figna"]] == [16]

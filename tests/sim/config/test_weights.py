@@ -157,9 +157,9 @@ def test_a_slow_side_unit_bounds_the_tile(tmp_path):  # type: ignore[no-untyped-
 @each("name", weight_format_names())
 def test_levels_agree_and_parts_add_up(name: str):
     work, machine = [Gemm("u", 50, 700, 130)], "fp-fp" if load_weights(name).is_fp16 else "anda"
-    for tiling in ("search", "nothing"):
+    for mapping in ("best", "nothing"):
         closed, events = (
-            simulate(work, machine, UNIFORM, level, INFINITE, weights=name, tiling=tiling)
+            simulate(work, machine, UNIFORM, level, INFINITE, weights=name, mapping=mapping)
             for level in ("analytical", "events")
         )
         assert closed.cycles == events.cycles

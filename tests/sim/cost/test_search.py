@@ -1,12 +1,8 @@
 import pytest
+import small_work
 from anda_codesign.formats import InputError
-from anda_codesign.sim import load_architecture, load_technology, simulate
-from anda_codesign.sim.analytical import gemm as analytical
-from anda_codesign.sim.cost.energy import unit_costs
-from anda_codesign.sim.cost.search import best_tiling, gemm_work
-from anda_codesign.sim.mapping.mapped_gemm import MappedGemm, map_gemm
-from anda_codesign.sim.mapping.tiling import resident_tiling, tilings
-from anda_codesign.sim.mapping.tiling_rule import TilingRule
+from anda_codesign.sim import load_architecture, simulate
+from anda_codesign.sim.config.architecture import BufferConfig
 from anda_codesign.workloads import Gemm, Precision
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,64 +10,42 @@ from hypothesis import strategies as st
 UNIFORM = Precision.uniform(7)
 
 
-def shape_of(gemm: Gemm, name: str = "anda"):
-    machine = load_architecture(name)
-    return map_gemm(gemm, machine, machine.precision(UNIFORM))
-
-
-def tiling_of(shape: MappedGemm, text: str):
-    rule = TilingRule.parse(text)
-    return resident_tiling(shape, rule.kind, rule.size or 0)  # type: ignore[arg-type]
-
-
-@given(
-    st.integers(1, 3000),
-    st.integers(1, 40000),
-    st.integers(1, 5000),
-    st.sampled_from(["anda", "fp-fp"]),
-    st.floats(0.1, 1000),
-)
-def test_each_objective_is_met(tokens: int, in_channels: int, out_channels: int, name: str, gigabytes: float):
-    shape = shape_of(Gemm("u", tokens, in_channels, out_channels), name)
-    costs = unit_costs(shape.architecture, load_technology().with_bandwidth(gigabytes))
-
-    def measures(tiling):  # type: ignore[no-untyped-def]
-        moved = analytical.traffic(shape, tiling)
-        latency = analytical.cycles(shape, moved.dram_bits, costs.dram_bits_per_cycle)
-        picojoules = costs.energy(gemm_work(shape, moved), latency).total
-        return {"energy": picojoules, "latency": latency, "edp": picojoules * latency}
-
-    everything = [measures(tiling) for tiling in tilings(shape)]
-    for objective in ("energy", "latency", "edp"):
-        chosen = measures(best_tiling(shape, costs, objective))[objective]
-        assert chosen == min(each[objective] for each in everything)
+SMALL = BufferConfig(capacity="6 KiB", port="1024 bit")
 
 
 def test_a_tile_that_fits_only_once_is_replaced_without_waiting():
     """16 tokens of 20480 FP16 channels fit 1152 KiB once; as the last tile of the array uses them up, the next ones come."""
     gemm = Gemm("d", 64, 20480, 512)
-    closed, events = (simulate([gemm], "fp-fp", UNIFORM, level) for level in ("analytical", "events"))
-    assert closed.runs[0].tiling == events.runs[0].tiling
-    assert closed.runs[0].tiling.in_place(closed.runs[0].mapped)
+    closed, events = (
+        simulate([gemm], "fp-fp", UNIFORM, level, mapping="activations:16") for level in ("analytical", "events")
+    )
+    assert closed.runs[0].mapping.in_place(closed.runs[0].mapped)
     loads = 3 * 16 * 20480 * 16 / 1024  # through the port of the buffer
     assert events.cycles - closed.cycles < loads / 10
 
 
 def test_the_search_can_be_overridden():
     gemm = Gemm("d", 2048, 13824, 5120)
-    for text in ("activations:32", "activations:16", "weights:64", "weights:16", "nothing"):
-        result = simulate([gemm], "anda", UNIFORM, tiling=text)
-        expected = tiling_of(shape_of(gemm), text)
-        assert result.runs[0].tiling == expected
-        assert result.dram_bytes >= simulate([gemm], "anda", UNIFORM).dram_bytes
+    best = simulate([gemm], "anda", UNIFORM)
+    for text, long in (
+        ("activations:32", "activations:32x13824x64:double/double:array"),
+        ("activations:64", "activations:64x13824x64:single/double:array"),
+        ("weights:64", "weights:16x13824x64:double/double:array"),
+        ("weights:16", "weights:16x13824x16:double/double:array"),
+        ("nothing", "nothing:16x13824x16:double/double:array"),
+    ):
+        result = simulate([gemm], "anda", UNIFORM, mapping=text)
+        assert str(result.runs[0].mapping) == long
+        assert result.dram_bytes >= best.dram_bytes
+        assert simulate([gemm], "anda", UNIFORM, mapping=long) == result
 
 
-def test_a_choice_reads_well():
-    texts = [str(tiling_of(shape_of(Gemm("u", 64, 4096, 256)), t)) for t in ("activations:32", "weights:256")]
-    assert texts == [
-        "activations resident, 32 tokens x 16 output channels, double-buffered",
-        "weights resident, 16 tokens x 256 output channels, single-buffered",
-    ]
+@given(small_work.gemms(tokens=40, in_channels=900, out_channels=90), st.sampled_from(["array", "buffer"]))
+def test_what_is_printed_can_be_asked_for(gemm: Gemm, place: str):
+    machine = load_architecture("fp-fp").model_copy(update={"activation_buffer": SMALL, "partial_sums": place})
+    result = simulate([gemm], machine, UNIFORM)
+    again = simulate([gemm], machine, UNIFORM, mapping=str(result.runs[0].mapping))
+    assert again == result
 
 
 def test_bad_override():
@@ -83,29 +57,59 @@ def test_bad_override():
         "activations:4096": ["4096 tokens", "2048"],
         "activations:0": ["0 tokens", "1 to 2048"],
         "activations:24": ["24 tokens", "multiple of 16"],
-        "activations:64": ["64 tokens", "at most 32"],
-        "weights:128": ["128 output channels", "at most 64"],
+        "activations:80": ["80 tokens", "at most 64"],
+        "weights:160": ["160 output channels", "at most 144"],
+        "activations:16x64": ["is unknown"],
+        "activations:16x64x16:twice/single": ["is no mapping"],
+        "sums:16x64x16:single/single:array": ["sums cannot stay", "activations, weights, nothing"],
+        "sums:16x64x16": ["keeps partial sums in the array", "partial_sums: buffer"],
+        "activations:16x64x16": ["all 13824 input channels"],
+        "activations:16x13824x24": ["24 output channels", "multiple of 16"],
+        "activations:64x13824x64": ["does not fit activation_buffer", "1,769,472 B of 1,048,576 B", "single buffers"],
+        "nothing:32x64x16": ["tiles are those of the array", "use 16 tokens"],
+        "weights:0x13824x16": ["0 tokens", "1 to 2048"],
     }
     for text, values in cases.items():
         with pytest.raises(InputError) as caught:
-            simulate([Gemm("d", 2048, 13824, 5120)], "anda", UNIFORM, tiling=text)
-        assert str(caught.value).startswith("tiling: ")
-        assert all(value in str(caught.value) for value in values), text
+            simulate([Gemm("d", 2048, 13824, 5120)], "anda", UNIFORM, mapping=text)
+        assert str(caught.value).startswith("mapping: ")
+        assert all(value in str(caught.value) for value in values), (text, str(caught.value))
+
+
+def test_a_mapping_with_sums_in_the_buffer_has_a_part_of_the_reduction():
+    with pytest.raises(InputError, match=r"^mapping: with all 13824 input channels .* end it with :array"):
+        simulate([Gemm("d", 16, 13824, 16)], "anda", UNIFORM, mapping="sums:16x13824x16", partial_sums="buffer")
 
 
 def test_override_needs_room_for_the_stream():
     machine = load_architecture("fp-fp")
-    with pytest.raises(InputError, match=r"^tiling: .* 16 tokens, too few to stream"):
-        simulate([Gemm("d", 2048, 36864, 64)], machine, UNIFORM, tiling="weights:16")
+    with pytest.raises(InputError, match=r"^mapping: the other buffer is too small .* use nothing"):
+        simulate([Gemm("d", 2048, 36880, 64)], machine, UNIFORM, mapping="weights:16")
 
 
 def test_one_tile_for_a_model_needs_room_for_a_strip():
-    with pytest.raises(InputError, match=r"^tiling: 16 tokens do not fit the buffer"):
-        simulate([Gemm("d", 2048, 40000, 64)], "fp-fp", UNIFORM, tiling="model")
+    with pytest.raises(InputError, match=r"^mapping: 16 tokens do not fit the buffer"):
+        simulate([Gemm("d", 2048, 40000, 64)], "fp-fp", UNIFORM, mapping="model")
 
 
 def test_one_tile_for_a_model_is_a_power_of_two_that_its_widest_gemm_keeps_twice():
     for name, tokens in (("fp-fp", 16), ("anda", 32)):
         work = [Gemm("o", 2048, 5120, 5120), Gemm("d", 2048, 13824, 5120), Gemm("u", 8, 5120, 64)]
-        runs = simulate(work, name, UNIFORM, tiling="model").runs
-        assert [run.tiling.tokens for run in runs] == [tokens, tokens, 8]
+        runs = simulate(work, name, UNIFORM, mapping="model").runs
+        assert [run.mapping.tokens for run in runs] == [tokens, tokens, 8]
+
+
+def test_sums_in_the_buffer_save_traffic_and_cost_accesses_and_cycles():
+    """FP-FP, 2048 x 4096 x 4096: 16 passes of the weights become 4 passes of the activations and 8 of the weights."""
+    gemm = Gemm("o", 2048, 4096, 4096)
+    array = simulate([gemm], "fp-fp", UNIFORM, objective="dram")
+    buffer = simulate([gemm], "fp-fp", UNIFORM, objective="dram", partial_sums="buffer")
+    assert str(buffer.runs[0].mapping) == "sums:256x256x1024:single/double:buffer"
+    activations, weights, results = 2048 * 4096 * 2, 4096 * (4096 * 4 + 32 * 16) // 8, 2048 * 4096 * 2
+    assert buffer.dram_bytes == 4 * activations + 8 * weights + results < array.dram_bytes
+    saved = 15 * 2048 * 4096 * 4
+    others = 4 * activations + 8 * weights + 2 * results + 256 * activations + 128 * weights
+    assert buffer.sram_bytes == others + 2 * saved
+    short = simulate([gemm], "fp-fp", UNIFORM, mapping="sums:256x64x1024", partial_sums="buffer")
+    tiles, drain = 128 * 256, 5 + 16
+    assert short.runs[0].array_cycles == tiles * 64 * drain - (drain - 16)

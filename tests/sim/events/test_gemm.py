@@ -1,16 +1,19 @@
 import math
+import random
 from collections.abc import Iterator
 
+import mappings
 import pytest
 import small_work
 from anda_codesign.sim import architecture_names, load_architecture, load_technology, simulate
 from anda_codesign.sim.analytical import gemm as analytical
 from anda_codesign.sim.config.architecture import Architecture, BufferConfig
 from anda_codesign.sim.events.gemm import DeadlockError, run_events
+from anda_codesign.sim.mapping.gemm_mapping import GemmMapping
 from anda_codesign.sim.mapping.mapped_gemm import MappedGemm, map_gemm
+from anda_codesign.sim.mapping.resident import array_mappings
 from anda_codesign.sim.mapping.steps import ScheduleStep
 from anda_codesign.sim.mapping.tile_schedule import TileSchedule
-from anda_codesign.sim.mapping.tiling import Tiling, tilings
 from anda_codesign.sim.memory.dram import FlatDram
 from anda_codesign.workloads import Gemm, Precision
 from cases import each
@@ -34,26 +37,50 @@ def machines(draw: st.DrawFn) -> Architecture:
     )
 
 
-def event_cycles(shape: MappedGemm, tiling: Tiling, bits_per_cycle: float) -> int:
-    return run_events(shape, TileSchedule(shape, tiling), FlatDram(bits_per_cycle)).cycles
+def event_cycles(shape: MappedGemm, mapping: GemmMapping, bits_per_cycle: float) -> int:
+    return run_events(shape, TileSchedule(shape, mapping), FlatDram(bits_per_cycle)).cycles
 
 
 @settings(deadline=None)
 @given(gemms, machines(), precisions)
 def test_equal_to_the_closed_form_with_infinitely_fast_memory(gemm: Gemm, machine: Architecture, precision: Precision):
     shape = map_gemm(gemm, machine, machine.precision(precision))
-    for tiling in tilings(shape):
-        assert event_cycles(shape, tiling, math.inf) == analytical.cycles(shape, 0, math.inf)
+    for mapping in array_mappings(shape):
+        assert event_cycles(shape, mapping, math.inf) == analytical.cycles(
+            shape, mapping, analytical.traffic(shape, mapping), math.inf
+        )
 
 
 @settings(max_examples=60, deadline=None)
 @given(gemms, machines(), precisions, st.sampled_from([1.0, 100.0, 7000.0]))
 def test_never_below_the_closed_form(gemm: Gemm, machine: Architecture, precision: Precision, bits_per_cycle: float):
     shape = map_gemm(gemm, machine, machine.precision(precision))
-    for tiling in tilings(shape):
-        moved = analytical.traffic(shape, tiling).dram_bits
-        bound = analytical.cycles(shape, moved, bits_per_cycle)
-        assert event_cycles(shape, tiling, bits_per_cycle) >= bound
+    for mapping in array_mappings(shape):
+        moved = analytical.traffic(shape, mapping)
+        bound = analytical.cycles(shape, mapping, moved, bits_per_cycle)
+        assert event_cycles(shape, mapping, bits_per_cycle) >= bound
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    small_work.gemms(tokens=9, in_channels=60, out_channels=14),
+    mappings.machines,
+    precisions,
+    st.sampled_from([1.0, 30.0, 1000.0]),
+    st.randoms(),
+)
+def test_every_mapping_runs_and_agrees(
+    gemm: Gemm, machine: Architecture, precision: Precision, bits_per_cycle: float, draw: random.Random
+):
+    """All families: equal cycles with an infinitely fast memory, else never fewer than the formulas; always their traffic."""
+    shape = map_gemm(gemm, machine, machine.precision(precision))
+    legal = list(mappings.legal_mappings(shape))
+    for mapping in draw.sample(legal, min(len(legal), 6)):
+        moved = analytical.traffic(shape, mapping)
+        assert event_cycles(shape, mapping, math.inf) == analytical.cycles(shape, mapping, moved, math.inf)
+        report = run_events(shape, TileSchedule(shape, mapping), FlatDram(bits_per_cycle))
+        assert report.dram.bits == moved.dram_bits
+        assert report.cycles >= analytical.cycles(shape, mapping, moved, bits_per_cycle)
 
 
 def test_stalls_show_where_the_closed_form_assumes_overlap():
@@ -92,7 +119,7 @@ class Hoarder(TileSchedule):
 def test_a_deadlock_says_who_waits_for_whom():
     machine = load_architecture("anda")
     shape = map_gemm(Gemm("u", 64, 256, 256), machine, Precision.uniform(3))
-    hoarder = Hoarder(shape, tilings(shape)[0])
+    hoarder = Hoarder(shape, array_mappings(shape)[0])
     with pytest.raises(DeadlockError) as caught:
         run_events(shape, hoarder, FlatDram(math.inf))
     assert str(caught.value) == (
@@ -107,9 +134,9 @@ def test_the_array_says_what_it_waited_for():
     machine = load_architecture("anda")
     shape = map_gemm(Gemm("u", 512, 1024, 1024), machine, Precision.uniform(3))
     for bits_per_cycle in (10.0, 300.0, math.inf):
-        report = run_events(shape, TileSchedule(shape, tilings(shape)[0]), FlatDram(bits_per_cycle))
+        report = run_events(shape, TileSchedule(shape, array_mappings(shape)[0]), FlatDram(bits_per_cycle))
         waited = report.waiting.resident + report.waiting.stream + report.waiting.results
-        assert report.dram.bits == analytical.traffic(shape, tilings(shape)[0]).dram_bits
+        assert report.dram.bits == analytical.traffic(shape, array_mappings(shape)[0]).dram_bits
         assert report.dram.utilisation(report.cycles) <= 1
         assert report.dram.row_hit_rate is None
         assert shape.array_cycles + waited < report.cycles

@@ -287,7 +287,7 @@ def test_the_closed_form_is_a_lower_bound_of_events(
     closed, events = (
         {
             row.name: row
-            for row in simulate_model(small_llama(), machine, PRECISION, level=level, tiling="nothing", **options).rows
+            for row in simulate_model(small_llama(), machine, PRECISION, level=level, mapping="nothing", **options).rows
         }
         for level in LEVELS
     )

@@ -1,0 +1,103 @@
+"""Room of a mapping's tiles in the buffers, and the check that a mapping suits a GeMM and its machine."""
+
+from typing import Any
+
+from ...formats import InputError
+from .gemm_mapping import GemmMapping
+from .mapped_gemm import SUM_BITS, MappedGemm
+
+
+def part_bits(mapped: MappedGemm, in_channels: Any) -> tuple[Any, Any, Any]:
+    """Bits of one token in the activation buffer and in the exponent buffer, and of one output channel's weights.
+
+    For `in_channels` input channels; they may be arrays.
+    """
+    machine = mapped.architecture
+    planes, exponents = machine.token_footprint(in_channels, mapped.mantissa_bits)
+    return planes, exponents, machine.weights.channel_bits(in_channels)
+
+
+def capacities(mapped: MappedGemm) -> tuple[int, int, int]:
+    """Bits of the activation buffer, the exponent buffer (enough for anything if there is none) and the weight buffer."""
+    machine = mapped.architecture
+    exponents = machine.exponent_buffer
+    return (
+        machine.activation_buffer.capacity_bytes * 8,
+        1 << 62 if exponents is None else exponents.capacity_bytes * 8,
+        machine.weight_buffer.capacity_bytes * 8,
+    )
+
+
+def sums_bits(mapped: MappedGemm, mapping: GemmMapping) -> int:
+    """Bits of the partial sums that the activation buffer holds."""
+    if not mapping.buffered_sums:
+        return 0
+    tokens = mapped.tokens if mapping.stays == "weights" else mapping.tokens
+    channels = mapped.out_channels if mapping.stays == "activations" else mapping.out_channels
+    return tokens * channels * SUM_BITS
+
+
+def shortage(mapped: MappedGemm, mapping: GemmMapping) -> tuple[str, int, int] | None:
+    """The buffer that a mapping overflows, its capacity and what the mapping needs, in bits; None if all fits."""
+    planes, exponents, channel = part_bits(mapped, mapping.in_channels)
+    tokens = mapping.activation_copies * mapping.tokens
+    channels = mapping.weight_copies * mapping.out_channels
+    if not mapping.in_parts:  # no more than the whole operand is ever there
+        tokens, channels = min(tokens, mapped.tokens), min(channels, mapped.out_channels)
+    needs = tokens * planes + sums_bits(mapped, mapping), tokens * exponents, channels * channel
+    for field, room, need in zip(
+        ("activation_buffer", "exponent_buffer", "weight_buffer"), capacities(mapped), needs, strict=True
+    ):
+        if need > room:
+            return field, room, need
+    return None
+
+
+def check_mapping(mapped: MappedGemm, mapping: GemmMapping) -> GemmMapping:
+    """The mapping itself, if it is legal.
+
+    Raises
+    ------
+    InputError
+        A tile is not made of whole tiles of the array or does not fit the GeMM or its buffer, a reduction is in parts
+        where it may not be, or the machine has no place for partial sums.
+    """
+    machine = mapped.architecture
+    if mapping.buffered_sums and machine.partial_sums == "array":
+        raise InputError(
+            f"mapping: {machine.name} keeps partial sums in the array; take partial_sums: buffer, or :array"
+        )
+    for name, what, size, whole, step in (
+        ("tokens", "tokens", mapping.tokens, mapped.tokens, machine.array.rows),
+        ("in_channels", "input channels", mapping.in_channels, mapped.in_channels, machine.group_size),
+        ("out_channels", "output channels", mapping.out_channels, mapped.out_channels, machine.array.columns),
+    ):
+        if not 1 <= size <= whole:
+            raise InputError(f"mapping: {size} {what} do not fit a GeMM of {whole}; use 1 to {whole}")
+        if size % step and size != whole:
+            raise InputError(f"mapping: {size} {what} split a tile of the array; use a multiple of {step}, or {whole}")
+        _check_shape(mapped, mapping, name, what, size, min(step, whole), whole)
+    if short := shortage(mapped, mapping):
+        field, room, need = short
+        raise InputError(
+            f"mapping: {mapping} does not fit {field}: it takes {-(-need // 8):,} B of {room // 8:,} B; use smaller "
+            "tiles or single buffers"
+        )
+    return mapping
+
+
+def _check_shape(
+    mapped: MappedGemm, mapping: GemmMapping, name: str, what: str, size: int, least: int, whole: int
+) -> None:
+    """Check that a tile has the size that the loop order asks for."""
+    reduction = name == "in_channels"
+    if reduction and not mapping.in_parts and size != whole:
+        raise InputError(
+            f"mapping: where {mapping.stays} stay and sums do not leave the array, tiles hold all {whole} {what}; use that"
+        )
+    if reduction and mapping.buffered_sums and size == whole:
+        raise InputError(
+            f"mapping: with all {whole} {what} in a tile no partial sum leaves the array; end it with :array"
+        )
+    if not reduction and mapping.stays == "nothing" and size != least:
+        raise InputError(f"mapping: where nothing stays, tiles are those of the array; use {least} {what}")

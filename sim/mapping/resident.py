@@ -1,0 +1,213 @@
+"""Mappings that keep partial sums in the array.
+
+A larger tile that stays never costs more, so each way of reuse has at most two candidates: its largest double-buffered tile and
+its largest single-buffered one. Nothing stays only if some stream is single-buffered else, since that takes the most DRAM traffic.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from ...formats import InputError
+from ...formats.numeric.alignment import MAX_MANTISSA_BITS
+from .gemm_mapping import GemmMapping, Stays
+from .legality import capacities, part_bits
+from .mapped_gemm import MappedGemm
+
+
+def array_mappings(mapped: MappedGemm) -> list[GemmMapping]:
+    """The mappings that can be best with partial sums in the array; double-buffered ones before single-buffered ones.
+
+    Raises
+    ------
+    InputError
+        A buffer does not hold one group of one tile of the array.
+    """
+    found = [mapping for stays in ("activations", "weights") for mapping in _staying(mapped, stays)]
+    if all(_stream_copies(mapping) == 2 for mapping in found):
+        return found or [nothing_stays(mapped)]
+    return [*found, *_both_stay(mapped), nothing_stays(mapped)]
+
+
+def double_buffered(mapped: MappedGemm) -> list[GemmMapping]:
+    """The largest double-buffered tile of each operand that can stay, the smallest single-buffered one if none fits twice.
+
+    Raises
+    ------
+    InputError
+        A buffer does not hold one group of one tile of the array.
+    """
+    found: list[GemmMapping] = []
+    for stays in ("activations", "weights"):
+        for mapping in _staying(mapped, stays):
+            if _stream_copies(mapping) == 2 and (not mapping.replaced(mapped) or mapping.in_place(mapped)):
+                found.append(mapping)
+                break
+    return found or [nothing_stays(mapped)]
+
+
+def is_legal(mapped: MappedGemm) -> bool:
+    """True if the GeMM has a legal mapping."""
+    return _shortage(mapped) is None
+
+
+def model_mappings(problems: Sequence[MappedGemm]) -> list[GemmMapping]:
+    """One token tile for all GeMMs of a model: the largest power-of-two number of strips that all fit double-buffered.
+
+    The weights of every module are then fetched equally often. This rule has no free parameter and comes within 10 % of
+    the published energy efficiency of every design (docs/calibration.md); a search for each GeMM finds less traffic.
+
+    Raises
+    ------
+    InputError
+        One strip of some GeMM does not fit the buffer.
+    """
+    rows = problems[0].architecture.array.rows
+    room = min(resident_tokens(mapped) for mapped in problems) // (2 * rows)
+    tile = rows << max(room.bit_length() - 1, 0)
+    return [resident_mapping(mapped, "activations", min(tile, mapped.tokens)) for mapped in problems]
+
+
+def resident_mapping(mapped: MappedGemm, stays: Stays, size: int = 0) -> GemmMapping:
+    """The mapping in which an operand stays on chip, with sums in the array.
+
+    Parameters
+    ----------
+    mapped
+        The GeMM on its architecture.
+    stays
+        The operand that stays.
+    size
+        Its tile in tokens or output channels: whole strips of the array, or the whole GeMM. It is double-buffered if it
+        fits twice. Unused if nothing stays.
+
+    Raises
+    ------
+    InputError
+        The tile does not fit the GeMM, the array or the buffers.
+    """
+    if stays == "nothing":
+        return nothing_stays(mapped)
+    array, tokens = mapped.architecture.array, stays == "activations"
+    what, length, strip = (
+        ("tokens", mapped.tokens, array.rows) if tokens else ("output channels", mapped.out_channels, array.columns)
+    )
+    room = resident_tokens(mapped) if tokens else resident_channels(mapped)
+    if not 1 <= size <= length:
+        raise InputError(f"mapping: {size} {what} do not fit a GeMM of {length}; use 1 to {length}")
+    if size % strip and size != length:
+        raise InputError(f"mapping: {size} {what} split a tile of the array; use a multiple of {strip}")
+    if size > room:
+        largest = room // strip * strip
+        fix = f"use at most {largest}" if largest else "use best or nothing"
+        raise InputError(f"mapping: {size} {what} do not fit the buffer; {fix}")
+    found = _with_stream(mapped, stays, size, 1 if size == length or 2 * size > room else 2)
+    if found is None:
+        raise InputError(f"mapping: the other buffer is too small to stream past {what}; use nothing")
+    return found
+
+
+def nothing_stays(mapped: MappedGemm) -> GemmMapping:
+    """The mapping in which both operands stream, in parts that both buffers hold twice at the longest mantissas.
+
+    Raises
+    ------
+    InputError
+        A buffer does not hold one group of one tile of the array.
+    """
+    if text := _shortage(mapped):
+        raise InputError(text)
+    machine = mapped.architecture
+    group, tokens, channels = machine.group_size, *_strips(mapped)
+    weights = machine.weight_buffer.capacity_bytes * 8 // (channels * machine.weights.channel_bits(group))
+    room = min(machine.resident_tokens(group, MAX_MANTISSA_BITS) // (2 * tokens), weights // 2)
+    size = -(-mapped.groups // -(-mapped.groups // min(mapped.groups, max(room, 1)))) * group
+    size = min(size, mapped.in_channels)
+    planes, exponents, channel = part_bits(mapped, size)
+    plane_room, exponent_room, weight_room = capacities(mapped)
+    activation_copies = 2 if 2 * tokens * planes <= plane_room and 2 * tokens * exponents <= exponent_room else 1
+    weight_copies = 2 if 2 * channels * channel <= weight_room else 1
+    return GemmMapping("nothing", tokens, size, channels, activation_copies, weight_copies)
+
+
+def resident_tokens(mapped: MappedGemm) -> int:
+    """Tokens, with all input channels, that fit the activation buffer."""
+    return mapped.architecture.resident_tokens(mapped.in_channels, mapped.mantissa_bits)
+
+
+def resident_channels(mapped: MappedGemm) -> int:
+    """Output channels, with all input channels, that fit the weight buffer."""
+    return mapped.architecture.weight_buffer.capacity_bytes * 8 // mapped.channel_bits
+
+
+def _strips(mapped: MappedGemm) -> tuple[int, int]:
+    """Tokens and output channels of a tile of the array."""
+    array = mapped.architecture.array
+    return min(array.rows, mapped.tokens), min(array.columns, mapped.out_channels)
+
+
+def _staying(mapped: MappedGemm, stays: Stays) -> Iterator[GemmMapping]:
+    """The largest tiles of an operand that stays: all of it, or in whole strips, twice and once."""
+    for size, copies in _largest(mapped, stays):
+        if found := _with_stream(mapped, stays, size, copies):
+            yield found
+
+
+def _both_stay(mapped: MappedGemm) -> Iterator[GemmMapping]:
+    """Mappings in which all of one operand is on chip, and the other one is replaced strip by strip."""
+    tokens, in_channels, channels = mapped.tokens, mapped.in_channels, mapped.out_channels
+    if resident_channels(mapped) >= channels:
+        for size, copies in _largest(mapped, "activations"):
+            yield GemmMapping("activations", size, in_channels, channels, copies, 1)
+    if resident_tokens(mapped) >= tokens:
+        for size, copies in _largest(mapped, "weights"):
+            yield GemmMapping("weights", tokens, in_channels, size, 1, copies)
+
+
+def _largest(mapped: MappedGemm, stays: Stays) -> list[tuple[int, int]]:
+    """Largest tiles of an operand and their copies: all of it, or whole strips twice and once, as far as they fit."""
+    tokens, channels = _strips(mapped)
+    if stays == "activations":
+        length, strip, room = mapped.tokens, tokens, resident_tokens(mapped)
+    else:
+        length, strip, room = mapped.out_channels, channels, resident_channels(mapped)
+    if room >= length:
+        return [(length, 1)]
+    double, single = room // (2 * strip) * strip, room // strip * strip
+    return [(size, copies) for size, copies in ((double, 2), (single, 1)) if size and (size, copies) != (double, 1)]
+
+
+def _with_stream(mapped: MappedGemm, stays: Stays, size: int, copies: int) -> GemmMapping | None:
+    """A mapping with the stream's strips: double-buffered if they fit twice. None if not even one fits.
+
+    Streamed weights come a group of output channels at a time, if it fits twice.
+    """
+    if stays == "activations":
+        room, columns, length = resident_channels(mapped), mapped.architecture.array.columns, mapped.out_channels
+        strip = min(max(columns, min(room // 2 // columns * columns, mapped.architecture.group_size)), length)
+    else:
+        room, length, strip = resident_tokens(mapped), mapped.tokens, _strips(mapped)[0]
+    if room < strip:
+        return None
+    stream = 2 if room >= min(2 * strip, length) else 1
+    if stays == "activations":
+        return GemmMapping(stays, size, mapped.in_channels, strip, copies, stream)
+    return GemmMapping(stays, strip, mapped.in_channels, size, stream, copies)
+
+
+def _stream_copies(mapping: GemmMapping) -> int:
+    return mapping.activation_copies if mapping.stays == "weights" else mapping.weight_copies
+
+
+def _shortage(mapped: MappedGemm) -> str | None:
+    """Error text of a buffer that does not hold one group of one tile of the array; None if all do."""
+    group, (tokens, channels) = mapped.architecture.group_size, _strips(mapped)
+    planes, exponents, channel = part_bits(mapped, group)
+    needs = tokens * planes, tokens * exponents, channels * channel
+    for field, room, need in zip(
+        ("activation_buffer", "exponent_buffer", "weight_buffer"), capacities(mapped), needs, strict=True
+    ):
+        if need > room:
+            return (
+                f"{field}.capacity: {room // 8} B is too small for any mapping; one group of a tile of the array takes "
+                f"{-(-need // 8)} B"
+            )
+    return None
