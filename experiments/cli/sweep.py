@@ -39,6 +39,8 @@ def sweep(
     columns, rows = summary_rows(frame)
     shown = "the ten of least energy" if energies_differ(frame) else f"the first {len(rows)}"
     print_table(f"{Path(given['file']).name}: {len(frame)} points, {shown}", columns, rows)
+    if left := result.spec.left_out():
+        note(f"kv_caches: Anda needs a compressor; left out with it: {', '.join(left)}")
     for name, count in undefined_metrics(result.spec, frame).items():
         note(f"derived.{name}: is not a finite number in {count} of {len(frame)} points")
     out = given["out"]

@@ -14,6 +14,7 @@ from ... import formats, sim, workloads
 from ...formats import InputError
 from ...formats.checks import check_choice
 from ...sim import load_weights
+from ...sim.config.kv_cache import KvCache
 from ...workloads import MODULES, Precision
 from .. import simulation
 from ..options.named_format import NamedFormat
@@ -47,10 +48,20 @@ MEASURES = ("cycles", "seconds", "macs", "bops_saving", "dram_bytes", "sram_byte
 ENERGIES = ("compute", "sram", "dram", "background", "total")
 RESULT_COLUMNS = ("key", *MEASURES, *(f"energy_{part}_pj" for part in ENERGIES))
 """Columns of a row beside those of `Point.columns`; `evaluation.LOSS_COLUMNS` join where perplexity is evaluated."""
+INFERENCE_COLUMNS = (
+    "ttft_seconds",
+    "tpot_mean_seconds",
+    "tpot_last_seconds",
+    "tokens_per_second",
+    "energy_per_token_pj",
+    "kv_cache_bytes",
+    "memory_bytes",
+)
+"""Further columns of a sweep over whole inferences."""
 OWN_WEIGHTS = "own"
 """In a sweep file: the weight format of the architecture."""
 ZERO_PLANES = ("sent", "skipped")
-TASK_COLUMNS = ("model", "phase", "tokens", "context", "batch", "scope")
+TASK_COLUMNS = ("model", "phase", "tokens", "context", "batch", "scope", "prompt", "generate")
 """Columns of the task; rows that differ in one of them are not compared."""
 COPIED_COLUMNS = (
     *(
@@ -98,7 +109,15 @@ class Point(PointOptions):
     @property
     def scope(self) -> str:
         """``model`` for a whole model, ``gemms`` for its FP-INT GeMMs alone."""
-        return next(name for name, whole in SCOPES.items() if whole == self.whole)
+        return next(name for name, whole in SCOPES.items() if whole == (self.whole or self.prompt is not None))
+
+    @property
+    def storable(self) -> bool:
+        """True unless keys and values are in Anda on an architecture without a compressor."""
+        if self.kv_cache == "fp16":
+            return True
+        machine = architecture_with(str(self.arch), self.architecture_settings)
+        return machine.compressor is not None or KvCache.parse(str(self.kv_cache)).format == "fp16"
 
     @property
     def key(self) -> str:
@@ -137,7 +156,15 @@ class Point(PointOptions):
             "reconstruct": self.reconstruct,
             **architecture_columns(str(self.arch), self.architecture_settings),
             **technology_columns(self.technology_settings),
+            **self._inference_columns(),
         }
+
+    def _inference_columns(self) -> dict[str, Any]:
+        """Prompt and generated tokens, and what stands in the columns of a pass; none for a pass."""
+        if self.prompt is None or self.generate is None:
+            return {}
+        tokens = self.prompt + self.generate
+        return {"phase": "inference", "tokens": tokens, "prompt": self.prompt, "generate": self.generate}
 
 
 def setting_columns(frame: pd.DataFrame) -> list[str]:
@@ -173,8 +200,17 @@ def _row(point: Point) -> dict[str, Any]:
         **inputs,
         **{name: result[name] for name in MEASURES},
         **{f"energy_{part}_pj": energy[part] for part in ENERGIES},
+        **_inference(result),
         **loss,
     }
+
+
+def _inference(result: dict[str, Any]) -> dict[str, Any]:
+    """The columns of a whole inference from its record; none of a pass."""
+    if "tpot_seconds" not in result:
+        return {}
+    tokens = {f"tpot_{name}_seconds": value for name, value in result["tpot_seconds"].items()}
+    return {name: {**result, **tokens}[name] for name in INFERENCE_COLUMNS}
 
 
 def _simulation(point: Point) -> simulation.Simulation:

@@ -23,7 +23,7 @@ from ..options.option import described
 from ..options.sweep import PointOptions
 from .evaluation import LOSS_COLUMNS, Evaluation
 from .expressions import Expression
-from .points import OWN_WEIGHTS, RESULT_COLUMNS, SCOPES, Point
+from .points import INFERENCE_COLUMNS, OWN_WEIGHTS, RESULT_COLUMNS, SCOPES, Point
 from .uncertainty import Uncertainty
 from .values import Names, Numbers, Scalars, Texts
 
@@ -43,6 +43,8 @@ DIMENSIONS = {
     "tokens": "tokens",
     "contexts": "context",
     "batches": "batch",
+    "prompts": "prompt",
+    "generates": "generate",
     "levels": "level",
     "technologies": "technology",
     "objectives": "objective",
@@ -100,6 +102,8 @@ class SweepSpec(Config, strict=False):
     tokens: Numbers = values_of("tokens")
     contexts: Numbers = values_of("contexts")
     batches: Numbers = values_of("batches")
+    prompts: Numbers = values_of("prompts")
+    generates: Numbers = values_of("generates")
     levels: Texts = values_of("levels")
     technologies: Texts = values_of("technologies")
     objectives: Texts = values_of("objectives")
@@ -113,6 +117,8 @@ class SweepSpec(Config, strict=False):
     roundings: Texts = values_of("roundings")
     reconstructions: Texts = values_of("reconstructions")
     zero_planes: Texts = values_of("zero_planes")
+    allow_overflow: bool = False
+    """Run whole models that the memory cannot hold."""
     evaluation: Evaluation | None = None
     """Measure perplexity on this model and text."""
     architecture: dict[str, Scalars] = Field(default_factory=dict)
@@ -139,6 +145,8 @@ class SweepSpec(Config, strict=False):
         self.check_names(points[:1])
         distinct = list(dict.fromkeys(points))
         kept = [point for point in distinct if self.allows(point)]
+        if not any(point.storable for point in distinct):
+            raise InputError("kv_caches: no architecture has a compressor for Anda; use fp16")
         if not kept:
             raise InputError("constraints: no point meets them all; loosen one or vary more")
         return kept
@@ -156,8 +164,8 @@ class SweepSpec(Config, strict=False):
         return self.sampling.points or 0 if self.sampling.method == "search" else len(self.points())
 
     def allows(self, point: Point) -> bool:
-        """True if a point meets the constraints on inputs."""
-        return meets(self.constraint_formulas(), point.columns())
+        """True if a point meets the constraints on inputs, and its architecture can store its keys and values."""
+        return point.storable and meets(self.constraint_formulas(), point.columns())
 
     def check_names(self, points: Iterable[Point]) -> None:
         """Refuse a formula with a name that is not a column, before anything is simulated.
@@ -180,7 +188,13 @@ class SweepSpec(Config, strict=False):
 
     def result_columns(self) -> tuple[str, ...]:
         """Result columns of a row."""
-        return RESULT_COLUMNS if self.evaluation is None else (*RESULT_COLUMNS, *LOSS_COLUMNS)
+        inference = INFERENCE_COLUMNS if self.prompts != (None,) else ()
+        return (*RESULT_COLUMNS, *inference, *(() if self.evaluation is None else LOSS_COLUMNS))
+
+    def left_out(self) -> list[str]:
+        """Architectures whose points with keys and values in Anda are left out: they have no compressor."""
+        anda = [cache for cache in self.kv_caches if cache != "fp16"]
+        return [arch for arch in self.archs if anda and load_architecture(arch).compressor is None]
 
     def dimensions(self) -> dict[str, Sequence[Any]]:
         """The values of each dimension by its name in the file."""
@@ -270,6 +284,7 @@ class SweepSpec(Config, strict=False):
                 if name not in ANDA_DIMENSIONS or not fixed
             },
             weights=None if choice["weights"] == OWN_WEIGHTS else choice["weights"],
+            allow_overflow=self.allow_overflow,
             evaluation=self.evaluation,
             architecture_settings=settings["architecture"],
             technology_settings=settings["technology"],

@@ -11,11 +11,14 @@ def print_inference(records: list[dict[str, Any]]) -> None:
     first = records[0]
     request = f"{first['batch']} x ({first['prompt']} + {first['generate']} tokens)"
     title = f"{first['model']}, {request}, level {first['level']}, {first['technology']}"
-    names = [record["arch"] for record in records]
-    rows = [(label, *(read(record) for record in records)) for label, read in _QUANTITIES.items()]
-    print_table(title, ("", *names), rows)
+    print_table(title, ("", *(record["arch"] for record in records)), quantity_rows(records))
     for record in records:
         _print_parts(record)
+
+
+def quantity_rows(records: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """A row of each quantity: its name, and its amount in each record."""
+    return [(label, *(read(record) for record in records)) for label, read in _QUANTITIES.items()]
 
 
 def precision_text(precision: list[Any]) -> str:

@@ -21,6 +21,7 @@ from anda_codesign.experiments.sweep.run import run_sweep, undefined_metrics
 from anda_codesign.experiments.sweep.spec import SweepSpec
 from anda_codesign.experiments.sweep.store import write_atomically
 from anda_codesign.formats import InputError
+from anda_codesign.formats.documents.schema import check
 
 FILE = """
 models: [OPT-125M, OPT-1.3B]
@@ -358,3 +359,26 @@ def test_the_manifest_is_the_sweep(file: Path, tmp_path: Path):
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["mantissa_bits"] == [4, 5, 6, 7, 8]
     assert manifest["derived"] == {"edp": "energy_total_pj * seconds"}
+
+
+def test_rows_of_whole_inferences_are_those_of_simulate(tmp_path: Path):
+    fields = {"archs": ["fp-fp", "anda"], "mantissa_bits": 7, "prompts": [16, 64], "generates": 8, "batches": 2}
+    derived = {"mj_per_token": "energy_per_token_pj / 1e9"}
+    frame = run_sweep(check(SweepSpec, {"models": "OPT-125M", "derived": derived, **fields}, "sweep"), tmp_path / "out")
+    assert list(frame["prompt"]) == [16, 64, 16, 64]
+    for row in frame.to_dict("records"):
+        asked = {"prompt": row["prompt"], "generate": 8, "batch": 2, "arch": row["arch"], "precision": 7}
+        one = simulate(model="OPT-125M", **asked).to_dict()
+        for name in ("ttft_seconds", "tokens_per_second", "energy_per_token_pj", "kv_cache_bytes", "memory_bytes"):
+            assert row[name] == one[name]
+        assert row["tpot_mean_seconds"] == one["tpot_seconds"]["mean"]
+        assert row["tpot_last_seconds"] == one["tpot_seconds"]["last"]
+        assert row["seconds"] == one["total_seconds"]
+
+
+def test_a_model_that_does_not_fit_names_its_point(tmp_path: Path):
+    large = {"models": "LLaMA-65B", "archs": "fp-fp", "prompts": 16, "generates": 2}
+    with pytest.raises(InputError, match=r"^memory: LLaMA-65B needs 32\.1 GiB.*at the point model LLaMA-65B"):
+        run_sweep(check(SweepSpec, large, "sweep"), tmp_path / "out")
+    frame = run_sweep(check(SweepSpec, {**large, "allow_overflow": True}, "sweep"), tmp_path / "other")
+    assert frame["memory_bytes"].item() > 32 * 2**30

@@ -189,3 +189,27 @@ def test_the_schema_describes_the_file():
     kinds = schema["properties"]["tokens"]["anyOf"]
     assert [kind["type"] for kind in kinds] == ["integer", "array", "object"]
     assert set(kinds[2]["properties"]) == {"from", "to", "step", "points", "unit"}
+
+
+def test_architectures_without_a_compressor_are_left_out_of_caches_in_anda():
+    asked = spec(archs=["fp-fp", "anda"], kv_caches=["fp16", "anda:8"], scopes="model")
+    assert [(point.arch, point.kv_cache) for point in asked.points()] == [
+        ("fp-fp", "fp16"),
+        ("anda", "fp16"),
+        ("anda", "anda:8"),
+    ]
+    assert asked.left_out() == ["fp-fp"]
+    assert spec(archs="fp-fp").left_out() == spec(kv_caches="anda:8").left_out() == []
+    assert refusal(archs=["fp-fp", "figna"], kv_caches="anda:8").startswith(
+        "kv_caches: no architecture has a compressor"
+    )
+
+
+def test_prompts_make_whole_inferences():
+    [point] = spec(prompts=100, generates=20).points()
+    columns = point.columns()
+    assert (columns["phase"], columns["tokens"], columns["prompt"], columns["generate"]) == ("inference", 120, 100, 20)
+    assert columns["scope"] == "model"
+    assert "prompt" not in spec().points()[0].columns()
+    assert "ttft_seconds" in spec(prompts=100, generates=20).result_columns()
+    assert "ttft_seconds" not in spec().result_columns()
