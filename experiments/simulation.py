@@ -310,7 +310,7 @@ def run_gemm(gemm: str | Gemm, options: MachineOptions, timeline: Timeline | Non
     return Simulation(inputs, run)
 
 
-WHOLE_ONLY = ("kv_cache", "vector_unit", "vector_traffic", "head")
+WHOLE_ONLY = ("kv_cache", "vector_unit", "vector_traffic", "head", "allow_overflow")
 """Options that the FP-INT GeMMs alone would ignore."""
 
 

@@ -284,7 +284,8 @@ class SweepSpec(Config, strict=False):
                 if name not in ANDA_DIMENSIONS or not fixed
             },
             weights=None if choice["weights"] == OWN_WEIGHTS else choice["weights"],
-            allow_overflow=self.allow_overflow,
+            allow_overflow=self.allow_overflow
+            and (choice["prompts"] is not None or _value("scopes", choice["scopes"])),
             evaluation=self.evaluation,
             architecture_settings=settings["architecture"],
             technology_settings=settings["technology"],

@@ -75,22 +75,27 @@ def layer_work(
     """
     if unit == "integer":
         return integer_layer_work(shape, tokens, scores, lanes)
-    softmax = row_cost("softmax", lanes)
     work = [
         norm_work("norms", shape, 2 * tokens, lanes, unit),
-        VectorWork(
-            "softmax",
-            {"fp16": softmax.passes * scores.scores + softmax.scalars * scores.rows},
-            softmax_cycles(unit, lanes)(scores),
-            softmax.passes * scores.scores,
-            softmax.results * scores.scores,
-        ),
+        softmax_work(scores, lanes),
         _rows("activation", "gated_silu" if shape.gated else "relu", tokens, shape.ffn, lanes),
         _rows("residuals", "residual", 2 * tokens, shape.hidden, lanes),
     ]
     if shape.family == "llama":
         work.append(_rows("rotation", "rotation", tokens, shape.hidden + shape.kv_channels, lanes))
     return tuple(work)
+
+
+def softmax_work(scores: Scores, lanes: int) -> VectorWork:
+    """Work of the softmax in FP16, the only work that depends on the scores."""
+    cost = row_cost("softmax", lanes)
+    return VectorWork(
+        "softmax",
+        {"fp16": cost.passes * scores.scores + cost.scalars * scores.rows},
+        cost.passes * scores.vectors + cost.cycles * scores.rows,
+        cost.passes * scores.scores,
+        cost.results * scores.scores,
+    )
 
 
 def norm_work(name: str, shape: ModelShape, rows: int, lanes: int, unit: VectorUnit = "fp16") -> VectorWork:

@@ -16,7 +16,7 @@ from ...workloads.models.gemms import FP16_BITS
 from ..analytical.attention import AttentionWork, attention_pieces, attention_works, key_load_cycles
 from ..analytical.busy import Busy, array_busy
 from ..analytical.gemm import SramBits
-from ..analytical.vector import layer_work, softmax_cycles
+from ..analytical.vector import layer_work, softmax_cycles, softmax_work
 from ..analytical.vector_work import Scores, TokenBits, VectorUnit, VectorWork
 from ..config.kv_cache import KvCache
 from ..cost.energy import UnitCosts, Work
@@ -65,10 +65,23 @@ class ModelLayer:
             self.output_mantissa_bits,
         )
 
-    def vector(self, attention: AttentionWork) -> list[VectorWork]:
+    @cached_property
+    def vector(self) -> list[list[VectorWork]]:
+        """Vector work of all passes, a list of passes for each kind; a kind that is the same in all is one object."""
+        first = self._vector(self.attention[0])
+        if self.unit == "integer":
+            return [list(kind) for kind in zip(first, *map(self._vector, self.attention[1:]), strict=True)]
+        lanes = self.setup.machine.vector_lanes
+        return [
+            [softmax_work(_scores(one), lanes) for one in self.attention]
+            if work.name == "softmax"
+            else [work] * len(self.attention)
+            for work in first
+        ]
+
+    def _vector(self, attention: AttentionWork) -> list[VectorWork]:
         """Vector work of one pass."""
-        tokens = self.batch * self.pass_tokens
-        scores = Scores(attention.rows, attention.scores, attention.score_vectors)
+        tokens, scores = self.batch * self.pass_tokens, _scores(attention)
         works = layer_work(self.shape, tokens, scores, self.setup.machine.vector_lanes, self.unit)
         if self.traffic is None:
             return list(works)
@@ -77,11 +90,6 @@ class ModelLayer:
             replace(work, loads=tokens * loads, stores=tokens * stores)
             for work, (loads, stores) in zip(works, moved, strict=True)
         ]
-
-    def softmax_cycles(self, attention: AttentionWork) -> int:
-        """Cycles of the vector unit for the softmax of one pass."""
-        scores = Scores(attention.rows, attention.scores, attention.score_vectors)
-        return softmax_cycles(self.unit, self.setup.machine.vector_lanes)(scores)
 
     def attention_busy(self, work: AttentionWork) -> Busy:
         """Busy cycles of the array, its ports and DRAM in one pass."""
@@ -94,6 +102,10 @@ class ModelLayer:
             (work.dram_bits - work.sram.weight_writes) / machine.activation_buffer.port_bits,
         )
         return Busy(compute, work.dram_bits / self.setup.costs.dram_bits_per_cycle, max(stream, *fills))
+
+
+def _scores(attention: AttentionWork) -> Scores:
+    return Scores(attention.rows, attention.scores, attention.score_vectors)
 
 
 def token_bits(shape: ModelShape, setup: Setup, cache: KvCache, runs: Iterable[GemmRun]) -> TokenBits:
@@ -119,14 +131,15 @@ def _analytical(layer: ModelLayer) -> Iterator[ModelRow]:
     busy = [layer.attention_busy(work) for work in layer.attention]
     cycles = [math.ceil(max(work.array_cycles, work.dram_bits / costs.dram_bits_per_cycle)) for work in layer.attention]
     yield _attention_row(layer, layer.attention, busy, sum(cycles))
-    passes = [layer.vector(work) for work in layer.attention]
-    for works in zip(*passes, strict=True):
-        busy = [work.busy(port, costs.dram_bits_per_cycle) for work in works]
+    for works in layer.vector:
+        distinct = works[:1] if works[0] is works[-1] else works
+        busy = [work.busy(port, costs.dram_bits_per_cycle) for work in distinct]
         if works[0].name == "softmax":
             taken = [max(work.cycles - other, 0) for work, other in zip(works, cycles, strict=True)]
         else:
             taken = [math.ceil(one.longest) + VECTOR_PIPELINE_CYCLES for one in busy]
-        yield _vector_row(layer, works, busy, sum(taken))
+        times = len(works) // len(distinct)
+        yield _vector_row(layer, distinct, busy, sum(taken), times)
 
 
 def _events(layer: ModelLayer) -> Iterator[ModelRow]:
@@ -136,7 +149,7 @@ def _events(layer: ModelLayer) -> Iterator[ModelRow]:
     machine, timeline, costs = layer.setup.machine, layer.setup.timeline, layer.setup.costs
     softmax, port = softmax_cycles(layer.unit, machine.vector_lanes), machine.activation_buffer.port_bits
     taken: dict[tuple[str, int, int], int] = {}
-    for context, attention in zip(layer.contexts, layer.attention, strict=True):
+    for context, attention, *works in zip(layer.contexts, layer.attention, *layer.vector, strict=True):
         pieces = attention_pieces(
             layer.shape, machine, layer.cache, layer.pass_tokens, context, layer.batch, layer.output_mantissa_bits
         )
@@ -144,7 +157,7 @@ def _events(layer: ModelLayer) -> Iterator[ModelRow]:
         if timeline:
             timeline.finish("attention", run.cycles)
         yield _attention_row(layer, [attention], [layer.attention_busy(attention)], run.cycles - run.softmax_cycles)
-        for work in layer.vector(attention):
+        for work in works:
             busy = [work.busy(port, costs.dram_bits_per_cycle)]
             if work.name == "softmax":
                 yield _vector_row(layer, [work], busy, run.softmax_cycles)
@@ -178,29 +191,30 @@ def _attention_row(layer: ModelLayer, passes: Sequence[AttentionWork], busy: Ite
     )
 
 
-def _vector_row(layer: ModelLayer, passes: Sequence[VectorWork], busy: Iterable[Busy], cycles: int) -> ModelRow:
-    layers = layer.shape.layers
-    return vector_row(passes, sum(busy, Busy()), cycles, layer.setup.costs, layers)
+def _vector_row(
+    layer: ModelLayer, passes: Sequence[VectorWork], busy: Iterable[Busy], cycles: int, times: int = 1
+) -> ModelRow:
+    return vector_row(passes, sum(busy, Busy()), cycles, layer.setup.costs, times * layer.shape.layers)
 
 
-def vector_row(passes: Sequence[VectorWork], busy: Busy, cycles: int, costs: UnitCosts, layers: int = 1) -> ModelRow:
-    """The row of one kind of vector work in all passes of some layers; busy and other cycles are those of one layer."""
+def vector_row(passes: Sequence[VectorWork], busy: Busy, cycles: int, costs: UnitCosts, times: int = 1) -> ModelRow:
+    """The row of one kind of vector work in some passes, `times` over; busy and other cycles are those of one time."""
     name = passes[0].name
     kinds = passes[0].operations
     work = Work(
-        operations={kind: layers * sum(one.operations[kind] for one in passes) for kind in kinds},
-        sram=_sram([one.sram for one in passes], layers),
-        dram_bits=layers * sum(one.dram_bits for one in passes),
+        operations={kind: times * sum(one.operations[kind] for one in passes) for kind in kinds},
+        sram=_sram([one.sram for one in passes], times),
+        dram_bits=times * sum(one.dram_bits for one in passes),
     )
     return work_row(
         name,
         "vector",
-        layers * cycles,
+        times * cycles,
         work,
-        busy * layers,
+        busy * times,
         costs,
-        operations=layers * sum(one.total for one in passes),
-        unit_cycles=layers * sum(one.cycles for one in passes),
+        operations=times * sum(one.total for one in passes),
+        unit_cycles=times * sum(one.cycles for one in passes),
     )
 
 

@@ -54,13 +54,22 @@ def archs(json: JsonOption = None) -> None:
             f"{r['rows']} x {r['columns']}",
             r["lanes"],
             r["timing"],
-            r["mantissa_bits"],
+            r["mantissa_bits"] if r["default_precision"] is None else f"variable; {r['default_precision']}",
             r["activation_memory"],
             f"{r['area_mm2']:.2f}",
         )
         for r in found.rows
     ]
-    columns = ("architecture", "what it is", "array", "lanes", "timing", "mantissa bits", "memory holds", "mm²")
+    columns = (
+        "architecture",
+        "what it is",
+        "array",
+        "lanes",
+        "timing",
+        "mantissa bits; default",
+        "memory holds",
+        "mm²",
+    )
     print_table(f"Architectures (area: {DEFAULT_TECHNOLOGY})", columns, rows)
 
 

@@ -243,6 +243,7 @@ def test_a_file_of_precisions_that_is_not_there(refused: Refused):
         ("--prompt 10 --generate 4 --tokens 7", "tokens: applies to a single pass"),
         ("--head none", "head: 'none' applies to whole models only"),
         ("--vector-traffic none", "vector_traffic: 'none' applies to whole models only"),
+        ("--allow-overflow", "allow_overflow: True applies to whole models only"),
         ("--whole --head int2", "weight format: 'int2' is unknown"),
         ("--whole --vector-traffic sram", "vector_traffic: 'sram' is not valid; choose one of dram, none"),
         (
