@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..formats import InputError
 from ..workloads import Gemm, ModelShape, Precision, load_shape
+from ..workloads.models.gemms import check_batch
 from .files import require_new_file
 from .options.option import described
 from .options.question import question
@@ -238,8 +239,7 @@ def run_model(model: str | Path | ModelShape, options: PassOptions, timeline: Ti
     from .. import sim
 
     shape = load_shape(model if isinstance(model, ModelShape) else str(model))
-    if options.batch < 1:
-        raise InputError(f"batch: {options.batch} is too few; use 1 or more")
+    check_batch(options.batch)
     inference = check_request(options, shape)
     setup, bits = _prepare(options, timeline)
     if inference is not None:

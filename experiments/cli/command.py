@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeAlias, get_args, get_origin
 import typer
 
 from ..options.option import REQUIRED, Described, described, split, union_parts
+from ..options.types import check_literal
 
 Given: TypeAlias = dict[str, Any]
 """The values of all options of a class, by field name: what its public function takes."""
@@ -51,6 +52,8 @@ def command(
         def run(**values: Any) -> None:
             values.pop(PLUGIN, None)  # loaded when it was read
             given = {name: values.pop(name) for name in names}
+            for field in fields:
+                check_literal(field, given[field.name])  # before an error that a mistyped choice would hide behind
             for name, parse in parsers.items():
                 if given[name] is not None:
                     given[name] = parse(name, given[name])

@@ -5,7 +5,7 @@ import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from os import PathLike
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from .option import Described
 
@@ -46,7 +46,16 @@ def check_type(field: Described, value: Any) -> Any:
         raise InputError(
             f"{field.name}: {reprlib.repr(value)} is of type {type(value).__name__}; give {_words(field.type_text)}"
         )
+    check_literal(field, value)
     return _plain(value)
+
+
+def check_literal(field: Described, value: Any) -> None:
+    """Raise `InputError` unless the value is one of the option's choices, if its type states them."""
+    if get_origin(field.annotation) is Literal:
+        from ...formats.checks import check_choice
+
+        check_choice(field.name, value, get_args(field.annotation))
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ from pydantic import StrictInt
 
 from ...formats import AndaFormat, InputError
 from ...formats.activations.registry import activation_format
+from ...formats.checks import check_integer
 from ..options.named_format import NamedFormat
 from ..options.sweep import PointOptions
 
@@ -46,6 +47,7 @@ class Evaluation:
     blocks: StrictInt = 4
 
     def __post_init__(self) -> None:
+        check_integer("evaluation.tokens", self.tokens, 2)
         if self.blocks < 2:
             raise InputError(f"evaluation.blocks: {self.blocks} is too few for a standard error; use 2 or more")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import sys
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -44,7 +45,9 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
 
 
 MAX_CHARACTERS = 500
-"""Longest formula, in characters; longer ones could nest deeper than Python recurses."""
+"""Longest formula, in characters."""
+MAX_DEPTH = 100
+"""Deepest nesting of a formula, well below the depth to which Python recurses."""
 
 
 class Expression:
@@ -69,25 +72,31 @@ class Expression:
             ) from None
         self.names = frozenset(self._walk(self._tree))
 
-    def _walk(self, node: ast.AST) -> list[str]:
+    def _walk(self, node: ast.AST, depth: int = 0) -> list[str]:
         """The column names under a node, which must be of the kinds that `_value` knows."""
+        if depth > MAX_DEPTH:
+            raise InputError(f"{self.field}: nests more than {MAX_DEPTH} deep; write it in several derived columns")
         match node:
             case ast.Name(id=name):
                 return [name]
-            case ast.Constant(value=int() | float() | str()):
+            case ast.Constant(value=str()):
+                return []
+            case ast.Constant(value=int() | float() as value):
+                if abs(value) > sys.float_info.max:
+                    raise InputError(f"{self.field}: holds a number above {sys.float_info.max:.2g}; use smaller ones")
                 return []
             case ast.BinOp(left=left, op=op, right=right) if type(op) in BINARY:
-                return self._walk(left) + self._walk(right)
+                return self._walk(left, depth + 1) + self._walk(right, depth + 1)
             case ast.UnaryOp(op=op, operand=operand) if type(op) in UNARY:
-                return self._walk(operand)
+                return self._walk(operand, depth + 1)
             case ast.BoolOp(values=values):
-                return [name for value in values for name in self._walk(value)]
+                return [name for value in values for name in self._walk(value, depth + 1)]
             case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in BINARY:
-                return self._walk(left) + self._walk(right)
+                return self._walk(left, depth + 1) + self._walk(right, depth + 1)
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if FUNCTIONS.get(name, (None,))[0] == len(
                 args
             ):
-                return [name for argument in args for name in self._walk(argument)]
+                return [name for argument in args for name in self._walk(argument, depth + 1)]
             case _:
                 allowed = f"numbers, columns, + - * / % **, one comparison, and, or, not, {', '.join(FUNCTIONS)}"
                 raise InputError(f"{self.field}: {ast.unparse(node)!r} is not allowed in a formula; use {allowed}")
@@ -120,30 +129,66 @@ class Expression:
                 f"{self.field}: {self.text!r} calculates with a text; compare texts with == or !="
             ) from None
 
+    def holds(self, columns: Mapping[str, Any]) -> Any:
+        """Truth of a condition, for scalars or for whole columns.
+
+        Raises
+        ------
+        InputError
+            As `evaluate`, or the formula is no condition.
+        """
+        value = self.evaluate(columns)
+        if np.asarray(value).dtype != np.bool_:
+            raise InputError(f"{self.field}: {self.text!r} is no condition; compare it, as in area_mm2 < 4")
+        return value
+
     def _value(self, node: ast.AST, columns: Mapping[str, Any]) -> Any:
         match node:
             case ast.Name(id=name):
                 return _number(columns[name])
-            case ast.Constant(value=value):
-                return _number(value)
-            case ast.BinOp(left=left, op=op, right=right) | ast.Compare(left=left, ops=[op], comparators=[right]):
+            case ast.Constant(value=str() as text):
+                return text
+            case ast.Constant(value=int() | float() as number):
+                return np.float64(number)
+            case ast.Compare(left=left, ops=[op], comparators=[right]):
                 return BINARY[type(op)](self._value(left, columns), self._value(right, columns))
+            case ast.BinOp(left=left, op=op, right=right):
+                return BINARY[type(op)](self._calculable(left, columns), self._calculable(right, columns))
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return np.logical_not(self._condition(operand, columns))
             case ast.UnaryOp(op=op, operand=operand):
-                return UNARY[type(op)](self._value(operand, columns))
+                return UNARY[type(op)](self._calculable(operand, columns))
             case ast.BoolOp(op=op, values=[first, *others]):
-                result = self._value(first, columns)
+                result = self._condition(first, columns)
                 for other in others:
-                    result = BINARY[type(op)](result, self._value(other, columns))
+                    result = BINARY[type(op)](result, self._condition(other, columns))
                 return result
             case ast.Call(func=ast.Name(id=name), args=args):
-                return FUNCTIONS[name][1](*(self._value(argument, columns) for argument in args))
+                return FUNCTIONS[name][1](*(self._calculable(argument, columns) for argument in args))
             case _:
                 raise AssertionError("_walk lets nothing else pass")
 
+    def _calculable(self, node: ast.AST, columns: Mapping[str, Any]) -> Any:
+        """A number, also of a condition; `TypeError` for a text."""
+        value = self._value(node, columns)
+        if np.asarray(value).dtype.kind not in "bf":
+            raise TypeError
+        return value + np.float64(0)
+
+    def _condition(self, node: ast.AST, columns: Mapping[str, Any]) -> Any:
+        value = self._value(node, columns)
+        if np.asarray(value).dtype != np.bool_:
+            raise InputError(
+                f"{self.field}: {ast.unparse(node)!r} is no condition for and, or, not; compare it, as in area_mm2 < 4"
+            )
+        return value
+
 
 def _number(value: Any) -> Any:
-    """Numbers as float64, texts as they are."""
+    """Numbers as float64; conditions and texts as they are."""
     array = np.asarray(value)
+    if array.dtype == np.bool_:
+        return value
     if array.dtype.kind in "OUST":
         return value if array.ndim == 0 else np.asarray(value, dtype=object)
     return np.float64(value) if array.ndim == 0 else array.astype(np.float64)

@@ -198,7 +198,7 @@ def _row(point: Point) -> dict[str, Any]:
     return {
         "key": point.key,
         **inputs,
-        **{name: result[name] for name in MEASURES},
+        **{name: _fitting(result[name]) for name in MEASURES},
         **{f"energy_{part}_pj": energy[part] for part in ENERGIES},
         **_inference(result),
         **loss,
@@ -211,6 +211,11 @@ def _inference(result: dict[str, Any]) -> dict[str, Any]:
         return {}
     tokens = {f"tpot_{name}_seconds": value for name, value in result["tpot_seconds"].items()}
     return {name: {**result, **tokens}[name] for name in INFERENCE_COLUMNS}
+
+
+def _fitting(count: float) -> float:
+    """A count as a table takes it: one that does not fit 64 bits as a float."""
+    return float(count) if abs(count) >= 1 << 63 else count
 
 
 def _simulation(point: Point) -> simulation.Simulation:

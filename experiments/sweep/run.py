@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ...formats import InputError
 from ..progress import stage
 from .executors import Executor, LocalExecutor
@@ -101,8 +103,8 @@ def with_derived(spec: SweepSpec, frame: pd.DataFrame) -> pd.DataFrame:
     """
     frame = with_derived_columns(spec, frame)
     for formula in spec.constraint_formulas():
-        kept = formula.evaluate({str(name): frame[name].to_numpy() for name in frame.columns})
-        frame = frame[kept].reset_index(drop=True)
+        kept = formula.holds({str(name): frame[name].to_numpy() for name in frame.columns})
+        frame = frame[np.broadcast_to(kept, len(frame))].reset_index(drop=True)
         if frame.empty:
             raise InputError(f"constraints: no point meets {formula.text!r}; loosen it or vary more")
     return frame

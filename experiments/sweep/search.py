@@ -7,7 +7,7 @@ interruption changes the search: a rerun asks for the same points and finds thos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,8 +49,8 @@ def search_points(spec: SweepSpec, simulate: Simulate) -> list[Point]:
         raise InputError("sampling.for_each: has no meaning in a search; leave it out")
     study = _Study(spec, population)
     first = spec.point({name: values[0] for name, values in spec.dimensions().items()})
-    spec.check_names([first])
-    _check_objectives(spec, first)
+    spec.check_values()
+    _check_objectives(spec, spec.check_formulas([first]))
     visited: dict[Point, tuple[float, ...] | None] = {}
     trials = 0
     while len(visited) < budget and trials < TRIALS * budget:
@@ -66,12 +66,12 @@ def search_points(spec: SweepSpec, simulate: Simulate) -> list[Point]:
     return list(visited)
 
 
-def _check_objectives(spec: SweepSpec, point: Point) -> None:
-    """Refuse an objective that is not a column, before anything is simulated."""
-    columns = [*point.columns(), *spec.result_columns(), *spec.derived]
+def _check_objectives(spec: SweepSpec, columns: Mapping[str, Any]) -> None:
+    """Refuse an objective that is not a column of numbers, before anything is simulated."""
+    numbers = [name for name, value in columns.items() if isinstance(value, int | float)]
     for name in spec.sampling.minimise:
-        if name.removeprefix("-") not in columns:
-            raise InputError(f"sampling.minimise: {name!r} is not a column; use one of {', '.join(columns)}")
+        if name.removeprefix("-") not in numbers:
+            raise InputError(f"sampling.minimise: {name!r} is not a column of numbers; use one of {', '.join(numbers)}")
 
 
 def objectives(spec: SweepSpec, frame: pd.DataFrame) -> list[tuple[float, ...] | None]:
@@ -79,7 +79,7 @@ def objectives(spec: SweepSpec, frame: pd.DataFrame) -> list[tuple[float, ...] |
     columns = {str(name): frame[name].to_numpy() for name in frame.columns}
     kept = np.ones(len(frame), dtype=bool)
     for formula in spec.constraint_formulas():
-        kept &= np.asarray(formula.evaluate(columns), dtype=bool)
+        kept &= np.asarray(formula.holds(columns))
     costs = np.column_stack([cost_column(frame, name, "sampling.minimise") for name in spec.sampling.minimise])
     kept &= np.isfinite(costs).all(axis=1)
     return [tuple(map(float, cost)) if good else None for cost, good in zip(costs, kept, strict=True)]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from pydantic import Field
 
@@ -16,8 +17,14 @@ from ...formats import InputError
 from ...formats.checks import check_choice
 from ...formats.documents.schema import Config
 from ...sim import load_architecture
+from ...sim.config.kv_cache import KvCache
 from ...sim.config.yaml_config import config_names, find_config, load_config
+from ...sim.cost.objective import MAPPING_OBJECTIVES
+from ...sim.mapping.mapping_rule import MappingRule
+from ...sim.memory.hbm import load_memory
+from ...sim.settings import DramBackground, Level, Settings
 from ...workloads import MODULES, Precision, model_shape
+from ...workloads.models.gemms import PHASES, check_batch, check_tokens
 from ..options.named_format import NamedFormat
 from ..options.option import described
 from ..options.sweep import PointOptions
@@ -63,6 +70,23 @@ ANDA_DIMENSIONS = ("roundings", "reconstructions", "zero_planes")
 """Options of the Anda format, without effect elsewhere."""
 
 
+CHECKS: dict[str, Callable[[Any], object]] = {
+    "phases": partial(check_choice, "phases", choices=PHASES),
+    "levels": partial(check_choice, "levels", choices=get_args(Level)),
+    "objectives": partial(check_choice, "objectives", choices=MAPPING_OBJECTIVES),
+    "tokens": partial(check_tokens, "tokens", lowest=1),
+    "contexts": partial(check_tokens, "contexts", lowest=0),
+    "prompts": lambda count: count is None or check_tokens("prompts", count, lowest=1),
+    "generates": lambda count: count is None or check_tokens("generates", count, lowest=1),
+    "batches": check_batch,
+    "mappings": MappingRule.parse,
+    "dram_background": partial(check_choice, "dram_background", choices=get_args(DramBackground)),
+    "memories": lambda name: name == Settings.memory or load_memory(name),
+    "kv_caches": KvCache.parse,
+}
+"""Checks of the values of a field, by its name."""
+
+
 def values_of(dimension: str) -> Any:
     """A field of a sweep file: the values of an option, by default its own default."""
     option = OPTIONS[DIMENSIONS[dimension]]
@@ -73,9 +97,9 @@ class Sampling(Config):
     """The combinations of a sweep: all of them, a sample, or a search."""
 
     method: Literal["grid", "random", "latin-hypercube", "search"] = "grid"
-    points: int | None = Field(default=None, ge=1)
+    points: int | None = Field(default=None, ge=1, le=GRID_LIMIT)
     """Samples; all combinations of the dimensions under `for_each` are taken at each. In a search: the budget."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=1 << 32)
     minimise: Names = ()
     """Columns that a search minimises together; ``-name`` where larger is better."""
     for_each: Names = ()
@@ -142,7 +166,7 @@ class SweepSpec(Config, strict=False):
             Something named does not exist, a formula is wrong, or there is no point at all.
         """
         points = [self.point(choice) for choice in self._choices()]
-        self.check_names(points[:1])
+        self.check_formulas(points[:1])
         distinct = list(dict.fromkeys(points))
         kept = [point for point in distinct if self.allows(point)]
         if not any(point.storable for point in distinct):
@@ -167,24 +191,31 @@ class SweepSpec(Config, strict=False):
         """True if a point meets the constraints on inputs, and its architecture can store its keys and values."""
         return point.storable and meets(self.constraint_formulas(), point.columns())
 
-    def check_names(self, points: Iterable[Point]) -> None:
-        """Refuse a formula with a name that is not a column, before anything is simulated.
+    def check_formulas(self, points: Sequence[Point]) -> dict[str, Any]:
+        """Evaluate all formulas once, before anything is simulated: with the inputs of the first point, and results of 1.
+
+        Returns
+        -------
+        dict
+            The columns of that row, derived ones included.
 
         Raises
         ------
         InputError
-            There is one, or a derived column's name is taken.
+            A formula has a name that is not a column or cannot be calculated, a constraint is no condition, or a derived
+            column's name is taken.
         """
-        columns = {name for point in points for name in point.columns()} | set(self.result_columns())
+        columns: dict[str, Any] = dict.fromkeys(self.result_columns(), 1.0) | {"key": ""}
+        columns |= {name: value for point in points for name, value in point.columns().items()}
         for name, formula in self.derived_formulas().items():
             if not name.isidentifier() or name in columns:
                 raise InputError(
                     f"derived.{name}: cannot be a new name; use letters, digits and underscores, and not a column's name"
                 )
-            formula.require(columns)
-            columns.add(name)
+            columns[name] = formula.evaluate(columns)
         for formula in self.constraint_formulas():
-            formula.require(columns)
+            formula.holds(columns)
+        return columns
 
     def result_columns(self) -> tuple[str, ...]:
         """Result columns of a row."""
@@ -214,6 +245,18 @@ class SweepSpec(Config, strict=False):
             for field, values in self.settings(group).items()
         }
 
+    def check_values(self) -> None:
+        """Refuse a value that no point can have, before anything is simulated.
+
+        Raises
+        ------
+        InputError
+            There is one.
+        """
+        for name, check in CHECKS.items():
+            for value in dict.fromkeys(getattr(self, name)):
+                check(value)
+
     def settings(self, group: str) -> Mapping[str, Sequence[Any]]:
         """The dotted fields of a group that vary, ``modules``, ``architecture`` or ``technology``, with their values.
 
@@ -232,6 +275,7 @@ class SweepSpec(Config, strict=False):
     def _choices(self) -> Iterable[Choice]:
         dimensions = self.dimensions()
         sampling = self.sampling
+        self.check_values()
         if sampling.minimise:
             raise InputError(f"sampling.minimise: a {sampling.method} sample minimises nothing; use method: search")
         if unknown := sorted(set(sampling.for_each) - set(dimensions)):
@@ -338,7 +382,7 @@ def _constraint(text: str) -> Expression:
 
 def meets(formulas: Iterable[Expression], columns: Mapping[str, Any]) -> bool:
     """True if a row of input columns meets the formulas that use inputs alone."""
-    return all(formula.evaluate(columns) for formula in formulas if formula.names <= set(columns))
+    return all(formula.holds(columns) for formula in formulas if formula.names <= set(columns))
 
 
 def _grid(dimensions: Mapping[str, Sequence[Any]]) -> Iterator[Choice]:
@@ -357,6 +401,7 @@ def _random(
 ) -> list[Choice]:
     """Distinct combinations, each dimension drawn on its own."""
     rng = random.Random(seed)
+    count = min(count, math.prod(map(len, dimensions.values())))
     found: dict[tuple[Any, ...], Choice] = {}
     for _ in range(TRIES * count):
         values = tuple(rng.choice(choices) for choices in dimensions.values())

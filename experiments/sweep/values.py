@@ -46,9 +46,9 @@ def _by_step(start: float, stop: float, given: dict[str, Any]) -> list[float]:
     step = given.get("step", 1)
     if not _is_number(step) or step <= 0:
         raise ValueError(f"step is {step!r}; give a number above 0")
+    if not (stop - start) / step < LIMIT:
+        raise ValueError(f"the range has more than {LIMIT} values; take a larger step")
     count = math.floor((stop - start) / step * (1 + 1e-12)) + 1
-    if count > LIMIT:
-        raise ValueError(f"the range has {count} values; use at most {LIMIT}")
     return [start + index * step for index in range(count)]
 
 
@@ -57,6 +57,8 @@ def _by_ratio(start: float, stop: float, points: Any) -> list[float]:
         raise ValueError(f"points is {points!r}; give a whole number from 2 to {LIMIT}")
     if start <= 0:
         raise ValueError(f"a range spaced by ratios starts at {start}; start above 0")
+    if not math.isfinite(stop / start):
+        raise ValueError(f"the range from {start} to {stop} is too wide; bring its ends closer")
     numbers = [start * (stop / start) ** (index / (points - 1)) for index in range(points)]
     if isinstance(start, int) and isinstance(stop, int):
         return list(dict.fromkeys(round(number) for number in numbers))

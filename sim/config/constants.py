@@ -8,7 +8,7 @@ from ...formats.documents.schema import Config
 class Constant(Config):
     """A positive number and its origin."""
 
-    value: float = Field(gt=0)
+    value: float = Field(gt=0, ge=1e-30, le=1e30)
     unit: str
     node: str
     source: str

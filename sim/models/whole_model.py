@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ...formats import InputError
-from ...formats.checks import check_choice, check_integer
+from ...formats.checks import check_choice
 from ...workloads import ModelShape, Precision, gemms
+from ...workloads.models.gemms import check_batch
 from ..analytical.vector_work import check_vector_unit
 from ..config.architecture import Architecture
 from ..config.kv_cache import KvCache
@@ -132,7 +133,7 @@ def run_model(shape: ModelShape, setup: Setup, precision: LayerPrecision, settin
         A GeMM is invalid (`run_gemms`), there is no sequence, the cache format, vector unit or head is unknown, the number of
         precisions is not that of the layers, or the technology has no energies for that vector unit.
     """
-    check_integer("batch", settings.batch, 1)
+    check_batch(settings.batch)
     unit = check_vector_unit(settings.vector_unit)
     traffic = check_choice("vector_traffic", settings.vector_traffic, VECTOR_TRAFFIC) == "dram"
     cache = KvCache.parse(settings.kv_cache) if isinstance(settings.kv_cache, str) else settings.kv_cache

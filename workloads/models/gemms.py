@@ -13,6 +13,10 @@ from .shapes import ModelShape
 FP16_BITS = 16
 WEIGHT_BITS = 4
 PHASES = ("prefill", "decode")
+MOST_TOKENS = 1 << 24
+"""Most tokens of a sequence, and largest size of a GeMM given by itself."""
+MOST_SEQUENCES = 1 << 16
+"""Largest batch."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,10 @@ class Gemm:
             The text is not three positive whole numbers.
         """
         sizes = text.lower().split("x")
-        if len(sizes) != 3 or not all(size.strip().isdecimal() and int(size) > 0 for size in sizes):
+        if len(sizes) != 3 or not all(_is_size(size.strip()) for size in sizes):
             raise InputError(
-                f"gemm: {text!r} is not three positive whole numbers; write TOKENSxINxOUT, such as 2048x4096x4096"
+                f"gemm: {text[:100]!r} is not three whole numbers from 1 to {MOST_TOKENS:,}; write TOKENSxINxOUT, such as "
+                "2048x4096x4096"
             )
         return cls("u", *map(int, sizes))
 
@@ -81,8 +86,8 @@ def gemms(
         An unknown phase, no tokens, or a negative context.
     """
     check_choice("phase", phase, PHASES)
-    check_integer("tokens", tokens, 1)
-    check_integer("context", context, 0)
+    check_tokens("tokens", tokens, 1)
+    check_tokens("context", context, 0)
     rows, steps = (tokens, 1) if phase == "prefill" else (1, tokens)
     products = [
         Gemm(module, rows, in_channels, out_channels, repeat=shape.layers * steps)
@@ -92,6 +97,28 @@ def gemms(
         for step in range(steps):
             products += _attention(shape, rows, keys=context + rows + step)
     return products
+
+
+def check_tokens(field: str, value: int, lowest: int) -> int:
+    """Return a number of tokens of a sequence if it is one that a model can have."""
+    if check_integer(field, value, lowest) > MOST_TOKENS:
+        raise InputError(
+            f"{field}: {value} is too many; use at most {MOST_TOKENS:,}, more than any model reads at once"
+        )
+    return value
+
+
+def check_batch(value: int) -> int:
+    """Return a number of sequences if it is one that a batch can have."""
+    if check_integer("batch", value, 1) > MOST_SEQUENCES:
+        raise InputError(
+            f"batch: {value} is too many; use at most {MOST_SEQUENCES:,}, more than any server runs together"
+        )
+    return value
+
+
+def _is_size(text: str) -> bool:
+    return text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MOST_TOKENS
 
 
 def bops(shape: ModelShape, precision: Precision) -> int:

@@ -178,7 +178,7 @@ def test_the_built_in_questions(name: str):
     assert question.title
     assert 5 <= question.size() <= 1400
     first = {dimension: values[0] for dimension, values in question.dimensions().items()}
-    question.check_names([question.point(first)])
+    question.check_formulas([question.point(first)])
 
 
 def test_the_schema_describes_the_file():
