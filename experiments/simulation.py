@@ -174,7 +174,7 @@ class Explanation(Result):
 
 @question(SimulationOptions)
 def simulate(options: SimulationOptions) -> Simulation:
-    """Simulate a model on an accelerator: cycles, traffic, energy and area.
+    """Simulate a model on an accelerator: cycles, traffic, energy and area; with `prompt` and `generate` a whole inference.
 
     Returns
     -------

@@ -117,7 +117,9 @@ class MachineOptions:
 class PassOptions(MachineOptions):
     """A pass through a model."""
 
-    whole: Annotated[bool, Option("Attention and vector unit too, not the FP-INT GeMMs alone.")] = False
+    whole: Annotated[bool, Option("Attention, vector unit, embedding and head too, not the FP-INT GeMMs alone.")] = (
+        False
+    )
     tokens: Annotated[int, Option("Tokens to process of each sequence.", unit="tokens")] = ModelSettings.tokens
     context: Annotated[
         int, Option("Tokens of each sequence whose keys and values are cached already.", unit="tokens")

@@ -157,5 +157,6 @@ def run_inference(
     decode = last = None
     if steps := generate - 1:
         decode = run("decode", steps, prompt)
+        setup = replace(setup, timeline=None)  # the last step is recorded already
         last = run("decode", 1, prompt + steps - 1)
     return InferenceResult(prompt, generate, settings.batch, setup, prefill, decode, last)

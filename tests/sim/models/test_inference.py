@@ -2,7 +2,7 @@
 
 import pytest
 from anda_codesign.formats import InputError
-from anda_codesign.sim import ModelSettings, Settings, prepare, run_inference, run_model, simulate_model
+from anda_codesign.sim import ModelSettings, Settings, Timeline, prepare, run_inference, run_model, simulate_model
 from anda_codesign.workloads import ModelShape, Precision, model_shape
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -135,3 +135,11 @@ def test_the_decode_of_a_model_equals_a_run_of_its_steps():
 def test_bad_input(prompt: int, generate: int, field: str):
     with pytest.raises(InputError, match=f"^{field}: 0 is not valid"):
         inference(small_llama(), prompt, generate)
+
+
+def test_a_timeline_holds_every_step_once():
+    timeline = Timeline(285e6)
+    setup = prepare("anda", Settings(level="events", timeline=timeline))
+    run_inference(small_llama(), setup, PRECISION, ModelSettings(), 10, 4)
+    names = [event["name"] for event in timeline.to_chrome()["traceEvents"] if event["ph"] == "X" and event["tid"] == 0]
+    assert names.count("attention") == 1 + 3
