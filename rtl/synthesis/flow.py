@@ -18,7 +18,8 @@ from ...workloads.files import cached
 from ..rtlil import to_rtlil
 from ..simulation.build import TOP, require_simulator
 from ..tools import yosys
-from .liberty.cells import Cell, CellLibrary
+from .liberty.cell import Cell
+from .liberty.cells import CellLibrary
 from .netlist.netlist import Netlist, read_netlist
 
 Effort = Literal["area", "speed", "delay"]
@@ -37,8 +38,12 @@ _SCRIPTS: Mapping[Effort, str] = {
 
 
 def is_usable(cell: Cell, library: CellLibrary) -> bool:
-    """True if mapping may use a cell: it is not a latch and not on the library's list of unused cells."""
-    return cell.kind != "latch" and not any(fnmatch(cell.name, pattern) for pattern in dont_use(library.name))
+    """True if mapping may use a cell: it is no latch, is understood, and is not on the library's list of unused cells."""
+    return (
+        cell.kind != "latch"
+        and not cell.unread
+        and not any(fnmatch(cell.name, pattern) for pattern in dont_use(library.name))
+    )
 
 
 def dont_use(library: str) -> Sequence[str]:

@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError
+from ...formats.documents.border import reason
 from ..extras import import_extra
 from ..files import file_sha256
 
 FILE = "tokenizer.json"
 GPT2_FILES = ("vocab.json", "merges.txt")
 """Files of OPT's folders, which have no ``tokenizer.json``."""
+LARGEST_ID = (1 << 31) - 1
 
 
 class HfTokenizer:
@@ -52,9 +54,15 @@ class HfTokenizer:
     def _tokenizer(self) -> Any:
         tokenizers = import_extra("tokenizers")
         try:
-            return _build(tokenizers, self._paths)
-        except Exception as error:  # the package raises plain Exception
-            raise InputError(f"tokenizer: {self._paths[0]} is damaged ({error}); copy it again") from None
+            tokenizer = _build(tokenizers, self._paths)
+            ids = tokenizer.get_vocab().values()
+            if len(set(ids)) < len(ids) or max(ids, default=0) > LARGEST_ID:
+                raise ValueError("two tokens share an id, or an id is larger than 2^31 - 1")
+            return tokenizer
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the package raises plain Exception, and its panics are not even that
+            raise InputError(f"tokenizer: {self._paths[0]} is damaged ({reason(error)}); copy it again") from None
 
 
 def read_tokenizer(folder: Path) -> HfTokenizer | None:

@@ -1,16 +1,27 @@
-"""Boolean functions in Liberty syntax, such as ``!A * (B + C')``. AND is ``*``, ``&`` or a space; OR is ``+`` or ``|``."""
+"""Boolean functions in Liberty syntax, such as ``!A * (B + C')``.
+
+Operators by falling precedence, as in the Liberty manual: ``!`` and ``'`` invert; ``^`` is XOR; ``*``, ``&`` and a space
+are AND; ``+`` and ``|`` are OR.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
+from typing import Literal
 
 from ....formats import InputError
 
-_TOKEN = re.compile(r"\s*([A-Za-z_]\w*(?:\[\d+\])?|[01]|[()!'*&+|^])")
-_OPERATORS = ({"+": "|", "|": "|"}, {"^": "^"}, {"*": "&", "&": "&"})
+Sense = Literal["positive_unate", "negative_unate", "non_unate"]
+
+_TOKEN = re.compile(r"\s*([A-Za-z_]\w*(?:\[\d+\])?|[01]|[()!'*&+|^])", re.ASCII)
+_OPERATORS = ({"+": "|", "|": "|"}, {"*": "&", "&": "&"}, {"^": "^"})
 """Operators by rising precedence, with their signs in Verilog and Python."""
+_AND = 1
+"""Level of AND, which needs no sign."""
+MOST_INPUTS = 16
+MOST_TOKENS = 1000
+MOST_LEVELS = 30
 
 
 @dataclass(frozen=True)
@@ -20,7 +31,7 @@ class Function:
     Attributes
     ----------
     template : `str`
-        Expression in the signs that Verilog and Python share, with each name in braces.
+        Expression in the signs that Verilog and Python share, with the number of each input in braces.
     inputs : `tuple` of `str`
         Names of the inputs, in order of appearance.
     """
@@ -30,16 +41,27 @@ class Function:
 
     def verilog(self, nets: Mapping[str, str]) -> str:
         """Verilog expression of the function of these nets."""
-        return self.template.format_map(nets)
+        return self.template.format(*(nets[name] for name in self.inputs))
 
     @cached_property
     def table(self) -> tuple[bool, ...]:
         """Truth table: values for all inputs, where the last input changes fastest."""
-        code = self.template.format_map({name: name.join("__") for name in self.inputs}).replace("1'b", "")
-        program = compile(code, "<liberty>", "eval")
-        names = [name.join("__") for name in self.inputs]
-        rows = product((False, True), repeat=len(names))
-        return tuple(bool(eval(program, {}, dict(zip(names, row, strict=True))) & 1) for row in rows)
+        rows = 1 << len(self.inputs)
+        # all rows at once: bit r of an integer is the value in row r
+        columns = {
+            f"x{number}": ((1 << rows) - 1) // ((1 << span) + 1) << span
+            for number, span in enumerate(1 << place for place in reversed(range(len(self.inputs))))
+        }
+        values = int(eval(self.template.format(*columns).replace("1'b1", "-1").replace("1'b0", "0"), {}, columns))
+        return tuple(bool(values >> row & 1) for row in range(rows))
+
+    def sense(self, name: str) -> Sense:
+        """Unateness of the function in an input, the default of ``timing_sense``."""
+        place = self.inputs.index(name)
+        low, high = self._cofactor(place, 0), self._cofactor(place, 1)
+        if all(a <= b for a, b in zip(low, high, strict=True)):
+            return "positive_unate"
+        return "negative_unate" if all(a >= b for a, b in zip(low, high, strict=True)) else "non_unate"
 
     @property
     def is_parity(self) -> bool:
@@ -76,58 +98,67 @@ def parse_function(text: str) -> Function:
     Raises
     ------
     InputError
-        The text is not a Boolean function.
+        The text is not a Boolean function, or is too large.
     """
-    tokens = _tokens(text)
-    template, rest = _expression(tokens, 0, text)
-    if rest:
-        raise _error(text)
-    return Function(template, tuple(dict.fromkeys(token for token in tokens if token[0].isalpha() or token[0] == "_")))
-
-
-def _tokens(text: str) -> list[str]:
     tokens: list[str] = _TOKEN.findall(text)
     if "".join(tokens) != re.sub(r"\s", "", text):
         raise _error(text)
-    return tokens
-
-
-def _expression(tokens: list[str], level: int, text: str) -> tuple[str, list[str]]:
-    """Parse an expression of one level of precedence; return it and the remaining tokens."""
-    if level == len(_OPERATORS):
-        return _operand(tokens, text)
-    left, tokens = _expression(tokens, level + 1, text)
-    parts = [left]
-    signs = _OPERATORS[level]
-    while tokens and (tokens[0] in signs or (level == 2 and tokens[0] not in "+|^)")):
-        parts.append(signs.get(tokens[0], "&"))
-        right, tokens = _expression(tokens[tokens[0] in signs :], level + 1, text)
-        parts.append(right)
-    return (f"({' '.join(parts)})" if len(parts) > 1 else left), tokens
-
-
-def _operand(tokens: list[str], text: str) -> tuple[str, list[str]]:
-    """Parse a name, constant, inversion or parenthesis; return it and the remaining tokens."""
-    if not tokens:
+    inputs = tuple(dict.fromkeys(token for token in tokens if token[0].isalpha() or token[0] == "_"))
+    for count, most, unit in ((len(inputs), MOST_INPUTS, "inputs"), (len(tokens), MOST_TOKENS, "signs")):
+        if count > most:
+            raise InputError(f"liberty: {_short(text)} has {count} {unit}; give a function of at most {most}")
+    parser = _Parser(text, tokens, inputs)
+    template = parser.expression(0, 0)
+    if parser.rest:
         raise _error(text)
-    token, *rest = tokens
-    if token == "!":
-        inner, rest = _operand(rest, text)
-        return f"(~{inner})", rest
-    if token == "(":
-        inner, rest = _expression(rest, 0, text)
-        if not rest or rest.pop(0) != ")":
-            raise _error(text)
-    elif token in "01":
-        inner = "1'b" + token
-    elif token[0].isalpha() or token[0] == "_":
-        inner = f"{{{token}}}"
-    else:
-        raise _error(text)
-    while rest and rest[0] == "'":
-        inner, rest = f"(~{inner})", rest[1:]
-    return inner, rest
+    return Function(template, inputs)
+
+
+class _Parser:
+    """Recursive descent over tokens."""
+
+    def __init__(self, text: str, tokens: Sequence[str], inputs: tuple[str, ...]) -> None:
+        self._text, self._inputs = text, inputs
+        self.rest = list(reversed(tokens))
+        """Tokens that are not read yet, the next one last."""
+
+    def expression(self, precedence: int, levels: int) -> str:
+        """Read an expression of one level of precedence."""
+        if precedence == len(_OPERATORS):
+            return self._operand(levels + 1)
+        parts = [self.expression(precedence + 1, levels)]
+        signs = _OPERATORS[precedence]
+        while self.rest and (self.rest[-1] in signs or (precedence == _AND and self.rest[-1] not in "+|)")):
+            parts.append(signs[self.rest.pop()] if self.rest[-1] in signs else "&")
+            parts.append(self.expression(precedence + 1, levels))
+        return f"({' '.join(parts)})" if len(parts) > 1 else parts[0]
+
+    def _operand(self, levels: int) -> str:
+        """Read a name, constant, inversion or parenthesis."""
+        if levels > MOST_LEVELS:
+            raise InputError(f"liberty: {_short(self._text)} is nested deeper than {MOST_LEVELS} levels; simplify it")
+        token = self.rest.pop() if self.rest else ""
+        if token == "!":
+            return f"(~{self._operand(levels + 1)})"
+        if token == "(":
+            inner = self.expression(0, levels)
+            if not self.rest or self.rest.pop() != ")":
+                raise _error(self._text)
+        elif token in ("0", "1"):
+            inner = "1'b" + token
+        elif token in self._inputs:
+            inner = f"{{{self._inputs.index(token)}}}"
+        else:
+            raise _error(self._text)
+        while self.rest and self.rest[-1] == "'":
+            self.rest.pop()
+            inner = inner[2:-1] if inner.startswith("(~") else f"(~{inner})"
+        return inner
 
 
 def _error(text: str) -> InputError:
-    return InputError(f"liberty: {text!r} is not a Boolean function; fix the library")
+    return InputError(f"liberty: {_short(text)} is not a Boolean function; fix the library")
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= MOST_TOKENS else f"{text[:100]}…")

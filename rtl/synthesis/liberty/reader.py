@@ -6,19 +6,23 @@ of each cell. A second one parses the statements of the cells that are used.
 
 import gzip
 import re
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ....formats import InputError
+from ....formats.documents.border import border
 
-_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+MOST_BYTES = 256 << 20
+"""Largest text of a file, after decompression."""
+LARGEST_NUMBER = 1e30
+
 _LIBRARY = re.compile(r"\s*library\s*\(\s*\"?([\w.+-]+)\"?\s*\)\s*\{")
-_CELL = re.compile(r"^[ \t]*cell[ \t]*\([ \t]*\"?([^\s\")]+)\"?[ \t]*\)[ \t\n]*\{", re.MULTILINE)
+_CELL = re.compile(r"\bcell\s*\(\s*\"?([^\s\")]+)\"?\s*\)\s*\{")
+_BRACE = re.compile(r"[{}]")
 # a closing brace; `name : value`, where some libraries leave out the semicolon; `name (arguments)`, a group if { follows
 _STATEMENT = re.compile(
-    r'\s*(?:(\})|(\w+)\s*(?::\s*("[^"]*"|[^;\n{}]*?)\s*(?:;|$|(?=\}))|\(((?:"[^"]*"|[^")])*)\)\s*([{;]?)))\s*;?',
+    r'\s*(?:(\})|(\w+)\s*(?::\s*("[^"]*"\s*(?:;|$|(?=\}))|[^;\n{}]*(?:;|$|(?=\})))|\(((?:"[^"]*"|[^")])*)\)\s*([{;]?)))\s*;?',
     re.MULTILINE,
 )
 
@@ -91,27 +95,57 @@ def read_liberty(path: Path) -> LibertyFile:
     InputError
         The file is missing, unreadable, truncated, or not a Liberty library.
     """
-    text = _COMMENT.sub(" ", _read(path)).replace("\\\n", "\n")
+    text = _without_comments(_read(path)).replace("\\\n", "\n")
     start = _LIBRARY.match(text)
     if start is None:
         raise InputError(f"liberty: {path} does not begin with a library group; give a Liberty file")
     missing = text.count("{") - text.count("}")
     if missing:
         raise InputError(f"liberty: {path} is damaged ({missing:+d} open braces at its end); give the whole file")
-    cells = {match[1]: match.end() for match in _CELL.finditer(text)}
-    end = next((match.start() for match in _CELL.finditer(text)), len(text))
-    header, _ = _parse(text[:end] + "}" * bool(cells), start.end(), "library", start[1], path)
+    cells: dict[str, int] = {}
+    parts: list[str] = []
+    position = start.end()
+    while match := _CELL.search(text, position):
+        if match[1] in cells:
+            raise InputError(f"liberty: {path} has two cells {match[1]}; remove one")
+        cells[match[1]] = match.end()
+        end = _end_of_group(text, match.end())
+        parts += [text[position : match.start()], "\n" * text.count("\n", match.start(), end)]
+        position = end
+    outside = "".join([text[: start.end()], *parts, text[position:]])
+    header, _ = _parse(outside, start.end(), "library", start[1], path)
     return LibertyFile(path, header, text, cells)
 
 
+def _end_of_group(text: str, position: int) -> int:
+    """End of the group with its opening brace just before `position`."""
+    depth = 1
+    for brace in _BRACE.finditer(text, position):
+        depth += 1 if brace[0] == "{" else -1
+        if not depth:
+            return brace.end()
+    return len(text)
+
+
+def _without_comments(text: str) -> str:
+    """Text with a space and the line ends of each comment in its place."""
+    parts: list[str] = []
+    position = 0
+    while (start := text.find("/*", position)) >= 0 and (end := text.find("*/", start + 2)) >= 0:
+        parts += [text[position:start], " ", "\n" * text.count("\n", start, end)]
+        position = end + 2
+    return "".join([*parts, text[position:]])
+
+
 def _read(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-        return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8", "replace")
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"liberty: {path} is damaged ({error}); give the whole file") from None
-    except OSError as error:
-        raise InputError(f"liberty: {path} cannot be read ({error.strerror}); give a readable Liberty file") from None
+    with border(f"liberty: {path} cannot be read", "give a readable Liberty file"), path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    with border(f"liberty: {path} is damaged", "give the whole file"):
+        with gzip.open(path) if packed else path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise InputError(f"liberty: {path} has more than {MOST_BYTES >> 20} MiB of text; give it in several files")
+        return data.decode("utf-8", "replace").replace("\r\n", "\n")
 
 
 def _parse(text: str, position: int, kind: str, name: str, path: Path) -> tuple[Group, int]:
@@ -129,7 +163,7 @@ def _parse(text: str, position: int, kind: str, name: str, path: Path) -> tuple[
         if close:
             stack.pop()
         elif value is not None:
-            stack[-1].attributes[key] = value.strip('"')
+            stack[-1].attributes[key] = value.strip().removesuffix(";").strip().strip('"')
         elif brace == "{":
             group = Group(key, arguments.strip().strip('"'))
             stack[-1].groups.append(group)
@@ -139,11 +173,19 @@ def _parse(text: str, position: int, kind: str, name: str, path: Path) -> tuple[
     return top, position
 
 
+def number(text: str) -> float:
+    """A finite number; `ValueError` for other texts."""
+    value = float(text)
+    if not abs(value) < LARGEST_NUMBER or "_" in text:
+        raise ValueError(f"{text.strip()} is no finite number")
+    return value
+
+
 def numbers(text: str) -> tuple[float, ...]:
     """Numbers of a complex attribute such as ``index_1`` or ``values``."""
-    return tuple(map(float, text.replace(",", " ").split()))
+    return tuple(map(number, text.replace(",", " ").split()))
 
 
 def names(text: str) -> Sequence[str]:
-    """Names of a group such as ``ff (IQ, IQN)``."""
+    """Names of a group such as ``ff (IQ, IQN)`` or ``pin (A, B)``."""
     return [part.strip().strip('"') for part in text.split(",")]

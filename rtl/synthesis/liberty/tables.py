@@ -1,8 +1,10 @@
 """Look-up tables of the non-linear delay model, with bilinear interpolation and linear extrapolation."""
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from .reader import Group, numbers
 
@@ -60,15 +62,23 @@ def _place(index: Sequence[float], value: float) -> tuple[int, float]:
 
 
 def read_table(group: Group, templates: dict[str, Group]) -> LookupTable:
-    """Table of a group such as ``cell_rise (template)``, in the units of the library."""
+    """Table of a group such as ``cell_rise (template)``, in the units of the library; `ValueError` if it is none."""
     template = templates.get(group.name)
     attributes = {**(template.attributes if template else {}), **group.attributes}
     values = numbers(attributes["values"])
+    if len(values) > 1 and template is None and group.name not in ("", "scalar") and "index_1" not in attributes:
+        raise ValueError(f"the template {group.name!r} of {group.kind} is missing")
+    if "index_3" in attributes and len(values) > 1:
+        raise ValueError(f"{group.kind} has three variables")
     axes = [
         (attributes.get(f"variable_{n}", ""), numbers(attributes[f"index_{n}"]))
         for n in (1, 2)
         if f"index_{n}" in attributes and len(values) > 1
     ]
+    if len(values) != math.prod(len(index) for _, index in axes):
+        raise ValueError(f"{group.kind} has {len(values)} values for {[len(index) for _, index in axes]} indices")
+    if any(low >= high for _, index in axes for low, high in pairwise(index)):
+        raise ValueError(f"the indices of {group.kind} do not rise")
     if not axes:
         return LookupTable((0.0,), (0.0,), (values[:1],))
     if len(axes) == 1:

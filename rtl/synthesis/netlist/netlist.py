@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from ....formats import InputError
-from ..liberty.cells import Cell, CellLibrary
+from ..liberty.cell import Cell
+from ..liberty.cells import CellLibrary
 
 Net: TypeAlias = int | str
 """Number of a net, or a constant: ``"0"``, ``"1"`` or ``"x"``."""
@@ -127,6 +128,9 @@ def read_netlist(text: bytes | str, top: str, library: CellLibrary) -> Netlist:
         for name, cell in module["cells"].items()
     ]
     for instance in instances:
+        if instance.cell.unread:
+            parts = ", ".join(instance.cell.unread)
+            raise InputError(f"design: has {instance.cell.name} with {parts}, which is not read; leave the cell out")
         if instance.cell.flip_flop and instance.cell.flip_flop.is_asynchronous:
             raise InputError(f"design: needs asynchronous resets ({instance.cell.name}); make them synchronous")
     ports = [NetlistPort(name, port["direction"] == "input", port["bits"]) for name, port in module["ports"].items()]

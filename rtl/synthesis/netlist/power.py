@@ -14,7 +14,7 @@ Glitches, wires and the clock tree are not included: toggles are those of a simu
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ..liberty.cells import InternalEnergy, Pin
+from ..liberty.cell import InternalEnergy, Pin
 from .netlist import CLOCK, Instance, Net, Netlist
 from .timing import Timing
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...simulation.packing import Words, to_integers, to_words
 from ...simulation.streams import STALL_LIMIT_CYCLES, Pauses, Payloads, StalledError, StreamRun, Transfers
-from ..liberty.cells import Pin
+from ..liberty.cell import Pin
 from ..liberty.functions import Function
 from .netlist import RESET, Net, Netlist
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ..liberty.cells import EDGES, Arc, Edge
+from ..liberty.cell import EDGES, Arc, Edge
 from .netlist import Instance, Net, Netlist
 
 _LATE = float("-inf")
