@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 from anda_codesign.experiments.progress import stage
-from anda_codesign.experiments.synthesis.elements import CLOCK_MANTISSA_BITS, clock_elements
+from anda_codesign.experiments.synthesis.elements import CLOCK_MANTISSA_BITS, clock_elements, elements
 from anda_codesign.rtl.synthesis import CellLibrary, Operands, all_designs, find_library, load_operands, synthesize
-from anda_codesign.rtl.synthesis.results import FOLDER, SynthesisResult
+from anda_codesign.rtl.synthesis.results import FOLDER, IdleResult, SynthesisResult
 from anda_codesign.rtl.synthesis.stimuli.operands import DEFAULT_TOKENS, default_trace
 
 CLOCK_PS = 3508.0
@@ -37,10 +37,16 @@ def main() -> None:
         metavar="PS",
         help="measure some elements at these periods, into clocks/",
     )
+    parser.add_argument(
+        "--idle", action="store_true", help="measure the elements with held operands, into idle/, and nothing else"
+    )
     options = parser.parse_args()
     library, operands = find_library(options.liberty), load_operands()
     if options.clocks:
         measure_clocks(options.name, library, operands, options.clocks)
+        return
+    if options.idle:
+        measure_idle(options.name, library, operands)
         return
     known = all_designs()
     designs = [found for found in known if not options.only or is_asked_for(*found, options.only)]
@@ -68,6 +74,26 @@ def measure_clocks(name: str, library: CellLibrary, operands: Operands, clocks: 
     path = FOLDER / "clocks" / f"{name}.csv"
     path.parent.mkdir(exist_ok=True)
     write_table(path, documents, set())
+
+
+def measure_idle(name: str, library: CellLibrary, operands: Operands) -> None:
+    """Measure the energy of each element of the technology files while its operands are held."""
+    circuits = list(elements(name).values())
+    rows: list[dict[str, Any]] = []
+    with stage(f"idle elements in {library.name}", len(circuits)) as advance:
+        for design, parameters in circuits:
+            document = synthesize(design, parameters, library, CLOCK_PS, operands, [CLOCK_MANTISSA_BITS])
+            run = document["runs"][-1]
+            working = sum(run[f"{part}_pj_per_cycle"] for part in ("switching", "internal", "clock"))
+            found = {"parameters": json.dumps(parameters), "working_pj_per_cycle": f"{working:.6g}"}
+            rows.append({field: (document | run | found)[field] for field in IdleResult.__dataclass_fields__})
+            advance(1)
+    path = FOLDER / "idle" / f"{name}.csv"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(IdleResult.__dataclass_fields__), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def is_asked_for(design: str, parameters: dict[str, Any], only: list[str]) -> bool:

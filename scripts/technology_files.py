@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from anda_codesign.experiments.synthesis.elements import Circuit, element_result, elements, skipping_ratios
 from anda_codesign.formats.latency.elements import FP16_GROUP_CYCLES, pe_cycles_per_group
-from anda_codesign.rtl.synthesis.results import SynthesisResult, find_result, provenance
+from anda_codesign.rtl.synthesis.results import SynthesisResult, find_idle, find_result, provenance
 from anda_codesign.sim import load_architecture, load_technology
 
 FOLDER = Path(__file__).parents[1] / "sim" / "technology"
@@ -164,6 +164,7 @@ def element_ratios(library: str, node: str, table: str, anda_pj: float) -> dict[
         return {
             "area": constant(area / base.area_um2, "1", node, source),
             "power": constant(energy / at_clock(base), "1", node, source),
+            **idle_ratios(library, circuits[label], node),
         }
 
     found = {
@@ -173,6 +174,21 @@ def element_ratios(library: str, node: str, table: str, anda_pj: float) -> dict[
         for result in [element_result(library, label)]
     }
     return found | {"anda": ratios("Anda", element_result(library, "Anda").area_um2, anda_pj)}
+
+
+def idle_ratios(library: str, circuit: Circuit, node: str) -> dict[str, Any]:
+    """Power of an element with held operands over that of a working cycle, with its clock and without."""
+    design, parameters = circuit
+    found = find_idle(library, design, **parameters)
+    leakage = found.leakage_mw * CLOCK_PS * 1e-3
+    working = found.working_pj_per_cycle + leakage
+    source = f"rtl/synthesis/results/idle/{library}.csv: {described(circuit)}"
+    return {
+        "power_idle": constant(
+            (found.idle_pj_per_cycle + leakage) / working, "1", node, f"{source}, clock pins and leakage"
+        ),
+        "power_gated": constant(leakage / working, "1", node, f"{source}, leakage", f"{NO_WIRES}, clock gates"),
+    }
 
 
 def described(circuit: Circuit) -> str:

@@ -83,6 +83,7 @@ class SimulationResult:
             "dram_bytes": self.dram_bytes,
             "sram_bytes": self.sram_bytes,
             "energy_pj": self.energy_pj.to_dict(),
+            "idle_pj": self.energy_pj.idle,
             "area_mm2": self.area_mm2,
             "level": self.level,
         }

@@ -12,6 +12,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Concatenate, Literal, ParamSpec, TypeAlias, TypeVar
 
 from .config.defaults import DEFAULT_TECHNOLOGY
+from .config.idle import Idle
 from .cost.objective import Objective
 
 if TYPE_CHECKING:
@@ -61,6 +62,12 @@ class Settings:
     memory
         ``"flat"``: the technology's bandwidth. At level ``"events"`` also a memory with rows and refresh: a name, the path
         of a YAML file, or an object.
+    idle
+        Power of elements that hold no token, no output channel or no input channel while the array works, and of a waiting
+        array. ``"measured"``: clock pins and leakage of our gates, as ratios in the technology. ``"full"``: elements
+        without operands take the power of work, as published; a waiting array takes the measured one. ``"zero"``: none.
+    clock_gating
+        Idle elements have no clock, so that only leakage is left.
     dram_background
         ``"on"`` adds the DRAM's standby and refresh: those of `memory`, or with ``"flat"`` those of the memory that the
         technology names. ``"auto"`` does so for a memory with currents, but not for ``"flat"``, the published figures.
@@ -79,6 +86,8 @@ class Settings:
     mapping: str | GemmMapping | MappingRule = "best"
     partial_sums: PartialSums | None = None
     memory: str | Path | Memory = "flat"
+    idle: Idle = "measured"
+    clock_gating: bool = False
     dram_background: DramBackground = "auto"
     weights: str | Path | WeightConfig | None = None
     group_cycles: Mapping[str, float] | None = None

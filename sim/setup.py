@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 from ..formats import InputError
 from ..formats.checks import check_choice
 from .config.architecture import Architecture, load_architecture
+from .config.idle import Idle
 from .config.technology import Technology, load_technology
 from .config.weights import load_weights
 from .cost.energy import UnitCosts, unit_costs
@@ -110,7 +111,14 @@ def prepare(architecture: str | Path | Architecture, settings: Settings) -> Setu
     return Setup(
         machine,
         process,
-        unit_costs(machine, process, settings.group_cycles is not None, background),
+        unit_costs(
+            machine,
+            process,
+            settings.group_cycles is not None,
+            background,
+            check_choice("idle", settings.idle, get_args(Idle)),
+            settings.clock_gating,
+        ),
         level,
         check_choice("objective", settings.objective, MAPPING_OBJECTIVES),
         _mapping(settings),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
+from ...sim.config.idle import Idle
 from ...sim.settings import DramBackground, Level, ModelSettings, Settings
 from .option import Option
 
@@ -89,6 +90,14 @@ class MachineOptions:
         "str | Path | Memory",
         Option("flat, or at level events hbm2, lpddr5, ddr5 or a YAML file: rows, refresh, turnaround."),
     ] = Settings.memory
+    idle: Annotated[
+        Idle,
+        Option(
+            "Power of elements without operands and of a waiting array: measured (clock pins and leakage of our gates), full "
+            "(as at work, as published) or zero."
+        ),
+    ] = Settings.idle
+    clock_gating: Annotated[bool, Option("Idle elements have no clock: only leakage is left.")] = Settings.clock_gating
     dram_background: Annotated[
         DramBackground,
         Option(

@@ -64,18 +64,8 @@ ZERO_PLANES = ("sent", "skipped")
 TASK_COLUMNS = ("model", "phase", "tokens", "context", "batch", "scope", "prompt", "generate")
 """Columns of the task; rows that differ in one of them are not compared."""
 COPIED_COLUMNS = (
-    *(
-        "phase",
-        "tokens",
-        "context",
-        "batch",
-        "level",
-        "technology",
-        "objective",
-        "mapping",
-        "memory",
-        "dram_background",
-    ),
+    *("phase", "tokens", "context", "batch", "level", "technology", "objective", "mapping", "memory"),
+    *("dram_background", "idle", "clock_gating"),
 )
 """Options of a point that are columns as they are."""
 LAST_INPUT = "reconstruct"

@@ -58,6 +58,8 @@ DIMENSIONS = {
     "mappings": "mapping",
     "memories": "memory",
     "dram_background": "dram_background",
+    "idle": "idle",
+    "clock_gating": "clock_gating",
     "kv_caches": "kv_cache",
     "scopes": "whole",
     "formats": "format",
@@ -134,6 +136,8 @@ class SweepSpec(Config, strict=False):
     mappings: Texts = values_of("mappings")
     memories: Texts = values_of("memories")
     dram_background: Texts = values_of("dram_background")
+    idle: Texts = values_of("idle")
+    clock_gating: tuple[bool, ...] = values_of("clock_gating")
     weights: Texts = Field((OWN_WEIGHTS,), description=OPTIONS["weights"].option.help)
     kv_caches: Texts = values_of("kv_caches")
     scopes: Texts = Field(("gemms",), description="gemms, the FP-INT GeMMs, or model: attention and vector unit too.")

@@ -75,6 +75,9 @@ class Measurement:
         Static timing of the netlist.
     runs : `list` of `Run`
         Energies, one for each stimulus.
+    idle : `CycleEnergy`, optional
+        Mean energy of a cycle after the last run, with the operands held: clock pins, and what still toggles. None for a
+        circuit without clock.
     """
 
     clock_ps: float
@@ -82,6 +85,7 @@ class Measurement:
     netlist: Netlist
     timing: Timing
     runs: list[Run]
+    idle: CycleEnergy | None = None
 
     @property
     def clock_met(self) -> bool:
@@ -113,7 +117,8 @@ def measure(
     reference = None if told else compile_design(design, "cxxrtl")
     energies = EnergyModel(netlist, timing)
     runs = [_run(stimulus, simulator, reference, energies) for stimulus in stimuli]
-    return Measurement(clock_ps, effort, netlist, timing, runs)
+    idle = _idle(simulator, energies) if stimuli[-1].is_clocked else None
+    return Measurement(clock_ps, effort, netlist, timing, runs, idle)
 
 
 def map_for_clock(design: wiring.Component, library: CellLibrary, clock_ps: float) -> tuple[Effort, Netlist, Timing]:
@@ -147,6 +152,12 @@ def _run(
     return Run(
         stimulus.name, activity.cycles, stimulus.operations, stimulus.operation, energy, rate, compared, activity
     )
+
+
+def _idle(simulator: NetlistSimulator, energies: EnergyModel) -> CycleEnergy:
+    """Energy of a cycle in which the circuit is offered nothing, after the run before."""
+    simulator.hold()
+    return energies.cycle_energy(Activity(simulator.toggles(), simulator.cycles(), simulator.ones()))
 
 
 def _simulate(stimulus: Stimulus, machine: NetlistSimulator | CompiledCircuit) -> Mapping[str, Sequence[Any]]:

@@ -203,6 +203,7 @@ def _document(
         },
         "critical_path": [f"{step.cell} {step.arrival_ps:.1f}" for step in timing.path] + [timing.endpoint],
         "runs": [_run_record(run, found.period_ps) for run in found.runs],
+        **({} if found.idle is None else {"idle_pj_per_cycle": _digits(found.idle.dynamic_fj * 1e-3)}),
         "operands_sha256": operands.sha256,
         "tools": _tools(),
         "not_included": NOT_INCLUDED,

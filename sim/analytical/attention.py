@@ -39,6 +39,10 @@ class AttentionWork:
     """Groups of the reductions of all tiles; each takes one pass of the array a digit."""
     array_cycles: int
     element_cycles: int
+    busy_cycles: int
+    """Cycles in which elements work."""
+    products: int
+    """Products of lanes that hold operands, those of scores that the causal mask hides from a row included."""
     dram_bits: int
     sram: SramBits
 
@@ -90,7 +94,7 @@ def attention_works(
     seen = shared * (tokens * (keys[:, 0] - tokens) + tokens * (tokens + 1) // 2)
     keys_seen = head.keys_seen()
     tiles = head.group_tiles(keys_seen)
-    array_cycles, element_cycles = head.group_cycles()
+    cycles = head.group_cycles()
     fetched, cached = head.query_bits, head.cached_bits()
     outputs = head.rows * architecture.token_bits(shape.head_dim, output_mantissa_bits)
     columns = (
@@ -101,6 +105,7 @@ def attention_works(
         head.activation_reads(keys_seen),
         head.activation_writes(keys_seen),
         keys_seen.sum(-1),
+        head.products(keys_seen),
     )
     return [
         AttentionWork(
@@ -109,8 +114,10 @@ def attention_works(
             scores=heads * scores,
             score_vectors=heads * vectors,
             groups=heads * groups,
-            array_cycles=heads * groups * array_cycles,
-            element_cycles=heads * groups * element_cycles,
+            array_cycles=heads * groups * cycles.array,
+            element_cycles=heads * groups * cycles.elements,
+            busy_cycles=heads * groups * cycles.busy,
+            products=heads * products,
             dram_bits=heads * (fetched + loaded + outputs),
             sram=SramBits(
                 activation_reads=heads * (reads + outputs),
@@ -119,7 +126,7 @@ def attention_works(
                 weight_writes=heads * loaded,
             ),
         )
-        for scores, vectors, groups, loaded, reads, writes, strip_keys in zip(
+        for scores, vectors, groups, loaded, reads, writes, strip_keys, products in zip(
             *(column.tolist() for column in columns), strict=True
         )
     ]
@@ -146,6 +153,17 @@ class Piece(NamedTuple):
     """Query rows that it gives their last scores."""
     frees_queries: bool
     frees_cache: bool
+
+
+class GroupCycles(NamedTuple):
+    """Cycles for one group of a tile."""
+
+    array: int
+    """From this group to the next."""
+    elements: int
+    """At the power of elements at work."""
+    busy: int
+    """In which elements work."""
 
 
 class AttentionPieces(NamedTuple):
@@ -235,7 +253,7 @@ class _Head:
         chunk = self.length if self.stays else self._chunk_keys
         keys = self.row_keys(np.arange(self.rows))[0]
         strips = self.keys_seen()[0]
-        cycles, _ = self.group_cycles()
+        cycles = self.group_cycles().array
         for start in range(0, self.rows, tile):
             stop = min(start + tile, self.rows)
             seen = strips[start // self._strip_rows : -(-stop // self._strip_rows)]
@@ -304,12 +322,22 @@ class _Head:
         values = -(-self.channels // columns) * -(-keys_seen // group)
         return scores.sum(-1), values.sum(-1)
 
-    def group_cycles(self) -> tuple[int, int]:
-        """Cycles of the array, and of working elements, for one group and all digits of a key or value."""
+    def products(self, keys_seen: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Products of both GeMMs for strips that attend to these numbers of keys, the masked ones included."""
+        starts = np.arange(0, self.rows, self._strip_rows)
+        rows = np.minimum(starts + self._strip_rows, self.rows) - starts
+        return 2 * self.channels * (rows * keys_seen).sum(-1)
+
+    def group_cycles(self) -> GroupCycles:
+        """Cycles for one group and all digits of a key or value."""
         element, bits = self.architecture.processing_element, self.cache.mantissa_bits
         digits, load = element.digits(bits + 1), key_load_cycles(self.architecture)
         used = bits if element.mantissa_bits == "variable" else element.mantissa_bits
-        return digits * element.array_cycles(used, load), digits * element.element_cycles(used)
+        return GroupCycles(
+            digits * element.array_cycles(used, load),
+            digits * element.element_cycles(used),
+            digits * element.working_cycles(used),
+        )
 
     @property
     def row_bits(self) -> int:

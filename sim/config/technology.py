@@ -33,10 +33,14 @@ class Component(Config):
 
 
 class ElementRatios(Config):
-    """Area and power of a processing element over those of FP-FP's."""
+    """Area and power of a processing element over those of FP-FP's, and its power without operands."""
 
     area: Ratio
     power: Ratio
+    power_idle: Ratio | None = None
+    """Power with held operands over that of a working cycle of the same element: clock pins and leakage."""
+    power_gated: Ratio | None = None
+    """As `power_idle`, without a clock: leakage."""
 
 
 class Skipping(Config):

@@ -15,8 +15,12 @@ from ...formats import InputError
 from ...formats.latency.elements import FP16_GROUP_CYCLES
 from ..analytical.gemm import SramBits
 from ..config.architecture import Architecture, load_architecture
+from ..config.idle import Idle
 from ..config.technology import Component, Technology
 from ..memory.background import BackgroundPower
+
+SIDE_ELEMENT = "fp-fp"
+"""Element whose multiply-accumulates stand for the lanes of the side unit."""
 
 ENERGY_PARTS = ("compute", "sram", "dram", "background")
 """Places of energy, which add up to the total."""
@@ -27,12 +31,14 @@ class Energy:
     """Energy in picojoules by place."""
 
     compute: float
-    """Array, side unit, compressor, vector unit and controller."""
+    """Array, side unit, compressor, vector unit and controller, idle or at work."""
     sram: float
     dram: float
     """Bits that move."""
     background: float = 0.0
     """Standby and refresh of the DRAM."""
+    idle: float = 0.0
+    """What idle elements of array and side unit take; part of `compute`."""
 
     @property
     def total(self) -> float:
@@ -43,7 +49,8 @@ class Energy:
     def sum(cls, parts: "Iterable[tuple[Energy, int]]") -> Self:
         """Sum of energies, each times a number of repeats."""
         listed = list(parts)
-        return cls(*(math.fsum(getattr(energy, part) * repeat for energy, repeat in listed) for part in ENERGY_PARTS))
+        names = (*ENERGY_PARTS, "idle")
+        return cls(**{name: math.fsum(getattr(energy, name) * repeat for energy, repeat in listed) for name in names})
 
     def to_dict(self) -> dict[str, float]:
         """Parts and total as plain numbers, for JSON."""
@@ -55,15 +62,46 @@ class Work:
     """Work of a part of a run: counts that unit costs turn into energy."""
 
     element_cycles: int = 0
-    """Cycles in which the elements work at their published power."""
+    """Cycles of the array at the power of elements at work."""
+    used_cycles: float = 0.0
+    """Those cycles times the share of the array's lanes that hold operands."""
+    busy_cycles: int = 0
+    """Cycles in which elements work; in all others the array waits."""
     skipped_cycles: int = 0
     """Cycles of the elements that zero-plane skipping saves."""
     array_cycles: int = 0
     """Cycles in which the array runs."""
+    side_products: int = 0
+    """Products of the side unit of sparse weights for whole tiles."""
+    used_side_products: int = 0
+    """Those of tokens and output channels that exist."""
     operations: Mapping[str, int] = field(default_factory=dict[str, int])
-    """Operations of vector lanes and of the side unit of sparse weights, by kind."""
+    """Operations of vector lanes, by kind."""
     sram: SramBits = field(default_factory=SramBits)
     dram_bits: int = 0
+
+    @property
+    def used_share(self) -> float:
+        """Share of the array's lanes that hold operands while it works."""
+        return self.used_cycles / self.element_cycles if self.element_cycles else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class IdleCosts:
+    """Power of idle parts: lanes of the array and of the side unit that hold no operand, and both while they wait."""
+
+    elements: float = 0.0
+    """Power of an idle lane over that of one at work, while the array works."""
+    waiting_pj_per_cycle: float = 0.0
+    """All elements of a waiting array."""
+    side: float = 0.0
+    """As `elements`, of the side unit's multipliers."""
+    side_pj: float = 0.0
+    """One product of the side unit."""
+    side_waiting_pj: float = 0.0
+    """One waiting lane of the side unit, in a cycle."""
+    side_lanes: int = 0
+    """Lanes of the side unit; 0 if weights have no sparse part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +123,7 @@ class UnitCosts:
     clock_hz: int
     background: BackgroundPower | None = None
     """Standby and refresh of the DRAM; None if they are not counted."""
+    idle: IdleCosts = IdleCosts()
     notes: tuple[str, ...] = ()
     """Warnings about the buffers: interpolated, or slower than the clock."""
 
@@ -96,9 +135,13 @@ class UnitCosts:
         InputError
             The technology does not know a kind of operation.
         """
-        support = sum(self.support_pj_per_cycle.values())
-        compute = work.element_cycles * self.array_pj_per_cycle + work.array_cycles * support
-        compute += work.skipped_cycles * self.skipped_pj_per_cycle
+        array, side = self.array_pj(work), work.side_products * self.idle.side_pj
+        used_side = work.used_side_products * self.idle.side_pj
+        idle = array * (1 - work.used_share) * self.idle.elements + (side - used_side) * self.idle.side
+        idle += self.idle.waiting_pj_per_cycle * (cycles - work.busy_cycles)
+        idle += self.idle.side_waiting_pj * (cycles * self.idle.side_lanes - work.side_products)
+        compute = array * work.used_share + used_side + idle
+        compute += work.array_cycles * sum(self.support_pj_per_cycle.values())
         for kind, count in work.operations.items():
             compute += count * self.operation_pj(kind)
         return Energy(
@@ -106,7 +149,12 @@ class UnitCosts:
             self.sram_pj(work.sram, cycles),
             work.dram_bits * self.dram_pj_per_bit,
             self.background_pj(work.dram_bits, cycles),
+            idle,
         )
+
+    def array_pj(self, work: Work) -> float:
+        """Energy of the array in picojoules if all its lanes hold operands; a skipped plane still counts in part."""
+        return work.element_cycles * self.array_pj_per_cycle + work.skipped_cycles * self.skipped_pj_per_cycle
 
     def operation_pj(self, kind: str) -> float:
         """Energy of one operation of a vector lane, in picojoules.
@@ -158,6 +206,8 @@ def unit_costs(
     technology: Technology,
     skipping: bool = False,
     background: BackgroundPower | None = None,
+    idle: Idle = "measured",
+    clock_gating: bool = False,
 ) -> UnitCosts:
     """Derive the unit costs of an architecture.
 
@@ -175,6 +225,10 @@ def unit_costs(
         True for elements that skip zero planes.
     background
         Standby and refresh of the DRAM, if they are counted.
+    idle
+        Power of idle elements.
+    clock_gating
+        True if idle elements have no clock.
 
     Raises
     ------
@@ -196,8 +250,18 @@ def unit_costs(
     per_cycle = array_pj * element.power.value * scale["array"]
     area, power, plane = _skipping(technology) if skipping else (1.0, 1.0, 1.0)
     sram, buffer_area, notes = _buffers(architecture, technology, reference, scale)
+    ratios = [
+        _idle_ratio(technology, kind, clock_gating) for kind in (architecture.processing_element.kind, SIDE_ELEMENT)
+    ]
+    if idle == "measured" and ratios[0] is None:
+        notes += (
+            f"idle: technology {technology.name} has no idle power of {architecture.processing_element.kind}; idle "
+            "elements count at full power and a waiting array at none; add power_idle and power_gated",
+        )
+    side_pj = mac_pj * technology.vector_operations["fp16"].value if "fp16" in technology.vector_operations else 0.0
     return UnitCosts(
         array_pj_per_cycle=per_cycle * power,
+        idle=_idle_costs(idle, ratios, per_cycle * power, side_pj, architecture),
         skipped_pj_per_cycle=per_cycle * (power - plane),
         support_pj_per_cycle={name: _pj_per_cycle(unit, reference) * scale[name] for name, unit in units.items()},
         vector_pj={kind: mac_pj * ratio.value for kind, ratio in technology.vector_operations.items()},
@@ -212,6 +276,30 @@ def unit_costs(
         clock_hz=architecture.clock_hz,
         background=background,
         notes=notes,
+    )
+
+
+def _idle_ratio(technology: Technology, kind: str, clock_gating: bool) -> float | None:
+    """Power of an idle element over that of one at work; None if the technology does not have it."""
+    element = technology.element(kind)
+    ratio = element.power_gated if clock_gating else element.power_idle
+    return None if ratio is None else ratio.value
+
+
+def _idle_costs(
+    idle: Idle, ratios: list[float | None], array_pj: float, side_pj: float, architecture: Architecture
+) -> IdleCosts:
+    """Costs of idle elements of the array and of the side unit, from their ratios."""
+    sparse = architecture.weights.sparse_fraction > 0
+    waiting = [0.0 if ratio is None or idle == "zero" else ratio for ratio in ratios]
+    working = [{"zero": 0.0, "full": 1.0}.get(idle, 1.0 if ratio is None else ratio) for ratio in ratios]
+    return IdleCosts(
+        elements=working[0],
+        waiting_pj_per_cycle=waiting[0] * array_pj,
+        side=working[1],
+        side_pj=side_pj,
+        side_waiting_pj=waiting[1] * side_pj,
+        side_lanes=architecture.weights.sparse_lanes if sparse else 0,
     )
 
 

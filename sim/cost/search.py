@@ -37,12 +37,15 @@ class GemmCost:
 
 def gemm_work(mapped: MappedGemm, mapping: GemmMapping, moved: Traffic) -> Work:
     """Work of elements, side unit, buffers and DRAM in one GeMM."""
-    products = mapped.tiles * mapped.sparse_products
+    sparse = mapped.architecture.weights.sparse_weights(mapped.in_channels)
     return Work(
         element_cycles=mapped.element_cycles,
+        used_cycles=mapped.element_cycles * mapped.used_share,
+        busy_cycles=mapped.busy_cycles,
         skipped_cycles=mapped.skipped_cycles,
         array_cycles=array_cycles(mapped, mapping),
-        operations={"fp16": products} if products else {},
+        side_products=mapped.tiles * mapped.sparse_products,
+        used_side_products=mapped.tokens * mapped.out_channels * sparse,
         sram=moved.sram,
         dram_bits=moved.dram_bits,
     )

@@ -110,7 +110,8 @@ class MappedGemm:
     @cached_property
     def read_share(self) -> float:
         """Share of the stored planes, signs included, that is read and sent to the array."""
-        return min(self.group_cycles / pe_cycles_per_group(self.mantissa_bits), 1.0) if self.skips else 1.0
+        planes = pe_cycles_per_group(self.mantissa_bits) * self.architecture.weight_digits
+        return min(self.group_cycles / planes, 1.0) if self.skips else 1.0
 
     @cached_property
     def sparse_products(self) -> int:
@@ -171,6 +172,21 @@ class MappedGemm:
     def element_cycles(self) -> int:
         """Cycles in which the elements work at their published power; waiting for weights or memory does not count."""
         return self._element_cycles(self.read_share)
+
+    @cached_property
+    def used_share(self) -> float:
+        """Share of the array's lanes that hold a channel of a token and an output channel, over all tiles."""
+        array, lanes = self.architecture.array, self.architecture.group_size
+        places = self.tiles * array.rows * array.columns * self.groups * lanes
+        return self.tokens * self.in_channels * self.out_channels / places
+
+    @cached_property
+    def busy_cycles(self) -> int:
+        """Cycles in which the elements work, whatever their power is stated for."""
+        cycles = (
+            self.architecture.processing_element.working_cycles(self.mantissa_bits) * self.architecture.weight_digits
+        )
+        return self.tiles * min(math.ceil(self.groups * cycles * self.read_share), self.dense_cycles(self.groups))
 
     @cached_property
     def skipped_cycles(self) -> int:

@@ -172,9 +172,12 @@ def _events(layer: ModelLayer) -> Iterator[ModelRow]:
 
 
 def _attention_row(layer: ModelLayer, passes: Sequence[AttentionWork], busy: Iterable[Busy], cycles: int) -> ModelRow:
-    layers = layer.shape.layers
+    layers, machine = layer.shape.layers, layer.setup.machine
+    lanes = machine.array.rows * machine.array.columns * machine.group_size
     work = Work(
         element_cycles=layers * sum(one.element_cycles for one in passes),
+        used_cycles=layers * sum(one.products * one.element_cycles / one.groups for one in passes) / lanes,
+        busy_cycles=layers * sum(one.busy_cycles for one in passes),
         array_cycles=layers * sum(one.array_cycles for one in passes),
         sram=_sram([one.sram for one in passes], layers),
         dram_bits=layers * sum(one.dram_bits for one in passes),

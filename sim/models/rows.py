@@ -52,6 +52,7 @@ class ModelRow:
             "dram_bytes": self.dram_bytes,
             "sram_bytes": self.sram_bytes,
             "energy_pj": self.energy_pj.to_dict(),
+            "idle_pj": self.energy_pj.idle,
             "bound": self.bound,
             "utilisation": self.utilisation,
         }

@@ -4,7 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ..config.technology import Component, Technology
 from ..cost.energy import Work
@@ -44,6 +44,14 @@ class Explained:
         return self.unit_unit.partition("/")[0]
 
 
+class PartWork(NamedTuple):
+    """Work of a part, its cycles, and how often it runs."""
+
+    work: Work
+    cycles: int
+    repeat: int
+
+
 def explain(result: SimulationResult | ModelResult | InferenceResult) -> list[Explained]:
     """All rows: cycles and traffic by part of the model, energy by kind of event, area by part of the machine.
 
@@ -55,8 +63,8 @@ def explain(result: SimulationResult | ModelResult | InferenceResult) -> list[Ex
         return [*(row for row in rows if row.quantity != "area"), *_area(result.prefill.gemms)]
     fp_int, runs, others = _parts(result)
     works = [
-        *((gemm_work(run.mapped, run.mapping, run.traffic), run.gemm.repeat) for run in runs),
-        *((row.work, 1) for row in others),
+        *(PartWork(gemm_work(run.mapped, run.mapping, run.traffic), run.cycles, run.gemm.repeat) for run in runs),
+        *(PartWork(row.work, row.cycles, 1) for row in others),
     ]
     tensors = {name: sum(getattr(run.traffic, name) * run.gemm.repeat for run in runs) for name in TENSORS}
     for row in others:
@@ -186,43 +194,90 @@ def _other_traffic(row: ModelRow) -> Explained:
     return Explained("traffic", row.name, what, 1, "pass", row.work.dram_bits / 8, "B/pass", SOURCES[row.kind])
 
 
-def _compute(result: SimulationResult, works: list[tuple[Work, int]]) -> Iterator[Explained]:
+def _compute(result: SimulationResult, works: list[PartWork]) -> Iterator[Explained]:
     process, costs = result.process, result.costs
+    idle = costs.idle
     element = process.element(result.machine.processing_element.kind)
     source = f"{process.array.power.source}; {element.power.source}"
     if process.skipping is not None and any(run.mapped.skips for run in result.runs):
         source += f"; {process.skipping.power.source}"
-    cycles = sum(work.element_cycles * repeat for work, repeat in works)
-    yield _energy("compute", "array", cycles, "cycle", costs.array_pj_per_cycle, source)
-    if skipped := sum(work.skipped_cycles * repeat for work, repeat in works):
+    used, empty = (
+        math.fsum(part.work.element_cycles * share(part.work) * part.repeat for part in works)
+        for share in (lambda work: work.used_share, lambda work: 1 - work.used_share)
+    )
+    pj, idle_source = costs.array_pj_per_cycle, _idle_source(result)
+    yield _energy("compute", "array", used, "cycle", pj, source)
+    yield _energy("compute", "array, elements without operands", empty, "cycle", pj * idle.elements, idle_source)
+    waiting = sum((part.cycles - part.work.busy_cycles) * part.repeat for part in works)
+    yield _energy("compute", "array, waiting", waiting, "cycle", idle.waiting_pj_per_cycle, idle_source)
+    effective = (
+        w.work.skipped_cycles * (w.work.used_share + (1 - w.work.used_share) * idle.elements) * w.repeat for w in works
+    )
+    if skipped := math.fsum(effective):
         assert process.skipping is not None
         source = process.skipping.plane.source
         yield _energy("compute", "array, skipped planes", skipped, "cycle", costs.skipped_pj_per_cycle, source)
-    counts: dict[tuple[str, str], int] = defaultdict(int)
-    for work, repeat in works:
-        for kind, count in work.operations.items():
-            counts["sparse weights" if work.array_cycles else f"vector unit, {kind}", kind] += count * repeat
-    for (what, kind), count in counts.items():
-        fp16 = f"{process.array.power.source}; {process.element('fp-fp').power.source}"
-        source = f"{process.vector_operations[kind].source}; {fp16}"
-        yield _energy("compute", what, count, "operation", costs.operation_pj(kind), source)
-    cycles = sum(work.array_cycles * repeat for work, repeat in works)
+    yield from _side_unit(result, works)
+    counts: dict[str, int] = defaultdict(int)
+    for part in works:
+        for kind, count in part.work.operations.items():
+            counts[kind] += count * part.repeat
+    for kind, count in counts.items():
+        yield _energy(
+            "compute",
+            f"vector unit, {kind}",
+            count,
+            "operation",
+            costs.operation_pj(kind),
+            _operation_source(process, kind),
+        )
+    cycles = sum(part.work.array_cycles * part.repeat for part in works)
     for name, picojoules in costs.support_pj_per_cycle.items():
-        part: Component = getattr(process, name)
-        yield _energy("compute", name, cycles, "cycle", picojoules, part.power.source)
+        component: Component = getattr(process, name)
+        yield _energy("compute", name, cycles, "cycle", picojoules, component.power.source)
 
 
-def _sram(result: SimulationResult, works: list[tuple[Work, int]], cycles: int) -> Iterator[Explained]:
+def _side_unit(result: SimulationResult, works: list[PartWork]) -> Iterator[Explained]:
+    """Rows of the side unit of sparse weights."""
+    idle, source = result.costs.idle, _operation_source(result.process, "fp16")
+    if not idle.side_lanes:
+        return
+    products, used, waiting = (
+        sum(count(part) * part.repeat for part in works)
+        for count in (
+            lambda part: part.work.side_products,
+            lambda part: part.work.used_side_products,
+            lambda part: part.cycles * idle.side_lanes - part.work.side_products,
+        )
+    )
+    yield _energy("compute", "sparse weights", used, "operation", idle.side_pj, source)
+    empty = products - used
+    yield _energy("compute", "sparse weights, idle lanes", empty, "operation", idle.side_pj * idle.side, source)
+    yield _energy("compute", "sparse weights, waiting lanes", waiting, "cycle", idle.side_waiting_pj, source)
+
+
+def _idle_source(result: SimulationResult) -> str:
+    """Source of an idle element's power."""
+    ratio = result.process.element(result.machine.processing_element.kind).power_idle
+    return "idle full or zero: no figure of its own" if ratio is None else ratio.source
+
+
+def _operation_source(process: Technology, kind: str) -> str:
+    fp16 = f"{process.array.power.source}; {process.element('fp-fp').power.source}"
+    return f"{process.vector_operations[kind].source}; {fp16}"
+
+
+def _sram(result: SimulationResult, works: list[PartWork], cycles: int) -> Iterator[Explained]:
     process, costs = result.process, result.costs.sram
     published = f"{process.activation_buffer.power.source}; {process.weight_buffer.power.source}"
     source = published if process.sram is None else f"{process.sram.table}, {process.sram.device}"
     for buffer in ("activation", "weight"):
         for action in ("read", "write"):
-            bits = sum(getattr(work.sram, f"{buffer}_{action}s") * repeat for work, repeat in works)
+            bits = sum(getattr(part.work.sram, f"{buffer}_{action}s") * part.repeat for part in works)
             picojoules = getattr(costs, f"{buffer}_{action}_pj_per_bit")
             yield _energy("sram", f"{buffer} buffer, {action}", bits, "bit", picojoules, source)
     for action in ("read", "write"):
-        if bits := sum(getattr(work.sram, f"sum_{action}s") * repeat for work, repeat in works):
+        if bits := sum(getattr(part.work.sram, f"sum_{action}s") * part.repeat for part in works):
             picojoules = getattr(costs, f"activation_{action}_pj_per_bit")
             yield _energy("sram", f"partial sums, {action}", bits, "bit", picojoules, source)
     yield _energy("sram", "leakage", cycles, "cycle", costs.leakage_pj_per_cycle, source)

@@ -30,7 +30,9 @@ def not_modelled(result: SimulationResult | ModelResult | InferenceResult) -> li
         limits.append("power-down and self-refresh of an idle DRAM")
     if gemms.process.sram is None:
         limits.append("leakage apart from the published mean powers")
-    limits.append("energy of a waiting array; voltage, temperature and process corners other than the technology's")
+    limits.append(
+        "idle compressor, vector unit and controller apart from the published mean powers; voltage, temperature and process corners other than the technology's"
+    )
     if gemms.machine.processing_element.midpoint:
         limits.append("energy of midpoint reconstruction (its cycles are counted)")
     if gemms.machine.compressor is not None:

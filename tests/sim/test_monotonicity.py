@@ -108,10 +108,8 @@ def test_results_of_fewer_bits_never_cost_more_in_events(gemm: Gemm, longer: int
 def test_more_sram_never_costs_bytes_in_events(
     memory: str, gemm: Gemm, name: str, precision: Precision, activation_kib: int, weight_kib: int
 ):
-    small, large = (
-        simulate([gemm], with_buffers(name, s * activation_kib, s * weight_kib), precision, "events", memory=memory)
-        for s in (1, 2)
-    )
+    run = partial(simulate, precision=precision, level="events", memory=memory, idle="zero", dram_background="off")
+    small, large = (run([gemm], with_buffers(name, s * activation_kib, s * weight_kib)) for s in (1, 2))
     assert large.dram_bytes <= small.dram_bytes
     assert large.energy_pj.total <= small.energy_pj.total
 

@@ -13,7 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_work import precisions
 
-KEYS = ["cycles", "seconds", "macs", "bops_saving", "dram_bytes", "sram_bytes", "energy_pj", "area_mm2", "level"]
+KEYS = [
+    "cycles",
+    "seconds",
+    "macs",
+    "bops_saving",
+    "dram_bytes",
+    "sram_bytes",
+    "energy_pj",
+    "idle_pj",
+    "area_mm2",
+    "level",
+]
 
 bits = st.integers(1, 16)
 work = st.lists(
@@ -125,7 +136,11 @@ def test_more_bandwidth_never_costs_time(
     slow = simulate(gemms, name, precision, technology=load_technology().with_bandwidth(gigabytes))
     fast = simulate(gemms, name, precision, technology=load_technology().with_bandwidth(gigabytes * factor))
     assert fast.cycles <= slow.cycles
-    assert fast.energy_pj == slow.energy_pj
+    for part in ("sram", "dram", "background"):
+        assert getattr(fast.energy_pj, part) == getattr(slow.energy_pj, part)
+    waited = [run.energy_pj.compute - run.energy_pj.idle for run in (fast, slow)]
+    assert waited[0] == pytest.approx(waited[1])
+    assert fast.energy_pj.idle <= slow.energy_pj.idle
 
 
 @settings(max_examples=20)

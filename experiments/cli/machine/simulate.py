@@ -104,6 +104,7 @@ def _print_record(record: dict[str, Any]) -> None:
         *((f"energy, {part}", f"{energy[part] / 1e9:,.3f} mJ") for part in energy),
         ("area", f"{record['area_mm2']:.3f} mm²"),
     ]
+    rows.insert(7, ("  of it idle elements", f"{record['idle_pj'] / 1e9:,.3f} mJ"))
     if "fp_int_share" in record:
         rows.insert(3, ("FP-INT GeMMs' share of the MACs", f"{100 * record['fp_int_share']:.1f} %"))
     title = f"{work} on {record['arch']}, mantissa bits {bits}, {record['tokens']} tokens, level {record['level']}"

@@ -216,7 +216,7 @@ def _cacti_power_mw() -> float:
     """Power of both buffers from CACTI, in the run of Table III."""
     bits = PrecisionSets().sets[DATASET]["1%"][SPLIT_MODEL]
     work = gemms(model_shape(SPLIT_MODEL), tokens=TOKENS)
-    run = simulate(work, "anda", bits, mapping=ONE_TILE, technology="cacti-16nm")
+    run = simulate(work, "anda", bits, mapping=ONE_TILE, technology="cacti-16nm", idle="full")
     return run.energy_pj.sram * 1e-9 / run.seconds
 
 

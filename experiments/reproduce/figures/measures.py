@@ -48,7 +48,7 @@ def element_efficiency(label: str, quantity: str) -> float:
 def run_system(label: str, model: str, bits: Precision, mapping: str = ONE_TILE) -> SimulationResult:
     """The FP-INT GeMMs of a prefill of `TOKENS` tokens on a design."""
     name = label.partition(" ")[0].lower()
-    return simulate(gemms(model_shape(model), tokens=TOKENS), name, bits, mapping=mapping)
+    return simulate(gemms(model_shape(model), tokens=TOKENS), name, bits, mapping=mapping, idle="full")
 
 
 def system_ratio(

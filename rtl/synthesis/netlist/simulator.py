@@ -18,6 +18,9 @@ from ..liberty.cell import Pin
 from ..liberty.functions import Function
 from .netlist import RESET, Net, Netlist
 
+SETTLE_CYCLES, HELD_CYCLES = 256, 256
+"""Cycles after the last payload in which the pipelines run empty, and those in which idle toggles are counted."""
+
 Bits = NDArray[np.uint8]
 Indices = NDArray[np.int64]
 
@@ -177,6 +180,18 @@ def _run(
 
 
 @njit(cache=True)
+def _hold(values: Bits, logic: _LookUps, following: _LookUps, counts: Indices, cycles: int) -> int:
+    """Run some cycles with all inputs held; return the number of samples."""
+    before, state = np.zeros_like(values), np.zeros_like(values)
+    samples = _observe(values, before, counts, 0)
+    for _ in range(cycles):
+        _tick(values, state, following)
+        _look_up(values, values, logic)
+        samples = _observe(values, before, counts, samples)
+    return samples
+
+
+@njit(cache=True)
 def _run_vectors(
     values: Bits, logic: _LookUps, counts: Indices, places: Indices, rows: Bits, outputs: Indices, results: Bits
 ) -> None:
@@ -232,6 +247,7 @@ class NetlistSimulator:
             self._add_outputs(logic, instance.cell.outputs, self._places(instance.nets))
         self._logic, self._following = logic.arrays(), following.arrays()
         self._counts = np.zeros((2, self._size), np.int64)
+        self._values = self._initial()
         self._samples = 0
 
     def _places(self, nets: Mapping[str, Net]) -> dict[str, int]:
@@ -272,6 +288,7 @@ class NetlistSimulator:
         self._counts[:] = 0
         values = self._after_reset()
         self._samples, stalled = _run(values, self._logic, self._following, self._counts, flat, STALL_LIMIT_CYCLES)
+        self._values = values
         if stalled >= 0:
             raise StalledError(f"nothing moved since cycle {stalled}")
         transfers: dict[str, Transfers] = {}
@@ -279,6 +296,15 @@ class NetlistSimulator:
             bits = flat.bits[start[1] : start[1] + stream.bits.size].reshape(stream.bits.shape)
             transfers[name] = Transfers(_words(bits), flat.times[start[3] : start[3] + len(bits)].copy())
         return StreamRun(transfers, {})
+
+    def hold(self, settle: int = SETTLE_CYCLES, cycles: int = HELD_CYCLES) -> None:
+        """Go on after `run_streams` with no payload offered or taken, so that the last operands stay at the inputs.
+
+        Toggles are counted in the last `cycles` cycles only, after `settle` cycles in which the pipelines run empty.
+        """
+        for count in (settle, cycles):
+            self._counts[:] = 0
+            self._samples = _hold(self._values, self._logic, self._following, self._counts, count)
 
     def run_vectors(self, inputs: Mapping[str, Sequence[int]], outputs: Sequence[str]) -> dict[str, list[int]]:
         """Evaluate the combinational netlist; see `simulate.run_vectors`."""

@@ -1,22 +1,24 @@
 """Results of synthesis that come with the package: one row for each circuit and run in each library.
 
 ``scripts/synthesis_results.py`` writes the tables, and their libraries, tools and operands into ``provenance.yaml``.
-``clocks/`` has some circuits mapped for several clock periods.
+``clocks/`` has some circuits mapped for several clock periods, ``idle/`` the energy of elements whose operands are held.
 """
 
 import csv
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ....formats import InputError
 from ....formats.checks import check_choice
 from ....formats.documents.yaml_file import read_yaml
 
 FOLDER = Path(__file__).parent
+
+R = TypeVar("R", "SynthesisResult", "IdleResult")
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,35 @@ class SynthesisResult:
         return self.operations / self.cycles
 
 
+@dataclass(frozen=True)
+class IdleResult:
+    """Energy of a circuit that is offered no operands: those of its last run stay at its inputs.
+
+    Attributes
+    ----------
+    design, parameters : `str`, mapping
+        Circuit and its parameters.
+    area_um2 : `float`
+        Area of all cells; that of `SynthesisResult` if the netlist is the same.
+    working_pj_per_cycle : `float`
+        Dynamic energy of a mean cycle of the run before.
+    clock_pj_per_cycle : `float`
+        Energy of the flip-flops' clock pins in a cycle.
+    idle_pj_per_cycle : `float`
+        Dynamic energy of a cycle with held operands: clock pins, and what still toggles.
+    leakage_mw : `float`
+        Leakage power; all that is left if the clock is gated, too.
+    """
+
+    design: str
+    parameters: Mapping[str, Any]
+    area_um2: float
+    working_pj_per_cycle: float
+    clock_pj_per_cycle: float
+    idle_pj_per_cycle: float
+    leakage_mw: float
+
+
 def library_names() -> list[str]:
     """Names of the libraries that have results."""
     return sorted(path.stem for path in FOLDER.glob("*.csv"))
@@ -96,7 +127,33 @@ def load_clock_targets(library: str) -> tuple[SynthesisResult, ...]:
 
 def _read(path: Path) -> tuple[SynthesisResult, ...]:
     with path.open(encoding="utf-8", newline="") as file:
-        return tuple(_result(row) for row in csv.DictReader(file))
+        return tuple(_result(row, SynthesisResult) for row in csv.DictReader(file))
+
+
+@cache
+def load_idle(library: str) -> tuple[IdleResult, ...]:
+    """Idle energies of the elements in a library; empty if there are none."""
+    path = FOLDER / "idle" / f"{library}.csv"
+    if not path.exists():
+        return ()
+    with path.open(encoding="utf-8", newline="") as file:
+        return tuple(_result(row, IdleResult) for row in csv.DictReader(file))
+
+
+def find_idle(library: str, design: str, **parameters: Any) -> IdleResult:
+    """Idle energy of a circuit with these parameters.
+
+    Raises
+    ------
+    InputError
+        It was not measured.
+    """
+    for result in load_idle(library):
+        if (result.design, dict(result.parameters)) == (design, parameters):
+            return result
+    raise InputError(
+        f"results: {library} has no idle {design} {parameters}; measure it with scripts/synthesis_results.py --idle"
+    )
 
 
 def find_result(library: str, design: str, run: str, **parameters: Any) -> SynthesisResult:
@@ -127,10 +184,10 @@ _READERS = {
 }
 
 
-def _result(row: Mapping[str, str]) -> SynthesisResult:
+def _result(row: Mapping[str, str], kind: type[R]) -> R:
     values: dict[str, Any] = {"parameters": json.loads(row["parameters"])}
-    for name, field in SynthesisResult.__dataclass_fields__.items():
-        if name != "parameters":
-            kind = field.type if isinstance(field.type, str) else field.type.__name__
-            values[name] = _READERS[kind](row[name])
-    return SynthesisResult(**values)
+    for field in fields(kind):
+        if field.name != "parameters":
+            type_name = field.type if isinstance(field.type, str) else field.type.__name__
+            values[field.name] = _READERS[type_name](row[field.name])
+    return kind(**values)

@@ -29,6 +29,7 @@ TYPES = {
     "dram_bytes": int,
     "sram_bytes": int,
     "energy_pj": dict,
+    "idle_pj": float,
     "area_mm2": float,
     "level": str,
     "gemms": list,

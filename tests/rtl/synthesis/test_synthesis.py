@@ -55,6 +55,7 @@ def test_a_document(document: dict) -> None:
         total = sum(run[f"{part}_pj_per_cycle"] for part in ("switching", "internal", "clock"))
         assert run["energy_pj_per_cycle"] == pytest.approx(total + run["leakage_mw"] * 20, rel=1e-4)
         assert run["power_mw"] == pytest.approx(run["energy_pj_per_cycle"] / 20, rel=1e-4)
+        assert document["idle_pj_per_cycle"] == run["clock_pj_per_cycle"] < total / 2  # held operands: the clock alone
     assert "wires, clock tree and glitches are not in it" in document["not_included"]
 
 
@@ -270,3 +271,18 @@ def test_an_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         find_library([tmp_path])
     assert str(caught.value).startswith(f"liberty: the folder {tmp_path} has no .lib")
+
+
+def test_held_operands_leave_a_free_running_circuit_toggling() -> None:
+    """A flip-flop that takes its own complement toggles in every cycle; with its own value it does not."""
+    library = osu018()
+    flip_flop, inverter = library.cell("DFFPOSX1"), library.cell("INVX1")
+    ports = [NetlistPort("clk", True, [1]), NetlistPort("rst", True, [2]), NetlistPort("q", False, [3])]
+    toggles: list[int] = []
+    for back in (4, 3):
+        gates = [Instance("u0", inverter, {"A": 3, "Y": 4}), Instance("u1", flip_flop, {"D": back, "CLK": 1, "Q": 3})]
+        simulator = NetlistSimulator(Netlist(ports, gates, library))
+        simulator.hold(10, 100)
+        assert simulator.cycles() == 100
+        toggles.append(simulator.toggles()[3])
+    assert toggles == [100, 0]

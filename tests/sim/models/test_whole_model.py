@@ -243,7 +243,7 @@ def test_share_falls_with_the_context(name: str):
 def test_events_do_the_same_work():
     """Equal operations, bytes and groups; the array's energy too."""
     shape = small_llama()
-    closed, events = (simulate_model(shape, "anda", PRECISION, tokens=32, level=level) for level in LEVELS)
+    closed, events = (simulate_model(shape, "anda", PRECISION, tokens=32, level=level, idle="zero") for level in LEVELS)
     assert events.level == events.gemms.level == "events"
     for one, other in zip(closed.other_rows, events.other_rows, strict=True):
         assert (one.name, one.operations, one.work, one.groups) == (
@@ -388,7 +388,7 @@ def test_to_dict_is_plain_json():
     assert json.loads(json.dumps(data)) == data
     assert list(data) == [
         "model", "arch", "level", "cycles", "seconds", "macs", "fp_int_share", "dram_bytes", "sram_bytes", "energy_pj",
-        "area_mm2", "rows",
+        "idle_pj", "area_mm2", "rows",
     ]  # fmt: skip
     assert bops_saving(model_shape("SmolLM2-135M"), PRECISION) > 2
 
