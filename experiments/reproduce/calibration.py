@@ -10,9 +10,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ...sim import load_technology, load_weights, simulate, simulate_model, weight_format_names
+from ...sim.cost.energy import ENERGY_PARTS
+from ...sim.memory.hbm import load_memory, memory_names
 from ...workloads import Gemm, Precision, gemms, model_shape
 from ..markdown import markdown_table, renew_page
 from .figures.measures import (
@@ -37,6 +39,13 @@ HALF_DIGIT = 0.005
 FIG16 = "fig16_geomean_over_9_models_wikitext2"
 READINGS: dict[Reading, str] = {"time": "time of all modules", "modules": "mean over the modules"}
 SHARE_TOKENS = (1024, 2048, 4096, 8192)
+ELEMENTS = ("fp-fp", "fp-int", "ifpu", "figna", "figna-m11", "figna-m8", "anda")
+IDLE_MODES: dict[str, Any] = {
+    "full": {"idle": "full"},
+    "measured": {"idle": "measured"},
+    "measured, clock gated": {"idle": "measured", "clock_gating": True},
+    "zero": {"idle": "zero"},
+}
 BUFFERS = (("activation_buffer", "exponent_buffer"), ("weight_buffer",))
 
 
@@ -263,6 +272,52 @@ def weight_formats() -> Iterator[Row]:
         yield (name, f"{bits / count:.3f}", *times, *energies)
 
 
+@table("technology," + ",".join(ELEMENTS))
+def idle_powers() -> Iterator[Row]:
+    """Power of an element with held operands over that of a working cycle, in percent: with its clock, and without."""
+    for name in ("asap7", "sky130", "osu018"):
+        cells: list[str] = []
+        for kind in ELEMENTS:
+            element = load_technology(name).element(kind)
+            assert element.power_idle is not None and element.power_gated is not None
+            cells.append(f"{100 * element.power_idle.value:.1f} / {100 * element.power_gated.value:.2g}")
+        yield (name, *cells)
+
+
+@table("tokens,idle,FP-FP array uJ,Anda array uJ,gain,FP-FP total uJ,Anda total uJ,gain")
+def idle_modes() -> Iterator[Row]:
+    """A 4096 x 4096 GeMM of a few tokens on FP-FP and on Anda at M = 7 under each way to count idle elements."""
+    for tokens in (1, 4, 16):
+        gemm = Gemm("o", tokens, 4096, 4096)
+        for label, options in IDLE_MODES.items():
+            runs = [simulate([gemm], name, Precision.uniform(7), **options).energy_pj for name in ("fp-fp", "anda")]
+            pairs = [[run.compute for run in runs], [run.total for run in runs]]
+            cells = ((*(f"{pj / 1e6:,.1f}" for pj in pair), f"{pair[0] / pair[1]:.2f}") for pair in pairs)
+            yield (str(tokens), label, *(cell for pair in cells for cell in pair))
+
+
+@table("memory,GB/s,pJ/bit,standby W,active standby W,refresh W")
+def backgrounds() -> Iterator[Row]:
+    """The memories: peak bandwidth, energy of a bit, and background power."""
+    for name in memory_names():
+        memory = load_memory(name)
+        power, energy = memory.background_power, memory.energy
+        peak = memory.channels * memory.channel_width * memory.timing.data_rate.value / 8
+        watts = (f"{value:.3f}" for value in (power.standby_w, power.active_w, power.refresh_w))
+        yield (name, f"{peak:.1f}", "" if energy is None else f"{energy.value:g}", *watts)
+
+
+@table("phase,architecture,s,compute J,SRAM J,DRAM J,background J")
+def background_energies() -> Iterator[Row]:
+    """FP-INT GeMMs of LLaMA-7B at M = 7, with the background of the published HBM2."""
+    for phase, tokens in (("prefill", TOKENS), ("decode", 1)):
+        for name in ("fp-fp", "anda"):
+            work = gemms(model_shape("LLaMA-7B"), phase, tokens)
+            run = simulate(work, name, Precision.uniform(7), dram_background="on")
+            parts = (getattr(run.energy_pj, part) / 1e12 for part in ENERGY_PARTS)
+            yield (phase, name, f"{run.seconds:.3g}", *(f"{joules:.3g}" for joules in parts))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "elements": elements,
     "speedup": lambda: readings("speedup"),
@@ -277,6 +332,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "shares": shares,
     "vector-units": vector_units,
     "weights": weight_formats,
+    "idle-powers": idle_powers,
+    "idle-modes": idle_modes,
+    "backgrounds": backgrounds,
+    "background-energies": background_energies,
 }
 """Tables in Markdown, by the name that marks their place in the page."""
 
