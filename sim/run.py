@@ -11,7 +11,7 @@ from ..workloads import Gemm, Precision
 from ..workloads.models.gemms import FP16_BITS
 from .analytical.gemm import traffic
 from .config.architecture import Architecture
-from .cost.search import gemm_cost, gemm_work
+from .cost.gemm_cost import gemm_cost, gemm_work
 from .mapping.gemm_mapping import GemmMapping
 from .mapping.mapped_gemm import HEAD, MappedGemm, map_gemm
 from .mapping.resident import is_legal

@@ -61,22 +61,33 @@ def gemm_numpy(a: AndaTensor, w: Int4Weights, partial: Partial, flags: GemmFlags
     result = np.empty((tokens, w.codes.shape[1]), np.float16)
     for start in range(0, tokens, _NUMPY_TOKENS):
         block = a.take(slice(start, start + _NUMPY_TOKENS))
-        integers = block.signed_integers().reshape(block.shape[0], -1).astype(np.float64)
-        units = block.unit_exponents()
         accumulator = np.zeros((block.shape[0], w.codes.shape[1]), np.float32)
-        step = segment_length(a, w)
-        for first in range(0, channels, step):
-            own = integers[:, first : min(first + step, channels)]
-            unit = units[:, first // a.format.group_size, None]
-            sums = own @ w.codes[first : first + step].astype(np.float64)
-            accumulator += _convert(sums, unit, partial, flags) * w.scales[first // w.group_size].astype(np.float32)
-            if w.offsets is not None:
-                sums = own.sum(axis=1, keepdims=True)
-                offsets = w.offsets[first // w.group_size].astype(np.float32)
-                accumulator += _convert(sums, unit, partial, flags) * offsets
+        accumulate(accumulator, block, w, range(channels), partial, flags)
         result[start : start + _NUMPY_TOKENS], saturated = round_to_fp16(accumulator)
         flags.result_saturated |= saturated
     return result
+
+
+def accumulate(
+    accumulator: NDArray[np.float32], a: AndaTensor, w: Int4Weights, channels: range, partial: Partial, flags: GemmFlags
+) -> None:
+    """Add the products of some input channels to the FP32 accumulators ``[tokens, out]``, in place.
+
+    The channels begin and end with a segment. So a reduction can be done in parts, each with the accumulators that the part
+    before left, and gives the same bits.
+    """
+    integers = a.signed_integers().reshape(a.shape[0], -1).astype(np.float64)
+    units = a.unit_exponents()
+    step = segment_length(a, w)
+    for first in range(channels.start, channels.stop, step):
+        own = integers[:, first : min(first + step, channels.stop)]
+        unit = units[:, first // a.format.group_size, None]
+        sums = own @ w.codes[first : first + own.shape[1]].astype(np.float64)
+        accumulator += _convert(sums, unit, partial, flags) * w.scales[first // w.group_size].astype(np.float32)
+        if w.offsets is not None:
+            sums = own.sum(axis=1, keepdims=True)
+            offsets = w.offsets[first // w.group_size].astype(np.float32)
+            accumulator += _convert(sums, unit, partial, flags) * offsets
 
 
 def _convert(

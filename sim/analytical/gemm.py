@@ -124,7 +124,7 @@ def bounds(
 
     The array may wait for single buffers while outputs leave that it would wait for anyway.
     """
-    exposed = (_first_group_bits(mapped) + _last_result_bits(mapped)) / dram_bits_per_cycle
+    exposed = exposed_bits(mapped) / dram_bits_per_cycle
     if mapping.buffered_sums:
         array, busy = mapped.parts_cycles(mapping.in_channels)
     else:
@@ -139,11 +139,19 @@ def work_cycles(mapped: MappedGemm, array: Any) -> Any:
     return mapped.start_cycles + array + mapped.tail_cycles
 
 
-def _first_group_bits(mapped: MappedGemm) -> int:
-    """Bits that the array needs before it can begin: one group of its first rows and columns."""
+def exposed_bits(mapped: MappedGemm) -> int:
+    """Bits that move while nothing else can be done: one group of the array's first rows and columns, the last results."""
     array = mapped.architecture.array
     rows, columns = min(array.rows, mapped.tokens), min(array.columns, mapped.out_channels)
-    return (rows * mapped.token_bits + columns * mapped.channel_bits) // mapped.groups
+    first = (rows * mapped.token_bits + columns * mapped.channel_bits) // mapped.groups
+    return first + _last_result_bits(mapped)
+
+
+def first_operand_bits(mapped: MappedGemm) -> tuple[int, int]:
+    """Bits of one group of the array's first rows and of its first columns, each rounded up."""
+    array, groups = mapped.architecture.array, mapped.groups
+    activations = -(-min(array.rows, mapped.tokens) * mapped.token_bits // groups)
+    return activations, -(-min(array.columns, mapped.out_channels) * mapped.channel_bits // groups)
 
 
 def _waited_bits(mapped: MappedGemm, mapping: GemmMapping, moved: Traffic) -> Any:
@@ -154,9 +162,7 @@ def _waited_bits(mapped: MappedGemm, mapping: GemmMapping, moved: Traffic) -> An
     """
     alone = mapping.activation_copies == 1, mapping.weight_copies == 1
     if mapping.in_parts:
-        array, groups = mapped.architecture.array, mapped.groups
-        first_activations = -(-min(array.rows, mapped.tokens) * mapped.token_bits // groups)
-        first_weights = -(-min(array.columns, mapped.out_channels) * mapped.channel_bits // groups)
+        first_activations, first_weights = first_operand_bits(mapped)
         return alone[0] * (moved.activations - first_activations) + alone[1] * (moved.weights - first_weights)
     if mapping.stays == "weights":
         return alone[0] * (moved.activations - mapping.tokens * mapped.token_bits)

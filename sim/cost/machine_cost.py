@@ -8,8 +8,9 @@ from ..config.architecture import Architecture
 from ..config.technology import Technology
 from ..mapping.mapped_gemm import map_gemm
 from .energy import Energy, unit_costs
+from .gemm_cost import GemmCost, gemm_cost
 from .objective import Objective
-from .search import GemmCost, best_mapping, gemm_cost
+from .search import best_mapping
 
 
 @dataclass(frozen=True, slots=True)

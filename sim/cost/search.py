@@ -1,4 +1,4 @@
-"""Cost of one GeMM at level `analytical`, and the search for its best mapping.
+"""The search for the best mapping of a GeMM.
 
 The space: tile sizes of tokens, output channels and the reduction; the loop order; single or double buffers for each operand;
 partial sums in the array, or in the buffer where the architecture has a place for them. Everything that costs follows from the
@@ -7,55 +7,22 @@ smallest are looked at, all at once, and the formulas take arrays of them (`mapp
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from operator import itemgetter
 
 import numpy as np
 
-from ..analytical.gemm import Traffic, array_cycles, bounds, cycles, traffic
+from ...formats.kernels.dispatch import use_compiled
+from ..analytical.gemm import bounds, traffic
 from ..mapping.buffered import buffered_space, one_of, widened
 from ..mapping.gemm_mapping import GemmMapping
 from ..mapping.mapped_gemm import MappedGemm
 from ..mapping.resident import array_mappings, nothing_stays
-from .energy import Energy, UnitCosts, Work
+from .energy import UnitCosts
+from .gemm_cost import gemm_cost, gemm_work, score
 from .objective import Objective
 
-
-@dataclass(frozen=True, slots=True)
-class GemmCost:
-    """Traffic, cycles and energy of one GeMM with one mapping."""
-
-    mapping: GemmMapping
-    traffic: Traffic
-    cycles: int
-    energy_pj: Energy
-
-    def score(self, objective: Objective) -> tuple[float, float]:
-        """What an objective minimises; ties in energy or traffic are decided by latency, and ties in latency by energy."""
-        return _score(objective, self.energy_pj.total, self.cycles, self.traffic.dram_bits)
-
-
-def gemm_work(mapped: MappedGemm, mapping: GemmMapping, moved: Traffic) -> Work:
-    """Work of elements, side unit, buffers and DRAM in one GeMM."""
-    sparse = mapped.architecture.weights.sparse_weights(mapped.in_channels)
-    return Work(
-        element_cycles=mapped.element_cycles,
-        used_cycles=mapped.element_cycles * mapped.used_share,
-        busy_cycles=mapped.busy_cycles,
-        skipped_cycles=mapped.skipped_cycles,
-        array_cycles=array_cycles(mapped, mapping),
-        side_products=mapped.tiles * mapped.sparse_products,
-        used_side_products=mapped.tokens * mapped.out_channels * sparse,
-        sram=moved.sram,
-        dram_bits=moved.dram_bits,
-    )
-
-
-def gemm_cost(mapped: MappedGemm, mapping: GemmMapping, costs: UnitCosts) -> GemmCost:
-    """Cost of one GeMM with a mapping, from formulas."""
-    moved = traffic(mapped, mapping)
-    latency = cycles(mapped, mapping, moved, costs.dram_bits_per_cycle)
-    return GemmCost(mapping, moved, latency, costs.energy(gemm_work(mapped, mapping, moved), latency))
+Found = tuple[tuple[float, float], GemmMapping]
+"""A mapping after its score."""
 
 
 def best_mapping(mapped: MappedGemm, costs: UnitCosts, objective: Objective) -> GemmMapping:
@@ -65,7 +32,7 @@ def best_mapping(mapped: MappedGemm, costs: UnitCosts, objective: Objective) -> 
     """
     found = array_mappings(mapped)
     if mapped.architecture.partial_sums == "buffer":
-        found += best_buffered(mapped, costs, objective)
+        found += [mapping for _, mapping in sorted(best_buffered(mapped, costs, objective), key=itemgetter(0))[:1]]
     return best_of(mapped, found, costs, objective)
 
 
@@ -75,7 +42,7 @@ def families(mapped: MappedGemm, costs: UnitCosts, objective: Objective) -> Iter
     for mapping in [*array_mappings(mapped), nothing_stays(mapped)]:
         by_tile.setdefault(mapping.stays, []).append(mapping)
     yield from by_tile.values()
-    yield from ([mapping] for mapping in best_buffered(mapped, costs, objective))
+    yield from ([mapping] for _, mapping in best_buffered(mapped, costs, objective))
 
 
 def best_of(mapped: MappedGemm, mappings: Iterable[GemmMapping], costs: UnitCosts, objective: Objective) -> GemmMapping:
@@ -84,22 +51,34 @@ def best_of(mapped: MappedGemm, mappings: Iterable[GemmMapping], costs: UnitCost
     return found[0] if len(found) == 1 else min(found, key=lambda one: gemm_cost(mapped, one, costs).score(objective))
 
 
-def best_buffered(mapped: MappedGemm, costs: UnitCosts, objective: Objective) -> Iterator[GemmMapping]:
-    """The best mapping of each family with partial sums in the buffer."""
+def best_buffered(mapped: MappedGemm, costs: UnitCosts, objective: Objective) -> list[Found]:
+    """The best mapping of each family with partial sums in the buffer, after its score.
+
+    The compiled kernel takes over when the work done so far has paid for loading it.
+    """
+    work = sum(_SEARCHED) + mapped.groups * mapped.column_tiles
+    _SEARCHED[:] = [work]
+    search = _compiled if use_compiled(work) else best_by_arrays
+    return list(search(mapped, costs, objective))
+
+
+_SEARCHED: list[int] = []
+"""Tiles of the array, in groups and columns, of all GeMMs that were searched so far."""
+
+
+def best_by_arrays(mapped: MappedGemm, costs: UnitCosts, objective: Objective) -> Iterator[Found]:
+    """`best_buffered` in plain NumPy."""
     for space in buffered_space(mapped):
         moved = traffic(mapped, space)
-        work = gemm_work(mapped, space, moved)
-        latency = np.ceil(
-            np.maximum.reduce(np.broadcast_arrays(*bounds(mapped, space, moved, costs.dram_bits_per_cycle)))
-        )
-        first, second = _score(objective, costs.energy(work, latency).total, latency, moved.dram_bits)
+        limits = np.broadcast_arrays(*bounds(mapped, space, moved, costs.dram_bits_per_cycle))
+        latency = np.ceil(np.maximum.reduce(limits))
+        energy = costs.energy(gemm_work(mapped, space, moved), latency)
+        first, second = score(objective, energy.total, latency, moved.dram_bits)
         index = int(np.lexsort((-space.activation_copies - space.weight_copies, second, first))[0])
-        yield widened(mapped, one_of(space, index))
+        yield (float(first[index]), float(second[index])), widened(mapped, one_of(space, index))
 
 
-def _score(objective: Objective, picojoules: Any, latency: Any, dram_bits: Any) -> tuple[Any, Any]:
-    if objective == "edp":
-        return picojoules * latency, latency
-    if objective == "dram":
-        return dram_bits, picojoules
-    return (picojoules, latency) if objective == "energy" else (latency, picojoules)
+def _compiled(mapped: MappedGemm, costs: UnitCosts, objective: Objective) -> Iterator[Found]:
+    from .compiled_search import best_compiled
+
+    return best_compiled(mapped, costs, objective)

@@ -29,10 +29,20 @@ class _Room(NamedTuple):
     """Bits of all copies of one token or one output channel of a part."""
 
 
+def part_sizes(mapped: MappedGemm) -> Any:
+    """Input channels of a part of the reduction that are worth a look: the fewest for each number of parts above one."""
+    groups = fewest(mapped.groups)
+    return (groups * mapped.architecture.group_size)[groups < mapped.groups]
+
+
+def tile_widths(mapped: MappedGemm) -> Any:
+    """Output channels of a tile of outputs that are worth a look: the fewest for each number of tiles."""
+    return np.minimum(fewest(mapped.column_tiles) * mapped.architecture.array.columns, mapped.out_channels)
+
+
 def buffered_space(mapped: MappedGemm) -> Iterator[GemmMapping]:
     """The mappings that can be best: for each family a mapping with an array for each of its sizes and copies."""
-    groups = _fewest(mapped.groups)
-    parts = (groups * mapped.architecture.group_size)[groups < mapped.groups]
+    parts = part_sizes(mapped)
     activation_copies, weight_copies = (np.array(each)[:, None, None] for each in ([1, 1, 2, 2], [1, 2, 1, 2]))
     planes, exponents, channel = part_bits(mapped, parts)
     room = _Room(
@@ -60,7 +70,7 @@ def widened(mapped: MappedGemm, mapping: GemmMapping) -> GemmMapping:
 
 
 @cache
-def _fewest(count: int) -> Any:
+def fewest(count: int) -> Any:
     """Smallest sizes of a part for each number of parts into which `count` can be divided, in order."""
     return np.unique(-(-count // np.arange(1, count + 1)))
 
@@ -78,8 +88,7 @@ def _even(size: Any, strip: int, length: int) -> Any:
 
 def _sums(mapped: MappedGemm, room: _Room) -> tuple[Any, Any]:
     """Outputs stay: for each width of their tile and each part, the most tokens."""
-    array = mapped.architecture.array
-    channels = np.minimum(_fewest(mapped.column_tiles) * array.columns, mapped.out_channels)[:, None]
+    channels = tile_widths(mapped)[:, None]
     return _most_tokens(mapped, room, channels, channels), channels
 
 

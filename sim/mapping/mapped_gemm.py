@@ -91,8 +91,10 @@ class MappedGemm:
 
     def part_cycles(self, groups: Any) -> Any:
         """Cycles of the array for a part of a tile's reduction, alone; for one number of groups or an array of them."""
-        cycles = np.maximum(np.ceil(groups * self.group_cycles), -(-groups * self.sparse_cycles // self.groups))
-        return cycles.astype(np.int64) if np.ndim(cycles) else int(cycles)
+        sparse = -(-groups * self.sparse_cycles // self.groups)
+        if isinstance(groups, int):
+            return max(math.ceil(groups * self.group_cycles), sparse)
+        return np.maximum(np.ceil(groups * self.group_cycles), sparse).astype(np.int64)
 
     def parts_cycles(self, in_channels: Any) -> tuple[Any, Any]:
         """Cycles of all tiles, in parts of so many input channels each; for one number of channels or an array of them.
@@ -102,10 +104,10 @@ class MappedGemm:
         size = -(-in_channels // self.architecture.group_size)
         count = -(-self.groups // size)
         first, last = self.part_cycles(size), self.part_cycles(self.groups - (count - 1) * size)
-        spaced, spaced_last = np.maximum(first, self.part_spacing_cycles), np.maximum(last, self.part_spacing_cycles)
+        least, largest = self.part_spacing_cycles, max if isinstance(size, int) else np.maximum
+        spaced, spaced_last = largest(first, least), largest(last, least)
         cycles = self.tiles * ((count - 1) * spaced + spaced_last) - (spaced - first)
-        busy = self.tiles * ((count - 1) * first + last)
-        return (cycles, busy) if np.ndim(cycles) else (int(cycles), int(busy))
+        return cycles, self.tiles * ((count - 1) * first + last)
 
     @cached_property
     def read_share(self) -> float:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..cost.search import best_of, families, gemm_cost
+from ..cost.gemm_cost import gemm_cost
+from ..cost.search import best_of, families
 from ..mapping.gemm_mapping import GemmMapping, PartialSums, Stays
 from ..result import GemmRun, SimulationResult
 

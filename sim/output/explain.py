@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from ..config.technology import Component, Technology
 from ..cost.energy import Work
-from ..cost.search import gemm_work
+from ..cost.gemm_cost import gemm_work
 from ..memory.dram import Tensor
 from ..models.inference import InferenceResult
 from ..models.rows import Kind, ModelRow

@@ -15,9 +15,12 @@ from anda_codesign.formats import InputError
 from anda_codesign.sim import load_technology
 from anda_codesign.sim.analytical.gemm import SramBits, array_cycles, traffic
 from anda_codesign.sim.config.architecture import Architecture
-from anda_codesign.sim.cost.energy import SramCosts, UnitCosts, Work, unit_costs
+from anda_codesign.sim.cost.compiled_search import best_compiled
+from anda_codesign.sim.cost.energy import SramCosts, UnitCosts, unit_costs
+from anda_codesign.sim.cost.gemm_cost import gemm_cost, gemm_work
 from anda_codesign.sim.cost.objective import Objective
-from anda_codesign.sim.cost.search import best_mapping, gemm_cost
+from anda_codesign.sim.cost.search import best_by_arrays, best_mapping
+from anda_codesign.sim.mapping.gemm_mapping import GemmMapping
 from anda_codesign.sim.mapping.legality import check_mapping
 from anda_codesign.sim.mapping.mapped_gemm import MappedGemm, map_gemm
 from anda_codesign.workloads import Gemm, Precision
@@ -171,7 +174,9 @@ def priced(shape: MappedGemm, costs: UnitCosts, nest: Nest) -> tuple[float, int,
     busy = shape.tiles * shape.groups * int(shape.group_cycles)
     work = shape.start_cycles + max(seen.cycles, busy + nest.waited / speed) + shape.tail_cycles + ends / speed
     latency = math.ceil(max(work, bits / speed))
-    spent = Work(shape.element_cycles, shape.skipped_cycles, seen.cycles, {}, sram, bits)
+    once = GemmMapping("activations", shape.tokens, shape.in_channels, shape.out_channels)
+    elements = gemm_work(shape, once, traffic(shape, once))  # what the elements do is the same in all mappings
+    spent = replace(elements, array_cycles=seen.cycles, sram=sram, dram_bits=bits)
     return costs.energy(spent, latency).total, latency, bits
 
 
@@ -216,6 +221,31 @@ def test_the_search_finds_the_optimum(
         found = gemm_cost(shape, mapping, costs)
         ours = measure(found.energy_pj.total, found.cycles, found.traffic.dram_bits)
         assert ours == pytest.approx(min(measure(*each) for each in everything), rel=1e-12), objective
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    small_work.gemms(tokens=300, in_channels=3000, out_channels=700),
+    mappings.machines,
+    small_work.precisions,
+    st.sampled_from([0.05, 1.0, 300.0]),
+    st.lists(prices, min_size=6, max_size=6),
+    st.sampled_from(["energy", "latency", "edp", "dram"]),
+)
+def test_the_compiled_search_finds_what_the_arrays_find(
+    gemm: Gemm, machine: Architecture, precision: Precision, gigabytes: float, prices: list[float], objective: Objective
+):
+    shape = map_gemm(gemm, machine, machine.precision(precision))
+    costs = replace(
+        unit_costs(machine, load_technology().with_bandwidth(gigabytes)),
+        sram=SramCosts(*prices[:5]),
+        dram_pj_per_bit=prices[5],
+    )
+    pairs = zip(best_compiled(shape, costs, objective), best_by_arrays(shape, costs, objective), strict=True)
+    for (score, compiled), (expected, plain) in pairs:
+        assert compiled.stays == plain.stays
+        assert score == pytest.approx(expected, rel=1e-12)
+        assert gemm_cost(shape, compiled, costs).score(objective) == pytest.approx(expected, rel=1e-12)
 
 
 @settings(max_examples=40, deadline=None)

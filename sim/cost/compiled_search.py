@@ -1,0 +1,106 @@
+"""The numbers of a GeMM, its machine and its prices for the compiled search, and the mappings that it finds."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from ..analytical.gemm import exposed_bits, first_operand_bits, traffic
+from ..mapping.buffered import part_sizes, tile_widths, widened
+from ..mapping.gemm_mapping import GemmMapping, Stays
+from ..mapping.legality import capacities, part_bits
+from ..mapping.mapped_gemm import SUM_BITS, MappedGemm
+from . import search_kernel as kernel
+from .energy import UnitCosts, Work
+from .gemm_cost import gemm_work
+from .objective import Objective
+
+FAMILIES: dict[int, Stays] = {
+    kernel.SUMS: "sums",
+    kernel.ACTIVATIONS: "activations",
+    kernel.WEIGHTS: "weights",
+}
+OBJECTIVES: dict[Objective, int] = {
+    "energy": kernel.ENERGY,
+    "latency": kernel.LATENCY,
+    "edp": kernel.EDP,
+    "dram": kernel.DRAM,
+}
+
+
+def best_compiled(
+    mapped: MappedGemm, costs: UnitCosts, objective: Objective
+) -> Iterator[tuple[tuple[float, float], GemmMapping]]:
+    """`search.best_by_arrays` by the compiled loop."""
+    sizes = part_sizes(mapped)
+    if not len(sizes):
+        return
+    gemm, rates, parts = gemm_numbers(mapped, costs), energy_rates(mapped, costs), part_arrays(mapped, sizes)
+    widths, column = tile_widths(mapped), np.array([min(mapped.architecture.array.columns, mapped.out_channels)])
+    for family, stays in FAMILIES.items():
+        score, (tokens, part, channels, *copies) = kernel.best_sizes(
+            family, OBJECTIVES[objective], gemm, rates, parts, widths if stays == "sums" else column, kernel.COPIES
+        )
+        if tokens:
+            mapping = GemmMapping(stays, tokens, int(sizes[part]), channels, copies[0], copies[1], "buffer")
+            yield score, widened(mapped, mapping)
+
+
+def gemm_numbers(mapped: MappedGemm, costs: UnitCosts) -> kernel.GemmNumbers:
+    """Plain numbers of a GeMM on its machine."""
+    array = mapped.architecture.array
+    return kernel.GemmNumbers(
+        mapped.tokens,
+        mapped.out_channels,
+        array.rows,
+        array.columns,
+        mapped.tokens * mapped.token_bits,
+        mapped.out_channels * mapped.channel_bits,
+        mapped.tokens * mapped.result_bits,
+        *first_operand_bits(mapped),
+        *capacities(mapped),
+        SUM_BITS,
+        mapped.start_cycles,
+        mapped.tail_cycles,
+        exposed_bits(mapped) / costs.dram_bits_per_cycle,
+        costs.dram_bits_per_cycle,
+    )
+
+
+def part_arrays(mapped: MappedGemm, sizes: np.ndarray) -> kernel.Parts:
+    """What parts of the reduction of some sizes take."""
+    planes, exponents, channel = (
+        np.broadcast_to(bits, sizes.shape).astype(np.int64) for bits in part_bits(mapped, sizes)
+    )
+    saves = -(-mapped.in_channels // sizes) - 1
+    sums = mapped.tokens * mapped.out_channels * SUM_BITS * saves
+    return kernel.Parts(planes, exponents, channel, sums, *mapped.parts_cycles(sizes))
+
+
+def energy_rates(mapped: MappedGemm, costs: UnitCosts) -> kernel.Rates:
+    """Energy of one unit of each count that depends on the mapping: energies are sums of counts times rates.
+
+    Each rate is the difference that twice the count makes to one pass of both operands, at a time that leaves the memory idle
+    in part.
+    """
+    once = GemmMapping("activations", mapped.tokens, mapped.in_channels, mapped.out_channels)
+    moved = traffic(mapped, once)
+    base, bits = gemm_work(mapped, once, moved), moved.dram_bits
+    sram, array = base.sram, base.array_cycles
+    latency = array + 4 * bits / min(costs.dram_bits_per_cycle, float(bits))
+
+    def energy(work: Work = base, cycles: float = latency) -> float:
+        return costs.energy(work, cycles).total  # pyright: ignore[reportArgumentType]
+
+    whole = energy()
+    dram = (energy(replace(base, dram_bits=2 * bits)) - whole) / bits
+    activation_write, weight_write, sums = (
+        (energy(replace(base, sram=replace(sram, **{name: getattr(sram, name) + bits for name in names}))) - whole)
+        / bits
+        for names in (("activation_writes",), ("weight_writes",), ("sum_reads", "sum_writes"))
+    )
+    array_cycle = (energy(replace(base, array_cycles=2 * array)) - whole) / array
+    cycle = (energy(cycles=2 * latency) - whole) / latency
+    counted = dram * bits + activation_write * moved.activations + weight_write * moved.weights
+    counted += array_cycle * array + cycle * latency
+    return kernel.Rates(whole - counted, dram, activation_write, weight_write, sums, array_cycle, cycle)

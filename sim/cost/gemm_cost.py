@@ -1,0 +1,56 @@
+"""Cost of one GeMM with a mapping at level `analytical`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..analytical.gemm import Traffic, array_cycles, cycles, traffic
+from ..mapping.gemm_mapping import GemmMapping
+from ..mapping.mapped_gemm import MappedGemm
+from .energy import Energy, UnitCosts, Work
+from .objective import Objective
+
+
+@dataclass(frozen=True, slots=True)
+class GemmCost:
+    """Traffic, cycles and energy of one GeMM with one mapping."""
+
+    mapping: GemmMapping
+    traffic: Traffic
+    cycles: int
+    energy_pj: Energy
+
+    def score(self, objective: Objective) -> tuple[float, float]:
+        """What an objective minimises, and what decides ties."""
+        return score(objective, self.energy_pj.total, self.cycles, self.traffic.dram_bits)
+
+
+def gemm_work(mapped: MappedGemm, mapping: GemmMapping, moved: Traffic) -> Work:
+    """Work of elements, side unit, buffers and DRAM in one GeMM."""
+    sparse = mapped.architecture.weights.sparse_weights(mapped.in_channels)
+    return Work(
+        element_cycles=mapped.element_cycles,
+        used_cycles=mapped.element_cycles * mapped.used_share,
+        busy_cycles=mapped.busy_cycles,
+        skipped_cycles=mapped.skipped_cycles,
+        array_cycles=array_cycles(mapped, mapping),
+        side_products=mapped.tiles * mapped.sparse_products,
+        used_side_products=mapped.tokens * mapped.out_channels * sparse,
+        sram=moved.sram,
+        dram_bits=moved.dram_bits,
+    )
+
+
+def gemm_cost(mapped: MappedGemm, mapping: GemmMapping, costs: UnitCosts) -> GemmCost:
+    """Cost of one GeMM with a mapping, from formulas."""
+    moved = traffic(mapped, mapping)
+    latency = cycles(mapped, mapping, moved, costs.dram_bits_per_cycle)
+    return GemmCost(mapping, moved, latency, costs.energy(gemm_work(mapped, mapping, moved), latency))
+
+
+def score(objective: Objective, picojoules: Any, latency: Any, dram_bits: Any) -> tuple[Any, Any]:
+    """What an objective minimises; ties in energy or traffic are decided by latency, and ties in latency by energy."""
+    if objective == "edp":
+        return picojoules * latency, latency
+    if objective == "dram":
+        return dram_bits, picojoules
+    return (picojoules, latency) if objective == "energy" else (latency, picojoules)
