@@ -18,9 +18,7 @@ from ..config.architecture import Architecture, load_architecture
 from ..config.idle import Idle
 from ..config.technology import Component, Technology
 from ..memory.background import BackgroundPower
-
-SIDE_ELEMENT = "fp-fp"
-"""Element whose multiply-accumulates stand for the lanes of the side unit."""
+from .idle import IdleCosts, idle_power
 
 ENERGY_PARTS = ("compute", "sram", "dram", "background")
 """Places of energy, which add up to the total."""
@@ -87,24 +85,6 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class IdleCosts:
-    """Power of idle parts: lanes of the array and of the side unit that hold no operand, and both while they wait."""
-
-    elements: float = 0.0
-    """Power of an idle lane over that of one at work, while the array works."""
-    waiting_pj_per_cycle: float = 0.0
-    """All elements of a waiting array."""
-    side: float = 0.0
-    """As `elements`, of the side unit's multipliers."""
-    side_pj: float = 0.0
-    """One product of the side unit."""
-    side_waiting_pj: float = 0.0
-    """One waiting lane of the side unit, in a cycle."""
-    side_lanes: int = 0
-    """Lanes of the side unit; 0 if weights have no sparse part."""
-
-
-@dataclass(frozen=True, slots=True)
 class UnitCosts:
     """Energy of one event of each kind, and the area of each part, on one architecture."""
 
@@ -123,7 +103,7 @@ class UnitCosts:
     clock_hz: int
     background: BackgroundPower | None = None
     """Standby and refresh of the DRAM; None if they are not counted."""
-    idle: IdleCosts = IdleCosts()
+    idle: IdleCosts = field(default_factory=IdleCosts)
     notes: tuple[str, ...] = ()
     """Warnings about the buffers: interpolated, or slower than the clock."""
 
@@ -250,18 +230,11 @@ def unit_costs(
     per_cycle = array_pj * element.power.value * scale["array"]
     area, power, plane = _skipping(technology) if skipping else (1.0, 1.0, 1.0)
     sram, buffer_area, notes = _buffers(architecture, technology, reference, scale)
-    ratios = [
-        _idle_ratio(technology, kind, clock_gating) for kind in (architecture.processing_element.kind, SIDE_ELEMENT)
-    ]
-    if idle == "measured" and ratios[0] is None:
-        notes += (
-            f"idle: technology {technology.name} has no idle power of {architecture.processing_element.kind}; idle "
-            "elements count at full power and a waiting array at none; add power_idle and power_gated",
-        )
     side_pj = mac_pj * technology.vector_operations["fp16"].value if "fp16" in technology.vector_operations else 0.0
+    idle_costs, idle_notes = idle_power(architecture, technology, idle, clock_gating, per_cycle * power, side_pj)
     return UnitCosts(
         array_pj_per_cycle=per_cycle * power,
-        idle=_idle_costs(idle, ratios, per_cycle * power, side_pj, architecture),
+        idle=idle_costs,
         skipped_pj_per_cycle=per_cycle * (power - plane),
         support_pj_per_cycle={name: _pj_per_cycle(unit, reference) * scale[name] for name, unit in units.items()},
         vector_pj={kind: mac_pj * ratio.value for kind, ratio in technology.vector_operations.items()},
@@ -275,31 +248,7 @@ def unit_costs(
         },
         clock_hz=architecture.clock_hz,
         background=background,
-        notes=notes,
-    )
-
-
-def _idle_ratio(technology: Technology, kind: str, clock_gating: bool) -> float | None:
-    """Power of an idle element over that of one at work; None if the technology does not have it."""
-    element = technology.element(kind)
-    ratio = element.power_gated if clock_gating else element.power_idle
-    return None if ratio is None else ratio.value
-
-
-def _idle_costs(
-    idle: Idle, ratios: list[float | None], array_pj: float, side_pj: float, architecture: Architecture
-) -> IdleCosts:
-    """Costs of idle elements of the array and of the side unit, from their ratios."""
-    sparse = architecture.weights.sparse_fraction > 0
-    waiting = [0.0 if ratio is None or idle == "zero" else ratio for ratio in ratios]
-    working = [{"zero": 0.0, "full": 1.0}.get(idle, 1.0 if ratio is None else ratio) for ratio in ratios]
-    return IdleCosts(
-        elements=working[0],
-        waiting_pj_per_cycle=waiting[0] * array_pj,
-        side=working[1],
-        side_pj=side_pj,
-        side_waiting_pj=waiting[1] * side_pj,
-        side_lanes=architecture.weights.sparse_lanes if sparse else 0,
+        notes=notes + idle_notes,
     )
 
 

@@ -205,11 +205,11 @@ def _compute(result: SimulationResult, works: list[PartWork]) -> Iterator[Explai
         math.fsum(part.work.element_cycles * share(part.work) * part.repeat for part in works)
         for share in (lambda work: work.used_share, lambda work: 1 - work.used_share)
     )
-    pj, idle_source = costs.array_pj_per_cycle, _idle_source(result)
+    pj = costs.array_pj_per_cycle
     yield _energy("compute", "array", used, "cycle", pj, source)
-    yield _energy("compute", "array, elements without operands", empty, "cycle", pj * idle.elements, idle_source)
+    yield _energy("compute", "array, elements without operands", empty, "cycle", pj * idle.elements, idle.source)
     waiting = sum((part.cycles - part.work.busy_cycles) * part.repeat for part in works)
-    yield _energy("compute", "array, waiting", waiting, "cycle", idle.waiting_pj_per_cycle, idle_source)
+    yield _energy("compute", "array, waiting", waiting, "cycle", idle.waiting_pj_per_cycle, idle.waiting_source)
     effective = (
         w.work.skipped_cycles * (w.work.used_share + (1 - w.work.used_share) * idle.elements) * w.repeat for w in works
     )
@@ -254,12 +254,6 @@ def _side_unit(result: SimulationResult, works: list[PartWork]) -> Iterator[Expl
     empty = products - used
     yield _energy("compute", "sparse weights, idle lanes", empty, "operation", idle.side_pj * idle.side, source)
     yield _energy("compute", "sparse weights, waiting lanes", waiting, "cycle", idle.side_waiting_pj, source)
-
-
-def _idle_source(result: SimulationResult) -> str:
-    """Source of an idle element's power."""
-    ratio = result.process.element(result.machine.processing_element.kind).power_idle
-    return "idle full or zero: no figure of its own" if ratio is None else ratio.source
 
 
 def _operation_source(process: Technology, kind: str) -> str:
