@@ -16,7 +16,9 @@ SIMULATION_LIMITS = (
     "our own synthesis, and its energy split follows from Table III and Fig. 15.",
     "Scope gemms covers the FP-INT GeMMs (qkv, o, u, d); scope model adds attention, vector unit and KV cache, one after "
     "the other. Embedding and language-model head are never timed.",
-    "With memory flat, DRAM is a bandwidth and an energy per bit; banks, rows and refresh take hbm2 at level events.",
+    "With memory flat, DRAM is a bandwidth and an energy per bit; banks, rows and refresh take a memory file at level events, and "
+    "standby and refresh energy that or dram_background on.",
+    "Elements without operands take the idle power of this project's gates, unless idle says otherwise.",
     "Perplexity, where there is any, is that of the evaluated model's own weights and FP16 keys and values.",
 )
 LIMITS = (
@@ -24,7 +26,8 @@ LIMITS = (
     "from its Table III and Fig. 15.",
     "Time and energy cover the FP-INT GeMMs (qkv, o, u, d). Attention, softmax, norms, the language-model head and the "
     "KV cache are left out.",
-    "DRAM is a bandwidth and an energy per bit; banks, rows and refresh are left out.",
+    "DRAM is a bandwidth and an energy per bit; banks, rows, refresh and standby are left out.",
+    "Elements without operands take the idle power of this project's gates.",
     "The machine is timed with weights of 4.125 bits (INT4, groups of 128), the model's own weights have 5 bits (Q4_1).",
     "The circuits are checked on a slice, not on whole layers.",
 )
