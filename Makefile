@@ -10,7 +10,7 @@ TRANSFORMERS ?= "transformers>=5.0" "accelerate>=1.0"
 # One test process per core: threads inside each would only fight over them.
 SINGLE_THREADED := OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
-.PHONY: run test test-hf check lint types fetch figures golden test-lowest benchmark clean
+.PHONY: run test test-hf fuzz check lint types fetch figures golden test-lowest benchmark clean
 
 run: fetch
 	$(BIN)/anda report --model smollm2-135m --out $(OUT)
@@ -25,6 +25,12 @@ test-hf: $(VENV)/.installed-hf
 $(VENV)/.installed-hf: $(STAMP) Makefile
 	$(BIN)/python -m pip install --quiet $(TORCH) $(TRANSFORMERS)
 	touch $@
+
+# New mutated inputs of every reader for an hour; the seed that it prints repeats them.
+SECONDS ?= 3600
+SEED ?= $(shell date +%s)
+fuzz: $(STAMP)
+	$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS) --seed $(SEED)
 
 check: lint types test
 

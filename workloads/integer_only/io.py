@@ -13,6 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError
+from ...formats.checks import check_positive
+from ...formats.documents.border import border
+from ...formats.documents.json_file import read_json
+from ...formats.documents.tensor_file import load_tensors
 from ...formats.integer_only import DyadicTensor
 from ...formats.weights.bit_packing import pack_codes, unpack_codes
 from ..files import whole_file
@@ -53,7 +57,7 @@ def save_integer_weights(folder: Path | str, weights: IntegerDecoderWeights, abo
     data = save(arrays)
     with whole_file(path / TENSOR_FILE) as part:
         part.write_bytes(data)
-    description = {
+    description: dict[str, Any] = {
         "version": FOLDER_VERSION,
         "shape": asdict(weights.shape),
         "config": asdict(weights.config),
@@ -61,6 +65,7 @@ def save_integer_weights(folder: Path | str, weights: IntegerDecoderWeights, abo
         "sha256": hashlib.sha256(data).hexdigest(),
         "about": dict(about),
     }
+    description["checksum"] = _checksum(description)
     with whole_file(path / MODEL_FILE) as part:
         part.write_text(json.dumps(description, indent=1) + "\n", "utf-8")
     linear_bytes = sum(array.nbytes for name, array in arrays.items() if name.split(".")[1] in LINEARS)
@@ -76,23 +81,30 @@ def load_integer_weights(folder: Path | str) -> IntegerDecoderWeights:
     InputError
         The folder does not exist or has another version, or a file is damaged.
     """
-    from safetensors.numpy import load
-
     path = Path(folder)
-    try:
-        description = json.loads(path.joinpath(MODEL_FILE).read_text("utf-8"))
+    damage = f"model: {path} holds no readable integer model", "write the folder again"
+    with border(*damage, with_reason=False):
+        description = read_json(path / MODEL_FILE)
         version, sha256 = description["version"], description["sha256"]
         data = path.joinpath(TENSOR_FILE).read_bytes()
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"model: {path} holds no readable integer model; write the folder again") from None
     if version != FOLDER_VERSION:
         raise InputError(
             f"model: {path} is version {version}, this program reads {FOLDER_VERSION}; write the folder again"
         )
+    # folders of earlier versions have no checksum of the description
+    if description.pop("checksum", None) not in (None, _checksum(description)):
+        raise InputError("; ".join(damage))
     if hashlib.sha256(data).hexdigest() != sha256:
         raise InputError(f"model: {path / TENSOR_FILE} is damaged; write the folder again")
-    shape, config = ModelShape(**description["shape"]), IntegerConfig(**description["config"])
-    return _from_arrays(shape, config, description["rope_theta"], load(data))
+    with border(*damage):
+        shape, config = ModelShape(**description["shape"]), IntegerConfig(**description["config"])
+        rope_theta = check_positive("rope_theta", description["rope_theta"])
+        return _from_arrays(shape, config, rope_theta, load_tensors(data)[1])
+
+
+def _checksum(description: Mapping[str, Any]) -> str:
+    """Checksum of ``model.json`` without its own entry."""
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
 
 
 def _to_arrays(weights: IntegerDecoderWeights) -> Arrays:

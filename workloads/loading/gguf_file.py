@@ -39,8 +39,16 @@ def read_gguf(path: Path, shape: ModelShape) -> tuple[DecoderWeights, Tokenizer 
     """
     from gguf import GGUFReader
 
+    class Reader(GGUFReader):
+        """The package's reader, which would go on past the end of the file for as long as a length in it says."""
+
+        def _get(self, offset: int, *arguments: Any, **options: Any) -> Any:
+            if offset >= len(self.data):
+                raise ValueError("a length reaches past its end")
+            return super()._get(offset, *arguments, **options)
+
     with border(f"model: {path} is truncated or no GGUF file", "fetch it again"), np.errstate(all="raise"):
-        reader = GGUFReader(path)
+        reader = Reader(path)
         fields = {name: field.contents() for name, field in reader.fields.items()}
         tensors = {tensor.name: tensor for tensor in reader.tensors}
         _check_shape(path, fields, shape)

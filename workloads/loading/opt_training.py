@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from ...formats import InputError
 from ...formats.checks import check_integer
+from ...formats.documents.border import border
+from ...formats.documents.json_file import read_json
 from ..extras import import_extra
 from ..text.blocks import cut_blocks, read_text
 
@@ -116,7 +118,10 @@ def train_opt(
 def read_training(folder: Path) -> dict[str, Any] | None:
     """Read the record that `train_opt` wrote beside a model; None for other models."""
     path = folder / TRAINING_FILE
-    return json.loads(path.read_text("utf-8")) if path.is_file() else None
+    if not path.is_file():
+        return None
+    with border(f"model: {path} is damaged", "train the model again"):
+        return dict(read_json(path))
 
 
 def _train_tokenizer(tokenizers: Any, texts: Sequence[str], training: OptTraining) -> Any:

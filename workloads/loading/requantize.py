@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError
+from ...formats.documents.border import border
+from ...formats.documents.json_file import read_json
 from ...formats.weight_registry import read_weights
 from ...formats.weights.base import PackedWeights, WeightQuantizer
 from ..files import whole_file
@@ -134,11 +136,10 @@ def load_linears(folder: Path | str, decoder: Decoder) -> Decoder:
         The folder does not exist or belongs to another model, or a file is missing or damaged.
     """
     path = Path(folder)
-    try:
-        description = json.loads(path.joinpath(MODEL_FILE).read_text())
-        version, sha256, files = (description[key] for key in ("version", "model_sha256", "files"))
-    except (OSError, ValueError, KeyError, TypeError):
-        raise InputError(f"model: {path / MODEL_FILE} cannot be read; write the folder again") from None
+    with border(f"model: {path / MODEL_FILE} cannot be read", "write the folder again", with_reason=False):
+        description = read_json(path / MODEL_FILE)
+        version, sha256 = description["version"], description["model_sha256"]
+        files: dict[str, str] = dict(description["files"])
     if version != FOLDER_VERSION:
         raise InputError(
             f"model: {path} is version {version}, this program reads {FOLDER_VERSION}; write the folder again"

@@ -145,7 +145,8 @@ class SpQRWeights(DenseSparseWeights):
             )
         expected = (self.shape[0] // self.parameters.group_size, self.shape[1])
         for name, statistics in (("scales", self.scales), ("zeros", self.zeros)):
-            decoded = statistics.decode()
+            with np.errstate(over="ignore", invalid="ignore"):
+                decoded = statistics.decode()
             if decoded.shape != expected or not np.isfinite(decoded).all():
                 raise InputError(f"{name}: are {list(decoded.shape)}; give finite values {list(expected)}")
         order = self.permutation

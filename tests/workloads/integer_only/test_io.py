@@ -52,6 +52,9 @@ def test_bits_per_weight():
 def spoil(folder: Path, what: str) -> None:
     if what == "missing":
         (folder / TENSOR_FILE).unlink()
+    elif what == "description":
+        path = folder / MODEL_FILE
+        path.write_text(path.read_text().replace('"heads": 4', '"heads": 2'))
     elif what == "damaged":
         data = bytearray((folder / TENSOR_FILE).read_bytes())
         data[-1] ^= 1
@@ -69,6 +72,7 @@ def spoil(folder: Path, what: str) -> None:
         ("missing", "model: {} holds no readable integer model; write the folder again"),
         ("garbage", "model: {} holds no readable integer model; write the folder again"),
         ("version", "model: {} is version 9, this program reads 1; write the folder again"),
+        ("description", "model: {} holds no readable integer model; write the folder again"),
         ("damaged", "model: {}/integer.safetensors is damaged; write the folder again"),
     ],
 )

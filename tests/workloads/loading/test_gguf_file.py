@@ -55,6 +55,8 @@ def write(path: Path, values: dict[str, np.ndarray], linear_type: str = "Q4_1", 
     writer.add_head_count(4)
     writer.add_head_count_kv(2)
     writer.add_layer_norm_rms_eps(fields.get("epsilon", 1e-5))
+    if "scores" in fields:
+        writer.add_token_scores(fields["scores"])
     for name, tensor in values.items():
         linear = name.startswith("blk") and tensor.ndim == 2
         if linear:
@@ -191,6 +193,16 @@ def test_truncated(tmp_path: Path, values: dict[str, np.ndarray]):
             InputError, match=rf"^model: {re.escape(str(path))} is truncated or no GGUF file \(.*\); fetch it"
         ):
             read_gguf(path, SHAPE)
+
+
+def test_a_length_past_the_end(tmp_path: Path, values: dict[str, np.ndarray]):
+    """An array that claims 2^60 elements is refused, not read for ever."""
+    path = write(tmp_path / "a.gguf", values, scores=[1.0, 2.0])
+    data = path.read_bytes()
+    at = data.index(b"tokenizer.ggml.scores") + len("tokenizer.ggml.scores") + 8
+    path.write_bytes(data[:at] + (1 << 60).to_bytes(8, "little") + data[at + 8 :])
+    with pytest.raises(InputError, match=r"is truncated or no GGUF file \(.*\); fetch it again$"):
+        read_gguf(path, SHAPE)
 
 
 def test_not_a_gguf_file(tmp_path: Path):

@@ -1,0 +1,28 @@
+"""A few hundred mutated inputs of every reader; `make fuzz` tries more."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from fuzz import run
+from readers import readers
+
+CASES = 300
+NAMES = [reader.name for reader in readers(Path())]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_mutated_inputs_are_read_or_refused(name: str, tmp_path: Path):
+    """Each is accepted and equal when read again, or refused by an `InputError` of one line."""
+    if name == "tokenizer.json" and importlib.util.find_spec("tokenizers") is None:
+        pytest.skip("the package tokenizers is not installed")
+    (reader,) = (reader for reader in readers(tmp_path) if reader.name == name)
+    folder = tmp_path / "files"
+    folder.mkdir()
+    counts, faults = run(reader, "1", CASES, folder)
+    assert faults == []
+    assert counts["accepted"] > 0 and counts["refused"] > 0 and counts.total() == CASES
