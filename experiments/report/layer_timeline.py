@@ -22,13 +22,14 @@ def write_timeline(point: Mapping[Any, Any], path: Path) -> None:
     path
         A new JSON file.
     """
+    from ...workloads import load_shape
     from ..simulation import simulate
 
     simulate(
         model=point["model"],
         arch=point["arch"],
         precision=point["precision"],
-        tokens=min(int(point.get("tokens", TOKENS)), TOKENS),
+        tokens=min(int(point.get("tokens", TOKENS)), TOKENS, load_shape(point["model"]).max_length),
         level="events",
         technology=point.get("technology", DEFAULT_TECHNOLOGY),
         timeline=path,

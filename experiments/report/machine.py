@@ -18,7 +18,7 @@ TOKENS = 2048
 
 
 def simulate_points(shape: ModelShape, measured: Sequence[Measured], level: Level = "analytical") -> list[SweepPoint]:
-    """Simulate a prefill of `TOKENS` tokens on the baseline, on architectures of fixed width, and at measured precisions."""
+    """Simulate a prefill of `TOKENS` tokens, or of the model's context if it is shorter, on the baseline, on architectures of fixed width, and at measured precisions."""
     from ...sim import architecture_names
 
     points = [_point("baseline", BASELINE, None, None, shape, level)]
@@ -33,5 +33,6 @@ def simulate_points(shape: ModelShape, measured: Sequence[Measured], level: Leve
 def _point(
     kind: PointKind, arch: str, precision: Precision | None, loss: PairedLoss | None, shape: ModelShape, level: Level
 ) -> SweepPoint:
-    simulation = simulate(model=shape, arch=arch, precision=precision, tokens=TOKENS, level=level)
+    tokens = min(TOKENS, shape.max_length)
+    simulation = simulate(model=shape, arch=arch, precision=precision, tokens=tokens, level=level)
     return SweepPoint(kind, arch, precision, loss, simulation.to_dict())

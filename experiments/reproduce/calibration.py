@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ...sim import load_technology, load_weights, simulate, simulate_model, weight_format_names
+from ...sim import load_technology, load_weights, simulate, weight_format_names
 from ...sim.cost.energy import ENERGY_PARTS
 from ...sim.memory.hbm import load_memory, memory_names
 from ...workloads import Gemm, Precision, gemms, model_shape
@@ -242,7 +242,7 @@ def shares() -> Iterator[Row]:
 def vector_units() -> Iterator[Row]:
     """LLaMA-7B on Anda at M = 7, prefill of 2048 tokens: the vector unit in FP16 and in I-LLM's integers."""
     for unit in ("fp16", "integer"):
-        run = simulate_model(model_shape("LLaMA-7B"), "anda", Precision.uniform(7), vector_unit=unit)
+        run = prefill("LLaMA-7B", 2048, "anda", 7, unit)
         parts = [row for row in run.rows if row.kind == "vector"]
         energy = math.fsum(row.energy_pj.total for row in parts)
         yield (

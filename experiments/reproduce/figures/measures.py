@@ -82,6 +82,17 @@ def energy_percent(label: str, bits: Precision, mapping: str = ONE_TILE) -> dict
     return {part: 100 * getattr(ours, part) / base.total for part in ("compute", "sram", "dram")}
 
 
-def prefill(model: str, tokens: int, design: str = "fp-fp", bits: int = 16) -> ModelResult:
-    """A whole model in prefill; its `fp_int_share` is the quantity of Fig. 2."""
-    return simulate_model(model_shape(model), design, Precision.uniform(bits), tokens=tokens)
+def prefill(model: str, tokens: int, design: str = "fp-fp", bits: int = 16, vector_unit: str = "fp16") -> ModelResult:
+    """A model in prefill as the Anda paper counts it, without head and traffic of the vector unit.
+
+    Its `fp_int_share` is the quantity of Fig. 2.
+    """
+    return simulate_model(
+        model_shape(model),
+        design,
+        Precision.uniform(bits),
+        tokens=tokens,
+        vector_unit=vector_unit,
+        vector_traffic="none",
+        head="none",
+    )
