@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PICTURES = (".png", ".svg", ".pdf")
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t")
+"""First characters of a formula in a spreadsheet."""
 
 
 def require_new_file(field: str, path: Path | str | None) -> None:
@@ -59,6 +64,19 @@ def write_new_file(field: str, path: Path | str, text: str) -> None:
             part.write_text(text + "\n", "utf-8")
     except OSError as error:
         _refuse(f"{field}: {path} cannot be written ({error.strerror}); name another file")
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """A frame as CSV. A text that a spreadsheet would read as a formula gets an apostrophe before it, which keeps it a text."""
+
+    def as_text(cell: object) -> object:
+        if not isinstance(cell, str):
+            return cell
+        text = cell.replace("\r", " ")  # which would end a line
+        return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
+
+    texts = [name for name in frame.columns if frame[name].dtype.kind not in "biuf"]
+    return frame.assign(**{name: frame[name].map(as_text) for name in texts}).to_csv(index=False)
 
 
 def _refuse(message: str) -> NoReturn:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,28 +107,49 @@ def to_html(blocks: Sequence[Block], folder: Path) -> str:
     """Render as one HTML page without external resources; SVG pictures from `folder` are embedded."""
     title = next(block.text for block in blocks if isinstance(block, Heading))
     template = Path(__file__).with_name("page.html").read_text("utf-8")
-    body = "\n".join(_html(block, folder) for block in blocks)
+    script = ""
     if any(isinstance(block, Scatter) for block in blocks):
-        body += f"\n<script>\n{Path(__file__).with_name('scatter.js').read_text('utf-8')}</script>"
-    return template.replace("{{title}}", html.escape(title)).replace("{{body}}", body)
+        script = f"\n<script>\n{Path(__file__).with_name('scatter.js').read_text('utf-8')}</script>"
+    page = template.replace("{{policy}}", _policy(template + script)).replace("{{title}}", html.escape(title))
+    return page.replace("{{body}}", "\n".join(_html(block, folder) for block in blocks) + script)
+
+
+def _policy(page: str) -> str:
+    """Content security policy: the page's own scripts and styles by their hashes, embedded pictures, nothing else."""
+
+    def hashes(tag: str) -> str:
+        texts = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts)
+        return " ".join(f"'sha256-{digest}'" for digest in digests)
+
+    return (
+        f"default-src 'none'; img-src data:; script-src {hashes('script')}; style-src {hashes('style')}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is: no tag, link or picture of its own, in one line."""
+    return re.sub(r"([\[\]])", r"\\\1", " ".join(text.splitlines()).replace("&", "&amp;").replace("<", "&lt;"))
 
 
 def _markdown(block: Block) -> str:
     match block:
         case Heading(text, level):
-            return f"{'#' * level} {text}"
+            return f"{'#' * level} {_plain(text)}"
         case Paragraph(text):
-            return text
+            return _plain(text)
         case Bullets(items):
-            return "\n".join(f"- {item}" for item in items)
+            return "\n".join(f"- {_plain(item)}" for item in items)
         case TableBlock(columns, rows, caption, text_columns):
-            return f"{markdown_table(columns, rows, text_columns)}\n\n*{caption}*"
+            cells = [[_plain(cell) for cell in row] for row in rows]
+            return f"{markdown_table([_plain(name) for name in columns], cells, text_columns)}\n\n*{_plain(caption)}*"
         case Picture(name, caption, description):
-            return f"![{description}](figures/{name}.png)\n\n*{caption}*"
+            return f"![{_plain(description)}](figures/{name}.png)\n\n*{_plain(caption)}*"
         case Scatter(fallback=fallback, picture=picture):
             return _markdown(fallback) if picture else ""
         case Link(text, file):
-            return f"[{text}]({file})"
+            return f"[{_plain(text)}]({file})"
 
 
 def _html(block: Block, folder: Path) -> str:

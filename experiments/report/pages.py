@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...sim.config.defaults import DEFAULT_TECHNOLOGY
 from ...workloads import Decoder, PairedLoss, TextBlocks, Trace
 from ..circuits.circuit_check import CircuitChecks
+from ..files import csv_text
 from .document import Block, Bullets, Heading, Link, Picture, Scatter, ScatterPoint, TableBlock, to_html, to_markdown
 from .machine import TOKENS
 from .plan import MIXED
@@ -46,9 +47,9 @@ class ReportFacts:
 
 def write_pages(frame: pd.DataFrame, facts: ReportFacts, folder: Path) -> None:
     """Write tables and pages into the report folder; its figures must exist."""
-    frame.to_csv(folder / "table.csv", index=False)
+    (folder / "table.csv").write_text(csv_text(frame), encoding="utf-8")
     frame.to_parquet(folder / "table.parquet", index=False)
-    facts.checks.to_frame().to_csv(folder / "circuits.csv", index=False)
+    (folder / "circuits.csv").write_text(csv_text(facts.checks.to_frame()), encoding="utf-8")
     blocks = report_blocks(frame, facts)
     (folder / "report.md").write_text(to_markdown(blocks), encoding="utf-8")
     (folder / "report.html").write_text(to_html(blocks, folder), encoding="utf-8")

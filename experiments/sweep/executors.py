@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import re
-import warnings
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Generator, Sequence
+from concurrent.futures import CancelledError, as_completed
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, Self, TypeAlias
+from queue import Empty, SimpleQueue
+from typing import Any, NoReturn, Protocol, Self, TypeAlias
 
 from ...formats import InputError
+from ...formats.documents.border import reason
 from ...formats.plugins import Plugin, load_plugins, loaded_plugins
+from ..workers import workers
 from .points import Point, model_version, simulate_points
 
 Rows: TypeAlias = list[dict[str, Any]]
@@ -30,7 +35,7 @@ class Executor(Protocol):
         """Release the workers."""
         ...
 
-    def run(self, batches: Sequence[Batch]) -> Iterator[Rows]:
+    def run(self, batches: Sequence[Batch]) -> Generator[Rows]:
         """Rows of each batch, as they finish."""
         ...
 
@@ -52,7 +57,7 @@ class LocalExecutor:
     def __exit__(self, *exception: object) -> None:
         """Do nothing: the processes end with the last batch."""
 
-    def run(self, batches: Sequence[Batch]) -> Iterator[Rows]:
+    def run(self, batches: Sequence[Batch]) -> Generator[Rows]:
         """Rows of each batch, as they finish.
 
         Raises
@@ -63,30 +68,29 @@ class LocalExecutor:
         if self.workers == 1 or len(batches) < 2:
             yield from map(simulate_points, batches)
             return
-        import multiprocessing
-        from concurrent.futures import ProcessPoolExecutor, as_completed
-        from concurrent.futures.process import BrokenProcessPool
-
         simulate = partial(_simulate, loaded_plugins())
-        context = multiprocessing.get_context("spawn")  # a fork would copy the threads of numeric libraries
-        pool = ProcessPoolExecutor(
-            min(self.workers, len(batches)), context, initializer=same_warnings, initargs=(error_on_warnings(),)
-        )
-        try:
-            for done in as_completed([pool.submit(simulate, batch) for batch in batches]):
+        with workers(min(self.workers, len(batches))) as processes:
+            for done in as_completed(processes.submit(simulate, batches)):
                 yield done.result()
-        except BrokenProcessPool:
-            raise InputError("workers: a process was killed; run the sweep again, finished points are kept") from None
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 class DaskExecutor:
-    """A Dask scheduler and its workers; batches of a worker that dies go to another."""
+    """A Dask scheduler and its workers; batches of a worker that dies go to another.
 
-    def __init__(self, address: str, timeout_seconds: float = 5.0) -> None:
+    Parameters
+    ----------
+    address
+        The scheduler's.
+    timeout_seconds
+        Longest time to wait for an answer of the scheduler.
+    patience_seconds
+        Longest time to wait for a worker when there is none.
+    """
+
+    def __init__(self, address: str, timeout_seconds: float = 5.0, patience_seconds: float = 60.0) -> None:
         self._address = address
         self._timeout_seconds = timeout_seconds
+        self._patience_seconds = patience_seconds
         self._client: Any = None
 
     def __enter__(self) -> Self:
@@ -108,18 +112,24 @@ class DaskExecutor:
             self._client = Client(self._address, timeout=self._timeout_seconds)
         except Exception:  # what answers may be anything, and its bytes fail to parse in any way
             raise InputError(unreachable) from None
+        _quiet_dask()
         try:
             _require_same_version(self._client)
-        except InputError:
+        except Exception as error:
             self._client.close()
-            raise
+            if isinstance(error, InputError):
+                raise
+            raise InputError(
+                f"dask: the workers cannot run this program ({reason(error)}); install the same versions of Python and of "
+                "this program there"
+            ) from None
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Disconnect; the scheduler drops batches that have not begun."""
         self._client.close()
 
-    def run(self, batches: Sequence[Batch]) -> Iterator[Rows]:
+    def run(self, batches: Sequence[Batch]) -> Generator[Rows]:
         """Rows of each batch, as they finish.
 
         Raises
@@ -127,18 +137,58 @@ class DaskExecutor:
         InputError
             A point cannot be simulated, or a batch lost several workers.
         """
-        from distributed import KilledWorker, as_completed
+        from distributed import KilledWorker
+        from distributed.comm.core import CommClosedError
 
-        simulate = partial(_simulate, loaded_plugins())
-        for future in as_completed(self._client.map(simulate, batches, pure=False)):
+        futures = self._client.map(partial(_simulate, loaded_plugins()), batches, pure=False)
+        done: SimpleQueue[Any] = SimpleQueue()
+        for future in futures:
+            future.add_done_callback(done.put)
+        left, last_seen = len(futures), time.monotonic()
+        while left:
             try:
-                rows = future.result()
+                future = done.get(timeout=1)
+            except Empty:
+                last_seen = self._last_seen(last_seen)
+                continue
+            if self._client.status != "running" or future.status == "cancelled":
+                self._refuse_without_scheduler()
+            try:
+                rows = future.result(timeout=self._timeout_seconds)
             except KilledWorker:
                 raise InputError(
                     "dask: a batch lost several workers; see their logs, then run the sweep again"
                 ) from None
+            except (CommClosedError, CancelledError):
+                self._refuse_without_scheduler()
+            except TimeoutError:  # the worker that had the rows died; another computes them again
+                future.add_done_callback(done.put)
+                continue
+            left, last_seen = left - 1, time.monotonic()
             yield rows
             future.release()
+
+    def _last_seen(self, before: float) -> float:
+        """Time at which there was a worker; refuses to wait for a scheduler or for workers that are gone."""
+        if self._client.status not in ("running", "connecting"):
+            self._refuse_without_scheduler()
+        try:
+            workers = self._client.scheduler_info().get("workers")
+        except OSError:  # the connection has just closed; the next call knows
+            return before
+        if workers:
+            return time.monotonic()
+        if self._client.status == "running" and time.monotonic() - before > self._patience_seconds:
+            raise InputError(
+                f"dask: the scheduler has had no workers for {self._patience_seconds:g} s; start some with `dask worker "
+                f"{self._address}` and the same sweep again, finished points are kept"
+            )
+        return before
+
+    def _refuse_without_scheduler(self) -> NoReturn:
+        raise InputError(
+            f"dask: the scheduler at {self._address} is gone; start it and the same sweep again, finished points are kept"
+        )
 
 
 def make_executor(workers: int, dask: str | None) -> Executor:
@@ -156,6 +206,13 @@ def make_executor(workers: int, dask: str | None) -> Executor:
     return DaskExecutor(dask)
 
 
+def _quiet_dask() -> None:
+    """Keep Dask from logging lost connections at length: `DaskExecutor.run` tells them in one line."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
 def _require_same_version(client: Any) -> None:
     versions: dict[str, str] = client.run(model_version)
     if not versions:
@@ -169,14 +226,3 @@ def _simulate(plugins: Sequence[Plugin], batch: Batch) -> Rows:
     """Simulate a batch in a worker, which has the same plugins as the process that asks."""
     load_plugins(plugins)
     return simulate_points(batch)
-
-
-def error_on_warnings() -> bool:
-    """True if warnings are errors in this process."""
-    return bool(warnings.filters) and warnings.filters[0][0] == "error"
-
-
-def same_warnings(strict: bool) -> None:
-    """Warnings are errors in a worker if they are in the process that started it."""
-    if strict:
-        warnings.simplefilter("error")

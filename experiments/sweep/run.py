@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,8 +78,11 @@ class _Work:
         keyed = {point.key: point for point in points}
         known = {key for frame in self._frames for key in frame.index}
         missing = [point for key, point in keyed.items() if key not in known]
-        with stage(f"simulating {len(missing)} of {len(keyed)} points", len(missing)) as advance:
-            for rows in self._executor.run(batches(missing)):
+        with (
+            stage(f"simulating {len(missing)} of {len(keyed)} points", len(missing)) as advance,
+            closing(self._executor.run(batches(missing))) as finished,
+        ):
+            for rows in finished:
                 self._frames.append(self._store.append(rows))
                 advance(len(rows))
         self._frames = [pd.concat([frame for frame in self._frames if len(frame)])]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...formats import InputError
 from ...workloads.files import LOCK, PART, file_sha256, locked, unfinished, whole_file
+from ..files import csv_text
 from ..folder import make_folder
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class SweepStore:
 
     def publish(self, frame: pd.DataFrame) -> None:
         """Write the whole result, ``results.parquet`` and ``results.csv``, and their checksums for ``sha256sum --check``."""
-        files = {RESULTS: parquet_bytes(frame), "results.csv": frame.to_csv(index=False).encode()}
+        files = {RESULTS: parquet_bytes(frame), "results.csv": csv_text(frame).encode()}
         for name, content in files.items():
             write_atomically(self.folder / name, content)
         lines = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items()]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from ..options.parse import several
 from ..options.question import question
 from ..options.result import Result
 from ..progress import stage
+from ..workers import workers
 
 
 @dataclass(frozen=True)
@@ -156,10 +155,9 @@ def _measured(job: SynthesisOptions, tasks: Sequence[Task], worker: _Worker) -> 
                 yield worker.document(task)
                 advance(1)
             return
-        context = get_context("spawn")
-        with ProcessPoolExecutor(job.workers, context, initializer=_start, initargs=(job,)) as pool:
-            for document in pool.map(_document, tasks):
-                yield document
+        with workers(job.workers, _start, job) as processes:
+            for done in processes.submit(_document, tasks):
+                yield done.result()
                 advance(1)
 
 

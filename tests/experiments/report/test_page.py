@@ -8,7 +8,7 @@ from anda_codesign.experiments.report.document import Heading, Picture, TableBlo
 from anda_codesign.experiments.report.figures import save_figures
 from anda_codesign.experiments.report.pages import table_block
 from anda_codesign.experiments.report.points import points_frame
-from browser import chromium
+from browser import chromium, with_script
 from PIL import Image
 from synthetic import points
 
@@ -28,7 +28,7 @@ def page(tmp_path: Path) -> Path:
 
 @pytest.mark.tool("chromium")
 def test_a_click_on_a_title_sorts_the_table(page: Path):
-    page.write_text(page.read_text().replace("</body>", SORT_BY_LOSS))
+    page.write_text(with_script(page.read_text(), SORT_BY_LOSS))
     document = chromium(page, "--dump-dom")
     losses = re.findall(r'<tr><td class="text(?: short)?">[^<]*</td><td class="number">([^<]*)</td>', document)
     numbers = [float(loss) for loss in losses if loss]

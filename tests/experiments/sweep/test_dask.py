@@ -10,12 +10,14 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from anda_codesign.experiments.sweep import executors
 from anda_codesign.experiments.sweep.run import run_sweep
+from anda_codesign.formats import InputError
 
 FILE = """
 models: [OPT-125M, OPT-1.3B]
@@ -58,7 +60,7 @@ class Cluster:
         self._log = (folder / "log").open("w+")
         self._processes: list[subprocess.Popen[bytes]] = []
         scheduler = "from distributed.cli.dask_scheduler import main; main()"
-        self._start(scheduler, "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        self.scheduler = self._start(scheduler, "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
         self.address = self._wait(r"Scheduler at:\s+(tcp://\S+)")[0]
         worker = ["--host", "127.0.0.1", "--no-dashboard", "--nthreads", "1", "--no-nanny"]
         self.workers = [
@@ -158,3 +160,62 @@ def test_a_scheduler_that_does_not_answer(tmp_path: Path, address: str):
     assert sweep.communicate(timeout=60)[1].startswith(f"anda: error: dask: no scheduler answers at {address!r}")
     assert sweep.returncode == 2
     assert not out.exists()
+
+
+def test_a_scheduler_that_is_killed(cluster: Cluster, tmp_path: Path):
+    """One line; the same command with another scheduler finishes."""
+    file, out = tmp_path / "sweep.yaml", tmp_path / "out"
+    file.write_text(FILE)
+    sweep = anda("sweep", file, "--out", out, "--dask", cluster.address)
+    wait_for(lambda: len(list(out.glob("part-*.parquet"))) >= 4 or sweep.poll() is not None)
+    cluster.scheduler.kill()
+    errors = sweep.communicate(timeout=60)[1]
+    message = f"anda: error: dask: the scheduler at {cluster.address} is gone; start it and the same sweep again"
+    assert errors.splitlines()[-1].startswith(message)
+    assert len(errors.splitlines()) == 2, errors  # the other is the progress
+    assert sweep.returncode == 2
+    kept = len(list(out.glob("part-*.parquet")))
+    frame = run_sweep(file, out)
+    assert 4 <= kept < POINTS == len(frame)
+    assert frame["key"].is_unique
+
+
+def test_all_workers_are_killed(cluster: Cluster, tmp_path: Path):
+    file, out = tmp_path / "sweep.yaml", tmp_path / "out"
+    file.write_text(FILE)
+    executor = executors.DaskExecutor(cluster.address, patience_seconds=2)
+    killing = threading.Thread(target=kill_after_parts, args=(cluster.workers, out))
+    killing.start()
+    with pytest.raises(
+        InputError, match=r"^dask: the scheduler has had no workers for 2 s; start some with `dask worker"
+    ):
+        run_sweep(file, out, executor)
+    killing.join()
+    assert 2 <= len(list(out.glob("part-*.parquet"))) < POINTS
+    assert len(run_sweep(file, out)) == POINTS
+
+
+def kill_after_parts(workers: Sequence["subprocess.Popen[bytes]"], out: Path) -> None:
+    wait_for(lambda: len(list(out.glob("part-*.parquet"))) >= 2)
+    for worker in workers:
+        worker.kill()
+
+
+def test_ctrl_c_is_one_line(cluster: Cluster, tmp_path: Path):
+    file, out = tmp_path / "sweep.yaml", tmp_path / "out"
+    file.write_text(FILE)
+    sweep = anda("sweep", file, "--out", out, "--dask", cluster.address)
+    wait_for(lambda: len(list(out.glob("part-*.parquet"))) >= 2 or sweep.poll() is not None)
+    sweep.send_signal(signal.SIGINT)
+    errors = sweep.communicate(timeout=60)[1]
+    assert sweep.returncode == 130
+    assert [line for line in errors.splitlines() if "simulating" not in line] == ["anda: error: interrupted"]
+
+
+def test_workers_of_another_version(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(executors, "model_version", lambda: str(os.getpid()))  # differs there
+    with pytest.raises(InputError, match=r"^dask: tcp://\S+ runs another version of this program"):
+        executors.DaskExecutor(cluster.address).__enter__()
+    monkeypatch.setattr(executors, "model_version", lambda: 1 / 0)
+    with pytest.raises(InputError, match=r"^dask: the workers cannot run this program \(division by zero\); install"):
+        executors.DaskExecutor(cluster.address).__enter__()

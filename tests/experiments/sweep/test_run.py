@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -300,20 +299,6 @@ def test_a_killed_worker_is_reported(file: Path, tmp_path: Path, monkeypatch: py
 def test_too_few_workers(file: Path, tmp_path: Path):
     assert refusal(lambda: run_sweep(file, tmp_path / "out", 0)).startswith("workers: 0")
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("strict", [True, False])
-def test_warnings_are_errors_in_workers_where_they_are_here(strict: bool):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error" if strict else "ignore")
-        asked = executors.error_on_warnings()
-        warnings.simplefilter("ignore")  # a new process
-        executors.same_warnings(asked)
-        if strict:
-            with pytest.raises(UserWarning):
-                warnings.warn("careful", stacklevel=1)
-        else:
-            warnings.warn("careful", stacklevel=1)
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -12,7 +12,7 @@ from anda_codesign.experiments.sweep.run import run_sweep
 from anda_codesign.experiments.sweep_results.report import energy_figure, write_sweep_report
 from anda_codesign.experiments.sweep_results.results import load_results, pareto_front
 from anda_codesign.formats import InputError
-from browser import chromium
+from browser import chromium, with_script
 from PIL import Image
 
 FILE = """
@@ -56,7 +56,7 @@ def test_the_folder(sweep: Path, page: Path):
     assert json.loads((folder / "timeline.json").read_text())["traceEvents"]
     text = (folder / "report.md").read_text()
     frame = load_results(sweep)
-    assert text.startswith("# Widths and <buffers>\n")
+    assert text.startswith("# Widths and &lt;buffers>\n")
     assert f"{len(frame)} points, {int(pareto_front(frame, COSTS).sum())} on the front of seconds, area_mm2." in text
     for row in frame.to_dict("records"):
         assert f" {row['energy_total_pj']:.6g} |" in text
@@ -83,10 +83,20 @@ def test_the_plot_in_a_browser(sweep: Path, page: Path):
 
 
 @pytest.mark.tool("chromium")
+def test_a_foreign_script_does_not_run(page: Path, tmp_path: Path):
+    copy = tmp_path / "page.html"
+    foreign = "<script>document.body.dataset.ran = 'foreign'</script><p onclick='' id=p></p></body>"
+    copy.write_text(page.read_text().replace("</body>", foreign))
+    assert 'data-ran="foreign"' not in chromium(copy, "--dump-dom")
+    copy.write_text(with_script(page.read_text(), foreign))
+    assert 'data-ran="foreign"' in chromium(copy, "--dump-dom")
+
+
+@pytest.mark.tool("chromium")
 def test_other_axes_in_a_browser(sweep: Path, page: Path, tmp_path: Path):
     frame = load_results(sweep)
     copy = tmp_path / "page.html"
-    copy.write_text(page.read_text().replace("</body>", CHANGE_AXES))
+    copy.write_text(with_script(page.read_text(), CHANGE_AXES))
     document = chromium(copy, "--dump-dom")
     front = int(pareto_front(frame, ("area_mm2", "energy_total_pj")).sum())
     assert f"{front} of {len(frame)} points are on the front of these two" in document
@@ -111,7 +121,7 @@ def test_tasks_and_sorting_in_a_browser(tmp_path: Path):
     frame = run_sweep(file, tmp_path / "out")
     page = write_sweep_report(tmp_path / "out", tmp_path / "report", COSTS, timeline=False)
     copy = tmp_path / "page.html"
-    copy.write_text(page.read_text().replace("</body>", SORT_AND_CHOOSE))
+    copy.write_text(with_script(page.read_text(), SORT_AND_CHOOSE))
     document = chromium(copy, "--dump-dom")
     one = frame[frame["model"] == "OPT-1.3B"]
     front = int(pareto_front(one, COSTS).sum())
