@@ -247,6 +247,7 @@ def run_model(model: str | Path | ModelShape, options: PassOptions, timeline: Ti
     request: dict[str, Any] = {name: getattr(options, name) for name in ("phase", "tokens", "context", "batch")}
     inputs = {"model": shape.name, **request, "memory": _name(options.memory)}
     if options.whole:
+        inputs |= _whole_inputs(options)
         own = _model_settings(options)
         run = sim.run_model(shape, setup, bits, own)
         tokens = options.batch * (1 if options.phase == "decode" else options.tokens)
@@ -264,7 +265,12 @@ def _run_inference(
     memory = _memory(shape, setup, bits, options, options.batch * prompt, prompt + generate)
     run = sim.run_inference(shape, setup, bits, _model_settings(options), prompt, generate)
     inputs = {"model": shape.name, "prompt": prompt, "generate": generate, "batch": options.batch}
-    return Simulation(inputs | {"memory": _name(options.memory)}, run, memory)
+    return Simulation(inputs | {"memory": _name(options.memory), **_whole_inputs(options)}, run, memory)
+
+
+def _whole_inputs(options: PassOptions) -> dict[str, str]:
+    """What a whole model holds and computes beside its GeMMs, by name."""
+    return {name: _name(getattr(options, name)) for name in ("kv_cache", "vector_unit", "vector_traffic", "head")}
 
 
 def _model_settings(options: PassOptions) -> ModelSettings:

@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ...workloads import Precision
 from ..models.whole_model import ModelResult
 from ..result import GemmRun, SimulationResult
 from .palette import BLACK, COLORS, GREY, SKY, YELLOW
@@ -83,7 +84,8 @@ def draw_cycles(axes: "Axes", results: Sequence[Result]) -> None:
             color = BAR_COLORS[names.index(part) % len(BAR_COLORS)]
             label = part if result is results[0] else None
             drawn = axes.bar(name, working, bottom=bottom, color=color, label=label, edgecolor="white", width=0.6)
-            axes.bar(name, waiting, bottom=bottom + working, color=color, hatch="//", edgecolor="white", width=0.6)
+            if waiting:
+                axes.bar(name, waiting, bottom=bottom + working, color=color, hatch="//", edgecolor="white", width=0.6)
             if working >= NAMED_SHARE * result.cycles:
                 axes.bar_label(drawn, [part], label_type="center", color=_readable_on(color), fontsize=8)
             bottom += working + waiting
@@ -145,27 +147,35 @@ def _gemms(result: Result) -> SimulationResult:
 
 
 def _modules(result: Result) -> list[str]:
-    return [run.gemm.module for run in _gemms(result).runs]
+    return list(dict.fromkeys(run.gemm.module for run in _gemms(result).runs))
 
 
 def _cycle_parts(result: Result) -> list[tuple[str, int, int]]:
-    """Name, working cycles and waiting cycles of each part, from the bottom up."""
-    runs = [
-        (run.gemm.module, run.array_cycles * run.gemm.repeat, (run.cycles - run.array_cycles) * run.gemm.repeat)
-        for run in _gemms(result).runs
-    ]
-    others = result.other_rows if isinstance(result, ModelResult) else ()
-    return [*runs, *((row.name, row.cycles, 0) for row in others)]
+    """Name, working cycles and waiting cycles of each part, from the bottom up; the vector unit is one part."""
+    parts: dict[str, tuple[int, int]] = {}
+    for run in _gemms(result).runs:
+        working, waiting = parts.get(run.gemm.module, (0, 0))
+        more = run.array_cycles * run.gemm.repeat
+        parts[run.gemm.module] = working + more, waiting + run.cycles * run.gemm.repeat - more
+    for row in result.other_rows if isinstance(result, ModelResult) else ():
+        name = "vector unit" if row.kind == "vector" else row.kind
+        parts[name] = parts.get(name, (0, 0))[0] + row.cycles, 0
+    return [(name, *cycles) for name, cycles in parts.items()]
 
 
 def _labels(results: Sequence[Result]) -> list[str]:
     """Labels of the bars: the architecture, and the precision if it is variable."""
     return [
-        f"{r.architecture}\n{_gemms(r).precision}"
+        f"{r.architecture}\n{_precision(r)}"
         if r.machine.processing_element.mantissa_bits == "variable"
         else r.architecture
         for r in results
     ]
+
+
+def _precision(result: Result) -> str:
+    precision = _gemms(result).precision
+    return str(precision) if isinstance(precision, Precision) else "by layer"
 
 
 def _finish_bars(axes: "Axes", bars: int) -> None:

@@ -2,7 +2,16 @@
 
 import pytest
 from anda_codesign.formats import InputError
-from anda_codesign.sim import ModelSettings, Settings, Timeline, prepare, run_inference, run_model, simulate_model
+from anda_codesign.sim import (
+    ModelSettings,
+    Settings,
+    Timeline,
+    load_technology,
+    prepare,
+    run_inference,
+    run_model,
+    simulate_model,
+)
 from anda_codesign.workloads import ModelShape, Precision, model_shape
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -143,3 +152,32 @@ def test_a_timeline_holds_every_step_once():
     run_inference(small_llama(), setup, PRECISION, ModelSettings(), 10, 4)
     names = [event["name"] for event in timeline.to_chrome()["traceEvents"] if event["ph"] == "X" and event["tid"] == 0]
     assert names.count("attention") == 1 + 3
+
+
+@settings(max_examples=25)
+@given(
+    st.integers(1, 60),
+    st.integers(1, 8),
+    st.integers(1, 3),
+    st.tuples(*[st.integers(2, 13)] * 4),
+    st.sampled_from([None, 11, 7]),
+    st.floats(0.5, 300),
+)
+def test_more_bandwidth_fewer_bits_and_a_shorter_answer_cost_no_more(
+    prompt: int, generate: int, batch: int, bits: tuple[int, int, int, int], cache: int | None, gigabytes: float
+):
+    kv_cache = "fp16" if cache is None else f"anda:{cache}"
+
+    def run(factor: float = 1, less: int = 0, shorter: int = 0):
+        technology = load_technology().with_bandwidth(factor * gigabytes)
+        setup = prepare("anda", Settings(technology=technology))
+        precision = Precision(*(max(own - less, 1) for own in bits))
+        asked = ModelSettings(batch=batch, kv_cache=kv_cache)
+        return run_inference(small_llama(), setup, precision, asked, prompt, max(generate - shorter, 1))
+
+    base = run()
+    assert run(factor=3).cycles <= base.cycles
+    for other in (run(less=1), run(shorter=1)):
+        assert other.cycles <= base.cycles
+        assert other.total.dram_bytes <= base.total.dram_bytes
+        assert other.energy_pj.total <= base.energy_pj.total * (1 + 1e-12)
