@@ -31,6 +31,7 @@ from .figures.measures import (
     system_ratio,
 )
 from .figures.published import DATASET, PrecisionSets, published
+from .mappings import DESIGN_HEADER, GEMM_HEADER, design_gains, gemm_energies
 
 Row: TypeAlias = Sequence[str]
 
@@ -324,6 +325,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "area": lambda: readings("area_efficiency"),
     "implied-areas": implied_areas,
     "energy": lambda: mappings("energy_efficiency"),
+    "mapping-gemms": table(GEMM_HEADER)(gemm_energies),
+    "mapping-designs": table(DESIGN_HEADER)(design_gains),
     "split": split,
     "tolerances": tolerances,
     "levels": levels,
