@@ -80,7 +80,8 @@ def test_fewer_mantissa_bits_never_cost_more_in_events(
     """Bytes, energy and cycles, whether or not another tile fits; in the examples one does, and is slower."""
     gemm, longer, shorter, machine = case
     technology = load_technology().with_bandwidth(gigabytes)
-    more, less = (simulate([gemm], machine, p, "events", technology, memory=memory) for p in (longer, shorter))
+    run = partial(simulate, [gemm], machine, level="events", technology=technology, memory=memory, idle="zero")
+    more, less = (run(precision=bits, dram_background="off") for bits in (longer, shorter))
     assert less.dram_bytes <= more.dram_bytes
     assert less.sram_bytes <= more.sram_bytes
     assert less.energy_pj.total <= more.energy_pj.total
@@ -122,13 +123,11 @@ def test_more_bandwidth_never_costs_time_in_events(
 ):
     gemm, longer, _, machine = case
     slow, fast = (
-        simulate([gemm], machine, longer, "events", load_technology().with_bandwidth(each))
+        simulate([gemm], machine, longer, "events", load_technology().with_bandwidth(each), idle="zero")
         for each in (gigabytes, gigabytes * factor)
     )
     assert fast.cycles <= slow.cycles
-    if (
-        fast.runs[0].mapping == slow.runs[0].mapping
-    ):  # the bandwidth can decide which mapping is kept, as in the example
+    if fast.runs[0].mapping == slow.runs[0].mapping:  # the bandwidth can decide which is kept, as in the example
         assert fast.dram_bytes == slow.dram_bytes
 
 
@@ -194,7 +193,16 @@ def test_whole_models(level: str, precision: Precision, tokens: int, context: in
     def run(factor: float, kv_cache: str = "fp16") -> ModelResult:
         technology = load_technology().with_bandwidth(factor * gigabytes)
         return simulate_model(
-            SHAPE, "anda", precision, level, technology, tokens=tokens, context=context, batch=batch, kv_cache=kv_cache
+            SHAPE,
+            "anda",
+            precision,
+            level,
+            technology,
+            tokens=tokens,
+            context=context,
+            batch=batch,
+            kv_cache=kv_cache,
+            idle="zero",
         )  # type: ignore[arg-type]
 
     slow, fast = run(1), run(3)
