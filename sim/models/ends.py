@@ -3,7 +3,8 @@
 The embedding fetches a row of its table for each token. Final norm and head compute the logits of the last token of each sequence
 in a pass, which is all that generation needs. The head is a GeMM on the same array. Its weights are FP16 unless told otherwise,
 since weight-only quantisation (arXiv 2411.15982 and the methods that it uses) leaves it alone. An array of integers takes a FP16
-weight as it takes a FP16 key in the attention: with 11 mantissa bits, in three 4-bit digits.
+weight as it takes a FP16 key in the attention: with 11 mantissa bits, in three 4-bit digits. Embedding and final norm take what
+the formulas say at every level.
 """
 
 import math

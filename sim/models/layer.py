@@ -1,6 +1,6 @@
 """Attention and vector unit of equal layers, at level `analytical` or in events.
 
-At level `analytical` the attention takes the longest of the array's work, its DRAM traffic and its softmax, and the other
+At level `analytical` the attention takes the longest of the array's work, its ports, DRAM traffic and softmax, and the other
 work of the vector unit the longest of lanes, port and DRAM. At level `events` the softmax of one strip runs beside the array's
 work on the next. Either way the row of the softmax has the cycles that the array waits for it.
 """
@@ -129,7 +129,7 @@ def layer_rows(layer: ModelLayer) -> tuple[ModelRow, ...]:
 def _analytical(layer: ModelLayer) -> Iterator[ModelRow]:
     costs, port = layer.setup.costs, layer.setup.machine.activation_buffer.port_bits
     busy = [layer.attention_busy(work) for work in layer.attention]
-    cycles = [math.ceil(max(work.array_cycles, work.dram_bits / costs.dram_bits_per_cycle)) for work in layer.attention]
+    cycles = [_attention_cycles(work, one, costs) for work, one in zip(layer.attention, busy, strict=True)]
     yield _attention_row(layer, layer.attention, busy, sum(cycles))
     for works in layer.vector:
         distinct = works[:1] if works[0] is works[-1] else works
@@ -140,6 +140,12 @@ def _analytical(layer: ModelLayer) -> Iterator[ModelRow]:
             taken = [math.ceil(one.longest) + VECTOR_PIPELINE_CYCLES for one in busy]
         times = len(works) // len(distinct)
         yield _vector_row(layer, distinct, busy, sum(taken), times)
+
+
+def _attention_cycles(work: AttentionWork, busy: Busy, costs: UnitCosts) -> int:
+    """Cycles of the attention without its softmax; with an infinitely fast memory the ports take no time either."""
+    port = 0.0 if math.isinf(costs.dram_bits_per_cycle) else busy.sram_port
+    return math.ceil(max(work.array_cycles, busy.dram, port))
 
 
 def _events(layer: ModelLayer) -> Iterator[ModelRow]:
