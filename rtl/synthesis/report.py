@@ -251,6 +251,7 @@ def records(documents: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 for name in ("clock_ps", "clock_met", "critical_ps", "period_ps", "effort", "cells")
             },
             "area_um2": document["area_um2"],
+            "idle_pj_per_cycle": document.get("idle_pj_per_cycle"),
             **{
                 f"area_um2_{kind.replace(' ', '_').replace('-', '_')}": part["area_um2"]
                 for kind, part in document["area_by_class"].items()

@@ -161,7 +161,7 @@ class Architecture(Config):
     def _weights_fit(self) -> None:
         if self.weights.is_fp16 and self.processing_element.weight_operand == "int":
             raise ValueError(
-                f"weights: {self.name} multiplies integers, and those of {self.weights.name} are FP16; take integer "
+                f"weights: {self.weights.name} holds FP16 numbers and {self.name} multiplies integers; take integer "
                 "weights, such as int8, or an architecture with weight_operand: fp16, such as fp-fp"
             )
 

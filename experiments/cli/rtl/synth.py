@@ -55,6 +55,7 @@ def _print(documents: list[dict[str, Any]]) -> None:
         "critical ps",
         "run",
         "pJ/cycle",
+        "idle pJ/cycle",
         "leakage mW",
         "power mW",
         "pJ",
@@ -73,8 +74,16 @@ def _row(document: dict[str, Any], run: dict[str, Any]) -> tuple[object, ...]:
         f"{document['critical_ps']:.0f}",
         run["run"],
         f"{run['energy_pj_per_cycle']:.4g}",
+        _idle(document, run),
         f"{run['leakage_mw']:.3g}",
         f"{run['power_mw']:.4g}",
         f"{run['energy_pj_per_operation']:.4g}",
         run["operation"],
     )
+
+
+def _idle(document: dict[str, Any], run: dict[str, Any]) -> str:
+    """Energy of a cycle with held operands, leakage included; empty for a circuit without clock."""
+    if "idle_pj_per_cycle" not in document:
+        return ""
+    return f"{document['idle_pj_per_cycle'] + run['leakage_mw'] * document['period_ps'] * 1e-3:.4g}"

@@ -72,7 +72,7 @@ def test_time_follows_the_bits_of_the_weights(name: str, bits: int, m: int, chan
     run = partial(simulate, [Gemm("u", tokens, channels, outputs)], name, Precision.uniform(m), technology=INFINITE)
     integers = name != "fp-fp"
     if bits == 16 and integers:
-        with pytest.raises(InputError, match=rf"^weights: {name} multiplies integers, and those of W16 are FP16; take"):
+        with pytest.raises(InputError, match=rf"^weights: W16 holds FP16 numbers and {name} multiplies integers; take"):
             run(weights=weights)
         return
     group = {"anda": m + 1, "figna-m11": 11, "figna-m8": 8, "ifpu": 4}.get(name, 16)
@@ -130,7 +130,9 @@ def test_impossible_digits_are_refused(tmp_path: Path, changes: str, expected: s
 
 @each("name", ["int3", "int8", "fp16"])
 def test_level_cycle_says_what_it_needs(name: str):
-    with pytest.raises(InputError, match=r"^(level: cycle needs INT4 weights|weights: anda multiplies integers)"):
+    with pytest.raises(
+        InputError, match=r"^(level: cycle needs INT4 weights|weights: fp16 holds FP16 numbers and anda)"
+    ):
         simulate([Gemm("u", 16, 64, 64)], "anda", UNIFORM, "cycle", weights=name)
 
 
