@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 from anda_codesign.sim import load_architecture, load_technology, simulate, simulate_model
+from anda_codesign.sim.cost.energy import unit_costs
+from anda_codesign.sim.cost.search import best_mapping
+from anda_codesign.sim.mapping.mapped_gemm import map_gemm
 from anda_codesign.workloads import Gemm, Precision, gemms, model_shape
 from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -22,6 +25,33 @@ def test_closed_form_of_a_whole_model(benchmark: BenchmarkFixture):
     """LLaMA-13B prefill on one design; the aim is 0.3 ms."""
     benchmark.extra_info |= {"work": 1, "unit": "designs/s"}
     work, machine, technology = gemms(model_shape("LLaMA-13B")), load_architecture("anda"), load_technology()
+    result = benchmark(simulate, work, machine, Precision(7, 5, 6, 6), "analytical", technology)
+    assert result.level == "analytical"
+
+
+@pytest.mark.benchmark(group="Search for the best mapping")
+@pytest.mark.parametrize("partial_sums", ["array", "buffer"])
+@pytest.mark.parametrize("gemm", ["2048x4096x4096", "64x28672x8192", "2048x11008x4096"])
+def test_search_of_one_gemm(benchmark: BenchmarkFixture, gemm: str, partial_sums: str, monkeypatch: pytest.MonkeyPatch):
+    """The optimum of the mapping space on FP-FP; the aim is 1 ms."""
+    monkeypatch.setenv("ANDA_KERNELS", "numba")  # as it is after the first hundred searches
+    benchmark.extra_info |= {"work": 1, "unit": "GeMMs/s"}
+    machine = load_architecture("fp-fp").model_copy(update={"partial_sums": partial_sums})
+    costs = unit_costs(machine, load_technology())
+    shape = map_gemm(Gemm.parse(gemm), machine, Precision.uniform(16))
+    mapping = benchmark(best_mapping, shape, costs, "energy")
+    assert partial_sums in ("buffer", mapping.partial_sums)
+
+
+@pytest.mark.benchmark(group="Closed form")
+def test_closed_form_of_a_whole_model_with_sums_in_the_buffer(
+    benchmark: BenchmarkFixture, monkeypatch: pytest.MonkeyPatch
+):
+    """LLaMA-13B prefill on one design, sums in a buffer allowed; the aim is 1 ms."""
+    monkeypatch.setenv("ANDA_KERNELS", "numba")
+    benchmark.extra_info |= {"work": 1, "unit": "designs/s"}
+    machine = load_architecture("anda").model_copy(update={"partial_sums": "buffer"})
+    work, technology = gemms(model_shape("LLaMA-13B")), load_technology()
     result = benchmark(simulate, work, machine, Precision(7, 5, 6, 6), "analytical", technology)
     assert result.level == "analytical"
 
