@@ -5,8 +5,11 @@ by the option parser or raised as `InputError` further in, is one line on stderr
 machine refuses: memory, room on the disk, a permission, a file that went away. Anything else that escapes is a bug and shows its traceback.
 """
 
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -60,8 +63,10 @@ def anda(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (`sys.argv` when `arguments` is None) and return its exit status."""
+    _open_closed_streams()
     try:
         status = app(arguments, prog_name="anda", standalone_mode=False)
+        sys.stdout.flush()
     except typer.TyperException as error:
         return _fail(f"{error.format_message().rstrip('.')}; see '{_command_path(error)} --help'", error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
@@ -79,10 +84,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.strerror is None:
             raise
+        if error.filename is None:
+            _drop_output()
         return _fail(f"{error.filename or 'output'}: {error.strerror}; fix that and run the command again", 2)
     if status == INTERRUPTED:  # typer returns what it made of a KeyboardInterrupt
         return _fail("interrupted", INTERRUPTED)
     return status if isinstance(status, int) else 0
+
+
+def _open_closed_streams() -> None:
+    """Open standard streams that were closed (``>&-``): their numbers must not go to the next file that is opened.
+
+    Writing to a closed output fails as on a full disk.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY)  # takes the lowest free number
+    if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
+    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+
+
+def _drop_output() -> None:
+    """Forget what standard output did not take, so that Python does not try again when it ends."""
+    with suppress(OSError):
+        if sys.stdout.fileno() == 1:
+            sys.stdout.close()
+    if sys.stdout.closed:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
 
 
 def _fail(message: str, status: int) -> int:
