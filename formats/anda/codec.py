@@ -18,6 +18,9 @@ from .bitplanes import WORD_BITS, pack_bits, pack_planes, unpack_bits, unpack_pl
 CHUNK_VALUES = 1 << 15
 """Values that the NumPy code processes at a time; its temporary arrays then stay in the second-level cache."""
 
+ROW_VALUES = 1 << 20
+"""Values of rows that are padded at a time."""
+
 
 class Words(NamedTuple):
     """Groups in the Anda format: signs, planes and exponents."""
@@ -47,6 +50,41 @@ def decode_groups(words: Words, group_size: int, midpoint: bool) -> NDArray[np.u
     if use_compiled(words.exponents.size * group_size):
         return _decode_compiled(words, group_size, midpoint)
     return decode_numpy(words, group_size, midpoint)
+
+
+def encode_rows(
+    rows: NDArray[np.uint16], group_size: int, mantissa_bits: int, rounding: Rounding
+) -> tuple[Words, bool]:
+    """`encode_groups` of rows ``[tokens, channels]``, whose short last groups are padded with zeros.
+
+    Rows that need padding are encoded `ROW_VALUES` at a time: memory holds no padded copy of them all.
+    """
+    count, channels = rows.shape
+    groups, padding = -(-channels // group_size), -channels % group_size
+    if not padding and count * groups % max(WORD_BITS // group_size, 1) == 0:
+        return encode_groups(rows.reshape(-1, group_size), mantissa_bits, rounding)
+    words, nonfinite = _empty_words(count * groups, group_size, mantissa_bits), False
+    for part in _row_chunks(count, groups * group_size):
+        padded = np.pad(rows[part], [(0, 0), (0, padding)]).reshape(-1, group_size)
+        encoded, found = encode_groups(padded, mantissa_bits, rounding)
+        for memory, values in zip(words, encoded, strict=True):
+            memory[part.start * groups : part.stop * groups] = values
+        nonfinite |= found
+    return words, nonfinite
+
+
+def decode_rows(words: Words, group_size: int, channels: int, midpoint: bool) -> NDArray[np.uint16]:
+    """`decode_groups` to rows ``[tokens, channels]`` without padding, `ROW_VALUES` at a time where there is some."""
+    groups = -(-channels // group_size)
+    count = len(words.exponents) // groups
+    if groups * group_size == channels:
+        return decode_groups(words, group_size, midpoint).reshape(count, channels)
+    rows = np.empty((count, channels), np.uint16)
+    for part in _row_chunks(count, groups * group_size):
+        own = slice(part.start * groups, part.stop * groups)
+        some = Words(words.signs[own], words.planes[own], words.exponents[own])
+        rows[part] = decode_groups(some, group_size, midpoint).reshape(-1, groups * group_size)[:, :channels]
+    return rows
 
 
 def encode_numpy(patterns: NDArray[np.uint16], mantissa_bits: int, rounding: Rounding) -> tuple[Words, bool]:
@@ -119,6 +157,12 @@ def _empty_words(groups: int, group_size: int, mantissa_bits: int) -> Words:
         np.empty((groups, mantissa_bits, *axis), np.uint64),
         np.empty(groups, np.uint8),
     )
+
+
+def _row_chunks(count: int, row_values: int) -> list[slice]:
+    """Slices of rows, a multiple of 8 rows each but the last: whole chunks of 64 channels for groups of any size."""
+    step = max(ROW_VALUES // row_values // 8, 1) * 8
+    return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
 
 def _chunks(groups: int, group_size: int) -> list[slice]:

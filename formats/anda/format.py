@@ -5,9 +5,10 @@ HPCA 2025 (arXiv 2411.15982), section III.
 """
 
 import dataclasses
+import io
 import math
 from dataclasses import dataclass
-from typing import ClassVar, get_args
+from typing import IO, ClassVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from ..numeric.alignment import EXPONENT_OFFSET, GROUP_SIZE, MAX_MANTISSA_BITS
 from ..options import Nonfinite, Reconstruct, Rounding
 from . import bitplanes
 from . import serialization as image
-from .codec import Words, decode_groups, encode_groups
+from .codec import Words, decode_rows, encode_rows
 
 GROUP_SIZES = (8, 16, 32, 64, 128)
 EXPONENT_BITS = 5
@@ -107,10 +108,8 @@ class AndaFormat:
         check_float16("x", x)
         *leading, channels = x.shape
         groups = (*leading, self.groups(channels))
-        patterns = np.ascontiguousarray(x).view(np.uint16)
-        if padding := -channels % self.group_size:
-            patterns = np.pad(patterns, [(0, 0)] * len(leading) + [(0, padding)])
-        words, nonfinite = encode_groups(patterns.reshape(-1, self.group_size), self.mantissa_bits, self.rounding)
+        rows = np.ascontiguousarray(x).view(np.uint16).reshape(-1, channels)
+        words, nonfinite = encode_rows(rows, self.group_size, self.mantissa_bits, self.rounding)
         if nonfinite and self.nonfinite == "raise":
             index = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
             raise InputError(f'x: element {index} is {x[index]}; remove it or encode with nonfinite="saturate"')
@@ -192,10 +191,8 @@ class AndaTensor:
             self.planes.reshape(-1, self.format.mantissa_bits, *axis),
             self.exponents.reshape(-1),
         )
-        patterns = decode_groups(words, group_size, self.format.reconstruct == "midpoint")
-        *leading, groups = self.exponents.shape
-        decoded = patterns.view(np.float16).reshape(*leading, groups * group_size)[..., : self.shape[-1]]
-        return np.ascontiguousarray(decoded)
+        patterns = decode_rows(words, group_size, self.shape[-1], self.format.reconstruct == "midpoint")
+        return patterns.view(np.float16).reshape(self.shape)
 
     def as_matrix(self) -> "AndaTensor":
         """View of the tensor with joined leading axes: shape ``(tokens, channels)``."""
@@ -219,6 +216,12 @@ class AndaTensor:
 
     def to_bytes(self) -> bytes:
         """Memory image with header and checksum (layout: `anda_codesign.formats.anda.serialization`)."""
+        file = io.BytesIO()
+        self.write(file)
+        return file.getvalue()
+
+    def write(self, file: IO[bytes]) -> None:
+        """Write the memory image of `to_bytes` to a file, part by part: memory holds no copy of it."""
         header = image.Header(
             mantissa_bits=self.format.mantissa_bits,
             group_size=self.format.group_size,
@@ -229,7 +232,7 @@ class AndaTensor:
             shape=self.shape,
             mask_rows=self.format.mask_rows,
         )
-        return image.write(header, self.signs, self.planes, self.exponents)
+        image.write(file, header, self.signs, self.planes, self.exponents)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "AndaTensor":

@@ -25,9 +25,9 @@ M - 1 bits a mask         version 2 only: plane masks by block of tokens, then g
 import math
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,8 @@ MASKED_VERSION = 2
 _FIXED = struct.Struct("<4sHBBBBBBI")
 _CHECKSUM = struct.Struct("<I")
 _EXPONENT_BITS = 5
+PART_GROUPS = 1 << 14
+"""Groups that are written or read at a time, a multiple of 8: their exponents are whole bytes."""
 MOST_AXES = 64
 """Largest number of axes of a NumPy array."""
 
@@ -115,21 +117,40 @@ class Header:
         return fixed + struct.pack(f"<{len(self.shape)}Q", *self.shape) + masked
 
 
-def write(header: Header, signs: NDArray[np.uint64], planes: NDArray[np.uint64], exponents: NDArray[np.uint8]) -> bytes:
-    """Bytes of the image for arrays that fit the header."""
+def write(
+    file: IO[bytes],
+    header: Header,
+    signs: NDArray[np.uint64],
+    planes: NDArray[np.uint64],
+    exponents: NDArray[np.uint8],
+) -> None:
+    """Write the image for arrays that fit the header to a file, part by part."""
+    checksum = 0
+    for part in _parts(header, signs, planes, exponents):
+        checksum = zlib.crc32(part, checksum)
+        file.write(part)
+    file.write(_CHECKSUM.pack(checksum))
+
+
+def _parts(
+    header: Header, signs: NDArray[np.uint64], planes: NDArray[np.uint64], exponents: NDArray[np.uint8]
+) -> Iterator[bytes]:
+    """The image in parts of up to `PART_GROUPS` groups, without the checksum."""
     words = max(header.group_size // WORD_BITS, 1)
-    per_group = (signs.reshape(header.groups, 1, words), planes.reshape(header.groups, header.mantissa_bits, words))
-    memory = np.concatenate(per_group, axis=1).astype("<u8", copy=False).view(np.uint8)
-    fields = np.unpackbits(exponents.reshape(-1, 1), axis=1, count=_EXPONENT_BITS, bitorder="little")
-    body = b"".join(
-        [
-            header.pack(),
-            memory[..., : header.group_size // 8].tobytes(),
-            np.packbits(fields, bitorder="little").tobytes(),
-            _masks(header, planes),
-        ]
-    )
-    return body + _CHECKSUM.pack(zlib.crc32(body))
+    flat = signs.reshape(-1, 1, words), planes.reshape(-1, header.mantissa_bits, words)
+    yield header.pack()
+    for part in _group_slices(header.groups):
+        memory = np.concatenate([memory[part] for memory in flat], axis=1).astype("<u8", copy=False).view(np.uint8)
+        yield memory[..., : header.group_size // 8].tobytes()
+    shared = exponents.reshape(-1, 1)
+    for part in _group_slices(header.groups):
+        fields = np.unpackbits(shared[part], axis=1, count=_EXPONENT_BITS, bitorder="little")
+        yield np.packbits(fields, bitorder="little").tobytes()
+    yield _masks(header, planes)
+
+
+def _group_slices(groups: int) -> list[slice]:
+    return [slice(start, min(start + PART_GROUPS, groups)) for start in range(0, groups, PART_GROUPS)]
 
 
 def _masks(header: Header, planes: NDArray[np.uint64]) -> bytes:
@@ -164,29 +185,39 @@ def read_header(data: bytes) -> Header:
     expected = header.bytes_before_memories + memories + _CHECKSUM.size
     if len(data) != expected:
         raise InputError(f"data: has {len(data)} bytes, its header needs {expected}; it is damaged, write it again")
-    if zlib.crc32(data[: -_CHECKSUM.size]) != _CHECKSUM.unpack(data[-_CHECKSUM.size :])[0]:
+    if zlib.crc32(memoryview(data)[: -_CHECKSUM.size]) != _CHECKSUM.unpack(data[-_CHECKSUM.size :])[0]:
         raise InputError("data: does not match its checksum; it is damaged, write it again")
     return header
 
 
 def read_memories(header: Header, data: bytes) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint8]]:
     """Read signs ``[..., groups, *words]``, planes ``[..., groups, M, *words]`` and exponents ``[..., groups]``."""
-    start = header.bytes_before_memories
+    start, words = header.bytes_before_memories, word_axis(header.group_size)
     memory = np.frombuffer(data, np.uint8, header.mantissa_bytes, start)
     octets = memory.reshape(header.groups, header.mantissa_bits + 1, header.group_size // 8)
     padding = max(WORD_BITS - header.group_size, 0) // 8
-    padded = np.ascontiguousarray(np.pad(octets, [(0, 0), (0, 0), (0, padding)]))
-    memory_words = padded.view("<u8").astype(np.uint64, copy=False)
-    words = word_axis(header.group_size)
-    signs = memory_words[:, 0].reshape(*header.grouped_shape, *words)
-    planes = memory_words[:, 1:].reshape(*header.grouped_shape, header.mantissa_bits, *words)
-    fields = np.frombuffer(data, np.uint8, header.exponent_bytes, start + header.mantissa_bytes)
-    bits = np.unpackbits(fields, count=header.groups * _EXPONENT_BITS, bitorder="little")
-    exponents = np.packbits(bits.reshape(header.groups, _EXPONENT_BITS), axis=1, bitorder="little")
+    signs = np.empty((header.groups, *words), np.uint64)
+    planes = np.empty((header.groups, header.mantissa_bits, *words), np.uint64)
+    for part in _group_slices(header.groups):
+        padded = np.ascontiguousarray(np.pad(octets[part], [(0, 0), (0, 0), (0, padding)]))
+        both = padded.view("<u8").reshape(-1, header.mantissa_bits + 1, *words)
+        signs[part], planes[part] = both[:, 0], both[:, 1:]
+    exponents = _read_exponents(header, np.frombuffer(data, np.uint8, header.exponent_bytes, start + memory.nbytes))
     if ((exponents < 1) | (exponents > 30)).any():
         raise InputError("data: holds a shared exponent outside 1..30; it is damaged, write it again")
-    planes = np.ascontiguousarray(planes)
+    signs = signs.reshape(*header.grouped_shape, *words)
+    planes = planes.reshape(*header.grouped_shape, header.mantissa_bits, *words)
     masks_start = start + header.mantissa_bytes + header.exponent_bytes
     if data[masks_start : masks_start + header.mask_bytes] != _masks(header, planes):
         raise InputError("data: holds a plane mask that its planes do not have; it is damaged, write it again")
-    return np.ascontiguousarray(signs), planes, exponents.reshape(header.grouped_shape)
+    return signs, planes, exponents.reshape(header.grouped_shape)
+
+
+def _read_exponents(header: Header, memory: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Exponents of all groups, from fields of 5 bits."""
+    exponents = np.empty((header.groups, 1), np.uint8)
+    for part in _group_slices(header.groups):
+        fields = memory[part.start * _EXPONENT_BITS // 8 :]
+        bits = np.unpackbits(fields, count=(part.stop - part.start) * _EXPONENT_BITS, bitorder="little")
+        exponents[part] = np.packbits(bits.reshape(-1, _EXPONENT_BITS), axis=1, bitorder="little")
+    return exponents
