@@ -272,7 +272,13 @@ def _buffers(
             "activation_buffer": technology.activation_buffer.area.value * scale["activation_buffer"],
             "weight_buffer": technology.weight_buffer.area.value * scale["weight_buffer"],
         }
-        return SramCosts(per_bit, per_bit, per_bit, per_bit), area, ()
+        notes = (
+            f"{field}: technology {technology.name} has one energy per bit for buffers of all sizes; a technology with a "
+            "table of memories, such as cacti-16nm, has its own for each"
+            for field in area
+            if scale[field] != 1
+        )
+        return SramCosts(per_bit, per_bit, per_bit, per_bit), area, tuple(notes)
     macros = {
         field: technology.sram.macro(field, buffer.capacity_bytes, buffer.port_bits)
         for field, buffer in architecture.buffers.items()

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 from anda_codesign.formats import InputError
-from anda_codesign.sim import load_architecture, load_technology, simulate
+from anda_codesign.sim import architecture_names, load_architecture, load_technology, simulate
 from anda_codesign.sim.config.architecture import BufferConfig
 from anda_codesign.sim.config.sram import SramTable
 from anda_codesign.sim.cost.cacti import DEVICES, FIELDS, TABLE, configurations, main
@@ -23,6 +23,17 @@ def table() -> SramTable:
     sram = load_technology("cacti-16nm").sram
     assert sram is not None
     return sram
+
+
+def test_one_energy_per_bit_for_all_sizes_is_noted():
+    """The published powers are of one size; the built-in machines have it, with or without an exponent buffer."""
+    for name in architecture_names():
+        assert unit_costs(load_architecture(name), load_technology()).notes == ()
+    anda = load_architecture("anda")
+    small = anda.model_copy(update={"weight_buffer": anda.weight_buffer.model_copy(update={"capacity_bytes": 1 << 19})})
+    [note] = unit_costs(small, load_technology()).notes
+    assert note.startswith("weight_buffer: technology paper-16nm has one energy per bit for buffers of all sizes")
+    assert not any("one energy" in note for note in unit_costs(small, load_technology("cacti-16nm")).notes)
 
 
 def test_the_table_has_every_configuration():
