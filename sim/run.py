@@ -57,7 +57,7 @@ def run_gemms(
         longer = [_longer(gemm, shape, setup, used, cache_bits) for gemm, shape in zip(work, shapes, strict=True)]
         chosen = [_event_mapping([shape, *more], setup) for shape, more in zip(shapes, longer, strict=True)]
     else:
-        chosen = [(choice, None) for choice in setup.mappings(shapes)]
+        chosen = [(choice, None) for choice in setup.mappings(shapes, [gemm.module for gemm in work])]
     runs = tuple(_run(gemm, shape, *choice, setup) for gemm, shape, choice in zip(work, shapes, chosen, strict=True))
     return _total(runs, used, setup)
 
@@ -129,7 +129,7 @@ def _run(
     if setup.level == "cycle":
         from .cycle.gemm import run_cycle_level
 
-        cycles, mapping = run_cycle_level(shape, setup.mapping, setup.timeline)
+        cycles, mapping = run_cycle_level(shape, setup.mapping.of(gemm.module), setup.timeline)
     else:
         from .events.gemm import run_events
 

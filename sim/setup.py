@@ -56,12 +56,12 @@ class Setup:
     group_cycles: Mapping[str, float] | None
     timeline: Timeline | None
 
-    def mappings(self, shapes: list[MappedGemm]) -> list[GemmMapping]:
-        """The mapping of each GeMM."""
-        rule = self.mapping
-        if rule.kind == "model":
+    def mappings(self, shapes: list[MappedGemm], modules: list[str]) -> list[GemmMapping]:
+        """The mapping of each GeMM of some modules."""
+        if self.mapping.kind == "model":
             return model_mappings(shapes)
-        return [self._mapping(shape, rule) for shape in shapes]
+        rules = map(self.mapping.of, modules)
+        return [self._mapping(shape, rule) for shape, rule in zip(shapes, rules, strict=True)]
 
     def _mapping(self, shape: MappedGemm, rule: MappingRule) -> GemmMapping:
         if rule.mapping is not None:

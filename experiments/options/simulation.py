@@ -77,7 +77,8 @@ class MachineOptions:
         "str | GemmMapping | MappingRule",
         Option(
             "best (of all legal mappings), double-buffered (the best of the largest double-buffered tiles), model (one token tile "
-            "for all GeMMs), or a mapping, as it is printed: activations:128x4096x64:single/double:array; short: activations:32."
+            "for all GeMMs), or a mapping, as it is printed: activations:128x4096x64:single/double:array; short: activations:32; or one of "
+            "these for some modules: qkv=activations:32,d=nothing."
         ),
     ] = Settings.mapping
     partial_sums: Annotated[

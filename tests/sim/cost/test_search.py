@@ -3,7 +3,7 @@ import small_work
 from anda_codesign.formats import InputError
 from anda_codesign.sim import load_architecture, simulate
 from anda_codesign.sim.config.architecture import BufferConfig
-from anda_codesign.workloads import Gemm, Precision
+from anda_codesign.workloads import Gemm, Precision, gemms, model_shape
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,6 +46,28 @@ def test_what_is_printed_can_be_asked_for(gemm: Gemm, place: str):
     result = simulate([gemm], machine, UNIFORM)
     again = simulate([gemm], machine, UNIFORM, mapping=str(result.runs[0].mapping))
     assert again == result
+
+
+def test_modules_have_mappings_of_their_own():
+    """What a run of a model prints can be asked for again, all modules together."""
+    work = gemms(model_shape("OPT-125M"), tokens=300)
+    best = simulate(work, "fp-fp", UNIFORM, mapping="double-buffered")
+    text = ",".join(f"{run.gemm.module}={run.mapping}" for run in best.runs)
+    again = simulate(work, "fp-fp", UNIFORM, mapping=text)
+    assert again == best
+    part = simulate(work, "fp-fp", UNIFORM, mapping="d=nothing")
+    plain = simulate(work, "fp-fp", UNIFORM)
+    assert [run.mapping.stays == "nothing" for run in part.runs] == [run.gemm.module == "d" for run in part.runs]
+    assert [run.mapping for run in part.runs][:-1] == [run.mapping for run in plain.runs][:-1]
+    for text, expected in (
+        ("qkv=best,x=best", "'x=best' is no rule of a module"),
+        ("o=best,o=best", "'o=best' is no rule of a module"),
+        ("o=", "'o=' is no rule of a module"),
+        ("o=model", "model is no rule of a single module"),
+        ("o=all", "'all' is unknown"),
+    ):
+        with pytest.raises(InputError, match=f"^mapping: {expected}"):
+            simulate(work, "fp-fp", UNIFORM, mapping=text)
 
 
 def test_bad_override():
