@@ -52,7 +52,7 @@ class MachineOptions:
         Option("An architecture of `anda archs`, or a YAML file.", metavar="NAME,…"),
     ] = "anda"
     precision: Annotated[
-        "str | Path | int | Sequence[int] | Sequence[Precision] | Precision | None",
+        "str | Path | int | Sequence[int] | Sequence[Sequence[int]] | Precision | None",
         Option(
             "Mantissa bits of the activations that enter qkv, o, u and d, such as 7,5,6,6, one number for all, or a JSON or YAML file "
             "with one precision a layer; the architecture's default without it.",

@@ -119,6 +119,8 @@ def test_a_precision_for_each_layer_from_a_file(anda: Run, tmp_path: Path, conte
     assert mixed["macs"] == ends[0]["macs"]
     assert ends[1]["cycles"] < mixed["cycles"] < ends[0]["cycles"]
     assert mixed["bops_saving"] == pytest.approx(2 / (1 / ends[0]["bops_saving"] + 1 / ends[1]["bops_saving"]))
+    layers = [(8, 5, 6, 7)] * 6 + [[6, 5, 6, 7]] * 6
+    assert anda_codesign.simulate(model="OPT-125M", precision=layers).to_dict() == mixed
     whole = anda("simulate", "--model", "OPT-125M", "--precision", path, "--prompt", 64, "--generate", 8)
     assert whole.status == 0
     assert "mean 7.00,5.00,6.00,7.00" in whole.out
