@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from ..errors import InputError
@@ -34,6 +34,16 @@ def border(where: str, fix: str, *, with_reason: bool = True) -> Generator[None]
     except FAULTS as error:
         why = f" ({reason(error)})" if with_reason else ""
         raise InputError(f"{where}{why}; {fix}") from None
+
+
+def read_up_to(read: Callable[[int], bytes], most_bytes: int) -> bytes:
+    """Content that `read` gives, or a little more than `most_bytes` of it. A file takes memory for all of ``read(n)`` at once."""
+    chunks: list[bytes] = []
+    size = 0
+    while size <= most_bytes and (chunk := read(1 << 20)):
+        chunks.append(chunk)
+        size += len(chunk)
+    return b"".join(chunks)
 
 
 def reason(error: BaseException) -> str:

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .border import read_up_to
+
 MOST_BYTES = 64 << 20
 
 
 def read_json(path: Path) -> Any:
     """Plain data of a JSON file; `OSError`, `ValueError` or `RecursionError` if there is none."""
     with path.open("rb") as file:
-        return parse_json(file.read(MOST_BYTES + 1))
+        return parse_json(read_up_to(file.read, MOST_BYTES))
 
 
 def parse_json(data: str | bytes) -> Any:

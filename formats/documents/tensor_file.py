@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load
 
-from .json_file import parse_json
+from .json_file import MOST_BYTES, parse_json
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -44,7 +44,8 @@ def load_tensors(data: bytes) -> tuple[dict[str, str], Arrays]:
 
 def _metadata(file: BinaryIO) -> dict[str, str]:
     """Metadata of the header; `ValueError` if the tensors are not in the header's order."""
-    header = parse_json(file.read(int.from_bytes(file.read(8), "little")))
+    size = int.from_bytes(file.read(8), "little")
+    header = parse_json(file.read(min(size, MOST_BYTES + 1)))
     metadata: dict[str, str] = header.pop("__metadata__", {})
     places = [entry["data_offsets"] for entry in header.values()]
     if places != sorted(places):

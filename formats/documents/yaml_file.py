@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import yaml
 
 from ..errors import InputError
-from .border import FAULTS, border, reason
+from .border import FAULTS, border, read_up_to, reason
 
 MOST_BYTES = 1 << 20
 MOST_NODES = 200_000
@@ -105,7 +105,7 @@ def read_yaml(path: Path, where: str) -> Any:
     """
     with border(f"{where}: cannot be read", "give a readable YAML file"):
         with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+            data = read_up_to(file.read, MOST_BYTES)
         if len(data) > MOST_BYTES:
             raise InputError(f"{where}: has more than {MOST_BYTES >> 20} MiB; give a smaller YAML file")
         text = data.decode("utf-8-sig")

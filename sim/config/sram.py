@@ -100,12 +100,11 @@ class SramTable(Config):
 @cache
 def _ports(table: str, device: str) -> dict[int, dict[int, tuple[float, ...]]]:
     """Area, read and write energy, leakage and cycle time by port bits and capacity in bytes."""
-    path = FOLDER / table
-    if not path.is_file():
+    if table not in _tables():
         raise InputError(f"sram.table: there is no {table!r}; choose one of {', '.join(_tables())}")
     ports: dict[int, dict[int, tuple[float, ...]]] = {}
     devices: list[str] = []
-    for row in csv.DictReader(path.read_text("utf-8").splitlines()):
+    for row in csv.DictReader((FOLDER / table).read_text("utf-8").splitlines()):
         devices.append(row["device"])
         if row["device"] == device:
             values = (float(row[name]) for name in ("area_mm2", "read_pj", "write_pj", "leakage_mw", "cycle_ns"))

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from ...formats import InputError
+from ...formats.documents.border import border
 from ...formats.documents.schema import Model, check
 from ...formats.documents.yaml_file import LARGEST_INTEGER, read_yaml
 
@@ -52,8 +53,9 @@ def find_config(name: str | Path, folder: Path, kind: str) -> Path:
         return folder / f"{name}.yaml"
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
-        if path.is_file():
-            return path
+        with border(f"{kind}: {str(name)[:80]!r} is no file", "give a readable YAML file"):
+            if path.is_file():
+                return path
         raise InputError(f"{kind}: there is no file {str(name)!r}; give a readable YAML file or one of {_list(names)}")
     raise InputError(f"{kind}: {str(name)!r} is unknown; choose one of {_list(names)} or give a path to a YAML file")
 

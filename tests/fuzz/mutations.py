@@ -108,7 +108,7 @@ def mutate_tree(rng: Random, tree: Any) -> Any:
             case 3 if isinstance(parent[key], int) and not isinstance(parent[key], bool):
                 parent[key] += rng.choice([-1, 1, -parent[key], parent[key]])
             case _:
-                parent[key] = rng.choice(VALUES)
+                parent[key] = copy.deepcopy(rng.choice(VALUES))
     return rng.choice(VALUES) if rng.random() < 0.02 else tree
 
 

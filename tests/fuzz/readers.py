@@ -125,7 +125,7 @@ def file(folder: Path, name: str, data: bytes) -> Path:
 
 
 def text_case(mutate: Callable[[Random, str], str], *samples: Path | str) -> Callable[[Random], bytes]:
-    texts = [sample.read_text("utf-8") if isinstance(sample, Path) else sample for sample in samples]
+    texts = [sample.read_text("utf-8") if isinstance(sample, Path) else sample for sample in sorted(samples, key=str)]
     return lambda rng: mutate(rng, rng.choice(texts)).encode("utf-8", "surrogatepass")
 
 
@@ -445,6 +445,12 @@ def yaml_reader(name: str, load: Callable[[Path], Any], *samples: Path) -> Reade
     return Reader(name, text_case(mutate_text, *samples), read)
 
 
+def read_sweep(path: Path) -> Any:
+    """A sweep and its points; of a search, which has them later, the budget."""
+    spec = load_spec(path)
+    return spec, spec.size() if spec.sampling.method == "search" else [str(point) for point in spec.points()]
+
+
 PRECISIONS = """PTB:
   1%:
     OPT-1.3B: "7,5,5,5"
@@ -485,7 +491,7 @@ def readers(scratch: Path) -> list[Reader]:
         yaml_reader("technology YAML", load_technology, *sim.glob("technology/*.yaml")),
         yaml_reader("memory YAML", load_memory, *sim.glob("memory/*.yaml")),
         yaml_reader("weight format YAML", load_weights, *sim.glob("weights/*.yaml")),
-        yaml_reader("sweep YAML", load_spec, *sweeps.glob("*.yaml")),
+        yaml_reader("sweep YAML", read_sweep, *sweeps.glob("*.yaml")),
         Reader("precisions YAML", text_case(mutate_text, PRECISIONS), read_precisions),
         Reader("integer model", integer_case, read_integer_model),
     ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ....formats import InputError
-from ....formats.documents.border import border
+from ....formats.documents.border import border, read_up_to
 
 MOST_BYTES = 256 << 20
 """Largest text of a file, after decompression."""
@@ -142,7 +142,7 @@ def _read(path: Path) -> str:
         packed = file.read(2) == b"\x1f\x8b"
     with border(f"liberty: {path} is damaged", "give the whole file"):
         with gzip.open(path) if packed else path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+            data = read_up_to(file.read, MOST_BYTES)
         if len(data) > MOST_BYTES:
             raise InputError(f"liberty: {path} has more than {MOST_BYTES >> 20} MiB of text; give it in several files")
         return data.decode("utf-8", "replace").replace("\r\n", "\n")

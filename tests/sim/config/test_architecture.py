@@ -87,6 +87,8 @@ def test_a_path_loads_like_a_name(tmp_path: Path):
 
 
 def test_names_and_paths_that_do_not_exist():
+    with pytest.raises(InputError, match=r"^architecture: 'aaa.* is no file \(File name too long\); give"):
+        load_architecture("a" * 400 + ".yaml")
     for name in ("tpu", "none.yaml"):
         with pytest.raises(InputError, match=f"^architecture: .*'{name}'.* {', '.join(NAMES)}"):
             load_architecture(name)

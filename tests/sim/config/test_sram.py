@@ -126,6 +126,7 @@ def mine(folder: Path, **changes: object) -> Path:
 def test_bad_tables(tmp_path: Path):
     cases = (
         ({"table": "none.csv"}, "sram.table: .*'none.csv'.* sram-cacti-22nm.csv"),
+        ({"table": "../technology/sram-cacti-22nm.csv"}, "sram.table: there is no '../technology/.*"),
         ({"device": "hp"}, "sram.device: 'hp' .*itrs-lop, itrs-lstp"),
         ({"base": "3nm"}, "technology mine.yaml: base: '3nm' .*asap7, cacti-16nm, osu018, paper-16nm, sky130"),
     )
