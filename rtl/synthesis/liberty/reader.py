@@ -165,7 +165,7 @@ def _parse(text: str, position: int, kind: str, name: str, path: Path) -> tuple[
         elif value is not None:
             stack[-1].attributes[key] = value.strip().removesuffix(";").strip().strip('"')
         elif brace == "{":
-            group = Group(key, arguments.strip().strip('"'))
+            group = Group(key, " ".join(arguments.split()).strip('"'))
             stack[-1].groups.append(group)
             stack.append(group)
         else:

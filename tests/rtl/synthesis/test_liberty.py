@@ -320,6 +320,7 @@ def timing(statements: str) -> str:
         ("area : 1; cell_leakage_power : inf;", "cell_leakage_power of cell X is 'inf'; give"),
         ("area : 1; pin (A) { direction : input; capacitance : -0.1; }", "capacitance of pin A is '-0.1'; give"),
         ("area : 1; pin (A) { capacitance : 1; }", "direction of pin A is ''; give one of input, output, inout"),
+        ("area : 1; pin (A\n B) { capacitance : 1; }", "direction of pin A B is ''; give one of input, output, inout"),
         ("area : 1; pin (A, A) { direction : input; }", "has two pins A; remove one"),
         ("area : 1; bus (A) { bus_type : t; direction : input; }", "bus A has the type 't', which the library lacks"),
         (timing(""), "timing of pin Y has no related_pin; add it"),
