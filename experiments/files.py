@@ -67,16 +67,19 @@ def write_new_file(field: str, path: Path | str, text: str) -> None:
 
 
 def csv_text(frame: pd.DataFrame) -> str:
-    """A frame as CSV. A text that a spreadsheet would read as a formula gets an apostrophe before it, which keeps it a text."""
+    """A frame as CSV, its texts as `spreadsheet_text` gives them."""
 
     def as_text(cell: object) -> object:
-        if not isinstance(cell, str):
-            return cell
-        text = cell.replace("\r", " ")  # which would end a line
-        return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
+        return spreadsheet_text(cell) if isinstance(cell, str) else cell
 
     texts = [name for name in frame.columns if frame[name].dtype.kind not in "biuf"]
     return frame.assign(**{name: frame[name].map(as_text) for name in texts}).to_csv(index=False)
+
+
+def spreadsheet_text(text: str) -> str:
+    """A text for a CSV file: one that a spreadsheet would read as a formula gets an apostrophe before it, which keeps it a text."""
+    text = text.replace("\r", " ")  # which would end a line
+    return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
 
 
 def _refuse(message: str) -> NoReturn:

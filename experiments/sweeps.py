@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..formats import InputError
 from .files import require_new_picture
 from .options.question import question
-from .options.result import FrameResult
+from .options.result import FrameResult, Result
 from .options.sweep import ResultsOptions, SweepOptions
 from .sweep.executors import make_executor
-from .sweep.run import run_sweep
+from .sweep.run import finish_sweep
 from .sweep.spec import SweepSpec, load_spec
 from .sweep_results.circuits import with_circuits
 from .sweep_results.results import load_results, pareto_figure, pareto_front, query_frame
@@ -22,16 +24,34 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SweepResult(FrameResult):
-    """The rows of a sweep, one a point.
+class SweepResult(Result):
+    """The rows of a sweep, one a point; they are read from the disk when they are asked for.
 
     Attributes
     ----------
+    file
+        The Parquet file of the rows.
     spec
         The sweep.
     """
 
+    file: Path
     spec: SweepSpec
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """One row a point."""
+        import pandas as pd
+
+        return pd.read_parquet(self.file)
+
+    def to_dict(self) -> list[dict[str, Any]]:
+        """The rows as plain data; None for a missing number."""
+        return FrameResult(self.frame).to_dict()
+
+    def to_frame(self) -> pd.DataFrame:
+        """The frame."""
+        return self.frame
 
 
 @question(SweepOptions)
@@ -51,7 +71,7 @@ def sweep(options: SweepOptions) -> SweepResult:
         The file or a value in it is bad, the folder holds something else, or no row meets the constraints.
     """
     spec = options.file if isinstance(options.file, SweepSpec) else load_spec(str(options.file))
-    return SweepResult(run_sweep(spec, options.out, make_executor(options.workers, options.dask)), spec)
+    return SweepResult(finish_sweep(spec, options.out, make_executor(options.workers, options.dask)), spec)
 
 
 @question(ResultsOptions)

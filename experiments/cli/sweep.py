@@ -20,28 +20,28 @@ def sweep(
     from ...formats import InputError
     from ..sweep.run import undefined_metrics
     from ..sweep.spec import load_spec, question_names, sweep_schema
-    from ..sweep_results.tables import energies_differ, summary_rows
+    from ..sweep_results.tables import StoredRows, energies_differ, summary_rows
     from ..sweeps import sweep as run
 
     if schema:
         print(sweep_schema())
         return
     if questions:
-        rows = [(name, str(spec.size()), spec.title) for name in question_names() for spec in [load_spec(name)]]
-        print_table("Questions", ("name", "points", "question"), rows)
+        found = [(name, str(spec.size()), spec.title) for name in question_names() for spec in [load_spec(name)]]
+        print_table("Questions", ("name", "points", "question"), found)
         return
     if given["file"] is None:
         raise InputError("file: is missing; name a sweep file, or a question of `anda sweep --questions`")
     if given["out"] is None:
         raise InputError("out: is missing; name a new folder with --out DIR")
     result = run(**given)
-    frame = result.to_frame()
-    columns, rows = summary_rows(frame)
-    shown = "the ten of least energy" if energies_differ(frame) else f"the first {len(rows)}"
-    print_table(f"{Path(given['file']).name}: {len(frame)} points, {shown}", columns, rows)
+    rows = StoredRows(result.file)
+    columns, cells = summary_rows(rows)
+    shown = "the ten of least energy" if energies_differ(rows) else f"the first {len(cells)}"
+    print_table(f"{Path(given['file']).name}: {rows.count} points, {shown}", columns, cells)
     if left := result.spec.left_out():
         note(f"kv_caches: Anda needs a compressor; left out with it: {', '.join(left)}")
-    for name, count in undefined_metrics(result.spec, frame).items():
-        note(f"derived.{name}: is not a finite number in {count} of {len(frame)} points")
+    for name, count in undefined_metrics(result.spec, rows.read(list(result.spec.derived))).items():
+        note(f"derived.{name}: is not a finite number in {count} of {rows.count} points")
     out = given["out"]
     note(f"results: {Path(out) / 'results.parquet'}; anda results {out} --report DIR shows them all")

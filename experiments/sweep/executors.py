@@ -5,27 +5,27 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import CancelledError, as_completed
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, NoReturn, Protocol, Self, TypeAlias
+from typing import Any, NoReturn, Protocol, Self, TypeVar
 
 from ...formats import InputError
 from ...formats.documents.border import reason
 from ...formats.plugins import Plugin, load_plugins, loaded_plugins
 from ..workers import workers
-from .points import Point, model_version, simulate_points
+from .points import model_version
 
-Rows: TypeAlias = list[dict[str, Any]]
-Batch: TypeAlias = Sequence[Point]
+Batch = TypeVar("Batch")
+Answer = TypeVar("Answer")
 
 _ADDRESS = re.compile(r"(tcp|tls|ws|wss)://[^/\s]+:\d+")
 
 
 class Executor(Protocol):
-    """Simulates batches while its context lasts; the batch of a worker that died is simulated again or reported."""
+    """Works on batches while its context lasts; the batch of a worker that died is done again or reported."""
 
     def __enter__(self) -> Self:
         """Start, or refuse before any work."""
@@ -35,8 +35,8 @@ class Executor(Protocol):
         """Release the workers."""
         ...
 
-    def run(self, batches: Sequence[Batch]) -> Generator[Rows]:
-        """Rows of each batch, as they finish."""
+    def run(self, work: Callable[[Batch], Answer], batches: Sequence[Batch]) -> Generator[Answer]:
+        """Answers of a function for each batch, as they finish."""
         ...
 
 
@@ -57,8 +57,8 @@ class LocalExecutor:
     def __exit__(self, *exception: object) -> None:
         """Do nothing: the processes end with the last batch."""
 
-    def run(self, batches: Sequence[Batch]) -> Generator[Rows]:
-        """Rows of each batch, as they finish.
+    def run(self, work: Callable[[Batch], Answer], batches: Sequence[Batch]) -> Generator[Answer]:
+        """Answers of a function for each batch, as they finish.
 
         Raises
         ------
@@ -66,11 +66,11 @@ class LocalExecutor:
             A point cannot be simulated, or a process was killed.
         """
         if self.workers == 1 or len(batches) < 2:
-            yield from map(simulate_points, batches)
+            yield from map(work, batches)
             return
-        simulate = partial(_simulate, loaded_plugins())
+        call = partial(_work, loaded_plugins(), work)
         with workers(min(self.workers, len(batches))) as processes:
-            for done in as_completed(processes.submit(simulate, batches)):
+            for done in as_completed(processes.submit(call, batches)):
                 yield done.result()
 
 
@@ -129,8 +129,8 @@ class DaskExecutor:
         """Disconnect; the scheduler drops batches that have not begun."""
         self._client.close()
 
-    def run(self, batches: Sequence[Batch]) -> Generator[Rows]:
-        """Rows of each batch, as they finish.
+    def run(self, work: Callable[[Batch], Answer], batches: Sequence[Batch]) -> Generator[Answer]:
+        """Answers of a function for each batch, as they finish.
 
         Raises
         ------
@@ -140,7 +140,7 @@ class DaskExecutor:
         from distributed import KilledWorker
         from distributed.comm.core import CommClosedError
 
-        futures = self._client.map(partial(_simulate, loaded_plugins()), batches, pure=False)
+        futures = self._client.map(partial(_work, loaded_plugins(), work), batches, pure=False)
         done: SimpleQueue[Any] = SimpleQueue()
         for future in futures:
             future.add_done_callback(done.put)
@@ -154,7 +154,7 @@ class DaskExecutor:
             if self._client.status != "running" or future.status == "cancelled":
                 self._refuse_without_scheduler()
             try:
-                rows = future.result(timeout=self._timeout_seconds)
+                answer = future.result(timeout=self._timeout_seconds)
             except KilledWorker:
                 raise InputError(
                     "dask: a batch lost several workers; see their logs, then run the sweep again"
@@ -165,7 +165,7 @@ class DaskExecutor:
                 future.add_done_callback(done.put)
                 continue
             left, last_seen = left - 1, time.monotonic()
-            yield rows
+            yield answer
             future.release()
 
     def _last_seen(self, before: float) -> float:
@@ -222,7 +222,7 @@ def _require_same_version(client: Any) -> None:
             raise InputError(f"dask: {worker} runs another version of this program; install the same one there")
 
 
-def _simulate(plugins: Sequence[Plugin], batch: Batch) -> Rows:
-    """Simulate a batch in a worker, which has the same plugins as the process that asks."""
+def _work(plugins: Sequence[Plugin], work: Callable[[Batch], Answer], batch: Batch) -> Answer:
+    """Work on a batch in a worker, which has the same plugins as the process that asks."""
     load_plugins(plugins)
-    return simulate_points(batch)
+    return work(batch)

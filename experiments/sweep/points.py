@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -38,6 +37,7 @@ from .overrides import (
     technology_columns,
     technology_with,
 )
+from .space.keys import digest, key_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,6 +70,8 @@ COPIED_COLUMNS = (
 """Options of a point that are columns as they are."""
 LAST_INPUT = "reconstruct"
 """The last of the input columns that every row has."""
+NAMED_FILES = ("arch", "technology", "memory", "weights")
+"""Options that may name a file of the user's own."""
 SCOPES = {"gemms": False, "model": True}
 """Scopes of a sweep file; True if attention and vector unit are simulated too."""
 
@@ -112,10 +114,16 @@ class Point(PointOptions):
     @property
     def key(self) -> str:
         """Hash of the point, of the files that it names, and of this version of the program."""
-        named = map(str, (self.arch, self.technology, self.memory, self.weights or ""))
-        files = [*(file_content(name) for name in named), self.format.source_sha256]
-        text = json.dumps([asdict(self), files, model_version()], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:24]
+        return key_of(digest(*field) for field in self.key_fields().items())
+
+    def key_fields(self) -> dict[str, Any]:
+        """Everything that decides the result, as plain data by field: `keys.digest` takes one at a time."""
+        values = asdict(self)
+        for group in ("architecture", "technology"):
+            values |= {f"{group}.{field}": value for field, value in values.pop(f"{group}_settings")}
+        for name in NAMED_FILES:
+            values[name] = [values[name], file_content(str(values[name] or ""))]
+        return values | {"format": [values["format"], self.format.source_sha256], "version": model_version()}
 
     def columns(self) -> dict[str, Any]:
         """The input as columns: known before the simulation, so that constraints on them save it.

@@ -1,24 +1,32 @@
-"""Runs a sweep: simulates the missing points on any executor, and returns all rows in the order of the file."""
+"""Runs a sweep: simulates the missing points on any executor, and writes all rows in the order of the file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...formats import InputError
 from ..progress import stage
+from . import points as point_rows
 from .executors import Executor, LocalExecutor
 from .points import Point
 from .search import search_points
+from .space.keys import KEY_CHARACTERS
 from .spec import SweepSpec, load_spec
 from .store import SweepStore
+from .stream import PointStream
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 BATCH_LIMIT = 256
 BATCHES = 64
@@ -44,22 +52,147 @@ def run_sweep(sweep: SweepSpec | Path | str, out: Path | str, executor: Executor
     InputError
         The file or a value in it is bad, the folder holds something else, or no row meets the constraints.
     """
+    import pandas as pd
+
+    return pd.read_parquet(finish_sweep(sweep, out, executor))
+
+
+def finish_sweep(sweep: SweepSpec | Path | str, out: Path | str, executor: Executor | int = 1) -> Path:
+    """As `run_sweep`, but the rows stay on the disk: returns the Parquet file of the results."""
     chosen = LocalExecutor(executor) if isinstance(executor, int) else executor
     spec = sweep if isinstance(sweep, SweepSpec) else load_spec(sweep)
     searching = spec.sampling.method == "search"
-    points = [] if searching else spec.points()
+    stream = None if searching else spec.stream()
+    numbers = None if stream is None else stream.numbers()
     store = SweepStore(Path(out))
     with chosen, store.opened(spec.model_dump(mode="json", by_alias=True)):
-        work = _Work(store, chosen)
-        if searching:
-            points = search_points(spec, lambda asked: with_derived_columns(spec, work.rows(asked)))
-        frame = with_derived(spec, work.rows(points))
-        store.publish(frame)
-        return frame
+        if stream is None or numbers is None:
+            from .space.tables import frame_table
+
+            work = _Work(store, chosen)
+            found = search_points(spec, lambda asked: with_derived_columns(spec, work.rows(asked)))
+            store.publish([frame_table(with_derived(spec, work.rows(found)))])
+        else:
+            _run_stream(spec, stream, numbers, store, chosen)
+    return store.results
+
+
+@dataclass(frozen=True)
+class PointChunk:
+    """Points that a worker simulates together, and that become one part of the store."""
+
+    spec: SweepSpec
+    index: int
+    numbers: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of a chunk, as a Parquet file."""
+
+    index: int
+    rows: int
+    first_key: str
+    content: bytes
+
+
+def chunks(spec: SweepSpec, numbers: NDArray[np.int64]) -> list[PointChunk]:
+    """All points, cut into chunks."""
+    return [PointChunk(spec, index, batch) for index, batch in enumerate(batches(numbers))]
+
+
+def simulate_chunk(chunk: PointChunk) -> Part:
+    """The rows of a chunk.
+
+    Raises
+    ------
+    InputError
+        A point cannot be simulated; the message says which.
+    """
+    from .space.tables import parquet_bytes, row_table
+
+    block = _stream(chunk.spec.model_dump_json(by_alias=True), chunk.spec).block(chunk.numbers)
+    table = row_table(point_rows.simulate_points(list(block.points())))
+    return Part(chunk.index, len(block), table.column("key")[0].as_py(), parquet_bytes(table))
+
+
+_STREAMS: dict[str, PointStream] = {}
+"""The stream of the last sweep of a worker, with the columns that were found."""
+
+
+def _stream(text: str, spec: SweepSpec) -> PointStream:
+    if text not in _STREAMS:
+        _STREAMS.clear()
+        _STREAMS[text] = spec.stream()
+    return _STREAMS[text]
+
+
+def _run_stream(
+    spec: SweepSpec, stream: PointStream, numbers: NDArray[np.int64], store: SweepStore, executor: Executor
+) -> None:
+    every = chunks(spec, numbers)
+    name = sweep_name(spec, stream.first)
+    kept = store.parts(name)
+    missing = [chunk for chunk in every if chunk.index not in kept]
+    left = sum(len(chunk.numbers) for chunk in missing)
+    with (
+        stage(f"simulating {left} of {len(numbers)} points", left) as advance,
+        closing(executor.run(simulate_chunk, missing)) as finished,
+    ):
+        for part in finished:
+            if part.first_key != _key(stream, every[part.index]):
+                raise InputError("sweep: the program's files changed during the run; run it again")
+            kept[part.index] = store.write_part(name, part.index, part.content)
+            advance(part.rows)
+    if missing or not store.is_published(name):
+        store.publish(_finished(spec, [kept[index] for index in range(len(every))]), name)
+
+
+def sweep_name(spec: SweepSpec, first: Point) -> str:
+    """Name of the parts of a sweep: the hash of its file, of the files that it names, and of this version of the program."""
+    named = [*spec.archs, *spec.technologies, *spec.memories, *spec.weights]
+    files = {name: point_rows.file_content(name) for name in named}
+    formats = [point_rows.NamedFormat.parse(text).source_sha256 for text in spec.formats]
+    text = json.dumps([spec.model_dump(mode="json", by_alias=True), files, formats, first.key])
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_CHARACTERS]
+
+
+def _key(stream: PointStream, chunk: PointChunk) -> str:
+    """Key of a chunk's first point."""
+    return stream.block(chunk.numbers[:1]).point(0).key
+
+
+def _finished(spec: SweepSpec, parts: Sequence[Path]) -> Iterator[pa.Table]:
+    """The rows of all parts, with derived columns, that meet all constraints.
+
+    Raises
+    ------
+    InputError
+        No row does.
+    """
+    import pyarrow as pa
+
+    from .space.tables import columns_of, common_schema, read_tables
+
+    derived, constraints = spec.derived_formulas(), spec.constraint_formulas()
+    meeting = [0] * len(constraints)
+    for table in read_tables(parts, common_schema(parts)):
+        rows = table
+        for name, formula in derived.items():
+            value = formula.evaluate(columns_of(rows, formula.names))
+            rows = rows.append_column(name, pa.array(np.broadcast_to(value, len(rows))))
+        for place, formula in enumerate(constraints):
+            kept = np.broadcast_to(formula.holds(columns_of(rows, formula.names)), len(rows))
+            rows = rows if kept.all() else rows.filter(pa.array(kept))
+            meeting[place] += len(rows)
+        yield rows
+    for formula, count in zip(constraints, meeting, strict=True):
+        if not count:
+            raise InputError(f"constraints: no point meets {formula.text!r}; loosen it or vary more")
 
 
 class _Work:
-    """Rows of a store, and the rows that an executor adds to it."""
+    """Rows of a store, and the rows that an executor adds to it: points of a search, found again by their keys."""
 
     def __init__(self, store: SweepStore, executor: Executor) -> None:
         self._store, self._executor = store, executor
@@ -80,7 +213,7 @@ class _Work:
         missing = [point for key, point in keyed.items() if key not in known]
         with (
             stage(f"simulating {len(missing)} of {len(keyed)} points", len(missing)) as advance,
-            closing(self._executor.run(batches(missing))) as finished,
+            closing(self._executor.run(point_rows.simulate_points, batches(missing))) as finished,
         ):
             for rows in finished:
                 self._frames.append(self._store.append(rows))
@@ -91,7 +224,7 @@ class _Work:
         return self._frames[0].loc[list(keyed)].reset_index()
 
 
-def batches(points: Sequence[Point]) -> list[Sequence[Point]]:
+def batches(points: Any) -> list[Any]:
     """Points cut into batches; a worker computes one batch, which becomes one part of the store."""
     size = min(BATCH_LIMIT, max(1, len(points) // BATCHES))
     return [points[start : start + size] for start in range(0, len(points), size)]
@@ -125,8 +258,6 @@ def with_derived_columns(spec: SweepSpec, frame: pd.DataFrame) -> pd.DataFrame:
 
 def undefined_metrics(spec: SweepSpec, frame: pd.DataFrame) -> dict[str, int]:
     """Derived columns that are not a finite number everywhere, with the number of rows where they are not."""
-    import numpy as np
-
     numbers = frame[[name for name in spec.derived if frame[name].dtype.kind == "f"]]
     counts = (~np.isfinite(numbers)).sum()
     return {str(name): int(count) for name, count in counts.items() if count}

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import math
-import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -31,14 +28,12 @@ from ..options.sweep import PointOptions
 from .evaluation import LOSS_COLUMNS, Evaluation
 from .expressions import Expression
 from .points import INFERENCE_COLUMNS, OWN_WEIGHTS, RESULT_COLUMNS, SCOPES, Point
+from .space.combinations import GRID_LIMIT
+from .stream import PointStream
 from .uncertainty import Uncertainty
 from .values import Names, Numbers, Scalars, Texts
 
 QUESTIONS = Path(__file__).with_name("questions")
-GRID_LIMIT = 1_000_000
-TRIES = 100
-"""Most random draws for each point asked for."""
-
 Choice: TypeAlias = dict[str, Any]
 """A value for each dimension."""
 
@@ -169,15 +164,23 @@ class SweepSpec(Config, strict=False):
         InputError
             Something named does not exist, a formula is wrong, or there is no point at all.
         """
-        points = [self.point(choice) for choice in self._choices()]
-        self.check_formulas(points[:1])
-        distinct = list(dict.fromkeys(points))
-        kept = [point for point in distinct if self.allows(point)]
-        if not any(point.storable for point in distinct):
-            raise InputError("kv_caches: no architecture has a compressor for Anda; use fp16")
-        if not kept:
-            raise InputError("constraints: no point meets them all; loosen one or vary more")
-        return kept
+        stream = self.stream()
+        return list(stream.block(stream.numbers()).points())
+
+    def stream(self) -> PointStream:
+        """The points of a grid or a sample, as columns; its values and formulas are checked.
+
+        Raises
+        ------
+        InputError
+            Something named does not exist, a formula is wrong, or the grid is too large.
+        """
+        dimensions = self.dimensions()
+        self.check_values()
+        self._check_sampling(dimensions)
+        stream = PointStream(self, DIMENSIONS, ANDA_DIMENSIONS)
+        self.check_formulas([stream.first])
+        return stream
 
     def constraint_formulas(self) -> list[Expression]:
         """The constraints, parsed."""
@@ -189,7 +192,7 @@ class SweepSpec(Config, strict=False):
 
     def size(self) -> int:
         """Number of points; for a search, its budget."""
-        return self.sampling.points or 0 if self.sampling.method == "search" else len(self.points())
+        return self.sampling.points or 0 if self.sampling.method == "search" else len(self.stream().numbers())
 
     def allows(self, point: Point) -> bool:
         """True if a point meets the constraints on inputs, and its architecture can store its keys and values."""
@@ -276,10 +279,8 @@ class SweepSpec(Config, strict=False):
             raise InputError("uncertainty: varies the constants of one technology; name one under technologies")
         return _uncertain(self.uncertainty.model_dump_json(), next(iter(self.technologies))) | given
 
-    def _choices(self) -> Iterable[Choice]:
-        dimensions = self.dimensions()
+    def _check_sampling(self, dimensions: Mapping[str, Sequence[Any]]) -> None:
         sampling = self.sampling
-        self.check_values()
         if sampling.minimise:
             raise InputError(f"sampling.minimise: a {sampling.method} sample minimises nothing; use method: search")
         if unknown := sorted(set(sampling.for_each) - set(dimensions)):
@@ -289,17 +290,8 @@ class SweepSpec(Config, strict=False):
         if sampling.method == "grid":
             if sampling.points is not None:
                 raise InputError("sampling.points: a grid takes every combination; use random or latin-hypercube")
-            return _grid(dimensions)
-        if sampling.points is None:
+        elif sampling.points is None:
             raise InputError(f"sampling.points: is missing; say how many samples {sampling.method} takes")
-        sampled = {name: values for name, values in dimensions.items() if name not in sampling.for_each}
-        each = list(_grid({name: dimensions[name] for name in sampling.for_each}))
-        draw = _random if sampling.method == "random" else _latin_hypercube
-
-        def wanted(choice: Choice) -> bool:
-            return any(self.allows(self.point(choice | other)) for other in each)
-
-        return [choice | other for choice in draw(sampled, sampling.points, sampling.seed, wanted) for other in each]
 
     def point(self, choice: Choice) -> Point:
         """The point of a value for each dimension.
@@ -387,45 +379,3 @@ def _constraint(text: str) -> Expression:
 def meets(formulas: Iterable[Expression], columns: Mapping[str, Any]) -> bool:
     """True if a row of input columns meets the formulas that use inputs alone."""
     return all(formula.holds(columns) for formula in formulas if formula.names <= set(columns))
-
-
-def _grid(dimensions: Mapping[str, Sequence[Any]]) -> Iterator[Choice]:
-    size = 1
-    for values in dimensions.values():
-        size *= len(values)
-    if size > GRID_LIMIT:
-        raise InputError(
-            f"sampling: the grid has {size:,} combinations, more than {GRID_LIMIT:,}; take random or latin-hypercube"
-        )
-    return (dict(zip(dimensions, values, strict=True)) for values in itertools.product(*dimensions.values()))
-
-
-def _random(
-    dimensions: Mapping[str, Sequence[Any]], count: int, seed: int, wanted: Callable[[Choice], bool]
-) -> list[Choice]:
-    """Distinct combinations, each dimension drawn on its own."""
-    rng = random.Random(seed)
-    count = min(count, math.prod(map(len, dimensions.values())))
-    found: dict[tuple[Any, ...], Choice] = {}
-    for _ in range(TRIES * count):
-        values = tuple(rng.choice(choices) for choices in dimensions.values())
-        choice = dict(zip(dimensions, values, strict=True))
-        if values not in found and wanted(choice):
-            found[values] = choice
-        if len(found) == count:
-            break
-    return list(found.values())
-
-
-def _latin_hypercube(
-    dimensions: Mapping[str, Sequence[Any]], count: int, seed: int, wanted: Callable[[Choice], bool]
-) -> list[Choice]:
-    """`count` samples that take the values of each dimension equally often, as far as that divides."""
-    rng = random.Random(seed)
-    columns: list[list[Any]] = []
-    for values in dimensions.values():
-        column = [values[int((index + rng.random()) * len(values) / count)] for index in range(count)]
-        rng.shuffle(column)
-        columns.append(column)
-    samples = [dict(zip(dimensions, sample, strict=True)) for sample in zip(*columns, strict=True)]
-    return [sample for sample in samples if wanted(sample)]

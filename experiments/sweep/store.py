@@ -1,30 +1,32 @@
 """The folder of a sweep: finished points in Parquet parts that appear whole or not at all.
 
-A point is found again by its key, which names its input and the program's version. So a run that was killed loses the
-points in flight and nothing else, and a rerun computes what is missing.
+A part is found again by its name, which says sweep, program's version and chunk; a point of a search by its key. So a run that
+was killed loses the points in flight and nothing else, and a rerun computes what is missing.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...formats import InputError
 from ...workloads.files import LOCK, PART, file_sha256, locked, unfinished, whole_file
-from ..files import csv_text
 from ..folder import make_folder
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 MANIFEST = "manifest.json"
 RESULTS = "results.parquet"
+TEXT = "results.csv"
 CHECKSUMS = "results.sha256"
+SWEEP = "sweep"
+"""Label of the results: the name of their parts."""
 PARTS_LIMIT = 64
 """Parts that are merged into one when the folder is opened, so that a large sweep loads fast."""
 
@@ -34,6 +36,7 @@ class SweepStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.results = folder / RESULTS
 
     @contextmanager
     def opened(self, sweep: dict[str, Any]) -> Generator[None]:
@@ -103,20 +106,58 @@ class SweepStore:
         write_atomically(path, content)
         return path
 
-    def publish(self, frame: pd.DataFrame) -> None:
-        """Write the whole result, ``results.parquet`` and ``results.csv``, and their checksums for ``sha256sum --check``."""
-        files = {RESULTS: parquet_bytes(frame), "results.csv": csv_text(frame).encode()}
-        for name, content in files.items():
-            write_atomically(self.folder / name, content)
-        lines = [f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items()]
+    def parts(self, sweep: str) -> dict[int, Path]:
+        """The finished chunks of a sweep by their number; parts that are damaged are removed."""
+        found = self.folder.glob(f"part-{sweep}-*-*.parquet")
+        return {int(part.stem.split("-")[-2]): part for part in found if _is_intact(part)}
+
+    def write_part(self, sweep: str, chunk: int, content: bytes) -> Path:
+        """Keep a finished chunk of a sweep."""
+        path = self.folder / f"part-{sweep}-{chunk:06}-{_digest(content)}.parquet"
+        write_atomically(path, content)
+        return path
+
+    def is_published(self, sweep: str) -> bool:
+        """True if the results are those of a sweep, bit for bit."""
+        from .space.tables import label_of
+
+        if label_of(self.results, SWEEP) != sweep or not (self.folder / CHECKSUMS).is_file():
+            return False
+        files = self.results, self.folder / TEXT
+        return all(path.is_file() and is_as_published(path) for path in files)
+
+    def publish(self, tables: Iterable[pa.Table], sweep: str = "") -> None:
+        """Write the whole result, ``results.parquet`` and ``results.csv``, and their checksums for ``sha256sum --check``.
+
+        Parameters
+        ----------
+        tables
+            All rows, in order.
+        sweep
+            Name of the parts.
+
+        Raises
+        ------
+        InputError
+            A file cannot be written; what was there stays.
+        """
+        from .space.tables import write_results
+
+        paths = self.results, self.folder / TEXT
+        try:
+            with whole_file(paths[0]) as parquet, whole_file(paths[1]) as text:
+                write_results(tables, parquet, text, {SWEEP: sweep})
+        except OSError as error:
+            raise _unwritable(self.results, error) from None
+        lines = [f"{file_sha256(path)}  {path.name}\n" for path in paths]
         write_atomically(self.folder / CHECKSUMS, "".join(lines).encode())
 
 
 def parquet_bytes(frame: pd.DataFrame) -> bytes:
     """A frame as a Parquet file, without its index."""
-    buffer = io.BytesIO()
-    frame.to_parquet(buffer, index=False)
-    return buffer.getvalue()
+    from .space import tables
+
+    return tables.parquet_bytes(tables.frame_table(frame))
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -131,7 +172,11 @@ def write_atomically(path: Path, content: bytes) -> None:
         with whole_file(path) as part:
             part.write_bytes(content)
     except OSError as error:
-        raise InputError(f"out: {path} cannot be written ({error.strerror}); finished points are kept") from None
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(f"out: {path} cannot be written ({error.strerror}); finished points are kept")
 
 
 def _is_own_temporary(path: Path) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ..sweep.points import setting_columns
 
@@ -19,19 +22,59 @@ WIDTH = 150
 LESS_WANTED = ("bops_saving", "sram_bytes", "loss_standard_error_percent", "dram_bytes", "format_bits")
 
 
-def summary_rows(frame: pd.DataFrame) -> tuple[Sequence[str], list[tuple[str, ...]]]:
+class StoredRows:
+    """Rows of a Parquet file, of which only what is needed is read: footers tell which columns vary."""
+
+    def __init__(self, file: Path) -> None:
+        import pyarrow.parquet as pq
+
+        self._file = pq.ParquetFile(file)
+        self.count: int = self._file.metadata.num_rows
+        self.columns: list[str] = self._file.schema_arrow.names
+
+    def varies(self, name: str) -> bool:
+        """True if a column has several values."""
+        place, metadata = self.columns.index(name), self._file.metadata
+        groups = (metadata.row_group(group).column(place).statistics for group in range(metadata.num_row_groups))
+        return len({bound for found in groups if found and found.has_min_max for bound in (found.min, found.max)}) > 1
+
+    def read(self, names: list[str]) -> pd.DataFrame:
+        """Some columns of all rows."""
+        return self._file.read(names).to_pandas()
+
+    def least(self, name: str, count: int) -> pd.DataFrame:
+        """The rows with the least values in a column, the first ones of equal rows first."""
+        import pandas as pd
+
+        best: pd.DataFrame | None = None
+        costs, start = self.read([name])[name].to_numpy(), 0
+        taken = np.argsort(costs, kind="stable")[:count]
+        for group in range(self._file.num_row_groups):
+            stop = start + self._file.metadata.row_group(group).num_rows
+            if len(rows := np.sort(taken[(taken >= start) & (taken < stop)]) - start):
+                found = self._file.read_row_group(group).take(rows).to_pandas()
+                best = found if best is None else pd.concat([best, found])
+            start = stop
+        return pd.DataFrame() if best is None else best.sort_values(name, kind="stable")
+
+
+def summary_rows(rows: StoredRows) -> tuple[Sequence[str], list[tuple[str, ...]]]:
     """Columns and rows for a terminal: the points of least energy, or the first points if all energies are equal."""
-    best = frame.sort_values("energy_total_pj", kind="stable").head(BEST if energies_differ(frame) else ROWS)
-    return fitting_rows(best, varying_columns(frame))
+    best = rows.least("energy_total_pj", BEST if energies_differ(rows) else ROWS)
+    return fitting_rows(best, _varying(rows.columns, rows.varies))
 
 
-def energies_differ(frame: pd.DataFrame) -> bool:
+def energies_differ(rows: StoredRows) -> bool:
     """True if points differ in energy."""
-    return frame["energy_total_pj"].nunique() > 1
+    return rows.varies("energy_total_pj")
 
 
 def varying_columns(frame: pd.DataFrame) -> list[str]:
     """The columns that vary, without those that follow from others."""
+    return _varying([str(name) for name in frame.columns], lambda name: frame[name].nunique() > 1)
+
+
+def _varying(columns: Sequence[str], varies: Callable[[str], bool]) -> list[str]:
     details = (
         "key",
         "seconds",
@@ -43,10 +86,10 @@ def varying_columns(frame: pd.DataFrame) -> list[str]:
         "energy_background_pj",
     )
     details += ("perplexity",)
-    if frame["precision"].nunique() > 1:
+    if varies("precision"):
         details += ("format_bits",)
-    names = [str(name) for name in frame.columns if not str(name).startswith(details)]
-    return [name for name in names if frame[name].nunique() > 1] or [name for name in ESSENTIAL if name in frame]
+    names = [name for name in columns if not name.startswith(details)]
+    return [name for name in names if varies(name)] or [name for name in ESSENTIAL if name in columns]
 
 
 def fitting_rows(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[Sequence[str], list[tuple[str, ...]]]:

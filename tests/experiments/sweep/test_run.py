@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from anda_codesign.experiments.simulation import simulate
-from anda_codesign.experiments.sweep import executors, points, run, store
+from anda_codesign.experiments.sweep import points, run
 from anda_codesign.experiments.sweep.run import run_sweep, undefined_metrics
 from anda_codesign.experiments.sweep.spec import SweepSpec
 from anda_codesign.experiments.sweep.store import write_atomically
@@ -236,25 +236,16 @@ def test_points_of_another_version_are_computed_again(
 
 
 def test_a_program_that_changes_during_a_run(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    simulated = points.simulate_points
+
     def changed(batch: Any) -> list[dict[str, Any]]:
-        return [row | {"key": f"other {row['key']}"} for row in points.simulate_points(batch)]
+        return [row | {"key": f"other {row['key']}"} for row in simulated(batch)]
 
     with monkeypatch.context() as later:
-        later.setattr(executors, "simulate_points", changed)
+        later.setattr(points, "simulate_points", changed)
         message = "sweep: the program's files changed during the run"
         assert refusal(lambda: run_sweep(file, tmp_path / "out")).startswith(message)
     assert len(run_sweep(file, tmp_path / "out")) == POINTS
-
-
-def test_many_parts_become_one(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    first = run_sweep(file, tmp_path / "out")
-    assert len(list((tmp_path / "out").glob("part-*.parquet"))) == POINTS
-    monkeypatch.setattr(store, "PARTS_LIMIT", 8)
-    second = run_sweep(file, tmp_path / "out")
-    (merged,) = (tmp_path / "out").glob("part-*.parquet")
-    assert len(pd.read_parquet(merged)) == POINTS
-    pd.testing.assert_frame_equal(first, second)
-    pd.testing.assert_frame_equal(first, run_sweep(file, tmp_path / "out"))
 
 
 def test_batches_hold_every_point_once():
@@ -289,9 +280,12 @@ def test_a_point_that_cannot_be_simulated_is_named(tmp_path: Path):
         assert "\n" not in message
 
 
+def killed(_: object) -> None:
+    os._exit(1)
+
+
 def test_a_killed_worker_is_reported(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(executors, "partial", lambda *_: os._exit)  # the batches below are exit statuses
-    monkeypatch.setattr(run, "batches", lambda _: [1, 1])
+    monkeypatch.setattr(run, "simulate_chunk", killed)
     message = "workers: a process was killed"
     assert refusal(lambda: run_sweep(file, tmp_path / "out", 2)).startswith(message)
 

@@ -123,8 +123,8 @@ def test_random_points_meet_the_constraints_and_fill_the_budget():
             "sampling.for_each: 'arch'",
         ),
         (
-            {"tokens": {"from": 1, "to": 2000}, "contexts": {"from": 1, "to": 2000}},
-            "sampling: the grid has 4,000,000 combinations, more than 1,000,000",
+            {"tokens": {"from": 1, "to": 4000}, "contexts": {"from": 1, "to": 4000}},
+            "sampling: the grid has 16,000,000 combinations, more than 10,000,000",
         ),
         (
             {"constraints": ["tokens < 1", "tokens > 1"]},

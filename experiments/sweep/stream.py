@@ -1,0 +1,358 @@
+"""The points of a sweep as a stream: numbers of combinations, and columns for a block of them at a time.
+
+A column is found once for each combination of the dimensions that it depends on, by making one point of them. So what a point
+means stands in `SweepSpec.point` and `Point` alone, and no list of points is ever made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...formats import InputError
+from ...sim import load_architecture
+from .expressions import Expression
+from .overrides import architecture_with, column, technology_with
+from .points import MODULES, Point
+from .space.combinations import GRID_LIMIT, Combinations, Indices, first_of_equal, latin_hypercube, random_samples
+from .space.keys import digest, key_bytes
+from .space.lookup import Lookup, as_column
+
+BLOCK = 1 << 16
+"""Combinations that are looked at together."""
+
+Numbers = NDArray[np.int64]
+
+
+class Sampling(Protocol):
+    """How combinations are taken: all of them, or samples."""
+
+    @property
+    def method(self) -> str:
+        """``grid``, ``random`` or ``latin-hypercube``."""
+        ...
+
+    @property
+    def points(self) -> int | None:
+        """Number of samples."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Seed of the samples."""
+        ...
+
+    @property
+    def for_each(self) -> Sequence[str]:
+        """Dimensions that are not sampled."""
+        ...
+
+
+class Space(Protocol):
+    """What a stream needs of a sweep's file."""
+
+    @property
+    def sampling(self) -> Sampling:
+        """How combinations are taken."""
+        ...
+
+    def dimensions(self) -> Mapping[str, Sequence[Any]]:
+        """The values of each dimension."""
+        ...
+
+    def point(self, choice: dict[str, Any]) -> Point:
+        """The point of a value for each dimension."""
+        ...
+
+    def constraint_formulas(self) -> Sequence[Expression]:
+        """The constraints."""
+        ...
+
+
+class PointBlock:
+    """Some points, as columns."""
+
+    def __init__(self, stream: PointStream, numbers: Numbers) -> None:
+        self._stream, self._rows = stream, len(numbers)
+        self.indices = stream.combinations.indices(numbers)
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def point(self, row: int) -> Point:
+        """The point of a row."""
+        dimensions = self._stream.dimensions
+        return self._stream.spec.point({name: values[self.indices[name][row]] for name, values in dimensions.items()})
+
+    def points(self) -> Iterator[Point]:
+        """All points, in order."""
+        return map(self.point, range(self._rows))
+
+    def coded(self, name: str) -> tuple[NDArray[np.int32], NDArray[Any]]:
+        """An input column: for each row the place of its value, and the values."""
+        codes, values = self._codes(name, lambda row: self._value(name, row))
+        return codes, as_column(values)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """An input column (`Point.columns`)."""
+        codes, values = self.coded(name)
+        return values[codes]
+
+    def key_characters(self) -> NDArray[np.uint8]:
+        """Keys of the points, as rows of characters."""
+        stream = self._stream
+        fixed = [digest(*field) for field in stream.first.key_fields().items() if field[0] not in stream.key_fields]
+        high, low = (np.full(self._rows, sum(half) % (1 << 64), dtype=np.uint64) for half in zip(*fixed, strict=True))
+        for field in stream.key_fields:
+            codes, digests = self._codes(f"key of {field}", partial(self._digest, field))
+            pairs = np.array(digests, dtype=np.uint64)[codes]
+            high, low = high + pairs[:, 0], low + pairs[:, 1]
+        return key_bytes(high, low)
+
+    def check_machines(self) -> None:
+        """Refuse fields of architecture and technology that do not fit together in a point.
+
+        Raises
+        ------
+        InputError
+            There is such a point; the first one is named.
+        """
+        self._codes("machine", self._check)
+
+    def storable(self) -> NDArray[np.bool_]:
+        """True for points with an architecture that can store their keys and values."""
+        codes, values = self._codes("storable", lambda row: self.point(row).storable)
+        return np.array(values, dtype=np.bool_)[codes]
+
+    def _codes(self, name: str, find: Callable[[int], Any]) -> tuple[NDArray[np.int32], list[Any]]:
+        lookup = self._stream.lookup(name)
+        return lookup.codes(self.indices, self._rows, find), lookup.values
+
+    def _value(self, name: str, row: int) -> Any:
+        setting = self._stream.settings.get(name)
+        if setting is None:
+            return self.point(row).columns()[name]
+        given = self._stream.dimensions[setting][self.indices[setting][row]]
+        if setting.startswith("technology."):
+            return given
+        if not isinstance(given, str) and self._stream.kinds.get(name) in (int, float):
+            return self._stream.kinds[name](given)  # saves a machine for each value
+        value = self.point(row).columns()[name]
+        self._stream.kinds[name] = type(value)
+        return value
+
+    def _digest(self, field: str, row: int) -> tuple[int, int]:
+        return digest(field, self.point(row).key_fields()[field])
+
+    def _check(self, row: int) -> None:
+        point = self.point(row)
+        architecture_with(str(point.arch), point.architecture_settings)
+        technology_with(str(point.technology), point.technology_settings)
+
+
+class PointStream:
+    """All points of a sweep that is not a search.
+
+    Parameters
+    ----------
+    spec
+        The sweep.
+    options
+        For dimensions that are an option of a point the option's name.
+    anda
+        Dimensions without effect on architectures of fixed width, beside the widths.
+
+    Attributes
+    ----------
+    dimensions
+        The distinct values of each dimension.
+    combinations
+        All combinations; some are no points, or are the same point.
+    """
+
+    def __init__(self, spec: Space, options: Mapping[str, str], anda: Sequence[str]) -> None:
+        self.spec, self._options, self._anda = spec, options, anda
+        self.dimensions: dict[str, Sequence[Any]] = {
+            name: tuple(dict.fromkeys(values)) for name, values in spec.dimensions().items()
+        }
+        self._sizes = {name: len(values) for name, values in self.dimensions.items()}
+        self.settings = {
+            column(name.partition(".")[2]): name
+            for name in self.dimensions
+            if name.startswith(("architecture.", "technology."))
+        }
+        self.kinds: dict[str, type] = {}
+        self._lookups: dict[str, Lookup] = {}
+        self._fixed = np.array(
+            [load_architecture(a).processing_element.mantissa_bits != "variable" for a in self.dimensions["archs"]]
+        )
+        self._collapsed = ("precisions", *self._named("modules."), *anda)
+        self._check_choices()
+        self.combinations = self._combinations()
+
+    @cached_property
+    def first(self) -> Point:
+        """The point of the first value of each dimension."""
+        return self.spec.point({name: values[0] for name, values in self.dimensions.items()})
+
+    def block(self, numbers: Numbers) -> PointBlock:
+        """The points of some numbers."""
+        return PointBlock(self, numbers)
+
+    def numbers(self) -> Numbers:
+        """Numbers of all points that meet the constraints on inputs, in the order of the file's lists, or as sampled.
+
+        Raises
+        ------
+        InputError
+            Something named does not exist, a formula is wrong, or there is no point at all.
+        """
+        found: list[Numbers] = []
+        storable = False
+        for start in range(0, self.combinations.size, BLOCK):
+            numbers = np.arange(start, min(start + BLOCK, self.combinations.size))
+            numbers = numbers[self._is_first(self.combinations.indices(numbers))]
+            allowed, any_storable = self._allowed(self.block(numbers))
+            storable |= any_storable
+            found.append(numbers[allowed])
+        kept = np.concatenate([*found, np.zeros(0, dtype=np.int64)])
+        if not storable:
+            raise InputError("kv_caches: no architecture has a compressor for Anda; use fp16")
+        if not len(kept):
+            raise InputError("constraints: no point meets them all; loosen one or vary more")
+        return self._distinct(kept) if self.combinations.samples else kept
+
+    def lookup(self, name: str) -> Lookup:
+        """The lookup of a column, by the dimensions that it depends on."""
+        if name not in self._lookups:
+            needed = self.dependencies.get(name, tuple(self.dimensions))
+            self._lookups[name] = Lookup({dimension: self._sizes[dimension] for dimension in needed})
+        return self._lookups[name]
+
+    @cached_property
+    def dependencies(self) -> Mapping[str, tuple[str, ...]]:
+        """Dimensions that columns depend on; a column that is not named may depend on all."""
+        fields = self._named("architecture."), self._named("technology.")
+        element = [name for name in fields[0] if name.startswith(("architecture.processing_element", *MEMORY_FORMAT))]
+        memory = [name for name in fields[0] if name.startswith(MEMORY_FORMAT)]
+        widths = ("archs", "precisions", *self._named("modules."), *element)
+        inference = ("prompts", "generates")
+        options: dict[str, tuple[str, ...]] = {field: (name,) for name, field in self._options.items()}
+        options |= {self._options[name]: ("archs", name) for name in self._anda}
+        options |= {"model": ("models",), "arch": ("archs",), "weights": ("weights",), "precision": widths}
+        keys = {f"key of {field}": needed for field, needed in options.items()}
+        keys |= {f"key of {name}": (name,) for group in fields for name in group}
+        keys["key of allow_overflow"] = ("prompts", "scopes")
+        return {
+            **options,
+            **keys,
+            **{f"mantissa_bits_{module}": widths for module in MODULES},
+            "phase": ("phases", *inference),
+            "tokens": ("tokens", *inference),
+            "scope": ("scopes", *inference),
+            "prompt": inference,
+            "generate": inference,
+            "key of prompt": ("prompts",),
+            "key of generate": ("generates",),
+            "format_bits": (*widths, "formats"),
+            **{column: (name,) for column, name in self.settings.items()},
+            "machine": ("archs", "technologies", *fields[0], *fields[1]),
+            "storable": ("archs", "kv_caches", *memory),
+        }
+
+    @cached_property
+    def key_fields(self) -> Sequence[str]:
+        """Fields of a point on which dimensions have an influence."""
+        return [name.removeprefix("key of ") for name in self.dependencies if name.startswith("key of ")]
+
+    def _check_choices(self) -> None:
+        """Make the points of the first values, with one value of an architecture or of the format in its place.
+
+        Raises
+        ------
+        InputError
+            Such a point cannot be.
+        """
+        first = {name: values[0] for name, values in self.dimensions.items()}
+        for name in ("archs", *self._anda, "formats"):
+            for value in self.dimensions[name]:
+                self.spec.point(first | {name: value})
+
+    def _named(self, start: str) -> list[str]:
+        return [name for name in self.dimensions if name.startswith(start)]
+
+    def _allowed(self, block: PointBlock) -> tuple[NDArray[np.bool_], bool]:
+        """Points that can be stored and meet the constraints on inputs; and whether some point can be stored."""
+        if not len(block):
+            return np.zeros(0, dtype=np.bool_), False
+        block.check_machines()
+        kept = block.storable()
+        storable = bool(kept.any())
+        for formula in self.spec.constraint_formulas():
+            if formula.names <= self._inputs:
+                kept &= formula.holds({name: block.column(name) for name in formula.names})
+        return kept, storable
+
+    @cached_property
+    def _inputs(self) -> set[str]:
+        return set(self.first.columns())
+
+    def _is_first(self, indices: Indices) -> NDArray[np.bool_]:
+        """False for combinations of a grid that are the point of an earlier one: other widths on a fixed architecture."""
+        fixed = self._fixed[indices["archs"]]
+        first = np.ones(len(fixed), dtype=np.bool_)
+        if not self.combinations.samples:
+            for name in self._collapsed:
+                np.logical_and(first, np.logical_or(indices[name] == 0, np.logical_not(fixed)), out=first)
+        return first
+
+    def _distinct(self, numbers: Numbers) -> Numbers:
+        """Numbers of samples without those that are an earlier point."""
+        indices = dict(self.combinations.indices(numbers))
+        fixed = self._fixed[indices["archs"]]
+        for name in self._collapsed:
+            indices[name] = np.where(fixed, 0, indices[name])
+        return numbers[first_of_equal(indices, np.arange(len(numbers)))]
+
+    def _combinations(self) -> Combinations:
+        sampling = self.spec.sampling
+        if sampling.method == "grid":
+            return _checked(Combinations(self._sizes))
+        each = _checked(Combinations({name: self._sizes[name] for name in sampling.for_each}))
+        sampled = {name: size for name, size in self._sizes.items() if name not in sampling.for_each}
+        count = sampling.points or 0
+        if sampling.method == "latin-hypercube":
+            return Combinations(each.grid, latin_hypercube(sampled, count, sampling.seed), count)
+
+        def wanted(samples: Indices) -> NDArray[np.bool_]:
+            count = len(samples["models"])
+            self.combinations = Combinations(each.grid, samples, count)
+            allowed = self._allowed(self.block(np.arange(self.combinations.size)))[0]
+            return np.asarray(allowed.reshape(count, each.size).any(axis=1), dtype=np.bool_)
+
+        samples = random_samples(sampled, count, sampling.seed, wanted)
+        return Combinations(each.grid, samples, len(samples["models"]))
+
+
+MEMORY_FORMAT = ("architecture.activation_memory", "architecture.compressor")
+"""Fields that decide whether an architecture can store activations in Anda."""
+
+
+def _checked(combinations: Combinations) -> Combinations:
+    """The combinations, unless there are too many.
+
+    Raises
+    ------
+    InputError
+        There are.
+    """
+    if combinations.size > GRID_LIMIT:
+        raise InputError(
+            f"sampling: the grid has {combinations.size:,} combinations, more than {GRID_LIMIT:,}; take random or "
+            "latin-hypercube"
+        )
+    return combinations
