@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .config.architecture import Architecture, architecture_names, load_architecture
     from .config.technology import Technology, load_technology, technology_names
     from .config.weights import load_weights, weight_format_names
+    from .mapping.gemm_mapping import GemmMapping
     from .models.footprint import Footprint, check_capacity
     from .models.inference import InferenceResult, run_inference
     from .models.whole_model import ModelResult, run_model, run_model_gemms, simulate_model
@@ -27,6 +28,7 @@ __all__ = [
     "Energy",
     "Explained",
     "Footprint",
+    "GemmMapping",
     "GemmRun",
     "InferenceResult",
     "MappingCost",
@@ -60,6 +62,7 @@ _MODULES = {
     "config.architecture": ("Architecture", "architecture_names", "load_architecture"),
     "config.technology": ("Technology", "load_technology", "technology_names"),
     "config.weights": ("load_weights", "weight_format_names"),
+    "mapping.gemm_mapping": ("GemmMapping",),
     "models.footprint": ("Footprint", "check_capacity"),
     "models.inference": ("InferenceResult", "run_inference"),
     "models.whole_model": ("ModelResult", "run_model", "run_model_gemms", "simulate_model"),

@@ -1,10 +1,13 @@
 """Cycles and traffic of one GeMM from formulas.
 
-Cycles are a lower bound, reached if loading, work and storing overlap perfectly::
+Cycles are a lower bound, reached if loading, work and storing overlap perfectly, but for tiles of single buffers, which the array
+waits for::
 
-    cycles = max(first group + start + array + tail + last results, all DRAM traffic)
+    cycles = max(first group + start + array + tail + last results,
+                 first group + start + work of the array + single-buffered tiles + tail + last results,
+                 all DRAM traffic)
 
-With an infinitely fast memory this is ``start + array + tail``, exactly as in the event model. With a finite bandwidth the
+The array's cycles include those in which it waits for outputs to leave it, its work does not. With an infinitely fast memory this is ``start + array + tail``, exactly as in the event model. With a finite bandwidth the
 event model adds the cycles that do not overlap.
 """
 

@@ -17,7 +17,9 @@ def not_modelled(result: SimulationResult | ModelResult | InferenceResult) -> li
     if not whole:
         limits.append("attention and vector unit (whole models have them)")
     if gemms.level == "analytical":
-        limits.append("waiting: loads, work and stores overlap perfectly beyond the first load and the last store")
+        limits.append(
+            "waiting: loads, work and stores overlap perfectly beyond the first load, single buffers and the last store"
+        )
     else:
         limits.append("overlap between one GeMM and the next")
     if gemms.level == "cycle":

@@ -36,6 +36,9 @@ from messages import Refused
             "--mapping all",
             "mapping: 'all'",
         ),
+        ("--mapping sums:16x64x16", "mapping: anda keeps partial sums in the array; take partial_sums: buffer"),
+        ("--partial-sums dram", "partial_sums: 'dram'"),
+        ("--level cycle --partial-sums buffer", "partial_sums: the circuit of level cycle keeps them in the array"),
         (
             "--technology 3nm",
             "technology: '3nm'",
