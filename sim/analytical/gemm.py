@@ -7,8 +7,9 @@ waits for::
                  first group + start + work of the array + single-buffered tiles + tail + last results,
                  all DRAM traffic)
 
-The array's cycles include those in which it waits for outputs to leave it, its work does not. With an infinitely fast memory this is ``start + array + tail``, exactly as in the event model. With a finite bandwidth the
-event model adds the cycles that do not overlap.
+The array's cycles include those in which it waits for outputs to leave it, its work does not. With an infinitely fast memory
+this is ``start + array + tail``, exactly as in the event model. With a finite bandwidth the event model adds the cycles that do
+not overlap.
 """
 
 import math
