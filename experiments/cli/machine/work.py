@@ -38,7 +38,7 @@ def simulation_options(given: Given, mantissa_bits: int | None) -> Given:
         return options
     if given["precision"] is not None:
         raise InputError("precision: a single GeMM has one width; give --m")
-    from ...simulation import gemm_options
+    from ...requests import gemm_options
 
     return gemm_options(options)
 

@@ -241,7 +241,7 @@ def test_a_file_of_precisions_that_is_not_there(refused: Refused):
         ("--generate 10", "prompt: is missing"),
         ("--prompt 10 --generate 0", "generate: 0 is not valid"),
         ("--prompt 0 --generate 4", "prompt: 0 is not valid"),
-        ("--prompt 10 --generate 4 --batch 0", "batch: 0 is too few"),
+        ("--prompt 10 --generate 4 --batch 0", "batch: 0 is not valid"),
         ("--prompt 10 --generate 4 --phase decode", "phase: applies to a single pass"),
         ("--prompt 10 --generate 4 --tokens 7", "tokens: applies to a single pass"),
         ("--head none", "head: 'none' applies to whole models only"),
