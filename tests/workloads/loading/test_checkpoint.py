@@ -265,6 +265,21 @@ def test_damaged_weights(tmp_path: Path):
             load_checkpoint(folder)
 
 
+def test_exchanged_tensors(tmp_path: Path):
+    """Two tensors of one shape, with each other's place in the file."""
+    folder = write(tmp_path, LLAMA_CONFIG, llama_tensors())
+    path = folder / "model.safetensors"
+    data = path.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    gate, up = (header[f"model.layers.0.mlp.{name}_proj.weight"] for name in ("gate", "up"))
+    gate["data_offsets"], up["data_offsets"] = up["data_offsets"], gate["data_offsets"]
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + size :])
+    with pytest.raises(InputError, match=r"is damaged .*not in the order of its header\); copy it again$"):
+        load_checkpoint(folder)
+
+
 def test_the_shape_of_a_checkpoint_needs_no_weights_in_memory(tmp_path: Path):
     shape = load_shape(str(write(tmp_path / "small", OPT_CONFIG, opt_tensors())))
     assert shape == replace(OPT.shape, name="small", source=shape.source)
