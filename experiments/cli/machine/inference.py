@@ -38,7 +38,7 @@ _QUANTITIES = {
     "time to first token": lambda r: _time(r["ttft_seconds"]),
     "time per output token, mean": lambda r: _time(r["tpot_seconds"]["mean"]),
     "time per output token, last": lambda r: _time(r["tpot_seconds"]["last"]),
-    "tokens per second": lambda r: f"{r['tokens_per_second']:.3g}",
+    "tokens per second": lambda r: f"{r['tokens_per_second']:#.3g}",
     "total time": lambda r: _time(r["total_seconds"]),
     "energy per token": lambda r: amounts.energy(r["energy_per_token_pj"]),
     "total energy": lambda r: amounts.energy(r["total_energy_pj"]),
