@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...formats import InputError
+from ...formats.documents.border import border
+from ...formats.documents.json_file import read_json
 from ...workloads.files import LOCK, PART, file_sha256, locked, unfinished, whole_file
 from ..folder import make_folder
 
@@ -184,10 +186,8 @@ def _is_own_temporary(path: Path) -> bool:
 
 
 def _read_manifest(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except ValueError:
-        raise InputError(f"out: {path} is damaged; name another folder") from None
+    with border(f"out: {path} is damaged", "name another folder", with_reason=False):
+        return read_json(path)
 
 
 def is_as_published(results: Path) -> bool:

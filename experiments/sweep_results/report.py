@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...formats import InputError
+from ...formats.documents.border import border
+from ...formats.documents.json_file import read_json
 from ...sim.output.palette import GREY
 from ..folder import is_free, make_folder, writing
 from ..report.document import (
@@ -100,7 +102,8 @@ def _front_option(pareto: Sequence[str]) -> list[str]:
 
 
 def _blocks(frame: pd.DataFrame, costs: Sequence[str], sweep: Path, command: str) -> list[Block]:
-    manifest = json.loads((sweep / "manifest.json").read_text("utf-8"))
+    with border(f"results: {sweep / 'manifest.json'} is damaged", "run the sweep again"):
+        manifest: dict[str, Any] = dict(read_json(sweep / "manifest.json"))
     names = [name for name in varying_columns(frame.drop(columns="front")) if name != "key"]
     if len(names) > COLUMNS:
         fields = setting_columns(frame)
@@ -118,7 +121,7 @@ def _blocks(frame: pd.DataFrame, costs: Sequence[str], sweep: Path, command: str
     )
     fallback = Picture("pareto", f"Front of {', '.join(costs)}; dominated points are grey crosses.", "Pareto front")
     return [
-        Heading(manifest.get("title") or "A sweep", 1),
+        Heading(str(manifest.get("title") or "A sweep"), 1),
         Bullets(_summary(frame, costs, inputs)),
         _scatter(frame, costs, inputs, fallback),
         Heading("Where the energy goes"),

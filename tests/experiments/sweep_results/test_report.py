@@ -158,6 +158,18 @@ def test_a_title_cannot_break_out_of_the_page(sweep: Path, tmp_path: Path):
     assert "<script>alert" not in text
 
 
+@pytest.mark.parametrize("text", ["", "[1]", "3", "[" * 100_000, '{"title": 1, "title": 2}'])
+def test_a_damaged_manifest(sweep: Path, tmp_path: Path, text: str):
+    copy = tmp_path / "sweep"
+    copy.mkdir()
+    (copy / "results.parquet").write_bytes((sweep / "results.parquet").read_bytes())
+    (copy / "manifest.json").write_text(text)
+    with pytest.raises(InputError, match=r"^results: .*manifest.json is damaged \(.*\); run the sweep again$"):
+        write_sweep_report(copy, tmp_path / "out", COSTS, timeline=False)
+    with pytest.raises(InputError, match=r"^out: .*(is damaged|is not empty|another sweep)"):
+        run_sweep(sweep.parent / "sweep.yaml", copy)
+
+
 def test_energy_parts_add_up(sweep: Path):
     frame = load_results(sweep).head(4)
     axes = energy_figure(frame).axes[0]
