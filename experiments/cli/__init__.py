@@ -20,6 +20,8 @@ from .machine import explain, simulate
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as a shell gives it."""
+READER_GONE = 141
+"""Exit status where nobody reads the output any more, as a shell gives it."""
 
 app = typer.Typer(name="anda", add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 for command, summary in (
@@ -71,7 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"{error.format_message().rstrip('.')}; see '{_command_path(error)} --help'", error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
         status = INTERRUPTED
-    except SystemExit:
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # typer's answer to a reader that is gone
+            return _reader_gone()
         return _fail("plugin: ends the program; remove sys.exit from it", 2)
     except ValueError as error:
         from ...formats import InputError
@@ -81,6 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise
     except MemoryError as error:
         return _fail(f"memory: is not enough ({error}); take a smaller problem", 2)
+    except BrokenPipeError:
+        return _reader_gone()
     except OSError as error:
         if error.strerror is None:
             raise
@@ -106,6 +112,12 @@ def _open_closed_streams() -> None:
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+
+
+def _reader_gone() -> int:
+    """End without a word, as programs do whose output goes to ``head``."""
+    _drop_output()
+    return READER_GONE
 
 
 def _drop_output() -> None:

@@ -1,5 +1,6 @@
 """Standard streams that are closed or full: one line at most, no traceback, exit status 2."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -38,3 +39,13 @@ def test_a_file_does_not_take_the_number_of_a_closed_stream(tmp_path: Path):
     run = shell(f"simulate --gemm 16x64x64 --m 7 --json {file}", ">&- 2>&-")
     assert run.returncode == 0
     assert file.read_text().startswith("{")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_reader_that_is_gone(command: str):
+    """As with ``anda models | head -1``: nothing is said."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    run = subprocess.run([*ANDA, *command.split()], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (run.stderr, run.returncode) == ("", 141)
