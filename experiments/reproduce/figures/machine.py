@@ -42,7 +42,7 @@ AVERAGE_NOTE = (
     "Speedups have two readings: all cycles over all cycles (by time), and the mean of the modules' speedups weighted "
     "by multiply-accumulates, which is nearer to the bars; the paper does not say which it printed."
 )
-TILING_NOTE = (
+MAPPING_NOTE = (
     "Energy depends on the mapping, which is not published: one token tile per model is compared; a search for each GeMM "
     "is better than published (docs/calibration.md)."
 )
@@ -103,7 +103,7 @@ def fig16(options: FigureOptions) -> FigureResult:
     ]
     notes = (
         AVERAGE_NOTE,
-        TILING_NOTE,
+        MAPPING_NOTE,
         "WikiText2 at the published precision tuples; other data sets at those that --precisions gives.",
     )
     return FigureResult("fig16", "Whole accelerators over FP-FP", tuple(comparisons), notes)
@@ -146,7 +146,7 @@ def fig17(_: FigureOptions) -> FigureResult:
                 yield Comparison("fig17", "energy efficiency", label, value, ours, "derived")
 
     notes = (
-        TILING_NOTE,
+        MAPPING_NOTE,
         "The published split and Table III disagree: 0.8 and 2.2 of compute over SRAM for the same run. The model's energy "
         "per bit of SRAM is that of Table III.",
     )
@@ -169,7 +169,7 @@ def fig18(options: FigureOptions) -> FigureResult:
 
     notes = (
         AVERAGE_NOTE,
-        TILING_NOTE,
+        MAPPING_NOTE,
         "The tuple at 5 % is not published; --precisions may give one under WikiText2.",
     )
     return FigureResult("fig18", f"{SPLIT_MODEL} by tolerance", tuple(comparisons()), notes)
