@@ -14,7 +14,7 @@ from amaranth.lib import wiring
 from ...formats import InputError
 from ...formats.documents.yaml_file import read_yaml
 from ...workloads.fetch import cache_dir
-from ...workloads.files import cached
+from ...workloads.files import cached, whole_file
 from ..verilog.emit import create_design, design_names
 from .flow import design_rtlil, library_hash
 from .liberty.cells import CellLibrary
@@ -269,6 +269,8 @@ def write_report(documents: Sequence[Mapping[str, Any]], folder: Path) -> list[P
     import pandas as pd
 
     text, table = folder / "synthesis.yaml", folder / "synthesis.parquet"
-    text.write_text(yaml.safe_dump(list(documents), sort_keys=False, width=120), "utf-8")
-    pd.DataFrame(records(documents)).to_parquet(table, index=False)
+    with whole_file(text) as part:
+        part.write_text(yaml.safe_dump(list(documents), sort_keys=False, width=120), "utf-8")
+    with whole_file(table) as part:
+        pd.DataFrame(records(documents)).to_parquet(part, index=False)
     return [text, table]
