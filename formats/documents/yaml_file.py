@@ -1,4 +1,4 @@
-"""YAML files, the one loader of this project: scalars of YAML 1.2, no types but plain data, limits on size and depth.
+r"""YAML files, the one loader of this project: scalars of YAML 1.2, no types but plain data, limits on size and depth.
 
 >>> parse_yaml("tokens: 0100\nzero_planes: yes\npath: 1:20", "file")
 {'tokens': 100, 'zero_planes': 'yes', 'path': '1:20'}
