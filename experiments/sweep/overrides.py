@@ -7,6 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from ...formats import InputError
 from ...formats.documents.schema import check
 from ...formats.documents.yaml_file import read_yaml
@@ -104,3 +106,45 @@ def _at(data: Mapping[str, Any], path: Sequence[str]) -> Any:
     for key in path:
         value = value[key]
     return value
+
+
+NUMBERS: dict[str, tuple[str, ...]] = {
+    "array.rows": ("array", "rows"),
+    "array.columns": ("array", "columns"),
+    "processing_element.lanes": ("processing_element", "lanes"),
+    "activation_buffer.capacity": ("activation_buffer", "capacity_bytes"),
+    "activation_buffer.port": ("activation_buffer", "port_bits"),
+    "exponent_buffer.capacity": ("exponent_buffer", "capacity_bytes"),
+    "exponent_buffer.port": ("exponent_buffer", "port_bits"),
+    "weight_buffer.capacity": ("weight_buffer", "capacity_bytes"),
+    "weight_buffer.port": ("weight_buffer", "port_bits"),
+    "clock": ("clock_hz",),
+    "vector_lanes": ("vector_lanes",),
+    "compressor.lanes": ("compressor", "lanes"),
+}
+"""Fields of an architecture that are numbers, of which formulas take whole columns, and where an `Architecture` has them."""
+LANES = (8, 16, 32, 64, 128)
+MOST_ELEMENTS = 1024
+
+
+def with_numbers(node: Any, path: Sequence[str], values: Any) -> Any:
+    """A checked object with a column in place of one of its numbers; nothing is checked again."""
+    if not path:
+        return values
+    head, *rest = path
+    if isinstance(node, Mapping):
+        return {**node, head: with_numbers(node[head], rest, values)}
+    return node.model_copy(update={head: with_numbers(getattr(node, head), rest, values)})
+
+
+def doubtful(machine: Architecture) -> Any:
+    """True where columns in an architecture may not go together, or may be out of range: there its file has to be checked."""
+    array, lanes = machine.array, machine.processing_element.lanes
+    bad = np.logical_not(np.isin(lanes, LANES))
+    compressors = () if machine.compressor is None else (machine.compressor.lanes,)
+    for count in (array.rows, array.columns, *compressors):
+        bad = bad | (np.asarray(count) < 1) | (np.asarray(count) > MOST_ELEMENTS)
+    bad = bad | (np.asarray(machine.vector_lanes) < 1)
+    if machine.activation_memory == "anda":
+        bad = bad | (np.asarray(array.rows) * lanes > machine.activation_buffer.port_bits)
+    return bad

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ...formats import InputError
 from ..progress import stage
 from . import points as point_rows
+from .batch import batch_table, is_covered, pays
 from .executors import Executor, LocalExecutor
 from .points import Point
 from .search import search_points
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_LIMIT = 256
+COMPILED_LIMIT = 1 << 13
+"""Most points of a batch; of points that the compiled kernel computes."""
 BATCHES = 64
-"""Number of batches of a sweep, if they have at most `BATCH_LIMIT` points."""
+"""Number of batches of a sweep, if they are not too large."""
 
 
 def run_sweep(sweep: SweepSpec | Path | str, out: Path | str, executor: Executor | int = 1) -> pd.DataFrame:
@@ -84,6 +87,8 @@ class PointChunk:
     spec: SweepSpec
     index: int
     numbers: NDArray[np.int64]
+    compiled: bool
+    """True if the compiled kernel computes the rows, which are the same either way."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,10 @@ class Part:
 
 def chunks(spec: SweepSpec, numbers: NDArray[np.int64]) -> list[PointChunk]:
     """All points, cut into chunks."""
-    return [PointChunk(spec, index, batch) for index, batch in enumerate(batches(numbers))]
+    covered = is_covered(spec)
+    limit = COMPILED_LIMIT if covered else BATCH_LIMIT
+    compiled = covered and pays(len(numbers))
+    return [PointChunk(spec, index, batch, compiled) for index, batch in enumerate(batches(numbers, limit))]
 
 
 def simulate_chunk(chunk: PointChunk) -> Part:
@@ -112,7 +120,7 @@ def simulate_chunk(chunk: PointChunk) -> Part:
     from .space.tables import parquet_bytes, row_table
 
     block = _stream(chunk.spec.model_dump_json(by_alias=True), chunk.spec).block(chunk.numbers)
-    table = row_table(point_rows.simulate_points(list(block.points())))
+    table = batch_table(block) if chunk.compiled else row_table(point_rows.simulate_points(list(block.points())))
     return Part(chunk.index, len(block), table.column("key")[0].as_py(), parquet_bytes(table))
 
 
@@ -224,9 +232,9 @@ class _Work:
         return self._frames[0].loc[list(keyed)].reset_index()
 
 
-def batches(points: Any) -> list[Any]:
+def batches(points: Any, limit: int = BATCH_LIMIT) -> list[Any]:
     """Points cut into batches; a worker computes one batch, which becomes one part of the store."""
-    size = min(BATCH_LIMIT, max(1, len(points) // BATCHES))
+    size = min(limit, max(1, len(points) // BATCHES))
     return [points[start : start + size] for start in range(0, len(points), size)]
 
 

@@ -26,9 +26,9 @@ from ..options.named_format import NamedFormat
 from ..options.option import described
 from ..options.sweep import PointOptions
 from .evaluation import LOSS_COLUMNS, Evaluation
-from .expressions import Expression
 from .points import INFERENCE_COLUMNS, OWN_WEIGHTS, RESULT_COLUMNS, SCOPES, Point
 from .space.combinations import GRID_LIMIT
+from .space.expressions import Expression
 from .stream import PointStream
 from .uncertainty import Uncertainty
 from .values import Names, Numbers, Scalars, Texts

@@ -6,6 +6,7 @@ means stands in `SweepSpec.point` and `Point` alone, and no list of points is ev
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, Protocol
@@ -14,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError
-from ...sim import load_architecture
-from .expressions import Expression
-from .overrides import architecture_with, column, technology_with
+from ...sim import Architecture, load_architecture, load_technology
+from .overrides import NUMBERS, architecture_with, column, doubtful, technology_with, with_numbers
 from .points import MODULES, Point
 from .space.combinations import GRID_LIMIT, Combinations, Indices, first_of_equal, latin_hypercube, random_samples
+from .space.expressions import Expression
 from .space.keys import digest, key_bytes
 from .space.lookup import Lookup, as_column
 
-BLOCK = 1 << 16
+BLOCK = 1 << 14
 """Combinations that are looked at together."""
 
 Numbers = NDArray[np.int64]
@@ -102,6 +103,14 @@ class PointBlock:
         codes, values = self.coded(name)
         return values[codes]
 
+    def coded_by(self, name: str, find: Callable[[int], Any]) -> tuple[NDArray[np.int32], list[Any]]:
+        """For each row the place of its value, and the values, which depend on what the stream knows of `name`."""
+        return self._codes(name, find)
+
+    def names(self) -> Sequence[str]:
+        """Names of the input columns, in order."""
+        return list(self._stream.first.columns())
+
     def key_characters(self) -> NDArray[np.uint8]:
         """Keys of the points, as rows of characters."""
         stream = self._stream
@@ -119,9 +128,26 @@ class PointBlock:
         Raises
         ------
         InputError
-            There is such a point; the first one is named.
+            There is such a point.
         """
-        self._codes("machine", self._check)
+        stream = self._stream
+        bad = np.zeros(self._rows, dtype=np.bool_)
+        for name in stream.constants:
+            wrong = [not _is_constant(value) for value in stream.dimensions[name]]
+            bad |= np.array(wrong)[self.indices[name]]
+        codes, machines = self._codes("machine", self._machine)
+        for code in np.unique(codes):
+            rows = np.flatnonzero(codes == code)
+            bad[rows] |= doubtful(self.with_columns(machines[code], rows))
+        for row in np.flatnonzero(bad).tolist():
+            self._machine(row)
+
+    def with_columns(self, machine: Architecture, rows: NDArray[np.int64]) -> Architecture:
+        """A machine with the columns of the numbers that the sweep sets."""
+        for field, path in NUMBERS.items():
+            if f"architecture.{field}" in self._stream.dimensions:
+                machine = with_numbers(machine, path, self.column(column(field))[rows])
+        return machine
 
     def storable(self) -> NDArray[np.bool_]:
         """True for points with an architecture that can store their keys and values."""
@@ -136,11 +162,11 @@ class PointBlock:
         setting = self._stream.settings.get(name)
         if setting is None:
             return self.point(row).columns()[name]
-        given = self._stream.dimensions[setting][self.indices[setting][row]]
+        given, kind = self._stream.dimensions[setting][self.indices[setting][row]], self._stream.kinds.get(name)
         if setting.startswith("technology."):
             return given
-        if not isinstance(given, str) and self._stream.kinds.get(name) in (int, float):
-            return self._stream.kinds[name](given)  # saves a machine for each value
+        if not isinstance(given, str) and kind in (int, float) and kind(given) == given:
+            return kind(given)  # saves a machine for each value
         value = self.point(row).columns()[name]
         self._stream.kinds[name] = type(value)
         return value
@@ -148,10 +174,11 @@ class PointBlock:
     def _digest(self, field: str, row: int) -> tuple[int, int]:
         return digest(field, self.point(row).key_fields()[field])
 
-    def _check(self, row: int) -> None:
+    def _machine(self, row: int) -> Architecture:
+        """The architecture of a row; its technology is checked, too."""
         point = self.point(row)
-        architecture_with(str(point.arch), point.architecture_settings)
         technology_with(str(point.technology), point.technology_settings)
+        return architecture_with(str(point.arch), point.architecture_settings)
 
 
 class PointStream:
@@ -260,14 +287,31 @@ class PointStream:
             "key of generate": ("generates",),
             "format_bits": (*widths, "formats"),
             **{column: (name,) for column, name in self.settings.items()},
-            "machine": ("archs", "technologies", *fields[0], *fields[1]),
+            "machine": ("archs", "technologies", *self.structure),
+            "task": ("models", "phases", "tokens", "contexts", "batches"),
+            "structure": (*STRUCTURE, *self.structure, *self._tabled()),
             "storable": ("archs", "kv_caches", *memory),
         }
+
+    @cached_property
+    def constants(self) -> Sequence[str]:
+        """Dimensions that are constants of a technology."""
+        return self._named("technology.")
+
+    @cached_property
+    def structure(self) -> Sequence[str]:
+        """Dimensions that are fields of an architecture but no plain numbers, such as a weight format."""
+        return [name for name in self._named("architecture.") if name.partition(".")[2] not in NUMBERS]
 
     @cached_property
     def key_fields(self) -> Sequence[str]:
         """Fields of a point on which dimensions have an influence."""
         return [name.removeprefix("key of ") for name in self.dependencies if name.startswith("key of ")]
+
+    def _tabled(self) -> list[str]:
+        """Sizes of buffers, if a technology has a table of memories, which takes one size at a time."""
+        tables = [load_technology(name).sram for name in self.dimensions["technologies"]]
+        return [name for name in self._named("architecture.") if "_buffer." in name and any(tables)]
 
     def _check_choices(self) -> None:
         """Make the points of the first values, with one value of an architecture or of the format in its place.
@@ -338,8 +382,15 @@ class PointStream:
         return Combinations(each.grid, samples, len(samples["models"]))
 
 
+STRUCTURE = ("archs", "technologies", "weights", "objectives", "idle", "clock_gating", "dram_background")
+"""Dimensions beside fields on which the formulas of a machine depend."""
 MEMORY_FORMAT = ("architecture.activation_memory", "architecture.compressor")
 """Fields that decide whether an architecture can store activations in Anda."""
+
+
+def _is_constant(value: Any) -> bool:
+    """True for what a constant of a technology may be: a finite number above 0."""
+    return isinstance(value, int | float) and 0 < value < math.inf
 
 
 def _checked(combinations: Combinations) -> Combinations:

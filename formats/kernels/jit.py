@@ -16,9 +16,17 @@ def kernel(function: Function) -> Function:
     """Compile a function that releases the interpreter lock, and keep the machine code on disk.
 
     numba drops stored code when the file of the function changes. These kernels consist of several files, so their code
-    is dropped when any file of the room changes.
+    is dropped when any file of the room, or of the function's own folder, changes.
     """
-    dispatcher: Any = njit(nogil=True)(function)
+    return _kept(function, njit(nogil=True)(function))
+
+
+def arithmetic_kernel(function: Function) -> Function:
+    """As `kernel`, for formulas that never divide by zero: divisions are not checked."""
+    return _kept(function, njit(nogil=True, error_model="numpy")(function))
+
+
+def _kept(function: Callable[..., Any], dispatcher: Any) -> Any:
     dispatcher._cache = _FolderCache(function)
     return dispatcher
 
@@ -47,4 +55,6 @@ class _FolderCache(FunctionCache):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, source_stamp())
+        folder = Path(function.__code__.co_filename).parent
+        stamp = source_stamp() if folder.is_relative_to(_ROOM) else source_stamp() + source_stamp(folder)
+        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, stamp)

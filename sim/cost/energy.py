@@ -276,7 +276,7 @@ def _buffers(
             f"{field}: technology {technology.name} has one energy per bit for buffers of all sizes; a technology with a "
             "table of memories, such as cacti-16nm, has its own for each"
             for field in area
-            if scale[field] != 1
+            if np.any(scale[field] != 1)
         )
         return SramCosts(per_bit, per_bit, per_bit, per_bit), area, tuple(notes)
     macros = {

@@ -94,7 +94,7 @@ def _ratios(technology: Technology, kind: str, idle: Idle, clock_gating: bool) -
     full = idle == "full" or ratio is None
     return _Ratios(
         working=1.0 if full or ratio is None else ratio,
-        waiting=ratio or 0.0,
+        waiting=0.0 if ratio is None else ratio,
         source="as at work: idle full" if idle == "full" else source,
         waiting_source=source,
         known=found is not None,

@@ -20,7 +20,7 @@ from .keys import KEY_CHARACTERS
 if TYPE_CHECKING:
     import pandas as pd
 
-GROUP_ROWS = 1 << 15
+GROUP_ROWS = 1 << 14
 """Rows of a group of the results, if the parts are smaller."""
 
 

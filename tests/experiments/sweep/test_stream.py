@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from anda_codesign.experiments.sweep.batch import is_covered
+from anda_codesign.experiments.sweep.overrides import architecture_with
 from anda_codesign.experiments.sweep.points import Point
+from anda_codesign.experiments.sweep.run import PointChunk, chunks, run_sweep, simulate_chunk
 from anda_codesign.experiments.sweep.spec import SweepSpec
 from anda_codesign.experiments.sweep.store import SweepStore
+from anda_codesign.formats import InputError
 from anda_codesign.formats.documents.schema import check
 
 SPECS: dict[str, dict[str, Any]] = {
@@ -107,3 +112,69 @@ def test_parts_of_a_search_become_one(tmp_path: Path, monkeypatch: pytest.Monkey
     (merged,) = tmp_path.glob("part-*.parquet")
     assert pq.read_table(merged)["cycles"].to_pylist() == sorted(rows["cycles"]) == [0, 1, 2, 3, 4]
     assert store.finished().equals(rows)
+
+
+COVERED: dict[str, dict[str, Any]] = {
+    "sizes": {
+        "mantissa_bits": [4, 9], "objectives": ["energy", "latency"], "tokens": [16, 300],
+        "architecture": {
+            "activation_buffer.capacity": ["24 KiB", "1 MiB"], "array.columns": [8, 32], "clock": "300 MHz",
+            "processing_element.lanes": 32,
+        },
+        "technology": {"dram.bandwidth": [8, 256.5], "elements.anda.power": 0.4, "elements.anda.power_idle": [0.1, 0.2]},
+    },
+    "formats": {
+        "precisions": "7,5,6,6", "weights": ["own", "int8", "spqr-3"], "technologies": ["paper-16nm", "cacti-16nm"],
+        "idle": ["full", "zero"], "clock_gating": [False, True], "dram_background": ["off", "on"],
+        "architecture": {"weight_buffer.capacity": ["512 KiB", "1 MiB"]},
+    },
+    "tasks": {
+        "models": ["OPT-125M", "LLaMA-7B", "LLaMA3-8B"], "phases": ["prefill", "decode"], "contexts": [0, 64],
+        "batches": [1, 8], "tokens": [1, 100], "modules": {"qkv": 7, "o": [5, 6], "u": 7, "d": [6, 7]},
+        "architecture": {"partial_sums": ["array", "buffer"]},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COVERED)
+def test_the_compiled_kernel_gives_the_rows_of_simulate(name: str):
+    asked = spec(**COVERED[name])
+    assert is_covered(asked)
+    numbers = asked.stream().numbers()
+    numbers = numbers[:: max(1, len(numbers) // 100)]
+    compiled, plain = (simulate_chunk(PointChunk(asked, 0, numbers, way)).content for way in (True, False))
+    assert pq.read_table(pa.BufferReader(compiled)).equals(pq.read_table(pa.BufferReader(plain)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"array.rows": [16, 32]},
+            "architecture anda with array.rows 32: activation_buffer.port: one plane of 32 rows",
+        ),
+        ({"array.columns": [16, 16.5]}, "architecture anda with array.columns 16.5: array.columns: is 16.5"),
+        ({"array.rows": [8, 2000]}, "architecture anda with array.rows 2000: array.rows: is 2000"),
+        ({"compressor.lanes": [16, 0]}, "architecture anda with compressor.lanes 0: compressor.lanes: is 0"),
+        ({"weights": ["int4", "fp16"]}, "architecture anda with weights fp16: weights: fp16 holds FP16 numbers"),
+        ({"activation_buffer.capacity": ["1 MiB", "1"]}, "architecture anda with activation_buffer.capacity 1: "),
+    ],
+)
+def test_machines_that_cannot_be_are_refused_as_a_single_one_is(fields: dict[str, Any], message: str):
+    with pytest.raises(InputError) as error:
+        spec(archs="anda", mantissa_bits=7, architecture=fields).stream().numbers()
+    assert str(error.value).startswith(message)
+    (field, (_, bad)) = next(iter(fields.items()))
+    with pytest.raises(InputError) as single:
+        architecture_with("anda", ((field, bad),))
+    assert str(error.value) == str(single.value)
+
+
+def test_a_large_sweep_is_compiled_and_names_a_point_that_cannot_be_simulated(tmp_path: Path):
+    sizes = {"activation_buffer.capacity": ["1 MiB", "64 B"]}
+    asked = spec(archs="fp-fp", tokens={"from": 1, "to": 200}, architecture=sizes)
+    assert all(chunk.compiled for chunk in chunks(asked, asked.stream().numbers()))
+    with pytest.raises(
+        InputError, match=r"^activation_buffer.capacity: 64 B .* \(at the point model OPT-125M, arch fp-fp"
+    ):
+        run_sweep(asked, tmp_path / "out")

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ...formats import InputError
+from ....formats import InputError
 
 BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,

@@ -1,0 +1,524 @@
+"""The closed form of level `analytical` with the best mapping of each GeMM, compiled: one machine, precision and model an element.
+
+The plain twin is `cost.search.best_mapping` with `cost.gemm_cost`, one GeMM at a time. Both give the same bits: each formula
+here has the order of operations that it has there. Partial sums stay in the array, and no plane is skipped. Where a number
+could leave the range in which both agree, or a buffer is too small, `Totals.done` is False.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ...formats.kernels.jit import arithmetic_kernel as kernel
+from ...formats.latency import array as array_latency
+from ...formats.latency.elements import FP16_GROUP_CYCLES, WEIGHT_PLANE_CYCLES
+from ...formats.numeric.alignment import MAX_MANTISSA_BITS
+from ...workloads.models.gemms import FP16_BITS
+from ..config.architecture import stored_group_bits
+
+BIT_SERIAL, FP16_RATE, MANTISSA_RATE, WEIGHT_SERIAL = range(4)
+ENERGY, LATENCY, EDP, DRAM = range(4)
+FP16_RESULTS = 0
+"""Stands for results in FP16 in place of mantissa bits."""
+EXPONENT_BITS = stored_group_bits(1, 64) - 2 * 64
+"""Bits of a group's shared exponent."""
+EXACT = float(1 << 52)
+"""Numbers below this are the same as integers and as floats."""
+ACTIVATIONS, WEIGHTS, NOTHING = range(3)
+
+DRAIN_CYCLES = array_latency.drain_cycles(0)
+"""Cycles to drain a tile beside one for each column."""
+COMPRESS_CYCLES = array_latency.bpc_cycles(1, 0, 0)
+"""Cycles of the compressor for a block of groups beside one for each mantissa bit and row."""
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+array_cycles = njit(array_latency.array_cycles)
+start_cycles = njit(array_latency.start_cycles)
+
+
+class Machines(NamedTuple):
+    """Numbers of machines, an element each, or of one machine; without an exponent buffer there is one of 2^62 bits."""
+
+    rows: Integers
+    columns: Integers
+    lanes: Integers
+    timing: Integers
+    anda: Integers
+    activation_bits: Integers
+    exponent_bits: Integers
+    weight_bits: Integers
+    weight_port: Integers
+    digits: Integers
+    code_bits: Integers
+    scale_group: Integers
+    scale_bits: Integers
+    channel_extra_bits: Integers
+    """Bits of each output channel's table and pointer."""
+    sparse_bits: Integers
+    sparse_lanes: Integers
+    side_lanes: Integers
+    sparse_fraction: Floats
+    array_pj: Floats
+    support_pj: Floats
+    idle_elements: Floats
+    waiting_pj: Floats
+    idle_side: Floats
+    side_pj: Floats
+    side_waiting_pj: Floats
+    activation_read_pj: Floats
+    activation_write_pj: Floats
+    weight_read_pj: Floats
+    weight_write_pj: Floats
+    leakage_pj: Floats
+    dram_pj: Floats
+    dram_bits_per_cycle: Floats
+    background_w: Floats
+    """Standby and refresh."""
+    active_w: Floats
+    """Active above idle standby."""
+    clock_hz: Floats
+    objective: Integers
+
+
+class Totals(NamedTuple):
+    """Cost of a list of GeMMs, an element each."""
+
+    done: NDArray[np.bool_]
+    """False where the plain code has to be asked."""
+    cycles: Integers
+    dram_bytes: Integers
+    sram_bytes: Integers
+    energies_pj: Floats
+    """Compute, SRAM, DRAM and background, ``[elements, 4]``."""
+
+
+@kernel
+def exact_sum(values: Floats, count: int, partials: Floats) -> float:
+    """The correctly rounded sum of the first numbers, as `math.fsum` gives it (Shewchuk's algorithm)."""
+    used = 0
+    for place in range(count):
+        x, kept = values[place], 0
+        for index in range(used):
+            y = partials[index]
+            if abs(x) < abs(y):
+                x, y = y, x
+            high = x + y
+            low = y - (high - x)
+            if low != 0.0:
+                partials[kept] = low
+                kept += 1
+            x = high
+        partials[kept] = x
+        used = kept + 1
+    total, low = partials[used - 1], 0.0
+    used -= 1
+    while used > 0:
+        x, y = total, partials[used - 1]
+        used -= 1
+        total = x + y
+        low = y - (total - x)
+        if low != 0.0:
+            break
+    if used > 0 and ((low < 0.0 and partials[used - 1] < 0.0) or (low > 0.0 and partials[used - 1] > 0.0)):
+        x = total + 2.0 * low
+        if 2.0 * low == x - total:
+            total = x
+    return total
+
+
+class Mapped(NamedTuple):
+    """One GeMM on one machine, as `mapping.mapped_gemm.MappedGemm`; amounts in bits and cycles."""
+
+    tokens: int
+    in_channels: int
+    out_channels: int
+    rows: int
+    columns: int
+    row_tiles: int
+    column_tiles: int
+    channel: int
+    """One output channel's weights."""
+    token: int
+    activations: int
+    weights: int
+    results: int
+    first_activations: int
+    first_weights: int
+    start: int
+    array: int
+    dense: int
+    """Cycles in which the elements and their operands keep all tiles busy."""
+    tail: int
+    exposed: float
+
+
+@kernel
+def _element(machines: Machines, at: int) -> Machines:
+    """One machine: the same numbers, as scalars."""
+    return Machines(
+        machines.rows[at],
+        machines.columns[at],
+        machines.lanes[at],
+        machines.timing[at],
+        machines.anda[at],
+        machines.activation_bits[at],
+        machines.exponent_bits[at],
+        machines.weight_bits[at],
+        machines.weight_port[at],
+        machines.digits[at],
+        machines.code_bits[at],
+        machines.scale_group[at],
+        machines.scale_bits[at],
+        machines.channel_extra_bits[at],
+        machines.sparse_bits[at],
+        machines.sparse_lanes[at],
+        machines.side_lanes[at],
+        machines.sparse_fraction[at],
+        machines.array_pj[at],
+        machines.support_pj[at],
+        machines.idle_elements[at],
+        machines.waiting_pj[at],
+        machines.idle_side[at],
+        machines.side_pj[at],
+        machines.side_waiting_pj[at],
+        machines.activation_read_pj[at],
+        machines.activation_write_pj[at],
+        machines.weight_read_pj[at],
+        machines.weight_write_pj[at],
+        machines.leakage_pj[at],
+        machines.dram_pj[at],
+        machines.dram_bits_per_cycle[at],
+        machines.background_w[at],
+        machines.active_w[at],
+        machines.clock_hz[at],
+        machines.objective[at],
+    )
+
+
+@kernel
+def _ceil(number: int, divisor: int) -> int:
+    """Quotient of whole numbers rounded up; as floats it is exact below `EXACT`, and much faster."""
+    return math.ceil(number / divisor)
+
+
+@kernel
+def _floor(number: int, divisor: int) -> int:
+    """Quotient rounded down, in the same way."""
+    return int(number / divisor)
+
+
+@kernel
+def _token_bits(machine: Any, channels: int, mantissa_bits: int) -> Any:
+    if machine.anda == 0 or mantissa_bits == FP16_RESULTS:
+        return channels * FP16_BITS
+    return _ceil(channels, machine.lanes) * (machine.lanes * (mantissa_bits + 1) + EXPONENT_BITS)
+
+
+@kernel
+def _footprint(machine: Any, channels: int, mantissa_bits: int) -> Any:
+    """Bits of one token in the activation buffer and in the exponent buffer."""
+    if machine.anda == 0:
+        return channels * FP16_BITS, 0
+    groups = _ceil(channels, machine.lanes)
+    return groups * machine.lanes * (mantissa_bits + 1), groups * EXPONENT_BITS
+
+
+@kernel
+def _resident_tokens(machine: Any, channels: int, mantissa_bits: int) -> Any:
+    planes, exponents = _footprint(machine, channels, mantissa_bits)
+    if exponents == 0:
+        return _floor(machine.activation_bits, planes)
+    return min(_floor(machine.activation_bits, planes), _floor(machine.exponent_bits, exponents))
+
+
+@kernel
+def _sparse_weights(machine: Any, in_channels: int) -> Any:
+    if machine.sparse_fraction == 0.0:
+        return 0
+    return int(np.ceil(in_channels * machine.sparse_fraction))
+
+
+@kernel
+def _channel_bits(machine: Any, in_channels: int) -> Any:
+    bits = in_channels * machine.code_bits + machine.channel_extra_bits
+    bits += _ceil(in_channels, machine.scale_group) * machine.scale_bits
+    return bits + _sparse_weights(machine, in_channels) * machine.sparse_bits
+
+
+@kernel
+def _pass_cycles(machine: Any, mantissa_bits: int) -> Any:
+    """Cycles of a digit of a group in an element, at its published power; and if its operands are there."""
+    timing = machine.timing
+    if timing == BIT_SERIAL:
+        return mantissa_bits + 1, mantissa_bits + 1
+    element = WEIGHT_PLANE_CYCLES if timing == WEIGHT_SERIAL else FP16_GROUP_CYCLES
+    return element, mantissa_bits if timing == MANTISSA_RATE else element
+
+
+@kernel
+def _map(machine: Any, tokens: int, in_channels: int, out_channels: int, bits: int, result_bits: int) -> Any:
+    """The GeMM on a machine, its group's cycles, and its groups."""
+    rows, columns, lanes, digits = machine.rows, machine.columns, machine.lanes, machine.digits
+    groups, row_tiles, column_tiles = _ceil(in_channels, lanes), _ceil(tokens, rows), _ceil(out_channels, columns)
+    load = _ceil(columns * lanes * machine.code_bits, machine.weight_port)
+    working = _pass_cycles(machine, bits)[1]
+    group_cycles = max(working, _ceil(load, digits)) * digits
+    token, channel = _token_bits(machine, in_channels, bits), _channel_bits(machine, in_channels)
+    products = rows * columns * _sparse_weights(machine, in_channels)
+    dense = groups * group_cycles
+    reduction = max(dense, _ceil(products, machine.sparse_lanes))
+    drain = DRAIN_CYCLES + columns
+    tiles = row_tiles * column_tiles
+    idle = _floor(group_cycles, digits) - (bits + 1) if machine.timing == BIT_SERIAL else 0
+    compress = 0 if result_bits == FP16_RESULTS else COMPRESS_CYCLES + result_bits
+    first_rows, first_columns = min(rows, tokens), min(columns, out_channels)
+    last_columns = out_channels - (column_tiles - 1) * columns
+    if result_bits != FP16_RESULTS:
+        last_columns = min(last_columns, lanes)
+    last = (tokens - (row_tiles - 1) * rows) * _token_bits(machine, last_columns, result_bits)
+    exposed = _floor(first_rows * token + first_columns * channel, groups) + last
+    return Mapped(
+        tokens,
+        in_channels,
+        out_channels,
+        rows,
+        columns,
+        row_tiles,
+        column_tiles,
+        channel,
+        token,
+        tokens * token,
+        out_channels * channel,
+        tokens * _token_bits(machine, out_channels, result_bits),
+        _ceil(first_rows * token, groups),
+        _ceil(first_columns * channel, groups),
+        start_cycles(load),
+        array_cycles(tiles, reduction, drain),
+        tiles * dense,
+        drain - 1 - idle + 1 + rows + compress,
+        exposed / machine.dram_bits_per_cycle,
+    ), groups
+
+
+@kernel
+def _fixed_energy(machine: Any, gemm: Mapped, groups: int, bits: int) -> Any:
+    """What the energy of a GeMM's compute takes besides its latency: array and side unit at work, idle lanes; and counts."""
+    element, working = _pass_cycles(machine, bits)
+    tiles, digits = gemm.row_tiles * gemm.column_tiles, machine.digits
+    element_cycles = tiles * (groups * element) * digits
+    busy = min(tiles * (groups * working * digits), gemm.dense)
+    places = tiles * gemm.rows * gemm.columns * groups * machine.lanes
+    used_share = gemm.tokens * gemm.in_channels * gemm.out_channels / places
+    share = element_cycles * used_share / element_cycles
+    sparse = _sparse_weights(machine, gemm.in_channels)
+    products = tiles * (gemm.rows * gemm.columns * sparse)
+    array = element_cycles * machine.array_pj
+    side = products * machine.side_pj
+    used_side = gemm.tokens * gemm.out_channels * sparse * machine.side_pj
+    idle = array * (1 - share) * machine.idle_elements + (side - used_side) * machine.idle_side
+    return array * share + used_side, idle, busy, products, float(places)
+
+
+@kernel
+def _waited(
+    gemm: Mapped,
+    stays: int,
+    tokens: int,
+    out_channels: int,
+    copies: int,
+    weight_copies: int,
+    moved: int,
+    moved_weights: int,
+) -> Any:
+    """Bits that the array waits for (`analytical.gemm`)."""
+    if stays == NOTHING:
+        return (copies == 1) * (moved - gemm.first_activations) + (weight_copies == 1) * (
+            moved_weights - gemm.first_weights
+        )
+    if stays == WEIGHTS:
+        return (copies == 1) * (moved - tokens * gemm.token)
+    return (weight_copies == 1) * (moved_weights - out_channels * gemm.channel)
+
+
+@kernel
+def _price(machine: Any, gemm: Mapped, fixed: Any, mapping: Any, price: Floats) -> None:
+    """Cost of a GeMM with a mapping: energies, cycles, and bits of DRAM and SRAM, into `price`."""
+    stays, tokens, out_channels, copies, weight_copies = mapping
+    whole_tokens = stays != NOTHING and tokens == gemm.tokens
+    whole_channels = stays != NOTHING and out_channels == gemm.out_channels
+    passes = 1 if stays == ACTIVATIONS or whole_tokens else _ceil(gemm.out_channels, out_channels)
+    weight_passes = 1 if stays == WEIGHTS or whole_channels else _ceil(gemm.tokens, tokens)
+    moved, moved_weights = gemm.activations * passes, gemm.weights * weight_passes
+    speed = machine.dram_bits_per_cycle
+    waits = _waited(gemm, stays, tokens, out_channels, copies, weight_copies, moved, moved_weights) / speed
+    dram = moved + moved_weights + gemm.results
+    work = gemm.start + gemm.array + gemm.tail + gemm.exposed
+    waiting = gemm.start + (gemm.dense + waits) + gemm.tail + gemm.exposed
+    taken = math.ceil(max(work, waiting, dram / speed))
+    reads = gemm.activations * gemm.column_tiles + gemm.results
+    writes, weight_reads = moved + gemm.results, gemm.weights * gemm.row_tiles
+    at_work, idle, busy, products, _ = fixed
+    idle += machine.waiting_pj * (taken - busy)
+    idle += machine.side_waiting_pj * (taken * machine.side_lanes - products)
+    price[0] = at_work + idle + gemm.array * machine.support_pj
+    price[1] = (
+        reads * machine.activation_read_pj
+        + writes * machine.activation_write_pj
+        + weight_reads * machine.weight_read_pj
+        + moved_weights * machine.weight_write_pj
+        + taken * machine.leakage_pj
+    )
+    price[2] = dram * machine.dram_pj
+    active = min(dram / speed, float(taken))
+    watt_cycles = taken * machine.background_w + active * machine.active_w
+    price[3] = watt_cycles * 1e12 / machine.clock_hz
+    price[4], price[5] = taken, dram
+    price[6] = reads + writes + weight_reads + moved_weights
+
+
+@kernel
+def _keep_better(objective: int, best: Floats, price: Floats) -> None:
+    """Keep a price if its score is less than that of the best one so far; an infinite energy stands for none."""
+    first = price[0] + price[1] + price[2] + price[3]
+    second = price[4]
+    if objective == LATENCY:
+        first, second = second, first
+    elif objective == EDP:
+        first *= second
+    elif objective == DRAM:
+        first, second = price[5], first
+    if first < best[7] or (first == best[7] and second < best[8]):
+        best[:7] = price[:7]
+        best[7], best[8] = first, second
+
+
+@kernel
+def _largest(length: int, strip: int, room: int, single: int) -> Any:
+    """The largest tile of an operand that stays, twice or once, and its copies; size 0 if there is none."""
+    if room >= length:
+        return (length, 1) if single else (0, 1)
+    return (_floor(room, strip) * strip, 1) if single else (_floor(room, 2 * strip) * strip, 2)
+
+
+@kernel
+def _best(machine: Any, gemm: Mapped, fixed: Any, groups: int, bits: int, price: Floats, best: Floats) -> bool:
+    """Price of the best mapping into `best`; False if a buffer is too small (`mapping.resident`)."""
+    objective, lanes = machine.objective, machine.lanes
+    tokens, channels = gemm.tokens, gemm.out_channels
+    strip_tokens, strip_channels = min(gemm.rows, tokens), min(gemm.columns, channels)
+    room = _resident_tokens(machine, gemm.in_channels, bits)
+    weight_room = _floor(machine.weight_bits, gemm.channel)
+    best[7] = math.inf
+    streams_twice = True
+    stream = min(max(gemm.columns, min(_floor(weight_room, 2 * gemm.columns) * gemm.columns, lanes)), channels)
+    if weight_room >= stream:
+        copies = 2 if weight_room >= min(2 * stream, channels) else 1
+        for single in range(2):
+            size, resident = _largest(tokens, strip_tokens, room, single)
+            if size > 0:
+                streams_twice &= copies == 2
+                _price(machine, gemm, fixed, (ACTIVATIONS, size, stream, resident, copies), price)
+                _keep_better(objective, best, price)
+    if room >= strip_tokens:
+        copies = 2 if room >= min(2 * strip_tokens, tokens) else 1
+        for single in range(2):
+            size, resident = _largest(channels, strip_channels, weight_room, single)
+            if size > 0:
+                streams_twice &= copies == 2
+                _price(machine, gemm, fixed, (WEIGHTS, strip_tokens, size, copies, resident), price)
+                _keep_better(objective, best, price)
+    if streams_twice and best[7] < math.inf:
+        return True
+    if weight_room >= channels:
+        for single in range(2):
+            size, resident = _largest(tokens, strip_tokens, room, single)
+            if size > 0:
+                _price(machine, gemm, fixed, (ACTIVATIONS, size, channels, resident, 1), price)
+                _keep_better(objective, best, price)
+    if room >= tokens:
+        for single in range(2):
+            size, resident = _largest(channels, strip_channels, weight_room, single)
+            if size > 0:
+                _price(machine, gemm, fixed, (WEIGHTS, tokens, size, 1, resident), price)
+                _keep_better(objective, best, price)
+    copies, weight_copies = _parts(machine, groups, gemm.in_channels, strip_tokens, strip_channels, bits)
+    if copies == 0:
+        return False
+    _price(machine, gemm, fixed, (NOTHING, strip_tokens, strip_channels, copies, weight_copies), price)
+    _keep_better(objective, best, price)
+    return True
+
+
+@kernel
+def _parts(machine: Any, groups: int, in_channels: int, tokens: int, channels: int, bits: int) -> Any:
+    """Copies of both operands where nothing stays; 0 if a buffer does not hold one group of a tile of the array."""
+    lanes, plane_room, exponent_room = machine.lanes, machine.activation_bits, machine.exponent_bits
+    planes, exponents = _footprint(machine, lanes, bits)
+    channel, weight_room = _channel_bits(machine, lanes), machine.weight_bits
+    if tokens * planes > plane_room or tokens * exponents > exponent_room or channels * channel > weight_room:
+        return 0, 0
+    room = _floor(_resident_tokens(machine, lanes, MAX_MANTISSA_BITS), 2 * tokens)
+    room = max(min(room, _floor(weight_room, 2 * channels * channel)), 1)
+    size = min(_ceil(groups, _ceil(groups, min(groups, room))) * lanes, in_channels)
+    planes, exponents = _footprint(machine, size, bits)
+    twice = 2 * tokens * planes <= plane_room and 2 * tokens * exponents <= exponent_room
+    return 2 if twice else 1, 2 if 2 * channels * _channel_bits(machine, size) <= weight_room else 1
+
+
+@kernel
+def total_costs(
+    machines: Machines, bits: Integers, result_bits: Integers, tasks: Integers, gemms: Integers, totals: Totals
+) -> None:
+    """Cost of all GeMMs of each element, into `totals`.
+
+    Parameters
+    ----------
+    machines
+        A machine for each element.
+    bits, result_bits
+        Mantissa bits of each GeMM, and those of its results or `FP16_RESULTS`, ``[elements, gemms]``.
+    tasks
+        For each element its row of `gemms`.
+    gemms
+        Tokens, input channels, output channels and repeats, ``[tasks, gemms, 4]``.
+    totals
+        `Totals` to fill.
+    """
+    count = gemms.shape[1]
+    price, best, partials = np.zeros(7), np.zeros(9), np.zeros(count + 2)
+    parts = np.zeros((4, count))
+    for at in range(len(tasks)):
+        machine = _element(machines, at)
+        cycles, dram_bytes, sram_bytes, done = 0, 0, 0, True
+        for place in range(count):
+            tokens, in_channels, out_channels, repeat = gemms[tasks[at], place]
+            gemm, groups = _map(machine, tokens, in_channels, out_channels, bits[at, place], result_bits[at, place])
+            fixed = _fixed_energy(machine, gemm, groups, bits[at, place])
+            done &= _best(machine, gemm, fixed, groups, bits[at, place], price, best)
+            done &= fixed[4] * repeat < EXACT and best[5] * repeat < EXACT and best[6] * repeat < EXACT
+            if not done:
+                break
+            taken = int(best[4])
+            cycles += taken * repeat
+            dram_bytes += _ceil(int(best[5]), 8) * repeat
+            sram_bytes += _ceil(int(best[6]), 8) * repeat
+            for part in range(4):
+                parts[part, place] = best[part] * repeat
+        totals.done[at] = done
+        totals.cycles[at], totals.dram_bytes[at], totals.sram_bytes[at] = cycles, dram_bytes, sram_bytes
+        for part in range(4):
+            totals.energies_pj[at, part] = exact_sum(parts[part], count, partials) if done else 0.0
+
+
+@kernel
+def exact_sums(values: Floats) -> Floats:
+    """Correctly rounded sums of the rows of a table."""
+    sums, partials = np.empty(len(values)), np.zeros(values.shape[1] + 2)
+    for row in range(len(values)):
+        sums[row] = exact_sum(values[row], values.shape[1], partials)
+    return sums

@@ -1,0 +1,123 @@
+"""Machines as columns of numbers: fields of an architecture, and unit costs, may be arrays."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config.architecture import Architecture
+from ..cost.energy import UnitCosts
+from ..cost.objective import Objective
+from . import kernel
+
+TIMINGS = {
+    "bit-serial": kernel.BIT_SERIAL,
+    "fp16-rate": kernel.FP16_RATE,
+    "mantissa-rate": kernel.MANTISSA_RATE,
+    "weight-serial": kernel.WEIGHT_SERIAL,
+}
+OBJECTIVES: dict[Objective, int] = {
+    "energy": kernel.ENERGY,
+    "latency": kernel.LATENCY,
+    "edp": kernel.EDP,
+    "dram": kernel.DRAM,
+}
+
+
+def machine_columns(machine: Architecture, costs: UnitCosts, objective: Objective, count: int) -> kernel.Machines:
+    """The numbers of `count` machines that differ in the fields and costs that are arrays."""
+    weights, element, idle, sram = machine.weights, machine.processing_element, costs.idle, costs.sram
+    exponents, power = machine.exponent_buffer, costs.background
+    columns: dict[str, Any] = {
+        "rows": machine.array.rows,
+        "columns": machine.array.columns,
+        "lanes": element.lanes,
+        "timing": TIMINGS[element.timing],
+        "anda": machine.activation_memory == "anda",
+        "activation_bits": machine.activation_buffer.capacity_bytes * 8,
+        "exponent_bits": 1 << 62 if exponents is None else exponents.capacity_bytes * 8,
+        "weight_bits": machine.weight_buffer.capacity_bytes * 8,
+        "weight_port": machine.weight_buffer.port_bits,
+        "digits": machine.weight_digits,
+        "code_bits": weights.bits,
+        "scale_group": weights.group_size,
+        "scale_bits": weights.scale_bits,
+        "channel_extra_bits": weights.table_bits + weights.pointer_bits,
+        "sparse_bits": weights.sparse_bits,
+        "sparse_lanes": weights.sparse_lanes,
+        "side_lanes": idle.side_lanes,
+        "sparse_fraction": weights.sparse_fraction,
+        "array_pj": costs.array_pj_per_cycle,
+        "support_pj": sum(costs.support_pj_per_cycle.values()),
+        "idle_elements": idle.elements,
+        "waiting_pj": idle.waiting_pj_per_cycle,
+        "idle_side": idle.side,
+        "side_pj": idle.side_pj,
+        "side_waiting_pj": idle.side_waiting_pj,
+        "activation_read_pj": sram.activation_read_pj_per_bit,
+        "activation_write_pj": sram.activation_write_pj_per_bit,
+        "weight_read_pj": sram.weight_read_pj_per_bit,
+        "weight_write_pj": sram.weight_write_pj_per_bit,
+        "leakage_pj": sram.leakage_pj_per_cycle,
+        "dram_pj": costs.dram_pj_per_bit,
+        "dram_bits_per_cycle": costs.dram_bits_per_cycle,
+        "background_w": 0.0 if power is None else power.standby_w + power.refresh_w,
+        "active_w": 0.0 if power is None else power.active_w - power.standby_w,
+        "clock_hz": costs.clock_hz,
+        "objective": OBJECTIVES[objective],
+    }
+    kinds = kernel.Machines.__annotations__
+    return kernel.Machines(**{name: _filled(value, kinds[name], count) for name, value in columns.items()})
+
+
+def joined(parts: list[kernel.Machines], order: NDArray[np.int64]) -> kernel.Machines:
+    """Machines of several parts, in an order."""
+    return kernel.Machines(*(np.concatenate(columns)[order] for columns in zip(*parts, strict=True)))
+
+
+def areas_mm2(costs: UnitCosts, count: int) -> NDArray[np.float64]:
+    """Area of all parts of each machine."""
+    parts = [np.broadcast_to(np.asarray(area, dtype=np.float64), count) for area in costs.area_mm2.values()]
+    if all(np.ndim(area) == 0 for area in costs.area_mm2.values()):
+        return np.full(count, math.fsum(costs.area_mm2.values()))
+    return kernel.exact_sums(np.ascontiguousarray(np.column_stack(parts)))
+
+
+def batch_costs(
+    machines: kernel.Machines,
+    bits: NDArray[np.int64],
+    tasks: NDArray[np.int64],
+    gemms: NDArray[np.int64],
+) -> kernel.Totals:
+    """Cost of the four GeMMs of a model's layers on machines, at level `analytical` with the best mapping of each.
+
+    Parameters
+    ----------
+    machines
+        A machine for each element.
+    bits
+        Mantissa bits of qkv, o, u and d that the datapath uses, ``[elements, 4]``.
+    tasks
+        For each element its row of `gemms`.
+    gemms
+        Tokens, input channels, output channels and repeats of qkv, o, u and d, ``[tasks, 4, 4]``.
+    """
+    count = len(tasks)
+    results = np.where(machines.anda[:, None] != 0, bits[:, CONSUMERS], kernel.FP16_RESULTS)
+    results[:, 0] = kernel.FP16_RESULTS  # those of qkv go to the attention
+    cycles, dram_bytes, sram_bytes = np.zeros((3, count), dtype=np.int64)
+    totals = kernel.Totals(np.zeros(count, dtype=np.bool_), cycles, dram_bytes, sram_bytes, np.zeros((count, 4)))
+    kernel.total_costs(machines, np.ascontiguousarray(bits), results, tasks, gemms, totals)
+    return totals
+
+
+CONSUMERS = (0, 2, 3, 0)
+"""Module whose mantissa bits the results of qkv (FP16), o, u and d have: `mapped_gemm.CONSUMER`."""
+
+
+def _filled(value: Any, kind: Any, count: int) -> NDArray[Any]:
+    dtype = np.int64 if kind is kernel.Integers else np.float64
+    return np.ascontiguousarray(np.broadcast_to(np.asarray(value, dtype=dtype), count))
