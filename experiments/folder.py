@@ -1,4 +1,4 @@
-"""Output folders; one that holds other files is refused."""
+"""Output folders; one that holds other files is refused, but not what a killed run has left."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..formats import InputError
+from ..workloads.files import locked
+
+UNFINISHED = ".unfinished"
+"""File in a folder whose run has not ended: it is locked by a run at work, and stays behind when that is killed."""
 
 
 def make_folder(folder: Path) -> None:
@@ -24,8 +28,38 @@ def make_folder(folder: Path) -> None:
 
 
 def is_free(folder: Path) -> bool:
-    """True if the path does not exist or is an empty folder."""
-    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    """True if the path does not exist, or is a folder that is empty or that a killed run has left unfinished."""
+    if not folder.exists():
+        return True
+    return folder.is_dir() and ((folder / UNFINISHED).is_file() or not any(folder.iterdir()))
+
+
+def require_free(folder: Path) -> None:
+    """Refuse a path that holds other files.
+
+    Raises
+    ------
+    InputError
+        It is a file, or a folder that is not free.
+    """
+    if not is_free(folder):
+        raise InputError(f"out: {folder} is not empty; name another folder")
+
+
+@contextmanager
+def filling(folder: Path) -> Generator[None]:
+    """Fill a free folder. A run that is killed or fails leaves it unfinished, and the same command fills it again.
+
+    Raises
+    ------
+    InputError
+        It is not free, cannot be made, or another run is at work in it.
+    """
+    require_free(folder)
+    make_folder(folder)
+    with locked(folder, UNFINISHED):
+        yield
+        (folder / UNFINISHED).unlink()
 
 
 @contextmanager

@@ -45,15 +45,22 @@ def unfinished(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def locked(folder: Path) -> Generator[None]:
+def locked(folder: Path, name: str = LOCK) -> Generator[None]:
     """Keep other runs out of an output folder, for as long as the context lasts; a killed run leaves no lock.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    name
+        File in it that is locked, and that stays.
 
     Raises
     ------
     InputError
         Another run is at work in it.
     """
-    with (folder / LOCK).open("a") as lock:
+    with (folder / name).open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

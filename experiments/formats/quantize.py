@@ -22,6 +22,7 @@ from ...workloads.integer_only.io import save_integer_weights
 from ...workloads.integer_only.weights import CALIBRATION_BLOCKS, IntegerConfig, quantize_decoder
 from ...workloads.loading.requantize import PackedLinears, average_bits, quantize_linears, save_linears, with_linears
 from ...workloads.text.blocks import SPLITS, cut_blocks, read_text
+from ..folder import filling, require_free
 from ..inputs import as_decoder, evaluation_cache
 from ..options.parse import assignments as assignments_of
 from ..options.parse import several
@@ -177,7 +178,8 @@ class QuantizationStudy:
         packed = self.quantize(method)
         result = self.measure(method, packed)
         if out is not None:
-            save_linears(out, self.decoder, packed, self._about(result))
+            with filling(out):
+                save_linears(out, self.decoder, packed, self._about(result))
         return result
 
     def quantize(self, quantizer: WeightQuantizer) -> PackedLinears:
@@ -259,8 +261,8 @@ def quantize(options: QuantizationOptions) -> QuantizationResults:
     out = None if options.out is None else Path(options.out)
     if out is not None and len(methods) > 1:
         raise InputError(f"out: it holds one model, but there are {len(methods)} methods and widths; give one of each")
-    if out is not None and out.exists():
-        raise InputError(f"out: {out} exists and is not overwritten; name another folder")
+    if out is not None:
+        require_free(out)
     decoder = as_decoder(options.model)
     texts = StudyTexts.load(decoder, options.calibration_blocks, options.fisher_blocks, options.blocks, options.tokens)
     study = QuantizationStudy(decoder, texts, options.sink_weight, evaluation_cache(), stage)

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...formats import InputError
 from ...formats.checks import check_integer
 from ...workloads import capture_trace, load_blocks
 from ..circuits.circuit_check import check_circuits
-from ..folder import is_free, make_folder
+from ..folder import filling, require_free
 from ..inputs import as_decoder
 from ..options.option import command_line
 from ..options.question import question
@@ -73,31 +72,30 @@ def report(options: ReportOptions) -> Report:
     """
     start = time.monotonic()
     blocks, folder = check_integer("blocks", options.blocks, 2), Path(options.out)
-    if not is_free(folder):
-        raise InputError(f"out: {folder} is not empty; name another folder")
+    require_free(folder)
     plan = list(plan_points(blocks))
     decoder = as_decoder(options.model)
     text = load_blocks(decoder.tokenizer, "wiki", SPLIT, BLOCK_TOKENS, blocks)
-    make_folder(folder)
-    with stage("capturing activations", 1) as advance:
-        trace = capture_trace(decoder, text, tokens=TRACE_TOKENS)
-        trace.save(folder / "trace.safetensors")
-        advance(1)
-    with stage("running the circuits on the trace", 1) as advance:
-        captured = trace.metadata["layers"]
-        circuit_layer = captured[len(captured) // 2]
-        checks = check_circuits(trace=trace, m=CIRCUIT_WIDTHS, layer=circuit_layer)
-        advance(1)
-    measured = measure_points(decoder, text, plan)
-    with stage("simulating the accelerators", 1) as advance:
-        frame = points_frame(simulate_points(decoder.shape, measured))
-        advance(1)
-    with stage("writing the report", 1) as advance:
-        save_figures(frame, folder / "figures")
-        best = {"model": decoder.shape, "arch": "anda", "precision": str(MIXED[0])}
-        write_timeline(best, folder / "timeline.json")
-        widest = max((loss for _, loss in measured), key=lambda loss: loss.tokens)
-        facts = ReportFacts(command_line("report", options), decoder, text, trace, checks, widest, SPLIT, start)
-        write_pages(frame, facts, folder)
-        advance(1)
+    with filling(folder):
+        with stage("capturing activations", 1) as advance:
+            trace = capture_trace(decoder, text, tokens=TRACE_TOKENS)
+            trace.save(folder / "trace.safetensors")
+            advance(1)
+        with stage("running the circuits on the trace", 1) as advance:
+            captured = trace.metadata["layers"]
+            circuit_layer = captured[len(captured) // 2]
+            checks = check_circuits(trace=trace, m=CIRCUIT_WIDTHS, layer=circuit_layer)
+            advance(1)
+        measured = measure_points(decoder, text, plan)
+        with stage("simulating the accelerators", 1) as advance:
+            frame = points_frame(simulate_points(decoder.shape, measured))
+            advance(1)
+        with stage("writing the report", 1) as advance:
+            save_figures(frame, folder / "figures")
+            best = {"model": decoder.shape, "arch": "anda", "precision": str(MIXED[0])}
+            write_timeline(best, folder / "timeline.json")
+            widest = max((loss for _, loss in measured), key=lambda loss: loss.tokens)
+            facts = ReportFacts(command_line("report", options), decoder, text, trace, checks, widest, SPLIT, start)
+            write_pages(frame, facts, folder)
+            advance(1)
     return Report(frame, decoder.shape.name, folder)

@@ -20,11 +20,12 @@ def write_timeline(point: Mapping[Any, Any], path: Path) -> None:
     point
         ``model`` (a name or a shape), ``arch``, ``precision``, and optionally ``tokens`` and ``technology``.
     path
-        A new JSON file.
+        A JSON file of the report; one that a killed run has left is replaced.
     """
     from ...workloads import load_shape
     from ..simulation import simulate
 
+    path.unlink(missing_ok=True)
     simulate(
         model=point["model"],
         arch=point["arch"],

@@ -10,11 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...formats import InputError
 from ...formats.documents.border import border
 from ...formats.documents.json_file import read_json
 from ...sim.output.palette import GREY
-from ..folder import is_free, make_folder, writing
+from ..folder import filling, make_folder, require_free, writing
 from ..report.document import (
     Block,
     Bullets,
@@ -75,14 +74,13 @@ def write_sweep_report(sweep: Path | str, out: Path | str, pareto: Sequence[str]
         There are no results, a column does not exist, `out` is not an empty folder or cannot be written.
     """
     folder = Path(out)
-    if not is_free(folder):
-        raise InputError(f"out: {folder} is not empty; name another folder")
+    require_free(folder)
     command = shlex.join(["anda", "results", str(sweep), "--report", str(out), *_front_option(pareto)])
     frame = load_results(sweep)
     costs = list(pareto) or list(next(pair for pair in DEFAULT_FRONTS if pair[0] in frame))
     front = frame.assign(front=pareto_front(frame, costs)).sort_values("energy_total_pj", kind="stable")
-    make_folder(folder / "figures")
-    with writing(folder):
+    with filling(folder), writing(folder):
+        make_folder(folder / "figures")
         save_figure(_front_figure(frame, costs), folder / "figures" / "pareto")
         save_figure(energy_figure(_bars(front)), folder / "figures" / "energy")
         blocks = list(_blocks(front, costs, Path(sweep), command))

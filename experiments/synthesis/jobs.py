@@ -11,7 +11,7 @@ from ...formats import InputError
 from ...formats.checks import check_integer, check_number
 from ...formats.numeric.alignment import MAX_MANTISSA_BITS
 from ..files import require_new_file, write_new_file
-from ..folder import is_free, make_folder
+from ..folder import filling, require_free
 from ..options.circuits import SynthesisOptions
 from ..options.parse import several
 from ..options.question import question
@@ -85,8 +85,8 @@ def synthesize(options: SynthesisOptions) -> SynthesisResults:
     if job.out is None:
         return SynthesisResults(documents)
     folder = Path(job.out)
-    make_folder(folder)
-    files = tuple(write_report(documents, folder))
+    with filling(folder):
+        files = tuple(write_report(documents, folder))
     for path in files:
         note(f"wrote {path}")
     return SynthesisResults(documents, files)
@@ -99,8 +99,8 @@ def _checked(options: SynthesisOptions) -> SynthesisOptions:
     for width in several(options.m):
         check_integer("m", width, 1, MAX_MANTISSA_BITS)
     check_integer("workers", options.workers, 1)
-    if options.out is not None and not is_free(Path(options.out)):
-        raise InputError(f"out: {options.out} is not empty; name another folder")
+    if options.out is not None:
+        require_free(Path(options.out))
     if options.all_designs and options.parameter:
         raise InputError("parameter: it applies to a single circuit; leave it out, or name one circuit")
     for field in ("saif", "netlist"):

@@ -54,6 +54,12 @@ shutil.rmtree("out", ignore_errors=True)
 for design in ("fp32-to-fp16", "int-to-fp16"):
     anda_codesign.synthesize(design=design, clock_ps=20000, m=[4], trace="trace.safetensors", out=f"out/{design}")
 """
+REPORT = """
+from anda_codesign.experiments.report import job
+
+job.BLOCK_TOKENS, job.CIRCUIT_WIDTHS = 64, (3,)
+job.report(out="out", blocks=2)
+"""
 ANDA = "import sys; from anda_codesign.experiments.cli import main; sys.exit(main(sys.argv[1:]))"
 
 Contents = Mapping[str, list[str]]
@@ -118,6 +124,22 @@ def write_checkpoint(folder: Path) -> None:
     (folder / "text.txt").write_text(TEXT * 20)
 
 
+def link_fetched(folder: Path) -> None:
+    """Give a run's own cache folder the model and the text that ``anda fetch`` has brought."""
+    from anda_codesign.workloads.fetch import cache_dir
+
+    (folder / "cache").mkdir()
+    for path in cache_dir().iterdir():
+        if path.is_file():
+            (folder / "cache" / path.name).symlink_to(path)
+
+
+def report(folder: Path) -> Contents:
+    """Files of a report that hold neither times nor a command."""
+    names = ("table.csv", "circuits.csv", "trace.safetensors", "timeline.json", ".unfinished")
+    return files(path for name in names if (path := folder / "out" / name).exists())
+
+
 def write_trace(folder: Path) -> None:
     import numpy as np
     from anda_codesign.workloads import TextBlocks, capture_trace, synthetic_decoder
@@ -142,6 +164,7 @@ SUBJECTS = {
     ),
     "capture": Subject("capture", write_checkpoint, ("-c", CAPTURE), tree),
     "search": Subject("search", write_checkpoint, ("-c", SEARCH), lambda folder: files(folder.glob("*.json"))),
+    "report": Subject("report", link_fetched, ("-c", REPORT), report),
     "synth": Subject("synth", write_trace, ("-c", SYNTHESIS), tree),
 }
 
