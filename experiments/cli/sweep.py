@@ -41,7 +41,8 @@ def sweep(
     print_table(f"{Path(given['file']).name}: {rows.count} points, {shown}", columns, cells)
     if left := result.spec.left_out():
         note(f"kv_caches: Anda needs a compressor; left out with it: {', '.join(left)}")
-    for name, count in undefined_metrics(result.spec, rows.read(list(result.spec.derived))).items():
+    undefined = undefined_metrics(result.spec, rows.read(list(result.spec.derived))) if result.spec.derived else {}
+    for name, count in undefined.items():
         note(f"derived.{name}: is not a finite number in {count} of {rows.count} points")
     out = given["out"]
     note(f"results: {Path(out) / 'results.parquet'}; anda results {out} --report DIR shows them all")

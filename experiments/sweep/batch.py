@@ -59,10 +59,12 @@ def batch_table(block: PointBlock) -> pa.Table:
     """
     import pyarrow as pa
 
-    from .space.tables import coded_column, key_column
+    from .space.tables import coded_column, key_column, number_column
 
     inputs = {name: coded_column(*block.coded(name)) for name in block.names()}
-    return pa.table({"key": key_column(block.key_characters()), **inputs, **_results(block)})
+    results = {name: number_column(values) for name, values in _results(block).items()}
+    columns = {"key": key_column(block.key_characters()), **inputs, **results}
+    return pa.Table.from_arrays(list(columns.values()), names=list(columns))
 
 
 def _results(block: PointBlock) -> Mapping[str, NDArray[Any]]:

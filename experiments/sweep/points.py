@@ -40,8 +40,6 @@ from .overrides import (
 from .space.keys import digest, key_of
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ...sim import Architecture
 
 MEASURES = ("cycles", "seconds", "macs", "bops_saving", "dram_bytes", "sram_bytes", "area_mm2")
@@ -165,12 +163,11 @@ class Point(PointOptions):
         return {"phase": "inference", "tokens": tokens, "prompt": self.prompt, "generate": self.generate}
 
 
-def setting_columns(frame: pd.DataFrame) -> list[str]:
+def setting_columns(names: Sequence[str]) -> list[str]:
     """The columns of architecture and technology fields that a sweep sets: between the other inputs and the results."""
-    names = [str(name) for name in frame.columns]
     if "cycles" not in names or LAST_INPUT not in names:
         return []
-    return names[names.index(LAST_INPUT) + 1 : names.index("cycles")]
+    return list(names[names.index(LAST_INPUT) + 1 : names.index("cycles")])
 
 
 def simulate_points(points: Sequence[Point]) -> list[dict[str, Any]]:
@@ -247,5 +244,5 @@ def model_version() -> str:
     """Hash of everything that a simulation's result depends on beside its point: code and data of three rooms."""
     folders = [Path(room.__file__ or "").parent for room in (formats, workloads, sim)]
     files = sorted(path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".yaml", ".csv"))
-    own = [Path(simulation.__file__), Path(__file__).with_name("evaluation.py")]
+    own = [Path(simulation.__file__), *(Path(__file__).with_name(name) for name in ("batch.py", "evaluation.py"))]
     return hashlib.sha256(b"".join(path.read_bytes() for path in [*files, *own])).hexdigest()[:24]

@@ -104,7 +104,7 @@ def _blocks(frame: pd.DataFrame, costs: Sequence[str], sweep: Path, command: str
         manifest: dict[str, Any] = dict(read_json(sweep / "manifest.json"))
     names = [name for name in varying_columns(frame.drop(columns="front")) if name != "key"]
     if len(names) > COLUMNS:
-        fields = setting_columns(frame)
+        fields = setting_columns([str(name) for name in frame.columns])
         names = [name for name in names if name not in fields]
     shown = frame.head(ROWS).assign(front=frame["front"].map({True: "yes", False: ""}))
     columns, rows = table_rows(shown, ["front", *names])

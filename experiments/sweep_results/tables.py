@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -42,26 +42,27 @@ class StoredRows:
         """Some columns of all rows."""
         return self._file.read(names).to_pandas()
 
-    def least(self, name: str, count: int) -> pd.DataFrame:
+    def least(self, name: str, count: int) -> list[dict[str, Any]]:
         """The rows with the least values in a column, the first ones of equal rows first."""
-        import pandas as pd
-
-        best: pd.DataFrame | None = None
-        costs, start = self.read([name])[name].to_numpy(), 0
+        groups = range(self._file.num_row_groups)
+        chunks = [self._file.read_row_group(group, [name], use_threads=False).column(0).chunk(0) for group in groups]
+        costs, start = np.concatenate([np.from_dlpack(chunk) for chunk in chunks]), 0  # without pandas, which is large
         taken = np.argsort(costs, kind="stable")[:count]
-        for group in range(self._file.num_row_groups):
+        found: dict[int, dict[str, Any]] = {}
+        for group in groups:
             stop = start + self._file.metadata.row_group(group).num_rows
-            if len(rows := np.sort(taken[(taken >= start) & (taken < stop)]) - start):
-                found = self._file.read_row_group(group).take(rows).to_pandas()
-                best = found if best is None else pd.concat([best, found])
+            if len(rows := np.sort(taken[(taken >= start) & (taken < stop)])):
+                table = self._file.read_row_group(group, use_threads=False)
+                found |= {int(row): table.slice(int(row) - start, 1).to_pylist()[0] for row in rows}
             start = stop
-        return pd.DataFrame() if best is None else best.sort_values(name, kind="stable")
+        return [found[int(row)] for row in taken]
 
 
 def summary_rows(rows: StoredRows) -> tuple[Sequence[str], list[tuple[str, ...]]]:
     """Columns and rows for a terminal: the points of least energy, or the first points if all energies are equal."""
     best = rows.least("energy_total_pj", BEST if energies_differ(rows) else ROWS)
-    return fitting_rows(best, _varying(rows.columns, rows.varies))
+    columns = _varying(rows.columns, rows.varies)
+    return _fitting(lambda names: [_texts(row[name] for name in names) for row in best], columns, rows.columns)
 
 
 def energies_differ(rows: StoredRows) -> bool:
@@ -97,13 +98,20 @@ def fitting_rows(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[Sequence[
 
     `LESS_WANTED` columns are left out first, then the fields of architecture and technology that the sweep sets.
     """
+    return _fitting(lambda names: table_rows(frame, names)[1], columns, [str(name) for name in frame.columns])
+
+
+def _fitting(
+    cells: Callable[[Sequence[str]], list[tuple[str, ...]]], columns: Sequence[str], every: Sequence[str]
+) -> tuple[Sequence[str], list[tuple[str, ...]]]:
+    """As many columns as fit, and their cells as `cells` gives them; `every` are all columns of the results."""
     kept = list(columns)
-    for dropped in (*([name] for name in LESS_WANTED), setting_columns(frame)):
-        _, rows = table_rows(frame, kept)
-        if sum(max(map(len, cells)) + GAP for cells in zip(kept, *rows, strict=True)) <= WIDTH:
+    for dropped in (*([name] for name in LESS_WANTED), setting_columns(every)):
+        rows = cells(kept)
+        if sum(max(map(len, texts)) + GAP for texts in zip(kept, *rows, strict=True)) <= WIDTH:
             break
         kept = [column for column in kept if column not in dropped]
-    return table_rows(frame, kept)
+    return kept, cells(kept)
 
 
 GAP = 3
@@ -112,5 +120,8 @@ GAP = 3
 
 def table_rows(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[Sequence[str], list[tuple[str, ...]]]:
     """Columns and rows as text."""
-    rows = frame[list(columns)].itertuples(index=False)
-    return columns, [tuple(f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in row) for row in rows]
+    return columns, [_texts(row) for row in frame[list(columns)].itertuples(index=False)]
+
+
+def _texts(cells: Iterable[Any]) -> tuple[str, ...]:
+    return tuple(f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in cells)

@@ -1,4 +1,4 @@
-"""Speed of sweeps: points a second, and a million finished points that are opened, loaded, and asked.
+"""Speed of sweeps: points a second of the kernel, end to end and one by one; finished sweeps that are run again, loaded, and asked.
 
 Run with ``make benchmark``; medians go to docs/benchmarks.
 """
@@ -9,9 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from anda_codesign.experiments.sweep.points import simulate_points
+from anda_codesign.experiments.sweep.run import finish_sweep
 from anda_codesign.experiments.sweep.spec import SweepSpec
 from anda_codesign.experiments.sweep.store import RESULTS, SweepStore, parquet_bytes
 from anda_codesign.experiments.sweep_results.results import load_results, query_frame
+from anda_codesign.sim import Settings, load_architecture, prepare
+from anda_codesign.sim.batch.machines import batch_costs, machine_columns
+from anda_codesign.workloads import gemms, model_shape
 from pytest_benchmark.fixture import BenchmarkFixture
 
 POINTS = 1_000_000
@@ -61,3 +65,52 @@ def test_points_a_second(benchmark: BenchmarkFixture):
     points = spec.points()
     assert len(points) == 256
     assert len(benchmark(simulate_points, points)) == 256
+
+
+@pytest.mark.benchmark(group="Sweeps of machines, one process")
+def test_kernel_points_a_second(benchmark: BenchmarkFixture):
+    """LLaMA-7B on 100,000 machines: the compiled kernel alone, one core."""
+    count, rng = 100_000, np.random.default_rng(0)
+    machine = load_architecture("anda")
+    columns = machine_columns(machine, prepare(machine, Settings()).costs, "energy", count)
+    columns = columns._replace(
+        activation_bits=rng.integers(1 << 21, 1 << 26, count),
+        columns=2 ** rng.integers(2, 7, count),
+        dram_bits_per_cycle=rng.uniform(100, 9000, count),
+    )
+    products = gemms(model_shape("LLaMA-7B"))
+    table = np.array([[[gemm.tokens, gemm.in_channels, gemm.out_channels, gemm.repeat] for gemm in products]])
+    bits = rng.integers(4, 12, (count, 4))
+    done = benchmark(batch_costs, columns, bits, np.zeros(count, dtype=np.int64), table).done
+    benchmark.extra_info.update(work=count, unit="points")
+    assert done.all()
+
+
+def large(points: int) -> SweepSpec:
+    """A sweep of machines, 200 for each bandwidth."""
+    return SweepSpec.model_validate(
+        {
+            "models": ["LLaMA-7B"], "archs": ["anda", "fp-fp"], "mantissa_bits": [5, 6, 7],
+            "architecture": {
+                "activation_buffer.capacity": {"from": 256, "to": 2048, "points": 10, "unit": "KiB"},
+                "array.columns": [8, 16, 24, 32, 64],
+            },
+            "technology": {"dram.bandwidth": {"from": 32, "to": 1024, "points": points // 200}},
+        }
+    )  # fmt: skip
+
+
+@pytest.mark.benchmark(group="Sweeps of machines, one process")
+def test_points_a_second_end_to_end(benchmark: BenchmarkFixture, tmp_path: Path):
+    """100,000 points: rows, keys, Parquet and CSV in one process."""
+    folders = (tmp_path / f"{index}" for index in range(100))
+    benchmark.pedantic(lambda: finish_sweep(large(100_000), next(folders)), rounds=3, warmup_rounds=1)
+    benchmark.extra_info.update(work=100_000, unit="points")
+
+
+@pytest.mark.benchmark(group="Sweeps of machines, one process")
+def test_a_finished_sweep_again(benchmark: BenchmarkFixture, tmp_path: Path):
+    """6,400 finished points: names and checksums of the parts."""
+    finish_sweep(large(6400), tmp_path / "out")
+    benchmark(finish_sweep, large(6400), tmp_path / "out")
+    benchmark.extra_info.update(work=6400, unit="points")

@@ -20,7 +20,7 @@ from .keys import KEY_CHARACTERS
 if TYPE_CHECKING:
     import pandas as pd
 
-GROUP_ROWS = 1 << 14
+GROUP_ROWS = 1 << 13
 """Rows of a group of the results, if the parts are smaller."""
 
 
@@ -46,8 +46,23 @@ def key_column(characters: NDArray[np.uint8]) -> pa.Array:
 def coded_column(codes: NDArray[np.int32], values: NDArray[Any]) -> pa.Array:
     """A column of the values at some places; texts stay in a dictionary."""
     if values.dtype != object:
-        return pa.array(values[codes])
-    return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(values, type=pa.string()))
+        return number_column(values[codes])
+    return pa.DictionaryArray.from_arrays(number_column(codes), text_column(values.tolist()))
+
+
+def text_column(texts: Sequence[str]) -> pa.Array:
+    """A column of texts."""
+    content = [text.encode() for text in texts]
+    offsets = np.concatenate([[0], np.cumsum([len(text) for text in content])]).astype(np.int32)
+    return pa.Array.from_buffers(
+        pa.string(), len(texts), [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(content))]
+    )
+
+
+def number_column(values: NDArray[Any]) -> pa.Array:
+    """A column of numbers; `pyarrow.array` would load pandas to look at an array."""
+    content = np.packbits(values, bitorder="little") if values.dtype == np.bool_ else np.ascontiguousarray(values)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(content)])
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
@@ -65,7 +80,7 @@ def common_schema(parts: Iterable[Path]) -> pa.Schema:
 def read_tables(parts: Iterable[Path], schema: pa.Schema) -> Iterator[pa.Table]:
     """The tables of parts, one after the other."""
     for part in parts:
-        yield pq.read_table(part).cast(schema)
+        yield pq.ParquetFile(part).read(use_threads=False).cast(schema)
 
 
 def columns_of(table: pa.Table, names: Iterable[str]) -> Mapping[str, NDArray[Any]]:

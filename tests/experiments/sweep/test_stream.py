@@ -178,3 +178,18 @@ def test_a_large_sweep_is_compiled_and_names_a_point_that_cannot_be_simulated(tm
         InputError, match=r"^activation_buffer.capacity: 64 B .* \(at the point model OPT-125M, arch fp-fp"
     ):
         run_sweep(asked, tmp_path / "out")
+
+
+def test_a_large_sweep_gives_the_same_files_on_several_workers_and_by_the_plain_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked = spec(
+        archs=["fp-fp", "anda"], mantissa_bits=[6, 7], tokens={"from": 1, "to": 100}, derived={"x": "cycles / 2"}
+    )
+    run_sweep(asked, tmp_path / "one")
+    run_sweep(asked, tmp_path / "two", 2)
+    monkeypatch.setenv("ANDA_KERNELS", "numpy")
+    run_sweep(asked, tmp_path / "plain")
+    for name in ("results.parquet", "results.csv"):
+        one, *others = ((tmp_path / way / name).read_bytes() for way in ("one", "two", "plain"))
+        assert others == [one, one]
