@@ -345,7 +345,7 @@ def _waited(
     return (weight_copies == 1) * (moved_weights - out_channels * gemm.channel)
 
 
-@kernel
+@njit(inline="always", error_model="numpy")
 def _price(machine: Any, gemm: Mapped, fixed: Any, mapping: Any, price: Floats) -> None:
     """Cost of a GeMM with a mapping: energies, cycles, and bits of DRAM and SRAM, into `price`."""
     stays, tokens, out_channels, copies, weight_copies = mapping
@@ -355,11 +355,12 @@ def _price(machine: Any, gemm: Mapped, fixed: Any, mapping: Any, price: Floats) 
     weight_passes = 1 if stays == WEIGHTS or whole_channels else _ceil(gemm.tokens, tokens)
     moved, moved_weights = gemm.activations * passes, gemm.weights * weight_passes
     speed = machine.dram_bits_per_cycle
-    waits = _waited(gemm, stays, tokens, out_channels, copies, weight_copies, moved, moved_weights) / speed
+    waits = _waited(gemm, stays, tokens, out_channels, copies, weight_copies, moved, moved_weights)
     dram = moved + moved_weights + gemm.results
     work = gemm.start + gemm.array + gemm.tail + gemm.exposed
-    waiting = gemm.start + (gemm.dense + waits) + gemm.tail + gemm.exposed
-    taken = math.ceil(max(work, waiting, dram / speed))
+    waiting = gemm.start + (gemm.dense + (waits / speed if waits else 0.0)) + gemm.tail + gemm.exposed
+    dram_cycles = dram / speed
+    taken = math.ceil(max(work, waiting, dram_cycles))
     reads = gemm.activations * gemm.column_tiles + gemm.results
     writes, weight_reads = moved + gemm.results, gemm.weights * gemm.row_tiles
     at_work, idle, busy, products, _ = fixed
@@ -374,14 +375,15 @@ def _price(machine: Any, gemm: Mapped, fixed: Any, mapping: Any, price: Floats) 
         + taken * machine.leakage_pj
     )
     price[2] = dram * machine.dram_pj
-    active = min(dram / speed, float(taken))
-    watt_cycles = taken * machine.background_w + active * machine.active_w
-    price[3] = watt_cycles * 1e12 / machine.clock_hz
+    price[3] = 0.0
+    if machine.background_w > 0.0:
+        watt_cycles = taken * machine.background_w + min(dram_cycles, float(taken)) * machine.active_w
+        price[3] = watt_cycles * 1e12 / machine.clock_hz
     price[4], price[5] = taken, dram
     price[6] = reads + writes + weight_reads + moved_weights
 
 
-@kernel
+@njit(inline="always", error_model="numpy")
 def _keep_better(objective: int, best: Floats, price: Floats) -> None:
     """Keep a price if its score is less than that of the best one so far; an infinite energy stands for none."""
     first = price[0] + price[1] + price[2] + price[3]
@@ -414,43 +416,34 @@ def _best(machine: Any, gemm: Mapped, fixed: Any, groups: int, bits: int, price:
     room = _resident_tokens(machine, gemm.in_channels, bits)
     weight_room = _floor(machine.weight_bits, gemm.channel)
     best[7] = math.inf
-    streams_twice = True
     stream = min(max(gemm.columns, min(_floor(weight_room, 2 * gemm.columns) * gemm.columns, lanes)), channels)
-    if weight_room >= stream:
-        copies = 2 if weight_room >= min(2 * stream, channels) else 1
-        for single in range(2):
-            size, resident = _largest(tokens, strip_tokens, room, single)
-            if size > 0:
-                streams_twice &= copies == 2
-                _price(machine, gemm, fixed, (ACTIVATIONS, size, stream, resident, copies), price)
-                _keep_better(objective, best, price)
-    if room >= strip_tokens:
-        copies = 2 if room >= min(2 * strip_tokens, tokens) else 1
-        for single in range(2):
-            size, resident = _largest(channels, strip_channels, weight_room, single)
-            if size > 0:
-                streams_twice &= copies == 2
-                _price(machine, gemm, fixed, (WEIGHTS, strip_tokens, size, copies, resident), price)
-                _keep_better(objective, best, price)
-    if streams_twice and best[7] < math.inf:
-        return True
-    if weight_room >= channels:
-        for single in range(2):
-            size, resident = _largest(tokens, strip_tokens, room, single)
-            if size > 0:
-                _price(machine, gemm, fixed, (ACTIVATIONS, size, channels, resident, 1), price)
-                _keep_better(objective, best, price)
-    if room >= tokens:
-        for single in range(2):
-            size, resident = _largest(channels, strip_channels, weight_room, single)
-            if size > 0:
-                _price(machine, gemm, fixed, (WEIGHTS, tokens, size, 1, resident), price)
-                _keep_better(objective, best, price)
-    copies, weight_copies = _parts(machine, groups, gemm.in_channels, strip_tokens, strip_channels, bits)
-    if copies == 0:
-        return False
-    _price(machine, gemm, fixed, (NOTHING, strip_tokens, strip_channels, copies, weight_copies), price)
-    _keep_better(objective, best, price)
+    weight_copies = 2 if weight_room >= min(2 * stream, channels) else 1
+    copies = 2 if room >= min(2 * strip_tokens, tokens) else 1
+    found, streams_twice = False, True
+    for index in range(9):  # activations stay, weights stay; both stay, in two ways; nothing stays
+        both = index >= 4
+        if index == 4 and found and streams_twice:
+            return True
+        if index == 8:
+            twice, weights_twice = _parts(machine, groups, gemm.in_channels, strip_tokens, strip_channels, bits)
+            if twice == 0:
+                return False
+            mapping = (NOTHING, strip_tokens, strip_channels, twice, weights_twice)
+        elif index % 4 < 2:
+            size, resident = _largest(tokens, strip_tokens, room, index % 2)
+            if size == 0 or weight_room < (channels if both else stream):
+                continue
+            mapping = (ACTIVATIONS, size, channels if both else stream, resident, 1 if both else weight_copies)
+            streams_twice &= weight_copies == 2
+        else:
+            size, resident = _largest(channels, strip_channels, weight_room, index % 2)
+            if size == 0 or room < (tokens if both else strip_tokens):
+                continue
+            mapping = (WEIGHTS, tokens if both else strip_tokens, size, 1 if both else copies, resident)
+            streams_twice &= copies == 2
+        found = True
+        _price(machine, gemm, fixed, mapping, price)
+        _keep_better(objective, best, price)
     return True
 
 
@@ -493,10 +486,15 @@ def total_costs(
     price, best, partials = np.zeros(7), np.zeros(9), np.zeros(count + 2)
     parts = np.zeros((4, count))
     for at in range(len(tasks)):
-        machine = _element(machines, at)
+        machine, task = _element(machines, at), tasks[at]
         cycles, dram_bytes, sram_bytes, done = 0, 0, 0, True
         for place in range(count):
-            tokens, in_channels, out_channels, repeat = gemms[tasks[at], place]
+            tokens, in_channels, out_channels, repeat = (
+                gemms[task, place, 0],
+                gemms[task, place, 1],
+                gemms[task, place, 2],
+                gemms[task, place, 3],
+            )
             gemm, groups = _map(machine, tokens, in_channels, out_channels, bits[at, place], result_bits[at, place])
             fixed = _fixed_energy(machine, gemm, groups, bits[at, place])
             done &= _best(machine, gemm, fixed, groups, bits[at, place], price, best)
