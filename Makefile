@@ -65,7 +65,9 @@ benchmark: $(STAMP)
 	$(BIN)/python tests/benchmarks/table.py build/performance.json docs/performance.md
 	$(MEASURE) tests/benchmarks/test_sim_speed.py --benchmark-json build/simulator.json
 	$(BIN)/python tests/benchmarks/table.py build/simulator.json docs/simulator.md
-	$(MEASURE) tests/benchmarks/test_sweep_speed.py tests/benchmarks/test_workloads_speed.py
+	$(MEASURE) tests/benchmarks/test_sweep_speed.py --benchmark-json build/sweeps.json
+	$(BIN)/python tests/benchmarks/table.py build/sweeps.json docs/sweeps.md
+	$(MEASURE) tests/benchmarks/test_workloads_speed.py
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -82,7 +82,7 @@ def test_kernel_points_a_second(benchmark: BenchmarkFixture):
     table = np.array([[[gemm.tokens, gemm.in_channels, gemm.out_channels, gemm.repeat] for gemm in products]])
     bits = rng.integers(4, 12, (count, 4))
     done = benchmark(batch_costs, columns, bits, np.zeros(count, dtype=np.int64), table).done
-    benchmark.extra_info.update(work=count, unit="points")
+    benchmark.extra_info.update(work=count, unit="points/s")
     assert done.all()
 
 
@@ -105,7 +105,7 @@ def test_points_a_second_end_to_end(benchmark: BenchmarkFixture, tmp_path: Path)
     """100,000 points: rows, keys, Parquet and CSV in one process."""
     folders = (tmp_path / f"{index}" for index in range(100))
     benchmark.pedantic(lambda: finish_sweep(large(100_000), next(folders)), rounds=3, warmup_rounds=1)
-    benchmark.extra_info.update(work=100_000, unit="points")
+    benchmark.extra_info.update(work=100_000, unit="points/s")
 
 
 @pytest.mark.benchmark(group="Sweeps of machines, one process")
@@ -113,4 +113,4 @@ def test_a_finished_sweep_again(benchmark: BenchmarkFixture, tmp_path: Path):
     """6,400 finished points: names and checksums of the parts."""
     finish_sweep(large(6400), tmp_path / "out")
     benchmark(finish_sweep, large(6400), tmp_path / "out")
-    benchmark.extra_info.update(work=6400, unit="points")
+    benchmark.extra_info.update(work=6400, unit="points/s")
