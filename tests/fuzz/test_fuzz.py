@@ -1,6 +1,5 @@
 """A few hundred mutated inputs of every reader; `make fuzz` tries more."""
 
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -12,14 +11,14 @@ from fuzz import run
 from readers import readers
 
 CASES = 300
-NAMES = [reader.name for reader in readers(Path())]
+PACKAGES = {"tokenizer.json": pytest.mark.hf}
+"""Readers that need the packages of `make test-hf`."""
+NAMES = [pytest.param(reader.name, marks=PACKAGES.get(reader.name, ())) for reader in readers(Path())]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_mutated_inputs_are_read_or_refused(name: str, tmp_path: Path):
     """Each is accepted and equal when read again, or refused by an `InputError` of one line."""
-    if name == "tokenizer.json" and importlib.util.find_spec("tokenizers") is None:
-        pytest.skip("the package tokenizers is not installed")
     (reader,) = (reader for reader in readers(tmp_path) if reader.name == name)
     folder = tmp_path / "files"
     folder.mkdir()
