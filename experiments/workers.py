@@ -73,8 +73,9 @@ def workers(count: int, start: Callable[..., object] | None = None, *arguments: 
 
 
 def error_on_warnings() -> bool:
-    """True if warnings are errors in this process."""
-    return bool(warnings.filters) and warnings.filters[0][0] == "error"
+    """True if warnings of any kind are errors in this process."""
+    actions = (action for action, message, category, *_ in warnings.filters if message is None and category is Warning)
+    return next(actions, None) == "error"
 
 
 def _begin(strict: bool, start: Callable[..., object] | None, arguments: tuple[object, ...]) -> None:

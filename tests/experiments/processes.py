@@ -1,9 +1,14 @@
-"""Processes of commands under test: their descendants, and whether they are alive."""
+"""Processes of commands under test: their descendants, whether they are alive, and functions for workers to call."""
 
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from anda_codesign.experiments.options.named_format import NamedFormat
+from anda_codesign.formats.plugins import load_plugins
 
 ANDA = [sys.executable, "-c", "import sys; from anda_codesign.experiments.cli import main; sys.exit(main())"]
 """The command ``anda`` as a process of its own."""
@@ -31,3 +36,13 @@ def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def warn(text: str) -> str:
+    warnings.warn(text, stacklevel=1)
+    return text
+
+
+def hash_in_a_worker(plugins: Any, text: str) -> str | None:
+    load_plugins(plugins)
+    return NamedFormat.parse(text).source_sha256

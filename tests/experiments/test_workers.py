@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from anda_codesign.experiments.workers import workers
 from anda_codesign.formats import InputError
-from processes import ANDA, descendants, is_alive, wait_for
+from processes import ANDA, descendants, is_alive, wait_for, warn
 
 SWEEP = """
 models: [OPT-125M, OPT-1.3B]
@@ -19,11 +19,6 @@ mantissa_bits: {from: 4, to: 16}
 tokens: {from: 16, to: 215}
 levels: events
 """
-
-
-def warn(text: str) -> str:
-    warnings.warn(text, stacklevel=1)
-    return text
 
 
 @pytest.mark.parametrize("strict", [True, False])

@@ -36,7 +36,8 @@ class TraceMetadata(Document):
     text_sha256: str
     layers: Annotated[list[Layer], Field(min_length=1)]
     tokens: Count
-    linears: Annotated[list[Linear], Field(min_length=1)]
+    linears: list[Linear]
+    """Linear layers whose weights the trace has."""
     weight_group_size: Count | None
     """None in a capture without a finished layer."""
     dtype: Literal["float16"]

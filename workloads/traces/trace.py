@@ -64,7 +64,8 @@ class Trace:
         """
         self._require_layer(layer)
         if name not in self.metadata["linears"]:
-            raise InputError(f"name: {name!r} was not captured; the trace holds {', '.join(self.metadata['linears'])}")
+            held = ", ".join(self.metadata["linears"]) or "no weights"
+            raise InputError(f"name: {name!r} was not captured; the trace holds {held}")
         prefix = f"weights.{layer}.{name}"
         return Int4Weights(
             self.tensors[f"{prefix}.codes"],
@@ -75,7 +76,8 @@ class Trace:
 
     def first_weights(self, layer: int, module: str) -> Int4Weights:
         """Return the weights of a module's first linear layer, such as q of qkv; raises the errors of `weights`."""
-        return self.weights(layer, next(name for name in MODULE_LINEARS[module] if name in self.metadata["linears"]))
+        names = MODULE_LINEARS[module]
+        return self.weights(layer, next((name for name in names if name in self.metadata["linears"]), names[0]))
 
     def save(self, path: Path | str) -> None:
         """Write a new file, which appears under its name when it is complete.

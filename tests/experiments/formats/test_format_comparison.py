@@ -33,7 +33,8 @@ def make_trace(seed=0, layers=(0, 3), channels=96):
             x = random.normal(size=(5, channels))
             x[:, 7] *= 30
             tensors[f"activations.{layer}.{module}"] = x.astype(np.float16)
-    metadata = {"layers": list(layers), "linears": [], "weight_group_size": 32, "capture_version": 1}
+    metadata = {"layers": list(layers), "linears": [], "weight_group_size": 32, "capture_version": 1, "tokens": 5}
+    metadata |= {"model": "none", "model_sha256": "", "text_sha256": "", "dtype": "float16"}
     return Trace(metadata, tensors)
 
 

@@ -29,6 +29,7 @@ from anda_codesign.workloads import (
     paired_loss,
     synthetic_decoder,
 )
+from processes import hash_in_a_worker
 
 FIELDS: dict[str, Any] = {"models": "SmolLM2-135M", "tokens": 16}
 M8 = Precision.uniform(8)
@@ -163,11 +164,6 @@ def test_workers_have_the_formats_of_one_s_own(tmp_path: Path, plugin: Path):
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         found = pool.submit(hash_in_a_worker, loaded_plugins(), "halves mantissa_bits=4").result()
     assert [found] == own
-
-
-def hash_in_a_worker(plugins: Any, text: str) -> str | None:
-    load_plugins(plugins)
-    return NamedFormat.parse(text).source_sha256
 
 
 BAD_FORMATS = {

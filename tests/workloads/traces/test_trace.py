@@ -120,6 +120,13 @@ def rejects(path: Path, message: str) -> None:
         Trace.load(path)
 
 
+def test_a_trace_without_weights(trace: Trace, tmp_path: Path):
+    tensors = {name: tensor for name, tensor in trace.tensors.items() if name.startswith("activations")}
+    Trace({**trace.metadata, "linears": []}, tensors).save(tmp_path / "x.safetensors")
+    with pytest.raises(InputError, match=r"^name: 'q' was not captured; the trace holds no weights"):
+        Trace.load(tmp_path / "x.safetensors").first_weights(trace.metadata["layers"][0], "qkv")
+
+
 @pytest.mark.parametrize(("value", "text"), [(np.nan, "nan"), (-np.inf, "-inf")])
 def test_values_that_are_not_finite(trace: Trace, tmp_path: Path, value: float, text: str):
     damaged = trace.activation(1, "d").copy()
