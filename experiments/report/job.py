@@ -26,6 +26,7 @@ from .plan import BLOCK_TOKENS, MIXED, plan_points
 from .points import points_frame
 
 SPLIT = "heldout"
+TRACE = "trace.safetensors"
 TRACE_TOKENS = 64
 CIRCUIT_WIDTHS = (4, 7, 11)
 
@@ -79,7 +80,8 @@ def report(options: ReportOptions) -> Report:
     with filling(folder):
         with stage("capturing activations", 1) as advance:
             trace = capture_trace(decoder, text, tokens=TRACE_TOKENS)
-            trace.save(folder / "trace.safetensors")
+            (folder / TRACE).unlink(missing_ok=True)  # of a run that was killed
+            trace.save(folder / TRACE)
             advance(1)
         with stage("running the circuits on the trace", 1) as advance:
             captured = trace.metadata["layers"]

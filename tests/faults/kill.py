@@ -55,10 +55,13 @@ for design in ("fp32-to-fp16", "int-to-fp16"):
     anda_codesign.synthesize(design=design, clock_ps=20000, m=[4], trace="trace.safetensors", out=f"out/{design}")
 """
 REPORT = """
+from pathlib import Path
+from anda_codesign.experiments.folder import is_free
 from anda_codesign.experiments.report import job
 
 job.BLOCK_TOKENS, job.CIRCUIT_WIDTHS = 64, (3,)
-job.report(out="out", blocks=2)
+if is_free(Path("out")):  # it may be killed after its last file
+    job.report(out="out", blocks=2)
 """
 ANDA = "import sys; from anda_codesign.experiments.cli import main; sys.exit(main(sys.argv[1:]))"
 
