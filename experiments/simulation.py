@@ -267,7 +267,7 @@ def _run_inference(
 
 
 def _whole_inputs(options: PassOptions) -> dict[str, str]:
-    """What a whole model holds and computes beside its GeMMs, by name."""
+    """Options that only whole models have, by name."""
     return {name: _name(getattr(options, name)) for name in ("kv_cache", "vector_unit", "vector_traffic", "head")}
 
 

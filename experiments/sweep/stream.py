@@ -54,7 +54,7 @@ class Sampling(Protocol):
 
 
 class Space(Protocol):
-    """What a stream needs of a sweep's file."""
+    """The fields and methods of a sweep file that a stream reads."""
 
     @property
     def sampling(self) -> Sampling:

@@ -73,9 +73,9 @@ class TokenBits:
     stream: int
     """The residual stream."""
     inputs: dict[str, int]
-    """What the GeMM of each module loads."""
+    """Bits that the GeMM of each module loads."""
     results: dict[str, int]
-    """What the GeMM of each module has stored."""
+    """Bits that the GeMM of each module stores."""
     rotated: int
     """Queries and keys, as ``qkv`` has stored them."""
 

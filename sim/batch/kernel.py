@@ -307,7 +307,7 @@ def _map(machine: Any, tokens: int, in_channels: int, out_channels: int, bits: i
 
 @kernel
 def _fixed_energy(machine: Any, gemm: Mapped, groups: int, bits: int) -> Any:
-    """What the energy of a GeMM's compute takes besides its latency: array and side unit at work, idle lanes; and counts."""
+    """Compute energy of a GeMM at work and idle, in pJ, without that of waiting; busy cycles, products of the side unit, lanes times cycles."""
     element, working = _pass_cycles(machine, bits)
     tiles, digits = gemm.row_tiles * gemm.column_tiles, machine.digits
     element_cycles = tiles * (groups * element) * digits

@@ -68,7 +68,7 @@ def gemm_numbers(mapped: MappedGemm, costs: UnitCosts) -> kernel.GemmNumbers:
 
 
 def part_arrays(mapped: MappedGemm, sizes: np.ndarray) -> kernel.Parts:
-    """What parts of the reduction of some sizes take."""
+    """Bits and cycles of the parts of the reduction, for each of some part sizes."""
     planes, exponents, channel = (
         np.broadcast_to(bits, sizes.shape).astype(np.int64) for bits in part_bits(mapped, sizes)
     )

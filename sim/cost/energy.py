@@ -36,7 +36,7 @@ class Energy:
     background: float = 0.0
     """Standby and refresh of the DRAM."""
     idle: float = 0.0
-    """What idle elements of array and side unit take; part of `compute`."""
+    """Energy of idle elements in array and side unit; part of `compute`."""
 
     @property
     def total(self) -> float:

@@ -20,7 +20,7 @@ class GemmCost:
     energy_pj: Energy
 
     def score(self, objective: Objective) -> tuple[float, float]:
-        """What an objective minimises, and what decides ties."""
+        """The value to minimise, and the value that decides ties."""
         return score(objective, self.energy_pj.total, self.cycles, self.traffic.dram_bits)
 
 
@@ -48,7 +48,7 @@ def gemm_cost(mapped: MappedGemm, mapping: GemmMapping, costs: UnitCosts) -> Gem
 
 
 def score(objective: Objective, picojoules: Any, latency: Any, dram_bits: Any) -> tuple[Any, Any]:
-    """What an objective minimises; ties in energy or traffic are decided by latency, and ties in latency by energy."""
+    """The value to minimise, and the one that decides ties: latency, or energy where latency or traffic is minimised."""
     if objective == "edp":
         return picojoules * latency, latency
     if objective == "dram":

@@ -40,7 +40,7 @@ FAMILIES: dict[str, tuple[Stays, ...]] = {
     "array": ("activations", "weights", "nothing"),
     "buffer": ("sums", "activations", "weights"),
 }
-"""What can stay on chip, by the place of partial sums."""
+"""Choices of the operand that stays on chip, by the place of partial sums."""
 
 COPIES = {"single": 1, "double": 2}
 PATTERN = re.compile(

@@ -32,7 +32,7 @@ Tile = tuple[range, range, range]
 
 
 class Counts(NamedTuple):
-    """What a walk through a loop nest counts."""
+    """Counts of a walk through a loop nest."""
 
     activations: Fraction
     weights: Fraction
