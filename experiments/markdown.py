@@ -1,5 +1,6 @@
 """Markdown tables, and the marked parts of docs pages that programs write."""
 
+import argparse
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -66,3 +67,26 @@ def renew_parts(page: str, parts: Mapping[str, Callable[[], str]]) -> str:
 def renew_page(page: Path, parts: Mapping[str, Callable[[], str]]) -> None:
     """Write the marked parts of a file anew; see `renew_parts`."""
     page.write_text(renew_parts(page.read_text("utf-8"), parts), "utf-8")
+
+
+def tables_command(
+    description: str | None, tables: Mapping[str, Callable[[], str]], arguments: Sequence[str] | None = None
+) -> None:
+    """Command line of a program that writes tables: print them, or with ``--update PAGE`` renew them in a page.
+
+    Parameters
+    ----------
+    description : `str`, optional
+        Text of its help.
+    tables : mapping of name to function
+        See `renew_parts`.
+    arguments : sequence of `str`, optional
+        Arguments; those of the process by default.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--update", type=Path, metavar="PAGE", help="write the tables into this page")
+    page = parser.parse_args(arguments).update
+    if page is None:
+        print("\n\n".join(f"{name}\n\n{table()}" for name, table in tables.items()))
+    else:
+        renew_page(page, tables)

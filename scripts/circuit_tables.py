@@ -4,13 +4,11 @@
 ``python scripts/circuit_tables.py`` prints them; ``--update docs/rtl.md`` writes them into the page.
 """
 
-import argparse
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from anda_codesign.experiments.markdown import markdown_table, renew_page
+from anda_codesign.experiments.markdown import markdown_table, tables_command
 from anda_codesign.formats.accelerator.config import AcceleratorConfig
 from anda_codesign.formats.accelerator.instructions import FIELDS
 from anda_codesign.formats.numeric.fp16 import round_to_fp16, ulp_errors
@@ -162,15 +160,5 @@ TABLES = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--update", type=Path, metavar="PAGE", help="write the tables into this page")
-    page = parser.parse_args().update
-    if page is None:
-        print("\n\n".join(table() for table in TABLES.values()))
-    else:
-        renew_page(page, TABLES)
-
-
 if __name__ == "__main__":
-    main()
+    tables_command(__doc__, TABLES)

@@ -3,11 +3,8 @@
 ``python scripts/inference_table.py`` prints it; ``--update docs/simulator.md`` writes it into the page.
 """
 
-import argparse
-from pathlib import Path
-
 from anda_codesign.experiments.cli.machine.inference import quantity_rows
-from anda_codesign.experiments.markdown import markdown_table, renew_page
+from anda_codesign.experiments.markdown import markdown_table, tables_command
 
 import anda_codesign
 
@@ -25,15 +22,5 @@ def table() -> str:
     return markdown_table(["", *ARCHITECTURES], quantity_rows(records))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--update", type=Path, metavar="PAGE", help="write the table into this page")
-    page = parser.parse_args().update
-    if page is None:
-        print(table())
-    else:
-        renew_page(page, {"inference": table})
-
-
 if __name__ == "__main__":
-    main()
+    tables_command(__doc__, {"inference": table})

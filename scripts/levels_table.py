@@ -5,13 +5,11 @@ with small arrays. The circuit runs in Amaranth's simulator. Its memory answers 
 the request. At the other levels the memory has the same bandwidth.
 """
 
-import argparse
 import random
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
-from anda_codesign.experiments.markdown import markdown_table, renew_page
+from anda_codesign.experiments.markdown import markdown_table, tables_command
 from anda_codesign.formats import AndaFormat, Int4Weights
 from anda_codesign.formats.accelerator import compile_gemms
 from anda_codesign.rtl import run_accelerator_schedule
@@ -78,15 +76,5 @@ def table() -> str:
     return markdown_table(["GeMM", "M in", "M out", "array", *LEVELS, "circuit"], rows())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--update", type=Path, metavar="PAGE", help="write the table into this page")
-    page = parser.parse_args().update
-    if page is None:
-        print(table())
-    else:
-        renew_page(page, {"circuit": table})
-
-
 if __name__ == "__main__":
-    main()
+    tables_command(__doc__, {"circuit": table})

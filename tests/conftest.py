@@ -1,7 +1,6 @@
 """Shared fixtures and the rule for missing tools: skipped on a desk, a failure in CI."""
 
 import importlib.util
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -12,11 +11,11 @@ from hypothesis import HealthCheck, settings
 # helper modules of several folders stand beside this file
 sys.path.insert(0, str(Path(__file__).parent))
 
+from tools import absent
+
 # a busy machine is no failure
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
-
-REQUIRE_TOOLS = os.environ.get("ANDA_REQUIRE_TOOLS") == "1"
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -33,10 +32,3 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
         if reason := missing_data():
             absent(reason)
-
-
-def absent(reason: str) -> None:
-    """Skip a test that lacks a tool or data, or fail it where all tools are required."""
-    if REQUIRE_TOOLS:
-        pytest.fail(f"ANDA_REQUIRE_TOOLS=1, but {reason}", pytrace=False)
-    pytest.skip(reason)

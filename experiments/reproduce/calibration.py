@@ -4,19 +4,17 @@
 that page.
 """
 
-import argparse
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from ...sim import load_technology, load_weights, simulate, weight_format_names
 from ...sim.cost.energy import ENERGY_PARTS
 from ...sim.memory.hbm import load_memory, memory_names
 from ...workloads import Gemm, Precision, gemms, model_shape
-from ..markdown import markdown_table, renew_page
+from ..markdown import markdown_table, tables_command
 from .figures.measures import (
     BASE,
     ONE_TILE,
@@ -345,14 +343,7 @@ TABLES: dict[str, Callable[[], str]] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables, or renew them in a page."""
-    parser = argparse.ArgumentParser(description="Compare the machine with the published figures.")
-    parser.add_argument("--update", type=Path, help="page with tables to renew")
-    options = parser.parse_args(arguments)
-    if options.update:
-        renew_page(options.update, TABLES)
-        return
-    for name, text in TABLES.items():
-        print(f"{name}\n\n{text()}\n")
+    tables_command("Compare the machine with the published figures.", TABLES, arguments)
 
 
 def _compared(ours: float, bar: float) -> Row:

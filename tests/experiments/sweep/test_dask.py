@@ -18,6 +18,7 @@ import pytest
 from anda_codesign.experiments.sweep import executors
 from anda_codesign.experiments.sweep.run import run_sweep
 from anda_codesign.formats import InputError
+from tools import absent
 
 FILE = """
 models: [OPT-125M, OPT-1.3B]
@@ -46,10 +47,7 @@ SLOW_WORKER = """
 @pytest.fixture(autouse=True)
 def cluster_extra() -> None:
     if importlib.util.find_spec("distributed") is None:
-        reason = "the extra 'cluster' (dask[distributed]) is not installed"
-        if os.environ.get("ANDA_REQUIRE_TOOLS") == "1":
-            pytest.fail(f"ANDA_REQUIRE_TOOLS=1, but {reason}", pytrace=False)
-        pytest.skip(reason)
+        absent("the extra 'cluster' (dask[distributed]) is not installed")
 
 
 class Cluster:
