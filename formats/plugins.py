@@ -90,7 +90,7 @@ class PluginFile:
         """
         if self in _files:
             return
-        before = dict(_own)
+        before, entries = dict(_own), [registry.entries() for registry, _ in KINDS.values()]
         module = sys.modules[self.module] = ModuleType(self.module)
         module.__file__ = self.path
         _files.append(self)
@@ -103,8 +103,10 @@ class PluginFile:
         except BaseException as error:  # the file may do anything; SystemExit must not become our exit status
             _files.remove(self)
             del sys.modules[self.module]
-            for key in _own.keys() - before.keys():
-                _remove(*key)
+            for (registry, _), kept in zip(KINDS.values(), entries, strict=True):
+                registry.restore(kept)
+            _own.clear()
+            _own.update(before)
             raise InputError(f"plugin: {self.path} cannot be loaded ({_reason(error)}); fix the file") from None
         _files[:] = [plugin for plugin in _files if plugin is self or plugin.path != self.path]
 

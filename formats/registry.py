@@ -48,6 +48,14 @@ class Registry(Generic[Built]):
         """Remove a class."""
         del self._entries[name]
 
+    def entries(self) -> dict[str, Any]:
+        """A copy of all entries, for `restore`."""
+        return dict(self._entries)
+
+    def restore(self, entries: Mapping[str, Any]) -> None:
+        """Put back what `entries` gave."""
+        self._entries = dict(entries)
+
     def names(self) -> list[str]:
         """All names, in the order of registration."""
         return list(self._entries)

@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):  # typer's answer to a reader that is gone
             return _reader_gone()
-        return _fail("plugin: ends the program; remove sys.exit from it", 2)
+        return _fail("plugin: code that the command ran ended the program; remove sys.exit from it", 2)
     except ValueError as error:
         from ...formats import InputError
 

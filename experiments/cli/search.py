@@ -16,7 +16,7 @@ _ROW = "{:>4}  {:<12} {:>10} {:>8} {:>7} {:>7}  {:<10} {}"
 PlotOption = Annotated[Path | None, plot_option("the search")]
 
 
-@command(SearchOptions, plugins=True)
+@command(SearchOptions)
 def search(given: Given, *, plot: PlotOption = None, json: JsonOption = None) -> None:
     """Search the mantissa bits of qkv, o, u and d on calibration articles; test the best on held-out articles."""
     from ..precision_search.run import search as answer

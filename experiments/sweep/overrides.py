@@ -21,7 +21,6 @@ Settings: TypeAlias = tuple[tuple[str, int | float | str], ...]
 """Pairs of a dotted field, such as ``activation_buffer.capacity`` or ``dram.bandwidth``, and its value."""
 
 
-@lru_cache(maxsize=4096)
 def architecture_with(name: str, settings: Settings) -> Architecture:
     """An architecture with fields replaced, checked as if its file said so.
 
@@ -30,6 +29,16 @@ def architecture_with(name: str, settings: Settings) -> Architecture:
     InputError
         It has no such field, or its values do not go together.
     """
+    return _architecture(name, settings, _contents(name, settings))
+
+
+def _contents(name: str, settings: Settings) -> tuple[str | None, ...]:
+    """Texts of a user's own files: when one changes, what was made of it is made anew."""
+    return (file_content(name), *(file_content(value) for _, value in settings))
+
+
+@lru_cache(maxsize=4096)
+def _architecture(name: str, settings: Settings, _: tuple[str | None, ...]) -> Architecture:
     if not settings:
         return load_architecture(name)
     path = find_config(name, ARCHITECTURES, "architecture")
@@ -43,7 +52,6 @@ def architecture_with(name: str, settings: Settings) -> Architecture:
     return check(Architecture, data, where)
 
 
-@lru_cache(maxsize=4096)
 def technology_with(name: str, settings: Settings) -> Technology:
     """A technology with the values of some constants replaced.
 
@@ -52,6 +60,11 @@ def technology_with(name: str, settings: Settings) -> Technology:
     InputError
         It has no such constant, or the value is out of its range.
     """
+    return _technology(name, settings, _contents(name, settings))
+
+
+@lru_cache(maxsize=4096)
+def _technology(name: str, settings: Settings, _: tuple[str | None, ...]) -> Technology:
     if not settings:
         return load_technology(name)
     data = load_technology(name).model_dump(by_alias=True)
@@ -81,9 +94,18 @@ def technology_columns(settings: Settings) -> dict[str, int | float | str]:
     return {column(field): value for field, value in settings}
 
 
-def file_content(name: str) -> str | None:
-    """Text of a user's own file, on which a point's key depends; None for a built-in name."""
-    path = Path(name)
+def file_content(name: object) -> str | None:
+    """Text of a user's own file, on which a point's key depends, with the texts of files that it names; None for another name."""
+    text = _own_text(name)
+    if text is None:
+        return None
+    data = read_yaml(Path(str(name)), f"file {Path(str(name)).name}")
+    named = map(_own_text, data.values()) if isinstance(data, dict) else ()
+    return "".join((text, *filter(None, named)))
+
+
+def _own_text(name: object) -> str | None:
+    path = Path(name) if isinstance(name, str) else Path()
     return path.read_text("utf-8") if path.suffix in (".yaml", ".yml") and path.is_file() else None
 
 

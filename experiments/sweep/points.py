@@ -118,9 +118,10 @@ class Point(PointOptions):
         """Everything that decides the result, as plain data by field: `keys.digest` takes one at a time."""
         values = asdict(self)
         for group in ("architecture", "technology"):
-            values |= {f"{group}.{field}": value for field, value in values.pop(f"{group}_settings")}
+            settings = values.pop(f"{group}_settings")
+            values |= {f"{group}.{field}": [value, file_content(value)] for field, value in settings}
         for name in NAMED_FILES:
-            values[name] = [values[name], file_content(str(values[name] or ""))]
+            values[name] = [values[name], file_content(values[name])]
         return values | {"format": [values["format"], self.format.source_sha256], "version": model_version()}
 
     def columns(self) -> dict[str, Any]:
@@ -241,8 +242,8 @@ def _loss(point: Point) -> dict[str, float]:
 
 @cache
 def model_version() -> str:
-    """Hash of everything that a simulation's result depends on beside its point: code and data of three rooms."""
+    """Hash of everything that rows depend on beside their points: code and data of three rooms, and of sweeps."""
     folders = [Path(room.__file__ or "").parent for room in (formats, workloads, sim)]
-    files = sorted(path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".yaml", ".csv"))
-    own = [Path(simulation.__file__), *(Path(__file__).with_name(name) for name in ("batch.py", "evaluation.py"))]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in [*files, *own])).hexdigest()[:24]
+    found = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".yaml", ".csv")]
+    found += [*Path(simulation.__file__).parent.glob("*.py"), *Path(__file__).parent.rglob("*.py")]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(found))).hexdigest()[:24]

@@ -263,6 +263,8 @@ class SweepSpec(Config, strict=False):
         for name, check in CHECKS.items():
             for value in dict.fromkeys(getattr(self, name)):
                 check(value)
+        if self.allow_overflow and set(self.scopes) == {"gemms"} and set(self.prompts) == {None}:
+            raise InputError("allow_overflow: applies to whole models only; add scopes: model, or leave it out")
 
     def settings(self, group: str) -> Mapping[str, Sequence[Any]]:
         """The dotted fields of a group that vary, ``modules``, ``architecture`` or ``technology``, with their values.

@@ -72,6 +72,15 @@ def test_a_changed_file_replaces_its_names_and_has_another_hash(write: Callable[
     assert source_sha256(type(activation_format("mine", mantissa_bits=3))) != before
 
 
+def test_a_changed_file_that_fails_leaves_what_was_there(write: Callable[[str], Path]):
+    load_plugin(write(MINE.format(modes="")))
+    before = type(activation_format("mine", mantissa_bits=3))
+    file = write(MINE.format(modes="") + "1 / 0")
+    assert refusal(lambda: load_plugin(file)).startswith("plugin: ")
+    assert type(activation_format("mine", mantissa_bits=3)) is before
+    assert own() == [("activation", "mine")]
+
+
 def test_another_process_gets_the_text_and_not_the_file(write: Callable[[str], Path]):
     file = write(MINE.format(modes=""))
     load_plugin(file)

@@ -52,14 +52,23 @@ def run(
             break
         name = f"{seed}/{reader.name}/{number}"
         data = reader.case(Random(name))
-        signal.alarm(SECONDS)
-        found = outcome(reader, data, folder)
-        signal.alarm(0)
+        found = _outcome_in_time(reader, data, folder)
         kind = found if found in ("accepted", "refused") else "others"
         counts[kind] += 1
         if kind == "others":
             faults.append(f"--- {name}\n{found}")
     return counts, faults
+
+
+def _outcome_in_time(reader: Reader, data: bytes, folder: Path) -> str:
+    """`outcome`, which is a fault if it takes longer than `SECONDS`."""
+    before = signal.signal(signal.SIGALRM, _too_long)
+    signal.alarm(SECONDS)
+    try:
+        return outcome(reader, data, folder)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _too_long(_: int, __: FrameType | None) -> NoReturn:
@@ -73,7 +82,6 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, help="go on with further seeds for this time")
     parser.add_argument("--reader", help="only readers whose name holds this text")
     options = parser.parse_args()
-    signal.signal(signal.SIGALRM, _too_long)
     warnings.simplefilter("error")
     until = time.monotonic() + (options.seconds or float("inf"))
     totals: dict[str, Counter[str]] = {}

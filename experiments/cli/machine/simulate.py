@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PlotOption = Annotated[Path | None, plot_option("energy, cycles and roofline")]
 
 
-@command(ExplainOptions, plugins=True)
+@command(ExplainOptions)
 def simulate(
     given: Given,
     *,

@@ -19,11 +19,7 @@ class Mine(AndaFormat):
 register(Mine, [{"mantissa_bits": 3}])
 """
 COMMANDS = {
-    "simulate": ("--model", "OPT-125M", "--arch", "fp-fp"),
-    "explain": ("--model", "OPT-125M", "--arch", "fp-fp"),
     "sweep": ("no-file.yaml", "--out", "out"),
-    "report": ("--out", "out"),
-    "search": (),
     "formats compare": ("--trace", "no-file"),
     "quantize": ("--method", "rtn"),
     "plugins": (),
@@ -95,4 +91,4 @@ def test_a_format_that_ends_the_program_does_not_set_our_status(refused: Refused
     (tmp_path / "mine.py").write_text(MINE + f"    \nMine.__post_init__ = lambda self: exec({ends!r})\n")
     (tmp_path / "sweep.yaml").write_text(SWEEP % "mine mantissa_bits=3")
     message = refused("sweep", "sweep.yaml", "--out", "out", "--plugin", "mine.py")
-    assert message == "plugin: ends the program; remove sys.exit from it"
+    assert message == "plugin: code that the command ran ended the program; remove sys.exit from it"

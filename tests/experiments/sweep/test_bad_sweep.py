@@ -154,3 +154,9 @@ def test_a_file_system_that_takes_no_more(finished: Path):
     assert run.returncode == 2
     assert sorted(finished.glob("part-*.parquet")) == kept
     pd.testing.assert_frame_equal(load_results(finished), before)
+
+
+def test_an_option_without_a_point_that_it_concerns(refused: Refused, tmp_path: Path):
+    sweep = tmp_path / "sweep.yaml"
+    sweep.write_text(SWEEP + "allow_overflow: true\n")
+    assert refused("sweep", sweep, "--out", tmp_path / "out").startswith("allow_overflow: applies to whole models only")

@@ -12,12 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 from anda_codesign.experiments.sweep.batch import is_covered
 from anda_codesign.experiments.sweep.overrides import architecture_with
-from anda_codesign.experiments.sweep.points import Point
-from anda_codesign.experiments.sweep.run import PointChunk, chunks, run_sweep, simulate_chunk
+from anda_codesign.experiments.sweep.points import Point, simulate_points
+from anda_codesign.experiments.sweep.run import PointChunk, chunks, run_sweep, simulate_chunk, sweep_name
 from anda_codesign.experiments.sweep.spec import SweepSpec
 from anda_codesign.experiments.sweep.store import SweepStore
 from anda_codesign.formats import InputError
 from anda_codesign.formats.documents.schema import check
+from anda_codesign.sim.config.architecture import FOLDER as ARCHITECTURES
+from anda_codesign.sim.config.weights import FOLDER as WEIGHTS
 
 SPECS: dict[str, dict[str, Any]] = {
     "machines": {
@@ -193,3 +195,25 @@ def test_a_large_sweep_gives_the_same_files_on_several_workers_and_by_the_plain_
     for name in ("results.parquet", "results.csv"):
         one, *others = ((tmp_path / way / name).read_bytes() for way in ("one", "two", "plain"))
         assert others == [one, one]
+
+
+@pytest.mark.parametrize("route", ["weights", "architecture.weights", "weights of an architecture"])
+def test_a_changed_file_is_another_sweep(tmp_path: Path, route: str):
+    """By whatever way a weight format's file is named: other keys, another sweep, other rows."""
+    weights, machine = tmp_path / "mine.yaml", tmp_path / "machine.yaml"
+    text = (ARCHITECTURES / "fp-fp.yaml").read_text()
+    machine.write_text(text.replace("weights: int4", f"weights: {weights}"))
+    assert str(weights) in machine.read_text()
+    fields = {
+        "weights": {"archs": "fp-fp", "weights": str(weights)},
+        "architecture.weights": {"archs": "fp-fp", "architecture": {"weights": [str(weights)]}},
+        "weights of an architecture": {"archs": str(machine)},
+    }[route]
+    found: list[tuple[str, str, int]] = []
+    for name in ("int3", "int8"):
+        weights.write_text((WEIGHTS / f"{name}.yaml").read_text())
+        asked = spec(**fields)
+        point = asked.stream().first
+        found.append((point.key, sweep_name(asked, point), int(simulate_points([point])[0]["dram_bytes"])))
+    for one, other in zip(*found, strict=True):
+        assert one != other
