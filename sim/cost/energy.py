@@ -7,7 +7,7 @@ per cycle; energy per cycle over bits moved per cycle is energy per bit.
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -157,6 +157,24 @@ class UnitCosts:
         watt_cycles = cycles * (power.standby_w + power.refresh_w) + active * (power.active_w - power.standby_w)
         return watt_cycles * 1e12 / self.clock_hz
 
+    def rates(self) -> "EnergyRates":
+        """Energy of one unit of each count that a mapping changes.
+
+        `energy` is linear in them as long as moving the bits takes no longer than the cycles, as in every GeMM.
+        """
+        sram, idle, power, pj_per_watt_cycle = self.sram, self.idle, self.background, 1e12 / self.clock_hz
+        standby = 0.0 if power is None else power.standby_w + power.refresh_w
+        active = 0.0 if power is None else (power.active_w - power.standby_w) / self.dram_bits_per_cycle
+        waiting = idle.waiting_pj_per_cycle + idle.side_waiting_pj * idle.side_lanes
+        return EnergyRates(
+            dram=self.dram_pj_per_bit + active * pj_per_watt_cycle,
+            activation_write=sram.activation_write_pj_per_bit,
+            weight_write=sram.weight_write_pj_per_bit,
+            sums=sram.activation_read_pj_per_bit + sram.activation_write_pj_per_bit,
+            array_cycle=float(sum(self.support_pj_per_cycle.values())),
+            cycle=waiting + sram.leakage_pj_per_cycle + standby * pj_per_watt_cycle,
+        )
+
     def sram_pj(self, bits: SramBits, cycles: int) -> float:
         """Energy of the buffers, in picojoules: bits moved, and leakage over `cycles` cycles."""
         sram = self.sram
@@ -167,6 +185,21 @@ class UnitCosts:
             + bits.weight_writes * sram.weight_write_pj_per_bit
             + cycles * sram.leakage_pj_per_cycle
         )
+
+
+class EnergyRates(NamedTuple):
+    """Energy in pJ of one unit of each count that a mapping changes."""
+
+    dram: float
+    """One bit."""
+    activation_write: float
+    weight_write: float
+    sums: float
+    """One bit of partial sums, to the buffer and back."""
+    array_cycle: float
+    """Compressor, vector unit and controller, while the array works."""
+    cycle: float
+    """Waiting elements, leakage and standby."""
 
 
 @dataclass(frozen=True, slots=True)

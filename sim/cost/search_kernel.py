@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 
+from .energy import EnergyRates
+
 SUMS, ACTIVATIONS, WEIGHTS = range(3)
 """Families, by what stays."""
 
@@ -42,19 +44,8 @@ class GemmNumbers(NamedTuple):
     exposed_cycles: float
     """First group and last results over DRAM."""
     dram_bits_per_cycle: float
-
-
-class Rates(NamedTuple):
-    """Energy in pJ of one unit of each count, and of everything that no mapping changes."""
-
-    fixed: float
-    dram: float
-    activation_write: float
-    weight_write: float
-    sums: float
-    """One bit to the buffer and back."""
-    array_cycle: float
-    cycle: float
+    fixed_pj: float
+    """Energy of everything that no mapping changes."""
 
 
 class Parts(NamedTuple):
@@ -108,7 +99,7 @@ def _sizes(family: int, gemm: GemmNumbers, planes: int, exponents: int, channel:
 def _price(
     family: int,
     gemm: GemmNumbers,
-    rates: Rates,
+    rates: EnergyRates,
     part: tuple[int, int, int],
     sizes: tuple[int, int],
     copies: Any,
@@ -128,7 +119,7 @@ def _price(
     work = gemm.start_cycles + array + gemm.tail_cycles + gemm.exposed_cycles
     waiting = gemm.start_cycles + (busy + waits / speed) + gemm.tail_cycles + gemm.exposed_cycles
     latency = float(math.ceil(max(work, waiting, dram / speed)))
-    energy = rates.fixed + rates.dram * dram + rates.activation_write * activations + rates.weight_write * weights
+    energy = gemm.fixed_pj + rates.dram * dram + rates.activation_write * activations + rates.weight_write * weights
     energy += rates.sums * sums + rates.array_cycle * array + rates.cycle * latency
     return energy, latency, float(dram)
 
@@ -147,7 +138,7 @@ def _score(objective: int, price: tuple[float, float, float]) -> tuple[float, fl
 
 @njit(cache=True)
 def best_sizes(
-    family: int, objective: int, gemm: GemmNumbers, rates: Rates, parts: Parts, widths: Any, order: Any
+    family: int, objective: int, gemm: GemmNumbers, rates: EnergyRates, parts: Parts, widths: Any, order: Any
 ) -> tuple[tuple[float, float], tuple[int, int, int, int, int]]:
     """Score, and tokens, index of the part, output channels and copies of a family's best mapping; all 0 if there is none.
 
