@@ -247,10 +247,9 @@ def run_model(model: str | Path | ModelShape, options: PassOptions, timeline: Ti
     if options.whole:
         inputs |= _whole_inputs(options)
         own = _model_settings(options)
-        run = sim.run_model(shape, setup, bits, own)
         tokens = options.batch * (1 if options.phase == "decode" else options.tokens)
         memory = _memory(shape, setup, bits, options, tokens, options.context + options.tokens)
-        return Simulation(inputs, run, memory)
+        return Simulation(inputs, sim.run_model(shape, setup, bits, own), memory)
     run = sim.run_model_gemms(shape, setup, bits, _model_settings(options))
     return Simulation(inputs, run)
 

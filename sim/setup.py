@@ -105,6 +105,8 @@ def prepare(architecture: str | Path | Architecture, settings: Settings) -> Setu
     given = settings.technology
     process = given if isinstance(given, Technology) else load_technology(given)
     level = check_choice("level", settings.level, get_args(Level))
+    if settings.clock_gating and settings.idle == "zero":
+        raise InputError("clock_gating: idle zero has no power to gate; leave it out, or use idle measured")
     memory = _memory(settings)
     background = _background(settings, process, memory)
     process = process if memory is None else process.model_copy(update={"dram": memory.figures(process.dram)})

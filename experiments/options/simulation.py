@@ -78,7 +78,7 @@ class MachineOptions:
         Option(
             "best (of all legal mappings), double-buffered (the best of the largest double-buffered tiles), model (one token tile "
             "for all GeMMs), or a mapping, as it is printed: activations:128x4096x64:single/double:array; short: activations:32; or one of "
-            "these for some modules: qkv=activations:32,d=nothing."
+            "these for some modules: qkv=activations:32,d=nothing. The head takes its best."
         ),
     ] = Settings.mapping
     partial_sums: Annotated[
@@ -98,7 +98,9 @@ class MachineOptions:
             "(as at work, as published) or zero."
         ),
     ] = Settings.idle
-    clock_gating: Annotated[bool, Option("Idle elements have no clock: only leakage is left.")] = Settings.clock_gating
+    clock_gating: Annotated[
+        bool, Option("Idle elements have no clock: only leakage is left (with idle full: a waiting array).")
+    ] = Settings.clock_gating
     dram_background: Annotated[
         DramBackground,
         Option(

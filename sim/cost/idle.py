@@ -91,9 +91,8 @@ def _ratios(technology: Technology, kind: str, idle: Idle, clock_gating: bool) -
     ratio, source = (None, f"technology {technology.name} has none") if found is None else (found.value, found.source)
     if idle == "zero":
         return _Ratios(0.0, 0.0, "idle zero", "idle zero", found is not None)
-    full = idle == "full" or ratio is None
     return _Ratios(
-        working=1.0 if full or ratio is None else ratio,
+        working=1.0 if idle == "full" or ratio is None else ratio,
         waiting=0.0 if ratio is None else ratio,
         source="as at work: idle full" if idle == "full" else source,
         waiting_source=source,

@@ -43,8 +43,17 @@ def head_weights(name: str | Path | WeightConfig) -> WeightConfig | None:
     return None if name == NO_HEAD else load_weights(name)
 
 
+def with_side_unit(setup: Setup, weights: WeightConfig | None) -> Setup:
+    """The machine with the lanes for sparse weights that the head needs, if its other weights need fewer."""
+    lanes = weights.sparse_lanes if weights is not None and weights.sparse_fraction else 0
+    idle = setup.costs.idle
+    if lanes <= idle.side_lanes:
+        return setup
+    return replace(setup, costs=replace(setup.costs, idle=replace(idle, side_lanes=lanes)))
+
+
 def head_run(shape: ModelShape, setup: Setup, weights: WeightConfig, rows: int, passes: int) -> GemmRun:
-    """The head as a GeMM of `rows` tokens, in each of some passes; at level `cycle` in events, as the attention."""
+    """The head as a GeMM of `rows` tokens, in each of some passes, with its best mapping; at level `cycle` in events."""
     if weights.is_fp16 and setup.machine.processing_element.weight_operand == "int":
         weights = weights.model_copy(update={"digits": -(-(SIGNIFICAND_BITS + 1) // INT4_BITS)})
     machine = setup.machine.model_copy(update={"weights": weights})

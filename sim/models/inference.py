@@ -12,6 +12,7 @@ from ..cost.energy import Energy
 from ..run import add_runs
 from ..settings import Level, ModelSettings
 from ..setup import Setup
+from .ends import head_weights, with_side_unit
 from .rows import ModelRow, add_rows
 from .whole_model import LayerPrecision, ModelResult, run_model
 
@@ -148,6 +149,7 @@ def run_inference(
     """
     check_integer("prompt", prompt, 1)
     check_integer("generate", generate, 1)
+    setup = with_side_unit(setup, head_weights(settings.head))
 
     def run(phase: str, tokens: int, context: int) -> ModelResult:
         asked = replace(settings, phase=phase, tokens=tokens, context=context)

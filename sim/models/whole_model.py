@@ -21,7 +21,7 @@ from ..result import GemmRun, SimulationResult
 from ..run import add_runs, run_gemms
 from ..settings import Level, ModelSettings, with_settings
 from ..setup import Setup, prepare
-from .ends import end_rows, head_run, head_weights
+from .ends import end_rows, head_run, head_weights, with_side_unit
 from .layer import ModelLayer, layer_rows, token_bits
 from .rows import Kind, ModelRow, add_rows, gemm_row
 
@@ -140,6 +140,7 @@ def run_model(shape: ModelShape, setup: Setup, precision: LayerPrecision, settin
     cache = KvCache.parse(settings.kv_cache) if isinstance(settings.kv_cache, str) else settings.kv_cache
     cache.check(setup.machine)
     weights = head_weights(settings.head)
+    setup = with_side_unit(setup, weights)
     precision = _own_precision(precision, setup)
     batch, tokens = settings.batch, settings.batch * settings.tokens
     parts: list[SimulationResult] = []
@@ -170,7 +171,7 @@ VECTOR_TRAFFIC = ("dram", "none")
 
 @dataclass(frozen=True)
 class EqualLayers:
-    """Layers of the same precision, before layers of the same precision."""
+    """Layers with one precision, each followed by a layer with the same other one."""
 
     shape: ModelShape
     """The model, with these layers alone."""

@@ -125,6 +125,7 @@ def _cycles(run: GemmRun, level: Level) -> Iterator[Explained]:
         "cycle/tile",
         f"{mapped.groups} groups of {mapped.group_cycles:g} cycles: {bound}",
     )
+    level = level if run.report is None else "events"
     what = "filling and draining" if level == "analytical" else "filling, draining and waiting"
     sources = {
         "analytical": "sim/analytical/gemm.py",
@@ -162,11 +163,13 @@ def _other_cycles(row: ModelRow) -> Iterator[Explained]:
         done = 0
     else:
         done = row.unit_cycles
-        source = f"{row.operations} operations: formats/vector/programs.py, sim/analytical/integer_vector.py"
+        program = "sim/analytical/integer_vector.py" if "add" in row.work.operations else "formats/vector/programs.py"
+        source = f"{row.operations} operations: {program}"
         yield Explained("cycles", row.name, "steps of all lanes", done, "step", 1, "cycle/step", source)
     if row.cycles != done:
         what = "filling, DRAM, ports and waiting, less what overlaps"
-        yield Explained("cycles", row.name, what, 1, "run", row.cycles - done, "cycle/run", "sim/models/layer.py")
+        source = SOURCES[row.kind] if row.kind == "embedding" else "sim/models/layer.py"
+        yield Explained("cycles", row.name, what, 1, "run", row.cycles - done, "cycle/run", source)
 
 
 def _traffic(run: GemmRun) -> Iterator[Explained]:

@@ -1,5 +1,5 @@
 import pytest
-from anda_codesign.sim import architecture_names, explain, simulate, simulate_model, technology_names
+from anda_codesign.sim import architecture_names, explain, not_modelled, simulate, simulate_model, technology_names
 from anda_codesign.workloads import Gemm, Precision, gemms, model_shape
 from cases import each
 
@@ -67,3 +67,19 @@ def test_rows_of_a_whole_model_add_up(phase: str, level: str, vector_unit: str):
     assert total("energy") == pytest.approx(result.energy_pj.total)
     assert total("traffic") == pytest.approx(result.dram_bytes, rel=1e-4)
     assert all(row.source for row in rows)
+
+
+@pytest.mark.parametrize("idle", ["measured", "full"])
+@pytest.mark.parametrize("level", ["analytical", "cycle"])
+def test_rows_of_a_head_with_sparse_weights_add_up(level: str, idle: str):
+    """The head alone needs the side unit."""
+    result = simulate_model(
+        model_shape("OPT-125M"), "anda", Precision.uniform(7), phase="decode", tokens=1, context=10, head="spqr-3",
+        level=level, idle=idle,
+    )  # type: ignore[arg-type]  # fmt: skip
+    rows = explain(result)
+    assert sum(row.total for row in rows if row.quantity == "energy") == pytest.approx(result.energy_pj.total)
+    assert any(row.what.startswith("sparse weights") for row in rows)
+    assert "sparse weights that are spread unevenly over the output channels" in not_modelled(result)
+    (waiting,) = (row for row in rows if row.part == "head" and row.what.startswith("filling"))
+    assert waiting.source == ("sim/analytical/gemm.py" if level == "analytical" else "sim/events/gemm.py")
