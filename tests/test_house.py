@@ -29,6 +29,12 @@ def modules() -> dict[str, Path]:
     return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
 
 
+def data_files() -> Iterator[Path]:
+    """Files of the rooms that are installed beside their modules."""
+    kinds = {".yaml", ".json", ".csv", ".cfg", ".html", ".js", ".cpp", ".v", ".vlt"}
+    return (path for room in BELOW for path in (ROOT / room).rglob("*.*") if path.suffix in kinds)
+
+
 @cache
 def imports() -> dict[str, set[str]]:
     """Modules of the house that each module imports, also in functions and for type checkers only."""
@@ -81,12 +87,13 @@ def test_folders_have_few_files() -> None:
 
 
 def test_every_folder_is_installed() -> None:
-    """Folders of modules, and packages in pyproject.toml, which have an ``__init__``."""
+    """Folders of modules and of data, and packages in pyproject.toml; those of modules have an ``__init__``."""
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["packages"]
     folders = {".".join(path.relative_to(ROOT).parts[:-1]) for path in modules().values()}
     packages = {name for name, path in modules().items() if path.name == "__init__.py"}
     assert folders - packages == set()
-    assert {f"anda_codesign.{name}" for name in folders} - set(listed) == set()
+    data = {".".join(path.relative_to(ROOT).parts[:-1]) for path in data_files()}
+    assert {f"anda_codesign.{name}" for name in folders | data} - set(listed) == set()
 
 
 def test_rooms_import_only_the_rooms_below() -> None:
