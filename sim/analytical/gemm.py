@@ -13,7 +13,7 @@ not overlap.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from ..mapping.gemm_mapping import GemmMapping
@@ -32,6 +32,14 @@ class SramBits:
     sum_reads: int = 0
     sum_writes: int = 0
     """Partial sums, in the activation buffer."""
+
+    def __add__(self, other: "SramBits") -> "SramBits":
+        """Bits of both."""
+        return SramBits(*(one + two for one, two in zip(astuple(self), astuple(other), strict=True)))
+
+    def __mul__(self, times: int) -> "SramBits":
+        """Bits of some repeats."""
+        return SramBits(*(times * count for count in astuple(self)))
 
     @property
     def total(self) -> int:

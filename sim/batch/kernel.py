@@ -1,8 +1,9 @@
-"""The closed form of level `analytical` with the best mapping of each GeMM, compiled: one machine, precision and model an element.
+"""Level `analytical` with the best mapping of each GeMM, compiled: one machine, precision and model an element.
 
-The plain twin is `cost.search.best_mapping` with `cost.gemm_cost`, one GeMM at a time. Both give the same bits: each formula
-here has the order of operations that it has there. Partial sums stay in the array, and no plane is skipped. Where a number
-could leave the range in which both agree, or a buffer is too small, `Totals.done` is False.
+The plain twin is `cost.search.best_mapping` with `cost.gemm_cost`, one GeMM at a time. Both give the same bits: each
+formula here has the order of operations that it has there. Partial sums stay in the array, no plane is skipped, and no
+mantissa stands for the middle of its interval. Where a number could leave the range in which both agree, or a buffer is
+too small, `Totals.done` is False.
 """
 
 import math
@@ -18,9 +19,9 @@ from ...formats.latency.elements import FP16_GROUP_CYCLES, WEIGHT_PLANE_CYCLES
 from ...formats.numeric.alignment import MAX_MANTISSA_BITS
 from ...workloads.models.gemms import FP16_BITS
 from ..config.architecture import stored_group_bits
+from ..cost.objective import DRAM, EDP, LATENCY
 
 BIT_SERIAL, FP16_RATE, MANTISSA_RATE, WEIGHT_SERIAL = range(4)
-ENERGY, LATENCY, EDP, DRAM = range(4)
 FP16_RESULTS = 0
 """Stands for results in FP16 in place of mantissa bits."""
 EXPONENT_BITS = stored_group_bits(1, 64) - 2 * 64
@@ -300,21 +301,24 @@ def _map(machine: Any, tokens: int, in_channels: int, out_channels: int, bits: i
         start_cycles(load),
         array_cycles(tiles, reduction, drain),
         tiles * dense,
-        drain - 1 - idle + 1 + rows + compress,
+        drain - idle + rows + compress,
         exposed / machine.dram_bits_per_cycle,
     ), groups
 
 
 @kernel
 def _fixed_energy(machine: Any, gemm: Mapped, groups: int, bits: int) -> Any:
-    """Compute energy of a GeMM at work and idle, in pJ, without that of waiting; busy cycles, products of the side unit, lanes times cycles."""
+    """Compute energy of a GeMM at work and idle, in pJ, without that of waiting; and counts.
+
+    The counts are the busy cycles, the products of the side unit, and the lanes times their cycles.
+    """
     element, working = _pass_cycles(machine, bits)
     tiles, digits = gemm.row_tiles * gemm.column_tiles, machine.digits
     element_cycles = tiles * (groups * element) * digits
     busy = min(tiles * (groups * working * digits), gemm.dense)
     places = tiles * gemm.rows * gemm.columns * groups * machine.lanes
     used_share = gemm.tokens * gemm.in_channels * gemm.out_channels / places
-    share = element_cycles * used_share / element_cycles
+    share = element_cycles * used_share / element_cycles  # `Work` holds the product, and its quotient is rounded again
     sparse = _sparse_weights(machine, gemm.in_channels)
     products = tiles * (gemm.rows * gemm.columns * sparse)
     array = element_cycles * machine.array_pj

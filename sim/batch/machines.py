@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..config.architecture import Architecture
 from ..cost.energy import UnitCosts
-from ..cost.objective import Objective
+from ..cost.objective import NUMBERS, Objective
 from . import kernel
 
 TIMINGS = {
@@ -18,12 +18,6 @@ TIMINGS = {
     "fp16-rate": kernel.FP16_RATE,
     "mantissa-rate": kernel.MANTISSA_RATE,
     "weight-serial": kernel.WEIGHT_SERIAL,
-}
-OBJECTIVES: dict[Objective, int] = {
-    "energy": kernel.ENERGY,
-    "latency": kernel.LATENCY,
-    "edp": kernel.EDP,
-    "dram": kernel.DRAM,
 }
 
 
@@ -67,7 +61,7 @@ def machine_columns(machine: Architecture, costs: UnitCosts, objective: Objectiv
         "background_w": 0.0 if power is None else power.standby_w + power.refresh_w,
         "active_w": 0.0 if power is None else power.active_w - power.standby_w,
         "clock_hz": costs.clock_hz,
-        "objective": OBJECTIVES[objective],
+        "objective": NUMBERS[objective],
     }
     kinds = kernel.Machines.__annotations__
     return kernel.Machines(**{name: _filled(value, kinds[name], count) for name, value in columns.items()})

@@ -13,18 +13,12 @@ from ..mapping.mapped_gemm import SUM_BITS, MappedGemm
 from . import search_kernel as kernel
 from .energy import UnitCosts
 from .gemm_cost import gemm_work
-from .objective import Objective
+from .objective import NUMBERS, Objective
 
 FAMILIES: dict[int, Stays] = {
     kernel.SUMS: "sums",
     kernel.ACTIVATIONS: "activations",
     kernel.WEIGHTS: "weights",
-}
-OBJECTIVES: dict[Objective, int] = {
-    "energy": kernel.ENERGY,
-    "latency": kernel.LATENCY,
-    "edp": kernel.EDP,
-    "dram": kernel.DRAM,
 }
 
 
@@ -39,7 +33,7 @@ def best_compiled(
     widths, column = tile_widths(mapped), np.array([min(mapped.architecture.array.columns, mapped.out_channels)])
     for family, stays in FAMILIES.items():
         score, (tokens, part, channels, *copies) = kernel.best_sizes(
-            family, OBJECTIVES[objective], gemm, rates, parts, widths if stays == "sums" else column, kernel.COPIES
+            family, NUMBERS[objective], gemm, rates, parts, widths if stays == "sums" else column, kernel.COPIES
         )
         if tokens:
             mapping = GemmMapping(stays, tokens, int(sizes[part]), channels, copies[0], copies[1], "buffer")

@@ -9,3 +9,7 @@ Objective = Literal["bops", "energy", "latency", "edp", "dram"]
 
 MAPPING_OBJECTIVES: tuple[Objective, ...] = ("energy", "latency", "edp", "dram")
 """Objectives of the search for mappings, which all have the same bit operations."""
+
+ENERGY, LATENCY, EDP, DRAM = range(4)
+"""The same as numbers, for compiled code."""
+NUMBERS = {name: number for number, name in enumerate(MAPPING_OBJECTIVES)}

@@ -10,12 +10,10 @@ import numpy as np
 from numba import njit
 
 from .energy import EnergyRates
+from .objective import DRAM, EDP, ENERGY
 
 SUMS, ACTIVATIONS, WEIGHTS = range(3)
 """Families, by what stays."""
-
-ENERGY, LATENCY, EDP, DRAM = range(4)
-"""Objectives."""
 
 COPIES = np.array([[2, 2], [1, 2], [2, 1], [1, 1]])
 """Copies of the activations and of the weights; of equal costs the first ones are taken."""

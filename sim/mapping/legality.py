@@ -67,16 +67,16 @@ def check_mapping(mapped: MappedGemm, mapping: GemmMapping) -> GemmMapping:
         raise InputError(
             f"mapping: {machine.name} keeps partial sums in the array; take partial_sums: buffer, or :array"
         )
-    for name, what, size, whole, step in (
-        ("tokens", "tokens", mapping.tokens, mapped.tokens, machine.array.rows),
-        ("in_channels", "input channels", mapping.in_channels, mapped.in_channels, machine.group_size),
-        ("out_channels", "output channels", mapping.out_channels, mapped.out_channels, machine.array.columns),
+    for what, size, whole, step in (
+        ("tokens", mapping.tokens, mapped.tokens, machine.array.rows),
+        ("input channels", mapping.in_channels, mapped.in_channels, machine.group_size),
+        ("output channels", mapping.out_channels, mapped.out_channels, machine.array.columns),
     ):
         if not 1 <= size <= whole:
             raise InputError(f"mapping: {size} {what} do not fit a GeMM of {whole}; use 1 to {whole}")
         if size % step and size != whole:
             raise InputError(f"mapping: {size} {what} split a tile of the array; use a multiple of {step}, or {whole}")
-        _check_shape(mapped, mapping, name, what, size, min(step, whole), whole)
+    _check_shape(mapped, mapping)
     if short := shortage(mapped, mapping):
         field, room, need = short
         raise InputError(
@@ -86,18 +86,20 @@ def check_mapping(mapped: MappedGemm, mapping: GemmMapping) -> GemmMapping:
     return mapping
 
 
-def _check_shape(
-    mapped: MappedGemm, mapping: GemmMapping, name: str, what: str, size: int, least: int, whole: int
-) -> None:
-    """Check that a tile has the size that the loop order asks for."""
-    reduction = name == "in_channels"
-    if reduction and not mapping.in_parts and size != whole:
+def _check_shape(mapped: MappedGemm, mapping: GemmMapping) -> None:
+    """Check that the tiles have the sizes that the loop order asks for."""
+    whole, array = mapped.in_channels, mapped.architecture.array
+    if not mapping.in_parts and mapping.in_channels != whole:
         raise InputError(
-            f"mapping: where {mapping.stays} stay and sums do not leave the array, tiles hold all {whole} {what}; use that"
+            f"mapping: where {mapping.stays} stay and sums do not leave the array, tiles hold all {whole} input channels; "
+            "use that"
         )
-    if reduction and mapping.buffered_sums and size == whole:
+    if mapping.buffered_sums and mapping.in_channels == whole:
+        fix = "take fewer" if mapping.stays == "sums" else "take fewer, or end it with :array"
+        raise InputError(f"mapping: with all {whole} input channels in a tile no partial sum leaves the array; {fix}")
+    least = min(array.rows, mapped.tokens), min(array.columns, mapped.out_channels)
+    if mapping.stays == "nothing" and (mapping.tokens, mapping.out_channels) != least:
         raise InputError(
-            f"mapping: with all {whole} {what} in a tile no partial sum leaves the array; end it with :array"
+            f"mapping: where nothing stays, tiles are those of the array; use {least[0]} tokens and {least[1]} output "
+            "channels"
         )
-    if not reduction and mapping.stays == "nothing" and size != least:
-        raise InputError(f"mapping: where nothing stays, tiles are those of the array; use {least} {what}")

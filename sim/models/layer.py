@@ -185,7 +185,7 @@ def _attention_row(layer: ModelLayer, passes: Sequence[AttentionWork], busy: Ite
         used_cycles=layers * sum(one.products * one.element_cycles / one.groups for one in passes) / lanes,
         busy_cycles=layers * sum(one.busy_cycles for one in passes),
         array_cycles=layers * sum(one.array_cycles for one in passes),
-        sram=_sram([one.sram for one in passes], layers),
+        sram=sum((one.sram for one in passes), SramBits()) * layers,
         dram_bits=layers * sum(one.dram_bits for one in passes),
     )
     return work_row(
@@ -212,7 +212,7 @@ def vector_row(passes: Sequence[VectorWork], busy: Busy, cycles: int, costs: Uni
     kinds = passes[0].operations
     work = Work(
         operations={kind: times * sum(one.operations[kind] for one in passes) for kind in kinds},
-        sram=_sram([one.sram for one in passes], times),
+        sram=sum((one.sram for one in passes), SramBits()) * times,
         dram_bits=times * sum(one.dram_bits for one in passes),
     )
     return work_row(
@@ -224,13 +224,4 @@ def vector_row(passes: Sequence[VectorWork], busy: Busy, cycles: int, costs: Uni
         costs,
         operations=times * sum(one.total for one in passes),
         unit_cycles=times * sum(one.cycles for one in passes),
-    )
-
-
-def _sram(passes: Sequence[SramBits], layers: int) -> SramBits:
-    return SramBits(
-        layers * sum(one.activation_reads for one in passes),
-        layers * sum(one.activation_writes for one in passes),
-        layers * sum(one.weight_reads for one in passes),
-        layers * sum(one.weight_writes for one in passes),
     )

@@ -1,11 +1,10 @@
 """Parts of a model in a result: operations, cycles, traffic, energy, and the resource that limits them."""
 
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from ..analytical.busy import Bound, Busy, gemm_busy
-from ..analytical.gemm import SramBits
 from ..cost.energy import Energy, UnitCosts, Work
 from ..result import GemmRun
 
@@ -113,7 +112,7 @@ def _add_work(one: Work, two: Work) -> Work:
     return Work(
         **counts,
         operations={kind: one.operations.get(kind, 0) + two.operations.get(kind, 0) for kind in kinds},
-        sram=SramBits(*(x + y for x, y in zip(astuple(one.sram), astuple(two.sram), strict=True))),
+        sram=one.sram + two.sram,
     )
 
 

@@ -195,6 +195,17 @@ def finish(process: "subprocess.Popen[str]") -> None:
         raise AssertionError(f"exit status {process.returncode}: {errors[-2000:]}")
 
 
+def is_killed(process: "subprocess.Popen[str]", seconds: float) -> bool:
+    """Kill a command that still runs after a time, and close its pipe."""
+    try:
+        process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return True
+    return False
+
+
 def kill_runs(subject: Subject, runs: int, seed: int, folder: Path) -> Counts:
     """Kill a command in some runs and compare what each leaves with an undisturbed run."""
     rng = random.Random(f"{subject.name} {seed}")
@@ -210,14 +221,9 @@ def kill_runs(subject: Subject, runs: int, seed: int, folder: Path) -> Counts:
         own.mkdir()
         subject.prepare(own)
         for _ in range(MOST_KILLS):
-            process = start(subject, own)
-            try:
-                process.wait(rng.uniform(0.2, 1) * seconds)
+            if not is_killed(start(subject, own), rng.uniform(0.2, 1) * seconds):
                 break
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.communicate()
-                kills += 1
+            kills += 1
         finish(start(subject, own))
         found = subject.contents(own)
         lost += sum(found.get(name, [None])[0] != hashes[0] for name, hashes in expected.items())

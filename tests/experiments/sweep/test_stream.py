@@ -118,7 +118,7 @@ def test_parts_of_a_search_become_one(tmp_path: Path, monkeypatch: pytest.Monkey
 
 COVERED: dict[str, dict[str, Any]] = {
     "sizes": {
-        "mantissa_bits": [4, 9], "objectives": ["energy", "latency"], "tokens": [16, 300],
+        "mantissa_bits": [4, 9], "objectives": ["energy", "latency"], "tokens": [16, 300], "idle": "zero",
         "architecture": {
             "activation_buffer.capacity": ["24 KiB", "1 MiB"], "array.columns": [8, 32], "clock": "300 MHz",
             "processing_element.lanes": 32,
@@ -127,7 +127,7 @@ COVERED: dict[str, dict[str, Any]] = {
     },
     "formats": {
         "precisions": "7,5,6,6", "weights": ["own", "int8", "spqr-3"], "technologies": ["paper-16nm", "cacti-16nm"],
-        "idle": ["full", "zero"], "clock_gating": [False, True], "dram_background": ["off", "on"],
+        "idle": ["full", "measured"], "clock_gating": [False, True], "dram_background": ["off", "on"],
         "architecture": {"weight_buffer.capacity": ["512 KiB", "1 MiB"]},
     },
     "tasks": {

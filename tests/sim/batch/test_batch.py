@@ -33,10 +33,13 @@ def cases(draw: DrawFn) -> tuple[Any, Settings, Precision, list[Gemm]]:
     }
     machine = machine.model_copy(update={"array": array, "processing_element": lanes, **buffers})
     machine = machine.with_weights(load_weights(draw(st.sampled_from(["int4", "int8", "int3", "spqr-3"]))))
+    idle, gated = draw(
+        st.sampled_from([("measured", False), ("measured", True), ("full", False), ("full", True), ("zero", False)])
+    )
     asked = Settings(
         objective=draw(st.sampled_from(["energy", "latency", "edp", "dram"])),
-        idle=draw(st.sampled_from(["measured", "full", "zero"])),
-        clock_gating=draw(st.booleans()),
+        idle=idle,
+        clock_gating=gated,
         dram_background=draw(st.sampled_from(["off", "on"])),
     )
     precision = Precision(*(draw(st.integers(1, 16)) for _ in MODULES))
