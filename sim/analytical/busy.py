@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from ..config.architecture import ProcessingElement
+from ..config.processing_element import ProcessingElement
 from ..mapping.mapped_gemm import MappedGemm
 from .gemm import Traffic
 

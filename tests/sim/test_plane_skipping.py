@@ -8,7 +8,8 @@ from anda_codesign.formats import AndaFormat, InputError
 from anda_codesign.formats.anda.plane_mask import mean_group_cycles, plane_counts
 from anda_codesign.formats.latency.array import array_cycles_per_group
 from anda_codesign.sim import load_architecture, load_technology, simulate, simulate_model
-from anda_codesign.sim.config.architecture import Architecture, ProcessingElement
+from anda_codesign.sim.config.architecture import Architecture
+from anda_codesign.sim.config.processing_element import ProcessingElement
 from anda_codesign.workloads import Gemm, Precision, gemms, model_shape
 from hypothesis import given
 from hypothesis import strategies as st
