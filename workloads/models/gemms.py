@@ -141,8 +141,8 @@ def _module_channels(shape: ModelShape) -> dict[str, tuple[int, int]]:
     """Input and output channels of each module; projections with the same input are one GeMM."""
     up_projections = 2 if shape.gated else 1
     return {
-        "qkv": (shape.hidden, shape.hidden + 2 * shape.kv_channels),
-        "o": (shape.hidden, shape.hidden),
+        "qkv": (shape.hidden, shape.query_channels + 2 * shape.kv_channels),
+        "o": (shape.query_channels, shape.hidden),
         "u": (shape.hidden, up_projections * shape.ffn),
         "d": (shape.ffn, shape.hidden),
     }

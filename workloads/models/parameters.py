@@ -32,8 +32,10 @@ def linear_names(shape: ModelShape) -> tuple[str, ...]:
 
 def linear_shape(shape: ModelShape, name: str) -> tuple[int, int]:
     """Return the input and output channels of a linear layer: q, k, v, o, gate, up or down."""
-    outputs = {"k": shape.kv_channels, "v": shape.kv_channels, "gate": shape.ffn, "up": shape.ffn}
-    return shape.ffn if name == "down" else shape.hidden, outputs.get(name, shape.hidden)
+    inputs = {"o": shape.query_channels, "down": shape.ffn}
+    outputs = {"q": shape.query_channels, "k": shape.kv_channels, "v": shape.kv_channels}
+    outputs |= {"gate": shape.ffn, "up": shape.ffn}
+    return inputs.get(name, shape.hidden), outputs.get(name, shape.hidden)
 
 
 @dataclass(frozen=True)

@@ -31,13 +31,20 @@ class ModelShape:
     """Longest context that the model was trained for, in tokens."""
     tied: bool = False
     """True if the language-model head is the embedding table."""
+    head_size: int | None = None
+    """Channels of one head if they are not ``hidden / heads``."""
     source: str = ""
     """Where the numbers are published."""
 
     @property
     def head_dim(self) -> int:
         """Number of channels of one head."""
-        return self.hidden // self.heads
+        return self.head_size or self.hidden // self.heads
+
+    @property
+    def query_channels(self) -> int:
+        """Number of output channels of the query projection, and of input channels of the output projection."""
+        return self.heads * self.head_dim
 
     @property
     def learned_positions(self) -> bool:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,17 @@ def test_prefill_of_a_gated_model():
         Gemm("o", 100, 4096, 4096, repeat=32),
         Gemm("u", 100, 4096, 2 * 14336, repeat=32),
         Gemm("d", 100, 14336, 4096, repeat=32),
+    ]
+
+
+def test_heads_that_do_not_add_up_to_the_hidden_size():
+    """Qwen3-0.6B: hidden 1024, 16 query heads and 8 key/value heads of 128 channels."""
+    shape = replace(model_shape("LLaMA3-8B"), hidden=1024, heads=16, kv_heads=8, head_size=128, ffn=3072)
+    assert [(gemm.in_channels, gemm.out_channels) for gemm in gemms(shape, tokens=1)] == [
+        (1024, 4096),
+        (2048, 1024),
+        (1024, 6144),
+        (3072, 1024),
     ]
 
 
