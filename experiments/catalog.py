@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from .options.result import Table
+from .options.result import Result, Table
+
+if TYPE_CHECKING:
+    from ..workloads import ModelShape
+
+MODEL_COLUMNS = (
+    *("name", "family", "hidden", "ffn", "layers", "heads", "kv_heads", "vocabulary", "gated", "max_length", "tied"),
+    *("head_size", "source"),
+)
+"""Fields of a shape in the list of models."""
 
 
 def list_models() -> Table:
@@ -21,9 +31,70 @@ def list_models() -> Table:
     shapes = [model_shape(name) for name in model_names()]
     return Table(
         [
-            asdict(shape) | {"macs_per_token": sum(gemm.total_macs for gemm in gemms(shape, tokens=1))}
+            {name: getattr(shape, name) for name in MODEL_COLUMNS}
+            | {"macs_per_token": sum(gemm.total_macs for gemm in gemms(shape, tokens=1))}
             for shape in shapes
         ]
+    )
+
+
+@dataclass(frozen=True)
+class ModelDescription(Result):
+    """A model's shape, and what follows from it.
+
+    Attributes
+    ----------
+    shape
+        Sizes, kinds of layers, experts.
+    parameters, active_parameters
+        Number of all parameters, and of those that compute one token.
+    kv_bytes_per_token, kv_bytes
+        Bytes of keys and values in FP16: of a token in all layers, and of one sequence of the longest context, with its windows.
+    """
+
+    shape: ModelShape
+    parameters: int
+    active_parameters: int
+    kv_bytes_per_token: int
+    kv_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document that ``anda models show --json -`` prints."""
+        numbers = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "shape"}
+        return asdict(self.shape) | {"head_dim": self.shape.head_dim} | numbers
+
+    def to_yaml(self) -> str:
+        """The shape as YAML that `simulate` reads; comments say what follows from it."""
+        from ..workloads.models.shape_files import shape_yaml
+
+        shape, active = self.shape, self.active_parameters
+        of_them = "" if active == self.parameters else f", {active:,} of them compute a token"
+        return (
+            shape_yaml(shape)
+            + f"# parameters: {self.parameters:,}{of_them}\n"
+            + f"# keys and values in FP16: {self.kv_bytes_per_token:,} bytes a token, "
+            + f"{self.kv_bytes:,} bytes for {shape.max_length:,} tokens\n"
+        )
+
+
+def describe_model(model: str | Path | ModelShape) -> ModelDescription:
+    """The shape of a model: a name, a YAML file, a folder with ``config.json``, or a GGUF file.
+
+    Raises
+    ------
+    InputError
+        The model is unknown, or its file is damaged or asks for what no shape expresses.
+    """
+    from ..workloads import load_shape
+    from ..workloads.models.counts import active_parameters, kv_values, parameters
+
+    shape = load_shape(model)
+    return ModelDescription(
+        shape,
+        parameters(shape),
+        active_parameters(shape),
+        2 * kv_values(shape, 1),
+        2 * kv_values(shape, shape.max_length),
     )
 
 

@@ -236,7 +236,7 @@ def run_model(model: str | Path | ModelShape, options: PassOptions, timeline: Ti
     """Simulate a pass through a model, or a whole inference; what the units do goes into a timeline, if there is one."""
     from .. import sim
 
-    shape = load_shape(model if isinstance(model, ModelShape) else str(model))
+    shape = load_shape(model)
     check_batch(options.batch)
     inference = check_request(options, shape)
     setup, bits = _prepare(options, timeline)
@@ -292,8 +292,8 @@ def _memory(
 
     cache = options.kv_cache if isinstance(options.kv_cache, KvCache) else KvCache.parse(options.kv_cache)
     cache.check(setup.machine)
-    cached = options.batch * tokens
-    needed = Footprint.of(shape, setup, bits, cache, head_weights(options.head), pass_tokens, cached)
+    head = head_weights(options.head)
+    needed = Footprint.of(shape, setup, bits, cache, head, pass_tokens, tokens, options.batch)
     return MemoryNeed(needed, check_capacity(needed, setup, shape.name, options.allow_overflow))
 
 

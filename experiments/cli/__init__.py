@@ -26,7 +26,6 @@ READER_GONE = 141
 app = typer.Typer(name="anda", add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 for command, summary in (
     (catalog.fetch, "Fetch the built-in model and text."),
-    (catalog.models, "List the models whose shapes are known."),
     (catalog.plugins, "List the registered formats and where they come from."),
     (catalog.archs, "List the built-in accelerators."),
     (simulate.simulate, "Cycles, traffic, energy and area of a model or a GeMM."),
@@ -41,6 +40,7 @@ for command, summary in (
     (train.train_opt, "Train a small model of the OPT architecture."),
 ):
     app.command(short_help=summary)(command)
+app.add_typer(catalog.models_app, name="models", short_help="The models whose shapes are known; a model's shape.")
 app.add_typer(rtl.app, name="rtl", short_help="Circuits: Verilog, simulation, synthesis.")
 app.add_typer(trace.app, name="trace", short_help="Captured activations and weights of real models.")
 app.add_typer(formats.app, name="formats", short_help="The number formats, and activation formats compared.")

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from ...sim.memory.hbm import Memory
     from ...workloads import Gemm, ModelShape, Precision
 
-Model: TypeAlias = Annotated["str | Path | ModelShape", Option("A model of `anda models`, or a checkpoint folder.")]
+Model: TypeAlias = Annotated[
+    "str | Path | ModelShape",
+    Option("A model of `anda models`, a YAML file, a folder with config.json, or a GGUF file."),
+]
 GemmSize: TypeAlias = Annotated[
     "str | Gemm",
     Option("A single GeMM: tokens, input and output channels, such as 2048x4096x4096.", metavar="TxKxN"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,7 @@ def prepare_cost(objective: Objective, shape: ModelShape) -> Cost:
         The objective is unknown.
     """
     check_choice("objective", objective, OBJECTIVES)
-    layer = replace(shape, layers=1)
+    layer = _one_layer(shape)
     if objective == "bops":
         return Cost(shape.layers, lambda choice: bops(layer, choice.precision))
     return Cost(shape.layers, _machine_cost(objective, layer))
@@ -65,9 +65,14 @@ def prepare_cost(objective: Objective, shape: ModelShape) -> Cost:
 
 def saving(shape: ModelShape, layers: Iterable[Precision]) -> float:
     """Ratio of the bit operations with FP16 activations to those with these precisions, one for each layer."""
-    one = replace(shape, layers=1)
+    one = _one_layer(shape)
     used = [bops(one, precision) for precision in layers]
     return len(used) * bops(one, Precision.uniform(FP16_BITS)) / sum(used)
+
+
+def _one_layer(shape: ModelShape) -> ModelShape:
+    """One layer; those of a model that runs have the same GeMMs."""
+    return shape.without_windows().with_layers(1)
 
 
 def _machine_cost(objective: Objective, layer: ModelShape) -> Callable[[Choice], float]:

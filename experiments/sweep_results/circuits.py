@@ -111,18 +111,16 @@ class _Row:
 
 def _work(row: Mapping[Any, Any]) -> dict[int, tuple[int, int]]:
     """Multiply-accumulates and values that enter GeMMs, by mantissa bits."""
-    from ...workloads import MODULES, gemms, model_shape
+    from ...workloads import MODULES, gemms, load_shape
 
     found: dict[int, tuple[int, int]] = {}
     widths = {module: int(row[f"mantissa_bits_{module}"]) for module in MODULES}
-    batch = int(row["batch"])
-    products = gemms(
-        model_shape(row["model"]), phase=row["phase"], tokens=int(row["tokens"]), context=int(row["context"])
-    )
+    tokens, context, batch = (int(row[name]) for name in ("tokens", "context", "batch"))
+    products = gemms(load_shape(row["model"]), row["phase"], tokens, context, batch=batch)
     for gemm in products:
         macs, values = found.get(widths[gemm.module], (0, 0))
         taken = gemm.tokens * gemm.in_channels * gemm.repeat
-        found[widths[gemm.module]] = macs + batch * gemm.total_macs, values + batch * taken
+        found[widths[gemm.module]] = macs + gemm.total_macs, values + taken
     return found
 
 

@@ -226,20 +226,61 @@ def silu(channels: int, *, lanes: int = 64, gated: bool = False) -> VectorProgra
     Computed as ``exp(min(x, 0)) * (x / (1 + exp(-|x|)))``, so that no exponential overflows.
     """
     build = _Builder(channels, lanes)
+    _times_sigmoid(build, "x", "x")
+    return _gated(build, gated)
+
+
+def gelu(channels: int, *, lanes: int = 64, gated: bool = False) -> VectorProgram:
+    """GELU of the row ``x`` by its tanh form, ``x * sigmoid(x * (a + b * x**2))``; with `gated` also times the row ``gate``.
+
+    ``a = 2 * sqrt(2 / pi)`` and ``b = 0.044715 * a``.
+    """
+    build = _Builder(channels, lanes)
+    slope = 2 * math.sqrt(2 / math.pi)
+    build.load(1, 0.044715 * slope)
+    build.load(2, slope)
+    build.walk(VectorCommand(factor=Factor.LEFT), "x", result="inner")
+    build.walk(replace(_scaled(1), addend=Addend.SCALAR, addend_scalar=2), "inner", result="inner")
+    build.walk(_TIMES_RIGHT, "inner", "x", "inner")
+    _times_sigmoid(build, "inner", "x")
+    return _gated(build, gated)
+
+
+def soft_cap(channels: int, *, lanes: int = 64, cap: float = 50.0) -> VectorProgram:
+    """``cap * tanh(x / cap)`` of the row ``x``, as ``2 * cap * sigmoid(2 * x / cap) - cap``."""
+    check_positive("cap", cap)
+    build = _Builder(channels, lanes)
+    build.load(1, 2 / cap)
+    build.walk(_scaled(1), "x", result="inner")
+    _times_sigmoid(build, "inner", None)
+    build.load(1, 2 * cap)
+    build.load(2, cap)
+    build.walk(replace(_scaled(1), addend=Addend.SCALAR, addend_scalar=2, subtract=True), RESULT, result=RESULT)
+    return build.program("x")
+
+
+def _times_sigmoid(build: _Builder, inner: str, row: str | None) -> None:
+    """Add steps for ``row / (1 + exp(-inner))``, or the sigmoid alone; no exponential overflows."""
     build.load(0, 1.0)
     build.walk(
-        VectorCommand(operation=VectorOperation.EXPONENTIAL, modifier=Modifier.NEGATIVE_MAGNITUDE), "x", result=RESULT
+        VectorCommand(operation=VectorOperation.EXPONENTIAL, modifier=Modifier.NEGATIVE_MAGNITUDE), inner, result=RESULT
     )
     reciprocal = VectorCommand(operation=VectorOperation.RECIPROCAL, addend=Addend.SCALAR, addend_scalar=0)
     build.walk(reciprocal, RESULT, result=RESULT)
-    build.walk(_TIMES_RIGHT, RESULT, "x", RESULT)
+    if row is not None:
+        build.walk(_TIMES_RIGHT, RESULT, row, RESULT)
     build.walk(
-        VectorCommand(operation=VectorOperation.EXPONENTIAL, modifier=Modifier.NEGATIVE_PART), "x", result="power"
+        VectorCommand(operation=VectorOperation.EXPONENTIAL, modifier=Modifier.NEGATIVE_PART), inner, result="power"
     )
     build.walk(_TIMES_RIGHT, RESULT, "power", RESULT)
-    if gated:
-        build.walk(_TIMES_RIGHT, RESULT, "gate", RESULT)
-    return build.program("x", "gate") if gated else build.program("x")
+
+
+def _gated(build: _Builder, gated: bool) -> VectorProgram:
+    """The program so far; if `gated`, its result times the row ``gate``."""
+    if not gated:
+        return build.program("x")
+    build.walk(_TIMES_RIGHT, RESULT, "gate", RESULT)
+    return build.program("x", "gate")
 
 
 def square_root(channels: int, *, lanes: int = 64) -> VectorProgram:
@@ -250,11 +291,11 @@ def square_root(channels: int, *, lanes: int = 64) -> VectorProgram:
     return build.program("x")
 
 
-def relu(channels: int, *, lanes: int = 64) -> VectorProgram:
-    """``max(x, 0)`` of the row ``x``."""
+def relu(channels: int, *, lanes: int = 64, gated: bool = False) -> VectorProgram:
+    """``max(x, 0)`` of the row ``x``; with `gated` also times the row ``gate``."""
     build = _Builder(channels, lanes)
     build.walk(VectorCommand(operation=VectorOperation.MAXIMUM), "x", result=RESULT)
-    return build.program("x")
+    return _gated(build, gated)
 
 
 def residual(channels: int, *, lanes: int = 64) -> VectorProgram:

@@ -7,11 +7,16 @@ leaves the attention out; this is the project's choice.
 
 The query heads that share a key/value head form the rows of one product. A strip of query rows skips the tiles of keys
 that the causal mask hides from all of its rows. Scores stay on chip: the softmax runs while the keys stream.
+
+With a sliding window a layer keeps that many keys and values. The keys of a pass are those that its first row attends to, and
+all later ones. A strip also skips the tiles before the window of its first row; a tile of queries loads from there to its own
+last key. Windows begin at whole tiles, groups and vectors after the first key of the pass (`_Head.window_step`).
 """
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -89,17 +94,16 @@ def attention_works(
 ) -> list[AttentionWork]:
     """Work of the attention in one layer in several passes at once, each with its own context; else as `attention_work`."""
     heads, shared = batch * shape.kv_heads, shape.heads // shape.kv_heads
-    keys = np.asarray(contexts, np.int64)[:, None] + tokens
-    head = _Head(shape.head_dim, tokens * shared, keys, shared, architecture, cache)
-    seen = shared * (tokens * (keys[:, 0] - tokens) + tokens * (tokens + 1) // 2)
+    keys = _held(np.asarray(contexts, np.int64)[:, None], shape) + tokens
+    head = _Head(shape.head_dim, tokens * shared, keys, shared, architecture, cache, shape.window)
     keys_seen = head.keys_seen()
     tiles = head.group_tiles(keys_seen)
     cycles = head.group_cycles()
     fetched, cached = head.query_bits, head.cached_bits()
     outputs = head.rows * architecture.token_bits(shape.head_dim, output_mantissa_bits)
     columns = (
-        seen,
-        head.vectors(head.row_keys(np.arange(head.rows))),
+        head.seen(),
+        head.vectors(),
         tiles,
         cached,
         head.activation_reads(keys_seen),
@@ -155,6 +159,11 @@ class Piece(NamedTuple):
     frees_cache: bool
 
 
+def _within(starts: NDArray[np.int64], ends: NDArray[np.int64], first: int, length: int) -> NDArray[np.int64]:
+    """Keys of each span that lie in a chunk."""
+    return np.clip(ends - first, 0, length) - np.clip(starts - first, 0, length)
+
+
 class GroupCycles(NamedTuple):
     """Cycles for one group of a tile."""
 
@@ -185,7 +194,8 @@ def attention_pieces(
 ) -> AttentionPieces:
     """Attention of one layer in pieces that add up to `attention_work`, with the same parameters."""
     heads, shared = batch * shape.kv_heads, shape.heads // shape.kv_heads
-    head = _Head(shape.head_dim, tokens * shared, np.array([[context + tokens]]), shared, architecture, cache)
+    keys = _held(np.array([[context]]), shape) + tokens
+    head = _Head(shape.head_dim, tokens * shared, keys, shared, architecture, cache, shape.window)
     one = list(head.pieces(architecture.token_bits(shape.head_dim, output_mantissa_bits)))
     queries, cached, outputs = head.query_bits, 2 * head.length * head.row_bits, sum(piece.output_bits for piece in one)
     pieces = [
@@ -198,6 +208,11 @@ def attention_pieces(
         for piece in one
     ]
     return AttentionPieces(pieces, head.cache_places)
+
+
+def _held(contexts: NDArray[np.int64], shape: ModelShape) -> NDArray[np.int64]:
+    """Cached tokens that the first new token attends to."""
+    return contexts if shape.window is None else np.minimum(contexts, shape.window - 1)
 
 
 def key_load_cycles(architecture: Architecture) -> int:
@@ -218,19 +233,54 @@ class _Head:
     """Query heads that share the key/value head."""
     architecture: Architecture
     cache: KvCache
+    window: int | None = None
+    """Keys that a row attends to at most."""
 
     def keys_seen(self) -> NDArray[np.int64]:
-        """Keys that the last row of each strip of query rows attends to, [passes, strips]."""
-        last_rows = np.minimum(np.arange(0, self.rows, self._strip_rows) + self._strip_rows, self.rows) - 1
-        return self.row_keys(last_rows)
+        """Keys from the first one of the first row of each strip of query rows to the last one of its last row, [passes, strips]."""
+        return self._spans(self._strip_rows)
 
-    def row_keys(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Keys that each query row attends to, [passes, rows]."""
+    def _spans(self, size: int) -> NDArray[np.int64]:
+        """Keys from the first one to the last one of each tile of so many query rows, [passes, tiles]."""
+        starts = np.arange(0, self.rows, size)
+        return self.row_ends(np.minimum(starts + size, self.rows) - 1) - self._starts(starts)
+
+    def row_ends(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Keys up to the last one that each query row attends to, [passes, rows]."""
         return self.keys - self.rows // self.shared + rows // self.shared + 1
 
-    def vectors(self, scores: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Vectors of the vector unit's lanes that hold rows with these numbers of scores, summed over the last axis."""
+    def row_starts(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Keys before the first one that each query row attends to, [passes, rows]."""
+        ends = self.row_ends(rows)
+        return np.zeros_like(ends) if self.window is None else np.maximum(ends - self.window, 0)
+
+    def _starts(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Keys before the window of each row, in whole tiles, groups and vectors."""
+        return self.row_starts(rows) // self.window_step * self.window_step
+
+    def seen(self) -> NDArray[np.int64]:
+        """Scores that no mask hides, [passes]."""
+        rows = np.arange(0, self.rows, self.shared)
+        return self.shared * (self.row_ends(rows) - self.row_starts(rows)).sum(-1)
+
+    def vectors(self, first: int = 0, stop: int | None = None) -> NDArray[np.int64]:
+        """Vectors of the vector unit's lanes that hold the scores of some rows, [passes]."""
+        rows = np.arange(first, self.rows if stop is None else stop)
+        return self._vectors(self.row_ends(rows) - self._vector_starts(rows))
+
+    def _vectors(self, scores: NDArray[np.int64]) -> NDArray[np.int64]:
         return (-(-scores // self.architecture.vector_lanes)).sum(-1)
+
+    def _vector_starts(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Keys before the first vector of each row's scores."""
+        lanes = self.architecture.vector_lanes
+        return self.row_starts(rows) // lanes * lanes
+
+    @property
+    def window_step(self) -> int:
+        """Keys of whole tiles, groups and vectors."""
+        machine = self.architecture
+        return math.lcm(machine.array.columns, machine.group_size, machine.vector_lanes)
 
     @property
     def length(self) -> int:
@@ -251,21 +301,28 @@ class _Head:
         """
         tile = self._strip_rows if self.stays else self.resident_rows
         chunk = self.length if self.stays else self._chunk_keys
-        keys = self.row_keys(np.arange(self.rows))[0]
-        strips = self.keys_seen()[0]
+        every, firsts = np.arange(self.rows), np.arange(0, self.rows, self._strip_rows)
+        ends, starts, vector_starts = (
+            bound(every)[0] for bound in (self.row_ends, self.row_starts, self._vector_starts)
+        )
+        strip_starts = self._starts(firsts)[0]
+        strip_ends = strip_starts + self.keys_seen()[0]
         cycles = self.group_cycles().array
         for start in range(0, self.rows, tile):
             stop = min(start + tile, self.rows)
-            seen = strips[start // self._strip_rows : -(-stop // self._strip_rows)]
-            for first in range(0, self.length, chunk):
-                length = min(chunk, self.length - first)
-                scores, values = map(int, self._group_tiles(np.clip(seen - first, 0, length)))
-                rows = np.clip(keys[start:stop] - first, 0, length)
-                last = first + chunk >= self.length
+            own, strips = slice(start, stop), slice(start // self._strip_rows, -(-stop // self._strip_rows))
+            lowest, highest = (0, self.length) if self.stays else self._loaded(start, stop)
+            for first in range(lowest, highest, chunk):
+                length = min(chunk, highest - first)
+                within = partial(_within, first=first, length=length)
+                scores, values = map(int, self._group_tiles(within(strip_starts[strips], strip_ends[strips])))
+                rows = within(starts[own], ends[own])
+                vectors = self._vectors(within(vector_starts[own], ends[own]))
+                last = first + chunk >= highest
                 loads = not self.stays or start == 0
                 yield Piece(
                     query_offset=start * self.row_bits,
-                    query_bits=(stop - start) * self.row_bits if first == 0 else 0,
+                    query_bits=(stop - start) * self.row_bits if first == lowest else 0,
                     cache_offset=2 * first * self.row_bits,
                     cache_bits=2 * length * self.row_bits if loads else 0,
                     output_offset=start * output_bits,
@@ -273,11 +330,23 @@ class _Head:
                     score_cycles=scores * cycles,
                     value_cycles=values * cycles,
                     scores=int(rows.sum()),
-                    score_vectors=int(self.vectors(rows)),
+                    score_vectors=int(vectors),
                     finished_rows=stop - start if last else 0,
                     frees_queries=last,
                     frees_cache=not self.stays or stop == self.rows,
                 )
+
+    def _loaded(self, start: int, stop: int) -> tuple[int, int]:
+        """First and last key that a resident tile of query rows loads: all, or those of its windows."""
+        if self._is_open:
+            return 0, self.length
+        rows = np.array([start, stop - 1])
+        return int(self._starts(rows)[0, 0]), int(self.row_ends(rows)[0, 1])
+
+    @property
+    def _is_open(self) -> bool:
+        """True if the window hides no key of any pass from any row."""
+        return self.window is None or bool((self.keys <= self.window).all())
 
     @property
     def fits(self) -> NDArray[np.bool_]:
@@ -307,8 +376,7 @@ class _Head:
     @property
     def _chunk_keys(self) -> int:
         """Keys of a chunk, in whole tiles, groups and vectors: as many as fit half the weight buffer with their values."""
-        machine = self.architecture
-        step = math.lcm(machine.array.columns, machine.group_size, machine.vector_lanes)
+        step = self.window_step
         return max(self._cache_room // (4 * self.row_bits) // step, 1) * step
 
     def group_tiles(self, keys_seen: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -354,8 +422,12 @@ class _Head:
 
     def cached_bits(self) -> NDArray[np.int64]:
         """Bits of keys and values from DRAM: once if they fit their buffer, else once for each tile of queries, [passes]."""
-        times = np.where(self.fits, 1, -(-self.rows // self.resident_rows))
-        return (times * 2 * self.keys * self.row_bits)[:, 0]
+        if self._is_open:
+            loaded = np.where(self.fits, 1, -(-self.rows // self.resident_rows)) * self.keys
+        else:
+            tiles = self._spans(self.resident_rows).sum(-1, keepdims=True)
+            loaded = np.where(self.fits, self.keys, tiles)
+        return (loaded * 2 * self.row_bits)[:, 0]
 
     def activation_reads(self, keys_seen: NDArray[np.int64]) -> NDArray[np.int64]:
         """Bits read, [passes]: queries and probabilities for each tile of the array, and FP16 scores once for the softmax."""

@@ -10,6 +10,7 @@ conversion to dyadic numbers and codes is counted here.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ...formats import InputError
 from ...workloads import ModelShape
 from .vector_work import Scores, VectorWork
 
@@ -79,31 +80,48 @@ def integer_layer_work(shape: ModelShape, tokens: int, scores: Scores, lanes: in
 
     Every lane does one operation in a cycle. Operations that occur once a row fill the lanes with several rows.
     """
+    _check_integer_shape(shape)
     hidden, ffn = tokens * shape.hidden, tokens * shape.ffn
     ups = 2 if shape.gated else 1
-    qkv = hidden + 2 * tokens * shape.kv_channels
+    qkv = tokens * (shape.query_channels + shape.projected_kv_channels)
     attended = scores.rows * shape.head_dim
     products = qkv + hidden + ups * ffn + hidden + scores.scores + attended
     requantized = 2 * hidden + qkv + (ups + 1) * ffn + attended
     requantized_rows = tokens * (2 + shape.heads + 2 * shape.kv_heads + ups + 1 + 1)
     requantize = [(REQUANTIZE, requantized), (REQUANTIZE_ROW, requantized_rows)]
     work = [
-        integer_norm_work("norms", shape, 2 * tokens, lanes),
+        integer_norm_work("norms", shape, shape.block_norms * tokens, lanes),
         _work("softmax", [(SOFTMAX, scores.scores), (SOFTMAX_ROW, scores.rows)], lanes, scores.scores),
         _work("activation", [(SWIGLU if shape.gated else RELU, ffn)], lanes, ups * ffn, ffn),
         _work("residuals", [(RESIDUAL, 2 * hidden)], lanes, 2 * hidden),
         _work("dyadic products", [(PRODUCT, products)], lanes, products),
         _work("requantisation", requantize, lanes, requantized),
     ]
-    if shape.family == "llama":
-        rotated = hidden + tokens * shape.kv_channels
+    if shape.rotary_channels:
+        heads = shape.heads + (0 if shape.shares_kv else shape.kv_heads)
+        rotated = tokens * heads * shape.rotary_channels
         work.append(_work("rotation", [(ROTATION, rotated)], lanes, rotated))
     return tuple(work)
 
 
+def _check_integer_shape(shape: ModelShape) -> None:
+    """Refuse a model with work that I-LLM has no operator for."""
+    missing = {
+        "GELU": shape.activation == "gelu",
+        "an ungated SiLU": shape.activation == "silu" and not shape.gated,
+        "a gated ReLU": shape.activation == "relu" and shape.gated,
+        "norms of queries and keys": shape.qk_norm,
+        "capped scores": shape.score_cap is not None or shape.logit_cap is not None,
+        "routed experts": shape.experts is not None,
+    }
+    for part, needed in missing.items():
+        if needed:
+            raise InputError(f"vector_unit: integer has no operator for {part}, which {shape.name} needs; use fp16")
+
+
 def integer_norm_work(name: str, shape: ModelShape, rows: int, lanes: int) -> VectorWork:
     """Work of a norm over some rows of hidden channels."""
-    values, norm = rows * shape.hidden, LAYER_NORM if shape.family == "opt" else RMS_NORM
+    values, norm = rows * shape.hidden, LAYER_NORM if shape.norm == "layer" else RMS_NORM
     return _work(name, [(norm, values), (NORM_ROW, rows)], lanes, values)
 
 

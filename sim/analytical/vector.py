@@ -5,7 +5,7 @@ cycle, and each row adds the cycles of its reductions and scalars. `integer_vect
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 
 from ...formats.vector import programs
@@ -32,8 +32,13 @@ PROGRAMS: dict[str, Callable[[int, int], programs.VectorProgram]] = {
     "softmax": lambda channels, lanes: programs.softmax(channels, lanes=lanes),
     "rms_norm": lambda channels, lanes: programs.rms_norm(channels, lanes=lanes),
     "layer_norm": lambda channels, lanes: programs.layer_norm(channels, lanes=lanes),
+    "silu": lambda channels, lanes: programs.silu(channels, lanes=lanes),
     "gated_silu": lambda channels, lanes: programs.silu(channels, lanes=lanes, gated=True),
+    "gelu": lambda channels, lanes: programs.gelu(channels, lanes=lanes),
+    "gated_gelu": lambda channels, lanes: programs.gelu(channels, lanes=lanes, gated=True),
     "relu": lambda channels, lanes: programs.relu(channels, lanes=lanes),
+    "gated_relu": lambda channels, lanes: programs.relu(channels, lanes=lanes, gated=True),
+    "soft_cap": lambda channels, lanes: programs.soft_cap(channels, lanes=lanes),
     "residual": lambda channels, lanes: programs.residual(channels, lanes=lanes),
     "rotation": lambda channels, lanes: programs.rotation(channels, lanes=lanes),
 }
@@ -47,12 +52,20 @@ def row_cost(name: str, lanes: int) -> RowCost:
     return RowCost(program.passes, len(program.steps) - program.passes, program.cycles(lanes) - program.passes, results)
 
 
-def softmax_cycles(unit: VectorUnit, lanes: int) -> Callable[[Scores], int]:
-    """A function that gives the cycles of the vector unit's softmax over some scores."""
+def softmax_cycles(unit: VectorUnit, lanes: int, capped: bool = False) -> Callable[[Scores], int]:
+    """A function that gives the cycles of the vector unit's softmax over some scores, which are capped before if asked."""
     if unit == "integer":
         return lambda part: -(-(SOFTMAX.total * part.scores + SOFTMAX_ROW.total * part.rows) // lanes)
-    cost = row_cost("softmax", lanes)
+    cost = _softmax_cost(lanes, capped)
     return lambda part: cost.passes * part.vectors + cost.cycles * part.rows
+
+
+def _softmax_cost(lanes: int, capped: bool) -> RowCost:
+    cost = row_cost("softmax", lanes)
+    if not capped:
+        return cost
+    cap = row_cost("soft_cap", lanes)
+    return RowCost(*(getattr(cost, field.name) + getattr(cap, field.name) for field in fields(RowCost)))
 
 
 def layer_work(
@@ -76,19 +89,28 @@ def layer_work(
     if unit == "integer":
         return integer_layer_work(shape, tokens, scores, lanes)
     work = [
-        norm_work("norms", shape, 2 * tokens, lanes, unit),
-        softmax_work(scores, lanes),
-        _rows("activation", "gated_silu" if shape.gated else "relu", tokens, shape.ffn, lanes),
+        norm_work("norms", shape, shape.block_norms * tokens, lanes, unit),
+        softmax_work(scores, lanes, shape.score_cap is not None),
+        _rows(
+            "activation",
+            f"gated_{shape.activation}" if shape.gated else shape.activation,
+            tokens,
+            shape.active_ffn,
+            lanes,
+        ),
         _rows("residuals", "residual", 2 * tokens, shape.hidden, lanes),
     ]
-    if shape.family == "llama":
-        work.append(_rows("rotation", "rotation", tokens, shape.hidden + shape.kv_channels, lanes))
+    heads = shape.heads + (0 if shape.shares_kv else shape.kv_heads)
+    if shape.qk_norm:
+        work.append(_rows("query and key norms", f"{shape.norm}_norm", heads * tokens, shape.head_dim, lanes))
+    if shape.rotary_channels:
+        work.append(_rows("rotation", "rotation", tokens, heads * shape.rotary_channels, lanes))
     return tuple(work)
 
 
-def softmax_work(scores: Scores, lanes: int) -> VectorWork:
-    """Work of the softmax in FP16, the only work that depends on the scores."""
-    cost = row_cost("softmax", lanes)
+def softmax_work(scores: Scores, lanes: int, capped: bool = False) -> VectorWork:
+    """Work of the softmax in FP16, the only work that depends on the scores; with their cap, if they have one."""
+    cost = _softmax_cost(lanes, capped)
     return VectorWork(
         "softmax",
         {"fp16": cost.passes * scores.scores + cost.scalars * scores.rows},
@@ -102,7 +124,12 @@ def norm_work(name: str, shape: ModelShape, rows: int, lanes: int, unit: VectorU
     """Work of a norm over some rows of hidden channels."""
     if unit == "integer":
         return integer_norm_work(name, shape, rows, lanes)
-    return _rows(name, "layer_norm" if shape.family == "opt" else "rms_norm", rows, shape.hidden, lanes)
+    return _rows(name, f"{shape.norm}_norm", rows, shape.hidden, lanes)
+
+
+def logit_cap_work(shape: ModelShape, rows: int, lanes: int) -> VectorWork:
+    """Work of the cap of the head's outputs."""
+    return _rows("logit cap", "soft_cap", rows, shape.vocabulary, lanes)
 
 
 def _rows(name: str, program: str, rows: int, channels: int, lanes: int) -> VectorWork:

@@ -78,15 +78,24 @@ class TokenBits:
     """Bits that the GeMM of each module stores."""
     rotated: int
     """Queries and keys, as ``qkv`` has stored them."""
+    block_norms: int = 2
+    """Norms of a block; 4 also take the results of ``o`` and ``d``, in FP16 on their way to the residual stream."""
+    parallel: bool = False
+    """True if both residuals are one sum."""
 
     def of(self, name: str) -> tuple[int, int]:
         """Bits of one token that a kind of work loads and stores; none for work beside the array, such as the softmax."""
         loads, stores = self.inputs, self.results
         match name:
             case "norms":
-                return 2 * self.stream, loads["qkv"] + loads["u"]
+                after = self.block_norms == 4
+                branches = (stores["o"] + stores["d"], 2 * self.stream) if after else (0, 0)
+                streams = min(self.block_norms, 2) * self.stream
+                return streams + branches[0], loads["qkv"] + loads["u"] + branches[1]
             case "residuals":
-                return 2 * self.stream + stores["o"] + stores["d"], 2 * self.stream
+                streams = (1 if self.parallel else 2) * self.stream
+                branches = 2 * self.stream if self.block_norms == 4 else stores["o"] + stores["d"]
+                return streams + branches, streams
             case "activation":
                 return stores["u"], loads["d"]
             case "rotation":

@@ -19,7 +19,7 @@ from ...workloads import Gemm, ModelShape, Precision
 from ...workloads.models.gemms import FP16_BITS
 from ..analytical.busy import Busy
 from ..analytical.gemm import SramBits
-from ..analytical.vector import norm_work
+from ..analytical.vector import logit_cap_work, norm_work
 from ..analytical.vector_work import VectorUnit
 from ..config.weights import WeightConfig, load_weights
 from ..cost.energy import Work
@@ -101,3 +101,11 @@ def end_rows(
     taken = math.ceil(busy.longest) + VECTOR_PIPELINE_CYCLES
     yield vector_row([norm], busy, taken, costs, passes)
     yield gemm_row(head, costs, "head")
+    if shape.logit_cap is None:
+        return
+    cap = logit_cap_work(shape, rows, setup.machine.vector_lanes)
+    if traffic:
+        outputs = rows * shape.vocabulary * FP16_BITS
+        cap = replace(cap, loads=outputs, stores=outputs)
+    busy = cap.busy(port, costs.dram_bits_per_cycle)
+    yield vector_row([cap], busy, math.ceil(busy.longest) + VECTOR_PIPELINE_CYCLES, costs, passes)

@@ -1,11 +1,13 @@
 """Memory that a model needs: weights, embedding, head, KV cache and activations, against the capacity of the DRAM."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Self
 
 from ...formats import InputError
 from ...workloads import MODULES, ModelShape, Precision, gemms
+from ...workloads.models.counts import matrices, router_weights, small_parameters
 from ...workloads.models.gemms import FP16_BITS
 from ..config.kv_cache import KvCache
 from ..config.weights import WeightConfig
@@ -48,6 +50,7 @@ class Footprint:
         head: WeightConfig | None,
         pass_tokens: int,
         cached_tokens: int,
+        batch: int = 1,
     ) -> Self:
         """The memory of a model on a machine.
 
@@ -66,44 +69,51 @@ class Footprint:
         pass_tokens
             Most tokens of all sequences in one pass.
         cached_tokens
-            Tokens of all sequences whose keys and values are kept.
+            Tokens of each sequence up to the last; a layer with a sliding window keeps fewer keys and values.
+        batch
+            Number of sequences.
         """
         machine = setup.machine
         largest = precision if isinstance(precision, Precision) else Precision(*map(max, zip(*precision, strict=True)))
-        channels = {gemm.module: (gemm.in_channels, gemm.out_channels) for gemm in gemms(shape, tokens=1)}
-        weight_bits = sum(outs * machine.weights.channel_bits(ins) for ins, outs in channels.values())
+        bits = sum(count * outs * machine.weights.channel_bits(ins) for ins, outs, count in matrices(shape))
         tied = shape.tied and head is not None and head.bits == FP16_BITS
         return cls(
-            weights=shape.layers * weight_bits // 8,
+            weights=(bits + router_weights(shape) * FP16_BITS) // 8,
             embedding=0 if head is None else _embedding_values(shape) * FP16_BITS // 8,
             head=0 if head is None or tied else shape.vocabulary * head.channel_bits(shape.hidden) // 8,
-            kv_cache=kv_cache_bytes(shape, setup, cache, cached_tokens),
+            kv_cache=kv_cache_bytes(shape, setup, cache, cached_tokens, batch),
             activations=pass_tokens * _token_bits(shape, setup, machine.precision(largest), cache) // 8,
         )
 
 
-def kv_cache_bytes(shape: ModelShape, setup: Setup, cache: KvCache, tokens: int) -> int:
-    """Bytes of the keys and values of some tokens, in all layers."""
+def kv_cache_bytes(shape: ModelShape, setup: Setup, cache: KvCache, tokens: int, batch: int = 1) -> int:
+    """Bytes of the keys and values of sequences of some tokens, in all layers; windows and shared keys save some."""
     bits = setup.machine.token_bits(shape.head_dim, cache.mantissa_bits if cache.format == "anda" else None)
-    return tokens * shape.layers * 2 * shape.kv_heads * bits // 8
+    kept = sum(part.shape.layers * part.shape.cached_tokens(tokens) for part in shape.parts)
+    return batch * kept * 2 * shape.kv_heads * bits // 8
 
 
 def _embedding_values(shape: ModelShape) -> int:
     """Values of the tables of token and position embeddings, of norms and of biases."""
-    opt = shape.family == "opt"
-    tables = (shape.vocabulary + (shape.max_length if shape.learned_positions else 0)) * shape.hidden
-    norms = (2 * shape.layers + 1) * shape.hidden * (2 if opt else 1)
-    biases = shape.layers * (5 * shape.hidden + shape.ffn) if opt else 0  # q, k, v, o, down; up
-    return tables + norms + biases
+    positions = min(shape.position_rows, shape.max_length)  # further rows serve padding
+    return (shape.vocabulary + positions) * shape.hidden + small_parameters(shape)
 
 
 def _token_bits(shape: ModelShape, setup: Setup, precision: Precision, cache: KvCache) -> int:
     """Bits of one token's activations: the stream, and the most that a part holds of inputs and outputs."""
     cache_bits = cache.mantissa_bits if cache.format == "anda" else None
-    modules = {gemm.module: map_gemm(gemm, setup.machine, precision, cache_bits) for gemm in gemms(shape, tokens=1)}
-    held = [modules[module].token_bits + modules[module].result_bits for module in MODULES]
-    held += [modules[one].result_bits + modules[other].token_bits for one, other in (("qkv", "o"), ("u", "d"))]
-    return shape.hidden * FP16_BITS + max(held)
+    return shape.hidden * FP16_BITS + max(_held_bits(part.shape, setup, precision, cache_bits) for part in shape.parts)
+
+
+def _held_bits(shape: ModelShape, setup: Setup, precision: Precision, cache_bits: int | None) -> int:
+    """Most bits of inputs and outputs of one token that a part of a layer holds; experts count as often as they compute it."""
+    inputs, results = Counter[str](), Counter[str]()
+    for gemm in gemms(shape.with_layers(1), tokens=1):
+        mapped = map_gemm(gemm, setup.machine, precision, cache_bits)
+        inputs[gemm.module] += mapped.token_bits * gemm.repeat
+        results[gemm.module] += mapped.result_bits * gemm.repeat
+    pairs = [*((module, module) for module in MODULES), ("o", "qkv"), ("d", "u")]
+    return max(inputs[one] + results[other] for one, other in pairs)
 
 
 def capacity_bytes(setup: Setup) -> int | None:

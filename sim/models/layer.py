@@ -73,7 +73,7 @@ class ModelLayer:
             return [list(kind) for kind in zip(first, *map(self._vector, self.attention[1:]), strict=True)]
         lanes = self.setup.machine.vector_lanes
         return [
-            [softmax_work(_scores(one), lanes) for one in self.attention]
+            [softmax_work(_scores(one), lanes, self.shape.score_cap is not None) for one in self.attention]
             if work.name == "softmax"
             else [work] * len(self.attention)
             for work in first
@@ -116,7 +116,9 @@ def token_bits(shape: ModelShape, setup: Setup, cache: KvCache, runs: Iterable[G
         stream=shape.hidden * FP16_BITS,
         inputs={module: mapped.token_bits for module, mapped in modules.items()},
         results={module: mapped.result_bits for module, mapped in modules.items()},
-        rotated=setup.machine.token_bits(shape.hidden + shape.kv_channels, cache_bits),
+        rotated=setup.machine.token_bits(shape.query_channels + shape.projected_kv_channels // 2, cache_bits),
+        block_norms=shape.block_norms,
+        parallel=shape.parallel,
     )
 
 
@@ -153,7 +155,9 @@ def _events(layer: ModelLayer) -> Iterator[ModelRow]:
     from ..events.vector import run_vector
 
     machine, timeline, costs = layer.setup.machine, layer.setup.timeline, layer.setup.costs
-    softmax, port = softmax_cycles(layer.unit, machine.vector_lanes), machine.activation_buffer.port_bits
+    capped = layer.shape.score_cap is not None
+    softmax = softmax_cycles(layer.unit, machine.vector_lanes, capped)
+    port = machine.activation_buffer.port_bits
     taken: dict[tuple[str, int, int], int] = {}
     for context, attention, *works in zip(layer.contexts, layer.attention, *layer.vector, strict=True):
         pieces = attention_pieces(

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from ...formats import InputError
 from ...formats.checks import check_choice
@@ -135,6 +135,8 @@ def run_model(shape: ModelShape, setup: Setup, precision: LayerPrecision, settin
         precisions is not that of the layers, or the technology has no energies for that vector unit.
     """
     check_batch(settings.batch)
+    if shape.experts is not None:
+        raise InputError(f"whole: {shape.name} has experts, and their router is not modelled; simulate its GeMMs alone")
     unit = check_vector_unit(settings.vector_unit)
     traffic = check_choice("vector_traffic", settings.vector_traffic, VECTOR_TRAFFIC) == "dram"
     cache = KvCache.parse(settings.kv_cache) if isinstance(settings.kv_cache, str) else settings.kv_cache
@@ -143,17 +145,18 @@ def run_model(shape: ModelShape, setup: Setup, precision: LayerPrecision, settin
     setup = with_side_unit(setup, weights)
     precision = _own_precision(precision, setup)
     batch, tokens = settings.batch, settings.batch * settings.tokens
-    parts: list[SimulationResult] = []
     rows: list[ModelRow] = []
+    found: dict[EqualLayers, SimulationResult] = {}
+    for layers in equal_layers(shape.without_windows(), precision):
+        found[layers.one] = _layer_gemms(layers, setup, cache, settings)
     for layers in equal_layers(shape, precision):
-        part = _layer_gemms(layers, setup, cache, settings)
-        parts.append(part)
-        moved = token_bits(shape, setup, cache, part.runs) if traffic else None
+        runs = found[layers.one].runs
+        moved = token_bits(layers.shape, setup, cache, runs) if traffic else None
         output_bits = setup.machine.precision(layers.own).o
         request = (settings.phase, settings.tokens, settings.context, batch)
         rows += layer_rows(ModelLayer(layers.shape, setup, cache, *request, output_bits, unit, moved))
     fp_int = add_runs(
-        parts, setup.machine.precision(precision) if isinstance(precision, Precision) else precision, setup
+        [*found.values()], setup.machine.precision(precision) if isinstance(precision, Precision) else precision, setup
     )
     head = None
     if weights is not None:
@@ -171,13 +174,18 @@ VECTOR_TRAFFIC = ("dram", "none")
 
 @dataclass(frozen=True)
 class EqualLayers:
-    """Layers with one precision, each followed by a layer with the same other one."""
+    """Equal layers with one precision, each followed by a layer with the same other one."""
 
     shape: ModelShape
     """The model, with these layers alone."""
     own: Precision
     next: Precision
     """Precision of the layer after each: that of the results of ``d``."""
+
+    @property
+    def one(self) -> Self:
+        """One of the layers without its window: layers with the same GeMMs have the same one."""
+        return replace(self, shape=self.shape.without_windows().with_layers(1))
 
 
 def equal_layers(shape: ModelShape, precision: LayerPrecision) -> Iterator[EqualLayers]:
@@ -189,15 +197,17 @@ def equal_layers(shape: ModelShape, precision: LayerPrecision) -> Iterator[Equal
         The number of precisions is not that of the layers.
     """
     if isinstance(precision, Precision):
-        yield EqualLayers(shape, precision, precision)
+        yield from (EqualLayers(part.shape, precision, precision) for part in shape.parts)
         return
     if len(precision) != shape.layers:
         raise InputError(
             f"precision: {len(precision)} layers have one and {shape.name} has {shape.layers} layers; give one for each"
         )
-    pairs = Counter(zip(precision, [*precision[1:], precision[-1]], strict=True))
-    for (own, after), count in pairs.items():
-        yield EqualLayers(replace(shape, layers=count), own, after)
+    kinds = {layer: part.shape.with_layers(1) for part in shape.parts for layer in part.layers}
+    after = [*precision[1:], precision[-1]]
+    counts = Counter(EqualLayers(kinds[layer], precision[layer], after[layer]) for layer in range(shape.layers))
+    for one, count in counts.items():
+        yield replace(one, shape=one.shape.with_layers(count))
 
 
 def run_model_gemms(
@@ -205,7 +215,8 @@ def run_model_gemms(
 ) -> SimulationResult:
     """Time the FP-INT GeMMs of a pass alone, with the parameters of `run_model`; their results are in FP16 or Anda."""
     precision = _own_precision(precision, setup)
-    parts = [_layer_gemms(layers, setup, KvCache(), settings) for layers in equal_layers(shape, precision)]
+    layers = equal_layers(shape.without_windows(), precision)
+    parts = [_layer_gemms(one, setup, KvCache(), settings) for one in layers]
     return add_runs(parts, setup.machine.precision(precision) if isinstance(precision, Precision) else precision, setup)
 
 
@@ -216,13 +227,13 @@ def _own_precision(precision: LayerPrecision, setup: Setup) -> LayerPrecision:
 
 
 def _layer_gemms(layers: EqualLayers, setup: Setup, cache: KvCache, settings: ModelSettings) -> SimulationResult:
-    request = (settings.phase, settings.tokens, settings.context)
-    work = [replace(gemm, tokens=gemm.tokens * settings.batch) for gemm in gemms(layers.shape, *request)]
+    work = gemms(layers.shape, settings.phase, settings.tokens, settings.context, batch=settings.batch)
     cache_bits = cache.mantissa_bits if cache.format == "anda" else None
     if layers.own == layers.next:
         return run_gemms(work, setup, layers.own, cache_bits)
     last = layers.own._replace(qkv=layers.next.qkv)
-    parts = [run_gemms(work[:-1], setup, layers.own, cache_bits), run_gemms(work[-1:], setup, last)]
+    others, downs = ([gemm for gemm in work if (gemm.module == "d") == is_down] for is_down in (False, True))
+    parts = [run_gemms(others, setup, layers.own, cache_bits), run_gemms(downs, setup, last)]
     return add_runs(parts, setup.machine.precision(layers.own), setup)
 
 

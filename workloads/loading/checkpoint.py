@@ -273,6 +273,11 @@ class _Opt(Checkpoint):
             kv_heads=config.num_attention_heads,
             vocabulary=config.vocab_size,
             gated=False,
+            activation="relu",
+            norm="layer",
+            biases=("qkv", "o", "u", "d"),
+            rotary_share=0.0,
+            position_rows=config.max_position_embeddings + OPT_POSITION_OFFSET,
             max_length=config.max_position_embeddings,
             tied=True,
         )

@@ -8,24 +8,39 @@ from ...formats import InputError
 from ..fetch import MODEL_SHA256, data_paths
 from ..files import file_sha256
 from ..inference.decoder import Decoder
+from ..models.hf_shapes import config_shape
+from ..models.shape_files import read_shape
 from ..models.shapes import ModelShape, model_shape
-from .checkpoint import load_checkpoint, open_checkpoint
+from .checkpoint import load_checkpoint
 from .gguf_file import read_gguf
 
 FETCHED_MODEL = "SmolLM2-135M"
 
 
-def load_shape(model: str | ModelShape) -> ModelShape:
-    """Return the shape of a model, given its name, its checkpoint folder or the shape itself.
+def load_shape(model: str | Path | ModelShape) -> ModelShape:
+    """Return the shape of a model, without its weights.
+
+    Parameters
+    ----------
+    model
+        A name (`model_names`), a YAML file (``anda models --schema``), a folder with ``config.json`` or that file, the
+        header of a GGUF file, or the shape itself.
 
     Raises
     ------
     InputError
-        The model is unknown, or its folder is not a valid checkpoint.
+        The model is unknown, or its file is damaged or asks for what no shape expresses.
     """
     if isinstance(model, ModelShape):
         return model
-    return open_checkpoint(model).shape if _is_folder(model) else model_shape(model)
+    path, text = Path(model), str(model)
+    if _is_folder(text):
+        return config_shape(path / "config.json", path.resolve().name)
+    if path.suffix == ".json":
+        return config_shape(path, path.resolve().parent.name)
+    if path.suffix in (".yaml", ".yml"):
+        return read_shape(path)
+    return model_shape(text)
 
 
 def _is_folder(name: str) -> bool:

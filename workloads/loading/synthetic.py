@@ -27,7 +27,18 @@ SYNTHETIC_LLAMA = ModelShape(
     tied=True,
     source="random numbers",
 )
-SYNTHETIC_OPT = replace(SYNTHETIC_LLAMA, name="synthetic-opt", family="opt", kv_heads=4, gated=False)
+SYNTHETIC_OPT = replace(
+    SYNTHETIC_LLAMA,
+    name="synthetic-opt",
+    family="opt",
+    kv_heads=4,
+    gated=False,
+    activation="relu",
+    norm="layer",
+    biases=("qkv", "o", "u", "d"),
+    rotary_share=0.0,
+    position_rows=258,
+)
 
 
 def synthetic_decoder(shape: ModelShape = SYNTHETIC_LLAMA, seed: int = 0) -> Decoder:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Self
 
 from ...formats import InputError
 from ...formats.checks import check_choice, check_integer
-from .precision import MODULES, Precision
-from .shapes import ModelShape
+from .precision import Precision
+from .shapes import Experts, ModelShape
 
 FP16_BITS = 16
 WEIGHT_BITS = 4
@@ -62,9 +63,17 @@ class Gemm:
 
 
 def gemms(
-    shape: ModelShape, phase: str = "prefill", tokens: int = 2048, context: int = 0, attention: bool = False
+    shape: ModelShape,
+    phase: str = "prefill",
+    tokens: int = 2048,
+    context: int = 0,
+    attention: bool = False,
+    batch: int = 1,
 ) -> list[Gemm]:
-    """List the GeMMs of a forward pass at batch 1, without the language-model head.
+    """List the GeMMs of a forward pass, without the language-model head and the routers of experts.
+
+    Of a mixture of experts, the expected number of distinct experts of a pass (`Experts.distinct`) takes part. Its sum over
+    layers and passes is rounded to a whole number, and the tokens are spread over them as evenly as whole numbers allow.
 
     Parameters
     ----------
@@ -73,29 +82,31 @@ def gemms(
     phase
         ``"prefill"`` is one pass over `tokens`; ``"decode"`` is `tokens` steps of one token each.
     tokens
-        Number of tokens to process.
+        Number of tokens to process of each sequence.
     context
-        Number of tokens that already have keys and values in the KV cache.
+        Number of tokens of each sequence that already have keys and values in the KV cache.
     attention
         Append the products of queries with keys and of probabilities with values. They count as dense rectangles,
-        without the saving that a causal mask allows. Query heads that share a key/value head form one product.
+        without the saving that a causal mask allows; a sliding window limits the keys. Query heads that share a key/value
+        head form one product.
+    batch
+        Number of sequences.
 
     Raises
     ------
     InputError
-        An unknown phase, no tokens, or a negative context.
+        An unknown phase, no tokens or sequences, or a negative context.
     """
     check_choice("phase", phase, PHASES)
     check_tokens("tokens", tokens, 1)
     check_tokens("context", context, 0)
+    check_batch(batch)
     rows, steps = (tokens, 1) if phase == "prefill" else (1, tokens)
-    products = [
-        Gemm(module, rows, in_channels, out_channels, repeat=shape.layers * steps)
-        for module, (in_channels, out_channels) in _module_channels(shape).items()
-    ]
+    parts = [part.shape for part in shape.without_windows().parts]
+    products = [gemm for part in parts for gemm in _gemms(part, rows * batch, part.layers * steps)]
     if attention:
-        for step in range(steps):
-            products += _attention(shape, rows, keys=context + rows + step)
+        for step, part in product(range(steps), shape.parts):
+            products += _attention(part.shape, rows, context + rows + step, batch)
     return products
 
 
@@ -123,35 +134,49 @@ def _is_size(text: str) -> bool:
 
 def bops(shape: ModelShape, precision: Precision) -> int:
     """Bit operations of the FP-INT GeMMs for one token: M x 4 per multiply-accumulate (arXiv 2411.15982)."""
-    return shape.layers * _weighted_macs(shape, precision) * WEIGHT_BITS
+    return _weighted_macs(shape, precision) * WEIGHT_BITS
 
 
 def bops_saving(shape: ModelShape, precision: Precision) -> float:
     """Bit operations with FP16 activations (16 x 4 each) over those with Anda: 16 / (MAC-weighted mean of M)."""
-    return _weighted_macs(shape, (FP16_BITS,) * len(MODULES)) / _weighted_macs(shape, precision)
+    return _weighted_macs(shape, Precision.uniform(FP16_BITS)) / _weighted_macs(shape, precision)
 
 
-def _weighted_macs(shape: ModelShape, bits: tuple[int, ...]) -> int:
-    """Multiply-accumulates of one block and token, each times the bits of its activation."""
-    channels = _module_channels(shape)
-    return sum(inputs * outputs * m for (inputs, outputs), m in zip(channels.values(), bits, strict=True))
+def _weighted_macs(shape: ModelShape, precision: Precision) -> int:
+    """Multiply-accumulates of one token, each times the bits of its activation."""
+    return sum(gemm.total_macs * getattr(precision, gemm.module) for gemm in gemms(shape, tokens=1))
 
 
-def _module_channels(shape: ModelShape) -> dict[str, tuple[int, int]]:
-    """Input and output channels of each module; projections with the same input are one GeMM."""
-    up_projections = 2 if shape.gated else 1
-    return {
-        "qkv": (shape.hidden, shape.query_channels + 2 * shape.kv_channels),
-        "o": (shape.query_channels, shape.hidden),
-        "u": (shape.hidden, up_projections * shape.ffn),
-        "d": (shape.ffn, shape.hidden),
-    }
+def _gemms(shape: ModelShape, tokens: int, passes: int) -> list[Gemm]:
+    """The GeMMs of equal layers; projections with the same input are one GeMM."""
+    products = [
+        Gemm("qkv", tokens, shape.hidden, shape.query_channels + shape.projected_kv_channels, passes),
+        Gemm("o", tokens, shape.query_channels, shape.hidden, passes),
+    ]
+    experts = shape.experts
+    ffns = [(tokens, shape.ffn, passes)] if experts is None else _expert_ffns(experts, tokens, passes)
+    ups = 2 if shape.gated else 1
+    products += [Gemm("u", rows, shape.hidden, ups * channels, repeat) for rows, channels, repeat in ffns]
+    return products + [Gemm("d", rows, channels, shape.hidden, repeat) for rows, channels, repeat in ffns]
 
 
-def _attention(shape: ModelShape, rows: int, keys: int) -> list[Gemm]:
+def _expert_ffns(experts: Experts, tokens: int, passes: int) -> list[tuple[int, int, int]]:
+    """Tokens, channels and repeats of the shared experts, and of the distinct experts with fewer and with more tokens."""
+    pairs = passes * tokens * experts.per_token
+    distinct = min(round(passes * experts.distinct(tokens)), pairs)
+    fewer, more = divmod(pairs, distinct)
+    found = [
+        (tokens, experts.shared_ffn, passes),
+        (fewer, experts.ffn, distinct - more),
+        (fewer + 1, experts.ffn, more),
+    ]
+    return [(rows, channels, repeat) for rows, channels, repeat in found if channels and repeat]
+
+
+def _attention(shape: ModelShape, rows: int, keys: int, batch: int) -> list[Gemm]:
     queries = rows * (shape.heads // shape.kv_heads)
-    repeat = shape.layers * shape.kv_heads
+    repeat, seen = shape.layers * shape.kv_heads * batch, min(keys, shape.window or keys)
     return [
-        Gemm("attention", queries, shape.head_dim, keys, repeat),
-        Gemm("attention", queries, keys, shape.head_dim, repeat),
+        Gemm("attention", queries, shape.head_dim, seen, repeat),
+        Gemm("attention", queries, seen, shape.head_dim, repeat),
     ]

@@ -1,8 +1,14 @@
 """`anda fetch`, `anda models`, `anda archs`: bring the data, list what exists."""
 
+from typing import Annotated
+
+import typer
+
 from ....sim.config.defaults import DEFAULT_TECHNOLOGY
 from ..command import PluginOption
 from ..output import JsonOption, note, print_table, write_json
+
+SchemaOption = Annotated[bool, typer.Option("--schema", help="Print the JSON schema of model files, for editors.")]
 
 
 def fetch() -> None:
@@ -16,8 +22,19 @@ def fetch() -> None:
     print(f"cache folder: {cache_dir()} (the environment variable ANDA_CACHE names another)")
 
 
-def models(json: JsonOption = None) -> None:
-    """List the models whose shapes are known."""
+models_app = typer.Typer(invoke_without_command=True)
+
+
+@models_app.callback()
+def models(context: typer.Context, schema: SchemaOption = False, json: JsonOption = None) -> None:
+    """List the models whose shapes are known; the command show prints any model's shape."""
+    if context.invoked_subcommand is not None:
+        return
+    if schema:
+        from ....workloads.models.shape_files import shape_schema
+
+        print(shape_schema())
+        return
     from ...catalog import list_models
 
     found = list_models()
@@ -26,6 +43,21 @@ def models(json: JsonOption = None) -> None:
     columns = ("hidden", "ffn", "layers", "heads", "kv_heads", "vocabulary", "gated", "max_length")
     rows = [(r["name"], *(_cell(r[c]) for c in columns), f"{r['macs_per_token'] / 1e6:,.1f}") for r in found.rows]
     print_table("Models (decoder-only transformers)", ("model", *columns, "M MAC/token"), rows)
+
+
+@models_app.command(short_help="A model's shape as YAML.")
+def show(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A name, a YAML file, a folder with config.json, or a GGUF file.")
+    ],
+    json: JsonOption = None,
+) -> None:
+    """Print a model's shape as YAML, which --model reads again, with its parameters and the size of its KV cache."""
+    from ...catalog import describe_model
+
+    found = describe_model(model)
+    if not write_json(found, json):
+        print(found.to_yaml(), end="")
 
 
 def plugins(*, plugin: PluginOption = [], json: JsonOption = None) -> None:  # noqa: B006

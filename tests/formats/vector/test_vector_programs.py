@@ -7,12 +7,14 @@ from anda_codesign.formats.numeric.fp16 import ulp_errors
 from anda_codesign.formats.vector.command import Addend, Factor, Modifier, VectorCommand, VectorOperation, VectorState
 from anda_codesign.formats.vector.programs import (
     VectorProgram,
+    gelu,
     layer_norm,
     relu,
     residual,
     rms_norm,
     rotation,
     silu,
+    soft_cap,
     softmax,
     square_root,
 )
@@ -125,6 +127,27 @@ def test_silu_of_every_half() -> None:
     np.testing.assert_array_equal(gated, y * np.float16(0.5))
 
 
+def test_gelu_of_every_half() -> None:
+    """Within the error of an FP16 argument of the sigmoid of the exact tanh form; large values pass or vanish."""
+    patterns = np.arange(65536, dtype=np.uint32).astype(np.uint16).view(np.float16)
+    x = patterns[np.isfinite(patterns)]
+    y = gelu(len(x)).run({"x": x[None]})[0]
+    wide = x.astype(np.float64)
+    exact = 0.5 * wide * (1 + np.tanh(np.sqrt(2 / np.pi) * (wide + 0.044715 * wide**3)))
+    assert np.abs(y - exact).max() < 2.0**-9 * np.abs(exact).max()
+    assert (np.abs(y - exact) <= 2.0**-8 * np.abs(exact) + 2.0**-10).all()
+    assert (y[x > 8] == x[x > 8]).all()
+    gated = gelu(len(x), gated=True).run({"x": x[None], "gate": np.full_like(x, 0.5)})[0]
+    np.testing.assert_array_equal(gated, y * np.float16(0.5))
+
+
+@pytest.mark.parametrize("cap", [30.0, 50.0])
+def test_soft_cap(cap: float) -> None:
+    x = (np.random.default_rng(0).standard_normal((2, 500)) * 40).astype(np.float16)
+    y = soft_cap(500, cap=cap).run({"x": x})
+    assert np.abs(y - cap * np.tanh(x.astype(np.float64) / cap)).max() < 2.0**-9 * cap
+
+
 def test_square_root_of_every_half() -> None:
     x = np.arange(0x7C00, dtype=np.uint16).view(np.float16)
     y = square_root(len(x)).run({"x": x[None]})[0]
@@ -149,7 +172,11 @@ def test_elementwise_programs() -> None:
         (layer_norm(4096), 6, 6 * 64 + 2 * 8 + 2 * 5 + 3),
         (silu(4096), 5, 5 * 64 + 1),
         (silu(4096, gated=True), 6, 6 * 64 + 1),
+        (gelu(4096), 8, 8 * 64 + 3),
+        (gelu(4096, gated=True), 9, 9 * 64 + 3),
+        (soft_cap(4096), 6, 6 * 64 + 4),
         (relu(4096), 1, 64),
+        (relu(4096, gated=True), 2, 2 * 64),
         (square_root(4096), 2, 128),
         (residual(4096), 1, 64),
         (rotation(4096), 3, 3 * 64),

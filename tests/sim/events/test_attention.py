@@ -1,6 +1,7 @@
 """The attention in events against its closed form, and against small cases by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from anda_codesign.sim import load_architecture
@@ -29,6 +30,7 @@ NO_SOFTMAX = softmax(0, 0)
 def cases(draw: st.DrawFn) -> tuple[ModelShape, Architecture, KvCache, int, int, int, int]:
     """Layers and machines, some with buffers too small for all keys and values, or for all queries."""
     shape = small_llama(*draw(st.sampled_from([(6, 2), (4, 4), (4, 1)])), draw(st.sampled_from([16, 40, 64, 130])))
+    shape = replace(shape, window=draw(st.one_of(st.none(), st.integers(1, 500))))
     machine = load_architecture(draw(st.sampled_from(["anda", "fp-fp", "figna-m8"])))
     sizes = st.sampled_from([9, 40, 200, 1024])
     machine = machine.model_copy(
@@ -53,6 +55,24 @@ def test_pieces_add_up_to_the_closed_form(case: tuple):
     assert sum(p.score_vectors for p in pieces) == closed.score_vectors
     assert sum(p.frees_queries for p in pieces) == sum(p.query_bits > 0 for p in pieces)
     assert sum(p.frees_cache for p in pieces) == sum(p.cache_bits > 0 for p in pieces)
+
+
+@given(st.integers(1, 60), st.integers(0, 90), st.integers(1, 80))
+def test_a_window_by_counting_pairs(tokens: int, context: int, window: int):
+    """Scores of a window, counted one by one; a pass at a context beyond the window is that at the window's end."""
+    shape, machine = replace(small_llama(), window=window), load_architecture("fp-fp")
+    work = attention_work(shape, machine, KvCache(), tokens, context, 2, 16)
+    kept = sum(
+        query - window < key <= query for query in range(context, context + tokens) for key in range(context + tokens)
+    )
+    assert work.scores == 2 * shape.heads * kept
+    assert work.macs == 2 * shape.head_dim * work.scores
+    assert work.products >= work.macs
+    assert work == attention_work(shape, machine, KvCache(), tokens, min(context, window - 1), 2, 16)
+    wide = replace(shape, window=context + tokens)
+    assert attention_work(wide, machine, KvCache(), tokens, context, 2, 16) == attention_work(
+        replace(shape, window=None), machine, KvCache(), tokens, context, 2, 16
+    )
 
 
 @given(cases())

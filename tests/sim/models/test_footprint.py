@@ -11,9 +11,11 @@ PRECISION = Precision(7, 5, 6, 6)
 FP16 = load_weights("fp16")
 
 
-def footprint(model: str, arch: str = "anda", cache: str = "fp16", head=FP16, tokens: int = 1, cached: int = 1):
+def footprint(
+    model: str, arch: str = "anda", cache: str = "fp16", head=FP16, tokens: int = 1, cached: int = 1, batch: int = 1
+):
     setup = prepare(arch, Settings())
-    return Footprint.of(model_shape(model), setup, PRECISION, KvCache.parse(cache), head, tokens, cached)
+    return Footprint.of(model_shape(model), setup, PRECISION, KvCache.parse(cache), head, tokens, cached, batch)
 
 
 @each(
@@ -50,9 +52,9 @@ def test_parameters_of_opt_add_up_to_the_published_count():
     ("cache", "bits"), [("fp16", 16 * 128), ("anda:7", 2 * (8 * 64 + 5)), ("anda:4", 2 * (5 * 64 + 5))]
 )
 def test_kv_cache_of_eight_sequences(cache: str, bits: int):
-    found = footprint("LLaMA-7B", cache=cache, cached=8 * 640)
+    found = footprint("LLaMA-7B", cache=cache, cached=640, batch=8)
     assert found.kv_cache == 8 * 640 * 32 * 2 * 32 * bits // 8
-    grouped = footprint("LLaMA3-8B", cache=cache, cached=8 * 640)
+    grouped = footprint("LLaMA3-8B", cache=cache, cached=640, batch=8)
     assert grouped.kv_cache * 4 == found.kv_cache
 
 

@@ -1,0 +1,72 @@
+"""Model shapes as YAML files: read, written, and their JSON schema."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import MISSING, asdict, fields
+from pathlib import Path
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from ...formats import InputError
+from ...formats.documents.border import border
+from ...formats.documents.yaml_file import read_yaml
+from .shapes import Experts, ModelShape, differences
+
+_SHAPES = TypeAdapter(ModelShape)
+MOST_SHOWN = 80
+"""Most characters of a wrong value that a message shows."""
+
+
+def read_shape(path: Path) -> ModelShape:
+    """Read a model from a YAML file, such as `shape_yaml` writes.
+
+    Raises
+    ------
+    InputError
+        The file is not readable or not YAML, a field is unknown, missing or out of its range, or two contradict.
+    """
+    where = f"model {path.name}"
+    data = read_yaml(path, where)
+    if not isinstance(data, dict):
+        raise InputError(f"{where}: holds no fields; give {', '.join(_required())}")
+    with border(where, "write plain numbers and texts"):
+        text = json.dumps(data)
+    try:
+        return _SHAPES.validate_json(text)
+    except ValidationError as error:
+        raise InputError(f"{where}: {_reason(error)}") from None
+
+
+def shape_yaml(shape: ModelShape) -> str:
+    """A model as YAML that `read_shape` reads; fields at their defaults are left out."""
+    stated = differences(shape)
+    if shape.experts is not None:
+        stated["experts"] = {name: value for name, value in asdict(shape.experts).items() if value}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in stated.items()}
+    return yaml.safe_dump(plain, sort_keys=False, default_flow_style=None, width=1000, allow_unicode=True)
+
+
+def shape_schema() -> str:
+    """The JSON schema of model files, for editors."""
+    return json.dumps(_SHAPES.json_schema(), indent=2)
+
+
+def _reason(error: ValidationError) -> str:
+    """The first error in one line; a field that does not exist comes first, since a misspelt one is missing too."""
+    found = error.errors(include_url=False)
+    first = next((e for e in found if e["type"] == "unexpected_keyword_argument"), found[0])
+    field, kind, message = ".".join(map(str, first["loc"])), first["type"], str(first["msg"])
+    if kind == "unexpected_keyword_argument":
+        owner = Experts if field.startswith("experts.") else ModelShape
+        return f"{field}: is not a field here; the fields are {', '.join(sorted(f.name for f in fields(owner)))}"
+    if kind in ("missing", "missing_argument"):
+        return f"{field}: is missing; add it"
+    if kind == "value_error":
+        return message.removeprefix("Value error, ")
+    return f"{field}: is {repr(first['input'])[:MOST_SHOWN]}; {message[0].lower()}{message[1:]}"
+
+
+def _required() -> list[str]:
+    return [field.name for field in fields(ModelShape) if field.default is MISSING]
