@@ -32,6 +32,15 @@ def size(count: float) -> str:
     return _fit(count, BYTES)
 
 
+def area(square_millimetres: float | None, unit: str = "") -> str:
+    """An area in mm^2; a dash for an unknown one.
+
+    >>> area(2.174), area(None)
+    ('2.174', '-')
+    """
+    return "-" if square_millimetres is None else f"{square_millimetres:.3f}{unit}"
+
+
 def _fit(value: float, units: dict[str, float]) -> str:
     """Three digits in the largest unit of which there is one, or in the smallest unit; a zero in the plain unit."""
     if not value:

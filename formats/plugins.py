@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary
 
 from .activations.registry import registry as activation_formats
 from .errors import InputError
+from .processing_elements.registry import elements
 from .registry import Modes, Registry
 from .weight_registry import methods, packed_formats
 
@@ -34,6 +35,7 @@ KINDS: dict[str, tuple[Registry[Any], tuple[str, ...]]] = {
         ("name", "source", "parameters", "bits_per_value", "cycles_per_group", "encode"),
     ),
     "weight": (methods, ("name", "source", "parameters", "statistic", "average_bits", "quantize")),
+    "element": (elements, ("name", "source", "lanes", "weight_operand", "mantissa_bits", "cycles_per_group")),
     "packed": (packed_formats, ("name", "source", "bits_per_weight", "pack", "unpack", "decode")),
 }
 """Registry of each kind of class, and the members of its protocol."""
@@ -45,7 +47,8 @@ class Registered(NamedTuple):
     Attributes
     ----------
     kind
-        ``activation`` (formats), ``weight`` (quantisation methods) or ``packed`` (weights in a packed format).
+        ``activation`` (formats), ``weight`` (quantisation methods), ``element`` (processing elements) or ``packed`` (weights
+        in a packed format).
     name
         Name in data files and on the command line.
     origin
@@ -138,7 +141,7 @@ _tokens: WeakKeyDictionary[type, str] = WeakKeyDictionary()
 
 
 def register(added: Class, modes: Modes | None = None) -> Class:
-    """Register a class of your own under its ``name``: an activation format, or a method or packed format of weights.
+    """Register a class of your own under its ``name``: a format, a method or packed format of weights, a processing element.
 
     Parameters
     ----------

@@ -1,5 +1,6 @@
 """Results of a simulation."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,7 @@ class SimulationResult:
     sram_bytes: int
     energy_pj: Energy
     area_mm2: float
+    """NaN if nothing states the area of the elements."""
     runs: tuple[GemmRun, ...]
 
     @property
@@ -84,6 +86,6 @@ class SimulationResult:
             "sram_bytes": self.sram_bytes,
             "energy_pj": self.energy_pj.to_dict(),
             "idle_pj": self.energy_pj.idle,
-            "area_mm2": self.area_mm2,
+            "area_mm2": None if math.isnan(self.area_mm2) else self.area_mm2,
             "level": self.level,
         }

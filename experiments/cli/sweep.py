@@ -44,5 +44,7 @@ def sweep(
     undefined = undefined_metrics(result.spec, rows.read(list(result.spec.derived))) if result.spec.derived else {}
     for name, count in undefined.items():
         note(f"derived.{name}: is not a finite number in {count} of {rows.count} points")
+    if result.spec.evaluation is not None and (blank := int(rows.read(["loss_percent"])["loss_percent"].isna().sum())):
+        note(f"loss: unknown in {blank} of {rows.count} points; their processing_element states no arithmetic")
     out = given["out"]
     note(f"results: {Path(out) / 'results.parquet'}; anda results {out} --report DIR shows them all")

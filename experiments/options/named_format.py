@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import inspect
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Self
 
@@ -48,15 +49,23 @@ class NamedFormat:
         name, *assignments = text.split() or [""]
         return cls(text, name, tuple(assignment(EXAMPLE, "formats", text) for text in assignments))
 
-    def build(self) -> ActivationFormat:
+    def build(self, **absent: Plain) -> ActivationFormat:
         """The format.
+
+        Parameters
+        ----------
+        absent
+            Values of parameters that the text leaves out, where the format has them.
 
         Raises
         ------
         InputError
             No such format is registered, or a parameter is wrong.
         """
-        return _build(self, self._registered())
+        registered, given = self._registered(), dict(self.parameters)
+        has = inspect.signature(registered).parameters
+        filled = {name: value for name, value in absent.items() if name in has and name not in given}
+        return _build(replace(self, parameters=tuple((given | filled).items())), registered)
 
     @property
     def source_sha256(self) -> str | None:

@@ -20,6 +20,7 @@ from .overrides import architecture_with, column, technology_with, with_numbers
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ...sim import Architecture
     from ...sim.batch import kernel
     from .points import Point
     from .spec import SweepSpec
@@ -36,6 +37,12 @@ COVERED = {
     "zero_planes": ("sent",),
 }
 """Values of a sweep's fields that the kernel knows; weights that it does not know and partial sums go the plain way."""
+
+
+def _is_plain(machine: Architecture) -> bool:
+    """True for a machine that the kernel does not know."""
+    element = machine.processing_element
+    return machine.partial_sums != "array" or element.midpoint or element.cycles_per_group is not None
 
 
 def is_covered(spec: SweepSpec) -> bool:
@@ -137,6 +144,6 @@ def _machines(block: PointBlock) -> tuple[kernel.Machines, NDArray[np.float64], 
         costs = unit_costs(machine, process, False, setup.costs.background, point.idle, point.clock_gating)
         parts.append(machine_columns(machine, costs, setup.objective, len(rows)))
         areas.append(areas_mm2(costs, len(rows)))
-        plain.append(np.full(len(rows), machine.partial_sums != "array" or machine.processing_element.midpoint))
+        plain.append(np.full(len(rows), _is_plain(machine)))
     back = np.argsort(order)
     return joined(parts, back), np.concatenate(areas)[back], np.concatenate(plain)[back]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import StrictInt
 
 from ...formats import AndaFormat, InputError
-from ...formats.activations.registry import activation_format
 from ...formats.checks import check_integer
+from ...sim.config.processing_element import Arithmetic
+from ...workloads import MODULES
 from ..options.named_format import NamedFormat
 from ..options.sweep import PointOptions
 
@@ -56,6 +58,10 @@ OWN_FORMAT = NamedFormat.parse(str(PointOptions.format))
 """The activation format that the architecture computes with."""
 
 
+STORED = Arithmetic().format
+"""The arithmetic of elements that compute with the values in memory."""
+
+
 def format_bits(named: NamedFormat, machine: Architecture, precision: Precision) -> float:
     """Bits of a stored activation in a named format, or in the format of the architecture's memory.
 
@@ -72,27 +78,40 @@ def format_bits(named: NamedFormat, machine: Architecture, precision: Precision)
 def activation_hook(
     machine: Architecture, precision: Precision, rounding: str, reconstruct: str, named: NamedFormat = OWN_FORMAT
 ) -> Any:
-    """Hook that rounds activations as an architecture's arithmetic does, or as a named format does.
+    """Hook that computes GeMMs as an architecture's elements state that they do, or rounds activations to a named format.
 
-    Anda: its format, in groups of the element's lanes. FP-FP and FP-INT: FP16. iFPU and FIGNA: their alignment to the
-    largest exponent of 64 channels.
+    None if the elements do not state their arithmetic: the loss is unknown.
     """
     from ...workloads import AndaActivations, FormatActivations, Fp16Activations
+    from ...workloads.inference.hooks import AndaArithmetic, FormatArithmetic, ModuleActivations
 
     if named != OWN_FORMAT:
         return FormatActivations(named.build())
     element = machine.processing_element
-    if element.mantissa_bits == "variable":
-        return AndaActivations(precision, group_size=element.lanes, rounding=rounding, reconstruct=reconstruct)
-    if element.kind == "ifpu":
-        return FormatActivations(activation_format("ifpu"))
-    if element.kind.startswith("figna"):
-        return FormatActivations(activation_format("figna", mantissa_bits=element.mantissa_bits))
-    return Fp16Activations()
+    arithmetic, lanes = element.arithmetic, element.lanes
+    if arithmetic is None:
+        return None
+    if arithmetic.format == STORED and machine.activation_memory == "anda":
+        options: dict[str, Any] = {"group_size": lanes, "rounding": rounding, "reconstruct": reconstruct}
+        if arithmetic.partial == "float":
+            return AndaActivations(precision, **options)
+        return AndaArithmetic(precision, arithmetic.partial, **options)
+    if arithmetic.format == STORED and arithmetic.partial == "float":
+        return Fp16Activations()
+    widths = machine.precision(precision)
+    text = "fp16" if arithmetic.format == STORED else arithmetic.format
+    formats = [NamedFormat.parse(text).build(mantissa_bits=bits) for bits in widths]
+    if arithmetic.partial != "float":
+        return FormatArithmetic(tuple(formats), lanes, arithmetic.partial)
+    if len(set(widths)) == 1:
+        return FormatActivations(formats[0])
+    return ModuleActivations(Fp16Activations(), dict(zip(MODULES, map(FormatActivations, formats), strict=True)))
 
 
 def evaluate_hook(evaluation: Evaluation, hook: Any) -> dict[str, float]:
     """The columns `LOSS_COLUMNS` of activations; blocks that were evaluated before are taken from the cache.
+
+    They are blank, NaN, for no hook.
 
     Raises
     ------
@@ -102,6 +121,8 @@ def evaluate_hook(evaluation: Evaluation, hook: Any) -> dict[str, float]:
     from ...workloads import Fp16Activations, evaluate, paired_loss
     from ..inputs import evaluation_cache
 
+    if hook is None:
+        return dict.fromkeys(LOSS_COLUMNS, math.nan)
     decoder, blocks = _subject(evaluation)
     kept = evaluation_cache()
     nll = evaluate(decoder, blocks, hook, kept)

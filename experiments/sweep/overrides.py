@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,8 +12,11 @@ import numpy as np
 from ...formats import InputError
 from ...formats.documents.schema import check
 from ...formats.documents.yaml_file import read_yaml
+from ...formats.plugins import registered
 from ...sim import Architecture, Technology, load_architecture, load_technology
 from ...sim.config.architecture import FOLDER as ARCHITECTURES
+from ...sim.config.architecture import read_architecture
+from ...sim.config.processing_element import ProcessingElement, load_element
 from ...sim.config.weights import WeightConfig, load_weights
 from ...sim.config.yaml_config import find_config
 
@@ -42,14 +45,24 @@ def _architecture(name: str, settings: Settings, _: tuple[str | None, ...]) -> A
     if not settings:
         return load_architecture(name)
     path = find_config(name, ARCHITECTURES, "architecture")
-    data: dict[str, Any] = read_yaml(path, f"architecture {path.name}")
+    data: dict[str, Any] = read_architecture(path)
+    element = load_element(data["processing_element"])
+    if isinstance(element, ProcessingElement):
+        data["processing_element"] = element.model_dump(by_alias=True)
     data["weights"] = load_weights(data["weights"]).model_dump()
     for field, value in settings:
         content = load_weights(value).model_dump() if field == "weights" else value
         _parent(data, field, f"architecture.{field}", name)[_last(field)] = content
     where = f"architecture {name} with " + ", ".join(f"{field} {value}" for field, value in settings)
     data["weights"] = check(WeightConfig, data["weights"], where)
-    return check(Architecture, data, where)
+    machine = check(Architecture, data, where)
+    given = load_architecture(name).processing_element
+    if machine.processing_element.has_absolute_amounts and ("processing_element.lanes" in dict(settings)):
+        raise InputError(
+            f"{where}: processing_element.lanes: the area and energies of {given.kind} are those of an element of "
+            f"{given.lanes} lanes; leave lanes out, or give them relative_to an element"
+        )
+    return machine
 
 
 def technology_with(name: str, settings: Settings) -> Technology:
@@ -95,18 +108,26 @@ def technology_columns(settings: Settings) -> dict[str, int | float | str]:
 
 
 def file_content(name: object) -> str | None:
-    """Text of a user's own file, on which a point's key depends, with the texts of files that it names; None for another name."""
-    text = _own_text(name)
-    if text is None:
-        return None
-    data = read_yaml(Path(str(name)), f"file {Path(str(name)).name}")
-    named = map(_own_text, data.values()) if isinstance(data, dict) else ()
-    return "".join((text, *filter(None, named)))
+    """Everything of a user's own behind a name, on which a point's key depends; None if there is nothing.
+
+    That is the text of a YAML file, those of the files that it names, and the hashes of registered classes that it names.
+    """
+    return "".join(_own_texts(name, frozenset())) or None
 
 
-def _own_text(name: object) -> str | None:
-    path = Path(name) if isinstance(name, str) else Path()
-    return path.read_text("utf-8") if path.suffix in (".yaml", ".yml") and path.is_file() else None
+def _own_texts(name: object, seen: frozenset[Path]) -> Iterator[str]:
+    if isinstance(name, Mapping):
+        for value in name.values():
+            yield from _own_texts(value, seen)
+    if not isinstance(name, str):
+        return
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        word = name.partition(" ")[0]
+        yield from (own.sha256 for own in registered() if own.name == word and own.sha256 is not None)
+    elif path.is_file() and path not in seen:
+        yield path.read_text("utf-8")
+        yield from _own_texts(read_yaml(path, f"file {path.name}"), seen | {path})
 
 
 def _parent(data: dict[str, Any], field: str, where: str, name: str) -> dict[str, Any]:
@@ -162,7 +183,9 @@ def with_numbers(node: Any, path: Sequence[str], values: Any) -> Any:
 def doubtful(machine: Architecture) -> Any:
     """True where columns in an architecture may not go together, or may be out of range: there its file has to be checked."""
     array, lanes = machine.array, machine.processing_element.lanes
-    bad = np.logical_not(np.isin(lanes, LANES))
+    bad = np.logical_not(np.isin(lanes, LANES)) | (
+        np.ndim(lanes) > 0 and machine.processing_element.has_absolute_amounts
+    )
     compressors = () if machine.compressor is None else (machine.compressor.lanes,)
     for count in (array.rows, array.columns, *compressors):
         bad = bad | (np.asarray(count) < 1) | (np.asarray(count) > MOST_ELEMENTS)

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ...formats import InputError
 from ...formats.checks import check_choice
+from ...formats.documents.expressions import Expression
 from ...formats.documents.schema import Config
 from ...sim import load_architecture
 from ...sim.config.kv_cache import KvCache
@@ -28,7 +29,6 @@ from ..options.sweep import PointOptions
 from .evaluation import LOSS_COLUMNS, Evaluation
 from .points import INFERENCE_COLUMNS, OWN_WEIGHTS, RESULT_COLUMNS, SCOPES, Point
 from .space.combinations import GRID_LIMIT
-from .space.expressions import Expression
 from .stream import PointStream
 from .uncertainty import Uncertainty
 from .values import Names, Numbers, Scalars, Texts

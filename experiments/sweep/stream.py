@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError
+from ...formats.documents.expressions import Expression
 from ...sim import Architecture, load_architecture, load_technology
 from .overrides import NUMBERS, architecture_with, column, doubtful, technology_with, with_numbers
 from .points import MODULES, Point
 from .space.combinations import GRID_LIMIT, Combinations, Indices, first_of_equal, latin_hypercube, random_samples
-from .space.expressions import Expression
 from .space.keys import digest, key_bytes
 from .space.lookup import Lookup, as_column
 

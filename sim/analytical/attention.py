@@ -402,9 +402,9 @@ class _Head:
         digits, load = element.digits(bits + 1), key_load_cycles(self.architecture)
         used = bits if element.mantissa_bits == "variable" else element.mantissa_bits
         return GroupCycles(
-            digits * element.array_cycles(used, load),
-            digits * element.element_cycles(used),
-            digits * element.working_cycles(used),
+            digits * element.array_cycles(used, load, bits + 1),
+            digits * element.element_cycles(used, bits + 1),
+            digits * element.working_cycles(used, bits + 1),
         )
 
     @property

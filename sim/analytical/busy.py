@@ -53,20 +53,22 @@ class Busy:
         return min(self.longest / cycles, 1.0) if cycles else 0.0
 
 
-def array_busy(element: ProcessingElement, mantissa_bits: int, load: int, array_cycles: float) -> tuple[float, float]:
+def array_busy(
+    element: ProcessingElement, mantissa_bits: int, weight_bits: int, load: int, array_cycles: float
+) -> tuple[float, float]:
     """Cycles of the elements and of the weight buffer's port within some cycles of the array.
 
     A pass takes as long as its elements or as the stream of its weights, `load` cycles, whichever is longer.
     """
-    taken = element.array_cycles(mantissa_bits, load)
-    return array_cycles * element.working_cycles(mantissa_bits) / taken, array_cycles * load / taken
+    taken = element.array_cycles(mantissa_bits, load, weight_bits)
+    return array_cycles * element.working_cycles(mantissa_bits, weight_bits) / taken, array_cycles * load / taken
 
 
 def gemm_busy(mapped: MappedGemm, array_cycles: int, moved: Traffic, dram_bits_per_cycle: float) -> Busy:
     """Busy cycles of one GeMM: array, DRAM, and the ports through which weights stream and operands arrive."""
     machine = mapped.architecture
     element, load = machine.processing_element, machine.digit_load_cycles
-    compute, stream = array_busy(element, mapped.mantissa_bits, load, array_cycles)
+    compute, stream = array_busy(element, mapped.mantissa_bits, machine.weights.value_bits, load, array_cycles)
     fills = (
         moved.weights / machine.weight_buffer.port_bits,
         (moved.activations + 2 * moved.results) / machine.activation_buffer.port_bits,

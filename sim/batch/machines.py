@@ -29,7 +29,7 @@ def machine_columns(machine: Architecture, costs: UnitCosts, objective: Objectiv
         "rows": machine.array.rows,
         "columns": machine.array.columns,
         "lanes": element.lanes,
-        "timing": TIMINGS[element.timing],
+        "timing": TIMINGS.get(str(element.timing), kernel.FP16_RATE),
         "anda": machine.activation_memory == "anda",
         "activation_bits": machine.activation_buffer.capacity_bytes * 8,
         "exponent_bits": 1 << 62 if exponents is None else exponents.capacity_bytes * 8,

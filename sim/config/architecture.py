@@ -11,12 +11,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from ...formats import AndaFormat, InputError
-from ...formats.documents.schema import Config
+from ...formats.documents.schema import Config, check
 from ...workloads import Precision
 from ...workloads.models.gemms import FP16_BITS
-from .processing_element import ProcessingElement
+from .processing_element import ProcessingElement, load_element
 from .weights import WeightConfig, load_weights
-from .yaml_config import Bits, Bytes, Hertz, config_names, find_config, load_config
+from .yaml_config import Bits, Bytes, Hertz, config_names, find_config, read_extended
 
 FOLDER = Path(__file__).parents[1] / "architectures"
 
@@ -53,7 +53,8 @@ class Architecture(Config):
     source: str
     clock_hz: Hertz = Field(alias="clock")
     array: Array
-    processing_element: ProcessingElement
+    processing_element: Annotated[ProcessingElement, BeforeValidator(load_element)]
+    """An element with all its keys, or the name of a registered one or of a YAML file."""
     activation_memory: Literal["anda", "fp16"]
     """Activation format in buffers and DRAM. Elements with another operand format convert FP16 at every read."""
     activation_buffer: BufferConfig
@@ -148,7 +149,7 @@ class Architecture(Config):
 
     def pass_cycles(self, mantissa_bits: int) -> int:
         """Cycles of the array for one digit of one group of one tile; the digits share the stream of weights."""
-        return self.processing_element.array_cycles(mantissa_bits, self.digit_load_cycles)
+        return self.processing_element.array_cycles(mantissa_bits, self.digit_load_cycles, self.weights.value_bits)
 
     def array_cycles_per_group(self, mantissa_bits: int) -> int:
         """Cycles of the array for one group of channels of one tile, all digits of its weights."""
@@ -156,7 +157,7 @@ class Architecture(Config):
 
     def element_cycles_per_group(self, mantissa_bits: int) -> int:
         """Cycles in which the elements work for one group at their published power, all digits of its weights."""
-        return self.weight_digits * self.processing_element.element_cycles(mantissa_bits)
+        return self.weight_digits * self.processing_element.element_cycles(mantissa_bits, self.weights.value_bits)
 
     def weight_stream_cycles(self, bits: int) -> int:
         """Cycles to stream `bits` bits for each channel of a group of all columns through the weight buffer's port."""
@@ -208,15 +209,26 @@ def architecture_names() -> list[str]:
 def load_architecture(name: str | Path) -> Architecture:
     """A built-in architecture by name, or your own by the path of its YAML file.
 
+    A file may name another as its ``base`` and give only what differs; see `read_extended`.
+
     Raises
     ------
     InputError
         There is no such architecture, or its file has an unknown key or a bad value.
     """
     path = find_config(name, FOLDER, "architecture")
-    return _load_builtin(path) if path.parent == FOLDER else load_config(Architecture, path, "architecture")
+    return _load_builtin(path) if path.parent == FOLDER else _load(path)
 
 
 @cache
 def _load_builtin(path: Path) -> Architecture:
-    return load_config(Architecture, path, "architecture")
+    return _load(path)
+
+
+def _load(path: Path) -> Architecture:
+    return check(Architecture, read_architecture(path), f"architecture {path.name}")
+
+
+def read_architecture(path: Path) -> Any:
+    """Data of an architecture's file and of its base. A processing element replaces that of the base as a whole."""
+    return read_extended(path, FOLDER, "architecture", whole=("processing_element",))

@@ -2,17 +2,16 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import Field
 
 from ...formats import InputError
 from ...formats.documents.schema import Config, check
-from ...formats.documents.yaml_file import read_yaml
 from .constants import Constant, unit
 from .defaults import DEFAULT_TECHNOLOGY
 from .sram import SramTable
-from .yaml_config import config_names, find_config
+from .yaml_config import config_names, find_config, read_extended
 
 FOLDER = Path(__file__).parents[1] / "technology"
 
@@ -33,9 +32,10 @@ class Component(Config):
 
 
 class ElementRatios(Config):
-    """Area and power of a processing element over those of FP-FP's, and its power without operands."""
+    """Area and power of a processing element over those of the baseline, and its power without operands."""
 
-    area: Ratio
+    area: Ratio | None = None
+    """None leaves the area of machines with this element unknown."""
     power: Ratio
     power_idle: Ratio | None = None
     """Power with held operands over that of a working cycle of the same element: clock pins and leakage."""
@@ -57,6 +57,8 @@ class Reference(Config):
     """The machine and the run that the areas and powers belong to."""
 
     architecture: str
+    baseline: str
+    """The element that `elements` are relative to: FP16 operands, so its products stand for those of other units, too."""
     cycles_per_group: Cycles
 
 
@@ -89,8 +91,15 @@ class Technology(Config):
     sram: SramTable | None = None
     """Table of buffer areas and energies; None takes the two published buffers."""
 
-    def element(self, kind: str) -> ElementRatios:
+    def element(self, kind: str, field: str = "processing_element.kind") -> ElementRatios:
         """Relative area and power of a kind of processing element.
+
+        Parameters
+        ----------
+        kind
+            Its name in `elements`.
+        field
+            What an error begins with.
 
         Raises
         ------
@@ -101,9 +110,7 @@ class Technology(Config):
             return self.elements[kind]
         except KeyError:
             kinds = ", ".join(self.elements)
-            raise InputError(
-                f"processing_element.kind: {kind!r} is not in technology {self.name}; choose one of {kinds}"
-            ) from None
+            raise InputError(f"{field}: {kind!r} is not in technology {self.name}; choose one of {kinds}") from None
 
     def with_bandwidth(self, gigabytes_per_second: float) -> Self:
         """The same technology with another DRAM bandwidth in GB/s; ``math.inf`` is an infinitely fast memory.
@@ -127,7 +134,7 @@ def technology_names() -> list[str]:
 def load_technology(name: str | Path = DEFAULT_TECHNOLOGY) -> Technology:
     """A built-in technology by name, or your own by the path of its YAML file.
 
-    A file may name a built-in technology as its ``base``; its keys replace those of the base.
+    A file may name another as its ``base`` and give only what differs; see `read_extended`.
 
     Raises
     ------
@@ -144,9 +151,4 @@ def _load_builtin(path: Path) -> Technology:
 
 
 def _load(path: Path) -> Technology:
-    where = f"technology {path.name}"
-    data: Any = read_yaml(path, where)
-    if isinstance(data, dict) and "base" in data:
-        base = read_yaml(find_config(str(data.pop("base")), FOLDER, f"{where}: base"), where)
-        data = {**base, **data}
-    return check(Technology, data, where)
+    return check(Technology, read_extended(path, FOLDER, "technology"), f"technology {path.name}")

@@ -51,13 +51,72 @@ def find_config(name: str | Path, folder: Path, kind: str) -> Path:
     names = config_names(folder)
     if str(name) in names:
         return folder / f"{name}.yaml"
+    path = own_file(name, kind, f" or one of {_list(names)}")
+    if path is None:
+        raise InputError(
+            f"{kind}: {str(name)!r} is unknown; choose one of {_list(names)} or give a path to a YAML file"
+        )
+    return path
+
+
+def own_file(name: str | Path, kind: str, others: str = "") -> Path | None:
+    """The given path if it ends in .yaml or .yml; None for another name.
+
+    Raises
+    ------
+    InputError
+        There is no such file.
+    """
     path = Path(name)
-    if path.suffix in (".yaml", ".yml"):
-        with border(f"{kind}: {str(name)[:80]!r} is no file", "give a readable YAML file"):
-            if path.is_file():
-                return path
-        raise InputError(f"{kind}: there is no file {str(name)!r}; give a readable YAML file or one of {_list(names)}")
-    raise InputError(f"{kind}: {str(name)!r} is unknown; choose one of {_list(names)} or give a path to a YAML file")
+    if path.suffix not in (".yaml", ".yml"):
+        return None
+    with border(f"{kind}: {str(name)[:80]!r} is no file", "give a readable YAML file"):
+        if path.is_file():
+            return path
+    raise InputError(f"{kind}: there is no file {str(name)!r}; give a readable YAML file{others}")
+
+
+def read_extended(path: Path, folder: Path, kind: str, whole: tuple[str, ...] = ()) -> Any:
+    """Data of a YAML file and of its ``base``, if it names one: a built-in name, or a file that may have a base, too.
+
+    Keys that both have are merged; values, lists, constants (that is, mappings with a ``value``) and the keys of `whole`
+    replace those of the base. Name and title follow from the file where it gives none.
+
+    Raises
+    ------
+    InputError
+        A file is not readable, or a file is its own base.
+    """
+    chain: list[tuple[Path, dict[str, Any]]] = []
+    while True:
+        where = f"{kind} {path.name}"
+        data: Any = read_yaml(path, where)
+        if not isinstance(data, dict):
+            return data
+        chain.append((path, data))
+        if "base" not in data:
+            break
+        path = find_config(str(data.pop("base")), folder, f"{where}: base")
+        if any(path.samefile(earlier) for earlier, _ in chain):
+            raise InputError(f"{where}: base: {path.name} is its own base; name another file")
+    merged = chain.pop()[1]
+    while chain:
+        path, data = chain.pop()
+        own = {"name": path.stem, "title": f"{merged.get('title', '')}, changed by {path.name}"}
+        merged = _merged(merged, {**own, **data}, whole)
+    return merged
+
+
+def _merged(base: dict[str, Any], data: dict[str, Any], whole: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        **base,
+        **{key: value if key in whole else _merged_value(base.get(key), value) for key, value in data.items()},
+    }
+
+
+def _merged_value(old: Any, new: Any) -> Any:
+    both = isinstance(old, dict) and isinstance(new, dict)
+    return _merged(old, new, ()) if both and "value" not in old and "value" not in new else new
 
 
 def quantity(units: dict[str, int], example: str) -> Callable[[Any], int]:

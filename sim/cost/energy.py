@@ -16,8 +16,9 @@ from ...formats.latency.elements import FP16_GROUP_CYCLES
 from ..analytical.gemm import SramBits
 from ..config.architecture import Architecture, load_architecture
 from ..config.idle import Idle
-from ..config.technology import Component, Technology
+from ..config.technology import ElementRatios, Technology
 from ..memory.background import BackgroundPower
+from .element_costs import baseline_area_mm2, baseline_pj_per_cycle, element_ratios, pj_per_cycle
 from .idle import IdleCosts, idle_power
 
 ENERGY_PARTS = ("compute", "sram", "dram", "background")
@@ -100,6 +101,7 @@ class UnitCosts:
     dram_pj_per_bit: float
     dram_bits_per_cycle: float
     area_mm2: dict[str, float]
+    """By part; NaN for the array if nothing states the area of its elements."""
     clock_hz: int
     background: BackgroundPower | None = None
     """Standby and refresh of the DRAM; None if they are not counted."""
@@ -250,39 +252,50 @@ def unit_costs(
     """
     reference = load_architecture(technology.reference.architecture)
     scale = _scales(architecture, reference)
-    element = technology.element(architecture.processing_element.kind)
-    published = technology.element(reference.processing_element.kind)
+    element = element_ratios(architecture, technology)
     units = {
         "compressor": technology.compressor,
         "vector_unit": technology.vector_unit,
         "controller": technology.controller,
     }
-    array_pj = _pj_per_cycle(technology.array, reference) / published.power.value
+    array_pj = baseline_pj_per_cycle(technology, reference)
     macs_per_cycle = reference.array.rows * reference.array.columns * reference.group_size / FP16_GROUP_CYCLES
-    mac_pj = array_pj * technology.element("fp-fp").power.value / macs_per_cycle
+    mac_pj = (
+        array_pj * technology.element(technology.reference.baseline, "reference.baseline").power.value / macs_per_cycle
+    )
+    array_mm2 = baseline_area_mm2(technology, reference)
     per_cycle = array_pj * element.power.value * scale["array"]
     area, power, plane = _skipping(technology) if skipping else (1.0, 1.0, 1.0)
     sram, buffer_area, notes = _buffers(architecture, technology, reference, scale)
     side_pj = mac_pj * technology.vector_operations["fp16"].value if "fp16" in technology.vector_operations else 0.0
-    idle_costs, idle_notes = idle_power(architecture, technology, idle, clock_gating, per_cycle * power, side_pj)
+    idle_costs, idle_notes = idle_power(
+        architecture, technology, element, idle, clock_gating, per_cycle * power, side_pj
+    )
     return UnitCosts(
         array_pj_per_cycle=per_cycle * power,
         idle=idle_costs,
         skipped_pj_per_cycle=per_cycle * (power - plane),
-        support_pj_per_cycle={name: _pj_per_cycle(unit, reference) * scale[name] for name, unit in units.items()},
+        support_pj_per_cycle={name: pj_per_cycle(unit, reference) * scale[name] for name, unit in units.items()},
         vector_pj={kind: mac_pj * ratio.value for kind, ratio in technology.vector_operations.items()},
         sram=sram,
         dram_pj_per_bit=technology.dram.energy.value,
         dram_bits_per_cycle=technology.dram.bandwidth.value * 8e9 / architecture.clock_hz,
         area_mm2={
-            "array": technology.array.area.value / published.area.value * element.area.value * scale["array"] * area,
+            "array": math.nan if element.area is None else array_mm2 * element.area.value * scale["array"] * area,
             **{name: unit.area.value * scale[name] for name, unit in units.items()},
             **buffer_area,
         },
         clock_hz=architecture.clock_hz,
         background=background,
-        notes=notes + idle_notes,
+        notes=notes + idle_notes + _area_notes(architecture, technology, element),
     )
+
+
+def _area_notes(architecture: Architecture, technology: Technology, element: ElementRatios) -> tuple[str, ...]:
+    if element.area is not None:
+        return ()
+    kind = architecture.processing_element.kind
+    return (f"area: neither {kind} nor technology {technology.name} states that of an element; it is unknown",)
 
 
 def _skipping(technology: Technology) -> tuple[float, float, float]:
@@ -342,12 +355,8 @@ def sram_pj_per_bit(technology: Technology, reference: Architecture) -> float:
     activation_bits = array.rows * (group * cycles + exponent_bits)
     scale_bits = reference.weights.scale_bits * group / reference.weights.group_size
     weight_bits = array.columns * (group * reference.weights.bits + scale_bits)
-    pj = _pj_per_cycle(technology.activation_buffer, reference) + _pj_per_cycle(technology.weight_buffer, reference)
+    pj = pj_per_cycle(technology.activation_buffer, reference) + pj_per_cycle(technology.weight_buffer, reference)
     return pj * cycles / (activation_bits + weight_bits)
-
-
-def _pj_per_cycle(component: Component, reference: Architecture) -> float:
-    return component.power.value * 1e9 / reference.clock_hz
 
 
 def _scales(architecture: Architecture, reference: Architecture) -> dict[str, float]:

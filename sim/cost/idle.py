@@ -4,10 +4,7 @@ from dataclasses import dataclass
 
 from ..config.architecture import Architecture
 from ..config.idle import Idle
-from ..config.technology import Technology
-
-SIDE_ELEMENT = "fp-fp"
-"""Element whose multiply-accumulates stand for the lanes of the side unit."""
+from ..config.technology import ElementRatios, Technology
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +44,7 @@ class _Ratios:
 def idle_power(
     architecture: Architecture,
     technology: Technology,
+    element: ElementRatios,
     idle: Idle,
     clock_gating: bool,
     array_pj: float,
@@ -58,13 +56,16 @@ def idle_power(
     ----------
     architecture, technology
         The machine.
+    element
+        Power of its elements.
     idle, clock_gating
         As in `Settings`.
     array_pj, side_pj
         Energy of the whole array in a cycle of work, and of one product of the side unit.
     """
     kind, sparse = architecture.processing_element.kind, architecture.weights.sparse_fraction > 0
-    array, side = (_ratios(technology, name, idle, clock_gating) for name in (kind, SIDE_ELEMENT))
+    baseline = technology.element(technology.reference.baseline, "reference.baseline")
+    array, side = (_ratios(technology, ratios, idle, clock_gating) for ratios in (element, baseline))
     costs = IdleCosts(
         elements=array.working,
         waiting_pj_per_cycle=array.waiting * array_pj,
@@ -78,15 +79,15 @@ def idle_power(
     if array.known or idle != "measured":
         return costs, ()
     field = "power_gated" if clock_gating else "power_idle"
+    own = ", or the idle energy to the element" if architecture.processing_element.amounts else ""
     note = (
         f"idle: technology {technology.name} has no idle power of {kind}; elements without operands count at full power and "
-        f"a waiting array at none; add elements.{kind}.{field}"
+        f"a waiting array at none; add elements.{kind}.{field}{own}"
     )
     return costs, (note,)
 
 
-def _ratios(technology: Technology, kind: str, idle: Idle, clock_gating: bool) -> _Ratios:
-    element = technology.element(kind)
+def _ratios(technology: Technology, element: ElementRatios, idle: Idle, clock_gating: bool) -> _Ratios:
     found = element.power_gated if clock_gating else element.power_idle
     ratio, source = (None, f"technology {technology.name} has none") if found is None else (found.value, found.source)
     if idle == "zero":

@@ -185,9 +185,8 @@ class MappedGemm:
     @cached_property
     def busy_cycles(self) -> int:
         """Cycles in which the elements work, whatever their power is stated for."""
-        cycles = (
-            self.architecture.processing_element.working_cycles(self.mantissa_bits) * self.architecture.weight_digits
-        )
+        element, weights = self.architecture.processing_element, self.architecture.weights
+        cycles = element.working_cycles(self.mantissa_bits, weights.value_bits) * self.architecture.weight_digits
         return self.tiles * min(math.ceil(self.groups * cycles * self.read_share), self.dense_cycles(self.groups))
 
     @cached_property
@@ -196,7 +195,8 @@ class MappedGemm:
         return self._element_cycles(1.0) - self.element_cycles
 
     def _element_cycles(self, share: float) -> int:
-        per_pass = self.architecture.processing_element.element_cycles(self.mantissa_bits)
+        element, weights = self.architecture.processing_element, self.architecture.weights
+        per_pass = element.element_cycles(self.mantissa_bits, weights.value_bits)
         return self.tiles * math.ceil(self.groups * per_pass * share) * self.architecture.weight_digits
 
     @cached_property

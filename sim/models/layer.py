@@ -96,7 +96,9 @@ class ModelLayer:
         machine = self.setup.machine
         element = machine.processing_element
         used = self.cache.mantissa_bits if element.mantissa_bits == "variable" else element.mantissa_bits
-        compute, stream = array_busy(element, used, key_load_cycles(machine), work.array_cycles)
+        compute, stream = array_busy(
+            element, used, self.cache.mantissa_bits + 1, key_load_cycles(machine), work.array_cycles
+        )
         fills = (
             work.sram.weight_writes / machine.weight_buffer.port_bits,
             (work.dram_bits - work.sram.weight_writes) / machine.activation_buffer.port_bits,

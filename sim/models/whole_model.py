@@ -109,7 +109,7 @@ class ModelResult:
             "sram_bytes": self.sram_bytes,
             "energy_pj": self.energy_pj.to_dict(),
             "idle_pj": self.energy_pj.idle,
-            "area_mm2": self.gemms.area_mm2,
+            "area_mm2": self.gemms.to_dict()["area_mm2"],
             "rows": [row.to_dict() for row in self.rows],
         }
 

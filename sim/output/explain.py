@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from ..config.technology import Component, Technology
+from ..cost.element_costs import element_ratios
 from ..cost.energy import Work
 from ..cost.gemm_cost import gemm_work
 from ..memory.dram import Tensor
@@ -200,7 +201,7 @@ def _other_traffic(row: ModelRow) -> Explained:
 def _compute(result: SimulationResult, works: list[PartWork]) -> Iterator[Explained]:
     process, costs = result.process, result.costs
     idle = costs.idle
-    element = process.element(result.machine.processing_element.kind)
+    element = element_ratios(result.machine, process)
     source = f"{process.array.power.source}; {element.power.source}"
     if process.skipping is not None and any(run.mapped.skips for run in result.runs):
         source += f"; {process.skipping.power.source}"
@@ -308,11 +309,14 @@ def _energy(part: str, what: str, count: float, count_unit: str, picojoules: flo
 def _area(result: SimulationResult) -> Iterator[Explained]:
     process = result.process
     for name, area in result.costs.area_mm2.items():
+        if math.isnan(area):
+            continue
         if process.sram is not None and name.endswith("_buffer"):
             source = f"{process.sram.table}, {process.sram.device}"
         else:
             part: Component = getattr(process, name)
             source = part.area.source
             if name == "array":
-                source += f"; {process.element(result.machine.processing_element.kind).area.source}"
+                own = element_ratios(result.machine, process).area
+                source += f"; {own.source if own else 'area of an element unknown'}"
         yield Explained("area", "area", name, 1, "part", area, "mm^2/part", source)

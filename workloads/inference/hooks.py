@@ -14,6 +14,7 @@ import numpy as np
 
 from ...formats import AndaFormat, InputError, Int4Weights, fp_int_gemm
 from ...formats.activations.base import ActivationFormat
+from ...formats.gemm.decoded import decoded_gemm
 from ...formats.options import Partial
 from ..models.parameters import FloatArray
 from ..models.precision import MODULES, Precision
@@ -182,3 +183,28 @@ class AndaArithmetic(ModuleArithmetic):
         """
         tensor = _encode(self.activations.format(module), module, layer, x)
         return np.concatenate([fp_int_gemm(tensor, w, self.partial) for w in weights], axis=1).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class FormatArithmetic(ModuleArithmetic):
+    """GeMMs of a processing element in any activation format: sums of groups rounded to `partial`, then scaled and added.
+
+    Attributes
+    ----------
+    formats
+        Formats of qkv, o, u and d.
+    group_size
+        Channels that an element sums before it rounds.
+    partial
+        Type of these sums.
+    """
+
+    formats: tuple[ActivationFormat, ...]
+    group_size: int
+    partial: Partial
+
+    def multiply(self, module: str, layer: int, x: FloatArray, weights: Sequence[Int4Weights]) -> FloatArray:
+        """Multiply `x` by each matrix; every result is an FP16 value, as float32."""
+        values = _encode(self.formats[MODULES.index(module)], module, layer, x).decode()
+        results = [decoded_gemm(values, w, self.group_size, self.partial) for w in weights]
+        return np.concatenate(results, axis=1).astype(np.float32)

@@ -45,7 +45,7 @@ _QUANTITIES = {
     "KV cache": lambda r: amounts.size(r["kv_cache_bytes"]),
     "memory": lambda r: amounts.size(r["memory_bytes"]),
     "DRAM traffic": lambda r: amounts.size(r["dram_bytes"]),
-    "area": lambda r: f"{r['area_mm2']:.3f} mm²",
+    "area": lambda r: amounts.area(r["area_mm2"], " mm²"),
 }
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from ... import amounts
 from ...files import require_new_file
 from ...options.simulation import ExplainOptions, TimelineFile
 from ..command import Given, command
@@ -75,7 +76,7 @@ def _print_comparison(records: list[dict[str, Any]]) -> None:
             f"{r['energy_pj']['total'] / 1e9:,.1f}",
             f"{first['energy_pj']['total'] / r['energy_pj']['total']:.2f}",
             f"{r['dram_bytes'] / 2**20:,.1f}",
-            f"{r['area_mm2']:.3f}",
+            amounts.area(r["area_mm2"]),
         )
         for r in records
     ]
@@ -102,7 +103,7 @@ def _print_record(record: dict[str, Any]) -> None:
         ("DRAM", f"{record['dram_bytes'] / 2**20:,.1f} MiB"),
         ("SRAM", f"{record['sram_bytes'] / 2**20:,.1f} MiB"),
         *((f"energy, {part}", f"{energy[part] / 1e9:,.3f} mJ") for part in energy),
-        ("area", f"{record['area_mm2']:.3f} mm²"),
+        ("area", amounts.area(record["area_mm2"], " mm²")),
     ]
     rows.insert(7, ("  of it idle elements", f"{record['idle_pj'] / 1e9:,.3f} mJ"))
     if "fp_int_share" in record:

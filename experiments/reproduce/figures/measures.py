@@ -41,7 +41,9 @@ def element_efficiency(label: str, quantity: str) -> float:
     slow, own = (load_architecture(arch) for arch in ("fp-fp", name))
     speed = slow.element_cycles_per_group(16) / own.element_cycles_per_group(bits)
     element = load_technology().element(name)
-    return speed / (element.area if quantity == "area_efficiency" else element.power).value
+    constant = element.area if quantity == "area_efficiency" else element.power
+    assert constant is not None
+    return speed / constant.value
 
 
 @cache

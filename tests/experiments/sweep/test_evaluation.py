@@ -18,7 +18,8 @@ from anda_codesign.experiments.sweep.spec import SweepSpec
 from anda_codesign.formats import InputError
 from anda_codesign.formats.activations.registry import activation_format
 from anda_codesign.formats.plugins import load_plugin, load_plugins, loaded_plugins
-from anda_codesign.sim import load_architecture
+from anda_codesign.sim import architecture_names, load_architecture
+from anda_codesign.sim.config.processing_element import Arithmetic
 from anda_codesign.workloads import (
     AndaActivations,
     FormatActivations,
@@ -29,6 +30,8 @@ from anda_codesign.workloads import (
     paired_loss,
     synthetic_decoder,
 )
+from anda_codesign.workloads.inference.hooks import AndaArithmetic, FormatArithmetic
+from cases import each
 from processes import hash_in_a_worker
 
 FIELDS: dict[str, Any] = {"models": "SmolLM2-135M", "tokens": 16}
@@ -92,6 +95,45 @@ def test_the_arithmetic_of_other_architectures():
     }
     for arch, hook in expected.items():
         assert activation_hook(load_architecture(arch), M8, "truncate", "truncate") == hook
+
+
+@each("name", architecture_names())
+def test_a_renamed_element_has_the_same_loss(name: str):
+    machine = load_architecture(name)
+    renamed = machine.processing_element.model_copy(update={"kind": "renamed"})
+    copy = machine.model_copy(update={"processing_element": renamed, "name": "renamed"})
+    assert activation_hook(copy, M8, "truncate", "truncate") == activation_hook(machine, M8, "truncate", "truncate")
+
+
+def test_the_arithmetic_is_what_an_element_states():
+    machine = load_architecture("anda")
+
+    def hook(arch: str, bits: Precision = M8, **arithmetic: str) -> Any:
+        found = load_architecture(arch)
+        element = found.processing_element.model_copy(update={"arithmetic": Arithmetic.model_validate(arithmetic)})
+        return activation_hook(found.model_copy(update={"processing_element": element}), bits, "truncate", "truncate")
+
+    fast = activation_format("fast", mantissa_bits=2)
+    assert hook("fp-fp", format="fast mantissa_bits=2") == FormatActivations(fast)
+    assert hook("figna-m8", format="figna") == FormatActivations(activation_format("figna", mantissa_bits=8))
+    mixed = hook("anda", Precision(4, 5, 6, 7), format="figna")
+    assert dict(mixed.modules)["o"] == FormatActivations(activation_format("figna", mantissa_bits=5))
+    assert hook("anda", partial="fp16") == AndaArithmetic(M8, "fp16", rounding="truncate", reconstruct="truncate")
+    assert hook("fp-fp", format="fast mantissa_bits=2", partial="fp32") == FormatArithmetic((fast,) * 4, 64, "fp32")
+    assert "formats: 'os:system' names a module" in refusal(lambda: hook("fp-fp", format="os:system"))
+    assert machine.processing_element.arithmetic == Arithmetic()
+
+
+def test_an_element_that_does_not_say_how_it_computes_has_no_loss(small: Any, tmp_path: Path):
+    assert small
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "base: figna-m8\nprocessing_element: {kind: figna-m8, lanes: 64, cycles_per_group: 8, weight_operand: int, "
+        "mantissa_bits: 8}\n"
+    )
+    spec = SweepSpec(**FIELDS, archs=("figna-m8", str(path)), evaluation=Evaluation(blocks=3))
+    frame = run_sweep(spec, tmp_path / "out")
+    assert list(frame[list(LOSS_COLUMNS)].isna().all(axis=1)) == [False, True]
 
 
 def test_losses_meet_constraints_and_derive(small: Any, tmp_path: Path):

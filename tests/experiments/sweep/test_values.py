@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from anda_codesign.experiments.sweep.space.expressions import Expression
 from anda_codesign.experiments.sweep.values import expand
 from anda_codesign.formats import InputError
+from anda_codesign.formats.documents.expressions import Expression
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,10 +1,11 @@
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, InputError, fp_int_gemm_reference
+from anda_codesign.formats.options import Partial
 from anda_codesign.workloads import (
     MODULES,
     AndaActivations,
@@ -17,7 +18,9 @@ from anda_codesign.workloads import (
     load_blocks,
     synthetic_decoder,
 )
+from anda_codesign.workloads.inference.hooks import FormatArithmetic
 from anda_codesign.workloads.loading.synthetic import SYNTHETIC_OPT
+from cases import each
 
 LLAMA, OPT = synthetic_decoder(), synthetic_decoder(SYNTHETIC_OPT)
 TOKENS = np.random.default_rng(1).integers(0, 256, 12).astype(np.int32)
@@ -34,6 +37,18 @@ def test_products_equal_the_reference_bit_for_bit(decoder: Decoder, module: str,
     expected = [fp_int_gemm_reference(tensor, w).astype(np.float32) for w in weights]
     product = AndaArithmetic(PRECISION).multiply(module, 1, x, weights)
     np.testing.assert_array_equal(product, np.concatenate(expected, axis=1))
+
+
+@each("partial", get_args(Partial))
+@each("module", MODULES)
+def test_any_format_with_rounded_sums_is_the_same_arithmetic(module: str, partial: Partial, rng: np.random.Generator):
+    names = {"qkv": "qkv", "o": "o", "u": ["up"], "d": ["down"]}[module]
+    weights = [OPT.linear(0, name) for name in names]
+    x = rng.standard_normal((3, weights[0].codes.shape[0]), np.float32)
+    formats = tuple(AndaFormat(bits, group_size=32) for bits in PRECISION)
+    product = FormatArithmetic(formats, 32, partial).multiply(module, 0, x, weights)
+    expected = AndaArithmetic(PRECISION, partial, group_size=32).multiply(module, 0, x, weights)
+    np.testing.assert_array_equal(product, expected)
 
 
 @pytest.mark.parametrize("decoder", [LLAMA, OPT], ids=["llama", "opt"])

@@ -1,4 +1,4 @@
-"""Formulas over the columns of a result: derived metrics and constraints.
+"""Formulas of data files over named numbers: metrics and constraints of sweeps, cycles of processing elements.
 
 Arithmetic, comparisons, ``and``/``or``/``not``, a few functions, numbers and quoted texts; nothing else of Python.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ....formats import InputError
+from ..errors import InputError
 
 BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -41,6 +41,8 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
     "log2": (1, np.log2),
     "log10": (1, np.log10),
     "round": (1, np.round),
+    "ceil": (1, np.ceil),
+    "floor": (1, np.floor),
 }
 
 
