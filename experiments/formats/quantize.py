@@ -17,6 +17,7 @@ from ...formats.checks import check_choice, check_integer, check_positive
 from ...formats.weight_registry import weight_quantizers
 from ...workloads import Decoder, Fp16Activations, PairedLoss, TextBlocks, evaluate, paired_loss
 from ...workloads.gradients.calibration import Fisher, Hessians, fisher_information, hessians
+from ...workloads.inference.decoder import require_length
 from ...workloads.integer_only.decoder import IntegerDecoder
 from ...workloads.integer_only.io import save_integer_weights
 from ...workloads.integer_only.weights import CALIBRATION_BLOCKS, IntegerConfig, quantize_decoder
@@ -67,7 +68,7 @@ class StudyTexts:
         counts = {"calibration_blocks": hessian_blocks, "fisher_blocks": fisher_blocks, "blocks": heldout_blocks}
         for field, count in counts.items():
             check_integer(field, count, 1)
-
+        require_length(decoder.shape, tokens)
         calibration, heldout = (decoder.tokenizer.encode(read_text("wiki", split)) for split in SPLITS)
         return cls(
             cut_blocks(calibration, tokens, hessian_blocks),

@@ -13,7 +13,7 @@ from ... import workloads
 from ...formats import InputError
 from ...formats.numeric.alignment import GROUP_SIZE
 from ...formats.numeric.fp16 import split_fp16
-from ...workloads import MODULES, Trace, load_blocks
+from ...workloads import MODULES, Trace
 from ...workloads.traces.capture import CaptureText, capture_checkpoint
 from ..files import require_new_file
 from ..inputs import as_decoder, as_trace
@@ -90,7 +90,7 @@ def capture_trace(options: CaptureOptions) -> TraceSummary:
             raise InputError(f"{field}: applies to checkpoints only; remove it or give hf")
     require_new_file("out", options.out)
     decoder = as_decoder(options.model or "smollm2-135m")
-    text = load_blocks(decoder.tokenizer, str(options.text), options.split, tokens=max(options.tokens, 2), blocks=1)
+    text = decoder.blocks(str(options.text), options.split, tokens=max(options.tokens, 2), blocks=1)
     trace = workloads.capture_trace(decoder, text, layers=layers, tokens=options.tokens)
     trace.save(options.out)
     return TraceSummary(trace)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...workloads import Decoder, TextBlocks, TextTokenizer, TorchDecoder, Verdict, sequential_test
+from ...workloads import Decoder, TextBlocks, TorchDecoder, Verdict, sequential_test
 from ...workloads.inference.decoder import Hook
 
 
@@ -18,11 +18,9 @@ class Texts:
     heldout: TextBlocks
 
     @classmethod
-    def load(cls, tokenizer: TextTokenizer, text: str = "wiki", tokens: int = 512, blocks: int = 64) -> Texts:
+    def load(cls, decoder: Decoder, text: str = "wiki", tokens: int = 512, blocks: int = 64) -> Texts:
         """Load both splits of a text, at most this many blocks each, of this many tokens each."""
-        from ...workloads import load_blocks
-
-        return cls(*(load_blocks(tokenizer, text, split, tokens, blocks) for split in ("calibration", "heldout")))
+        return cls(*(decoder.blocks(text, split, tokens, blocks) for split in ("calibration", "heldout")))
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,7 @@ def search(options: SearchOptions) -> FoundPrecision:
 
 
 def _texts(decoder: Decoder, text: str | Path, options: SearchOptions) -> Texts:
-    return Texts.load(decoder.tokenizer, str(text), options.tokens, options.blocks)
+    return Texts.load(decoder, str(text), options.tokens, options.blocks)
 
 
 def _optimum(searching: PrecisionSearch, study: PrecisionStudy, widths: tuple[int, ...]) -> Optimum:

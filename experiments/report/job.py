@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...formats.checks import check_integer
-from ...workloads import capture_trace, load_blocks
+from ...workloads import capture_trace
 from ..circuits.circuit_check import check_circuits
 from ..folder import filling, require_free
 from ..inputs import as_decoder
@@ -76,7 +76,7 @@ def report(options: ReportOptions) -> Report:
     require_free(folder)
     plan = list(plan_points(blocks))
     decoder = as_decoder(options.model)
-    text = load_blocks(decoder.tokenizer, "wiki", SPLIT, BLOCK_TOKENS, blocks)
+    text = decoder.blocks("wiki", SPLIT, BLOCK_TOKENS, blocks)
     with filling(folder):
         with stage("capturing activations", 1) as advance:
             trace = capture_trace(decoder, text, tokens=TRACE_TOKENS)

@@ -22,7 +22,6 @@ from ...workloads import (
     TextBlocks,
     evaluate,
     evaluator,
-    load_blocks,
     load_checkpoint,
     paired_loss,
 )
@@ -126,7 +125,7 @@ class _Model:
 
     def blocks(self, split: str) -> TextBlocks:
         options = self.options
-        return load_blocks(self.decoder.tokenizer, str(options.text), split, options.tokens, options.blocks)
+        return self.decoder.blocks(str(options.text), split, options.tokens, options.blocks)
 
     def row(self, hook: Hook, **varied: Any) -> Row:
         """Row of a point: the varied quantities and the loss of these activations."""

@@ -173,8 +173,8 @@ def _activations(evaluation: Evaluation) -> dict[str, list[NDArray[np.float16]]]
 @cache
 def _subject(evaluation: Evaluation) -> tuple[Decoder, TextBlocks]:
     """The model and its text, loaded once a process."""
-    from ...workloads import load_blocks, load_decoder
+    from ...workloads import load_decoder
 
     decoder = load_decoder(evaluation.model)
     asked = (evaluation.text, evaluation.split, evaluation.tokens, evaluation.blocks)
-    return decoder, load_blocks(decoder.tokenizer, *asked)
+    return decoder, decoder.blocks(*asked)

@@ -32,7 +32,7 @@ from anda_codesign.workloads.loading import checkpoint
 from anda_codesign.workloads.traces.capture import CaptureText, capture_checkpoint
 from checkpoints import ByteTokenizer
 
-checkpoint.read_tokenizer = lambda _: ByteTokenizer()
+checkpoint.read_tokenizer = lambda *_: ByteTokenizer()
 capture_checkpoint("llama", "out", CaptureText(text="text.txt", tokens=200, blocks=8))
 """
 SEARCH = """

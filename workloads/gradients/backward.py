@@ -42,9 +42,8 @@ def backward(decoder: Decoder, tokens: NDArray[np.int32], take: TakeGradient) ->
     if tokens.ndim != 1 or len(tokens) < 2:
         raise InputError(f"tokens: have shape {list(tokens.shape)}; give one sequence of 2 or more")
     model = decoder.weights
-    x = model.embedding[tokens[:-1]]
-    if model.positions is not None:
-        x = x + model.positions[: len(x)]
+    model.require_plain("gradients")
+    x = model.embed(tokens[:-1])
     streams: list[FloatArray] = []
     for layer in range(model.shape.layers):
         streams.append(x)

@@ -14,6 +14,7 @@ from ...formats import InputError, Int4Weights
 from ..models.parameters import DecoderWeights, FloatArray, Linear, Norm
 from ..models.precision import MODULES
 from ..models.shapes import ModelShape
+from ..text.blocks import TextBlocks, load_blocks
 from ..text.tokenizer import TextTokenizer
 from . import operators
 
@@ -39,7 +40,7 @@ Hook = ActivationHook | ModuleArithmetic
 
 
 class Decoder:
-    """A model that runs: LLaMA (RMSNorm, rotary positions, SwiGLU) or OPT (LayerNorm, learned positions, ReLU).
+    """A model that runs: LLaMA and its relatives (RMSNorm, rotary positions, gated FFN) or OPT (LayerNorm, ReLU).
 
     Weights are dequantised to float32 when a layer first runs. Each sequence is computed by itself, so the result of a
     text block does not depend on the other blocks.
@@ -68,6 +69,18 @@ class Decoder:
                 f"tokenizer: {self.shape.name} has none; copy its tokenizer.json into the folder, or give token ids"
             )
         return self._tokenizer
+
+    def blocks(self, text: str = "wiki", split: str = "calibration", tokens: int = 512, blocks: int = 8) -> TextBlocks:
+        """Load blocks of a text for this model; see `load_blocks`.
+
+        Raises
+        ------
+        InputError
+            The blocks are longer than the model's context, or one of the errors of `load_blocks`.
+        """
+        tokenizer = self.tokenizer
+        require_length(self.shape, tokens)
+        return load_blocks(tokenizer, text, split, tokens, blocks)
 
     def linear(self, layer: int, name: str) -> Int4Weights:
         """Return the INT4 weights of a linear layer: q, k, v, o, gate, up or down.
@@ -101,9 +114,7 @@ class Decoder:
             The sequence is longer than the model's context.
         """
         require_length(self.shape, len(tokens))
-        x = self.weights.embedding[tokens]
-        if self.weights.positions is not None:
-            x += self.weights.positions[: len(tokens)]
+        x = self.weights.embed(tokens)
         self.run(x, range(self.shape.layers)[:layers], hook)
         return x
 
@@ -167,11 +178,15 @@ class _Block:
         epsilon = self._weights.norm_epsilon
         normalised = _normalise(x, self._layer.attention_norm, epsilon)
         context = self._attention(self._multiply("qkv", normalised, hook))
-        x += self._multiply("o", context, hook)
+        x += _optionally(self._multiply("o", context, hook), self._layer.attention_output_norm, epsilon)
         normalised = _normalise(x, self._layer.ffn_norm, epsilon)
-        up = self._multiply("u", normalised, hook)
-        activated = operators.swiglu(up) if self._shape.gated else operators.relu(up)
-        x += self._multiply("d", activated, hook)
+        activated = self._activate(self._multiply("u", normalised, hook))
+        x += _optionally(self._multiply("d", activated, hook), self._layer.ffn_output_norm, epsilon)
+
+    def _activate(self, up: FloatArray) -> FloatArray:
+        if not self._shape.gated:
+            return operators.relu(up)
+        return operators.swiglu(up) if self._weights.gate_activation == "silu" else operators.gelu_glu(up)
 
     def _multiply(self, module: str, x: FloatArray, hook: Hook | None) -> FloatArray:
         if isinstance(hook, ModuleArithmetic):
@@ -184,14 +199,15 @@ class _Block:
         return out
 
     def _attention(self, qkv: FloatArray) -> FloatArray:
-        shape = self._shape
+        shape, weights, layer = self._shape, self._weights, self._layer
         heads = qkv.reshape(len(qkv), shape.heads + 2 * shape.kv_heads, shape.head_dim)
-        rotated, values = np.split(heads, [shape.heads + shape.kv_heads], axis=1)
-        if self._weights.rope_theta is not None:
-            table = operators.rope_table(len(qkv), shape.head_dim, self._weights.rope_theta, self._weights.rope_scaling)
-            rotated = operators.rotate(rotated, table)
-        queries, keys = np.split(rotated, [shape.heads], axis=1)
-        return operators.causal_attention(queries, keys, values)
+        queries, keys, values = np.split(heads, [shape.heads, shape.heads + shape.kv_heads], axis=1)
+        queries = _optionally(queries, layer.query_norm, weights.norm_epsilon)
+        keys = _optionally(keys, layer.key_norm, weights.norm_epsilon)
+        if (rope := weights.rope(self._index)) is not None:
+            table = operators.rope_table(len(qkv), shape.head_dim, *rope)
+            queries, keys = operators.rotate(queries, table), operators.rotate(keys, table)
+        return operators.causal_attention(queries, keys, values, layer.window, weights.attention_scale)
 
     @cached_property
     def _matrices(self) -> dict[str, FloatArray]:
@@ -211,6 +227,11 @@ class _Block:
 
 def _beside(arrays: Iterable[FloatArray]) -> FloatArray:
     return np.concatenate(list(arrays), axis=-1)
+
+
+def _optionally(x: FloatArray, norm: Norm | None, epsilon: float) -> FloatArray:
+    """Normalise the last axis of `x`, if there is a norm."""
+    return x if norm is None else _normalise(x.reshape(-1, x.shape[-1]), norm, epsilon).reshape(x.shape)
 
 
 def _normalise(x: FloatArray, norm: Norm, epsilon: float) -> FloatArray:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models.parameters import FloatArray, RopeScaling
+from ..models.parameters import FloatArray
+from ..models.rope import RopeScaling, rope_frequencies
 
 QUERY_TILE = 128
 """Queries per tile of causal attention. A tile skips the keys after its last query."""
@@ -50,6 +51,13 @@ def swiglu(gate_up: FloatArray) -> FloatArray:
     return out
 
 
+def gelu_glu(gate_up: FloatArray) -> FloatArray:
+    """Return ``gelu(gate) * up`` ``[tokens, ffn]``, GELU by its tanh form; gate and up are the halves of `gate_up`."""
+    gate, up = np.split(gate_up, 2, axis=1)
+    inner = gate * np.float32((2 / np.pi) ** 0.5) * (1 + np.float32(0.044715) * gate * gate)
+    return np.float32(0.5) * gate * (1 + np.tanh(inner)) * up
+
+
 def relu(x: FloatArray) -> FloatArray:
     """Replace `x` with ``max(x, 0)``, in place."""
     return np.maximum(x, 0, out=x)
@@ -59,11 +67,13 @@ def rope_table(
     tokens: int, head_dim: int, theta: float, scaling: RopeScaling | None = None
 ) -> tuple[FloatArray, FloatArray]:
     """Return cosines and sines of the rotary position embedding, each ``[tokens, 1, head_dim / 2]``."""
-    frequencies = 1 / theta ** (np.arange(0, head_dim, 2, dtype=np.float32) / head_dim)
-    if scaling is not None:
-        frequencies = scaling.scale(frequencies.astype(np.float32))
-    angles = np.arange(tokens, dtype=np.float32)[:, None, None] * frequencies.astype(np.float32)
-    return np.cos(angles), np.sin(angles)
+    if scaling is None:
+        frequencies, factor = rope_frequencies(theta, head_dim), 1.0
+    else:
+        frequencies, factor = scaling.frequencies(theta, head_dim, tokens), scaling.attention_factor
+    angles = np.arange(tokens, dtype=np.float32)[:, None, None] * frequencies
+    cosine, sine = np.cos(angles), np.sin(angles)
+    return (cosine, sine) if factor == 1 else (cosine * np.float32(factor), sine * np.float32(factor))
 
 
 def rotate(x: FloatArray, table: tuple[FloatArray, FloatArray]) -> FloatArray:
@@ -76,7 +86,13 @@ def rotate(x: FloatArray, table: tuple[FloatArray, FloatArray]) -> FloatArray:
     return out
 
 
-def causal_attention(queries: FloatArray, keys: FloatArray, values: FloatArray) -> FloatArray:
+def causal_attention(
+    queries: FloatArray,
+    keys: FloatArray,
+    values: FloatArray,
+    window: int | None = None,
+    scale: float | None = None,
+) -> FloatArray:
     """Scaled dot-product attention of each token to itself and to the tokens before it.
 
     Parameters
@@ -87,6 +103,10 @@ def causal_attention(queries: FloatArray, keys: FloatArray, values: FloatArray) 
         ``[tokens, kv_heads, head_dim]``; consecutive query heads share one key/value head.
     values
         ``[tokens, kv_heads, head_dim]``.
+    window
+        Number of tokens, its own among them, that a token attends to; None attends to all.
+    scale
+        Factor of the scores; None takes ``1 / sqrt(head_dim)``.
 
     Returns
     -------
@@ -96,18 +116,22 @@ def causal_attention(queries: FloatArray, keys: FloatArray, values: FloatArray) 
     tokens, heads, head_dim = queries.shape
     kv_heads = keys.shape[1]
     grouped = queries.reshape(tokens, kv_heads, heads // kv_heads, head_dim).transpose(1, 2, 0, 3)
-    grouped = np.multiply(grouped, head_dim**-0.5, dtype=np.float32)
+    grouped = np.multiply(grouped, head_dim**-0.5 if scale is None else scale, dtype=np.float32)
     keys = np.ascontiguousarray(keys.transpose(1, 2, 0))
     values = np.ascontiguousarray(values.transpose(1, 0, 2))
     out = np.empty((tokens, kv_heads, heads // kv_heads, head_dim), np.float32)
     for start in range(0, tokens, QUERY_TILE):
         stop = min(start + QUERY_TILE, tokens)
+        first = 0 if window is None else max(start - window + 1, 0)
         tile = grouped[:, :, start:stop]
-        scores = (tile.reshape(kv_heads, -1, head_dim) @ keys[..., :stop]).reshape(*tile.shape[:3], stop)
+        scores = (tile.reshape(kv_heads, -1, head_dim) @ keys[..., first:stop]).reshape(*tile.shape[:3], stop - first)
         future = np.triu(np.full((stop - start, stop - start), -np.inf, np.float32), k=1)
-        scores[..., start:] += future
+        scores[..., start - first :] += future
+        if window is not None:
+            age = np.arange(start, stop)[:, None] - np.arange(first, stop)
+            scores += np.where(age < window, np.float32(0), np.float32(-np.inf))
         softmax(scores)
-        context = scores.reshape(kv_heads, -1, stop) @ values[:, :stop]
+        context = scores.reshape(kv_heads, -1, stop - first) @ values[:, first:stop]
         out[start:stop] = context.reshape(tile.shape).transpose(2, 0, 1, 3)
     return out.reshape(tokens, -1)
 

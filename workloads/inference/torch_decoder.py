@@ -52,11 +52,8 @@ class TorchDecoder:
         self._weights = model
         self._head = self._tensor(model.embedding if model.head is None else model.head)
         self._layers = [_Layer(self._torch, layer) for layer in model.layers]
-        self._rope: tuple[Tensor, Tensor] | None = None
-        if model.rope_theta is not None:
-            shape = model.shape
-            table = operators.rope_table(shape.max_length, shape.head_dim, model.rope_theta, model.rope_scaling)
-            self._rope = tuple(self._tensor(part) for part in table)
+        self._ropes: dict[Any, tuple[Tensor, Tensor]] = {}
+        """Rotary tables of the length that ran last."""
 
     def _tensor(self, array: FloatArray) -> Tensor:
         """Tensor of an array; it shares the array's memory if the array is writeable."""
@@ -69,9 +66,7 @@ class TorchDecoder:
     def hidden(self, tokens: NDArray[np.int32], hook: Hook | None = None, layers: int | None = None) -> FloatArray:
         """Residual stream after the first `layers` blocks, float32 ``[tokens, hidden]``; see `Decoder.hidden`."""
         require_length(self.shape, len(tokens))
-        x = self._weights.embedding[tokens]
-        if self._weights.positions is not None:
-            x += self._weights.positions[: len(tokens)]
+        x = self._weights.embed(tokens)
         self.run(x, range(self.shape.layers)[:layers], hook)
         return x
 
@@ -82,9 +77,11 @@ class TorchDecoder:
             for index in layers:
                 weights = self._layers[index].weights
                 qkv = self._multiply("qkv", index, self._normalise(stream, weights.attention_norm), hook)
-                stream += self._multiply("o", index, self._attention(qkv), hook)
+                context = self._multiply("o", index, self._attention(index, qkv), hook)
+                stream += self._optionally(context, weights.attention_output_norm)
                 up = self._multiply("u", index, self._normalise(stream, weights.ffn_norm), hook)
-                stream += self._multiply("d", index, self._activate(up), hook)
+                down = self._multiply("d", index, self._activate(up), hook)
+                stream += self._optionally(down, weights.ffn_output_norm)
 
     def token_nll(self, hidden: FloatArray, tokens: NDArray[np.int32]) -> NDArray[np.float64]:
         """Negative log-likelihood of ``tokens[1:]`` in nats, float64 ``[tokens - 1]``; see `Decoder.token_nll`."""
@@ -110,24 +107,41 @@ class TorchDecoder:
         bias = layer.biases[module]
         return out if bias is None else out + bias
 
-    def _attention(self, qkv: Tensor) -> Tensor:
-        shape = self.shape
+    def _attention(self, index: int, qkv: Tensor) -> Tensor:
+        shape, layer = self.shape, self._layers[index].weights
         heads = qkv.view(len(qkv), -1, shape.head_dim)
-        turned, values = heads.split([shape.heads + shape.kv_heads, shape.kv_heads], dim=1)
-        queries, keys = self._rotate(turned).split([shape.heads, shape.kv_heads], dim=1)
+        queries, keys, values = heads.split([shape.heads, shape.kv_heads, shape.kv_heads], dim=1)
+        queries = self._rotate(index, self._optionally(queries, layer.query_norm))
+        keys = self._rotate(index, self._optionally(keys, layer.key_norm))
         context = self._torch.nn.functional.scaled_dot_product_attention(
             queries.transpose(0, 1)[None],
             keys.transpose(0, 1)[None],
             values.transpose(0, 1)[None],
-            is_causal=True,
+            attn_mask=self._mask(len(qkv), layer.window),
+            is_causal=layer.window is None,
+            scale=self._weights.attention_scale,
             enable_gqa=shape.heads != shape.kv_heads,
         )
         return context[0].transpose(0, 1).reshape(len(qkv), -1)
 
-    def _rotate(self, x: Tensor) -> Tensor:
-        if self._rope is None:
+    def _mask(self, tokens: int, window: int | None) -> Tensor | None:
+        """True where a token attends to another, ``[tokens, tokens]``; None for all tokens before it."""
+        if window is None:
+            return None
+        position = self._torch.arange(tokens)
+        age = position[:, None] - position
+        return (age >= 0) & (age < window)
+
+    def _rotate(self, index: int, x: Tensor) -> Tensor:
+        rope = self._weights.rope(index)
+        if rope is None:
             return x
-        cosine, sine = (part[: len(x)] for part in self._rope)
+        key = (len(x), *rope)
+        if key not in self._ropes:
+            self._ropes = {known: table for known, table in self._ropes.items() if known[0] == len(x)}
+            table = operators.rope_table(len(x), self.shape.head_dim, *rope)
+            self._ropes[key] = (self._tensor(table[0]), self._tensor(table[1]))
+        cosine, sine = self._ropes[key]
         first, second = x.chunk(2, dim=-1)
         return self._torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
 
@@ -135,7 +149,13 @@ class TorchDecoder:
         if not self.shape.gated:
             return up.relu_()
         gate, up = up.chunk(2, dim=1)
-        return self._torch.nn.functional.silu(gate) * up
+        functional = self._torch.nn.functional
+        silu = self._weights.gate_activation == "silu"
+        return (functional.silu(gate) if silu else functional.gelu(gate, approximate="tanh")) * up
+
+    def _optionally(self, x: Tensor, norm: Norm | None) -> Tensor:
+        """Normalise the last axis of `x`, if there is a norm."""
+        return x if norm is None else self._normalise(x, norm)
 
     def _normalise(self, x: Tensor, norm: Norm) -> Tensor:
         functional, epsilon = self._torch.nn.functional, self._weights.norm_epsilon

@@ -35,10 +35,11 @@ def float_blocks(weights: DecoderWeights) -> list[BlockWeights]:
         The model is not of the LLaMA architecture, or has biases.
     """
     shape = weights.shape
-    if shape.family != "llama" or weights.rope_theta is None:
+    if not shape.gated or weights.rope_theta is None:
         raise InputError(f"model: {shape.name} is not of the LLaMA architecture; use one that is")
     if weights.rope_scaling is not None:
         raise InputError(f"model: {shape.name} scales its rotary embedding; use a LLaMA model that does not")
+    weights.require_plain("integer-only models")
     blocks: list[BlockWeights] = []
     for layer in weights.layers:
         if any(linear.bias is not None for linear in layer.linears.values()):

@@ -17,7 +17,6 @@ from ...formats.integer_only.smoothing import BlockWeights
 from ..inference.decoder import Decoder
 from ..models.parameters import MODULE_LINEARS, DecoderWeights
 from ..models.shapes import ModelShape
-from ..text.blocks import load_blocks
 from .smoothed_blocks import smoothed_blocks
 
 FloatArray = NDArray[np.floating[Any]]
@@ -177,7 +176,7 @@ def quantize_decoder(
         Text for the smoothing factors, int32 ``[blocks, tokens]``; None takes 4 blocks of 512 calibration tokens.
     """
     if calibration is None:
-        calibration = load_blocks(decoder.tokenizer, blocks=CALIBRATION_BLOCKS).tokens
+        calibration = decoder.blocks(blocks=CALIBRATION_BLOCKS).tokens
     return IntegerDecoderWeights.quantize(decoder.weights, smoothed_blocks(decoder, calibration), config)
 
 

@@ -1,4 +1,4 @@
-"""Models of the LLaMA and OPT architectures from Hugging Face checkpoint folders, read without torch."""
+"""Models of the LLaMA and OPT architectures and their relatives from Hugging Face checkpoint folders, read without torch."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ...formats import InputError, Int4Weights
 from ..files import file_sha256
 from ..inference.decoder import Decoder, require_length
+from ..models.hf_shapes import OPT_POSITION_OFFSET, config_shape
 from ..models.parameters import (
     DecoderWeights,
     FloatArray,
@@ -22,18 +23,21 @@ from ..models.parameters import (
     LayerWeights,
     Linear,
     Norm,
-    RopeScaling,
     linear_names,
     linear_shape,
 )
+from ..models.rope import DynamicScaling, YarnScaling
 from ..models.shapes import ModelShape
 from ..text.hf_tokenizer import HfTokenizer, read_tokenizer
-from .hf_config import HfConfig, Llama3Rope, LlamaConfig, OptConfig, Rope, complete, read_config
+from .hf_config import HfConfig, LlamaConfig, OptConfig, read_config
+from .hf_rope import HfRope
 from .packed_int4 import PackedLayout
 from .safetensors_folder import SafetensorsFolder
 
-OPT_POSITION_OFFSET = 2
-"""Rows of OPT's position table before that of the first token."""
+EMBEDDING = "embed_tokens.weight"
+HEAD = "lm_head.weight"
+UNUSED = ("rotary_emb.inv_freq", "embed_positions._float_tensor")
+"""Tensors of older files that hold nothing of the model's own."""
 
 
 def load_checkpoint(folder: Path | str, group_size: int | None = 128) -> Decoder:
@@ -44,7 +48,7 @@ def load_checkpoint(folder: Path | str, group_size: int | None = 128) -> Decoder
     Parameters
     ----------
     folder
-        Folder with ``config.json`` (model type llama, mistral or opt) and safetensors files: F32, F16 or BF16, or
+        Folder with ``config.json`` (model type llama, mistral, qwen2, qwen3, gemma3_text or opt) and safetensors files: F32, F16 or BF16, or
         linear layers packed by GPTQ or AWQ, which are not changed.
     group_size
         Number of input channels that share a weight scale when floats are rounded to INT4 (symmetric,
@@ -61,29 +65,54 @@ def load_checkpoint(folder: Path | str, group_size: int | None = 128) -> Decoder
 def open_checkpoint(folder: Path | str, group_size: int | None = 128) -> Checkpoint:
     """Open a local checkpoint; its tensors are read when they are needed. See `load_checkpoint`."""
     folder = Path(folder)
-    config = read_config(folder)
-    return _Opt(folder, config, group_size) if isinstance(config, OptConfig) else _Llama(folder, config, group_size)
+    config, rope = read_config(folder)
+    if isinstance(config, OptConfig):
+        return _Opt(folder, config, group_size)
+    assert rope is not None  # all but OPT have one
+    kind = _Gemma if config.model_type == "gemma3_text" else _Llama
+    return kind(folder, config, rope, group_size)
 
 
 class Checkpoint(ABC):
     """A model in a folder, read one tensor at a time."""
 
-    layer_prefix: ClassVar[str]
-    embedding_name: ClassVar[str]
-    names: ClassVar[dict[str, str]]
-    """Tensor names of the linear layers and norms, without the layer's prefix."""
+    root: str
+    """Prefix of the tensors of the blocks and the embedding; saves of the bare model leave ``model.`` out."""
+    tensor_names: ClassVar[dict[str, str]]
+    """Tensors of the linear layers and norms, without the layer's prefix."""
+    final_norm: ClassVar[str]
+    """Name of the norm after the last layer."""
+    norm_bias: ClassVar[bool] = False
+    """True if norms have a bias beside their gain."""
+    ends: ClassVar[tuple[str, ...]] = ()
+    """Tensors beside the layers, the final norm and the embedding."""
 
     def __init__(self, folder: Path, config: HfConfig, group_size: int | None) -> None:
         self._folder, self._path, self._group_size = folder, folder / "config.json", group_size
-        self.shape = self._shape(folder.resolve().name)
-        if config.head_dim not in (None, self.shape.head_dim):
-            raise InputError(
-                f"checkpoint: {self._path} has head_dim {config.head_dim}; "
-                f"use a model with hidden_size / num_attention_heads, here {self.shape.head_dim}"
-            )
-        packed = config.quantization_config
-        self._layout = PackedLayout.from_config(packed, self._path) if packed else None
+        self._stated = config
+        self.names = self._names()
+        self.shape = self._shape(config_shape(self._path, folder.resolve().name))
+        self._layout = PackedLayout.from_folder(folder, config.quantization_config)
         self._tensors = SafetensorsFolder(folder)
+        if f"{self.root}.{EMBEDDING}" not in self._tensors:
+            self.root = self.root.removeprefix("model").removeprefix(".")
+        self._check_names()
+        if self._layout is not None and not any(name.endswith(".qweight") for name in self._tensors.names()):
+            raise InputError(
+                f"checkpoint: {self._path} states quantization_config, but no tensor is packed; remove that entry"
+            )
+
+    def _names(self) -> dict[str, str]:
+        """Tensors of this model's linear layers and norms."""
+        return self.tensor_names
+
+    @property
+    def embedding_name(self) -> str:
+        """Name of the embedding table."""
+        return self._name(EMBEDDING)
+
+    def _name(self, tensor: str) -> str:
+        return f"{self.root}.{tensor}" if self.root else tensor
 
     @cached_property
     def sha256(self) -> str:
@@ -104,7 +133,7 @@ class Checkpoint(ABC):
 
     def tokenizer(self) -> HfTokenizer | None:
         """Return the folder's tokenizer, or None if it has none."""
-        return read_tokenizer(self._folder)
+        return read_tokenizer(self._folder, self.shape.vocabulary)
 
     def decoder(self) -> Decoder:
         """Load the whole model."""
@@ -128,11 +157,19 @@ class Checkpoint(ABC):
         """
         require_length(self.shape, len(tokens))
         x = self._embedding(tokens)
+        if self.embedding_scale != 1:
+            x *= np.float32(self.embedding_scale)
         positions = self._positions(np.arange(len(tokens)))
         return x if positions is None else x + positions
 
-    @abstractmethod
-    def _shape(self, name: str) -> ModelShape: ...
+    @property
+    def embedding_scale(self) -> float:
+        """Factor of the embedding; see `DecoderWeights`."""
+        return 1.0
+
+    def _shape(self, shape: ModelShape) -> ModelShape:
+        """Shape of the model by its configuration; `InputError` if the decoder does not compute it."""
+        return shape
 
     @abstractmethod
     def _weights(self, layers: list[LayerWeights], embedding: FloatArray) -> DecoderWeights:
@@ -145,9 +182,25 @@ class Checkpoint(ABC):
     def _embedding(self, rows: NDArray[np.int32] | None = None) -> FloatArray:
         return self._tensors.floats(self.embedding_name, (self.shape.vocabulary, self.shape.hidden), rows)
 
+    def _head(self, embedding: FloatArray) -> FloatArray | None:
+        """Head of a whole model; None if it is the embedding, or if only a layer is read."""
+        if not len(embedding):
+            return None
+        if self._stated.tie_word_embeddings and HEAD not in self._tensors:
+            return None
+        head = self._tensors.floats(HEAD, embedding.shape)
+        if not self._stated.tie_word_embeddings:
+            return head
+        if not np.array_equal(head, embedding):
+            raise InputError(
+                f"checkpoint: {self._path} has tie_word_embeddings true, but {HEAD} is not the embedding; "
+                "set it to false to use that head"
+            )
+        return None
+
     def layer(self, layer: int) -> LayerWeights:
         """Load the parameters of one layer."""
-        prefix = f"{self.layer_prefix}.{layer}."
+        prefix = self._name(f"layers.{layer}.")
         return LayerWeights(
             attention_norm=self._norm(prefix + self.names["attention_norm"]),
             ffn_norm=self._norm(prefix + self.names["ffn_norm"]),
@@ -155,30 +208,72 @@ class Checkpoint(ABC):
         )
 
     def _linear(self, prefix: str, name: str) -> Linear:
-        inputs, outputs = linear_shape(self.shape, name)
         tensor = prefix + self.names[name]
-        bias = f"{tensor}.bias"
-        return Linear(
-            self._matrix(tensor, (inputs, outputs)),
-            self._tensors.floats(bias, (outputs,)) if bias in self._tensors else None,
-        )
+        shape = linear_shape(self.shape, name)
+        return Linear(self._matrix(tensor, shape), self._bias(tensor, name, shape[1]))
+
+    def _bias(self, tensor: str, name: str, outputs: int) -> FloatArray | None:
+        """Bias that the configuration states; the file must agree, but quantisers may add biases of zeros."""
+        bias, stated = f"{tensor}.bias", self._stated.has_bias(name)
+        if bias not in self._tensors:
+            if stated:
+                raise InputError(
+                    f"checkpoint: {self._folder} holds no {bias}, which {self._path.name} states; give a complete checkpoint"
+                )
+            return None
+        values = self._tensors.floats(bias, (outputs,))
+        if not stated and values.any():
+            raise InputError(
+                f"checkpoint: {self._folder} holds {bias}, but {self._path.name} states no such bias; "
+                "correct attention_bias, mlp_bias or enable_bias there"
+            )
+        return values if stated else None
 
     def _matrix(self, tensor: str, shape: tuple[int, int]) -> Int4Weights | FloatWeights:
-        if self._layout is not None and f"{tensor}.qweight" in self._tensors:
+        if f"{tensor}.qweight" in self._tensors:
+            if f"{tensor}.weight" in self._tensors:
+                raise InputError(
+                    f"checkpoint: {self._folder} holds {tensor} twice, as weight and qweight; copy it again"
+                )
+            if self._layout is None:
+                raise InputError(
+                    f"checkpoint: {self._folder} holds {tensor}.qweight, but {self._path.name} has no quantization_config; "
+                    "copy it again"
+                )
             return self._layout.read(self._tensors, tensor, shape)
         matrix = np.ascontiguousarray(self._tensors.floats(f"{tensor}.weight", shape[::-1]).T)
         return FloatWeights(matrix) if self._group_size is None else Int4Weights.quantize(matrix, self._group_size)
 
-    def _norm(self, name: str) -> Norm:
-        size, bias = (self.shape.hidden,), f"{name}.bias"
+    def _norm(self, name: str, channels: int | None = None) -> Norm:
+        size = (channels or self.shape.hidden,)
         gain = self._tensors.floats(f"{name}.weight", size)
-        return Norm(gain, self._tensors.floats(bias, size) if bias in self._tensors else None)
+        return Norm(gain, self._tensors.floats(f"{name}.bias", size) if self.norm_bias else None)
+
+    def _check_names(self) -> None:
+        """Refuse a file with a tensor that the decoder would leave out."""
+        norm_parts = ("weight", "bias") if self.norm_bias else ("weight",)
+        packed = ("weight", "bias", "qweight", "qzeros", "scales", "g_idx")
+        names = {
+            EMBEDDING,
+            *self.ends,
+            *(f"{self.final_norm}.{part}" for part in norm_parts),
+        }
+        for layer in range(self.shape.layers):
+            for own, name in self.names.items():
+                names |= {f"layers.{layer}.{name}.{part}" for part in (norm_parts if own.endswith("norm") else packed)}
+        known = {self._name(name) for name in names} | {HEAD}
+        for name in sorted(self._tensors.names()):
+            if name not in known and not name.endswith(UNUSED):
+                raise InputError(
+                    f"checkpoint: {self._folder} holds {name!r}, which the decoder does not use; "
+                    f"give a model that {self._path.name} describes"
+                )
 
 
 class _Llama(Checkpoint):
-    layer_prefix: ClassVar[str] = "model.layers"
-    embedding_name: ClassVar[str] = "model.embed_tokens.weight"
-    names: ClassVar[dict[str, str]] = {
+    root = "model"
+    final_norm: ClassVar[str] = "norm"
+    tensor_names: ClassVar[dict[str, str]] = {
         "q": "self_attn.q_proj",
         "k": "self_attn.k_proj",
         "v": "self_attn.v_proj",
@@ -189,62 +284,85 @@ class _Llama(Checkpoint):
         "attention_norm": "input_layernorm",
         "ffn_norm": "post_attention_layernorm",
     }
+    head_norms: ClassVar[dict[str, str]] = {"query_norm": "self_attn.q_norm", "key_norm": "self_attn.k_norm"}
 
-    def __init__(self, folder: Path, config: LlamaConfig, group_size: int | None) -> None:
-        self._config = config
+    def __init__(self, folder: Path, config: LlamaConfig, rope: HfRope, group_size: int | None) -> None:
+        self._config, self._rope = config, rope
+        self._windows = config.windows()
         super().__init__(folder, config, group_size)
 
-    def _shape(self, name: str) -> ModelShape:
-        config = self._config
-        return ModelShape(
-            name=name,
-            family="llama",
-            hidden=config.hidden_size,
-            ffn=config.intermediate_size,
-            layers=config.num_hidden_layers,
-            heads=config.num_attention_heads,
-            kv_heads=config.kv_heads,
-            vocabulary=config.vocab_size,
-            gated=True,
-            # within the window's length, attention to the window is attention to all tokens
-            max_length=min(config.max_position_embeddings, config.sliding_window or config.max_position_embeddings),
-            tied=config.tie_word_embeddings,
-        )
+    def _names(self) -> dict[str, str]:
+        heads = self._config.model_type in ("qwen3", "gemma3_text")
+        return self.tensor_names | (self.head_norms if heads else {})
+
+    def _shape(self, shape: ModelShape) -> ModelShape:
+        scaling = self._rope.scaling
+        if not isinstance(scaling, DynamicScaling | YarnScaling):
+            return shape
+        return replace(shape, max_length=max(shape.max_length, int(scaling.original_length * scaling.factor)))
+
+    def layer(self, layer: int) -> LayerWeights:
+        """Load the parameters of one layer."""
+        prefix = self._name(f"layers.{layer}.")
+        norms = {
+            part: self._norm(prefix + self.names[part], channels) for part, channels in self._extra_norms().items()
+        }
+        return replace(super().layer(layer), window=self._windows[layer], **norms)
+
+    def _extra_norms(self) -> dict[str, int]:
+        """Channels of the norms beside the two that every block has."""
+        return {part: self.shape.head_dim for part in self.head_norms if part in self.names}
 
     def _weights(self, layers: list[LayerWeights], embedding: FloatArray) -> DecoderWeights:
-        config = self._config
-        tied = config.tie_word_embeddings or not len(embedding)
-        table = (self.shape.vocabulary, self.shape.hidden)
-        rope = complete(Rope, config.rope, self._path)
         return DecoderWeights(
             shape=self.shape,
             embedding=embedding,
             layers=layers,
-            final_norm=self._norm("model.norm"),
-            norm_epsilon=config.rms_norm_eps,
-            rope_theta=float(rope.rope_theta or config.rope_theta or 10000.0),
-            rope_scaling=self._rope_scaling(rope.rope_type or rope.type or "default"),
-            head=None if tied else self._tensors.floats("lm_head.weight", table),
+            final_norm=self._norm(self._name(self.final_norm)),
+            norm_epsilon=self._config.rms_norm_eps,
+            rope_theta=self._rope.theta,
+            rope_scaling=self._rope.scaling,
+            local_rope_theta=self._rope.local_theta,
+            head=self._head(embedding),
         )
 
-    def _rope_scaling(self, kind: str) -> RopeScaling | None:
-        if kind == "default":
-            return None
-        if kind != "llama3":
-            raise InputError(f"checkpoint: {self._path} has rope_type {kind!r}; use a model with default or llama3")
-        rope = complete(Llama3Rope, self._config.rope, self._path, " of rope_type 'llama3'")
-        return RopeScaling(
-            factor=rope.factor,
-            original_length=rope.original_max_position_embeddings,
-            low_frequency_factor=rope.low_freq_factor,
-            high_frequency_factor=rope.high_freq_factor,
+
+class _Gemma(_Llama):
+    """Gemma 3: gains are stored less 1, block outputs are normalised, and the embedding is scaled."""
+
+    tensor_names: ClassVar[dict[str, str]] = _Llama.tensor_names | {
+        "attention_output_norm": "post_attention_layernorm",
+        "ffn_norm": "pre_feedforward_layernorm",
+        "ffn_output_norm": "post_feedforward_layernorm",
+    }
+
+    @property
+    def embedding_scale(self) -> float:
+        """The root of the hidden size."""
+        return float(np.float32(self.shape.hidden**0.5))
+
+    def _extra_norms(self) -> dict[str, int]:
+        return super()._extra_norms() | dict.fromkeys(("attention_output_norm", "ffn_output_norm"), self.shape.hidden)
+
+    def _norm(self, name: str, channels: int | None = None) -> Norm:
+        norm = super()._norm(name, channels)
+        return Norm(norm.gain + np.float32(1), norm.bias)
+
+    def _weights(self, layers: list[LayerWeights], embedding: FloatArray) -> DecoderWeights:
+        return replace(
+            super()._weights(layers, embedding),
+            embedding_scale=self.embedding_scale,
+            attention_scale=float(self._config.query_pre_attn_scalar or self.shape.head_dim) ** -0.5,
+            gate_activation="gelu_tanh",
         )
 
 
 class _Opt(Checkpoint):
-    layer_prefix: ClassVar[str] = "model.decoder.layers"
-    embedding_name: ClassVar[str] = "model.decoder.embed_tokens.weight"
-    names: ClassVar[dict[str, str]] = {
+    root = "model.decoder"
+    final_norm: ClassVar[str] = "final_layer_norm"
+    norm_bias: ClassVar[bool] = True
+    ends: ClassVar[tuple[str, ...]] = ("embed_positions.weight",)
+    tensor_names: ClassVar[dict[str, str]] = {
         "q": "self_attn.q_proj",
         "k": "self_attn.k_proj",
         "v": "self_attn.v_proj",
@@ -255,43 +373,17 @@ class _Opt(Checkpoint):
         "ffn_norm": "final_layer_norm",
     }
 
-    def __init__(self, folder: Path, config: OptConfig, group_size: int | None) -> None:
-        self._config = config
-        super().__init__(folder, config, group_size)
-
-    def _shape(self, name: str) -> ModelShape:
-        config = self._config
-        if config.word_embed_proj_dim not in (None, config.hidden_size):
-            raise InputError(f"checkpoint: {self._path} projects its embedding (word_embed_proj_dim); use another OPT")
-        return ModelShape(
-            name=name,
-            family="opt",
-            hidden=config.hidden_size,
-            ffn=config.ffn_dim,
-            layers=config.num_hidden_layers,
-            heads=config.num_attention_heads,
-            kv_heads=config.num_attention_heads,
-            vocabulary=config.vocab_size,
-            gated=False,
-            activation="relu",
-            norm="layer",
-            biases=("qkv", "o", "u", "d"),
-            rotary_share=0.0,
-            position_rows=config.max_position_embeddings + OPT_POSITION_OFFSET,
-            max_length=config.max_position_embeddings,
-            tied=True,
-        )
-
     def _weights(self, layers: list[LayerWeights], embedding: FloatArray) -> DecoderWeights:
         return DecoderWeights(
             shape=self.shape,
             embedding=embedding,
             layers=layers,
-            final_norm=self._norm("model.decoder.final_layer_norm"),
+            final_norm=self._norm(self._name(self.final_norm)),
             norm_epsilon=1e-5,
             positions=self._positions(np.arange(self.shape.max_length)),
+            head=self._head(embedding),
         )
 
     def _positions(self, rows: NDArray[np.intp]) -> FloatArray:
         table = (self.shape.max_length + OPT_POSITION_OFFSET, self.shape.hidden)
-        return self._tensors.floats("model.decoder.embed_positions.weight", table, rows + OPT_POSITION_OFFSET)
+        return self._tensors.floats(self._name("embed_positions.weight"), table, rows + OPT_POSITION_OFFSET)

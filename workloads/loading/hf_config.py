@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -11,41 +11,47 @@ from ...formats import InputError
 from ...formats.documents.border import border
 from ...formats.documents.json_file import read_json
 from ...formats.documents.schema import Document, check, parse
+from .hf_rope import HfRope, Positive, Size, read_rope
 
-Size = Annotated[int, Field(ge=1, le=1 << 24)]
-Positive = Annotated[float, Field(gt=0)]
 Model = TypeVar("Model", bound=Document)
 
-PLAIN: dict[str, Any] = {
-    "hidden_act": "silu",
-    "activation_function": "relu",
-    "do_layer_norm_before": True,
-    "_remove_final_layer_norm": False,
+PLAIN: dict[str, dict[str, Any]] = {
+    "opt": {
+        "activation_function": "relu",
+        "do_layer_norm_before": True,
+        "_remove_final_layer_norm": False,
+        "layer_norm_elementwise_affine": True,
+    },
+    "llama": {"hidden_act": "silu", "partial_rotary_factor": 1.0, "sliding_window": None},
+    "mistral": {"hidden_act": "silu", "partial_rotary_factor": 1.0},
+    "qwen2": {"hidden_act": "silu", "partial_rotary_factor": 1.0},
+    "qwen3": {"hidden_act": "silu", "partial_rotary_factor": 1.0},
+    "gemma3_text": {
+        "hidden_activation": "gelu_pytorch_tanh",
+        "partial_rotary_factor": 1.0,
+        "final_logit_softcapping": None,
+        "attn_logit_softcapping": None,
+        "use_bidirectional_attention": False,
+    },
 }
-"""Options that change the computation, with the only value that the decoder supports."""
+"""Options that change the computation, with the only value that the decoder supports, by model type."""
 
-
-class Rope(Document):
-    """Options of the rotary embedding."""
-
-    rope_type: str | None = None
-    type: str | None = None
-    rope_theta: Positive | None = None
-
-
-class Llama3Rope(Document):
-    """Options of the rotary embedding of LLaMA 3.1."""
-
-    factor: Positive
-    original_max_position_embeddings: Size
-    low_freq_factor: Positive
-    high_freq_factor: Positive
-
-    @model_validator(mode="after")
-    def _check_order(self) -> Self:
-        if self.low_freq_factor >= self.high_freq_factor:
-            raise ValueError(f"low_freq_factor: is {self.low_freq_factor}; give less than high_freq_factor")
-        return self
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "opt": {"tie_word_embeddings": True, "enable_bias": True},
+    "llama": {},
+    "mistral": {"num_key_value_heads": 8, "sliding_window": 4096},
+    "qwen2": {"num_key_value_heads": 32, "sliding_window": 4096},
+    "qwen3": {"num_key_value_heads": 32, "head_dim": 128, "sliding_window": 4096},
+    "gemma3_text": {
+        "num_key_value_heads": 4,
+        "head_dim": 256,
+        "sliding_window": 4096,
+        "sliding_window_pattern": 6,
+        "query_pre_attn_scalar": 256,
+        "tie_word_embeddings": True,
+    },
+}
+"""Values of missing entries in transformers' configuration classes, where they differ from those of `LlamaConfig`."""
 
 
 class HfConfig(Document):
@@ -59,6 +65,7 @@ class HfConfig(Document):
     max_position_embeddings: Size
     head_dim: Size | None = None
     quantization_config: dict[str, Any] | None = None
+    tie_word_embeddings: bool = False
 
     @property
     def kv_heads(self) -> int:
@@ -67,43 +74,83 @@ class HfConfig(Document):
 
     @model_validator(mode="after")
     def _check_heads(self) -> Self:
-        for name, whole, parts in (
-            ("num_attention_heads", self.hidden_size, self.num_attention_heads),
+        head_dims = self.num_attention_heads if self.head_dim is None else 1
+        for name, whole, number in (
+            ("num_attention_heads", self.hidden_size, head_dims),
             ("num_key_value_heads", self.num_attention_heads, self.kv_heads),
         ):
-            if whole % parts:
-                raise ValueError(f"{name}: is {parts}; give a divisor of {whole}")
+            if whole % number:
+                raise ValueError(f"{name}: is {number}; give a divisor of {whole}")
         return self
+
+    def has_bias(self, name: str) -> bool:
+        """True if a linear layer (q, k, v, o, gate, up or down) has a bias."""
+        return False
 
 
 class LlamaConfig(HfConfig):
-    """Configuration of LLaMA and Mistral models."""
+    """Configuration of LLaMA and its relatives: Mistral, Qwen2, Qwen3, Gemma 3."""
 
     intermediate_size: Size
     num_key_value_heads: Size | None = None
-    sliding_window: Annotated[int, Field(ge=0)] | None = None
     rms_norm_eps: Positive = 1e-6
-    rope_theta: Positive | None = None
-    rope_parameters: dict[str, Any] | None = None
-    rope_scaling: dict[str, Any] | None = None
-    tie_word_embeddings: bool = False
+    attention_bias: bool = False
+    mlp_bias: bool = False
+    sliding_window: Size | None = None
+    use_sliding_window: bool = False
+    max_window_layers: Annotated[int, Field(ge=0)] = 28
+    sliding_window_pattern: Size | None = None
+    layer_types: list[Literal["full_attention", "sliding_attention"]] | None = None
+    query_pre_attn_scalar: Positive | None = None
 
     @property
     def kv_heads(self) -> int:
         """Number of key/value heads."""
         return self.num_key_value_heads or self.num_attention_heads
 
-    @property
-    def rope(self) -> dict[str, Any]:
-        """Options of the rotary embedding: ``rope_parameters``, or ``rope_scaling`` in older configurations."""
-        return self.rope_parameters or self.rope_scaling or {}
+    @model_validator(mode="after")
+    def _check_layers(self) -> Self:
+        if self.layer_types is not None and len(self.layer_types) != self.num_hidden_layers:
+            raise ValueError(f"layer_types: has {len(self.layer_types)} entries; give {self.num_hidden_layers}")
+        return self
+
+    def has_bias(self, name: str) -> bool:
+        """True if a linear layer (q, k, v, o, gate, up or down) has a bias."""
+        if self.model_type == "qwen2":
+            return name in ("q", "k", "v")
+        if self.model_type == "mistral":
+            return False
+        if name in ("q", "k", "v", "o"):
+            return self.attention_bias
+        return self.mlp_bias and self.model_type == "llama"
+
+    def windows(self) -> list[int | None]:
+        """Number of tokens that each layer attends to; None for all."""
+        layers = range(self.num_hidden_layers)
+        match self.model_type:
+            case "llama":
+                return [None for _ in layers]
+            case "mistral":
+                return [self.sliding_window for _ in layers]
+            case "gemma3_text":
+                local = [bool((layer + 1) % (self.sliding_window_pattern or 1)) for layer in layers]
+            case _:
+                local = [layer >= self.max_window_layers for layer in layers]
+        if self.layer_types is not None:
+            local = [kind == "sliding_attention" for kind in self.layer_types]
+        used = self.model_type == "gemma3_text" or self.use_sliding_window
+        return [self.sliding_window if used and own else None for own in local]
 
 
 class OptConfig(HfConfig):
     """Configuration of OPT models."""
 
     ffn_dim: Size
-    word_embed_proj_dim: Size | None = None
+    enable_bias: bool = True
+
+    def has_bias(self, name: str) -> bool:
+        """True if a linear layer (q, k, v, o, up or down) has a bias."""
+        return self.enable_bias
 
 
 class WeightIndex(Document):
@@ -113,8 +160,8 @@ class WeightIndex(Document):
     """File of each tensor."""
 
 
-def read_config(folder: Path) -> LlamaConfig | OptConfig:
-    """Read the configuration of a checkpoint folder.
+def read_config(folder: Path) -> tuple[LlamaConfig | OptConfig, HfRope | None]:
+    """Read the configuration of a checkpoint folder, and its rotary embedding.
 
     Raises
     ------
@@ -127,19 +174,25 @@ def read_config(folder: Path) -> LlamaConfig | OptConfig:
     with border(f"checkpoint: {path} is not a model configuration", "copy it again", with_reason=False):
         config = read_json(path)
         model_type = config["model_type"]
-    if model_type not in ("llama", "mistral", "opt"):
-        raise InputError(f"checkpoint: {path} has model type {model_type!r}; use llama, mistral or opt")
-    for key, plain in PLAIN.items():
-        if config.get(key, plain) != plain:
+    if model_type not in DEFAULTS:
+        known = ", ".join(DEFAULTS)
+        raise InputError(f"checkpoint: {path} has model type {model_type!r}; use one of {known}")
+    config = DEFAULTS[model_type] | config
+    for key, plain in PLAIN[model_type].items():
+        if config.get(key, plain) not in (plain, plain or None):
             raise InputError(f"checkpoint: {path} has {key} {config[key]!r}; use a model with {plain!r}")
-    return complete(OptConfig if model_type == "opt" else LlamaConfig, config, path)
+    if model_type == "opt":
+        return complete(OptConfig, config, path), None
+    checked = complete(LlamaConfig, config, path)
+    default = HfRope(1e6, None, 1e4) if model_type == "gemma3_text" else HfRope(1e4, None, None)
+    return checked, read_rope(config, path, default)
 
 
-def complete(model: type[Model], data: dict[str, Any], path: Path, of: str = "") -> Model:
-    """Check a part of ``config.json``; a missing entry is named with `of`, the part."""
+def complete(model: type[Model], data: dict[str, Any], path: Path) -> Model:
+    """Check ``config.json``; a missing entry is named."""
     for name, field in model.model_fields.items():
         if field.is_required() and name not in data:
-            raise InputError(f"checkpoint: {path} lacks {name!r}{of}; copy it again")
+            raise InputError(f"checkpoint: {path} lacks {name!r}; copy it again")
     return check(model, data, f"checkpoint: {path}")
 
 

@@ -17,6 +17,8 @@ from ..files import file_sha256
 from ..models.parameters import FloatArray
 from .hf_config import read_index
 
+OTHER_FORMATS = ("pytorch_model*.bin", "*.pt", "*.pth", "tf_model.h5", "flax_model.msgpack")
+"""Files of weights that are not read: their formats are programs, or need other packages."""
 _FLOATS = ("F32", "F16", "BF16")
 
 
@@ -44,6 +46,10 @@ class SafetensorsFolder:
 
     def __contains__(self, name: str) -> bool:
         return name in self._slices
+
+    def names(self) -> list[str]:
+        """Names of all tensors."""
+        return list(self._slices)
 
     def sha256(self) -> str:
         """Hexadecimal sha256 of all files together."""
@@ -99,5 +105,16 @@ class SafetensorsFolder:
 def _open(path: Path) -> Any:
     with border(f"checkpoint: {path} is damaged or no safetensors file", "copy it again"):
         if not path.is_file():
-            raise InputError(f"checkpoint: {path} does not exist; give a folder with safetensors weights")
+            raise InputError(f"checkpoint: {path} does not exist; {_advice(path.parent)}")
         return open_tensors(path)
+
+
+def _advice(folder: Path) -> str:
+    """How to get safetensors weights of this folder."""
+    others = sorted(path.name for pattern in OTHER_FORMATS for path in folder.glob(pattern))
+    if not others:
+        return "give a folder with safetensors weights"
+    return (
+        f"{others[0]} is in another format, which may run code when it is read; convert it with transformers: "
+        "AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder)"
+    )

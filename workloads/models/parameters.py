@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 from ...formats import InputError, Int4Weights
 from ...formats.checks import check_integer
 from ...formats.weights.base import PackedWeights
+from .rope import FloatArray, RopeScaling
 from .shapes import ModelShape
 
-FloatArray = NDArray[np.float32]
+GateActivation = Literal["silu", "gelu_tanh"]
 
 MODULE_LINEARS: dict[str, tuple[str, ...]] = {
     "qkv": ("q", "k", "v"),
@@ -40,7 +42,7 @@ def linear_shape(shape: ModelShape, name: str) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Norm:
-    """Gain of an RMSNorm, or gain and bias of a LayerNorm: float32 ``[hidden]`` each."""
+    """Gain of an RMSNorm, or gain and bias of a LayerNorm: float32 ``[channels]`` each."""
 
     gain: FloatArray
     bias: FloatArray | None = None
@@ -75,31 +77,20 @@ class LayerWeights:
     ffn_norm: Norm
     linears: Mapping[str, Linear]
     """Linear layers by name: q k v o gate up down, without gate if the FFN has none."""
+    query_norm: Norm | None = None
+    """Norm of each query head before the rotation, ``[head_dim]`` (Qwen3, Gemma 3)."""
+    key_norm: Norm | None = None
+    """Norm of each key head before the rotation, ``[head_dim]``."""
+    attention_output_norm: Norm | None = None
+    """Norm of the attention's output before it is added to the residual stream (Gemma)."""
+    ffn_output_norm: Norm | None = None
+    """Norm of the FFN's output before it is added to the residual stream (Gemma)."""
+    window: int | None = None
+    """Number of tokens, its own among them, that a token attends to; None if it attends to all before it."""
 
     def names(self, module: str) -> list[str]:
         """Return the names of a module's linear layers in this block."""
         return [name for name in MODULE_LINEARS[module] if name in self.linears]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RopeScaling:
-    """LLaMA 3.1's stretched rotary embedding: slow frequencies are divided, fast ones stay, a ramp lies between."""
-
-    factor: float
-    """Length of the new context over that of the original one."""
-    original_length: int
-    """Length of the original context, in tokens."""
-    low_frequency_factor: float
-    """Frequencies with fewer turns than this in the original context are divided by `factor`."""
-    high_frequency_factor: float
-    """Frequencies with more turns than this stay unchanged."""
-
-    def scale(self, frequencies: FloatArray) -> FloatArray:
-        """Return the scaled frequencies, in radians per token."""
-        turns = self.original_length * frequencies / np.float32(2 * np.pi)
-        span = self.high_frequency_factor - self.low_frequency_factor
-        kept = np.clip((turns - self.low_frequency_factor) / span, 0, 1)
-        return np.multiply(frequencies, kept + (1 - kept) / self.factor, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -115,10 +106,66 @@ class DecoderWeights:
     rope_theta: float | None = None
     """Base of the rotary position embedding (half-split), or None without one."""
     rope_scaling: RopeScaling | None = None
+    """Stretching of the rotary position embedding."""
+    local_rope_theta: float | None = None
+    """Base of layers with a window, which are not stretched then; None if they rotate as the others do (Gemma 3)."""
     positions: FloatArray | None = None
     """Learned position embeddings ``[positions, hidden]``, starting with the first token, or None."""
     head: FloatArray | None = None
     """Head ``[vocabulary, hidden]`` if it is not tied to the embedding."""
+    embedding_scale: float = 1.0
+    """Factor of the embedding, not of the head (Gemma: the root of `hidden`)."""
+    attention_scale: float | None = None
+    """Factor of the attention scores; None takes ``1 / sqrt(head_dim)``."""
+    gate_activation: GateActivation = "silu"
+    """Activation of a gated FFN."""
+
+    def embed(self, tokens: NDArray[np.int32]) -> FloatArray:
+        """Residual stream of one sequence before the first layer: float32 ``[tokens, hidden]``.
+
+        Raises
+        ------
+        InputError
+            A token id has no row in the embedding table.
+        """
+        outside = tokens[(tokens < 0) | (tokens >= len(self.embedding))]
+        if len(outside):
+            raise InputError(
+                f"tokens: id {int(outside[0])} has no row in the embedding of {self.shape.name}, which has "
+                f"{len(self.embedding)}; use the tokenizer of this model"
+            )
+        x = self.embedding[tokens]
+        if self.embedding_scale != 1:
+            x *= np.float32(self.embedding_scale)
+        if self.positions is not None:
+            x += self.positions[: len(tokens)]
+        return x
+
+    def rope(self, layer: int) -> tuple[float, RopeScaling | None] | None:
+        """Base and scaling of a layer's rotary position embedding; None without one."""
+        if self.rope_theta is None:
+            return None
+        if self.local_rope_theta is not None and self.layers[layer].window is not None:
+            return self.local_rope_theta, None
+        return self.rope_theta, self.rope_scaling
+
+    def require_plain(self, purpose: str) -> None:
+        """Raise `InputError` if the model has parts beyond those of LLaMA and OPT, which `purpose` does not compute."""
+        found = {
+            "norms of queries and keys": any(layer.query_norm or layer.key_norm for layer in self.layers),
+            "norms of block outputs": any(
+                layer.attention_output_norm or layer.ffn_output_norm for layer in self.layers
+            ),
+            "attention windows": any(layer.window for layer in self.layers),
+            "a scaled embedding": self.embedding_scale != 1,
+            "its own scale of attention": self.attention_scale is not None,
+            f"the activation {self.gate_activation}": self.gate_activation != "silu",
+        }
+        for part, present in found.items():
+            if present:
+                raise InputError(
+                    f"model: {self.shape.name} has {part}, which {purpose} do not compute; use a LLaMA model"
+                )
 
     def int4(self, layer: int, name: str) -> Int4Weights:
         """Return the INT4 weights of a linear layer: q, k, v, o, gate, up or down.

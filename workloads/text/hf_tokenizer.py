@@ -26,10 +26,17 @@ class HfTokenizer:
     """Text to token ids and back by the folder's own rules, without tokens of beginning or end.
 
     The files are read on first use; a model that gets token ids runs without the package.
+
+    Parameters
+    ----------
+    paths
+        The files.
+    vocabulary
+        Rows of the model's embedding table; text with other tokens is refused.
     """
 
-    def __init__(self, paths: list[Path]) -> None:
-        self._paths = paths
+    def __init__(self, paths: list[Path], vocabulary: int = LARGEST_ID) -> None:
+        self._paths, self._vocabulary = paths, vocabulary
 
     def encode(self, text: str) -> NDArray[np.int32]:
         """Encode `text` as token ids: int32 ``[tokens]``.
@@ -37,9 +44,15 @@ class HfTokenizer:
         Raises
         ------
         InputError
-            The package tokenizers is not installed, or a file is damaged.
+            The package tokenizers is not installed, a file is damaged, or a token has no row in the embedding.
         """
-        return np.array(self._tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
+        ids = np.array(self._tokenizer.encode(text, add_special_tokens=False).ids, np.int32)
+        if len(ids) and (largest := int(ids.max())) >= self._vocabulary:
+            raise InputError(
+                f"tokenizer: {self._paths[0]} gives the id {largest} ({self._tokenizer.id_to_token(largest)!r}), but the "
+                f"embedding has {self._vocabulary} rows; use the tokenizer of this model"
+            )
+        return ids
 
     def decode(self, ids: Sequence[int] | NDArray[np.integer]) -> str:
         """Decode token ids to text; raises the errors of `encode`."""
@@ -65,12 +78,12 @@ class HfTokenizer:
             raise InputError(f"tokenizer: {self._paths[0]} is damaged ({reason(error)}); copy it again") from None
 
 
-def read_tokenizer(folder: Path) -> HfTokenizer | None:
-    """Return the folder's tokenizer; None if it has none."""
+def read_tokenizer(folder: Path, vocabulary: int = LARGEST_ID) -> HfTokenizer | None:
+    """Return the folder's tokenizer for an embedding of `vocabulary` rows; None if it has none."""
     for names in ((FILE,), GPT2_FILES):
         paths = [folder / name for name in names]
         if all(path.is_file() for path in paths):
-            return HfTokenizer(paths)
+            return HfTokenizer(paths, vocabulary)
     return None
 
 

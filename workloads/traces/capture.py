@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ...formats import InputError
 from ..files import LOCK, file_sha256, locked, unfinished, whole_file
+from ..inference.decoder import require_length
 from ..inference.operators import to_fp16
 from ..loading.checkpoint import Checkpoint, open_checkpoint
 from ..models.parameters import FloatArray, linear_names
@@ -97,6 +98,7 @@ class _Capture:
         tokenizer = checkpoint.tokenizer()
         if tokenizer is None:
             raise InputError(f"tokenizer: {shape.name} has no tokenizer.json; copy it into the checkpoint folder")
+        require_length(shape, text.tokens)
         blocks = load_blocks(tokenizer, text.text, text.split, text.tokens, text.blocks)
         self._tokens = blocks.tokens
         self._metadata: dict[str, Any] = {

@@ -102,7 +102,7 @@ def search(model: str, tolerance: str, blocks: int, backend: str) -> PrecisionSt
     decoder = load_decoder(model)
     return PrecisionSearch(
         decoder=evaluator(decoder, backend),
-        texts=Texts.load(decoder.tokenizer, blocks=blocks),
+        texts=Texts.load(decoder, blocks=blocks),
         tolerance=TOLERANCES[tolerance],
         cache_dir=evaluation_cache(),
     ).search()

@@ -19,13 +19,13 @@ from anda_codesign.workloads import (
 )
 from anda_codesign.workloads.inference.torch_decoder import TorchDecoder, evaluator
 from anda_codesign.workloads.loading.synthetic import SYNTHETIC_OPT
-from anda_codesign.workloads.models.parameters import RopeScaling
+from anda_codesign.workloads.models.rope import Llama3Scaling
 
 BLOCKS = np.random.default_rng(2).integers(0, 256, (3, 40)).astype(np.int32)
 
 
 def scaled() -> Decoder:
-    scaling = RopeScaling(factor=8, original_length=16, low_frequency_factor=1, high_frequency_factor=4)
+    scaling = Llama3Scaling(factor=8, original_length=16, low_frequency_factor=1, high_frequency_factor=4)
     decoder = synthetic_decoder()
     head = 2 * decoder.weights.embedding[::-1]
     return decoder.with_weights(replace(decoder.weights, rope_scaling=scaling, head=head), "scaled")

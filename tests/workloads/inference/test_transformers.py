@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from anda_codesign.workloads import Decoder, Trace, load_blocks, load_checkpoint
+from anda_codesign.workloads.inference.torch_decoder import TorchDecoder
 from anda_codesign.workloads.loading.checkpoint import open_checkpoint
 from anda_codesign.workloads.text.hf_tokenizer import read_tokenizer
 from anda_codesign.workloads.traces.capture import CaptureText, capture_checkpoint
@@ -28,6 +29,7 @@ LLAMA3_ROPE = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 32,
 }
+GEMMA_LAYERS = ["sliding_attention", "full_attention", "sliding_attention"]
 TOKENS = np.random.default_rng(1).integers(0, 320, 48).astype(np.int32)
 TEXT = "It was a bright cold day in April, and the clocks were striking thirteen. Winston Smith slipped in. " * 20
 
@@ -49,6 +51,25 @@ def opt(**changes: Any) -> Any:
 
     config = SHARED | {"ffn_dim": 384, "word_embed_proj_dim": 128, "max_position_embeddings": 64} | changes
     return randomised(OPTForCausalLM(OPTConfig(**config)))
+
+
+def qwen2(**changes: Any) -> Any:
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    return randomised(Qwen2ForCausalLM(Qwen2Config(**(LLAMA | changes))))
+
+
+def qwen3(**changes: Any) -> Any:
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    return randomised(Qwen3ForCausalLM(Qwen3Config(**(LLAMA | {"head_dim": 48} | changes))))
+
+
+def gemma3(**changes: Any) -> Any:
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    own = {"head_dim": 48, "query_pre_attn_scalar": 40, "sliding_window": 16, "layer_types": GEMMA_LAYERS}
+    return randomised(Gemma3ForCausalLM(Gemma3TextConfig(**(LLAMA | own | changes))))
 
 
 def randomised(model: Any) -> Any:
@@ -78,23 +99,57 @@ def save(model: Any, folder: Path) -> Path:
     return folder
 
 
+def rope(kind: str, **options: Any) -> dict[str, Any]:
+    return {"rope_type": kind, "rope_theta": 10000.0, **options}
+
+
 MODELS = {
     "llama with grouped heads": llama,
     "llama 3 tied": lambda: llama(rope_parameters=LLAMA3_ROPE, tie_word_embeddings=True),
-    "llama with biases": lambda: llama(attention_bias=True),
+    "llama with biases": lambda: llama(attention_bias=True, mlp_bias=True),
+    "llama with larger heads": lambda: llama(head_dim=48),
+    "llama linear": lambda: llama(rope_parameters=rope("linear", factor=4.0)),
+    "llama dynamic": lambda: llama(rope_parameters=rope("dynamic", factor=4.0), max_position_embeddings=24),
+    "llama yarn": lambda: llama(rope_parameters=rope("yarn", factor=4.0, original_max_position_embeddings=16)),
+    "llama yarn of DeepSeek": lambda: llama(
+        rope_parameters=rope(
+            "yarn",
+            factor=8.0,
+            original_max_position_embeddings=64,
+            beta_fast=16,
+            beta_slow=2,
+            mscale=1.0,
+            mscale_all_dim=0.5,
+            truncate=False,
+        )
+    ),
     "mistral": lambda: mistral(sliding_window=None),
     "mistral within its window": lambda: mistral(sliding_window=48),
+    "mistral beyond its window": lambda: mistral(sliding_window=16),
+    "qwen2": qwen2,
+    "qwen2 tied": lambda: qwen2(tie_word_embeddings=True),
+    "qwen2 with windows": lambda: qwen2(use_sliding_window=True, sliding_window=16, max_window_layers=1),
+    "qwen3": qwen3,
+    "qwen3 with biases": lambda: qwen3(attention_bias=True, tie_word_embeddings=True),
+    "gemma3": gemma3,
+    "gemma3 untied": lambda: gemma3(tie_word_embeddings=False, layer_types=None, sliding_window_pattern=2),
+    "gemma3 stretched": lambda: gemma3(
+        rope_parameters={"full_attention": rope("linear", factor=8.0), "sliding_attention": rope("default")}
+    ),
     "opt": opt,
+    "opt untied": lambda: opt(tie_word_embeddings=False),
+    "opt without biases": lambda: opt(enable_bias=False),
 }
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_logits_of_checkpoints(name: str, tmp_path: Path):
     model = MODELS[name]()
-    ours = load_checkpoint(save(model, tmp_path), group_size=None).logits(TOKENS)
+    ours = load_checkpoint(save(model, tmp_path), group_size=None)
     theirs = logits(model, TOKENS)
     assert np.abs(theirs).max() > 1
-    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    np.testing.assert_allclose(ours.logits(TOKENS), theirs, atol=2e-4)
+    np.testing.assert_allclose(TorchDecoder(ours).nll(TOKENS[None]), ours.nll(TOKENS[None]), atol=1e-4)
 
 
 def test_bf16_checkpoints(tmp_path: Path):

@@ -1,6 +1,7 @@
 """Packed checkpoints against a packer that is written here, a nibble at a time."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,75 @@ def test_a_group_that_does_not_exist(tmp_path: Path, rng: np.random.Generator):
     tensors["g_idx"] = tensors["g_idx"] + 1
     with pytest.raises(InputError, match=r"^checkpoint: w\.g_idx names group 3 of 3; copy the file again$"):
         read(tmp_path, config, tensors)
+
+
+def symmetric(rng: np.random.Generator, stored: int) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Codes, scales, and GPTQ tensors whose zeros hold `stored`."""
+    codes, scales = rng.integers(0, 16, (IN, OUT)), rng.uniform(0.01, 0.1, (3, OUT)).astype(np.float16)
+    return codes, scales, pack("gptq", codes, np.full(scales.shape, stored), scales, 0)
+
+
+@pytest.mark.parametrize("stated", ["gptq", "gptq_v2"])
+@pytest.mark.parametrize("stored", [7, 8])
+def test_zeros_of_symmetric_files_show_their_convention(
+    tmp_path: Path, rng: np.random.Generator, stated: str, stored: int
+):
+    codes, scales, tensors = symmetric(rng, stored)
+    config = LAYOUTS["gptq"][0] | {"sym": True, "checkpoint_format": stated}
+    expected = (codes - 8) * np.repeat(scales.astype(np.float32), GROUP, axis=0)
+    np.testing.assert_array_equal(read(tmp_path, config, tensors).dequantize(), expected)
+
+
+def test_symmetric_files_with_other_zeros(tmp_path: Path, rng: np.random.Generator):
+    tensors = symmetric(rng, 7)[2]
+    config = LAYOUTS["gptq"][0] | {"sym": True}
+    tensors["qzeros"] = tensors["qzeros"] + 1
+    with pytest.raises(
+        InputError, match=r"^checkpoint: w.qzeros holds 7 to 8, but sym is true in quantization_config;"
+    ):
+        read(tmp_path, config, tensors)
+
+
+def test_a_stored_zero_of_15_means_0(tmp_path: Path, rng: np.random.Generator):
+    codes, scales, tensors = symmetric(rng, 15)
+    weights = read(tmp_path, LAYOUTS["gptq"][0] | {"sym": False}, tensors)
+    expected = codes * np.repeat(scales.astype(np.float32), GROUP, axis=0)
+    np.testing.assert_allclose(weights.dequantize(), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_names_that_entries_have_had(tmp_path: Path):
+    path = tmp_path / "config.json"
+    old = {"quant_method": "awq", "w_bit": 4, "q_group_size": 64, "zero_point": True, "version": "GEMM"}
+    new = {"quant_method": "awq", "bits": 4, "group_size": 64, "version": "gemm"}
+    assert PackedLayout.from_config(old, path) == PackedLayout.from_config(new, path)
+    assert PackedLayout.from_config(new, path).group_size == 64
+    gptq = {"method": "gptq", "bits": 4, "group_size": 64, "format": "gptq_v2"}
+    assert PackedLayout.from_config(gptq, path).zero_shift == 0
+    for config, message in [
+        (old | {"bits": 3}, "has bits 3 and w_bit 4; remove the wrong one"),
+        (old | {"w_bit": 3}, "has bits 3 of awq; use a checkpoint with 4"),
+        (new | {"version": "GEMV"}, "has version 'gemv' of awq; use a checkpoint with 'gemm'"),
+        (
+            gptq | {"checkpoint_format": "gptq"},
+            "has checkpoint_format 'gptq' and format 'gptq_v2'; remove the wrong one",
+        ),
+        (gptq | {"is_marlin_format": True}, "has checkpoint_format 'marlin'; use gptq or gptq_v2"),
+    ]:
+        with pytest.raises(InputError, match=f"^checkpoint: {re.escape(f'{path} {message}')}$"):
+            PackedLayout.from_config(config, path)
+
+
+def test_options_in_a_file_of_their_own(tmp_path: Path):
+    own = {"bits": 4, "group_size": 64, "sym": True, "desc_act": False}
+    assert PackedLayout.from_folder(tmp_path, None) is None
+    (tmp_path / "quantize_config.json").write_text(json.dumps(own))
+    expected = PackedLayout("gptq", 64, 1, symmetric=True)
+    assert PackedLayout.from_folder(tmp_path, None) == expected
+    assert PackedLayout.from_folder(tmp_path, {"quant_method": "gptq", "bits": 4, "group_size": 64}) == expected
+    with pytest.raises(
+        InputError, match=r"quantize_config.json has group_size 64, config.json 32; remove the wrong one$"
+    ):
+        PackedLayout.from_folder(tmp_path, {"quant_method": "gptq", "group_size": 32})
 
 
 @pytest.mark.parametrize("method", ["gptq", "awq"])

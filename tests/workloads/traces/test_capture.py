@@ -20,7 +20,7 @@ from checkpoints import LLAMA_CONFIG, OPT_CONFIG, TEXT, ByteTokenizer, llama_ten
 
 @pytest.fixture(autouse=True)
 def byte_tokenizer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("anda_codesign.workloads.loading.checkpoint.read_tokenizer", lambda _: ByteTokenizer())
+    monkeypatch.setattr("anda_codesign.workloads.loading.checkpoint.read_tokenizer", lambda *_: ByteTokenizer())
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ from anda_codesign.workloads.loading import checkpoint
 from anda_codesign.workloads.traces.capture import CaptureText, capture_checkpoint
 from checkpoints import ByteTokenizer
 
-checkpoint.read_tokenizer = lambda _: ByteTokenizer()
+checkpoint.read_tokenizer = lambda *_: ByteTokenizer()
 kill = lambda done, _: os.kill(os.getpid(), signal.SIGKILL) if done == 1 else None
 capture_checkpoint(sys.argv[1], sys.argv[2], CaptureText(text=sys.argv[3], tokens=24, blocks=3), progress=kill)
 """
@@ -283,7 +283,7 @@ def test_a_text_shorter_than_a_block(llama: Path, tmp_path: Path):
 
 
 def test_without_a_tokenizer(llama: Path, tmp_path: Path, text: CaptureText, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("anda_codesign.workloads.loading.checkpoint.read_tokenizer", lambda _: None)
+    monkeypatch.setattr("anda_codesign.workloads.loading.checkpoint.read_tokenizer", lambda *_: None)
     rejects("tokenizer: llama has no tokenizer.json; copy it into the checkpoint folder", llama, tmp_path / "out", text)
 
 

@@ -18,7 +18,7 @@ def text(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("anda_codesign.workloads.loading.checkpoint.read_tokenizer", lambda _: ByteTokenizer())
+    monkeypatch.setattr("anda_codesign.workloads.loading.checkpoint.read_tokenizer", lambda *_: ByteTokenizer())
     return write(tmp_path / "model", LLAMA_CONFIG, llama_tensors())
 
 
@@ -69,7 +69,10 @@ def test_bad_input(model: Path, text: Path, tmp_path: Path, capsys: pytest.Captu
     assert refused(model, text, "--blocks", "60") == message
     config = model / "config.json"
     config.write_text(json.dumps(LLAMA_CONFIG | {"model_type": "mamba"}))
-    assert refused(model, text) == f"checkpoint: {config} has model type 'mamba'; use llama, mistral or opt"
+    assert (
+        refused(model, text)
+        == f"checkpoint: {config} has model type 'mamba'; use one of opt, llama, mistral, qwen2, qwen3, gemma3_text"
+    )
     config.write_text(json.dumps(LLAMA_CONFIG))
     weights = model / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
