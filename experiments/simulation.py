@@ -63,11 +63,14 @@ class Simulation(Result):
         The simulator's result with all its parts.
     memory
         Memory that a whole model needs; None for GeMMs alone.
+    notes
+        What the work assumes, in one line each.
     """
 
     inputs: dict[str, Any]
     run: SimulationResult | ModelResult | InferenceResult
     memory: MemoryNeed | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def cycles(self) -> int:
@@ -113,7 +116,7 @@ class Simulation(Result):
             **fp_int.to_dict(),
             "gemms": [_gemm_record(run) for run in fp_int.runs],
         }
-        notes = list(fp_int.costs.notes)
+        notes = [*fp_int.costs.notes, *self.notes]
         if isinstance(total, ModelResult):
             totals = total.to_dict()
             parts = totals.pop("rows")
@@ -235,6 +238,7 @@ def explain(options: ExplainOptions) -> Explanation:
 def run_model(model: str | Path | ModelShape, options: PassOptions, timeline: Timeline | None = None) -> Simulation:
     """Simulate a pass through a model, or a whole inference; what the units do goes into a timeline, if there is one."""
     from .. import sim
+    from ..sim.models.experts import expert_notes
 
     shape = load_shape(model)
     check_batch(options.batch)
@@ -244,25 +248,28 @@ def run_model(model: str | Path | ModelShape, options: PassOptions, timeline: Ti
         return _run_inference(shape, setup, bits, options, *inference)
     request: dict[str, Any] = {name: getattr(options, name) for name in ("phase", "tokens", "context", "batch")}
     inputs = {"model": shape.name, **request, "memory": _name(options.memory)}
+    pass_tokens = options.batch * (1 if options.phase == "decode" else options.tokens)
+    notes = expert_notes(shape, [pass_tokens])
     if options.whole:
         inputs |= _whole_inputs(options)
         own = _model_settings(options)
-        tokens = options.batch * (1 if options.phase == "decode" else options.tokens)
-        memory = _memory(shape, setup, bits, options, tokens, options.context + options.tokens)
-        return Simulation(inputs, sim.run_model(shape, setup, bits, own), memory)
+        memory = _memory(shape, setup, bits, options, pass_tokens, options.context + options.tokens)
+        return Simulation(inputs, sim.run_model(shape, setup, bits, own), memory, notes)
     run = sim.run_model_gemms(shape, setup, bits, _model_settings(options))
-    return Simulation(inputs, run)
+    return Simulation(inputs, run, notes=notes)
 
 
 def _run_inference(
     shape: ModelShape, setup: Setup, bits: Precision | LayerPrecisions, options: PassOptions, prompt: int, generate: int
 ) -> Simulation:
     from .. import sim
+    from ..sim.models.experts import expert_notes
 
     memory = _memory(shape, setup, bits, options, options.batch * prompt, prompt + generate)
     run = sim.run_inference(shape, setup, bits, _model_settings(options), prompt, generate)
+    notes = expert_notes(shape, [options.batch * prompt, *([options.batch] if generate > 1 else [])])
     inputs = {"model": shape.name, "prompt": prompt, "generate": generate, "batch": options.batch}
-    return Simulation(inputs | {"memory": _name(options.memory), **_whole_inputs(options)}, run, memory)
+    return Simulation(inputs | {"memory": _name(options.memory), **_whole_inputs(options)}, run, memory, notes)
 
 
 def _whole_inputs(options: PassOptions) -> dict[str, str]:

@@ -13,7 +13,7 @@ from .analytical.gemm import traffic
 from .config.architecture import Architecture
 from .cost.gemm_cost import gemm_cost, gemm_work
 from .mapping.gemm_mapping import GemmMapping
-from .mapping.mapped_gemm import HEAD, MappedGemm, map_gemm
+from .mapping.mapped_gemm import OWN_PRECISION, MappedGemm, map_gemm
 from .mapping.resident import is_legal
 from .mapping.tile_schedule import TileSchedule
 from .result import Energy, GemmRun, SimulationResult
@@ -106,7 +106,7 @@ def _longer(
     gemm: Gemm, shape: MappedGemm, setup: Setup, precision: Precision, cache_bits: int | None
 ) -> Iterator[MappedGemm]:
     """The GeMM at the longer mantissas that its buffers allow, one after the other."""
-    if setup.machine.processing_element.mantissa_bits != "variable" or gemm.module == HEAD:
+    if setup.machine.processing_element.mantissa_bits != "variable" or gemm.module in OWN_PRECISION:
         return
     for bits in range(shape.mantissa_bits + 1, MAX_MANTISSA_BITS + 1):
         more = map_gemm(gemm, setup.machine, precision._replace(**{gemm.module: bits}), cache_bits)

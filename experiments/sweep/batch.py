@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...formats.kernels.dispatch import use_compiled
 from ...sim import Settings, prepare
 from ...sim.cost.energy import unit_costs
-from ...workloads import MODULES, gemms, model_shape
+from ...workloads import MODULES, gemms, load_shape
 from ...workloads.models.gemms import FP16_BITS
 from .. import simulation
 from . import points as point_rows
@@ -37,6 +37,10 @@ COVERED = {
     "zero_planes": ("sent",),
 }
 """Values of a sweep's fields that the kernel knows; weights that it does not know and partial sums go the plain way."""
+
+
+UNKNOWN_TASK = [[1, 1, 1, 1]] * len(MODULES)
+"""In place of GeMMs that are not one of each module; such points go the plain way, too."""
 
 
 def _is_plain(machine: Architecture) -> bool:
@@ -92,7 +96,8 @@ def _results(block: PointBlock) -> Mapping[str, NDArray[Any]]:
         **{f"energy_{part}_pj": energy for part, energy in zip(point_rows.ENERGIES[:4], energies, strict=True)},
         "energy_total_pj": energies[0] + energies[1] + energies[2] + energies[3],
     }
-    for row in np.flatnonzero(plain | ~totals.done).tolist():
+    unknown = np.array([table is UNKNOWN_TASK for table in tables])[tasks]
+    for row in np.flatnonzero(plain | unknown | ~totals.done).tolist():
         (single,) = point_rows.simulate_points([block.point(row)])
         for name, values in results.items():
             values[row] = single[name]
@@ -101,10 +106,12 @@ def _results(block: PointBlock) -> Mapping[str, NDArray[Any]]:
 
 def _task(point: Point) -> list[list[int]]:
     """Tokens, input channels, output channels and repeats of a point's GeMMs."""
-    shape = model_shape(str(point.model))
+    shape = load_shape(str(point.model))
     simulation.check_request(point, shape)
-    work = gemms(shape, point.phase, point.tokens, point.context)
-    return [[gemm.tokens * point.batch, gemm.in_channels, gemm.out_channels, gemm.repeat] for gemm in work]
+    work = gemms(shape, point.phase, point.tokens, point.context, batch=point.batch)
+    if [gemm.module for gemm in work] != list(MODULES):  # layers of several kinds, or experts
+        return UNKNOWN_TASK
+    return [[gemm.tokens, gemm.in_channels, gemm.out_channels, gemm.repeat] for gemm in work]
 
 
 def _work(tasks: NDArray[np.int32], bits: NDArray[np.int64], tables: list[Any]) -> dict[str, NDArray[Any]]:

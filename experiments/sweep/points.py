@@ -122,6 +122,7 @@ class Point(PointOptions):
             values |= {f"{group}.{field}": [value, file_content(value)] for field, value in settings}
         for name in NAMED_FILES:
             values[name] = [values[name], file_content(values[name])]
+        values["model"] = [values["model"], described_model(str(self.model))]
         return values | {"format": [values["format"], self.format.source_sha256], "version": model_version()}
 
     def columns(self) -> dict[str, Any]:
@@ -162,6 +163,13 @@ class Point(PointOptions):
             return {}
         tokens = self.prompt + self.generate
         return {"phase": "inference", "tokens": tokens, "prompt": self.prompt, "generate": self.generate}
+
+
+def described_model(model: str) -> str | None:
+    """The shape of a model that a file or folder describes, on which a point's key depends; None for a known name."""
+    from ...workloads.models.shape_files import shape_yaml
+
+    return None if model in workloads.model_names() else shape_yaml(workloads.load_shape(model))
 
 
 def setting_columns(names: Sequence[str]) -> list[str]:

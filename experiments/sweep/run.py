@@ -160,6 +160,7 @@ def sweep_name(spec: SweepSpec, first: Point) -> str:
     """Name of the parts of a sweep: the hash of its file, of the files that it names, and of this version of the program."""
     named = [*spec.archs, *spec.technologies, *spec.memories, *spec.weights, *spec.architecture.get("weights", ())]
     files = {str(name): point_rows.file_content(name) for name in named}
+    files |= {model: point_rows.described_model(model) for model in spec.models}
     formats = [point_rows.NamedFormat.parse(text).source_sha256 for text in spec.formats]
     text = json.dumps([spec.model_dump(mode="json", by_alias=True), files, formats, first.key])
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_CHARACTERS]

@@ -21,7 +21,7 @@ from ...sim.cost.objective import MAPPING_OBJECTIVES
 from ...sim.mapping.mapping_rule import MappingRule
 from ...sim.memory.hbm import load_memory
 from ...sim.settings import DramBackground, Level, Settings
-from ...workloads import MODULES, Precision, model_shape
+from ...workloads import MODULES, Precision, load_shape, model_names
 from ...workloads.models.gemms import PHASES, check_batch, check_tokens
 from ..options.named_format import NamedFormat
 from ..options.option import described
@@ -240,7 +240,7 @@ class SweepSpec(Config, strict=False):
             raise InputError("modules: give widths of qkv, o, u and d, and neither precisions nor mantissa_bits")
         widths = [str(Precision.uniform(bits)) for bits in self.mantissa_bits or ()]
         fields: dict[str, Sequence[Any]] = {
-            "models": tuple(model_shape(name).name for name in self.models),
+            "models": tuple(model_text(name) for name in self.models),
             "archs": self.archs,
             "precisions": tuple(str(Precision.parse(text)) for text in [*(self.precisions or ()), *widths]) or (None,),
             **{name: getattr(self, name) for name in DIMENSIONS},
@@ -338,6 +338,12 @@ class SweepSpec(Config, strict=False):
         if not self.modules:
             return choice["precisions"]
         return str(Precision(*(choice[f"modules.{module}"] for module in MODULES)))
+
+
+def model_text(model: str) -> str:
+    """The name of a known model as it is written there; a checked file or folder as it is given."""
+    name = load_shape(model).name
+    return name if name in model_names() and name.lower() == model.lower() else model
 
 
 def load_spec(path: Path | str) -> SweepSpec:

@@ -182,6 +182,13 @@ def softmax(channels: int, *, lanes: int = 64, scale: float = 1.0) -> VectorProg
     return build.program("x")
 
 
+def largest(channels: int, *, lanes: int = 64) -> VectorProgram:
+    """The largest value of the row ``x``, in scalar register 0; it writes no row."""
+    build = _Builder(channels, lanes)
+    build.reduce(VectorOperation.LARGEST, Factor.ONE, "x", 0)
+    return build.program("x")
+
+
 def _scale_by_root_mean_square(build: _Builder, row: str, epsilon: float) -> None:
     """Add steps for ``row / sqrt(mean(row**2) + epsilon)``, as ``row * sqrt(n) / sqrt(sum(row**2) + n * epsilon)``."""
     build.reduce(VectorOperation.DOT, Factor.LEFT, row, 0)

@@ -10,6 +10,7 @@ from functools import cache
 
 from ...formats.vector import programs
 from ...workloads import ModelShape
+from ...workloads.models.shapes import Experts
 from .integer_vector import SOFTMAX, SOFTMAX_ROW, integer_layer_work, integer_norm_work
 from .vector_work import Scores, VectorUnit, VectorWork
 
@@ -30,6 +31,7 @@ class RowCost:
 
 PROGRAMS: dict[str, Callable[[int, int], programs.VectorProgram]] = {
     "softmax": lambda channels, lanes: programs.softmax(channels, lanes=lanes),
+    "largest": lambda channels, lanes: programs.largest(channels, lanes=lanes),
     "rms_norm": lambda channels, lanes: programs.rms_norm(channels, lanes=lanes),
     "layer_norm": lambda channels, lanes: programs.layer_norm(channels, lanes=lanes),
     "silu": lambda channels, lanes: programs.silu(channels, lanes=lanes),
@@ -103,9 +105,28 @@ def layer_work(
     heads = shape.heads + (0 if shape.shares_kv else shape.kv_heads)
     if shape.qk_norm:
         work.append(_rows("query and key norms", f"{shape.norm}_norm", heads * tokens, shape.head_dim, lanes))
+    if shape.experts is not None:
+        work += _expert_work(shape.experts, tokens, shape.hidden, lanes)
     if shape.rotary_channels:
         work.append(_rows("rotation", "rotation", tokens, heads * shape.rotary_channels, lanes))
     return tuple(work)
+
+
+def _expert_work(experts: Experts, tokens: int, hidden: int, lanes: int) -> tuple[VectorWork, VectorWork]:
+    """Routing: a softmax over the experts and a maximum for each one chosen; and the weighted sum of their outputs."""
+    softmax, largest = (
+        _rows("routing", name, rows, experts.count, lanes)
+        for name, rows in (("softmax", tokens), ("largest", tokens * experts.per_token))
+    )
+    routing = VectorWork(
+        "routing",
+        {"fp16": softmax.total + largest.total},
+        softmax.cycles + largest.cycles,
+        softmax.values + largest.values,
+        softmax.results + largest.results,
+    )
+    outputs = experts.per_token + (experts.shared_ffn > 0)
+    return routing, _rows("expert sums", "residual", tokens * outputs, hidden, lanes)
 
 
 def softmax_work(scores: Scores, lanes: int, capped: bool = False) -> VectorWork:

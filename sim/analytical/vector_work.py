@@ -73,15 +73,22 @@ class TokenBits:
     stream: int
     """The residual stream."""
     inputs: dict[str, int]
-    """Bits that the GeMM of each module loads."""
+    """Bits that the GeMM of each module loads; of experts, all that compute the token."""
     results: dict[str, int]
-    """Bits that the GeMM of each module stores."""
+    """Bits that the GeMM of each module stores; of experts, all that compute the token."""
     rotated: int
     """Queries and keys, as ``qkv`` has stored them."""
     block_norms: int = 2
     """Norms of a block; 4 also take the results of ``o`` and ``d``, in FP16 on their way to the residual stream."""
     parallel: bool = False
     """True if both residuals are one sum."""
+    experts: bool = False
+    """True if outputs of experts are added up before they go to the residual stream."""
+
+    @property
+    def _branches(self) -> tuple[int, int]:
+        """Outputs of the attention and of the FFN or the sum of the experts."""
+        return self.results["o"], self.stream if self.experts else self.results["d"]
 
     def of(self, name: str) -> tuple[int, int]:
         """Bits of one token that a kind of work loads and stores; none for work beside the array, such as the softmax."""
@@ -89,15 +96,17 @@ class TokenBits:
         match name:
             case "norms":
                 after = self.block_norms == 4
-                branches = (stores["o"] + stores["d"], 2 * self.stream) if after else (0, 0)
+                branches = (sum(self._branches), 2 * self.stream) if after else (0, 0)
                 streams = min(self.block_norms, 2) * self.stream
                 return streams + branches[0], loads["qkv"] + loads["u"] + branches[1]
             case "residuals":
                 streams = (1 if self.parallel else 2) * self.stream
-                branches = 2 * self.stream if self.block_norms == 4 else stores["o"] + stores["d"]
+                branches = 2 * self.stream if self.block_norms == 4 else sum(self._branches)
                 return streams + branches, streams
             case "activation":
                 return stores["u"], loads["d"]
+            case "expert sums":
+                return stores["d"], self.stream
             case "rotation":
                 return self.rotated, self.rotated
             case _:

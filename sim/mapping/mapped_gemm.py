@@ -31,6 +31,12 @@ HEAD = "head"
 """The language-model head: a GeMM whose results stay FP16, at a precision of its own (`head_mantissa_bits`)."""
 
 
+ROUTER = "router"
+"""The router of a mixture of experts: as the head, in FP16."""
+OWN_PRECISION = (HEAD, ROUTER)
+"""Modules that the precision of a block's modules leaves alone."""
+
+
 def head_mantissa_bits(architecture: Architecture) -> int:
     """Mantissa bits of the head's activations: where they are variable, 11 keep the largest value of a group exact."""
     bits = architecture.processing_element.mantissa_bits
@@ -242,11 +248,11 @@ def map_gemm(
         The module is neither one of the four whose weights are INT4 nor the head, a size is not positive, or cycles of a
         group are given that the array cannot take.
     """
-    check_choice("gemm.module", gemm.module, (*MODULES, HEAD))
+    check_choice("gemm.module", gemm.module, (*MODULES, *OWN_PRECISION))
     for field in ("tokens", "in_channels", "out_channels", "repeat"):
         check_integer(f"gemm.{field}", getattr(gemm, field), 1)
     array, compressed = architecture.array, architecture.compressor is not None
-    head = gemm.module == HEAD
+    head = gemm.module in OWN_PRECISION
     mantissa_bits: int = head_mantissa_bits(architecture) if head else getattr(precision, gemm.module)
     result_bits = None
     if compressed and not head:

@@ -53,13 +53,17 @@ def with_side_unit(setup: Setup, weights: WeightConfig | None) -> Setup:
 
 
 def head_run(shape: ModelShape, setup: Setup, weights: WeightConfig, rows: int, passes: int) -> GemmRun:
-    """The head as a GeMM of `rows` tokens, in each of some passes, with its best mapping; at level `cycle` in events."""
+    """The head as a GeMM of `rows` tokens, in each of some passes."""
+    return own_weights_run(Gemm(HEAD, rows, shape.hidden, shape.vocabulary, repeat=passes), setup, weights)
+
+
+def own_weights_run(product: Gemm, setup: Setup, weights: WeightConfig) -> GemmRun:
+    """A GeMM with a weight format of its own, and its best mapping; at level `cycle` in events."""
     if weights.is_fp16 and setup.machine.processing_element.weight_operand == "int":
         weights = weights.model_copy(update={"digits": -(-(SIGNIFICAND_BITS + 1) // INT4_BITS)})
     machine = setup.machine.model_copy(update={"weights": weights})
     level = "events" if setup.level == "cycle" else setup.level
     own = replace(setup, machine=machine, level=level, group_cycles=None, mapping=MappingRule())
-    product = Gemm(HEAD, rows, shape.hidden, shape.vocabulary, repeat=passes)
     return run_gemms([product], own, ANY_PRECISION).runs[0]
 
 

@@ -6,6 +6,7 @@ work on the next. Either way the row of the softmax has the cycles that the arra
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -112,15 +113,24 @@ def _scores(attention: AttentionWork) -> Scores:
 
 def token_bits(shape: ModelShape, setup: Setup, cache: KvCache, runs: Iterable[GemmRun]) -> TokenBits:
     """Traffic of the vector unit for one token, from what the GeMMs of a layer load and store."""
-    modules = {run.gemm.module: run.mapped for run in runs}
+    listed = list(runs)
+    tokens = sum(run.gemm.tokens * run.gemm.repeat for run in listed if run.gemm.module == "o")
+    inputs, results = Counter[str](), Counter[str]()
+    for run in listed:
+        times = run.gemm.tokens * run.gemm.repeat
+        inputs[run.gemm.module] += times * run.mapped.token_bits
+        results[run.gemm.module] += times * run.mapped.result_bits
+    if shape.experts is not None:  # all experts of a token load the same input
+        inputs["u"] = tokens * next(run.mapped.token_bits for run in listed if run.gemm.module == "u")
     cache_bits = cache.mantissa_bits if cache.format == "anda" else None
     return TokenBits(
         stream=shape.hidden * FP16_BITS,
-        inputs={module: mapped.token_bits for module, mapped in modules.items()},
-        results={module: mapped.result_bits for module, mapped in modules.items()},
+        inputs={module: bits // tokens for module, bits in inputs.items()},
+        results={module: bits // tokens for module, bits in results.items()},
         rotated=setup.machine.token_bits(shape.query_channels + shape.projected_kv_channels // 2, cache_bits),
         block_norms=shape.block_norms,
         parallel=shape.parallel,
+        experts=shape.experts is not None,
     )
 
 

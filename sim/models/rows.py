@@ -8,7 +8,7 @@ from ..analytical.busy import Bound, Busy, gemm_busy
 from ..cost.energy import Energy, UnitCosts, Work
 from ..result import GemmRun
 
-Kind = Literal["fp-int", "attention", "vector", "head", "embedding"]
+Kind = Literal["fp-int", "attention", "vector", "head", "router", "embedding"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from ..run import add_runs, run_gemms
 from ..settings import Level, ModelSettings, with_settings
 from ..setup import Setup, prepare
 from .ends import end_rows, head_run, head_weights, with_side_unit
+from .experts import router_run
 from .layer import ModelLayer, layer_rows, token_bits
 from .rows import Kind, ModelRow, add_rows, gemm_row
 
@@ -40,6 +41,8 @@ class ModelResult:
     """The FP-INT GeMMs in detail."""
     head: GemmRun | None = None
     """The language-model head in detail."""
+    router: GemmRun | None = None
+    """The routers of experts in detail."""
 
     @property
     def machine(self) -> Architecture:
@@ -62,8 +65,13 @@ class ModelResult:
         return tuple(row for row in self.rows if row.kind != "fp-int")
 
     @property
+    def fp16_runs(self) -> tuple[GemmRun, ...]:
+        """Routers and head, which have a precision of their own."""
+        return tuple(run for run in (self.router, self.head) if run is not None)
+
+    @property
     def macs(self) -> int:
-        """Multiply-accumulates of the FP-INT GeMMs, the attention and the head."""
+        """Multiply-accumulates of the FP-INT GeMMs, the attention, the routers and the head."""
         return sum(row.operations for row in self.rows if row.kind != "vector")
 
     @property
@@ -135,8 +143,6 @@ def run_model(shape: ModelShape, setup: Setup, precision: LayerPrecision, settin
         precisions is not that of the layers, or the technology has no energies for that vector unit.
     """
     check_batch(settings.batch)
-    if shape.experts is not None:
-        raise InputError(f"whole: {shape.name} has experts, and their router is not modelled; simulate its GeMMs alone")
     unit = check_vector_unit(settings.vector_unit)
     traffic = check_choice("vector_traffic", settings.vector_traffic, VECTOR_TRAFFIC) == "dram"
     cache = KvCache.parse(settings.kv_cache) if isinstance(settings.kv_cache, str) else settings.kv_cache
@@ -159,14 +165,15 @@ def run_model(shape: ModelShape, setup: Setup, precision: LayerPrecision, settin
         [*found.values()], setup.machine.precision(precision) if isinstance(precision, Precision) else precision, setup
     )
     head = None
+    passes = 1 if settings.phase == "prefill" else settings.tokens
+    router = router_run(shape, setup, tokens // passes, passes)
     if weights is not None:
-        passes = 1 if settings.phase == "prefill" else settings.tokens
         head = head_run(shape, setup, weights, batch, passes)
         rows += end_rows(shape, setup, head, tokens // passes, passes, unit, traffic)
-    fp_int_rows = add_rows(gemm_row(run, setup.costs) for run in fp_int.runs)
-    return ModelResult(
-        model=shape.name, level=setup.level, rows=(*fp_int_rows, *add_rows(rows)), gemms=fp_int, head=head
-    )
+    gemm_rows = [gemm_row(run, setup.costs) for run in fp_int.runs]
+    if router is not None:
+        gemm_rows.append(gemm_row(router, setup.costs, "router"))
+    return ModelResult(shape.name, setup.level, (*add_rows(gemm_rows), *add_rows(rows)), fp_int, head, router)
 
 
 VECTOR_TRAFFIC = ("dram", "none")

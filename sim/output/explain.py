@@ -104,8 +104,8 @@ def _parts(
     """The FP-INT GeMMs, all GeMMs, and the rows of all other parts."""
     if isinstance(result, SimulationResult):
         return result, result.runs, ()
-    heads = () if result.head is None else (result.head,)
-    return result.gemms, (*result.gemms.runs, *heads), tuple(row for row in result.other_rows if row.kind != "head")
+    others = tuple(row for row in result.other_rows if row.kind not in ("head", "router"))
+    return result.gemms, (*result.gemms.runs, *result.fp16_runs), others
 
 
 def _cycles(run: GemmRun, level: Level) -> Iterator[Explained]:

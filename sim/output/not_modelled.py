@@ -43,7 +43,7 @@ def not_modelled(result: SimulationResult | ModelResult | InferenceResult) -> li
         limits.append(
             "circuits of the integer vector unit: its additions and products are at published ratios of 45 nm"
         )
-    heads = () if not isinstance(result, ModelResult) or result.head is None else (result.head,)
+    heads = result.fp16_runs if isinstance(result, ModelResult) else ()
     if any(run.mapped.sparse_products for run in (*gemms.runs, *heads)):
         limits.append("sparse weights that are spread unevenly over the output channels")
     return limits
