@@ -14,7 +14,8 @@ from anda_codesign.formats import AndaFormat, Int4Weights
 from anda_codesign.formats.accelerator import compile_gemms
 from anda_codesign.rtl import run_accelerator_schedule
 from anda_codesign.sim import Architecture, load_architecture, load_technology, simulate
-from anda_codesign.sim.config.architecture import Array, BufferConfig
+from anda_codesign.sim.config.architecture import BufferConfig
+from anda_codesign.sim.config.array import Array
 from anda_codesign.sim.cycle.gemm import MEMORY_LATENCY_CYCLES, accelerator_machine
 from anda_codesign.workloads import Gemm, Precision
 

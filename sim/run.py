@@ -15,8 +15,8 @@ from .cost.gemm_cost import gemm_cost, gemm_work
 from .mapping.gemm_mapping import GemmMapping
 from .mapping.mapped_gemm import OWN_PRECISION, MappedGemm, map_gemm
 from .mapping.resident import is_legal
-from .mapping.tile_schedule import TileSchedule
 from .result import Energy, GemmRun, SimulationResult
+from .schedule.tile_schedule import TileSchedule
 from .settings import Settings, with_settings
 from .setup import Setup, prepare
 

@@ -1,7 +1,8 @@
 """A machine that is ready to be timed: architecture, technology, unit costs and settings, loaded and checked once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -13,7 +14,7 @@ from .config.technology import Technology, load_technology
 from .config.weights import load_weights
 from .cost.energy import UnitCosts, unit_costs
 from .cost.objective import MAPPING_OBJECTIVES, Objective
-from .cost.search import best_mapping, best_of
+from .cost.search import best_mapping, best_of, best_stationary
 from .mapping.gemm_mapping import GemmMapping, PartialSums
 from .mapping.legality import check_mapping
 from .mapping.mapped_gemm import MappedGemm
@@ -66,11 +67,18 @@ class Setup:
     def _mapping(self, shape: MappedGemm, rule: MappingRule) -> GemmMapping:
         if rule.mapping is not None:
             return check_mapping(shape, rule.mapping)
+        if rule.kind == "double-buffered" and not shape.holds_outputs:
+            found = best_stationary(shape, self.costs, self.objective, double=True)
+            return min(found, key=itemgetter(0), default=(None, self._mapping(shape, MappingRule())))[1]
         if rule.kind == "double-buffered":
             return best_of(shape, double_buffered(shape), self.costs, self.objective)
         if rule.kind in ("activations", "weights", "nothing"):
             return resident_mapping(shape, rule.kind, rule.size or 0)
         return best_mapping(shape, self.costs, self.objective)
+
+    def in_phase(self, phase: str) -> "Setup":
+        """The same with the machine as it is in ``prefill`` or ``decode``."""
+        return replace(self, machine=self.machine.in_phase(phase))
 
     def dram(self) -> Dram:
         """A fresh memory for one part of a run in events."""
@@ -101,6 +109,10 @@ def prepare(architecture: str | Path | Architecture, settings: Settings) -> Setu
         machine = machine.with_weights(load_weights(settings.weights))
     if settings.partial_sums is not None:
         place = check_choice("partial_sums", settings.partial_sums, get_args(PartialSums))
+        if place == "array" and machine.array.dataflow != "output-stationary":
+            raise InputError(
+                f"partial_sums: those of a {machine.array.dataflow} array leave it; use buffer, or leave it out"
+            )
         machine = machine.model_copy(update={"partial_sums": place})
     given = settings.technology
     process = given if isinstance(given, Technology) else load_technology(given)

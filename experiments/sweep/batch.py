@@ -45,8 +45,10 @@ UNKNOWN_TASK = [[1, 1, 1, 1]] * len(MODULES)
 
 def _is_plain(machine: Architecture) -> bool:
     """True for a machine that the kernel does not know."""
-    element = machine.processing_element
-    return machine.partial_sums != "array" or element.midpoint or element.cycles_per_group is not None
+    element, array = machine.processing_element, machine.array
+    if machine.buffered_sums or array.count > 1 or array.decode is not None:
+        return True
+    return element.midpoint or element.cycles_per_group is not None
 
 
 def is_covered(spec: SweepSpec) -> bool:

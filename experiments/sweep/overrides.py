@@ -183,9 +183,8 @@ def with_numbers(node: Any, path: Sequence[str], values: Any) -> Any:
 def doubtful(machine: Architecture) -> Any:
     """True where columns in an architecture may not go together, or may be out of range: there its file has to be checked."""
     array, lanes = machine.array, machine.processing_element.lanes
-    bad = np.logical_not(np.isin(lanes, LANES)) | (
-        np.ndim(lanes) > 0 and machine.processing_element.has_absolute_amounts
-    )
+    bad = np.logical_not(np.isin(lanes, LANES)) | (array.decode is not None)
+    bad = bad | (np.ndim(lanes) > 0 and machine.processing_element.has_absolute_amounts)
     compressors = () if machine.compressor is None else (machine.compressor.lanes,)
     for count in (array.rows, array.columns, *compressors):
         bad = bad | (np.asarray(count) < 1) | (np.asarray(count) > MOST_ELEMENTS)

@@ -56,6 +56,19 @@ def start_cycles(weight_load_cycles: int = WEIGHT_LOAD_CYCLES) -> int:
     return 1 + weight_load_cycles
 
 
+def preload_cycles(rows: int, load_cycles: int) -> int:
+    """Cycles to fill the elements with an operand that they hold, one row of the array after the other."""
+    return rows * load_cycles
+
+
+def fold_cycles(steps: int, step_cycles: int, rows: int, preload_cycles: int) -> int:
+    """Cycles of an array whose elements hold an operand, from the first row that is filled to the last row's last step.
+
+    Sums move down a column, one row a cycle, so each row is a cycle behind the row above.
+    """
+    return preload_cycles + steps * step_cycles + rows - 1
+
+
 def bpc_cycles_per_group(mantissa_bits: int) -> int:
     """Cycles of one compressor lane for one group: the sign plane, then one cycle per mantissa plane."""
     return SIGN_LOAD_CYCLES + mantissa_bits

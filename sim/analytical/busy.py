@@ -68,7 +68,11 @@ def gemm_busy(mapped: MappedGemm, array_cycles: int, moved: Traffic, dram_bits_p
     """Busy cycles of one GeMM: array, DRAM, and the ports through which weights stream and operands arrive."""
     machine = mapped.architecture
     element, load = machine.processing_element, machine.digit_load_cycles
-    compute, stream = array_busy(element, mapped.mantissa_bits, machine.weights.value_bits, load, array_cycles)
+    if mapped.holds_outputs:
+        compute, stream = array_busy(element, mapped.mantissa_bits, machine.weights.value_bits, load, array_cycles)
+    else:
+        activations = max(moved.activation_reads, 2 * moved.sums) / machine.activation_buffer.port_bits
+        compute, stream = mapped.busy_cycles, max(moved.weight_reads / machine.weight_buffer.port_bits, activations)
     fills = (
         moved.weights / machine.weight_buffer.port_bits,
         (moved.activations + 2 * moved.results) / machine.activation_buffer.port_bits,

@@ -16,6 +16,7 @@ import math
 from dataclasses import astuple, dataclass
 from typing import Any
 
+from ..mapping import folds
 from ..mapping.gemm_mapping import GemmMapping
 from ..mapping.mapped_gemm import SUM_BITS, MappedGemm
 from ..memory.dram import Tensor
@@ -93,13 +94,16 @@ def traffic(mapped: MappedGemm, mapping: GemmMapping) -> Traffic:
     activations = mapped.tokens * mapped.token_bits
     weights = mapped.out_channels * mapped.channel_bits
     results = mapped.tokens * mapped.result_bits
+    reads = {"activations": mapped.column_tiles, "weights": mapped.row_tiles}
+    if not mapped.holds_outputs:
+        reads[mapped.dataflow.held] = folds.fills(mapped, mapping)
     return Traffic(
         tensor_bits={"activations": activations, "weights": weights, "results": results},
         activations=activations * mapping.activation_passes(mapped),
         weights=weights * mapping.weight_passes(mapped),
         results=results,
-        activation_reads=math.ceil(activations * mapped.read_share) * mapped.column_tiles,
-        weight_reads=weights * mapped.row_tiles,
+        activation_reads=math.ceil(activations * mapped.read_share) * reads["activations"],
+        weight_reads=weights * reads["weights"],
         sums=mapped.tokens * mapped.out_channels * SUM_BITS * mapping.saves(mapped),
     )
 
@@ -109,6 +113,8 @@ def array_cycles(mapped: MappedGemm, mapping: GemmMapping) -> Any:
 
     Sums that leave the array between the parts of a reduction cost cycles where a part is shorter than the way out.
     """
+    if not mapped.holds_outputs:
+        return folds.array_cycles(mapped, mapping)
     return mapped.parts_cycles(mapping.in_channels)[0] if mapping.buffered_sums else mapped.array_cycles
 
 
@@ -137,7 +143,9 @@ def bounds(
     The array may wait for single buffers while outputs leave that it would wait for anyway.
     """
     exposed = exposed_bits(mapped) / dram_bits_per_cycle
-    if mapping.buffered_sums:
+    if not mapped.holds_outputs:
+        array = busy = folds.array_cycles(mapped, mapping)
+    elif mapping.buffered_sums:
         array, busy = mapped.parts_cycles(mapping.in_channels)
     else:
         array, busy = mapped.array_cycles, mapped.tiles * mapped.dense_cycles(mapped.groups)
@@ -153,17 +161,22 @@ def work_cycles(mapped: MappedGemm, array: Any) -> Any:
 
 def exposed_bits(mapped: MappedGemm) -> int:
     """Bits that move while nothing else can be done: one group of the array's first rows and columns, the last results."""
-    array = mapped.architecture.array
-    rows, columns = min(array.rows, mapped.tokens), min(array.columns, mapped.out_channels)
-    first = (rows * mapped.token_bits + columns * mapped.channel_bits) // mapped.groups
+    tokens, groups, channels = _first_tile(mapped)
+    first = (tokens * mapped.token_bits + channels * mapped.channel_bits) * groups // mapped.groups
     return first + _last_result_bits(mapped)
 
 
 def first_operand_bits(mapped: MappedGemm) -> tuple[int, int]:
-    """Bits of one group of the array's first rows and of its first columns, each rounded up."""
-    array, groups = mapped.architecture.array, mapped.groups
-    activations = -(-min(array.rows, mapped.tokens) * mapped.token_bits // groups)
-    return activations, -(-min(array.columns, mapped.out_channels) * mapped.channel_bits // groups)
+    """Bits of the activations and of the weights of the array's first step, each rounded up."""
+    tokens, groups, channels = _first_tile(mapped)
+    activations = -(-tokens * mapped.token_bits * groups // mapped.groups)
+    return activations, -(-channels * mapped.channel_bits * groups // mapped.groups)
+
+
+def _first_tile(mapped: MappedGemm) -> tuple[int, int, int]:
+    """Tokens, groups and output channels of the array's first step."""
+    tokens, groups, channels = mapped.tile
+    return min(tokens, mapped.tokens), min(groups, mapped.groups), min(channels, mapped.out_channels)
 
 
 def _waited_bits(mapped: MappedGemm, mapping: GemmMapping, moved: Traffic) -> Any:
@@ -183,9 +196,9 @@ def _waited_bits(mapped: MappedGemm, mapping: GemmMapping, moved: Traffic) -> An
 
 def _last_result_bits(mapped: MappedGemm) -> int:
     """Bits of the results of the array's last tile, which are stored after all other work."""
-    array, architecture = mapped.architecture.array, mapped.architecture
-    rows = mapped.tokens - (mapped.row_tiles - 1) * array.rows
-    columns = mapped.out_channels - (mapped.column_tiles - 1) * array.columns
+    architecture, tile = mapped.architecture, mapped.tile
+    rows = mapped.tokens - (mapped.row_tiles - 1) * tile.tokens
+    columns = mapped.out_channels - (mapped.column_tiles - 1) * tile.channels
     if mapped.result_mantissa_bits is not None:
         columns = min(columns, architecture.group_size)
     return rows * architecture.token_bits(columns, mapped.result_mantissa_bits)

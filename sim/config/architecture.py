@@ -14,6 +14,7 @@ from ...formats import AndaFormat, InputError
 from ...formats.documents.schema import Config, check
 from ...workloads import Precision
 from ...workloads.models.gemms import FP16_BITS
+from .array import Array
 from .processing_element import ProcessingElement, load_element
 from .weights import WeightConfig, load_weights
 from .yaml_config import Bits, Bytes, Hertz, config_names, find_config, read_extended
@@ -23,13 +24,6 @@ FOLDER = Path(__file__).parents[1] / "architectures"
 
 def _precision(value: Any) -> Precision | None:
     return Precision.parse(value) if isinstance(value, str) else value
-
-
-class Array(Config):
-    """An output-stationary array: rows share activations of one token, columns share weights of one channel."""
-
-    rows: int = Field(ge=1, le=1024)
-    columns: int = Field(ge=1, le=1024)
 
 
 class BufferConfig(Config):
@@ -68,7 +62,10 @@ class Architecture(Config):
     """Mantissa bits of qkv, o, u and d if a run asks for none; only where the operand's are variable."""
     compressor: Compressor | None
     partial_sums: Literal["array", "buffer"] = "array"
-    """Place of the partial sums of a reduction in parts: the array alone, or FP32 in the activation buffer, too."""
+    """Place of the partial sums of a reduction in parts: the array alone, or FP32 in the activation buffer, too.
+
+    An array that holds weights or activations has no place for sums, so these always go to the buffer.
+    """
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -79,14 +76,18 @@ class Architecture(Config):
                 raise ValueError(f"{field}: activation_memory {self.activation_memory} {needs}")
         if anda != (self.processing_element.mantissa_bits == "variable"):
             raise ValueError("activation_memory: 'anda' needs processing_element.mantissa_bits: variable")
+        stationary = [array.dataflow for array in self.array.shapes if array.dataflow != "output-stationary"]
+        if stationary and self.partial_sums == "array" and "partial_sums" in self.model_fields_set:
+            raise ValueError(f"partial_sums: those of a {stationary[0]} array leave it; write buffer, or leave it out")
         if self.default_precision is not None and not anda:
             raise ValueError("default_precision: the operand's mantissa bits are fixed; leave it out")
-        plane = self.array.rows * self.processing_element.lanes
-        if anda and plane > self.activation_buffer.port_bits:
-            raise ValueError(
-                f"activation_buffer.port: one plane of {self.array.rows} rows is {plane} bit; "
-                f"widen the port to that or take fewer array.rows"
-            )
+        for array in self.array.shapes:
+            plane = array.rows * self.processing_element.lanes
+            if anda and array.dataflow != "input-stationary" and plane > self.activation_buffer.port_bits:
+                raise ValueError(
+                    f"activation_buffer.port: one plane of {array.rows} rows is {plane} bit; "
+                    f"widen the port to that or take fewer array.rows"
+                )
         return self
 
     @model_validator(mode="after")
@@ -115,6 +116,16 @@ class Architecture(Config):
         except ValueError as error:
             raise InputError(str(error)) from None
         return machine
+
+    @property
+    def buffered_sums(self) -> bool:
+        """True if partial sums may go to the activation buffer."""
+        return self.partial_sums == "buffer" or self.array.dataflow != "output-stationary"
+
+    def in_phase(self, phase: str) -> Self:
+        """The machine in ``prefill`` or ``decode``."""
+        array = self.array.in_phase(phase)
+        return self if array is self.array else self.model_copy(update={"array": array})
 
     @property
     def group_size(self) -> int:
@@ -151,6 +162,10 @@ class Architecture(Config):
         """Cycles of the array for one digit of one group of one tile; the digits share the stream of weights."""
         return self.processing_element.array_cycles(mantissa_bits, self.digit_load_cycles, self.weights.value_bits)
 
+    def working_cycles(self, mantissa_bits: int) -> int:
+        """Cycles of the elements for one digit of one group if their operands are there."""
+        return self.processing_element.working_cycles(mantissa_bits, self.weights.value_bits)
+
     def array_cycles_per_group(self, mantissa_bits: int) -> int:
         """Cycles of the array for one group of channels of one tile, all digits of its weights."""
         return self.weight_digits * self.pass_cycles(mantissa_bits)
@@ -161,7 +176,15 @@ class Architecture(Config):
 
     def weight_stream_cycles(self, bits: int) -> int:
         """Cycles to stream `bits` bits for each channel of a group of all columns through the weight buffer's port."""
-        return -(-self.array.columns * self.group_size * bits // self.weight_buffer.port_bits)
+        columns = self.array.columns * self.array.channel_arrays
+        return -(-columns * self.group_size * bits // self.weight_buffer.port_bits)
+
+    @property
+    def plane_cycles(self) -> int:
+        """Cycles to send a plane of the activations to all arrays; one array gets a plane a cycle."""
+        array = self.array
+        bits = array.token_arrays * array.rows * self.group_size
+        return 1 if array.count == 1 else -(-bits // self.activation_buffer.port_bits)
 
     def token_bits(self, channels: int, mantissa_bits: int | None) -> int:
         """Bits of one token's stored activations; Anda stores whole groups.

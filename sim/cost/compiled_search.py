@@ -30,7 +30,7 @@ def best_compiled(
     if not len(sizes):
         return
     gemm, rates, parts = gemm_numbers(mapped, costs), costs.rates(), part_arrays(mapped, sizes)
-    widths, column = tile_widths(mapped), np.array([min(mapped.architecture.array.columns, mapped.out_channels)])
+    widths, column = tile_widths(mapped), np.array([min(mapped.tile.channels, mapped.out_channels)])
     for family, stays in FAMILIES.items():
         score, (tokens, part, channels, *copies) = kernel.best_sizes(
             family, NUMBERS[objective], gemm, rates, parts, widths if stays == "sums" else column, kernel.COPIES
@@ -42,12 +42,12 @@ def best_compiled(
 
 def gemm_numbers(mapped: MappedGemm, costs: UnitCosts) -> kernel.GemmNumbers:
     """Plain numbers of a GeMM on its machine."""
-    array = mapped.architecture.array
+    tile = mapped.tile
     return kernel.GemmNumbers(
         mapped.tokens,
         mapped.out_channels,
-        array.rows,
-        array.columns,
+        tile.tokens,
+        tile.channels,
         mapped.tokens * mapped.token_bits,
         mapped.out_channels * mapped.channel_bits,
         mapped.tokens * mapped.result_bits,

@@ -7,6 +7,7 @@ per cycle; energy per cycle over bits moved per cycle is energy per bit.
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -74,6 +75,8 @@ class Work:
     """Products of the side unit of sparse weights for whole tiles."""
     used_side_products: int = 0
     """Those of tokens and output channels that exist."""
+    sum_additions: int = 0
+    """Additions of partial sums outside the array, in FP32."""
     operations: Mapping[str, int] = field(default_factory=dict[str, int])
     """Operations of vector lanes, by kind."""
     sram: SramBits = field(default_factory=SramBits)
@@ -124,6 +127,7 @@ class UnitCosts:
         idle += self.idle.side_waiting_pj * (cycles * self.idle.side_lanes - work.side_products)
         compute = array * work.used_share + used_side + idle
         compute += work.array_cycles * sum(self.support_pj_per_cycle.values())
+        compute += work.sum_additions * self.addition_pj
         for kind, count in work.operations.items():
             compute += count * self.operation_pj(kind)
         return Energy(
@@ -133,6 +137,11 @@ class UnitCosts:
             self.background_pj(work.dram_bits, cycles),
             idle,
         )
+
+    @property
+    def addition_pj(self) -> float:
+        """Energy of an addition of partial sums: that of a FP16 multiply-accumulate, an upper bound; 0 if it is unknown."""
+        return self.vector_pj.get("fp16", 0.0)
 
     def array_pj(self, work: Work) -> float:
         """Energy of the array in picojoules if all its lanes hold operands; a skipped plane still counts in part."""
@@ -282,6 +291,7 @@ def unit_costs(
         dram_bits_per_cycle=technology.dram.bandwidth.value * 8e9 / architecture.clock_hz,
         area_mm2={
             "array": math.nan if element.area is None else array_mm2 * element.area.value * scale["array"] * area,
+            **_accumulators(architecture, technology, array_mm2),
             **{name: unit.area.value * scale[name] for name, unit in units.items()},
             **buffer_area,
         },
@@ -296,6 +306,23 @@ def _area_notes(architecture: Architecture, technology: Technology, element: Ele
         return ()
     kind = architecture.processing_element.kind
     return (f"area: neither {kind} nor technology {technology.name} states that of an element; it is unknown",)
+
+
+def _accumulators(architecture: Architecture, technology: Technology, array_mm2: float) -> dict[str, float]:
+    """Area in mm2 of the FP32 adders outside an array whose sums leave it, one a column; none for output-stationary arrays.
+
+    An adder counts as a multiply-accumulate of the baseline, an upper bound.
+    """
+    columns = [each.columns * each.count for each in architecture.array.shapes if each.dataflow != "output-stationary"]
+    if not columns:
+        return {}
+    reference, element = (
+        load_architecture(technology.reference.architecture),
+        technology.element(technology.reference.baseline),
+    )
+    macs = reference.array.elements * reference.group_size / FP16_GROUP_CYCLES
+    area = math.nan if element.area is None else element.area.value
+    return {"accumulators": array_mm2 * area / macs * reduce(np.maximum, columns)}
 
 
 def _skipping(technology: Technology) -> tuple[float, float, float]:
@@ -374,7 +401,7 @@ def _scales(architecture: Architecture, reference: Architecture) -> dict[str, fl
 
 
 def _elements(architecture: Architecture) -> int:
-    return architecture.array.rows * architecture.array.columns * architecture.processing_element.lanes
+    return architecture.array.elements * architecture.processing_element.lanes
 
 
 def _activation_bytes(architecture: Architecture) -> int:

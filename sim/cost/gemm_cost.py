@@ -35,6 +35,7 @@ def gemm_work(mapped: MappedGemm, mapping: GemmMapping, moved: Traffic) -> Work:
         array_cycles=array_cycles(mapped, mapping),
         side_products=mapped.tiles * mapped.sparse_products,
         used_side_products=mapped.tokens * mapped.out_channels * sparse,
+        sum_additions=0 if mapped.holds_outputs else mapped.tokens * mapped.out_channels * mapping.saves(mapped),
         sram=moved.sram,
         dram_bits=moved.dram_bits,
     )

@@ -16,7 +16,8 @@ from ..analytical.gemm import bounds, traffic
 from ..mapping.buffered import buffered_space, one_of, widened
 from ..mapping.gemm_mapping import GemmMapping
 from ..mapping.mapped_gemm import MappedGemm
-from ..mapping.resident import array_mappings, nothing_stays
+from ..mapping.resident import array_mappings, check_legal, nothing_stays
+from ..mapping.stationary import stationary_space
 from .energy import UnitCosts
 from .gemm_cost import gemm_cost, gemm_work, score
 from .objective import Objective
@@ -30,14 +31,24 @@ def best_mapping(mapped: MappedGemm, costs: UnitCosts, objective: Objective) -> 
 
     Of mappings that cost the same, one with sums in the array and double buffers is taken.
     """
+    if not mapped.holds_outputs:
+        check_legal(mapped)
+        return min(best_stationary(mapped, costs, objective), key=itemgetter(0))[1]
     found = array_mappings(mapped)
-    if mapped.architecture.partial_sums == "buffer":
+    if mapped.architecture.buffered_sums:
         found += [mapping for _, mapping in sorted(best_buffered(mapped, costs, objective), key=itemgetter(0))[:1]]
     return best_of(mapped, found, costs, objective)
 
 
 def families(mapped: MappedGemm, costs: UnitCosts, objective: Objective) -> Iterator[list[GemmMapping]]:
     """The mappings that can be best in each family, those of a machine with a place for partial sums included."""
+    if not mapped.holds_outputs:
+        check_legal(mapped)
+        best: dict[str, Found] = {}
+        for found in best_stationary(mapped, costs, objective):
+            best[found[1].stays] = min(found, best.get(found[1].stays, found), key=itemgetter(0))
+        yield from ([mapping] for _, mapping in best.values())
+        return
     by_tile: dict[str, list[GemmMapping]] = {}
     for mapping in [*array_mappings(mapped), nothing_stays(mapped)]:
         by_tile.setdefault(mapping.stays, []).append(mapping)
@@ -68,14 +79,30 @@ _SEARCHED: list[int] = []
 
 def best_by_arrays(mapped: MappedGemm, costs: UnitCosts, objective: Objective) -> Iterator[Found]:
     """`best_buffered` in plain NumPy."""
-    for space in buffered_space(mapped):
+    for found, mapping in _best_of_spaces(mapped, buffered_space(mapped), costs, objective):
+        yield found, widened(mapped, mapping)
+
+
+def best_stationary(
+    mapped: MappedGemm, costs: UnitCosts, objective: Objective, double: bool = False
+) -> Iterator[Found]:
+    """The best mappings of an array whose elements hold an operand, after their scores; double-buffered ones if asked for."""
+    spaces = stationary_space(mapped, 1 if double else 4)
+    return _best_of_spaces(mapped, spaces, costs, objective)
+
+
+def _best_of_spaces(
+    mapped: MappedGemm, spaces: Iterable[GemmMapping], costs: UnitCosts, objective: Objective
+) -> Iterator[Found]:
+    """The best mapping of each of some mappings with arrays."""
+    for space in spaces:
         moved = traffic(mapped, space)
         limits = np.broadcast_arrays(*bounds(mapped, space, moved, costs.dram_bits_per_cycle))
         latency = np.ceil(np.maximum.reduce(limits))
         energy = costs.energy(gemm_work(mapped, space, moved), latency)
         first, second = score(objective, energy.total, latency, moved.dram_bits)
         index = int(np.lexsort((-space.activation_copies - space.weight_copies, second, first))[0])
-        yield (float(first[index]), float(second[index])), widened(mapped, one_of(space, index))
+        yield (float(first[index]), float(second[index])), one_of(space, index)
 
 
 def _compiled(mapped: MappedGemm, costs: UnitCosts, objective: Objective) -> Iterator[Found]:

@@ -33,6 +33,13 @@ def accelerator_machine(architecture: Architecture) -> AcceleratorConfig:
     exponents = architecture.exponent_buffer
     if architecture.processing_element.timing != "bit-serial" or exponents is None:
         raise InputError(f"level: cycle needs the circuit of Anda; use analytical or events with {name}")
+    if array.dataflow != "output-stationary":
+        raise InputError(
+            f"array.dataflow: the circuit of level cycle holds outputs; use output-stationary, or level analytical or events for "
+            f"{array.dataflow}"
+        )
+    if array.count > 1:
+        raise InputError("array.count: the circuit of level cycle has one array; use 1, or level analytical or events")
     weights = architecture.weights
     if architecture.weight_digits != 1 or weights.sparse_fraction or weights.bits != INT4_BITS:
         raise InputError(f"level: cycle needs INT4 weights; use analytical or events with {weights.name}")

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import NamedTuple, get_args
 
 from ...formats.latency.array import bpc_cycles_per_block
-from ..mapping.arbitration import DmaChannel
 from ..mapping.mapped_gemm import MappedGemm
-from ..mapping.steps import OutputBlock, ScheduleStep
-from ..mapping.tile_schedule import RESULT_PLACES, Load, TileSchedule
 from ..memory.dram import Dram, DramReport, Request
 from ..processes.timeline import Timeline
 from ..processes.units import BufferSlots, Channel, DeadlockError, MemoryPort, Process, Turns, Units
+from ..schedule.arbitration import DmaChannel
+from ..schedule.steps import OutputBlock, ScheduleStep
+from ..schedule.tile_schedule import RESULT_PLACES, Load, TileSchedule
 
 __all__ = ["DeadlockError", "EventReport", "EventSimulation", "Waiting", "run_events"]
 

@@ -15,8 +15,8 @@ from ..cost.objective import Objective
 from ..cost.search import best_mapping
 from ..mapping.gemm_mapping import GemmMapping
 from ..mapping.mapped_gemm import MappedGemm
-from ..mapping.tile_schedule import TileSchedule
 from ..memory.dram import Dram
+from ..schedule.tile_schedule import TileSchedule
 from .gemm import EventReport, run_events
 
 

@@ -1,1 +1,1 @@
-"""Mappings of a GeMM onto a machine and the search for the best."""
+"""Mappings of a GeMM onto a machine, and those that can be best."""

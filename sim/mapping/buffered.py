@@ -37,7 +37,7 @@ def part_sizes(mapped: MappedGemm) -> Any:
 
 def tile_widths(mapped: MappedGemm) -> Any:
     """Output channels of a tile of outputs that are worth a look: the fewest for each number of tiles."""
-    return np.minimum(fewest(mapped.column_tiles) * mapped.architecture.array.columns, mapped.out_channels)
+    return np.minimum(fewest(mapped.column_tiles) * mapped.tile.channels, mapped.out_channels)
 
 
 def buffered_space(mapped: MappedGemm) -> Iterator[GemmMapping]:
@@ -75,12 +75,12 @@ def fewest(count: int) -> Any:
     return np.unique(-(-count // np.arange(1, count + 1)))
 
 
-def _whole(size: Any, strip: int, length: int) -> Any:
+def whole_tiles(size: Any, strip: int, length: int) -> Any:
     """The largest size in whole strips, or all of the axis; 0 if not even a strip fits."""
     return np.where(size >= length, length, size // strip * strip)
 
 
-def _even(size: Any, strip: int, length: int) -> Any:
+def even_tiles(size: Any, strip: int, length: int) -> Any:
     """The smallest size with as many tiles along an axis."""
     strips, tiles = -(-length // strip), -(-length // np.maximum(size, 1))
     return np.where(size > 0, np.minimum(-(-strips // tiles) * strip, length), 0)
@@ -94,7 +94,7 @@ def _sums(mapped: MappedGemm, room: _Room) -> tuple[Any, Any]:
 
 def _activations(mapped: MappedGemm, room: _Room) -> tuple[Any, Any]:
     """A part of the activations stays, and sums of all output channels: for each part, the most tokens."""
-    channels = min(mapped.architecture.array.columns, mapped.out_channels)
+    channels = min(mapped.tile.channels, mapped.out_channels)
     return _most_tokens(mapped, room, channels, mapped.out_channels), channels
 
 
@@ -103,18 +103,18 @@ def _most_tokens(mapped: MappedGemm, room: _Room, channels: Any, sums: Any) -> A
     tokens = np.minimum(
         room.planes // (room.token_planes + SUM_BITS * sums), room.exponents // np.maximum(room.token_exponents, 1)
     )
-    rows = mapped.architecture.array.rows
-    tokens = _whole(np.where(channels * room.channel <= room.weights, tokens, 0), rows, mapped.tokens)
-    return _even(tokens, rows, mapped.tokens)
+    rows = mapped.tile.tokens
+    tokens = whole_tiles(np.where(channels * room.channel <= room.weights, tokens, 0), rows, mapped.tokens)
+    return even_tiles(tokens, rows, mapped.tokens)
 
 
 def _weights(mapped: MappedGemm, room: _Room) -> tuple[Any, Any]:
     """A part of the weights stays, and sums of all tokens: for each part, the most output channels."""
-    array = mapped.architecture.array
-    tokens = min(array.rows, mapped.tokens)
+    tile = mapped.tile
+    tokens = min(tile.tokens, mapped.tokens)
     sums = np.maximum(room.planes - tokens * room.token_planes, 0) // (SUM_BITS * mapped.tokens)
     channels = np.where(
         tokens * room.token_exponents <= room.exponents, np.minimum(sums, room.weights // room.channel), 0
     )
-    channels = _whole(channels, array.columns, mapped.out_channels)
-    return tokens, _even(channels, array.columns, mapped.out_channels)
+    channels = whole_tiles(channels, tile.channels, mapped.out_channels)
+    return tokens, even_tiles(channels, tile.channels, mapped.out_channels)

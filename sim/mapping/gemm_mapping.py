@@ -23,7 +23,9 @@ the last, and restored before each but the first.
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
 
 from ...formats import InputError
 
@@ -117,16 +119,27 @@ class GemmMapping:
         """Number of times that all activations are fetched from DRAM."""
         if self.stays == "activations" or (not self.in_parts and self.tokens == mapped.tokens):
             return 1
-        return -(-mapped.out_channels // self.out_channels)
+        passes = -(-mapped.out_channels // self.out_channels)
+        return passes if mapped.holds_outputs else self._once_if(self.tokens == mapped.tokens, mapped, passes)
 
     def weight_passes(self, mapped: "MappedGemm") -> int:
         """Number of times that all weights are fetched from DRAM."""
         if self.stays == "weights" or (not self.in_parts and self.out_channels == mapped.out_channels):
             return 1
-        return -(-mapped.tokens // self.tokens)
+        passes = -(-mapped.tokens // self.tokens)
+        return (
+            passes if mapped.holds_outputs else self._once_if(self.out_channels == mapped.out_channels, mapped, passes)
+        )
+
+    def _once_if(self, all_there: Any, mapped: "MappedGemm", passes: Any) -> Any:
+        """One pass where an operand is a single tile, which stays on chip; tile sizes may be arrays."""
+        once = all_there & (self.in_channels == mapped.in_channels)
+        return np.where(once, 1, passes) if isinstance(once, np.ndarray) else 1 if once else passes
 
     def saves(self, mapped: "MappedGemm") -> int:
         """Number of times that each output's partial sum is saved to the buffer and restored."""
+        if not mapped.holds_outputs:
+            return mapped.group_tiles - 1
         return -(-mapped.in_channels // self.in_channels) - 1 if self.buffered_sums else 0
 
     def resident_copies(self) -> int:
@@ -140,6 +153,6 @@ class GemmMapping:
 
     def in_place(self, mapped: "MappedGemm") -> bool:
         """True if the resident tile is a single strip, which is replaced part by part."""
-        array = mapped.architecture.array
-        strip = self.out_channels <= array.columns if self.stays == "weights" else self.tokens <= array.rows
+        tile = mapped.tile
+        strip = self.out_channels <= tile.channels if self.stays == "weights" else self.tokens <= tile.tokens
         return self.replaced(mapped) and strip

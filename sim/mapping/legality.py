@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from ...formats import InputError
 from .gemm_mapping import GemmMapping
 from .mapped_gemm import SUM_BITS, MappedGemm
@@ -32,9 +34,20 @@ def sums_bits(mapped: MappedGemm, mapping: GemmMapping) -> int:
     """Bits of the partial sums that the activation buffer holds."""
     if not mapping.buffered_sums:
         return 0
+    if not mapped.holds_outputs and mapping.in_channels == mapped.in_channels:
+        return fold_sums(mapped, mapping.tokens, mapping.out_channels) * SUM_BITS
     tokens = mapped.tokens if mapping.stays == "weights" else mapping.tokens
     channels = mapped.out_channels if mapping.stays == "activations" else mapping.out_channels
     return tokens * channels * SUM_BITS
+
+
+def fold_sums(mapped: MappedGemm, tokens: Any, channels: Any) -> Any:
+    """Sums in the buffer while the folds of one reduction follow each other, for a tile of tokens and output channels."""
+    if mapped.group_tiles == 1:
+        return 0
+    if mapped.dataflow.held == "weights":
+        return tokens * np.minimum(channels, mapped.tile.channels)
+    return np.minimum(tokens, mapped.tile.tokens) * channels
 
 
 def shortage(mapped: MappedGemm, mapping: GemmMapping) -> tuple[str, int, int] | None:
@@ -42,7 +55,8 @@ def shortage(mapped: MappedGemm, mapping: GemmMapping) -> tuple[str, int, int] |
     planes, exponents, channel = part_bits(mapped, mapping.in_channels)
     tokens = mapping.activation_copies * mapping.tokens
     channels = mapping.weight_copies * mapping.out_channels
-    if not mapping.in_parts:  # no more than the whole operand is ever there
+    stationary = not mapped.holds_outputs and mapping.in_channels == mapped.in_channels
+    if stationary or not mapping.in_parts:  # no more than the whole operand is ever there
         tokens, channels = min(tokens, mapped.tokens), min(channels, mapped.out_channels)
     needs = tokens * planes + sums_bits(mapped, mapping), tokens * exponents, channels * channel
     for field, room, need in zip(
@@ -63,14 +77,17 @@ def check_mapping(mapped: MappedGemm, mapping: GemmMapping) -> GemmMapping:
         where it may not be, or the machine has no place for partial sums.
     """
     machine = mapped.architecture
-    if mapping.buffered_sums and machine.partial_sums == "array":
+    if not mapped.holds_outputs and not mapping.buffered_sums:
+        raise InputError(f"mapping: the sums of a {mapped.dataflow.name} array leave it; end the mapping with :buffer")
+    if mapping.buffered_sums and not machine.buffered_sums:
         raise InputError(
             f"mapping: {machine.name} keeps partial sums in the array; take partial_sums: buffer, or :array"
         )
+    tile = mapped.tile
     for what, size, whole, step in (
-        ("tokens", mapping.tokens, mapped.tokens, machine.array.rows),
-        ("input channels", mapping.in_channels, mapped.in_channels, machine.group_size),
-        ("output channels", mapping.out_channels, mapped.out_channels, machine.array.columns),
+        ("tokens", mapping.tokens, mapped.tokens, tile.tokens),
+        ("input channels", mapping.in_channels, mapped.in_channels, tile.groups * machine.group_size),
+        ("output channels", mapping.out_channels, mapped.out_channels, tile.channels),
     ):
         if not 1 <= size <= whole:
             raise InputError(f"mapping: {size} {what} do not fit a GeMM of {whole}; use 1 to {whole}")
@@ -88,7 +105,13 @@ def check_mapping(mapped: MappedGemm, mapping: GemmMapping) -> GemmMapping:
 
 def _check_shape(mapped: MappedGemm, mapping: GemmMapping) -> None:
     """Check that the tiles have the sizes that the loop order asks for."""
-    whole, array = mapped.in_channels, mapped.architecture.array
+    whole, tile = mapped.in_channels, mapped.tile
+    if not mapped.holds_outputs:
+        if mapping.stays == "sums" and mapping.in_channels == whole:
+            raise InputError(
+                f"mapping: with all {whole} input channels in a tile no sum stays for the next; let activations or weights stay"
+            )
+        return
     if not mapping.in_parts and mapping.in_channels != whole:
         raise InputError(
             f"mapping: where {mapping.stays} stay and sums do not leave the array, tiles hold all {whole} input channels; "
@@ -97,7 +120,7 @@ def _check_shape(mapped: MappedGemm, mapping: GemmMapping) -> None:
     if mapping.buffered_sums and mapping.in_channels == whole:
         fix = "take fewer" if mapping.stays == "sums" else "take fewer, or end it with :array"
         raise InputError(f"mapping: with all {whole} input channels in a tile no partial sum leaves the array; {fix}")
-    least = min(array.rows, mapped.tokens), min(array.columns, mapped.out_channels)
+    least = min(tile.tokens, mapped.tokens), min(tile.channels, mapped.out_channels)
     if mapping.stays == "nothing" and (mapping.tokens, mapping.out_channels) != least:
         raise InputError(
             f"mapping: where nothing stays, tiles are those of the array; use {least[0]} tokens and {least[1]} output "

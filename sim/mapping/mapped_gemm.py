@@ -10,11 +10,13 @@ import numpy as np
 
 from ...formats import InputError
 from ...formats.checks import check_choice, check_integer, check_number
-from ...formats.latency.array import array_cycles, bpc_cycles, drain_cycles, start_cycles
+from ...formats.latency.array import array_cycles, bpc_cycles, drain_cycles, fold_cycles, start_cycles
 from ...formats.latency.elements import pe_cycles_per_group
 from ...formats.numeric.alignment import SIGNIFICAND_BITS
 from ...workloads import MODULES, Gemm, Precision
 from ..config.architecture import Architecture
+from ..dataflow.base import ArrayTile, Dataflow
+from ..dataflow.registry import dataflow_of
 
 CONSUMER = {"o": "u", "u": "d", "d": "qkv"}
 """The module that takes a module's results as input, and so sets the mantissa length to which they are compressed.
@@ -72,10 +74,53 @@ class MappedGemm:
     result_bits: int
     """Stored bits of one token's results."""
 
+    @property
+    def dataflow(self) -> Dataflow:
+        """What the elements hold."""
+        return dataflow_of(self.architecture.array)
+
+    @cached_property
+    def tile(self) -> ArrayTile:
+        """Tokens, groups and output channels that the array takes at once."""
+        return self.dataflow.tile(self.architecture.array)
+
+    @property
+    def holds_outputs(self) -> bool:
+        """True for an output-stationary array."""
+        return self.dataflow.held == "results"
+
+    @cached_property
+    def group_tiles(self) -> int:
+        """Tiles of the array along the reduction."""
+        return -(-self.groups // self.tile.groups)
+
     @cached_property
     def tiles(self) -> int:
-        """Number of tiles of the array."""
+        """Number of tiles of the array in tokens and output channels."""
         return self.row_tiles * self.column_tiles
+
+    @cached_property
+    def folds(self) -> int:
+        """Times that the elements are filled with a new part of the operand that they hold, if each part comes once."""
+        return self.group_tiles * (self.column_tiles if self.dataflow.held == "weights" else self.row_tiles)
+
+    @cached_property
+    def fold_steps(self) -> int:
+        """Steps of the array in a fold: all tokens, or all output channels."""
+        return self.row_tiles if self.dataflow.held == "weights" else self.column_tiles
+
+    @cached_property
+    def fill_cycles(self) -> int:
+        """Cycles of a fold beside its steps: the operand enters the elements, and the last sum passes all rows."""
+        preload = self.dataflow.preload_cycles(self.architecture, self.mantissa_bits)
+        return fold_cycles(0, 0, self.architecture.array.rows, preload)
+
+    @cached_property
+    def step_cycles(self) -> int:
+        """Cycles of a step of an array that holds an operand; its sums pass the port of the activation buffer in and out."""
+        array, port = self.architecture.array, self.architecture.activation_buffer.port_bits
+        sums = array.columns * array.count * SUM_BITS if self.group_tiles > 1 else 0
+        return max(int(self.group_cycles), -(-2 * sums // port))
 
     @cached_property
     def reduction_cycles(self) -> int:
@@ -93,7 +138,7 @@ class MappedGemm:
         The outputs of the tile before leave, one column a cycle; sums of a whole tile pass the buffer's port in and out.
         """
         array, port = self.architecture.array, self.architecture.activation_buffer.port_bits
-        return max(self.drain_cycles, -(-2 * array.rows * array.columns * SUM_BITS // port))
+        return max(self.drain_cycles, -(-2 * array.elements * SUM_BITS // port))
 
     def part_cycles(self, groups: Any) -> Any:
         """Cycles of the array for a part of a tile's reduction, alone; for one number of groups or an array of them."""
@@ -124,8 +169,7 @@ class MappedGemm:
     @cached_property
     def sparse_products(self) -> int:
         """Products of the side unit for a whole tile."""
-        array = self.architecture.array
-        return array.rows * array.columns * self.architecture.weights.sparse_weights(self.in_channels)
+        return self.architecture.array.elements * self.architecture.weights.sparse_weights(self.in_channels)
 
     @cached_property
     def sparse_cycles(self) -> int:
@@ -143,7 +187,7 @@ class MappedGemm:
     def drain_cycles(self) -> int:
         """Cycles from a tile's last plane until its last column of outputs has left the array."""
         midpoint = self.architecture.processing_element.midpoint
-        return drain_cycles(self.architecture.array.columns, midpoint=midpoint)
+        return drain_cycles(self.dataflow.leaving_columns(self.architecture.array), midpoint=midpoint)
 
     @cached_property
     def tile_cycles(self) -> int:
@@ -152,8 +196,13 @@ class MappedGemm:
 
     @cached_property
     def array_cycles(self) -> int:
-        """Cycles from the first plane to the last plane of all tiles if no operand is late."""
-        return array_cycles(self.tiles, self.reduction_cycles, self.drain_cycles)
+        """Cycles from the first plane to the last plane of all tiles if no operand is late.
+
+        Where the elements hold an operand, each part of it enters them once; a mapping may need more (`folds.array_cycles`).
+        """
+        if self.holds_outputs:
+            return array_cycles(self.tiles, self.reduction_cycles, self.drain_cycles)
+        return self.folds * (self.fill_cycles + self.fold_steps * self.step_cycles)
 
     @cached_property
     def collect_cycles(self) -> int:
@@ -163,18 +212,18 @@ class MappedGemm:
     @cached_property
     def start_cycles(self) -> int:
         """Cycles from the command until the first group's weights are dispatched and its first plane enters."""
-        return start_cycles(self.architecture.weight_load_cycles)
+        return start_cycles(self.architecture.weight_load_cycles if self.holds_outputs else 0)
 
     @cached_property
     def compress_cycles(self) -> int:
         """Cycles that the compressor adds for the groups of all rows; 0 if results stay FP16."""
         bits = self.result_mantissa_bits
-        return 0 if bits is None else bpc_cycles(1, bits, self.architecture.array.rows) - self._sending
+        return 0 if bits is None else bpc_cycles(1, bits, self.tile.tokens) - self._sending
 
     @property
     def _sending(self) -> int:
-        """Cycles in which the collector sends a group of each row."""
-        return self.architecture.array.rows
+        """Cycles in which the collector sends a group of each token of a tile."""
+        return self.tile.tokens
 
     @cached_property
     def element_cycles(self) -> int:
@@ -184,8 +233,7 @@ class MappedGemm:
     @cached_property
     def used_share(self) -> float:
         """Share of the array's lanes that hold a channel of a token and an output channel, over all tiles."""
-        array, lanes = self.architecture.array, self.architecture.group_size
-        places = self.tiles * array.rows * array.columns * self.groups * lanes
+        places = self.tiles * self.architecture.array.elements * self.group_tiles * self.architecture.group_size
         return self.tokens * self.in_channels * self.out_channels / places
 
     @cached_property
@@ -193,7 +241,8 @@ class MappedGemm:
         """Cycles in which the elements work, whatever their power is stated for."""
         element, weights = self.architecture.processing_element, self.architecture.weights
         cycles = element.working_cycles(self.mantissa_bits, weights.value_bits) * self.architecture.weight_digits
-        return self.tiles * min(math.ceil(self.groups * cycles * self.read_share), self.dense_cycles(self.groups))
+        groups = self.group_tiles
+        return self.tiles * min(math.ceil(groups * cycles * self.read_share), self.dense_cycles(groups))
 
     @cached_property
     def skipped_cycles(self) -> int:
@@ -203,7 +252,7 @@ class MappedGemm:
     def _element_cycles(self, share: float) -> int:
         element, weights = self.architecture.processing_element, self.architecture.weights
         per_pass = element.element_cycles(self.mantissa_bits, weights.value_bits)
-        return self.tiles * math.ceil(self.groups * per_pass * share) * self.architecture.weight_digits
+        return self.tiles * math.ceil(self.group_tiles * per_pass * share) * self.architecture.weight_digits
 
     @cached_property
     def tail_cycles(self) -> int:
@@ -213,9 +262,10 @@ class MappedGemm:
         """
         element = self.architecture.processing_element
         idle = 0
-        if element.timing == "bit-serial" and not self.skips:
+        if element.timing == "bit-serial" and not self.skips and self.holds_outputs:
             digits = self.architecture.weight_digits
-            idle = int(self.group_cycles) // digits - pe_cycles_per_group(self.mantissa_bits)
+            sent = self.architecture.plane_cycles * pe_cycles_per_group(self.mantissa_bits)
+            idle = int(self.group_cycles) // digits - sent
         return self.collect_cycles - idle + 1 + self._sending + self.compress_cycles
 
 
@@ -252,12 +302,15 @@ def map_gemm(
     for field in ("tokens", "in_channels", "out_channels", "repeat"):
         check_integer(f"gemm.{field}", getattr(gemm, field), 1)
     array, compressed = architecture.array, architecture.compressor is not None
+    dataflow = dataflow_of(array)
+    tile = dataflow.tile(array)
+    _check_dataflow(architecture, group_cycles)
     head = gemm.module in OWN_PRECISION
     mantissa_bits: int = head_mantissa_bits(architecture) if head else getattr(precision, gemm.module)
     result_bits = None
     if compressed and not head:
         result_bits = cache_bits if gemm.module == "qkv" else int(getattr(precision, CONSUMER[gemm.module]))
-    full = architecture.pass_cycles(mantissa_bits)
+    full = dataflow.step_cycles(architecture, mantissa_bits)
     mean = full if group_cycles is None else _checked_cycles(gemm.module, group_cycles, architecture, full)
     mask = 0 if group_cycles is None else _mask_bits(gemm.in_channels, mantissa_bits, architecture)
     result_mask = 0 if None in (group_cycles, result_bits) else _mask_bits(gemm.out_channels, result_bits, architecture)
@@ -269,8 +322,8 @@ def map_gemm(
         mantissa_bits=mantissa_bits,
         result_mantissa_bits=result_bits,
         groups=-(-gemm.in_channels // architecture.group_size),
-        row_tiles=-(-gemm.tokens // array.rows),
-        column_tiles=-(-gemm.out_channels // array.columns),
+        row_tiles=-(-gemm.tokens // tile.tokens),
+        column_tiles=-(-gemm.out_channels // tile.channels),
         group_cycles=mean * architecture.weight_digits,
         skips=group_cycles is not None,
         token_bits=architecture.token_bits(gemm.in_channels, mantissa_bits) + mask,
@@ -279,13 +332,30 @@ def map_gemm(
     )
 
 
+def _check_dataflow(architecture: Architecture, group_cycles: Mapping[str, float] | None) -> None:
+    """Check that an array which holds an operand has neither sparse weights nor skipped planes."""
+    name = architecture.array.dataflow
+    if name == "output-stationary":
+        return
+    if architecture.weights.sparse_fraction:
+        raise InputError(
+            f"weights: the side unit of {architecture.weights.name} adds to outputs in the array, and a {name} one holds none; "
+            "use weights without a sparse part, or dataflow output-stationary"
+        )
+    if group_cycles is not None:
+        raise InputError(
+            f"group_cycles: they are of planes that {name} arrays do not share between tokens; leave them out, or use "
+            "dataflow output-stationary"
+        )
+
+
 def _checked_cycles(module: str, group_cycles: Mapping[str, float], architecture: Architecture, full: int) -> float:
     """Check a module's mean cycles of a group, which lie between those of one plane and those of all planes."""
     if architecture.processing_element.timing != "bit-serial":
         raise InputError(f"group_cycles: {architecture.name} has no planes to skip; leave them out")
     if module not in group_cycles:
         raise InputError(f"group_cycles: {module} is missing; give one for each module")
-    least = architecture.pass_cycles(1)
+    least = dataflow_of(architecture.array).step_cycles(architecture, 1)
     return check_number(f"group_cycles.{module}", group_cycles[module], least, full)
 
 

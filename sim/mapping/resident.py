@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from ...formats import InputError
 from ...formats.numeric.alignment import MAX_MANTISSA_BITS
-from .gemm_mapping import GemmMapping, Stays
-from .legality import capacities, part_bits
-from .mapped_gemm import MappedGemm
+from .gemm_mapping import FORM, GemmMapping, Stays
+from .legality import capacities, fold_sums, part_bits
+from .mapped_gemm import SUM_BITS, MappedGemm
 
 
 def array_mappings(mapped: MappedGemm) -> list[GemmMapping]:
@@ -44,6 +44,18 @@ def double_buffered(mapped: MappedGemm) -> list[GemmMapping]:
     return found or [nothing_stays(mapped)]
 
 
+def check_legal(mapped: MappedGemm) -> None:
+    """Check that the GeMM has a legal mapping.
+
+    Raises
+    ------
+    InputError
+        A buffer does not hold one tile of the array.
+    """
+    if text := _shortage(mapped):
+        raise InputError(text)
+
+
 def is_legal(mapped: MappedGemm) -> bool:
     """True if the GeMM has a legal mapping."""
     return _shortage(mapped) is None
@@ -60,7 +72,9 @@ def model_mappings(problems: Sequence[MappedGemm]) -> list[GemmMapping]:
     InputError
         One strip of some GeMM does not fit the buffer.
     """
-    rows = problems[0].architecture.array.rows
+    if not problems[0].holds_outputs:
+        raise InputError("mapping: the rule model is for output-stationary arrays; use best, or a mapping")
+    rows = problems[0].tile.tokens
     room = min(resident_tokens(mapped) for mapped in problems) // (2 * rows)
     tile = rows << max(room.bit_length() - 1, 0)
     return [resident_mapping(mapped, "activations", min(tile, mapped.tokens)) for mapped in problems]
@@ -84,11 +98,15 @@ def resident_mapping(mapped: MappedGemm, stays: Stays, size: int = 0) -> GemmMap
     InputError
         The tile does not fit the GeMM, the array or the buffers.
     """
+    if not mapped.holds_outputs:
+        raise InputError(
+            f"mapping: {stays} alone is a mapping of output-stationary arrays; use best, double-buffered or {FORM}"
+        )
     if stays == "nothing":
         return nothing_stays(mapped)
-    array, tokens = mapped.architecture.array, stays == "activations"
+    array, tokens = mapped.tile, stays == "activations"
     what, length, strip = (
-        ("tokens", mapped.tokens, array.rows) if tokens else ("output channels", mapped.out_channels, array.columns)
+        ("tokens", mapped.tokens, array.tokens) if tokens else ("output channels", mapped.out_channels, array.channels)
     )
     room = resident_tokens(mapped) if tokens else resident_channels(mapped)
     if not 1 <= size <= length:
@@ -113,8 +131,7 @@ def nothing_stays(mapped: MappedGemm) -> GemmMapping:
     InputError
         A buffer does not hold one group of one tile of the array.
     """
-    if text := _shortage(mapped):
-        raise InputError(text)
+    check_legal(mapped)
     machine = mapped.architecture
     group, tokens, channels = machine.group_size, *_strips(mapped)
     weights = machine.weight_buffer.capacity_bytes * 8 // (channels * machine.weights.channel_bits(group))
@@ -140,8 +157,7 @@ def resident_channels(mapped: MappedGemm) -> int:
 
 def _strips(mapped: MappedGemm) -> tuple[int, int]:
     """Tokens and output channels of a tile of the array."""
-    array = mapped.architecture.array
-    return min(array.rows, mapped.tokens), min(array.columns, mapped.out_channels)
+    return min(mapped.tile.tokens, mapped.tokens), min(mapped.tile.channels, mapped.out_channels)
 
 
 def _staying(mapped: MappedGemm, stays: Stays) -> Iterator[GemmMapping]:
@@ -181,7 +197,7 @@ def _with_stream(mapped: MappedGemm, stays: Stays, size: int, copies: int) -> Ge
     Streamed weights come a group of output channels at a time, if it fits twice.
     """
     if stays == "activations":
-        room, columns, length = resident_channels(mapped), mapped.architecture.array.columns, mapped.out_channels
+        room, columns, length = resident_channels(mapped), mapped.tile.channels, mapped.out_channels
         strip = min(max(columns, min(room // 2 // columns * columns, mapped.architecture.group_size)), length)
     else:
         room, length, strip = resident_tokens(mapped), mapped.tokens, _strips(mapped)[0]
@@ -199,15 +215,19 @@ def _stream_copies(mapping: GemmMapping) -> int:
 
 def _shortage(mapped: MappedGemm) -> str | None:
     """Error text of a buffer that does not hold one group of one tile of the array; None if all do."""
-    group, (tokens, channels) = mapped.architecture.group_size, _strips(mapped)
-    planes, exponents, channel = part_bits(mapped, group)
-    needs = tokens * planes, tokens * exponents, channels * channel
+    (tokens, channels), groups = _strips(mapped), min(mapped.tile.groups, mapped.groups)
+    part, sums = groups * mapped.architecture.group_size, 0
+    if not mapped.holds_outputs:
+        part, sums = min(part, mapped.in_channels), fold_sums(mapped, tokens, channels) * SUM_BITS
+    planes, exponents, channel = part_bits(mapped, part)
+    needs = tokens * planes + sums, tokens * exponents, channels * channel
     for field, room, need in zip(
         ("activation_buffer", "exponent_buffer", "weight_buffer"), capacities(mapped), needs, strict=True
     ):
         if need > room:
+            what = "one group" if groups == 1 else f"{groups} groups"
             return (
-                f"{field}.capacity: {room // 8} B is too small for any mapping; one group of a tile of the array takes "
+                f"{field}.capacity: {room // 8} B is too small for any mapping; {what} of a tile of the array takes "
                 f"{-(-need // 8)} B"
             )
     return None

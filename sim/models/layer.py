@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from ...formats import InputError
 from ...formats.latency.vector import VECTOR_PIPELINE_CYCLES
 from ...workloads import ModelShape
 from ...workloads.models.gemms import FP16_BITS
@@ -136,6 +137,11 @@ def token_bits(shape: ModelShape, setup: Setup, cache: KvCache, runs: Iterable[G
 
 def layer_rows(layer: ModelLayer) -> tuple[ModelRow, ...]:
     """Rows of attention and vector unit, over all passes and layers."""
+    array = layer.setup.machine.array
+    if array.dataflow != "output-stationary" or array.count > 1:
+        raise InputError(
+            f"whole: the attention runs on one output-stationary array; leave it out, or use that in place of {array.dataflow}"
+        )
     one = _analytical if layer.setup.level == "analytical" else _events
     return add_rows(one(layer))
 
@@ -195,7 +201,7 @@ def _events(layer: ModelLayer) -> Iterator[ModelRow]:
 
 def _attention_row(layer: ModelLayer, passes: Sequence[AttentionWork], busy: Iterable[Busy], cycles: int) -> ModelRow:
     layers, machine = layer.shape.layers, layer.setup.machine
-    lanes = machine.array.rows * machine.array.columns * machine.group_size
+    lanes = machine.array.elements * machine.group_size
     work = Work(
         element_cycles=layers * sum(one.element_cycles for one in passes),
         used_cycles=layers * sum(one.products * one.element_cycles / one.groups for one in passes) / lanes,

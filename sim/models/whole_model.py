@@ -148,7 +148,7 @@ def run_model(shape: ModelShape, setup: Setup, precision: LayerPrecision, settin
     cache = KvCache.parse(settings.kv_cache) if isinstance(settings.kv_cache, str) else settings.kv_cache
     cache.check(setup.machine)
     weights = head_weights(settings.head)
-    setup = with_side_unit(setup, weights)
+    setup = with_side_unit(setup.in_phase(settings.phase), weights)
     precision = _own_precision(precision, setup)
     batch, tokens = settings.batch, settings.batch * settings.tokens
     rows: list[ModelRow] = []
@@ -221,6 +221,7 @@ def run_model_gemms(
     shape: ModelShape, setup: Setup, precision: LayerPrecision, settings: ModelSettings
 ) -> SimulationResult:
     """Time the FP-INT GeMMs of a pass alone, with the parameters of `run_model`; their results are in FP16 or Anda."""
+    setup = setup.in_phase(settings.phase)
     precision = _own_precision(precision, setup)
     layers = equal_layers(shape.without_windows(), precision)
     parts = [_layer_gemms(one, setup, KvCache(), settings) for one in layers]

@@ -49,7 +49,7 @@ def _cost(run: GemmRun, mapping: GemmMapping, result: SimulationResult) -> Mappi
         mapping.partial_sums,
         str(mapping),
         mapping == run.mapping,
-        not mapping.buffered_sums or result.machine.partial_sums == "buffer",
+        not mapping.buffered_sums or result.machine.buffered_sums,
         cost.cycles,
         -(-cost.traffic.dram_bits // 8),
         -(-cost.traffic.sram.total // 8),

@@ -10,6 +10,7 @@ from ..config.technology import Component, Technology
 from ..cost.element_costs import element_ratios
 from ..cost.energy import Work
 from ..cost.gemm_cost import gemm_work
+from ..mapping.folds import fills
 from ..memory.dram import Tensor
 from ..models.inference import InferenceResult
 from ..models.rows import Kind, ModelRow
@@ -110,6 +111,9 @@ def _parts(
 
 def _cycles(run: GemmRun, level: Level) -> Iterator[Explained]:
     mapped, repeat = run.mapped, run.gemm.repeat
+    if not mapped.holds_outputs:
+        yield from _fold_cycles(run, level)
+        return
     bound, tile_cycles = "groups x cycles per group, formats/latency/array.py", mapped.tile_cycles
     if tile_cycles > mapped.reduction_cycles:
         bound = "the outputs of the tile before leave one column a cycle"
@@ -126,6 +130,24 @@ def _cycles(run: GemmRun, level: Level) -> Iterator[Explained]:
         "cycle/tile",
         f"{mapped.groups} groups of {mapped.group_cycles:g} cycles: {bound}",
     )
+    yield _rest(run, level, mapped.tiles * tile_cycles)
+
+
+def _fold_cycles(run: GemmRun, level: Level) -> Iterator[Explained]:
+    """Cycles of an array whose elements hold an operand: its steps, its fills, and the rest."""
+    mapped, held = run.mapped, run.mapped.dataflow.held
+    steps, filled = mapped.folds * mapped.fold_steps, mapped.folds * fills(mapped, run.mapping)
+    counts = (
+        (f"steps past the {held} in the array", steps, "step", mapped.step_cycles, "sim/dataflow/"),
+        (f"fills of the array with {held}", filled, "fill", mapped.fill_cycles, str(run.mapping)),
+    )
+    for what, count, unit, cycles, source in counts:
+        yield Explained("cycles", run.gemm.module, what, count * run.gemm.repeat, unit, cycles, f"cycle/{unit}", source)
+    yield _rest(run, level, steps * mapped.step_cycles + filled * mapped.fill_cycles)
+
+
+def _rest(run: GemmRun, level: Level, explained: int) -> Explained:
+    """Cycles of a GeMM beside those that are explained already."""
     level = level if run.report is None else "events"
     what = "filling and draining" if level == "analytical" else "filling, draining and waiting"
     sources = {
@@ -133,13 +155,13 @@ def _cycles(run: GemmRun, level: Level) -> Iterator[Explained]:
         "events": "sim/events/gemm.py",
         "cycle": "sim/cycle/accelerator.py",
     }
-    yield Explained(
+    return Explained(
         "cycles",
         run.gemm.module,
         what,
-        repeat,
+        run.gemm.repeat,
         "GeMM",
-        run.cycles - mapped.tiles * tile_cycles,
+        run.cycles - explained,
         "cycle/GeMM",
         sources[level],
     )
@@ -222,6 +244,9 @@ def _compute(result: SimulationResult, works: list[PartWork]) -> Iterator[Explai
         source = process.skipping.plane.source
         yield _energy("compute", "array, skipped planes", skipped, "cycle", costs.skipped_pj_per_cycle, source)
     yield from _side_unit(result, works)
+    if additions := sum(part.work.sum_additions * part.repeat for part in works):
+        source = _operation_source(process, "fp16")
+        yield _energy("compute", "partial sums, additions", additions, "operation", costs.addition_pj, source)
     counts: dict[str, int] = defaultdict(int)
     for part in works:
         for kind, count in part.work.operations.items():
@@ -313,6 +338,10 @@ def _area(result: SimulationResult) -> Iterator[Explained]:
             continue
         if process.sram is not None and name.endswith("_buffer"):
             source = f"{process.sram.table}, {process.sram.device}"
+        elif name == "accumulators":
+            baseline = process.element(process.reference.baseline).area
+            assert baseline is not None  # the area is known
+            source = f"{process.array.area.source}; {baseline.source}"
         else:
             part: Component = getattr(process, name)
             source = part.area.source

@@ -138,7 +138,7 @@ def roof(result: SimulationResult) -> tuple[float, float]:
     """DRAM bytes per second, and multiply-accumulates per second of the array in the run's fastest GeMM."""
     machine, clock_hz = result.machine, result.machine.clock_hz
     cycles = min(run.mapped.group_cycles for run in result.runs)
-    macs_per_cycle = machine.array.rows * machine.array.columns * machine.group_size / cycles
+    macs_per_cycle = machine.array.elements * machine.group_size / cycles
     return result.costs.dram_bits_per_cycle / 8 * clock_hz, macs_per_cycle * clock_hz
 
 

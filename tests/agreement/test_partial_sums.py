@@ -10,8 +10,8 @@ from anda_codesign.formats.gemm.fp_int import accumulate
 from anda_codesign.formats.gemm.operands import GemmFlags
 from anda_codesign.formats.numeric.fp16 import round_to_fp16
 from anda_codesign.sim.mapping.mapped_gemm import SUM_BITS, map_gemm
-from anda_codesign.sim.mapping.nest import nest_steps
-from anda_codesign.sim.mapping.strips import Strips
+from anda_codesign.sim.schedule.nest import nest_steps
+from anda_codesign.sim.schedule.strips import Strips
 from anda_codesign.workloads import Gemm, Precision
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st

@@ -5,8 +5,8 @@ import pytest
 from anda_codesign.formats import AndaFormat, Int4Weights
 from anda_codesign.sim import load_technology, simulate
 from anda_codesign.sim.events.gemm import run_events
-from anda_codesign.sim.mapping.tile_schedule import TileSchedule
 from anda_codesign.sim.memory.dram import FlatDram
+from anda_codesign.sim.schedule.tile_schedule import TileSchedule
 from anda_codesign.workloads import Gemm, Precision
 from hypothesis import given, settings
 from hypothesis import strategies as st

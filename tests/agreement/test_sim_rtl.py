@@ -7,7 +7,7 @@ import numpy as np
 from anda_codesign.formats import AndaFormat, AndaTensor, Int4Weights
 from anda_codesign.rtl import run_matrix_engine, run_matrix_unit
 from anda_codesign.sim import Architecture, SimulationResult, load_architecture, load_technology, simulate
-from anda_codesign.sim.config.architecture import Array
+from anda_codesign.sim.config.array import Array
 from anda_codesign.sim.result import Level
 from anda_codesign.workloads import Gemm, Precision
 from cases import each

@@ -21,8 +21,8 @@ from anda_codesign.sim.events.gemm import run_events
 from anda_codesign.sim.mapping.gemm_mapping import GemmMapping
 from anda_codesign.sim.mapping.mapped_gemm import map_gemm
 from anda_codesign.sim.mapping.resident import array_mappings
-from anda_codesign.sim.mapping.tile_schedule import TileSchedule
 from anda_codesign.sim.memory.hbm import HbmDram, load_memory
+from anda_codesign.sim.schedule.tile_schedule import TileSchedule
 from anda_codesign.workloads import Gemm, Precision
 from hypothesis import example, given, settings
 from hypothesis import strategies as st

@@ -11,8 +11,8 @@ from anda_codesign.sim.config.architecture import Architecture, BufferConfig
 from anda_codesign.sim.mapping.gemm_mapping import GemmMapping
 from anda_codesign.sim.mapping.mapped_gemm import map_gemm
 from anda_codesign.sim.mapping.resident import array_mappings, double_buffered
-from anda_codesign.sim.mapping.tile_schedule import TileSchedule
 from anda_codesign.sim.memory.dram import Request
+from anda_codesign.sim.schedule.tile_schedule import TileSchedule
 from anda_codesign.workloads import Gemm, Precision
 from hypothesis import given
 from hypothesis import strategies as st

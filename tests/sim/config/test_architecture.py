@@ -102,8 +102,8 @@ def test_bad_values_name_file_field_and_fix(tmp_path: Path):
     cases: tuple[tuple[dict[str, object], str, list[str]], ...] = (
         ({"clok": "285 MHz"}, "clok", ["activation_buffer, activation_memory, array, clock"]),
         ({"array": {"rows": 16}}, "array.columns", ["is missing"]),
-        ({"array": {"rows": 16, "cols": 16}}, "array.cols", ["columns, rows"]),
-        ({"array": {"rows": 16, "columns": 16, "depth": 2}}, "array.depth", ["columns, rows"]),
+        ({"array": {"rows": 16, "cols": 16}}, "array.cols", ["columns, count, dataflow, decode, rows, split"]),
+        ({"array": {"rows": 16, "columns": 16, "depth": 2}}, "array.depth", ["columns, count, dataflow"]),
         ({"compressor": {"lanes": 16, "rounding": "up"}}, "compressor.rounding", ["lanes"]),
         ({"clock": ...}, "clock", ["is missing"]),
         ({"clock": 285}, "clock", ["285 ", "'285 MHz'"]),

@@ -12,9 +12,9 @@ from anda_codesign.sim.events.gemm import DeadlockError, run_events
 from anda_codesign.sim.mapping.gemm_mapping import GemmMapping
 from anda_codesign.sim.mapping.mapped_gemm import MappedGemm, map_gemm
 from anda_codesign.sim.mapping.resident import array_mappings
-from anda_codesign.sim.mapping.steps import ScheduleStep
-from anda_codesign.sim.mapping.tile_schedule import TileSchedule
 from anda_codesign.sim.memory.dram import FlatDram
+from anda_codesign.sim.schedule.steps import ScheduleStep
+from anda_codesign.sim.schedule.tile_schedule import TileSchedule
 from anda_codesign.workloads import Gemm, Precision
 from cases import each
 from hypothesis import given, settings

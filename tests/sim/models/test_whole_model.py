@@ -7,7 +7,8 @@ from anda_codesign.sim import architecture_names, load_architecture, load_techno
 from anda_codesign.sim.analytical.attention import attention_work
 from anda_codesign.sim.analytical.vector import PROGRAMS, layer_work, row_cost
 from anda_codesign.sim.analytical.vector_work import Scores
-from anda_codesign.sim.config.architecture import Array, BufferConfig
+from anda_codesign.sim.config.architecture import BufferConfig
+from anda_codesign.sim.config.array import Array
 from anda_codesign.sim.config.kv_cache import KvCache
 from anda_codesign.sim.models.rows import Kind
 from anda_codesign.workloads import Precision, bops_saving, gemms, model_names, model_shape

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from itertools import pairwise, product
 from typing import NamedTuple
 
+from ..mapping.gemm_mapping import Stays
 from ..memory.dram import Tensor
-from .gemm_mapping import Stays
 from .strips import Span, Strips
 
 ORDERS: dict[Stays, tuple[str, str, str]] = {

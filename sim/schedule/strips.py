@@ -5,9 +5,9 @@ from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
+from ..mapping.gemm_mapping import GemmMapping
+from ..mapping.mapped_gemm import MappedGemm
 from ..memory.dram import Tensor
-from .gemm_mapping import GemmMapping
-from .mapped_gemm import MappedGemm
 
 PARTS = 8
 """Most parts of a strip that the array starts on before the whole strip is loaded, or that is replaced in place."""
@@ -74,13 +74,13 @@ class Strips:
     @cached_property
     def resident_tiles(self) -> list[list[Span]]:
         """Strips of each resident tile; empty if both operands come in parts."""
-        array = self.mapped.architecture.array
+        array_tile = self.mapped.tile
         if self.mapping.in_parts:
             return []
         if self.tokens_stay:
-            tiles, strip = Span(0, self.mapped.tokens).split(self.mapping.tokens), array.rows
+            tiles, strip = Span(0, self.mapped.tokens).split(self.mapping.tokens), array_tile.tokens
         else:
-            tiles, strip = Span(0, self.mapped.out_channels).split(self.mapping.out_channels), array.columns
+            tiles, strip = Span(0, self.mapped.out_channels).split(self.mapping.out_channels), array_tile.channels
         return [tile.split(strip) for tile in tiles]
 
     @cached_property

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .mapped_gemm import SUM_BITS
+from ..mapping.mapped_gemm import SUM_BITS
 from .nest import nest_steps
 from .strips import Span, Strips
 
@@ -71,7 +71,7 @@ def _buffered_steps(strips: Strips) -> Iterator[ScheduleStep]:
 
     The last part of a reduction is done strip by strip of tokens, so that results leave early.
     """
-    mapped, rows = strips.mapped, strips.mapped.architecture.array.rows
+    mapped, rows = strips.mapped, strips.mapped.tile.tokens
     stays, streams = strips.resident_tensor, strips.stream_tensor
     for step in nest_steps(strips):
         alone = mapped.part_cycles(step.groups.length)
@@ -89,7 +89,7 @@ def _buffered_steps(strips: Strips) -> Iterator[ScheduleStep]:
                 frees_resident=int(stays in step.frees and last),
                 frees_stream=streams in step.frees and last,
                 block=block if final else None,
-                sums_bits=2 * tiles * rows * mapped.architecture.array.columns * SUM_BITS,
+                sums_bits=2 * tiles * mapped.architecture.array.elements * SUM_BITS,
             )
 
 
@@ -179,8 +179,8 @@ def _step_in_parts(
 
 def _array_tiles(strips: Strips, block: OutputBlock) -> int:
     """Tiles of the array in a block."""
-    array = strips.mapped.architecture.array
-    return -(-block.tokens.length // array.rows) * -(-block.channels.length // array.columns)
+    tile = strips.mapped.tile
+    return -(-block.tokens.length // tile.tokens) * -(-block.channels.length // tile.channels)
 
 
 def _dense_cycles(strips: Strips, groups: Span) -> int:

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from ..mapping.gemm_mapping import GemmMapping
+from ..mapping.mapped_gemm import MappedGemm
 from ..memory.dram import Request, Tensor
 from .addresses import Addresses
 from .arbitration import DmaChannel, memory_turns
-from .gemm_mapping import GemmMapping
-from .mapped_gemm import MappedGemm
+from .fold_steps import fold_steps
 from .nest import nest_steps
 from .steps import OutputBlock, ScheduleStep, schedule_steps
 from .strips import Strips
@@ -104,7 +105,7 @@ class TileSchedule:
 
     def steps(self) -> Iterator[ScheduleStep]:
         """Steps of the array, in order."""
-        return schedule_steps(self._strips)
+        return schedule_steps(self._strips) if self.mapped.holds_outputs else fold_steps(self._strips)
 
     def turns(self) -> list[DmaChannel]:
         """Order in which the DMA channels use the memory."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ...formats.numeric.alignment import MAX_MANTISSA_BITS
+from ..mapping.mapped_gemm import MappedGemm
 from ..memory.dram import PAGE_BITS, Request, Tensor
-from .mapped_gemm import MappedGemm
 from .steps import OutputBlock
 from .strips import Span, Strips
 
@@ -89,8 +89,10 @@ class Addresses:
 
     def _stored(self, tensor: Tensor) -> tuple[int, int, int]:
         """Bits of a token's activations or a channel's weights, the same at the longest mantissas, and strip length."""
-        mapped, mapping, array = self.mapped, self.strips.mapping, self.mapped.architecture.array
-        tile, strip = (mapping.tokens, array.rows) if tensor == "activations" else (mapping.out_channels, array.columns)
+        mapped, mapping, array = self.mapped, self.strips.mapping, self.mapped.tile
+        tile, strip = (
+            (mapping.tokens, array.tokens) if tensor == "activations" else (mapping.out_channels, array.channels)
+        )
         size = strip if tensor == self.strips.resident_tensor and not mapping.in_parts else tile
         if tensor == "activations":
             return mapped.token_bits, self._longest_bits(mapped.in_channels), size
