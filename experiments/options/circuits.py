@@ -78,7 +78,14 @@ class CheckOptions:
 class SynthesisOptions:
     """Options of `synthesize`."""
 
-    design: Annotated[str, Option("A circuit; an unknown name lists all circuits.", argument=True)] = "anda-pe"
+    design: Annotated[
+        str,
+        Option(
+            "A circuit; an unknown name lists all circuits. module:Class is an element of your own, such as my_pe:MyPE of "
+            "my_pe.py.",
+            argument=True,
+        ),
+    ] = "anda-pe"
     liberty: Annotated[
         "str | Path | Sequence[str | Path] | None",
         Option(
@@ -124,7 +131,13 @@ class SynthesisOptions:
         str | Path | None, Option("A new file for the switching activity of the one run.", metavar="FILE")
     ] = None
     netlist: Annotated[str | Path | None, Option("A new file for the gates as Verilog.", metavar="FILE")] = None
-    out: Annotated[str | Path | None, Option("A folder for YAML and Parquet files.", metavar="FOLDER")] = None
+    out: Annotated[
+        str | Path | None,
+        Option(
+            "A folder for YAML and Parquet files; of an element of your own a YAML file for architectures.",
+            metavar="FOLDER|FILE",
+        ),
+    ] = None
     on_note: Annotated[
         "Callable[[str], None] | None",
         Option("Called with a message for each missed clock and each written file.", on_command_line=False),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...formats import InputError
 from ...formats.checks import check_integer, check_number
@@ -18,6 +18,10 @@ from ..options.question import question
 from ..options.result import Result
 from ..progress import stage
 from ..workers import workers
+from .own_element import block_text, is_own, synthesize_element
+
+if TYPE_CHECKING:
+    from ...rtl.synthesis import Operands
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,11 @@ class SynthesisResults(Result):
 
     documents: list[dict[str, Any]]
     files: tuple[Path, ...] = ()
+
+    @property
+    def processing_element(self) -> dict[str, Any] | None:
+        """The block of an architecture file, of an element of the user's own."""
+        return self.documents[0].get("processing_element")
 
     def to_dict(self) -> list[dict[str, Any]]:
         """The document that ``anda rtl synth --json -`` prints."""
@@ -84,6 +93,10 @@ def synthesize(options: SynthesisOptions) -> SynthesisResults:
         worker.write_gate_files(note)
     if job.out is None:
         return SynthesisResults(documents)
+    if is_own(job.design):
+        write_new_file("out", job.out, block_text(documents[0]).rstrip("\n"))
+        note(f"wrote {job.out}; an architecture takes it as processing_element: {job.out}")
+        return SynthesisResults(documents, (Path(job.out),))
     folder = Path(job.out)
     with filling(folder):
         files = tuple(write_report(documents, folder))
@@ -99,7 +112,9 @@ def _checked(options: SynthesisOptions) -> SynthesisOptions:
     for width in several(options.m):
         check_integer("m", width, 1, MAX_MANTISSA_BITS)
     check_integer("workers", options.workers, 1)
-    if options.out is not None:
+    if is_own(options.design):
+        _check_own(options)
+    elif options.out is not None:
         require_free(Path(options.out))
     if options.all_designs and options.parameter:
         raise InputError("parameter: it applies to a single circuit; leave it out, or name one circuit")
@@ -109,6 +124,22 @@ def _checked(options: SynthesisOptions) -> SynthesisOptions:
         if path is not None and (options.all_designs or len(several(options.clock_ps)) > 1):
             raise InputError(f"{field}: it needs a single circuit and a single clock; name one of each")
     return replace(options, on_note=None)
+
+
+def _check_own(options: SynthesisOptions) -> None:
+    """Refuse what an element of the user's own does not take."""
+    if options.all_designs or options.saif is not None or options.netlist is not None:
+        raise InputError(
+            f"design: all, saif and netlist are of built-in circuits; leave them out with {options.design}"
+        )
+    if len(several(options.clock_ps)) > 1:
+        raise InputError("clock_ps: an element of your own takes one; name one clock")
+    if options.out is not None:
+        require_new_file("out", options.out)
+        if Path(options.out).suffix not in (".yaml", ".yml"):
+            raise InputError(
+                f"out: {options.out} is no YAML file; an element of your own is written as one, such as my_pe.yaml"
+            )
 
 
 Task = tuple[str, dict[str, Any], float]
@@ -123,7 +154,8 @@ class _Worker:
 
         self._job = job
         self.library = find_library([Path(path) for path in several(job.liberty or [])])
-        self._operands = load_operands(None if job.trace is None else Path(job.trace))
+        self._trace = None if job.trace is None else Path(job.trace)
+        self._operands = load_operands(self._trace)
         self._mantissa_bits = several(job.m)
 
     def document(self, task: Task) -> dict[str, Any]:
@@ -131,7 +163,14 @@ class _Worker:
         from ...rtl.synthesis import synthesize
 
         design, parameters, clock = task
+        if is_own(design):
+            return synthesize_element(design, parameters, self.library, clock, self._operands_of, self._mantissa_bits)
         return synthesize(design, parameters, self.library, clock, self._operands, self._mantissa_bits)
+
+    def _operands_of(self, lanes: int) -> Operands:
+        from ...rtl.synthesis import load_operands
+
+        return self._operands if self._operands.lanes == lanes else load_operands(self._trace, lanes)
 
     def write_gate_files(self, note: Callable[[str], None]) -> None:
         """Write the netlist and the switching activity of the one run."""

@@ -4,6 +4,8 @@ Sources: Anda (arXiv 2411.15982), sections III and IV; the published efficiencie
 ratio times ``16 / (M + 1)``.
 """
 
+from dataclasses import dataclass
+
 SIGN_LOAD_CYCLES = 1
 """Cycles to load a group's sign plane and exponent, before the first mantissa plane."""
 
@@ -12,6 +14,20 @@ FP16_GROUP_CYCLES = 16
 
 WEIGHT_PLANE_CYCLES = 4
 """Cycles of an element that is serial over the bits of its weights, for one bit-plane of 64 weights: 16 for INT4."""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Cycles of a user's own processing element.
+
+    Attributes
+    ----------
+    cycles_per_group
+        Cycles from one group to the next: a formula over ``mantissa_bits``, ``weight_bits`` and ``group_size``, as
+        architecture files have it.
+    """
+
+    cycles_per_group: str
 
 
 def pe_cycles_per_group(mantissa_bits: int) -> int:

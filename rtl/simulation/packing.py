@@ -19,6 +19,16 @@ def pack(fields: NDArray[np.integer], bits: int) -> list[int]:
     return to_integers(pack_words(fields, bits))
 
 
+def pack_fields(fields: Sequence[tuple[NDArray[np.integer], int]]) -> list[int]:
+    """Payloads of fields ``[payloads]`` or ``[payloads, count]`` with their widths; the first field is lowest."""
+    words, position = [0] * len(fields[0][0]), 0
+    for values, bits in fields:
+        columns = np.asarray(values).reshape(len(words), -1).astype(np.int64)
+        words = [word | value << position for word, value in zip(words, pack(columns, bits), strict=True)]
+        position += bits * columns.shape[1]
+    return words
+
+
 def pack_words(fields: NDArray[np.integer], bits: int) -> Words:
     """Pack fields ``[n, count]`` of `bits` bits (two's complement) into rows of words; field 0 is lowest."""
     holder = next(size for size in (8, 16, 32, 64) if size >= bits)

@@ -3,7 +3,7 @@
 from .allowance import with_allowances
 from .liberty.cells import CellLibrary
 from .measure import NetlistMismatchError
-from .report import all_designs, find_library, gate_files, records, synthesize, write_report
+from .report import all_designs, find_library, gate_files, records, synthesize, synthesize_element, write_report
 from .stimuli.operands import Operands, load_operands
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "load_operands",
     "records",
     "synthesize",
+    "synthesize_element",
     "with_allowances",
     "write_report",
 ]

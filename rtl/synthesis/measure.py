@@ -47,6 +47,8 @@ class Run:
         Payloads of the netlist that were compared and found equal.
     activity : `Activity`
         Toggles of the nets.
+    result_cycles : `list` of `int`
+        Cycle of each payload of the first output; empty for a circuit without clock.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Run:
     toggle_rate: float
     compared: int
     activity: Activity
+    result_cycles: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -144,13 +147,21 @@ def _run(
     for port, values in stimulus.expected.items():
         masks = stimulus.masks.get(port, [-1] * len(values))
         got, wanted = ([v & mask for v, mask in zip(side, masks, strict=True)] for side in (gates[port], values))
-        _compare(stimulus, port, got, wanted, "formats")
+        _compare(stimulus, port, got, wanted, stimulus.twin or "formats")
     activity = Activity(simulator.toggles(), simulator.cycles(), simulator.ones())
     rate = sum(activity.toggles.values()) / max(len(activity.toggles), 1) / activity.cycles
     compared = sum(len(values) for port, values in gates.items() if not port.endswith("@cycles"))
     energy = energies.cycle_energy(activity)
     return Run(
-        stimulus.name, activity.cycles, stimulus.operations, stimulus.operation, energy, rate, compared, activity
+        stimulus.name,
+        activity.cycles,
+        stimulus.operations,
+        stimulus.operation,
+        energy,
+        rate,
+        compared,
+        activity,
+        gates.get(f"{next(iter(stimulus.outputs))}@cycles", ()),
     )
 
 
@@ -172,7 +183,8 @@ def _simulate(stimulus: Stimulus, machine: NetlistSimulator | CompiledCircuit) -
 def _compare(stimulus: Stimulus, port: str, got: Sequence[Any], wanted: Sequence[Any], authority: str) -> None:
     differing = np.flatnonzero([left != right for left, right in zip(got, wanted, strict=True)])
     if differing.size:
+        fix = "report this as a bug" if stimulus.twin is None else "correct one of them"
         raise NetlistMismatchError(
             f"netlist: {differing.size} of {len(wanted)} values of {port} differ from {authority} ({stimulus.name}, the "
-            f"first at {differing[0]}); no figure is reported; report this as a bug"
+            f"first at {differing[0]}); no figure is reported; {fix}"
         )

@@ -15,6 +15,7 @@ from ...formats import InputError
 from ...formats.documents.yaml_file import read_yaml
 from ...workloads.fetch import cache_dir
 from ...workloads.files import cached, whole_file
+from ..simulation.streams import StalledError
 from ..verilog.emit import create_design, design_names
 from .flow import design_rtlil, library_hash
 from .liberty.cells import CellLibrary
@@ -110,6 +111,56 @@ def synthesize(
         return json.dumps(_document(design, parameters, operands, library, found)).encode()
 
     return json.loads(cached(path, document))
+
+
+def synthesize_element(
+    circuit: Any, library: CellLibrary, clock_ps: float, operands: Operands, mantissa_bits: Sequence[int]
+) -> dict[str, Any]:
+    """Measure a user's own element; see `stimuli.own_element`. An unchanged measurement is read from the cache.
+
+    Parameters
+    ----------
+    circuit : `ElementCircuit`
+        The element.
+    library, clock_ps, operands, mantissa_bits
+        As in `synthesize`.
+
+    Returns
+    -------
+    dict
+        Document as that of `synthesize`; each run also has `cycles_per_group`, cycles from one group to the next.
+
+    Raises
+    ------
+    InputError
+        Payloads do not fit the ports, the netlist stalls or computes other values than the element's twin, or
+        `synthesize` would raise.
+    """
+    runs = stimuli(circuit, operands, mantissa_bits)
+    streams = hashlib.sha256(repr([(run.name, run.inputs, run.expected) for run in runs]).encode()).hexdigest()
+    path = _cache_path(circuit, [circuit.name, streams, clock_ps, operands.sha256], library)
+
+    def document() -> bytes:
+        try:
+            found = measure(circuit, runs, library, clock_ps)
+        except StalledError as error:
+            raise InputError(
+                f"{circuit.name}: the netlist stalls ({error}); check payloads, compute and handshakes"
+            ) from None
+        written = _document(circuit.name, {}, operands, library, found)
+        for record, run in zip(written["runs"], found.runs, strict=True):
+            record["cycles_per_group"] = _cycles_per_group(run.result_cycles, len(operands.activations))
+        return json.dumps(written).encode()
+
+    return json.loads(cached(path, document))
+
+
+def _cycles_per_group(result_cycles: Sequence[int], groups: int) -> float | None:
+    """Cycles from one group to the next in steady state; None if the run has a single result."""
+    results = len(result_cycles)
+    if results < 2:
+        return None
+    return (result_cycles[-1] - result_cycles[0]) / (results - 1) * results / groups
 
 
 def _circuit(

@@ -49,6 +49,8 @@ class Stimulus:
         Cycles in which streams pause; see `streams.Pauses`.
     is_clocked : `bool`
         False for a combinational circuit.
+    twin : `str`, optional
+        Origin of `expected` in messages; `formats` without it.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Stimulus:
     masks: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
     pauses: Pauses = field(default_factory=dict[str, Sequence[bool]])
     is_clocked: bool = True
+    twin: str | None = None
 
 
 def anda_pe(design: AndaPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:

@@ -18,7 +18,7 @@ from ...elements.integer_pe import TABLE_INPUTS, FiglutPE, FignaPE, IfpuPE
 from ...elements.scaled_pe import ScaledAndaPE
 from ...elements.sign_counter import count_negatives
 from ...simulation.operands import plane_stream
-from ...simulation.packing import pack
+from ...simulation.packing import pack, pack_fields
 from .circuits import Stimulus, float_bits, regroup
 from .operands import Operands
 
@@ -77,7 +77,7 @@ def figna_pe(design: FignaPE, operands: Operands, mantissa_bits: Sequence[int]) 
         (_closes(groups, steps), 1),
     ]
     totals = design.parameters.compute(*_aligned(tensor, operands))
-    inputs = {"operands": _join(fields), "scales": _scale_words(operands)}
+    inputs = {"operands": pack_fields(fields), "scales": _scale_words(operands)}
     return [_scaled("trace", inputs, totals, operands)]
 
 
@@ -119,7 +119,7 @@ def group_accumulator(design: GroupAccumulator, operands: Operands, mantissa_bit
     runs: list[Stimulus] = []
     for m in mantissa_bits:
         sums, exponents = _anda_sums(operands, m)
-        inputs = {"groups": _join([(sums, design.bits), (exponents, 6)]), "scales": _scale_words(operands)}
+        inputs = {"groups": pack_fields([(sums, design.bits), (exponents, 6)]), "scales": _scale_words(operands)}
         waits = {"groups": [*[True] * m, False]}
         runs.append(_scaled(f"M={m}", inputs, _totals(operands, sums, exponents), operands, waits))
     return runs
@@ -204,7 +204,7 @@ def _float_steps(operands: Operands, dot_width: int, weight_bits: int, steps: in
         regroup(operands.codes, dot_width) if weight_bits else regroup(operands.weights, dot_width).view(np.uint16)
     )
     last = _closes(len(halves) // steps, steps)
-    return _join([(halves, 16), (weights, weight_bits or 16), (last, 1)])
+    return pack_fields([(halves, 16), (weights, weight_bits or 16), (last, 1)])
 
 
 def _serial_words(
@@ -222,7 +222,7 @@ def _serial_words(
         (np.tile(np.arange(WEIGHT_PLANES), groups * count), 2),
         (start, len(design.operands.payload.start)),
     ]
-    return _join(fields)
+    return pack_fields(fields)
 
 
 def _in_turn(sequence: list[_Item], length: int, outputs: int) -> list[_Item]:
@@ -239,14 +239,4 @@ def _in_turn(sequence: list[_Item], length: int, outputs: int) -> list[_Item]:
 def _scale_words(operands: Operands) -> list[int]:
     """Scales as payloads of `SCALE`, one per group."""
     scales = operands.scales.view(np.uint16)
-    return _join([(scales, 16), (_closes(len(scales) // GROUPS_PER_OUTPUT, GROUPS_PER_OUTPUT), 1)])
-
-
-def _join(fields: Sequence[tuple[NDArray[Any], int]]) -> list[int]:
-    """Payloads of fields ``[payloads]`` or ``[payloads, count]`` with their widths; the first field is lowest."""
-    words, position = [0] * len(fields[0][0]), 0
-    for values, bits in fields:
-        columns = np.asarray(values).reshape(len(words), -1).astype(np.int64)
-        words = [word | value << position for word, value in zip(words, pack(columns, bits), strict=True)]
-        position += bits * columns.shape[1]
-    return words
+    return pack_fields([(scales, 16), (_closes(len(scales) // GROUPS_PER_OUTPUT, GROUPS_PER_OUTPUT), 1)])

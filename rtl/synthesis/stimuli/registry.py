@@ -29,6 +29,7 @@ from . import operators as operator
 from . import vector
 from .circuits import Stimulus
 from .operands import Operands
+from .own_element import MEMBERS, own_element
 
 Maker = Callable[[Any, Operands, Sequence[int]], list[Stimulus]]
 """Function that makes the runs of a circuit from operands and mantissa lengths."""
@@ -88,4 +89,6 @@ def stimuli(design: wiring.Component, operands: Operands, mantissa_bits: Sequenc
 
 
 def _maker(design: wiring.Component) -> Maker | None:
+    if all(hasattr(design, member) for member in MEMBERS):
+        return own_element
     return next((_MAKERS[kind] for kind in type(design).__mro__ if kind in _MAKERS), None)
