@@ -8,12 +8,14 @@ from ...formats import InputError
 from ..fetch import MODEL_SHA256, data_paths
 from ..files import file_sha256
 from ..inference.decoder import Decoder
+from ..models.gguf_shapes import gguf_shape
 from ..models.hf_shapes import config_shape
 from ..models.shape_files import read_shape
 from ..models.shapes import ModelShape, model_shape
 from .checkpoint import load_checkpoint
 from .gguf_file import read_gguf
 
+GIVE = "give a YAML file, a folder with config.json or a GGUF file"
 FETCHED_MODEL = "SmolLM2-135M"
 
 
@@ -40,7 +42,14 @@ def load_shape(model: str | Path | ModelShape) -> ModelShape:
         return config_shape(path, path.resolve().parent.name)
     if path.suffix in (".yaml", ".yml"):
         return read_shape(path)
-    return model_shape(text)
+    if path.suffix == ".gguf":
+        return gguf_shape(path)
+    if path.suffix or path.parent != Path():
+        raise InputError(f"model: there is no {text[:200]!r}; {GIVE}")
+    try:
+        return model_shape(text)
+    except InputError as error:
+        raise InputError(f"{error}, or {GIVE}") from None
 
 
 def _is_folder(name: str) -> bool:

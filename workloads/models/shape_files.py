@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -45,7 +46,18 @@ def shape_yaml(shape: ModelShape) -> str:
     if shape.experts is not None:
         stated["experts"] = {name: value for name, value in asdict(shape.experts).items() if value}
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in stated.items()}
-    return yaml.safe_dump(plain, sort_keys=False, default_flow_style=None, width=1000, allow_unicode=True)
+    return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=1000, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Lists in one line."""
+
+
+def _one_line(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
+
+
+_Dumper.add_representer(list, _one_line)
 
 
 def shape_schema() -> str:
