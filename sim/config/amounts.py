@@ -27,9 +27,9 @@ class Amount(Config):
     unit: str | None = None
     clock_hz: Hertz | None = Field(default=None, alias="clock")
     """Clock at which a power was measured."""
-    node: str | None = None
-    source: str | None = None
-    uncertainty: str | None = None
+    node: str | None = Field(default=None, min_length=1)
+    source: str | None = Field(default=None, min_length=1)
+    uncertainty: str | None = Field(default=None, min_length=1)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -28,7 +28,7 @@ MOST_CYCLES = 1 << 20
 
 
 def _formula(value: Any) -> Any:
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def _known_names(text: str) -> str:
@@ -91,7 +91,7 @@ class ProcessingElement(Config):
     Area and energies that are left out are those of `kind` in the technology.
     """
 
-    kind: str
+    kind: str = Field(min_length=1)
     """Name of the element, and of its area and power in the technology file."""
     title: str = ""
     lanes: Literal[8, 16, 32, 64, 128]
@@ -116,9 +116,9 @@ class ProcessingElement(Config):
     """Energy of one element that holds its operands, in a cycle: clock pins and leakage."""
     gated_energy_per_cycle: Annotated[Amount, in_units(*ENERGY_UNITS, *POWER_UNITS)] | None = None
     """Energy of one element without a clock, in a cycle: leakage."""
-    node: str | None = None
+    node: str | None = Field(default=None, min_length=1)
     """Node and voltage of the absolute amounts, such as ``7 nm, 0.70 V``."""
-    source: str | None = None
+    source: str | None = Field(default=None, min_length=1)
     uncertainty: str = "not stated"
 
     @model_validator(mode="after")

@@ -114,7 +114,9 @@ def _cycles(run: GemmRun, level: Level) -> Iterator[Explained]:
     if not mapped.holds_outputs:
         yield from _fold_cycles(run, level)
         return
-    bound, tile_cycles = "groups x cycles per group, formats/latency/array.py", mapped.tile_cycles
+    formula = mapped.architecture.processing_element.cycles_per_group
+    where = "formats/latency/array.py" if formula is None else f"{formula}, or the stream of weights"
+    bound, tile_cycles = f"groups x cycles per group, {where}", mapped.tile_cycles
     if tile_cycles > mapped.reduction_cycles:
         bound = "the outputs of the tile before leave one column a cycle"
     if run.mapping.buffered_sums:
@@ -224,7 +226,9 @@ def _compute(result: SimulationResult, works: list[PartWork]) -> Iterator[Explai
     process, costs = result.process, result.costs
     idle = costs.idle
     element = element_ratios(result.machine, process)
-    source = f"{process.array.power.source}; {element.power.source}"
+    own = result.machine.processing_element.amounts.get("energy_per_cycle")
+    is_absolute = own is not None and own.relative_to is None
+    source = element.power.source if is_absolute else f"{process.array.power.source}; {element.power.source}"
     if process.skipping is not None and any(run.mapped.skips for run in result.runs):
         source += f"; {process.skipping.power.source}"
     used, empty = (
@@ -346,6 +350,13 @@ def _area(result: SimulationResult) -> Iterator[Explained]:
             part: Component = getattr(process, name)
             source = part.area.source
             if name == "array":
-                own = element_ratios(result.machine, process).area
-                source += f"; {own.source if own else 'area of an element unknown'}"
+                source = _array_area_source(result, source)
         yield Explained("area", "area", name, 1, "part", area, "mm^2/part", source)
+
+
+def _array_area_source(result: SimulationResult, source: str) -> str:
+    """Source of the array's area: that of the element alone if it states its own in um^2 or mm^2."""
+    ratio = element_ratios(result.machine, result.process).area
+    assert ratio is not None
+    own = result.machine.processing_element.area
+    return ratio.source if own is not None and own.relative_to is None else f"{source}; {ratio.source}"
