@@ -145,7 +145,7 @@ class Checkpoint(ABC):
     def one_layer(self, layer: int) -> Decoder:
         """Load one layer as a decoder, for `Decoder.run` on the result of `embed` or of the layer before."""
         weights = self._weights([self.layer(layer)], np.empty((0, self.shape.hidden), np.float32))
-        return Decoder(replace(weights, shape=replace(self.shape, layers=1)), None, "")
+        return Decoder(replace(weights, shape=self.shape.without_windows().with_layers(1)), None, "")
 
     def embed(self, tokens: NDArray[np.int32]) -> FloatArray:
         """Residual stream of one sequence before the first layer: float32 ``[tokens, hidden]``.

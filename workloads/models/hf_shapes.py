@@ -153,7 +153,7 @@ def config_shape(path: Path, name: str) -> ModelShape:
 def shape_of_config(data: Fields, name: str, where: str) -> ModelShape:
     """The shape of a model by the entries of its ``config.json``; errors begin with `where`."""
     source, kind = f"{where.removeprefix('model ')}", data.get("model_type")
-    if kind in TEXT_PARTS:
+    if isinstance(kind, str) and kind in TEXT_PARTS:
         text = data.get("text_config")
         if not isinstance(text, dict):
             raise InputError(f"{where}: text_config: is missing; add the entries of the language model")
@@ -257,7 +257,7 @@ def _window(entries: Entries, default: int | None = None) -> int | None:
     """Sliding window; the default where the entry is missing, none where it is null."""
     missing = "sliding_window" not in entries.data
     found = entries.value("sliding_window", default if missing else None)
-    return None if found is None or found is False else entries.size("sliding_window", default=found)
+    return None if found is None or found is False or found == 0 else entries.size("sliding_window", default=found)
 
 
 def _llama(entries: Entries) -> Fields:
