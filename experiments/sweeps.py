@@ -12,6 +12,7 @@ from .files import require_new_picture
 from .options.question import question
 from .options.result import FrameResult, Result
 from .options.sweep import ResultsOptions, SweepOptions
+from .sweep.evaluation import MEASURED_COLUMNS
 from .sweep.executors import make_executor
 from .sweep.run import finish_sweep
 from .sweep.spec import SweepSpec, load_spec
@@ -125,4 +126,8 @@ def _front(frame: pd.DataFrame, options: ResultsOptions) -> pd.DataFrame:
             raise InputError("plot: needs two columns or more; name them with pareto, such as X,Y")
         x, y = (name.removeprefix("-") for name in names[:2])
         pareto_figure(frame, x, y, names).savefig(options.plot, dpi=160)
-    return frame[pareto_front(frame, names)].sort_values(names[0].removeprefix("-")) if names else frame
+    if not names:
+        return frame
+    front = frame[pareto_front(frame, names)].sort_values(names[0].removeprefix("-"))
+    negative = [name for name in names if name in MEASURED_COLUMNS and (front[name] < 0).any()]
+    return front.assign(**{f"{name}_counts_as_zero": front[name] < 0 for name in negative})

@@ -1,5 +1,6 @@
 """`anda search`: the fewest mantissa bits within a loss of perplexity."""
 
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,10 +10,12 @@ from .output import JsonOption, plot_option, write_figure, write_json
 from .train import note_limits
 
 if TYPE_CHECKING:
+    from ...workloads.evaluation.scores import ScoreComparison
     from ..precision_search.precision_study import PrecisionStudy, StudyStep
     from ..precision_search.run import FoundPrecision
 
-_ROW = "{:>4}  {:<12} {:>10} {:>8} {:>7} {:>7}  {:<10} {}"
+_ROW = "{:>4}  {:<12} {:>10} {:>8} {:>7} {:>7}  {:<10} {:<5}"
+_MEASURES = " {:>9} {:>8} {:>10}"
 PlotOption = Annotated[Path | None, plot_option("the search")]
 
 
@@ -35,40 +38,73 @@ class _Rows:
     """Prints a row of the table for each finished step."""
 
     def __init__(self, show_numerics: bool = False) -> None:
-        self._number, self._show_numerics = 0, show_numerics
+        self._number, self._show_numerics, self._form = 0, show_numerics, _ROW
 
     def __call__(self, step: "StudyStep") -> None:
         if not self._number:
-            print(_ROW.format("", "qkv,o,u,d", "BOPs saving", "loss %", "± %", "blocks", "decision", ""))
+            measured = step.verdict.comparison is not None and isfinite(step.verdict.comparison.kl.value)
+            self._form = _ROW + _MEASURES * measured
+            titles = ("", "qkv,o,u,d", "BOPs saving", "loss %", "± %", "blocks", "decision", "")
+            print(self._form.format(*titles, "KL nats", "top-1 %", "tempered %").rstrip())
         self._number += 1
         loss = step.verdict.loss
         remarks = ["best"] if step.step.best else []
         remarks += [str(step.numerics)] if self._show_numerics else []
-        row = _ROW.format(
+        row = self._form.format(
             self._number,
             str(step.precision),
             f"{step.bops_saving:.3f}",
             f"{100 * loss.loss:+.2f}",
-            f"{100 * loss.standard_error:.2f}",
+            f"{100 * loss.estimate.half_width():.2f}",
             step.verdict.blocks,
             step.verdict.decision,
             "; ".join(remarks),
+            *_measure_texts(step.verdict.comparison),
         )
-        print(row, flush=True)
+        print(row.rstrip(), flush=True)
+        for warning in step.verdict.warnings:
+            print(f"      {warning}", flush=True)
+
+
+def _measure_texts(comparison: "ScoreComparison | None") -> tuple[str, ...]:
+    if comparison is None:
+        return ("",) * 3
+    return (
+        f"{comparison.kl.value:.5f}",
+        f"{100 * comparison.top1.value:.2f}",
+        f"{100 * comparison.tempered.value:+.2f}",
+    )
 
 
 def _print_result(study: "PrecisionStudy") -> None:
     from ..precision_search.search_space import PUBLISHED
 
     best = study.best
+    limit = _limit(study)
+    if study.waiting:
+        print(
+            f"Stopped after {len(study.history)} evaluations with {study.waiting} cheaper precisions waiting; raise --iterations."
+        )
+    for step, verdict in study.rejected:
+        print(f"{step.precision} failed on held-out text: {verdict.loss} after {verdict.blocks} blocks.")
     if best is None or study.heldout is None:
-        print(f"No evaluated precision is within {100 * study.tolerance:g} %.")
+        if study.rejected:
+            print(f"None of the {len(study.rejected)} cheapest accepted precisions passed; no more are tested.")
+        print(f"No evaluated precision is within {limit}.")
         return
     numerics = "" if best.numerics == PUBLISHED else f" ({best.numerics})"
     print(f"Best: {best.precision}{numerics}, {best.bops_saving:.2f} times fewer bit operations than FP16.")
     for place, heldout in (("Held-out articles", study.heldout), ("Second text", study.second_heldout)):
         if heldout is not None:
             print(f"{place}: {heldout.loss} after {heldout.blocks} blocks: {_decided(heldout.decision)}.")
+
+
+def _limit(study: "PrecisionStudy") -> str:
+    """The tolerance with its unit."""
+    if study.tolerance_on == "kl":
+        return f"{study.tolerance:g} nats of KL divergence"
+    words = {"loss": "", "tempered": " of tempered loss", "top1": " of top-1 disagreement"}
+    return f"{100 * study.tolerance:g} %{words[study.tolerance_on]}"
 
 
 def _decided(decision: str) -> str:
@@ -81,7 +117,12 @@ def _print_optimum(found: "FoundPrecision") -> None:
         return
     best, widths, excess = optimum.study.best, optimum.widths, optimum.excess_cost
     answer = "none is within the tolerance" if best is None else f"the optimum is {best.precision}"
-    gap = "" if excess is None else f"; the search ended {100 * excess:.1f} % above it"
+    if excess is None:
+        gap = ""
+    elif excess < 0:
+        gap = f"; the search found one {-100 * excess:.1f} % cheaper, outside of this range"
+    else:
+        gap = f"; the search ended {100 * excess:.1f} % above it"
     evaluated = f"the cheapest first ({len(optimum.study.history)})"
     print(f"All precisions of {widths[0]} to {widths[-1]} bits, {evaluated}: {answer}{gap}.")
 

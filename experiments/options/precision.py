@@ -25,6 +25,16 @@ class SearchOptions:
 
     model: Annotated["str | Path | Decoder", Option("A model with weights, or a checkpoint folder.")] = "smollm2-135m"
     tolerance: Annotated[float, Option("Largest relative increase of the perplexity, such as 0.01 for 1 %.")] = 0.01
+    tolerance_on: Annotated[
+        str,
+        Option(
+            "Measure that the tolerance limits: loss; tempered (loss after a fitted temperature); kl (KL divergence from "
+            "FP16, nats); top1 (share of changed most likely tokens)."
+        ),
+    ] = "loss"
+    accept: Annotated[
+        str, Option("Accept a step by its bound (loss + standard error), or by its measured loss, as published.")
+    ] = "bound"
     text: Text = "wiki"
     second_text: Annotated[
         str | Path | None, Option("A second text on which the loss must be within the tolerance, too.")
@@ -78,7 +88,7 @@ class SearchOptions:
 class StudyOptions:
     """Options of `study`."""
 
-    name: Annotated[str, Option("fig5, fig6, fig7, table2 or arithmetic.", argument=True, metavar="STUDY")]
+    name: Annotated[str, Option("fig5, fig6, fig7, table2, position or arithmetic.", argument=True, metavar="STUDY")]
     model: Annotated[
         "str | Path | Decoder | Sequence[str | Path | Decoder]",
         Option("A model or a checkpoint folder.", metavar="NAME", repeat=True),

@@ -1,8 +1,9 @@
 """Mantissa bits for each layer: from measured sensitivities around a precision, each bit goes where it helps most.
 
 Every module of every layer is measured alone, one bit below and one bit above the precision of the whole model. From
-one bit above everywhere, the moves of one bit less are ordered by the loss that they add per cost that they save
-(greedy, the lower convex hull of each module; Shoham and Gersho, IEEE TASSP 1988). The sum of single losses only orders
+one bit above everywhere, moves of one bit less are taken greedily: always the one that adds the least loss per cost
+that it saves. (The chain is the lower convex hull only where no module's second bit is cheaper than its first; compare
+Shoham and Gersho, IEEE TASSP 1988.) The sum of single losses only orders
 the moves: the loss of a combination is measured.
 """
 

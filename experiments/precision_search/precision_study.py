@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...formats import InputError
+from ...formats.checks import check_choice
 from ...workloads import Decoder, Precision, TextBlocks, TorchDecoder, Verdict
+from ...workloads.evaluation.scores import MEASURES
+from ...workloads.evaluation.sequential import spread_order
 from .cost import Cost, prepare_cost, saving
 from .layer_search import Allocation, GreedyAllocator, Layers, layered_activations, measure_sensitivities, spread
-from .loss import MeasuredLoss, Texts, verdict_record
+from .loss import MEASURE_KEYS, MeasuredLoss, Texts, verdict_record
 from .search import SearchProblem, SearchResult, SearchStep
 from .search_space import PUBLISHED, Choice, Numerics, all_choices, start_choices
 
@@ -20,6 +23,12 @@ if TYPE_CHECKING:
 
 LAYER_CANDIDATES = 12
 """Largest number of allocations over the layers that are measured, the cheapest first."""
+ACCEPTANCES = ("bound", "measured")
+"""Rules by which a search accepts a step: the loss with its error, or, as published, the measured loss."""
+STEP_CONFIDENCE = 0.8413
+"""One-sided confidence of a step's bound: one standard error above the loss, for many blocks."""
+HELDOUT_TESTS = 3
+"""Most precisions that are tested on held-out text, the cheapest first: each further test is another chance to pass by luck."""
 
 
 @dataclass(frozen=True)
@@ -85,15 +94,24 @@ class PrecisionStudy:
     tolerance: float
     history: list[StudyStep]
     heldout: Verdict | None
-    """The best precision on the held-out articles; None if no precision was within the tolerance."""
+    """The best precision on the held-out articles; None if no precision was accepted, or all that were tested failed."""
     objective: Objective = "bops"
     second_heldout: Verdict | None = None
     """The same on the second text's held-out articles, if there is a second text."""
+    rejected: tuple[tuple[StudyStep, Verdict], ...] = ()
+    """Cheaper precisions that the search accepted and that failed on the held-out articles, with the failed test."""
+    failed: bool = False
+    """True if all precisions that were tested on the held-out articles failed."""
+    waiting: int = 0
+    """Cheaper candidates that were not visited because the iterations were used up."""
+    tolerance_on: str = "loss"
+    """Measure that the tolerance is set on."""
 
     @property
     def best(self) -> StudyStep | None:
-        """The cheapest precision within the tolerance."""
-        return next((step for step in reversed(self.history) if step.step.best), None)
+        """The cheapest accepted precision that did not fail on the held-out articles; None if there is none."""
+        accepted = [step for step in reversed(self.history) if step.step.best]
+        return None if self.failed or not accepted else accepted[len(self.rejected)]
 
     def record(self) -> dict[str, Any]:
         """The search as JSON; ``best`` and its values are null if no precision was within the tolerance."""
@@ -109,7 +127,14 @@ class PrecisionStudy:
             "loss_standard_error": best.get("loss_standard_error"),
             "decision": best.get("decision"),
             "bops_saving": best.get("bops_saving"),
+            **{key: best.get(key) for key in MEASURE_KEYS},
+            "tolerance_on": self.tolerance_on,
             "heldout": self.heldout and verdict_record(self.heldout),
+            "rejected_by_heldout": [
+                {"precision": str(step.precision), **verdict_record(verdict)} for step, verdict in self.rejected
+            ],
+            "iterations_exhausted": self.waiting > 0,
+            "waiting": self.waiting,
             "second_heldout": self.second_heldout and verdict_record(self.second_heldout),
             "iterations": len(self.history),
             "history": [step.record() for step in self.history],
@@ -120,8 +145,10 @@ class PrecisionStudy:
 class PrecisionSearch:
     """Searches of one model at one tolerance, with one prepared cost and one measured loss.
 
-    A step whose test stays undecided counts by its measured loss; its record shows this. With a second text, the larger
-    loss of the two counts.
+    A step is accepted if its loss with one standard error is within the tolerance (Student's t, one-sided 84 %). The
+    cheapest accepted precision is tested on held-out text by the same rule; if it fails, the next best is tested,
+    `HELDOUT_TESTS` at most.
+    With a second text, the larger loss of the two counts.
 
     Parameters
     ----------
@@ -141,11 +168,16 @@ class PrecisionSearch:
         Folder that keeps the evaluations, so that an interrupted search resumes.
     on_step
         Called with each step when it is finished.
+    tolerance_on
+        Measure that the tolerance is set on, one of `MEASURES`.
+    accept
+        ``"bound"`` as above, or ``"measured"``: by the measured loss alone, as in the paper; half of the steps whose true
+        loss is the tolerance are accepted then, and the held-out test is one of one precision.
 
     Raises
     ------
     InputError
-        There are no numerics, or the objective is unknown.
+        There are no numerics, or the objective, measure or rule is unknown.
     """
 
     decoder: Decoder | TorchDecoder
@@ -156,6 +188,8 @@ class PrecisionSearch:
     second: Texts | None = None
     cache_dir: Path | None = None
     on_step: Callable[[StudyStep], None] | None = None
+    tolerance_on: str = "loss"
+    accept: str = "bound"
     cost: Cost = field(init=False)
     loss: MeasuredLoss = field(init=False)
     _verdicts: dict[Choice, Verdict] = field(default_factory=lambda: {}, init=False)
@@ -163,8 +197,12 @@ class PrecisionSearch:
     def __post_init__(self) -> None:
         if not self.numerics:
             raise InputError("numerics: there are none; give at least one choice")
+        check_choice("accept", self.accept, ACCEPTANCES)
+        check_choice("tolerance_on", self.tolerance_on, MEASURES)
         self.cost = prepare_cost(self.objective, self.decoder.shape)
-        self.loss = MeasuredLoss(self.decoder, self.texts, self.tolerance, self.second, self.cache_dir)
+        self.loss = MeasuredLoss(
+            self.decoder, self.texts, self.tolerance, self.second, self.cache_dir, self.tolerance_on
+        )
 
     def search(self, iterations: int = 32) -> PrecisionStudy:
         """Search with Algorithm 1, from the uniform precisions with each of the numerics.
@@ -179,7 +217,7 @@ class PrecisionSearch:
 
     def exhaustive(self, bits: Iterable[int]) -> PrecisionStudy:
         """Find the optimum among all precisions of these mantissa bits: every cheaper one is evaluated."""
-        return self._study(self._problem().exhaustive(all_choices(self.numerics, bits)))
+        return self._study(self._problem().exhaustive(all_choices(self.numerics, bits)), tests=1)
 
     def by_layer(
         self, start: StudyStep, blocks: int = 4, progress: Callable[[int, int], None] | None = None
@@ -197,7 +235,8 @@ class PrecisionSearch:
             Called with the number of changes measured, and of all changes.
         """
         numerics, base, shape = start.numerics, start.precision, self.decoder.shape
-        measured = TextBlocks(self.texts.calibration.tokens[:blocks])
+        calibration = self.texts.calibration.tokens
+        measured = TextBlocks(calibration[spread_order(len(calibration))[:blocks]])
         single = measure_sensitivities(self.decoder, measured, base, numerics, self.cache_dir, progress)
         allocator = GreedyAllocator(base, single, shape.layers, lambda p: self.cost.layer(Choice(p, numerics)))
         cheaper = [own for own in allocator.allocations() if own.cost < start.step.cost]
@@ -206,7 +245,7 @@ class PrecisionSearch:
         for allocation in spread(cheaper, LAYER_CANDIDATES) if cheaper else []:
             own = self.loss.calibration(layered_activations(allocation.layers, numerics))
             evaluated += 1
-            if own.loss.loss <= self.tolerance:
+            if self._accepted(own):
                 found, verdict = allocation, own
                 break
         return LayerStudy(
@@ -221,28 +260,50 @@ class PrecisionSearch:
     def _problem(self) -> SearchProblem[Choice]:
         on_step = self.on_step
         return SearchProblem(
-            self.cost, self._measure, self.tolerance, on_step and (lambda step: on_step(self._finished(step)))
+            self.cost,
+            self._measure,
+            self.tolerance,
+            lambda choice: self._accepted(self._verdicts[choice]),
+            on_step and (lambda step: on_step(self._finished(step))),
         )
+
+    def _accepted(self, verdict: Verdict) -> bool:
+        estimate = verdict.estimate
+        bound = estimate.upper_bound(STEP_CONFIDENCE) if self.accept == "bound" else estimate.value
+        return bound <= self.tolerance
 
     def _measure(self, choice: Choice) -> float:
         self._verdicts[choice] = self.loss.calibration(choice.activations())
-        return self._verdicts[choice].loss.loss
+        return self._verdicts[choice].estimate.value
 
     def _finished(self, step: SearchStep[Choice]) -> StudyStep:
         choice = step.candidate
         return StudyStep(step, self._verdicts[choice], saving(self.decoder.shape, [choice.precision]))
 
-    def _study(self, result: SearchResult[Choice]) -> PrecisionStudy:
+    def _study(self, result: SearchResult[Choice], tests: int = HELDOUT_TESTS) -> PrecisionStudy:
+        history = [self._finished(step) for step in result.history]
+        accepted = [step for step in reversed(history) if step.step.best]
+        rejected: list[tuple[StudyStep, Verdict]] = []
         heldout = second = None
-        if result.best is not None:
-            hook = result.best.candidate.activations()
+        tests = 1 if self.accept == "measured" else tests
+        for step in accepted[:tests]:
+            hook = step.step.candidate.activations()
             heldout = self.loss.test(hook, self.texts.heldout)
             second = self.second and self.loss.test(hook, self.second.heldout)
+            failed = next((own for own in (heldout, second) if own is not None and not self._accepted(own)), None)
+            if tests == 1 or failed is None:
+                break
+            rejected.append((step, failed))
+            heldout = second = None
         return PrecisionStudy(
             model=self.decoder.shape.name,
             tolerance=self.tolerance,
-            history=[self._finished(step) for step in result.history],
+            history=history,
             heldout=heldout,
             objective=self.objective,
             second_heldout=second,
+            rejected=tuple(rejected),
+            failed=bool(rejected) and heldout is None,
+            waiting=result.waiting,
+            tolerance_on=self.tolerance_on,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from ..options.question import question
 from ..options.result import Result
 from ..progress import stage
 from .loss import Texts
+from .plan import SearchPlan, plan_search
 from .precision_study import LayerStudy, PrecisionSearch, PrecisionStudy
 from .search_space import Numerics
 
@@ -49,7 +51,8 @@ class Optimum:
     study
         The exhaustive search; `PrecisionStudy.best` is the optimum.
     excess_cost
-        Cost of the searched precision over the optimum, minus one; None if either search found none.
+        Cost of the searched precision over the optimum, minus one; negative if the search found a cheaper one outside of
+        the range; None if either search found none.
     """
 
     widths: tuple[int, ...]
@@ -75,11 +78,14 @@ class FoundPrecision(Result):
         Result of the exhaustive search; None without ``exhaustive``.
     layers
         A precision for each layer; None without ``per_layer`` or if no precision was within the tolerance.
+    plan
+        Text that a decision takes at the measured spread; None if it was not planned.
     """
 
     study: PrecisionStudy
     optimum: Optimum | None = None
     layers: LayerStudy | None = None
+    plan: SearchPlan | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The document that ``anda search --json -`` prints."""
@@ -88,6 +94,8 @@ class FoundPrecision(Result):
             document["exhaustive"] = self.optimum.record()
         if self.layers is not None:
             document["per_layer"] = self.layers.record()
+        if self.plan is not None:
+            document["plan"] = self.plan.record()
         return document
 
     def records(self) -> list[dict[str, Any]]:
@@ -128,6 +136,8 @@ def search(options: SearchOptions) -> FoundPrecision:
         second=None if second is None else _texts(decoder, second, options),
         cache_dir=evaluation_cache(),
         on_step=options.on_step,
+        tolerance_on=options.tolerance_on,
+        accept=options.accept,
     )
     widths = None if options.exhaustive is None else tuple(several(options.exhaustive))
     if widths is not None:
@@ -135,6 +145,10 @@ def search(options: SearchOptions) -> FoundPrecision:
             raise InputError("exhaustive: is empty; give at least one width")
         for width in widths:
             check_integer("exhaustive", width, MIN_MANTISSA_BITS, MAX_MANTISSA_BITS)
+    plan = plan_search(searching.loss) if options.accept == "bound" else None
+    if plan is not None:
+        print(f"anda: plan: {plan}", file=sys.stderr, flush=True)
+        plan.check()
     study = searching.search(options.iterations)
     optimum = layers = None
     if widths is not None:
@@ -142,7 +156,7 @@ def search(options: SearchOptions) -> FoundPrecision:
     if options.per_layer and study.best is not None:
         with stage("sensitivity of each layer", 8 * decoder.shape.layers) as advance:
             layers = searching.by_layer(study.best, progress=lambda *_: advance(1))
-    return FoundPrecision(study, optimum, layers)
+    return FoundPrecision(study, optimum, layers, plan)
 
 
 def _texts(decoder: Decoder, text: str | Path, options: SearchOptions) -> Texts:

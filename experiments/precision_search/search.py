@@ -27,7 +27,7 @@ class SearchStep(Generic[Candidate]):
     loss: float
     """Relative increase of the perplexity; negative where the perplexity falls."""
     best: bool
-    """True if the loss was within the tolerance, so that the candidate became the best one."""
+    """True if the candidate was accepted and so became the best one."""
 
 
 @dataclass
@@ -35,6 +35,8 @@ class SearchResult(Generic[Candidate]):
     """The visited candidates, in order."""
 
     history: list[SearchStep[Candidate]] = field(default_factory=lambda: [])
+    waiting: int = 0
+    """Number of cheaper candidates that were not visited, because the iterations were used up."""
 
     @property
     def best(self) -> SearchStep[Candidate] | None:
@@ -59,6 +61,8 @@ class SearchProblem(Generic[Candidate]):
         Measured loss of a candidate: the relative increase of the perplexity.
     tolerance
         Largest loss to accept, 0 or more.
+    accepts
+        Accepts a measured candidate, or not; None accepts a measured loss within the tolerance, as the paper does.
     on_step
         Called with each `SearchStep` when it is finished.
 
@@ -71,6 +75,7 @@ class SearchProblem(Generic[Candidate]):
     cost: Callable[[Candidate], float]
     loss: Callable[[Candidate], float]
     tolerance: float
+    accepts: Callable[[Candidate], bool] | None = None
     on_step: Callable[[SearchStep[Candidate]], None] | None = None
 
     def __post_init__(self) -> None:
@@ -117,6 +122,7 @@ class SearchProblem(Generic[Candidate]):
                 for neighbour in set(neighbours(step.candidate)) - known:
                     known.add(neighbour)
                     heapq.heappush(queue, (self.cost(neighbour), neighbour))
+        result.waiting = sum(cost < best_cost for cost, _ in queue)
         return result
 
     def exhaustive(self, candidates: Iterable[Candidate]) -> SearchResult[Candidate]:
@@ -133,7 +139,8 @@ class SearchProblem(Generic[Candidate]):
 
     def _visit(self, cost: float, candidate: Candidate) -> SearchStep[Candidate]:
         loss = self.loss(candidate)
-        step = SearchStep(candidate, cost, loss, best=loss <= self.tolerance)
+        best = loss <= self.tolerance if self.accepts is None else self.accepts(candidate)
+        step = SearchStep(candidate, cost, loss, best)
         if self.on_step:
             self.on_step(step)
         return step

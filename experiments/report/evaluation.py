@@ -8,20 +8,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ...workloads import (
-    AndaActivations,
-    Decoder,
-    Fp16Activations,
-    PairedLoss,
-    TextBlocks,
-    evaluate,
-    paired_loss,
-)
+from ...workloads import AndaActivations, Decoder, Fp16Activations, TextBlocks
+from ...workloads.evaluation.scores import ScoreComparison, Scorer, compare_scores
 from ..inputs import evaluation_cache
 from ..progress import stage
 from .plan import PlannedPoint
 
-Measured: TypeAlias = tuple[PlannedPoint, PairedLoss]
+Measured: TypeAlias = tuple[PlannedPoint, ScoreComparison]
 """A planned precision and its measured loss."""
 
 
@@ -30,18 +23,18 @@ def measure_points(decoder: Decoder, blocks: TextBlocks, plan: Sequence[PlannedP
     count = len(blocks.tokens)
     work = count + sum(point.blocks for point in plan)
     with stage(f"perplexity of {len(plan)} precisions and FP16 ({work} blocks)", work) as advance:
-        cache = evaluation_cache()
+        scorer = Scorer(decoder, evaluation_cache())
 
         def finished(_done: int, _all: int) -> None:
             advance(1)
 
-        reference = evaluate(decoder, blocks, Fp16Activations(), cache, finished)
+        reference = scorer.score(blocks, Fp16Activations(), finished)
         measured: list[Measured] = []
         for point in plan:
             chosen = _spread(point.blocks, count)
             part = TextBlocks(blocks.tokens[chosen])
-            nll = evaluate(decoder, part, AndaActivations(point.precision), cache, finished)
-            measured.append((point, paired_loss(nll, reference[chosen])))
+            scores = scorer.score(part, AndaActivations(point.precision), finished)
+            measured.append((point, compare_scores(scores, reference[chosen])))
         return measured
 
 

@@ -43,14 +43,14 @@ ENERGY_PARTS = {
 
 
 def loss_figure(frame: pd.DataFrame) -> Figure:
-    """Perplexity loss against the mantissa width of all modules, with standard errors."""
+    """Perplexity loss against the mantissa width of all modules, with 95 % t intervals."""
     figure = _figure(7.0, 4.2)
     axes = figure.subplots()
     uniform = frame[frame["kind"] == "uniform"].sort_values("mantissa_bits_qkv")
     axes.errorbar(
         uniform["mantissa_bits_qkv"].astype(int),
         uniform["loss_percent"],
-        yerr=uniform["standard_error_percent"],
+        yerr=uniform["interval_95_percent"],
         color=BLACK, marker="o", markersize=5, capsize=4, linewidth=1.2, label="all four modules at M bits",
     )  # fmt: skip
     _loss_axis(axes)
@@ -72,7 +72,7 @@ def sensitivity_figure(frame: pd.DataFrame) -> Figure:
         axes.errorbar(
             bits.iloc[order] + shift,
             points["loss_percent"].iloc[order],
-            yerr=points["standard_error_percent"].iloc[order],
+            yerr=points["interval_95_percent"].iloc[order],
             color=style.color, marker=style.marker, linestyle=style.line, capsize=4, linewidth=1.4, label=f"only {module}",
         )  # fmt: skip
     _loss_axis(axes)
@@ -98,7 +98,7 @@ def tradeoff_figure(frame: pd.DataFrame) -> Figure:
             axes.errorbar(
                 100 * points[column] / baseline[column],
                 points["loss_percent"],
-                yerr=points["standard_error_percent"],
+                yerr=points["interval_95_percent"],
                 color=style.color, marker=style.marker, linestyle=style.line, markersize=5, linewidth=0.8, capsize=2, label=label,
             )  # fmt: skip
         _annotate(axes, measured[measured["kind"] != "one module"], column, baseline[column])

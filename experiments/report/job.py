@@ -96,7 +96,7 @@ def report(options: ReportOptions) -> Report:
             save_figures(frame, folder / "figures")
             best = {"model": decoder.shape, "arch": "anda", "precision": str(MIXED[0])}
             write_timeline(best, folder / "timeline.json")
-            widest = max((loss for _, loss in measured), key=lambda loss: loss.tokens)
+            widest = max((found.loss for _, found in measured), key=lambda loss: loss.tokens)
             facts = ReportFacts(command_line("report", options), decoder, text, trace, checks, widest, SPLIT, start)
             write_pages(frame, facts, folder)
             advance(1)

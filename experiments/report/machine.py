@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...workloads import ModelShape, PairedLoss, Precision
+from ...workloads import ModelShape, Precision
+from ...workloads.evaluation.scores import ScoreComparison
 from ..simulation import simulate
 from .evaluation import Measured
 from .points import PointKind, SweepPoint
@@ -25,14 +26,19 @@ def simulate_points(shape: ModelShape, measured: Sequence[Measured], level: Leve
     for name in architecture_names():
         if name not in (BASELINE, "anda"):
             points.append(_point("architecture", name, None, None, shape, level))
-    for planned, loss in measured:
-        points.append(_point(planned.kind, "anda", planned.precision, loss, shape, level))
+    for planned, found in measured:
+        points.append(_point(planned.kind, "anda", planned.precision, found, shape, level))
     return points
 
 
 def _point(
-    kind: PointKind, arch: str, precision: Precision | None, loss: PairedLoss | None, shape: ModelShape, level: Level
+    kind: PointKind,
+    arch: str,
+    precision: Precision | None,
+    found: ScoreComparison | None,
+    shape: ModelShape,
+    level: Level,
 ) -> SweepPoint:
     tokens = min(TOKENS, shape.max_length)
     simulation = simulate(model=shape, arch=arch, precision=precision, tokens=tokens, level=level)
-    return SweepPoint(kind, arch, precision, loss, simulation.to_dict())
+    return SweepPoint(kind, arch, precision, found and found.loss, simulation.to_dict(), found)

@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 from ...sim.config.defaults import DEFAULT_TECHNOLOGY
 from ...workloads import Decoder, PairedLoss, TextBlocks, Trace
+from ...workloads.evaluation.sequential import ERROR, LEAST_BLOCKS, decide
+from ...workloads.evaluation.statistics import Estimate
 from ..circuits.circuit_check import CircuitChecks
 from ..files import csv_text
 from .document import Block, Bullets, Heading, Link, Picture, Scatter, ScatterPoint, TableBlock, to_html, to_markdown
 from .machine import TOKENS
-from .plan import MIXED
+from .plan import BLOCK_TOKENS, MIXED
 from .provenance import LIMITS, constant_rows, provenance_items
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TOLERANCE = 0.01
-DECISION_ERRORS = 3
-"""Standard errors between a loss and the tolerance from which the loss counts as below or above it."""
 
 TRADEOFF = f"Loss against cycles and energy of a prefill of {TOKENS} tokens, relative to FP-FP."
 FRONT_COLUMNS = ("loss_percent", "energy_pj", "cycles", "dram_bytes", "bops_saving")
-TABLE_COLUMNS = ("point", "loss %", "± %", "tokens", "BOPs saving", "cycles", "speedup", "energy mJ", "energy saving", "mm²", "area")  # fmt: skip
+TABLE_COLUMNS = ("point", "loss %", "± %", "blocks", "tokens", "KL nats", "top-1 %", "tempered %", "BOPs saving", "cycles", "speedup", "energy mJ", "energy saving", "mm²", "area")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def report_blocks(frame: pd.DataFrame, facts: ReportFacts) -> list[Block]:
     return [
         Heading(f"How many mantissa bits does {shape.name} need?", 1),
         Bullets(summary(frame, facts.checks)),
-        Picture("loss", "Perplexity loss when all four modules keep M mantissa bits; bars are one standard error.", "loss against mantissa bits"),
+        Picture("loss", "Perplexity loss when all four modules keep M mantissa bits; bars are the 95 % t interval.", "loss against mantissa bits"),
         Picture("sensitivity", "Perplexity loss when one module alone is narrow, the others at 16 bits.", "loss per module"),
         Picture("tradeoff", TRADEOFF, "loss against cost"),
         front_block(frame),
@@ -88,10 +88,14 @@ def summary(frame: pd.DataFrame, checks: CircuitChecks) -> list[str]:
     cheapest_first = measured.sort_values("bops_saving", ascending=False)
     verdicts = [(row, verdict(row)) for row in cheapest_first.to_dict("records")]
     sentences: list[str] = []
-    for wanted, text in (("below", "below 1 % loss beyond doubt"), ("undecided", "within reach of 1 % but undecided")):
-        row = next((row for row, verdict in verdicts if verdict == wanted), None)
+    for wanted, text in (("below", "below 1 % loss"), ("undecided", "within reach of 1 % but undecided")):
+        row = next((row for row, verdict in verdicts if verdict == wanted and _may_be_within(row)), None)
         if row is not None:
             sentences.append(f"Fewest bit operations {text}: {_precision_text(row)}, {_gains(row)}.")
+    sentences.append(
+        f"A verdict is wrong in {100 * ERROR:g} % of cases (Student's t on the differences of blocks); fewer than "
+        f"{LEAST_BLOCKS} blocks give none."
+    )
     compared = sum(check.compared for check in checks.checks)
     cycles_agree = all(check.cycles == check.predicted_cycles for check in checks.checks)
     sentences.append(
@@ -103,10 +107,18 @@ def summary(frame: pd.DataFrame, checks: CircuitChecks) -> list[str]:
 
 def verdict(row: Mapping[Any, Any]) -> str:
     """Compare a loss with the tolerance: ``below``, ``above`` or ``undecided``."""
-    distance = row["loss_percent"] - 100 * TOLERANCE
-    if abs(distance) <= DECISION_ERRORS * row["standard_error_percent"]:
-        return "undecided"
-    return "below" if distance < 0 else "above"
+    decision = decide(_estimate(row), 100 * TOLERANCE)
+    return {"within": "below", "beyond": "above", "undecided": "undecided"}[decision]
+
+
+def _estimate(row: Mapping[Any, Any]) -> Estimate:
+    return Estimate(row["loss_percent"], row["standard_error_percent"], int(row["blocks"]))
+
+
+def _may_be_within(row: Mapping[Any, Any]) -> bool:
+    """True if there are blocks enough for a verdict, and the 95 % interval reaches below the tolerance."""
+    estimate = _estimate(row)
+    return estimate.blocks >= LEAST_BLOCKS and estimate.value - estimate.half_width() <= 100 * TOLERANCE
 
 
 def _precision_text(row: Mapping[Any, Any]) -> str:
@@ -116,7 +128,7 @@ def _precision_text(row: Mapping[Any, Any]) -> str:
 
 def _gains(row: Mapping[Any, Any]) -> str:
     return (
-        f"loss {row['loss_percent']:+.2f} ± {row['standard_error_percent']:.2f} %, {row['bops_saving']:.2f}x fewer bit "
+        f"loss {row['loss_percent']:+.2f} ± {_estimate(row).half_width():.2f} % (95 %, {row['blocks']} blocks), {row['bops_saving']:.2f}x fewer bit "
         f"operations, {row['speedup']:.2f}x the speed and {row['energy_saving']:.2f}x less energy than FP-FP, "
         f"at {row['area_ratio']:.2f} of its area"
     )
@@ -128,8 +140,12 @@ def table_rows(frame: pd.DataFrame) -> list[tuple[str, ...]]:
         (
             f"anda {row['precision']}" if isinstance(row["precision"], str) else row["label"],
             _number(row["loss_percent"], "+.2f"),
-            _number(row["standard_error_percent"], ".2f"),
+            _number(row["interval_95_percent"], ".2f"),
+            _number(row["blocks"], "d"),
             _number(row["tokens"], ",.0f"),
+            _number(row["kl_nats"], ".5f"),
+            _number(row["top1_disagreement_percent"], ".2f"),
+            _number(row["tempered_loss_percent"], "+.2f"),
             f"{row['bops_saving']:.2f}",
             f"{row['cycles']:,}",
             f"{row['speedup']:.2f}",
@@ -156,7 +172,9 @@ def front_block(frame: pd.DataFrame) -> Scatter:
 def table_block(frame: pd.DataFrame) -> TableBlock:
     """Table of every point, compared with FP-FP."""
     caption = (
-        f"Loss: perplexity against FP16 activations on the same tokens, with the standard error of the paired difference. "
+        f"Loss: perplexity against FP16 activations on the same tokens, blocks of {BLOCK_TOKENS} tokens, with the 95 % t interval of "
+        f"the paired difference. KL: mean divergence from the FP16 model. Top-1: share of changed most likely tokens. Tempered: "
+        f"loss when both models have their own fitted temperature. "
         f"Cycles, energy and area: prefill of {TOKENS} tokens at level analytical, FP-INT GeMMs; speedup, energy saving and area "
         f"are relative to FP-FP."
     )
@@ -186,7 +204,7 @@ def _method(facts: ReportFacts) -> list[str]:
         "evenly; a point that takes fewer blocks takes evenly spaced ones of these.",
         f"Reference: the same 4-bit weights with FP16 activations, perplexity "
         f"{facts.widest_loss.reference_perplexity:.2f} on {facts.widest_loss.tokens:,} tokens.",
-        "Loss: exp(mean difference of the negative log-likelihood) - 1, signed, its standard error from the spread over "
+        "Loss: exp(mean difference of the negative log-likelihood) - 1, signed, its interval from the spread over "
         "blocks. It is not monotone in M: truncation shrinks activations, and a small shrinkage helps this model.",
         "Activations: rounded to FP16, then encoded and decoded in the Anda format (groups of 64, truncation); products "
         "in float32. Attention internals, norms and the head stay in float32.",

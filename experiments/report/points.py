@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ...workloads import MODULES, PairedLoss, Precision
+from ...workloads.evaluation.scores import ScoreComparison
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +36,8 @@ class SweepPoint:
         Increase of the perplexity over FP16 activations on the same tokens; None if it was not measured.
     record
         The simulation, as `simulate` gives it.
+    comparison
+        KL divergence, top-1 disagreement and tempered loss beside the loss; None if they were not measured.
     """
 
     kind: PointKind
@@ -41,6 +45,7 @@ class SweepPoint:
     precision: Precision | None
     loss: PairedLoss | None
     record: Mapping[str, Any]
+    comparison: ScoreComparison | None = None
 
     @property
     def module(self) -> str | None:
@@ -64,7 +69,7 @@ class SweepPoint:
 def points_frame(points: Sequence[SweepPoint]) -> pd.DataFrame:
     """Table of the report, one row for each point.
 
-    Losses are in percent. `speedup` and `energy_saving` are baseline over point, `area_ratio` is point over baseline; the
+    Losses are in percent; `interval_95_percent` is half of the 95 % t interval. `speedup` and `energy_saving` are baseline over point, `area_ratio` is point over baseline; the
     baseline is the point of that kind.
     """
     import pandas as pd
@@ -72,7 +77,7 @@ def points_frame(points: Sequence[SweepPoint]) -> pd.DataFrame:
     rows = [_row(point) for point in points]
     baseline = next(row for row in rows if row["kind"] == "baseline")
     frame = pd.DataFrame([row | _relative(row, baseline) for row in rows])
-    whole_numbers = [*(f"mantissa_bits_{module}" for module in MODULES), "tokens"]
+    whole_numbers = [*(f"mantissa_bits_{module}" for module in MODULES), "tokens", "blocks"]
     return frame.astype(dict.fromkeys(whole_numbers, "Int64"))
 
 
@@ -88,14 +93,29 @@ def _row(point: SweepPoint) -> dict[str, Any]:
         **{f"mantissa_bits_{module}": value for module, value in zip(MODULES, bits, strict=True)},
         "loss_percent": 100 * loss.loss if loss else None,
         "standard_error_percent": 100 * loss.standard_error if loss else None,
+        "interval_95_percent": 100 * loss.estimate.half_width() if loss else None,
+        "blocks": loss.blocks if loss else None,
         "perplexity": loss.perplexity if loss else None,
         "tokens": loss.tokens if loss else None,
+        **measure_columns(point.comparison),
         **{name: point.record[name] for name in MEASURES},
         **{f"{part}_pj": energy[part] for part in ENERGIES},
         "energy_pj": energy["compute"] + energy["sram"] + energy["dram"],
         "area_mm2": point.record["area_mm2"],
         "level": point.record["level"],
     }
+
+
+def measure_columns(comparison: ScoreComparison | None) -> dict[str, float | None]:
+    """The measures beside the loss as columns of a table; None if they were not measured."""
+    if comparison is None:
+        return dict.fromkeys(MEASURE_COLUMNS)
+    values = (comparison.kl.value, 100 * comparison.top1.value, 100 * comparison.tempered.value)
+    return {name: value if isfinite(value) else None for name, value in zip(MEASURE_COLUMNS, values, strict=True)}
+
+
+MEASURE_COLUMNS = ("kl_nats", "top1_disagreement_percent", "tempered_loss_percent")
+"""Columns of the measures beside the loss."""
 
 
 def _relative(row: Mapping[str, Any], baseline: Mapping[str, Any]) -> dict[str, float]:

@@ -70,7 +70,7 @@ def _table2(frame: pd.DataFrame) -> Figure:
     for axes, part in _panels(figure, frame):
         labels = [_method_label(row) for row in part.to_dict("records")]
         axes.errorbar(
-            range(len(part)), part["loss_percent"], yerr=part["standard_error_percent"],
+            range(len(part)), part["loss_percent"], yerr=part["interval_95_percent"],
             color=BLACK, marker="o", linestyle="", capsize=4,
         )  # fmt: skip
         axes.set_xticks(range(len(part)), labels, rotation=45, ha="right", fontsize=8)
@@ -83,6 +83,25 @@ def _arithmetic(frame: pd.DataFrame) -> Figure:
         for style, (sums, points) in zip(STYLES, part.groupby("sums", sort=False), strict=False):
             _line(axes, points, style, f"{sums} sums")
     return _finish(figure, "mantissa bits of all modules")
+
+
+def _position(frame: pd.DataFrame) -> Figure:
+    figure = _figure(frame["model"].nunique())
+    for axes, part in _panels(figure, frame):
+        for style, (bits, points) in zip(STYLES, part.groupby("mantissa_bits"), strict=False):
+            places = (points["first_position"] * points["end_position"]) ** 0.5
+            axes.errorbar(
+                places, points["loss_percent"], yerr=points["interval_95_percent"],
+                color=style.color, marker=style.marker, linestyle=style.line, markersize=4, linewidth=1.2, capsize=3, label=f"M = {bits}",
+            )  # fmt: skip
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.axhline(0, color=GREY, linewidth=0.8)
+        axes.axhline(1, color=GREY, linewidth=0.8, linestyle=(0, (4, 4)))
+        axes.set_xlabel("position of the token in its block")
+        axes.legend(frameon=False, fontsize=8)
+    figure.axes[0].set_ylabel("perplexity loss against FP16 activations, percent")
+    return figure
 
 
 def _method_label(row: Mapping[Hashable, Any]) -> str:
@@ -108,7 +127,7 @@ def _panels(figure: Figure, frame: pd.DataFrame) -> Iterator[tuple[Axes, pd.Data
 
 def _line(axes: Axes, points: pd.DataFrame, style: Style, label: str) -> None:
     axes.errorbar(
-        points["mantissa_bits"], points["loss_percent"], yerr=points["standard_error_percent"],
+        points["mantissa_bits"], points["loss_percent"], yerr=points["interval_95_percent"],
         color=style.color, marker=style.marker, linestyle=style.line, markersize=4, linewidth=1.2, capsize=3, label=label,
     )  # fmt: skip
 
@@ -139,4 +158,5 @@ _FIGURES: dict[str, Callable[[pd.DataFrame], Figure]] = {
     "fig7": _fig7,
     "table2": _table2,
     "arithmetic": _arithmetic,
+    "position": _position,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from ...workloads import (
     load_checkpoint,
     paired_loss,
 )
+from ...workloads.evaluation.scores import ScoreComparison, Scorer, TokenScores, compare_scores
 from ...workloads.inference.decoder import Hook
 from ...workloads.models.gemms import FP16_BITS
 from ..inputs import as_decoder, evaluation_cache
@@ -36,17 +38,17 @@ from ..precision_search.loss import Texts
 from ..precision_search.precision_study import PrecisionSearch
 from ..precision_search.search_space import Numerics
 from ..progress import Advance, stage
+from ..report.points import measure_columns
 
 if TYPE_CHECKING:
-    import numpy as np
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
 
 GROUP_SIZES = (8, 16, 32, 64, 128)
 GROUP_MANTISSA_BITS = range(4, 10)
 MODEL_MANTISSA_BITS = range(4, 14)
 MODULE_MANTISSA_BITS = range(4, 9)
 ARITHMETIC_MANTISSA_BITS = (5, 7, 9)
+POSITION_MANTISSA_BITS = (6, 7, 8)
 TOLERANCES = {"Anda 0.1 %": 0.001, "Anda 1 %": 0.01}
 FORMATS = {"FIGNA": ("figna", {"mantissa_bits": 13}, 13), "VS-Quant": ("vs-quant", {}, 4)}
 """Registered name and parameters of each format, and the mantissa bits that enter a multiplication."""
@@ -65,7 +67,9 @@ class StudyResult(FrameResult):
     frame
         One row for each measured point. Columns: ``model``; the varied quantities (``group_size``, ``module``,
         ``mantissa_bits``, or ``method`` and ``precision``); ``loss_percent``, ``standard_error_percent``, ``perplexity``,
-        ``tokens``. ``table2`` adds ``bops_saving`` (16 over the mean mantissa bits) and ``decision`` (``within`` or
+        ``tokens``, ``interval_95_percent`` (half of the t interval), ``blocks``, ``block_tokens``, ``kl_nats``,
+        ``top1_disagreement_percent``, ``tempered_loss_percent``. ``position`` has ``first_position`` and ``end_position``
+        of the tokens of a row. ``table2`` adds ``bops_saving`` (16 over the mean mantissa bits) and ``decision`` (``within`` or
         ``beyond`` the tolerance, or ``undecided``). ``arithmetic`` adds the paired difference from float sums,
         ``difference_percent``, and its standard error.
     """
@@ -121,7 +125,8 @@ class _Model:
         self.name = self.decoder.shape.name
         self._evaluator = evaluator(self.decoder, options.backend)
         self.heldout = self.blocks("heldout")
-        self._reference = self.nll(Fp16Activations())
+        self._scorer = Scorer(self._evaluator, self._cache)
+        self.reference = self.scores(Fp16Activations())
 
     def blocks(self, split: str) -> TextBlocks:
         options = self.options
@@ -129,9 +134,10 @@ class _Model:
 
     def row(self, hook: Hook, **varied: Any) -> Row:
         """Row of a point: the varied quantities and the loss of these activations."""
-        return self.loss_row(paired_loss(self.nll(hook), self._reference), **varied)
+        comparison = compare_scores(self.scores(hook), self.reference)
+        return self.loss_row(comparison.loss, comparison, **varied)
 
-    def loss_row(self, loss: PairedLoss, **varied: Any) -> Row:
+    def loss_row(self, loss: PairedLoss, comparison: ScoreComparison | None = None, **varied: Any) -> Row:
         return {
             "model": self.name,
             **varied,
@@ -139,6 +145,10 @@ class _Model:
             "standard_error_percent": 100 * loss.standard_error,
             "perplexity": loss.perplexity,
             "tokens": loss.tokens,
+            "interval_95_percent": 100 * loss.estimate.half_width(),
+            "blocks": loss.blocks,
+            "block_tokens": self.options.tokens,
+            **measure_columns(comparison),
         }
 
     def float_weights(self) -> PairedLoss | None:
@@ -150,7 +160,7 @@ class _Model:
             return None
         own = evaluator(original, self.options.backend)
         nll = evaluate(own, self.heldout, Fp16Activations(), self._cache)
-        return paired_loss(nll, self._reference)
+        return paired_loss(nll, self.reference.nll)
 
     def search(self, tolerance: float) -> tuple[Precision, float, PairedLoss, str] | None:
         """Best precision of a search, its saving of bit operations, and its loss and decision on the held-out blocks."""
@@ -160,8 +170,8 @@ class _Model:
             return None
         return study.best.precision, study.best.bops_saving, study.heldout.loss, study.heldout.decision
 
-    def nll(self, hook: Hook) -> NDArray[np.float64]:
-        return evaluate(self._evaluator, self.heldout, hook, self._cache, progress=lambda *_: self._advance(1))
+    def scores(self, hook: Hook) -> TokenScores:
+        return self._scorer.score(self.heldout, hook, progress=lambda *_: self._advance(1))
 
 
 def _fig5(model: _Model) -> Iterator[Row]:
@@ -187,14 +197,26 @@ def _fig7(model: _Model) -> Iterator[Row]:
 def _arithmetic(model: _Model) -> Iterator[Row]:
     for bits in ARITHMETIC_MANTISSA_BITS:
         precision = Precision.uniform(bits)
-        fast = model.nll(AndaActivations(precision))
+        fast = model.scores(AndaActivations(precision)).nll
         for sums in get_args(GroupSum):
             hook = Numerics(partial=sums).activations(precision)
-            change = paired_loss(model.nll(hook), fast)
+            change = paired_loss(model.scores(hook).nll, fast)
             yield model.row(hook, sums=sums, mantissa_bits=bits) | {
                 "difference_percent": 100 * change.loss,
                 "difference_standard_error_percent": 100 * change.standard_error,
             }
+
+
+def _position(model: _Model) -> Iterator[Row]:
+    """Loss of the tokens at positions from 1, 64, 128, 256, ... on, up to the next of these."""
+    length = model.options.tokens
+    bounds = [1, *itertools.takewhile(lambda bound: bound < length, (64 * 2**i for i in range(32))), length]
+    for bits in POSITION_MANTISSA_BITS:
+        scores = model.scores(AndaActivations(Precision.uniform(bits)))
+        for first, end in itertools.pairwise(bounds):
+            part = slice(first - 1, end - 1)
+            loss = paired_loss(scores.nll[:, part], model.reference.nll[:, part])
+            yield model.loss_row(loss, mantissa_bits=bits, first_position=first, end_position=end)
 
 
 def _table2(model: _Model) -> Iterator[Row]:
@@ -220,5 +242,6 @@ STUDIES: dict[str, tuple[Callable[[_Model], Iterator[Row]], int]] = {
     "fig7": (_fig7, 1 + len(MODULES) * len(MODULE_MANTISSA_BITS)),
     "table2": (_table2, 2 + len(FORMATS)),
     "arithmetic": (_arithmetic, 1 + len(ARITHMETIC_MANTISSA_BITS) * (1 + 2 * len(get_args(GroupSum)))),
+    "position": (_position, 1 + len(POSITION_MANTISSA_BITS)),
 }
 """Each study with its evaluations of all blocks, the reference included; searches are not counted."""

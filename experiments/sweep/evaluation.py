@@ -23,11 +23,27 @@ if TYPE_CHECKING:
     from ...formats import AndaTensor
     from ...sim import Architecture
     from ...workloads import Precision, TextBlocks
+    from ...workloads.evaluation.scores import Scorer
     from ...workloads.inference.decoder import Decoder
 
-LOSS_COLUMNS = ("loss_percent", "loss_standard_error_percent", "perplexity")
-"""Columns of a row where perplexity is evaluated: the relative increase over FP16 activations, paired, and its error."""
-
+LOSS_COLUMNS = (
+    "loss_percent",
+    "loss_standard_error_percent",
+    "loss_bound_percent",
+    "perplexity",
+    "kl_nats",
+    "top1_disagreement_percent",
+    "tempered_loss_percent",
+    "evaluation_blocks",
+    "evaluation_tokens",
+    "loss_blocks_percent",
+)
+"""Columns of a row where perplexity is evaluated: the relative increase over FP16 activations, paired, its standard error, and
+loss + t * standard error, below which the true loss is with 95 %; then the other measures, and the losses of the blocks."""
+MEASURED_COLUMNS = ("loss_percent", "tempered_loss_percent")
+"""Columns with signed losses."""
+BLOCKS_COLUMN = "loss_blocks_percent"
+"""Column with the loss of every block, as text: two rows of one text are compared block by block."""
 
 TRACE_TOKENS = 64
 """Tokens on which zero planes are counted."""
@@ -46,7 +62,7 @@ class Evaluation:
     split: str = "heldout"
     tokens: StrictInt = 512
     """Tokens of a block."""
-    blocks: StrictInt = 4
+    blocks: StrictInt = 8
 
     def __post_init__(self) -> None:
         check_integer("evaluation.tokens", self.tokens, 2)
@@ -108,7 +124,7 @@ def activation_hook(
     return ModuleActivations(Fp16Activations(), dict(zip(MODULES, map(FormatActivations, formats), strict=True)))
 
 
-def evaluate_hook(evaluation: Evaluation, hook: Any) -> dict[str, float]:
+def evaluate_hook(evaluation: Evaluation, hook: Any) -> dict[str, Any]:
     """The columns `LOSS_COLUMNS` of activations; blocks that were evaluated before are taken from the cache.
 
     They are blank, NaN, for no hook.
@@ -118,16 +134,41 @@ def evaluate_hook(evaluation: Evaluation, hook: Any) -> dict[str, float]:
     InputError
         The model or the text is not there.
     """
-    from ...workloads import Fp16Activations, evaluate, paired_loss
+    from ...workloads import Fp16Activations
+    from ...workloads.evaluation.scores import compare_scores
+
+    scorer, blocks = _scorer(evaluation)
+    found = compare_scores(scorer.score(blocks, hook), scorer.score(blocks, Fp16Activations()))
+    loss = found.loss
+    values = (
+        100 * loss.loss,
+        100 * loss.standard_error,
+        100 * loss.estimate.upper_bound(),
+        loss.perplexity,
+        found.kl.value,
+        100 * found.top1.value,
+        100 * found.tempered.value,
+        loss.blocks,
+        evaluation.tokens,
+        " ".join(f"{100 * value:.4g}" for value in found.blocks["loss"]),
+    )
+    return dict(zip(LOSS_COLUMNS, values, strict=True))
+
+
+def read_block_losses(text: str) -> list[float]:
+    """Losses of blocks in percent, from the text of `BLOCKS_COLUMN`."""
+    return [float(value) for value in text.split()]
+
+
+@cache
+def _scorer(evaluation: Evaluation) -> tuple[Scorer, TextBlocks]:
+    from ...workloads.evaluation.scores import Scorer
     from ..inputs import evaluation_cache
 
     if hook is None:
         return dict.fromkeys(LOSS_COLUMNS, math.nan)
     decoder, blocks = _subject(evaluation)
-    kept = evaluation_cache()
-    nll = evaluate(decoder, blocks, hook, kept)
-    loss = paired_loss(nll, evaluate(decoder, blocks, Fp16Activations(), kept))
-    return dict(zip(LOSS_COLUMNS, (100 * loss.loss, 100 * loss.standard_error, loss.perplexity), strict=True))
+    return Scorer(decoder, evaluation_cache()), blocks
 
 
 def group_cycles(

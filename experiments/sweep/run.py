@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +140,7 @@ def _stream(text: str, spec: SweepSpec) -> PointStream:
 def _run_stream(
     spec: SweepSpec, stream: PointStream, numbers: NDArray[np.int64], store: SweepStore, executor: Executor
 ) -> None:
+    _note_fewer(spec, len(numbers))
     every = chunks(spec, numbers)
     name = sweep_name(spec, stream.first)
     kept = store.parts(name)
@@ -154,6 +157,22 @@ def _run_stream(
             advance(part.rows)
     if missing or not store.is_published(name):
         store.publish(_finished(spec, [kept[index] for index in range(len(every))]), name)
+
+
+def _note_fewer(spec: SweepSpec, points: int) -> None:
+    """Say on stderr if a sample has fewer points than asked for."""
+    sampling = spec.sampling
+    if sampling.method not in ("random", "latin-hypercube"):
+        return
+    sizes = {name: len(values) for name, values in spec.dimensions().items()}
+    asked = (sampling.points or 0) * prod(sizes[name] for name in sampling.for_each)
+    if points < asked:
+        exist = prod(sizes.values())
+        print(
+            f"anda: sampling: {points:,} of {asked:,} points; {exist:,} combinations exist, of which equal ones and those "
+            "that constraints forbid are left out",
+            file=sys.stderr,
+        )
 
 
 def sweep_name(spec: SweepSpec, first: Point) -> str:

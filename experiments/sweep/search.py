@@ -1,12 +1,17 @@
-"""Multi-objective search of spaces that are too large for a grid (NSGA-II of Optuna).
+"""Multi-objective search of spaces that are too large for a grid (the tree-structured Parzen estimator of Optuna).
 
 The space is that of the sweep file; each dimension is searched over its listed values. A generation is asked for as a
 whole, simulated, and told in the order in which it was asked, so that neither the number of workers nor an
-interruption changes the search: a rerun asks for the same points and finds those that are finished in the store.
+interruption changes the search: a rerun asks for the same points and finds those that are finished in the store. No
+point is asked for twice. Points that constraints forbid are told as such, so that the search learns where they are.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
+import random
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +25,14 @@ if TYPE_CHECKING:
 
     from .spec import Choice, SweepSpec
 
-POPULATIONS = 4
-"""Generations in a budget, if populations stay within the next two limits."""
-LEAST_POPULATION, LARGEST_POPULATION = 4, 64
+GENERATION = 8
+"""Points that are asked for before the next ones are told; workers share them."""
+STARTUP_SHARE, LEAST_STARTUP, MOST_STARTUP = 0.2, 10, 24
+"""Random points before the estimator starts: this share of the budget, within limits."""
 TRIALS = 50
-"""Most choices for each point of the budget; repeated and forbidden choices cost no simulation."""
+"""Most choices for each point of the budget; forbidden choices cost no simulation."""
+STEPS = 200
+"""Most random changes of a choice that was asked for before, until it is new."""
 
 Simulate = Callable[[Sequence[Point]], "pd.DataFrame"]
 """Rows of points, derived columns included, in their order."""
@@ -44,19 +52,20 @@ def search_points(spec: SweepSpec, simulate: Simulate) -> list[Point]:
         raise InputError("sampling.points: is missing; say how many points the search may simulate")
     if not spec.sampling.minimise:
         raise InputError("sampling.minimise: is empty; name the columns to minimise, such as energy_total_pj")
-    population = min(max(budget // POPULATIONS, LEAST_POPULATION), LARGEST_POPULATION, budget)
     if spec.sampling.for_each:
         raise InputError("sampling.for_each: has no meaning in a search; leave it out")
-    study = _Study(spec, population)
+    study = _Study(spec, budget)
     first = spec.point({name: values[0] for name, values in spec.dimensions().items()})
     spec.check_values()
     _check_objectives(spec, spec.check_formulas([first]))
     visited: dict[Point, tuple[float, ...] | None] = {}
     trials = 0
     while len(visited) < budget and trials < TRIALS * budget:
-        asked = [study.ask() for _ in range(population)]
+        asked = study.ask(min(GENERATION, budget - len(visited)))
+        if not asked:
+            break  # every combination was asked for
         trials += len(asked)
-        new = list(dict.fromkeys(p for _, p in asked if p is not None and p not in visited))[: budget - len(visited)]
+        new = list(dict.fromkeys(point for _, point in asked if point is not None and point not in visited))
         if new:
             visited |= zip(new, objectives(spec, simulate(new)), strict=True)
         for trial, point in asked:
@@ -101,35 +110,76 @@ def cost_column(frame: pd.DataFrame, name: str, field: str = "pareto") -> np.nda
 
 
 class _Study:
-    """Optuna's study over the choices of a sweep file."""
+    """Optuna's study over the choices of a sweep file; it never asks for a choice twice."""
 
-    def __init__(self, spec: SweepSpec, population: int) -> None:
+    def __init__(self, spec: SweepSpec, budget: int) -> None:
         try:
             import optuna
         except ImportError:
             raise InputError("sampling.method: search needs Optuna; pip install 'anda-codesign[search]'") from None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._spec = spec
-        self._failed = optuna.trial.TrialState.FAIL
         self._dimensions = spec.dimensions()
         self._distributions = {name: _distribution(values) for name, values in self._dimensions.items()}
-        sampler = optuna.samplers.NSGAIISampler(seed=spec.sampling.seed, population_size=max(population, 2))
+        self._asked: set[tuple[int, ...]] = set()
+        self._random = random.Random(spec.sampling.seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.simplefilter("ignore", FutureWarning)  # constraints_func is the one that Optuna 4 and 5 both have
+            sampler = optuna.samplers.TPESampler(
+                seed=spec.sampling.seed,
+                multivariate=True,
+                constant_liar=True,
+                n_startup_trials=min(max(int(STARTUP_SHARE * budget), LEAST_STARTUP), MOST_STARTUP),
+                constraints_func=lambda trial: (trial.user_attrs["violation"],),
+            )
         directions = [optuna.study.StudyDirection.MINIMIZE] * len(spec.sampling.minimise)
         self._study: Any = optuna.create_study(directions=directions, sampler=sampler)
 
-    def ask(self) -> tuple[Any, Point | None]:
-        """Ask for a trial and its point; None if constraints on inputs forbid it."""
-        trial = self._study.ask(self._distributions)
-        choice: Choice = {name: values[trial.params[name]] for name, values in self._dimensions.items()}
-        point = self._spec.point(choice)
-        return trial, point if self._spec.allows(point) else None
+    def ask(self, count: int) -> list[tuple[Any, Point | None]]:
+        """Ask for trials and their points, None for a point that constraints on inputs forbid; fewer if no more exist."""
+        found: list[tuple[Any, Point | None]] = []
+        while len(found) < count and len(self._asked) < math.prod(map(len, self._dimensions.values())):
+            trial = self._study.ask(self._distributions)
+            if self._places(trial.params) in self._asked:
+                other = self._changed(trial.params)
+                self._tell_again(trial)
+                if other is None:
+                    break
+                self._study.enqueue_trial(other)
+                trial = self._study.ask(self._distributions)
+            self._asked.add(self._places(trial.params))
+            choice: Choice = {name: values[trial.params[name]] for name, values in self._dimensions.items()}
+            point = self._spec.point(choice)
+            found.append((trial, point if self._spec.allows(point) else None))
+        return found
 
     def tell(self, trial: Any, values: tuple[float, ...] | None) -> None:
         """Record the outcome; None for a point that constraints forbid."""
-        if values is None:
-            self._study.tell(trial, state=self._failed)
-        else:
-            self._study.tell(trial, values)
+        trial.set_user_attr("violation", float(values is None))
+        self._study.tell(trial, values or [float("inf")] * len(self._spec.sampling.minimise))
+
+    def _tell_again(self, trial: Any) -> None:
+        """End a trial that repeats an earlier one; it teaches nothing."""
+        from optuna.trial import TrialState
+
+        trial.set_user_attr("violation", 0.0)
+        self._study.tell(trial, state=TrialState.FAIL)
+
+    def _places(self, choice: Mapping[str, int]) -> tuple[int, ...]:
+        return tuple(choice[name] for name in self._dimensions)
+
+    def _changed(self, choice: Mapping[str, int]) -> dict[str, int] | None:
+        """A choice near another that was not asked for; None if none is found."""
+        own = dict(choice)
+        for _ in range(STEPS):
+            name = self._random.choice(list(self._dimensions))
+            own[name] = self._random.randrange(len(self._dimensions[name]))
+            if self._places(own) not in self._asked:
+                return own
+        places = itertools.product(*(range(len(values)) for values in self._dimensions.values()))
+        left = next((own for own in places if own not in self._asked), None)
+        return None if left is None else dict(zip(self._dimensions, left, strict=True))
 
 
 def _distribution(values: Sequence[Any]) -> Any:

@@ -370,7 +370,8 @@ class PointStream:
         sampled = {name: size for name, size in self._sizes.items() if name not in sampling.for_each}
         count = sampling.points or 0
         if sampling.method == "latin-hypercube":
-            return Combinations(each.grid, latin_hypercube(sampled, count, sampling.seed), count)
+            samples = latin_hypercube(sampled, count, sampling.seed)
+            return Combinations(each.grid, samples, len(samples["models"]))
 
         def wanted(samples: Indices) -> NDArray[np.bool_]:
             count = len(samples["models"])

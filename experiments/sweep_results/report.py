@@ -29,7 +29,10 @@ from ..report.document import (
 from ..report.figures import ENERGY_PARTS, plot_style, save_figure
 from ..report.layer_timeline import write_timeline
 from ..report.provenance import PACKAGES, SIMULATION_LIMITS, constant_rows
+from ..sweep.evaluation import MEASURED_COLUMNS
 from ..sweep.points import TASK_COLUMNS, model_version, setting_columns
+from ..sweep.search import cost_column
+from .errors import PairedErrors, rank_values
 from .results import load_results, pareto_figure, pareto_front, task_numbers
 from .tables import table_rows, varying_columns
 
@@ -166,8 +169,23 @@ def _summary(frame: pd.DataFrame, costs: Sequence[str], names: Sequence[str]) ->
         column = cost.removeprefix("-")
         best = frame.sort_values(column, ascending=not cost.startswith("-"), kind="stable")
         for _, rows in best.groupby(task_numbers(best), sort=True):
-            lines.append(f"Best {column}: {rows[column].iloc[0]:.6g} at {_label(rows.iloc[0].to_dict(), names)}.")
+            lines.append(_best_line(rows, cost, column, names))
     return lines
+
+
+def _best_line(rows: pd.DataFrame, cost: str, column: str, names: Sequence[str]) -> str:
+    """The best of sorted rows; where several are equal within their error, their number and the one of least energy."""
+    values = rank_values(cost_column(rows, cost), cost)
+    errors = PairedErrors(rows, cost)
+    equal = rows[values - values[0] <= errors.of(0)] if errors else rows.head(1)
+    if len(equal) > 1:
+        equal = equal.sort_values("energy_total_pj", kind="stable")
+        start = f"Best {column}: {len(equal)} points are equal within their error; of least energy"
+    else:
+        start = f"Best {column}"
+    first = equal.iloc[0]
+    mark = " (negative: counts as 0)" if column in MEASURED_COLUMNS and first[column] < 0 else ""
+    return f"{start}: {first[column]:.6g}{mark} at {_label(first.to_dict(), names)}."
 
 
 def _label(row: Mapping[Any, Any], names: Sequence[str]) -> str:

@@ -13,6 +13,7 @@ from ...sim.output.palette import COLORS, GREY
 from ..sweep.points import TASK_COLUMNS
 from ..sweep.search import cost_column
 from ..sweep.store import RESULTS, is_as_published
+from .errors import PairedErrors, rank_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +66,8 @@ def pareto_front(frame: pd.DataFrame, minimise: Sequence[str]) -> pd.Series:
     """True for rows that are not dominated: no other row of the task is at least as good everywhere and better somewhere.
 
     A task has one value in each of `points.TASK_COLUMNS`: the prefill of a smaller model is no better than that of a larger
-    one. Equal rows do not dominate each other. A row without a number in one of the columns is not on the front.
+    one. Equal rows do not dominate each other. A row without a number in one of the columns is not on the front. Two losses
+    are equal if their difference is within its error on the same blocks, and a negative loss counts as zero.
 
     Parameters
     ----------
@@ -86,11 +88,15 @@ def pareto_front(frame: pd.DataFrame, minimise: Sequence[str]) -> pd.Series:
     """
     import pandas as pd
 
-    costs = np.column_stack([cost_column(frame, name) for name in minimise])
+    costs = np.column_stack([rank_values(cost_column(frame, name), name) for name in minimise])
+    errors = [PairedErrors(frame, name) for name in minimise]
     tasks = task_numbers(frame)
     front = np.zeros(len(frame), dtype=np.bool_)
     for task in range(tasks.max(initial=-1) + 1):
         rows = np.flatnonzero(tasks == task)
+        if any(errors):
+            front[rows] = _uncertain_front(costs, errors, rows)
+            continue
         unique, inverse = np.unique(costs[rows], axis=0, return_inverse=True)
         front[rows] = _unique_front(unique)[inverse.reshape(-1)]
     return pd.Series(front & ~np.isnan(costs).any(axis=1), index=frame.index, name="pareto")
@@ -158,6 +164,20 @@ def _unique_front(
             kept[count] = cost
             count += 1
             front[index] = True
+    return front
+
+
+def _uncertain_front(
+    costs: np.ndarray[tuple[int, int], np.dtype[np.float64]],
+    errors: Sequence[PairedErrors],
+    rows: np.ndarray[tuple[int], np.dtype[np.intp]],
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """The front of some rows, of which columns have errors: within them, values are equal."""
+    front = np.zeros(len(rows), dtype=bool)
+    for place, row in enumerate(rows):
+        gains = costs[row] - costs[rows]
+        margins = np.column_stack([own.of(int(row))[rows] if own else np.zeros(len(rows)) for own in errors])
+        front[place] = not ((gains >= -margins).all(axis=1) & (gains > margins).any(axis=1)).any()
     return front
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..sweep.evaluation import BLOCKS_COLUMN
 from ..sweep.points import setting_columns
 
 if TYPE_CHECKING:
@@ -19,7 +20,17 @@ ESSENTIAL = ("model", "arch", "precision", "cycles", "dram_bytes", "area_mm2", "
 """Columns of a table if no column varies."""
 WIDTH = 150
 """Most characters in a line of a table; columns of a wider one are left out, `LESS_WANTED` first."""
-LESS_WANTED = ("bops_saving", "sram_bytes", "loss_standard_error_percent", "dram_bytes", "format_bits")
+LESS_WANTED = (
+    "bops_saving",
+    "sram_bytes",
+    "top1_disagreement_percent",
+    "tempered_loss_percent",
+    "loss_bound_percent",
+    "loss_standard_error_percent",
+    "kl_nats",
+    "dram_bytes",
+    "format_bits",
+)
 
 
 class StoredRows:
@@ -86,7 +97,7 @@ def _varying(columns: Sequence[str], varies: Callable[[str], bool]) -> list[str]
         "energy_dram_pj",
         "energy_background_pj",
     )
-    details += ("perplexity",)
+    details += ("perplexity", BLOCKS_COLUMN)
     if varies("precision"):
         details += ("format_bits",)
     names = [name for name in columns if not name.startswith(details)]

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ...formats import InputError
+from ..sweep.evaluation import LOSS_COLUMNS
 from ..sweep.points import RESULT_COLUMNS
 from ..sweep.search import cost_column
+from .errors import PairedErrors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,8 +23,10 @@ Z95 = 1.959964
 def win_frame(frame: pd.DataFrame, winner: str, column: str) -> pd.DataFrame:
     """How often an architecture has less of a quantity than each other one, at the same constants.
 
-    One row each other architecture: ``samples``, ``wins``, ``probability`` with its 95 % interval (Wilson) ``low`` and
-    ``high``, and ``ratio_least``, ``ratio_median``, ``ratio_most`` of the other's quantity over the winner's.
+    One row each other architecture: ``samples``, ``wins``, ``probability`` of a win with its 95 % interval (Wilson)
+    ``low`` and ``high``; ``ratio_least``, ``ratio_median``, ``ratio_most``, above 1 where the winner is better, NaN
+    unless all values have one sign; ``difference_median`` of the other's quantity from the winner's; and ``ties``, of which
+    losses that differ by less than their error are some.
 
     Parameters
     ----------
@@ -29,7 +35,7 @@ def win_frame(frame: pd.DataFrame, winner: str, column: str) -> pd.DataFrame:
     winner
         The architecture.
     column
-        A quantity, the smaller the better.
+        A quantity, the smaller the better; ``-name`` the larger the better.
 
     Raises
     ------
@@ -39,10 +45,11 @@ def win_frame(frame: pd.DataFrame, winner: str, column: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    ratios = win_ratios(frame, winner, column)
+    pairs = win_pairs(frame, winner, column)
     rows: list[dict[str, Any]] = []
-    for other, ratio in ratios.items():
-        wins, samples = int((ratio > 1).sum()), len(ratio)
+    for other, pair in pairs.items():
+        gain, ratio = pair["other"] - pair["winner"], pair_ratio(pair)
+        wins, samples = int((gain > pair["error"]).sum()), len(pair)
         low, high = wilson_interval(wins, samples)
         rows.append(
             {
@@ -55,16 +62,24 @@ def win_frame(frame: pd.DataFrame, winner: str, column: str) -> pd.DataFrame:
                 "ratio_least": float(ratio.min()),
                 "ratio_median": float(ratio.median()),
                 "ratio_most": float(ratio.max()),
+                "difference_median": float(gain.median()),
+                "ties": int((gain.abs() <= pair["error"]).sum()),
             }
         )
     return pd.DataFrame(rows)
 
 
 def driver_frame(frame: pd.DataFrame, winner: str, other: str, column: str) -> pd.DataFrame:
-    """Rank correlation of each constant with the ratio of two architectures, the strongest first."""
+    """Rank correlation of each constant with the ratio of two architectures, the strongest first.
+
+    Where values have both signs, it is the correlation with the difference.
+    """
     import pandas as pd
 
-    ratio = win_ratios(frame, winner, column)[other]
+    pair = win_pairs(frame, winner, column)[other]
+    ratio = pair_ratio(pair)
+    if ratio.isna().any():
+        ratio = pair["other"] - pair["winner"]
     inputs = ratio.index.to_frame(index=False)
     varied = [str(name) for name in inputs.columns if inputs[name].nunique() > 1 and inputs[name].dtype.kind in "if"]
     ranks = inputs[varied].rank()
@@ -74,8 +89,23 @@ def driver_frame(frame: pd.DataFrame, winner: str, other: str, column: str) -> p
     return table.loc[order].reset_index(drop=True)
 
 
-def win_ratios(frame: pd.DataFrame, winner: str, column: str) -> dict[str, pd.Series]:
-    """Ratio of each architecture's quantity to the winner's, indexed by the constants that they share."""
+def pair_ratio(pair: pd.DataFrame) -> pd.Series:
+    """How many times better the winner is, from costs of one sign; NaN where signs differ or a cost is zero."""
+    import pandas as pd
+
+    other, winner = pair["other"], pair["winner"]
+    if (other > 0).all() and (winner > 0).all():
+        return other / winner
+    if (other < 0).all() and (winner < 0).all():
+        return winner / other
+    return pd.Series(float("nan"), index=pair.index)
+
+
+def win_pairs(frame: pd.DataFrame, winner: str, column: str) -> dict[str, pd.DataFrame]:
+    """Costs of each other architecture and of the winner, indexed by the constants that they share.
+
+    Columns: ``other``, ``winner``, and ``error`` within which the two are equal.
+    """
     import pandas as pd
 
     archs = list(dict.fromkeys(frame["arch"]))
@@ -84,19 +114,33 @@ def win_ratios(frame: pd.DataFrame, winner: str, column: str) -> dict[str, pd.Se
     if len(archs) < 2:
         raise InputError(f"wins: {winner} is the only architecture of this sweep; add others to compare with")
     shared = constant_columns(frame)
-    series: dict[str, pd.Series] = {}
+    costs = cost_column(frame, column, "wins")
+    errors = PairedErrors(frame, column)
+    places: dict[str, pd.Series] = {}
     for arch in archs:
-        rows = frame[frame["arch"] == arch]
-        index = pd.MultiIndex.from_frame(rows[shared]) if shared else pd.Index([0] * len(rows))
-        series[arch] = pd.Series(cost_column(rows, column, "wins"), index=index)
-        if not series[arch].index.is_unique:
+        rows = np.flatnonzero(frame["arch"] == arch)
+        index = pd.MultiIndex.from_frame(frame.iloc[rows][shared]) if shared else pd.Index([0] * len(rows))
+        places[arch] = pd.Series(rows, index=index)
+        if not places[arch].index.is_unique:
             raise InputError(f"wins: {arch} has several rows at the same constants; filter to one precision and model")
-    return {arch: series[arch] / series[winner] for arch in archs if arch != winner}
+    pairs: dict[str, pd.DataFrame] = {}
+    for arch in archs:
+        if arch == winner:
+            continue
+        both = pd.DataFrame({"other": places[arch], "winner": places[winner]})
+        if both.isna().any(axis=None):
+            raise InputError(
+                f"wins: {arch} and {winner} do not have rows at the same constants; sweep both over all of them"
+            )
+        other, own = (both[name].to_numpy(dtype=np.intp) for name in ("other", "winner"))
+        error = [errors.of(int(a))[b] for a, b in zip(own, other, strict=True)] if errors else 0.0
+        pairs[arch] = pd.DataFrame({"other": costs[other], "winner": costs[own], "error": error}, index=both.index)
+    return pairs
 
 
 def constant_columns(frame: pd.DataFrame) -> list[str]:
     """The input columns that rows of different architectures share, as far as they vary."""
-    own = ("arch", "precision", "mantissa_bits_", "format_bits", "loss_", "perplexity")
+    own = ("arch", "precision", "mantissa_bits_", "format_bits", *LOSS_COLUMNS)
     names = [str(name) for name in frame.columns[: _last_input(frame)]]
     return [n for n in names if n not in RESULT_COLUMNS and not n.startswith(own) and frame[n].nunique() > 1]
 

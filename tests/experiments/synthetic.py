@@ -15,7 +15,7 @@ def point(
 ) -> SweepPoint:
     paired = None
     if loss is not None:
-        paired = PairedLoss(loss / 100, 0.001 + abs(loss) / 5000, 20 * (1 + loss / 100), 20.0, 4088)
+        paired = PairedLoss(loss / 100, 0.001 + abs(loss) / 5000, 20 * (1 + loss / 100), 20.0, 4088, blocks=8)
     record = {
         "bops_saving": 1 / scale,
         "cycles": int(1e8 * scale),

@@ -21,6 +21,7 @@ from ...formats.plugins import source_sha256
 from ..files import read_checked, write_checked
 from ..inference.decoder import Hook
 from ..text.blocks import TextBlocks
+from .statistics import Estimate, relative_increases
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,19 @@ class PairedLoss:
     reference_perplexity: float
     tokens: int
     """Number of predicted tokens."""
+    blocks: int = 0
+    """Number of blocks; 0 if it is not known, and then there is no interval."""
+
+    @property
+    def estimate(self) -> Estimate:
+        """The loss as a mean over blocks."""
+        return Estimate(self.loss, self.standard_error, self.blocks)
 
     def __str__(self) -> str:
-        return f"{100 * self.loss:+.2f} % ± {100 * self.standard_error:.2f} (perplexity {self.perplexity:.3f})"
+        return (
+            f"{100 * self.loss:+.2f} % ± {100 * self.estimate.half_width():.2f} "
+            f"(95 % t interval, {self.blocks} blocks; perplexity {self.perplexity:.3f})"
+        )
 
 
 def paired_loss(nll: NDArray[np.float64], reference_nll: NDArray[np.float64]) -> PairedLoss:
@@ -52,15 +63,14 @@ def paired_loss(nll: NDArray[np.float64], reference_nll: NDArray[np.float64]) ->
     """
     if nll.shape != reference_nll.shape:
         raise InputError(f"nll: has shape {nll.shape}, the reference {reference_nll.shape}; evaluate the same blocks")
-    differences = (nll - reference_nll).mean(axis=1)
-    ratio = float(np.exp(differences.mean()))
-    spread = float(differences.std(ddof=1)) if len(differences) > 1 else float("nan")
+    loss = Estimate.mean(relative_increases((nll - reference_nll).mean(axis=1)))
     return PairedLoss(
-        loss=ratio - 1,
-        standard_error=ratio * spread / len(differences) ** 0.5,
+        loss=loss.value,
+        standard_error=loss.standard_error,
         perplexity=float(np.exp(nll.mean())),
         reference_perplexity=float(np.exp(reference_nll.mean())),
         tokens=nll.size,
+        blocks=len(nll),
     )
 
 
@@ -109,19 +119,20 @@ def evaluate(
     """
     nll: list[NDArray[np.float64]] = []
     for tokens in blocks.tokens:
-        path = cache_dir and cache_dir / f"nll-{_key(decoder, tokens, hook)}"
-        values = path and _read(path, len(tokens) - 1)
+        path = cache_dir and cache_dir / f"nll-{block_key(decoder, tokens, hook)}"
+        values = path and read_block(path, len(tokens) - 1)
         if values is None:
             values = decoder.nll(tokens[None], hook)[0]
             if path:
-                _write(path, values)
+                write_block(path, values)
         nll.append(values)
         if progress:
             progress(len(nll), len(blocks.tokens))
     return np.stack(nll)
 
 
-def _key(decoder: Evaluator, tokens: NDArray[np.int32], hook: Hook) -> str:
+def block_key(decoder: Evaluator, tokens: NDArray[np.int32], hook: Hook) -> str:
+    """Hash of everything that decides the values of a block: model, tokens, hook and program."""
     text = hashlib.sha256(tokens.astype("<i4").tobytes()).hexdigest()
     parts = [decoder.sha256, text, _identity(hook), _program_sha256()]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
@@ -152,13 +163,13 @@ def _program_sha256() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 
-def _read(path: Path, length: int) -> NDArray[np.float64] | None:
-    """Read a finished block; None if there is none or the file is damaged."""
+def read_block(path: Path, length: int) -> NDArray[np.float64] | None:
+    """Read the float64 values of a finished block; None if there is none or the file is damaged."""
     content = read_checked(path)
     return None if content is None or len(content) != 8 * length else np.frombuffer(content, "<f8")
 
 
-def _write(path: Path, values: NDArray[np.float64]) -> None:
+def write_block(path: Path, values: NDArray[np.float64]) -> None:
     """Save under the final name in one step, so that a killed run leaves no incomplete file."""
     try:
         write_checked(path, values.astype("<f8").tobytes())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Protocol
 
@@ -150,6 +150,12 @@ class Decoder:
             The sequence, int32 ``[tokens]``.
         """
         return operators.token_nll(self._final(hidden[:-1]), self._head, tokens[1:])
+
+    def logit_tiles(self, hidden: FloatArray) -> Iterator[FloatArray]:
+        """Logits after the residual stream ``[tokens, hidden]`` of the last block: float32 ``[tile, vocabulary]``, in order."""
+        final = self._final(hidden)
+        for start in range(0, len(final), operators.HEAD_TILE):
+            yield final[start : start + operators.HEAD_TILE] @ self._head.T
 
     @property
     def _head(self) -> FloatArray:

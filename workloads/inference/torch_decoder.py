@@ -5,7 +5,7 @@ Needs torch (extra ``hf``). Hooks get NumPy arrays that share the memory of torc
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -94,6 +94,14 @@ class TorchDecoder:
                 for rows, own in zip(final.split(HEAD_TILE), targets.split(HEAD_TILE), strict=True)
             ]
             return torch.cat(nll).double().numpy()
+
+    def logit_tiles(self, hidden: FloatArray) -> Iterator[FloatArray]:
+        """Logits after the residual stream of the last block, float32 ``[tile, vocabulary]``; see `Decoder.logit_tiles`."""
+        torch = self._torch
+        with torch.inference_mode():
+            final = self._normalise(torch.from_numpy(hidden), self._weights.final_norm)
+            for rows in final.split(HEAD_TILE):
+                yield (rows @ self._head.T).numpy()
 
     def _multiply(self, module: str, index: int, x: Tensor, hook: Hook | None) -> Tensor:
         layer = self._layers[index]

@@ -28,6 +28,8 @@ class TextBlocks:
 
     tokens: NDArray[np.int32]
     """Token ids, int32 ``[blocks, tokens]``."""
+    text_tokens: int | None = None
+    """Number of tokens of the whole text from which the blocks were cut; None if it is not known."""
 
     @property
     def sha256(self) -> str:
@@ -117,4 +119,4 @@ def cut_blocks(ids: NDArray[np.int32], tokens: int, blocks: int) -> TextBlocks:
             f"blocks: the text has {len(ids)} tokens, fewer than {blocks} x {tokens}; use fewer or shorter ones"
         )
     starts = np.arange(blocks) * (len(ids) // blocks)
-    return TextBlocks(ids[starts[:, None] + np.arange(tokens)])
+    return TextBlocks(ids[starts[:, None] + np.arange(tokens)], len(ids))

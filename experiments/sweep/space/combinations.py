@@ -93,11 +93,34 @@ def random_samples(
 
 
 def latin_hypercube(sizes: Mapping[str, int], count: int, seed: int) -> Indices:
-    """`count` samples that take the values of each dimension equally often, as far as that divides."""
-    rng = random.Random(seed)
-    columns: dict[str, NDArray[np.int64]] = {}
-    for name, size in sizes.items():
-        column = [int((index + rng.random()) * size / count) for index in range(count)]
-        rng.shuffle(column)
-        columns[name] = np.array(column, dtype=np.int64)
-    return columns
+    """Distinct samples that take the values of each dimension equally often: counts differ by one at most.
+
+    Parameters
+    ----------
+    sizes
+        Number of values of each dimension.
+    count
+        Samples asked for; there are fewer if no more combinations exist.
+    seed
+        Seed of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    total = math.prod(sizes.values())
+    if count >= total:
+        return Combinations(sizes).indices(rng.permutation(total))
+    columns = {name: rng.permutation(_balanced(size, count, rng.random())) for name, size in sizes.items()}
+    every = np.arange(count)
+    for _ in range(TRIES):
+        repeated = np.setdiff1d(every, first_of_equal(columns, every))
+        if not len(repeated):
+            break
+        for row, other in zip(repeated, rng.integers(count, size=len(repeated)), strict=True):
+            column = columns[list(sizes)[rng.integers(len(sizes))]]
+            column[[row, other]] = column[[other, row]]  # keeps the counts
+    kept = first_of_equal(columns, every)
+    return {name: column[kept] for name, column in columns.items()}
+
+
+def _balanced(size: int, count: int, offset: float) -> NDArray[np.int64]:
+    """`count` indices below `size`, evenly spaced from an offset of 0 to below 1."""
+    return np.minimum(((np.arange(count) + offset) * size / count).astype(np.int64), size - 1)

@@ -34,17 +34,19 @@ def test_one_module_points_name_their_module():
 def test_table_rows_fit_the_columns_and_leave_unmeasured_losses_empty():
     rows = table_rows(points_frame(points()))
     assert {len(row) for row in rows} == {len(TABLE_COLUMNS)}
-    assert rows[0][:4] == ("fp-fp", "", "", "")
+    assert rows[0][:8] == ("fp-fp", *[""] * 7)
     assert rows[6][0] == "anda 4,4,4,4"
     assert rows[6][1] == "+750.00"
 
 
 @pytest.mark.parametrize(
     ("loss", "error", "expected"),
-    [(0.5, 0.1, "below"), (0.8, 0.1, "undecided"), (1.2, 0.1, "undecided"), (8.0, 0.4, "above"), (-0.4, 0.1, "below")],
+    [(0.5, 0.1, "below"), (0.7, 0.1, "undecided"), (1.3, 0.1, "undecided"), (8.0, 0.4, "above"), (-0.4, 0.1, "below")],
 )
-def test_a_loss_is_decided_three_standard_errors_from_the_tolerance(loss: float, error: float, expected: str):
-    assert verdict({"loss_percent": loss, "standard_error_percent": error}) == expected
+def test_a_loss_is_decided_by_its_t_interval(loss: float, error: float, expected: str):
+    row = {"loss_percent": loss, "standard_error_percent": error}
+    assert verdict(row | {"blocks": 8}) == expected
+    assert verdict(row | {"blocks": 7}) == "undecided"
 
 
 def test_the_plan_covers_the_cliff_and_every_module():

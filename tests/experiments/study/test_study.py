@@ -33,7 +33,18 @@ TOKENS = {
     split: np.random.default_rng(number).integers(0, 256, (4, 20)).astype(np.int32)
     for number, split in enumerate(("calibration", "heldout"))
 }
-LOSS_COLUMNS = ["loss_percent", "standard_error_percent", "perplexity", "tokens"]
+LOSS_COLUMNS = [
+    "loss_percent",
+    "standard_error_percent",
+    "perplexity",
+    "tokens",
+    "interval_95_percent",
+    "blocks",
+    "block_tokens",
+    "kl_nats",
+    "top1_disagreement_percent",
+    "tempered_loss_percent",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -118,7 +129,7 @@ def test_weights_before_rounding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert frame.loc["FP16 weights", "loss_percent"] == 100 * paired_loss(*nll).loss
 
 
-@pytest.mark.parametrize("name", ["fig5", "fig6", "fig7", "table2", "arithmetic"])
+@pytest.mark.parametrize("name", ["fig5", "fig6", "fig7", "table2", "arithmetic", "position"])
 def test_commands(name: str, anda: Callable[..., Any], tmp_path: Path):
     arguments = ["study", name, "--model", "llama", "--model", "opt", "--blocks", 2, "--tokens", 12]
     answer = anda(*arguments, "--json", "-", "--plot", tmp_path / "a.png")
@@ -136,7 +147,7 @@ def test_commands(name: str, anda: Callable[..., Any], tmp_path: Path):
 
 
 def test_bad_input(refused: Callable[..., str], tmp_path: Path):
-    unknown = "study: 'fig8' .* fig5, fig6, fig7, table2, arithmetic$"
+    unknown = "study: 'fig8' .* fig5, fig6, fig7, table2, arithmetic, position$"
     plot = tmp_path / "a.gif"
     for arguments, message in (
         (["fig8"], unknown),
@@ -151,4 +162,4 @@ def test_bad_input(refused: Callable[..., str], tmp_path: Path):
     ):
         with pytest.raises(InputError, match=f"^{message}"):
             call()
-    assert list(study_measure.STUDIES) == ["fig5", "fig6", "fig7", "table2", "arithmetic"]
+    assert list(study_measure.STUDIES) == ["fig5", "fig6", "fig7", "table2", "arithmetic", "position"]

@@ -14,12 +14,15 @@ from anda_codesign.experiments.sweep.batch import is_covered
 from anda_codesign.experiments.sweep.overrides import architecture_with
 from anda_codesign.experiments.sweep.points import Point, simulate_points
 from anda_codesign.experiments.sweep.run import PointChunk, chunks, run_sweep, simulate_chunk, sweep_name
+from anda_codesign.experiments.sweep.space.combinations import first_of_equal, latin_hypercube
 from anda_codesign.experiments.sweep.spec import SweepSpec
 from anda_codesign.experiments.sweep.store import SweepStore
 from anda_codesign.formats import InputError
 from anda_codesign.formats.documents.schema import check
 from anda_codesign.sim.config.architecture import FOLDER as ARCHITECTURES
 from anda_codesign.sim.config.weights import FOLDER as WEIGHTS
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 SPECS: dict[str, dict[str, Any]] = {
     "machines": {
@@ -86,11 +89,8 @@ def test_samples_are_those_of_a_plain_loop(method: str):
             if choice not in samples and one_by_one(asked, [choice | {"archs": arch} for arch in asked.archs]):
                 samples.append(choice)
     else:
-        columns = []
-        for values in sampled.values():
-            columns.append([values[int((index + draw.random()) * len(values) / 30)] for index in range(30)])
-            draw.shuffle(columns[-1])
-        samples = [dict(zip(sampled, values, strict=True)) for values in zip(*columns, strict=True)]
+        indices = latin_hypercube({name: len(values) for name, values in sampled.items()}, 30, 5)
+        samples = [{name: sampled[name][indices[name][row]] for name in sampled} for row in range(30)]
     points = one_by_one(asked, [sample | {"archs": arch} for sample in samples for arch in asked.archs])
     assert asked.points() == points
     assert 30 < len(points) < 90
@@ -217,3 +217,20 @@ def test_a_changed_file_is_another_sweep(tmp_path: Path, route: str):
         found.append((point.key, sweep_name(asked, point), int(simulate_points([point])[0]["dram_bytes"])))
     for one, other in zip(*found, strict=True):
         assert one != other
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=4), st.integers(1, 60), st.integers(0, 5))
+def test_a_latin_hypercube_is_balanced_and_has_no_repeats(lengths: list[int], count: int, seed: int):
+    sizes = {f"d{place}": length for place, length in enumerate(lengths)}
+    columns = latin_hypercube(sizes, count, seed)
+    total = int(np.prod(lengths))
+    samples = len(columns["d0"])
+    assert samples <= min(count, total)
+    assert len(first_of_equal(columns, np.arange(samples))) == samples
+    if samples in (count, total):
+        for name, size in sizes.items():
+            counts = np.bincount(columns[name], minlength=size)
+            assert counts.max() - counts.min() <= 1
+    if count <= total / 2:
+        assert samples == count

@@ -62,7 +62,7 @@ def test_standard_error_is_the_spread_of_repeated_experiments(rng: np.random.Gen
 
 def test_text_form():
     result = paired_loss(np.array([[1.1], [1.1]]), np.array([[1.0], [1.0]]))
-    assert str(result) == "+10.52 % ± 0.00 (perplexity 3.004)"
+    assert str(result) == "+10.52 % ± 0.00 (95 % t interval, 2 blocks; perplexity 3.004)"
 
 
 def test_evaluate_equals_nll():

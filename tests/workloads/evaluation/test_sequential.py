@@ -12,7 +12,7 @@ from anda_codesign.workloads import (
     sequential_test,
     synthetic_decoder,
 )
-from anda_codesign.workloads.evaluation.sequential import spread_order
+from anda_codesign.workloads.evaluation.sequential import critical_value, spread_order
 
 SYNTHETIC = synthetic_decoder()
 HOOK = AndaActivations(Precision.uniform(7))
@@ -51,7 +51,7 @@ def test_easy_decisions_take_few_blocks():
         assert (verdict.decision, verdict.blocks) == (decision, blocks)
         assert verdict.tolerance == 0.01
         assert verdict.loss.loss == pytest.approx(np.expm1(mean), abs=3 * verdict.loss.standard_error)
-        assert (abs(verdict.margin) >= 3) == (decision != "undecided")
+        assert (abs(verdict.margin) >= critical_value(blocks, looks=3)) == (decision != "undecided")
         assert (verdict.margin > 0) == (verdict.loss.loss < 0.01)
 
 
@@ -78,7 +78,7 @@ def test_wrong_decisions_are_rare():
 
 
 def test_equal_values_are_within_any_tolerance():
-    verdict = sequential_test(SYNTHETIC, numbered(2), Fp16Activations(), tolerance=0.0)
+    verdict = sequential_test(SYNTHETIC, numbered(8), Fp16Activations(), tolerance=0.0)
     assert (verdict.decision, verdict.loss.loss, verdict.margin) == ("within", 0.0, float("inf"))
 
 

@@ -1,0 +1,160 @@
+"""Simulated error rates of the verdicts, on blocks with a true loss exactly at the tolerance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .sequential import LEAST_BLOCKS, STAGES, critical_value
+
+TOLERANCE = 0.01
+SPREAD = 0.015
+"""Standard deviation of a block's loss: that of SmolLM2-135M at M = 7, blocks of 512 tokens."""
+BLOCKS = 64
+Blocks: TypeAlias = NDArray[np.float64]
+Rule: TypeAlias = Literal["3 standard errors", "t", "Johnson", "empirical Bernstein", "second opinion", "verdict"]
+"""Decision rules; the first is that of earlier versions, the last the program's."""
+RULES: tuple[Rule, ...] = ("3 standard errors", "t", "Johnson", "empirical Bernstein", "second opinion", "verdict")
+
+
+def _rare(rate: float, size: float) -> Callable[[np.random.Generator, int], Blocks]:
+    """Normal blocks of which a few are worse by `size`."""
+
+    def draw(rng: np.random.Generator, runs: int) -> Blocks:
+        shape = (runs, BLOCKS)
+        return TOLERANCE - rate * size + SPREAD * rng.standard_normal(shape) + size * (rng.random(shape) < rate)
+
+    return draw
+
+
+def _lognormal(sigma: float) -> Callable[[np.random.Generator, int], Blocks]:
+    return lambda rng, runs: TOLERANCE * np.exp(sigma * rng.standard_normal((runs, BLOCKS)) - sigma**2 / 2)
+
+
+def _normal(rng: np.random.Generator, runs: int) -> Blocks:
+    return TOLERANCE + SPREAD * rng.standard_normal((runs, BLOCKS))
+
+
+def _t3(rng: np.random.Generator, runs: int) -> Blocks:
+    return TOLERANCE + SPREAD / np.sqrt(3) * rng.standard_t(3, (runs, BLOCKS))
+
+
+CASES: Mapping[str, Callable[[np.random.Generator, int], Blocks]] = MappingProxyType(
+    {
+        "normal": _normal,
+        "t3": _t3,
+        "lognormal, sigma 0.5": _lognormal(0.5),
+        "lognormal, sigma 1": _lognormal(1.0),
+        "lognormal, sigma 1.5": _lognormal(1.5),
+        "2 % of blocks 20 % worse": _rare(0.02, 0.2),
+        "5 % of blocks 10 % worse": _rare(0.05, 0.1),
+        "5 % of blocks 20 % worse": _rare(0.05, 0.2),
+        "10 % of blocks 10 % worse": _rare(0.1, 0.1),
+    }
+)
+"""Losses of blocks ``[runs, 64]`` with mean `TOLERANCE`, drawn from a generator."""
+
+
+def error_rates(
+    draw: Callable[[np.random.Generator, int], Blocks],
+    rule: Rule,
+    runs: int = 20_000,
+    looks: Sequence[int] = STAGES,
+    seed: int = 1,
+    shared: int | None = None,
+) -> tuple[float, float]:
+    """Shares of runs that end in a false ``within`` and in a false ``beyond``.
+
+    Parameters
+    ----------
+    draw
+        Losses of blocks ``[runs, blocks]``, such as one of `CASES`.
+    rule
+        How a look decides.
+    runs
+        Number of simulated tests.
+    looks
+        Numbers of blocks at which the test looks.
+    seed
+        Seed of the random numbers.
+    shared
+        Number of looks over which the error is shared; None takes that of `looks`.
+    """
+    values = draw(np.random.default_rng(seed), runs)
+    decided = np.zeros(len(values), np.int8)
+    for look in looks:
+        within, beyond = _decisions(values[:, :look], rule, shared or len(looks))
+        decided[(decided == 0) & within] = 1
+        decided[(decided == 0) & beyond] = -1
+    return float((decided == 1).mean()), float((decided == -1).mean())
+
+
+def coverage(blocks: int, t: bool, runs: int = 20_000, seed: int = 1) -> float:
+    """Share of normal samples for which mean +- 1 standard error, or the 68.3 % t interval, covers the true mean."""
+    from .statistics import student_quantile
+
+    values = np.random.default_rng(seed).standard_normal((runs, blocks))
+    width = student_quantile(0.5 + 0.6827 / 2, blocks - 1) if t else 1.0
+    return float((np.abs(values.mean(axis=1)) <= width * values.std(axis=1, ddof=1) / np.sqrt(blocks)).mean())
+
+
+Masks: TypeAlias = tuple[NDArray[np.bool_], NDArray[np.bool_]]
+
+
+def _decisions(values: Blocks, rule: Rule, looks: int) -> Masks:
+    """Runs that end within, and beyond, at a look: booleans ``[runs]`` each."""
+    blocks = values.shape[1]
+    if rule == "3 standard errors":
+        return _beyond(_margins(values), 3.0)
+    critical = critical_value(blocks, looks)
+    if blocks < LEAST_BLOCKS:
+        return _beyond(np.zeros(len(values)), critical)
+    if rule == "t":
+        return _beyond(_margins(values), critical)
+    if rule == "Johnson":
+        return _beyond(_johnson(values), critical)
+    if rule == "empirical Bernstein":
+        return _bernstein(values, looks)
+    mean = values.mean(axis=1, keepdims=True)
+    worse = np.hstack([values, mean + 2 * (values.max(axis=1, keepdims=True) - mean)])
+    second = _johnson(worse) >= critical, np.maximum(_johnson(values), _margins(values)) <= -critical
+    if rule == "second opinion":
+        return second
+    within, beyond = _beyond(_margins(values), critical)
+    limit = 2 * np.sqrt(6 * blocks * (blocks - 1) / ((blocks - 2) * (blocks + 1) * (blocks + 3)))
+    skewed = _third_moments(values) / values.std(axis=1, ddof=1) ** 3 > limit
+    return within & (~skewed | second[0]), beyond
+
+
+def _beyond(margins: NDArray[np.float64], critical: float) -> Masks:
+    return margins >= critical, margins <= -critical
+
+
+def _margins(values: Blocks) -> NDArray[np.float64]:
+    return (TOLERANCE - values.mean(axis=1)) * np.sqrt(values.shape[1]) / values.std(axis=1, ddof=1)
+
+
+def _johnson(values: Blocks) -> NDArray[np.float64]:
+    blocks, spread = values.shape[1], values.std(axis=1, ddof=1)
+    distance, skew = values.mean(axis=1) - TOLERANCE, _third_moments(values) / spread**2
+    corrected = distance + skew / (6 * blocks) + skew * distance**2 / (3 * spread**2)
+    return -corrected * np.sqrt(blocks) / spread
+
+
+def _third_moments(values: Blocks) -> NDArray[np.float64]:
+    blocks = values.shape[1]
+    cubes = ((values - values.mean(axis=1, keepdims=True)) ** 3).sum(axis=1)
+    return blocks / ((blocks - 1) * (blocks - 2)) * cubes
+
+
+def _bernstein(values: Blocks, looks: int) -> Masks:
+    """Maurer and Pontil's bound (COLT 2009), for values as wide apart as half the range seen."""
+    blocks, error = values.shape[1], np.log(4 * looks / 0.01)
+    width = 0.5 * (values.max(axis=1) - values.min(axis=1))
+    half = np.sqrt(2 * values.var(axis=1, ddof=1) * error / blocks) + 7 * width * error / (3 * (blocks - 1))
+    distance = TOLERANCE - values.mean(axis=1)
+    return distance >= half, distance <= -half
