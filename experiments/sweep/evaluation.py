@@ -137,6 +137,8 @@ def evaluate_hook(evaluation: Evaluation, hook: Any) -> dict[str, Any]:
     from ...workloads import Fp16Activations
     from ...workloads.evaluation.scores import compare_scores
 
+    if hook is None:
+        return dict.fromkeys(LOSS_COLUMNS, math.nan) | {BLOCKS_COLUMN: None}
     scorer, blocks = _scorer(evaluation)
     found = compare_scores(scorer.score(blocks, hook), scorer.score(blocks, Fp16Activations()))
     loss = found.loss
@@ -165,8 +167,6 @@ def _scorer(evaluation: Evaluation) -> tuple[Scorer, TextBlocks]:
     from ...workloads.evaluation.scores import Scorer
     from ..inputs import evaluation_cache
 
-    if hook is None:
-        return dict.fromkeys(LOSS_COLUMNS, math.nan)
     decoder, blocks = _subject(evaluation)
     return Scorer(decoder, evaluation_cache()), blocks
 

@@ -38,10 +38,11 @@ class PairedErrors:
         if name != MEASURED_COLUMNS[0]:
             return
         if BLOCKS_COLUMN in frame:
-            texts, self._places = np.unique(frame[BLOCKS_COLUMN].to_numpy(dtype=str), return_inverse=True)
+            texts, self._places = np.unique(frame[BLOCKS_COLUMN].fillna("").to_numpy(dtype=str), return_inverse=True)
             losses = [read_block_losses(text) for text in texts]
-            if len({len(own) for own in losses}) == 1 and len(losses[0]) > 1:
-                self._blocks = np.array(losses)
+            lengths = {len(own) for own in losses if own}  # none where perplexity was not evaluated
+            if len(lengths) == 1 and (length := lengths.pop()) > 1:
+                self._blocks = np.array([own or [np.nan] * length for own in losses])
         elif (error := f"{name.removesuffix('_percent')}_standard_error_percent") in frame:
             self._errors = frame[error].to_numpy(dtype=np.float64)
 
@@ -55,7 +56,7 @@ class PairedErrors:
             differences = self._blocks - self._blocks[self._places[row]]
             count = differences.shape[1]
             half = student_quantile((1 + CONFIDENCE) / 2, count - 1) * differences.std(axis=1, ddof=1) / np.sqrt(count)
-            return half[self._places]
+            return np.nan_to_num(half)[self._places]
         assert self._errors is not None
         return np.nan_to_num(1.96 * np.hypot(self._errors, self._errors[row]))
 
