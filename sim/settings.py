@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ..workloads import Precision
     from .config.architecture import Architecture
+    from .config.array import DataflowName
     from .config.kv_cache import KvCache
     from .config.technology import Technology
     from .config.weights import WeightConfig
@@ -59,6 +60,11 @@ class Settings:
         `GemmMapping`.
     partial_sums
         ``"array"``, or ``"buffer"`` for FP32 partial sums that may go to the activation buffer; None for the architecture's own.
+    array
+        Rows and columns in place of the architecture's own: ``"1x256"``, or ``"16x16/1x256"`` for prefill and decode.
+    dataflow
+        What the elements hold: ``"output-stationary"``, ``"weight-stationary"`` or ``"input-stationary"``; None for the
+        architecture's own.
     memory
         ``"flat"``: the technology's bandwidth. At level ``"events"`` also a memory with rows and refresh: a name, the path
         of a YAML file, or an object.
@@ -85,6 +91,8 @@ class Settings:
     objective: Objective = "energy"
     mapping: str | GemmMapping | MappingRule = "best"
     partial_sums: PartialSums | None = None
+    array: str | None = None
+    dataflow: DataflowName | None = None
     memory: str | Path | Memory = "flat"
     idle: Idle = "measured"
     clock_gating: bool = False

@@ -107,11 +107,13 @@ def prepare(architecture: str | Path | Architecture, settings: Settings) -> Setu
     machine = architecture if isinstance(architecture, Architecture) else load_architecture(architecture)
     if settings.weights is not None:
         machine = machine.with_weights(load_weights(settings.weights))
+    if settings.array is not None or settings.dataflow is not None:
+        machine = machine.with_array(settings.array, settings.dataflow)
     if settings.partial_sums is not None:
         place = check_choice("partial_sums", settings.partial_sums, get_args(PartialSums))
         if place == "array" and machine.array.dataflow != "output-stationary":
             raise InputError(
-                f"partial_sums: those of a {machine.array.dataflow} array leave it; use buffer, or leave it out"
+                f"partial_sums: the array is {machine.array.dataflow} and has no place for them; use buffer, or leave it out"
             )
         machine = machine.model_copy(update={"partial_sums": place})
     given = settings.technology

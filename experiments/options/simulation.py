@@ -11,6 +11,7 @@ from .option import Option
 
 if TYPE_CHECKING:
     from ...sim import Architecture, Technology
+    from ...sim.config.array import DataflowName
     from ...sim.config.kv_cache import KvCache
     from ...sim.config.weights import WeightConfig
     from ...sim.cost.objective import Objective
@@ -90,6 +91,20 @@ class MachineOptions:
             "array, or buffer: FP32 partial sums may go to the activation buffer and back; the architecture's own without it."
         ),
     ] = Settings.partial_sums
+    array: Annotated[
+        str | None,
+        Option(
+            "Rows and columns of the array, such as 1x256, or of both phases: 16x16/1x256; the architecture's own without it.",
+            metavar="ROWSxCOLUMNS",
+        ),
+    ] = Settings.array
+    dataflow: Annotated[
+        "DataflowName | None",
+        Option(
+            "What the elements hold: output-stationary, weight-stationary or input-stationary (not at level cycle); the architecture's "
+            "own without it."
+        ),
+    ] = Settings.dataflow
     memory: Annotated[
         "str | Path | Memory",
         Option("flat, or at level events hbm2, lpddr5, ddr5 or a YAML file: rows, refresh, turnaround."),

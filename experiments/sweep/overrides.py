@@ -16,12 +16,16 @@ from ...formats.plugins import registered
 from ...sim import Architecture, Technology, load_architecture, load_technology
 from ...sim.config.architecture import FOLDER as ARCHITECTURES
 from ...sim.config.architecture import read_architecture
+from ...sim.config.array import reshaped
 from ...sim.config.processing_element import ProcessingElement, load_element
 from ...sim.config.weights import WeightConfig, load_weights
 from ...sim.config.yaml_config import find_config
 
 Settings: TypeAlias = tuple[tuple[str, int | float | str], ...]
 """Pairs of a dotted field, such as ``activation_buffer.capacity`` or ``dram.bandwidth``, and its value."""
+
+BOTH_PHASES = ("array.dataflow", "array.count", "array.split")
+"""Fields that hold for a reshaped array in both phases."""
 
 
 def architecture_with(name: str, settings: Settings) -> Architecture:
@@ -50,9 +54,14 @@ def _architecture(name: str, settings: Settings, _: tuple[str | None, ...]) -> A
     if isinstance(element, ProcessingElement):
         data["processing_element"] = element.model_dump(by_alias=True)
     data["weights"] = load_weights(data["weights"]).model_dump()
+    data["array"] = load_architecture(name).array.model_dump()
     for field, value in settings:
         content = load_weights(value).model_dump() if field == "weights" else value
+        if field == "array" and isinstance(value, str):
+            content = _reshaped(data["array"], value)
         _parent(data, field, f"architecture.{field}", name)[_last(field)] = content
+        if field in BOTH_PHASES and data["array"].get("decode") is not None:
+            data["array"]["decode"][_last(field)] = content
     where = f"architecture {name} with " + ", ".join(f"{field} {value}" for field, value in settings)
     data["weights"] = check(WeightConfig, data["weights"], where)
     machine = check(Architecture, data, where)
@@ -63,6 +72,13 @@ def _architecture(name: str, settings: Settings, _: tuple[str | None, ...]) -> A
             f"{given.lanes} lanes; leave lanes out, or give them relative_to an element"
         )
     return machine
+
+
+def _reshaped(array: Any, shape: str) -> Any:
+    try:
+        return reshaped(array, shape)
+    except ValueError as error:
+        raise InputError(f"architecture.array: {error}") from None
 
 
 def technology_with(name: str, settings: Settings) -> Technology:

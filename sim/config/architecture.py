@@ -14,7 +14,7 @@ from ...formats import AndaFormat, InputError
 from ...formats.documents.schema import Config, check
 from ...workloads import Precision
 from ...workloads.models.gemms import FP16_BITS
-from .array import Array
+from .array import Array, reshaped
 from .processing_element import ProcessingElement, load_element
 from .weights import WeightConfig, load_weights
 from .yaml_config import Bits, Bytes, Hertz, config_names, find_config, read_extended
@@ -76,24 +76,33 @@ class Architecture(Config):
                 raise ValueError(f"{field}: activation_memory {self.activation_memory} {needs}")
         if anda != (self.processing_element.mantissa_bits == "variable"):
             raise ValueError("activation_memory: 'anda' needs processing_element.mantissa_bits: variable")
-        stationary = [array.dataflow for array in self.array.shapes if array.dataflow != "output-stationary"]
-        if stationary and self.partial_sums == "array" and "partial_sums" in self.model_fields_set:
-            raise ValueError(f"partial_sums: those of a {stationary[0]} array leave it; write buffer, or leave it out")
         if self.default_precision is not None and not anda:
             raise ValueError("default_precision: the operand's mantissa bits are fixed; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _check_parts(self) -> Self:
+        self._array_fits()
+        self._weights_fit()
+        return self
+
+    def _array_fits(self) -> None:
+        stationary = [array.dataflow for array in self.array.shapes if array.dataflow != "output-stationary"]
+        if stationary and self.partial_sums == "array" and "partial_sums" in self.model_fields_set:
+            raise ValueError(
+                f"partial_sums: the array is {stationary[0]} and has no place for them; write buffer, or leave it out"
+            )
         for array in self.array.shapes:
             plane = array.rows * self.processing_element.lanes
-            if anda and array.dataflow != "input-stationary" and plane > self.activation_buffer.port_bits:
+            if (
+                self.activation_memory == "anda"
+                and array.dataflow != "input-stationary"
+                and plane > self.activation_buffer.port_bits
+            ):
                 raise ValueError(
                     f"activation_buffer.port: one plane of {array.rows} rows is {plane} bit; "
                     f"widen the port to that or take fewer array.rows"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _check_weights(self) -> Self:
-        self._weights_fit()
-        return self
 
     def _weights_fit(self) -> None:
         if self.weights.is_fp16 and self.processing_element.weight_operand == "int":
@@ -113,6 +122,29 @@ class Architecture(Config):
         machine = self.model_copy(update={"weights": weights})
         try:
             machine._weights_fit()
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        return machine
+
+    def with_array(self, shape: str | None, dataflow: str | None) -> Self:
+        """The same machine with another shape of its array, such as ``1x256``, another dataflow, or both.
+
+        Raises
+        ------
+        InputError
+            The text is no shape, there is no such dataflow, or the buffers' ports do not suit it.
+        """
+        fields = self.array.model_dump()
+        try:
+            fields = fields if shape is None else reshaped(fields, shape)
+        except ValueError as error:
+            raise InputError(f"array: {error}") from None
+        for each in (fields, fields.get("decode")):
+            if each is not None and dataflow is not None:
+                each["dataflow"] = dataflow
+        machine = self.model_copy(update={"array": check(Array, fields, "array")})
+        try:
+            machine._array_fits()
         except ValueError as error:
             raise InputError(str(error)) from None
         return machine

@@ -13,7 +13,7 @@ DataflowName = Literal["output-stationary", "weight-stationary", "input-stationa
 Split = Literal["tokens", "output-channels"]
 """Axis of a GeMM over which several arrays share the work."""
 
-SHAPE = re.compile(r"(\d{1,4})x(\d{1,4})", re.ASCII)
+SHAPE = re.compile(r"(\d{1,4})x(\d{1,4})(?:/(\d{1,4})x(\d{1,4}))?", re.ASCII)
 PHASES = ("prefill", "decode")
 
 
@@ -21,7 +21,7 @@ class Array(Config):
     """Arrays of one shape, which share the buffers.
 
     In YAML a shape may be written ``16x16``. A machine that is reshaped between the phases of an inference states both:
-    ``{prefill: 16x16, decode: 1x256}``; fields beside them hold in both phases.
+    ``{prefill: 16x16, decode: 1x256}``, where fields beside them hold in both phases, or ``16x16/1x256``.
     """
 
     rows: int = Field(ge=1, le=1024)
@@ -88,8 +88,12 @@ def array_fields(data: Any) -> Any:
     """The fields of an array from the ways of writing it: keys, a shape such as ``16x16``, or one array for each phase."""
     if isinstance(data, str):
         if (found := SHAPE.fullmatch(data)) is None:
-            raise ValueError(f"{data!r} is no shape; write rows and columns, such as 16x16")
-        return {"rows": int(found[1]), "columns": int(found[2])}
+            raise ValueError(
+                f"{data!r} is no shape; write rows and columns, such as 16x16, or 16x16/1x256 with that in decode"
+            )
+        rows, columns, *decode = (int(size) for size in found.groups() if size is not None)
+        shape = {"rows": rows, "columns": columns}
+        return shape | {"decode": {"rows": decode[0], "columns": decode[1]}} if decode else shape
     if not isinstance(data, dict) or data.get("decode") is None:
         if isinstance(data, dict) and "prefill" in data:
             raise ValueError("prefill: stands without decode; give both, or rows and columns alone")
@@ -99,6 +103,20 @@ def array_fields(data: Any) -> Any:
         raise ValueError("prefill: stands beside rows and columns; give one of them")
     prefill, decode = (data.get(phase, {}) for phase in PHASES)
     return {**common, **_merged({}, prefill), "decode": _merged(common, decode)}
+
+
+def reshaped(array: Any, shape: str) -> Any:
+    """The fields of an array with the shape or shapes of a text in place of its own.
+
+    Raises
+    ------
+    ValueError
+        The text is no shape.
+    """
+    fields = array_fields(array)
+    kept = {key: value for key, value in fields.items() if key not in ("rows", "columns", "decode")}
+    new = array_fields(shape)
+    return {**kept, **new, **({"decode": {**kept, **new["decode"]}} if "decode" in new else {})}
 
 
 def _merged(common: dict[str, Any], array: Any) -> Any:
