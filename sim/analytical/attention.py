@@ -22,10 +22,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...formats.latency.array import fold_cycles
 from ...workloads import ModelShape
 from ...workloads.models.gemms import FP16_BITS
 from ..config.architecture import Architecture
 from ..config.kv_cache import KvCache
+from ..dataflow.base import ArrayTile, Dataflow
+from ..dataflow.registry import dataflow_of
+from ..mapping.mapped_gemm import SUM_BITS
 from .gemm import SramBits
 
 
@@ -43,6 +47,8 @@ class AttentionWork:
     groups: int
     """Groups of the reductions of all tiles; each takes one pass of the array a digit."""
     array_cycles: int
+    sum_additions: int
+    """Partial sums that leave the array and are added outside."""
     element_cycles: int
     busy_cycles: int
     """Cycles in which elements work."""
@@ -97,14 +103,15 @@ def attention_works(
     keys = _held(np.asarray(contexts, np.int64)[:, None], shape) + tokens
     head = _Head(shape.head_dim, tokens * shared, keys, shared, architecture, cache, shape.window)
     keys_seen = head.keys_seen()
-    tiles = head.group_tiles(keys_seen)
-    cycles = head.group_cycles()
+    work, cycles = head.array_work(keys_seen), head.group_cycles()
     fetched, cached = head.query_bits, head.cached_bits()
     outputs = head.rows * architecture.token_bits(shape.head_dim, output_mantissa_bits)
     columns = (
         head.seen(),
         head.vectors(),
-        tiles,
+        work.steps.sum((-1, -2)),
+        head.array_cycles(work).sum((-1, -2)),
+        head.sums(keys_seen),
         cached,
         head.activation_reads(keys_seen),
         head.activation_writes(keys_seen),
@@ -118,7 +125,8 @@ def attention_works(
             scores=heads * scores,
             score_vectors=heads * vectors,
             groups=heads * groups,
-            array_cycles=heads * groups * cycles.array,
+            array_cycles=heads * array_cycles,
+            sum_additions=heads * sums,
             element_cycles=heads * groups * cycles.elements,
             busy_cycles=heads * groups * cycles.busy,
             products=heads * products,
@@ -128,9 +136,11 @@ def attention_works(
                 activation_writes=heads * (writes + fetched + outputs),
                 weight_reads=heads * 2 * strip_keys * head.row_bits,
                 weight_writes=heads * loaded,
+                sum_reads=heads * sums * SUM_BITS,
+                sum_writes=heads * sums * SUM_BITS,
             ),
         )
-        for scores, vectors, groups, loaded, reads, writes, strip_keys, products in zip(
+        for scores, vectors, groups, array_cycles, sums, loaded, reads, writes, strip_keys, products in zip(
             *(column.tolist() for column in columns), strict=True
         )
     ]
@@ -164,11 +174,21 @@ def _within(starts: NDArray[np.int64], ends: NDArray[np.int64], first: int, leng
     return np.clip(ends - first, 0, length) - np.clip(starts - first, 0, length)
 
 
+class ArrayWork(NamedTuple):
+    """Work of the array; arrays over products (scores, values) and strips of query rows: [passes, strips, products]."""
+
+    steps: NDArray[np.int64]
+    fills: NDArray[np.int64]
+    """Times that the elements are filled with the operand that they hold."""
+
+
 class GroupCycles(NamedTuple):
     """Cycles for one group of a tile."""
 
     array: int
     """From this group to the next."""
+    fill: int
+    """To fill the elements with the operand that they hold."""
     elements: int
     """At the power of elements at work."""
     busy: int
@@ -278,9 +298,11 @@ class _Head:
 
     @property
     def window_step(self) -> int:
-        """Keys of whole tiles, groups and vectors."""
+        """Keys of whole tiles, groups and vectors, and of all rows of the array if twice as many fit the weight buffer."""
         machine = self.architecture
-        return math.lcm(machine.array.columns, machine.group_size, machine.vector_lanes)
+        least = math.lcm(self._tile.channels, machine.group_size, machine.vector_lanes)
+        deep = math.lcm(least, self._deep)
+        return deep if 4 * deep * self.row_bits <= self._cache_room else least
 
     @property
     def length(self) -> int:
@@ -288,8 +310,17 @@ class _Head:
         return self.keys.item()
 
     @property
+    def _dataflow(self) -> Dataflow:
+        return dataflow_of(self.architecture.array)
+
+    @property
+    def _tile(self) -> ArrayTile:
+        return self._dataflow.tile(self.architecture.array)
+
+    @property
     def _strip_rows(self) -> int:
-        return self.architecture.array.rows
+        """Query rows that pass the array together: a group of them for each fill where it holds keys and values."""
+        return self._tile.tokens * (self.architecture.group_size if self._dataflow.held == "weights" else 1)
 
     def pieces(self, output_bits: int) -> Iterator[Piece]:
         """Pieces of one pass in order: strip by strip if keys and values stay on chip, else chunk by chunk for each tile of queries.
@@ -307,7 +338,6 @@ class _Head:
         )
         strip_starts = self._starts(firsts)[0]
         strip_ends = strip_starts + self.keys_seen()[0]
-        cycles = self.group_cycles().array
         for start in range(0, self.rows, tile):
             stop = min(start + tile, self.rows)
             own, strips = slice(start, stop), slice(start // self._strip_rows, -(-stop // self._strip_rows))
@@ -315,7 +345,8 @@ class _Head:
             for first in range(lowest, highest, chunk):
                 length = min(chunk, highest - first)
                 within = partial(_within, first=first, length=length)
-                scores, values = map(int, self._group_tiles(within(strip_starts[strips], strip_ends[strips])))
+                seen = within(strip_starts[strips], strip_ends[strips])
+                scores, values = map(int, self.array_cycles(self.array_work(seen, strips.start)).sum(0))
                 rows = within(starts[own], ends[own])
                 vectors = self._vectors(within(vector_starts[own], ends[own]))
                 last = first + chunk >= highest
@@ -327,8 +358,8 @@ class _Head:
                     cache_bits=2 * length * self.row_bits if loads else 0,
                     output_offset=start * output_bits,
                     output_bits=(stop - start) * output_bits if last else 0,
-                    score_cycles=scores * cycles,
-                    value_cycles=values * cycles,
+                    score_cycles=scores,
+                    value_cycles=values,
                     scores=int(rows.sum()),
                     score_vectors=int(vectors),
                     finished_rows=stop - start if last else 0,
@@ -379,16 +410,48 @@ class _Head:
         step = self.window_step
         return max(self._cache_room // (4 * self.row_bits) // step, 1) * step
 
-    def group_tiles(self, keys_seen: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Groups of all tiles of both products, for strips that attend to these numbers of keys, [passes]."""
-        scores, values = self._group_tiles(keys_seen)
-        return scores + values
+    def array_work(self, keys_seen: NDArray[np.int64], first: int = 0) -> ArrayWork:
+        """Steps and fills for strips that attend to these numbers of keys; the first of them is number `first` of the pass.
 
-    def _group_tiles(self, keys_seen: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        columns, group = self.architecture.array.columns, self.architecture.group_size
-        scores = -(-keys_seen // columns) * -(-self.channels // group)
-        values = -(-self.channels // columns) * -(-keys_seen // group)
-        return scores.sum(-1), values.sum(-1)
+        Where the elements hold queries and probabilities, these enter them again for each `window_step` keys.
+        """
+        tile, deep = self._tile, self._deep
+        strips = np.arange(first, first + keys_seen.shape[-1]) * self._strip_rows
+        runs = -(-(np.minimum(strips + self._strip_rows, self.rows) - strips) // tile.tokens)
+        channel_tiles, key_tiles = -(-self.channels // tile.channels), -(-keys_seen // tile.channels)
+        channel_groups, key_groups = -(-self.channels // deep), self._key_folds(keys_seen)
+        folds = np.stack([key_tiles * channel_groups, channel_tiles * key_groups], -1)
+        fills = np.zeros_like(folds)
+        if self._dataflow.held == "weights":
+            fills = folds
+        elif self._dataflow.held == "activations":
+            fills = np.stack([-(-keys_seen // self.window_step) * channel_groups, key_groups], -1)
+        return ArrayWork(folds * runs[:, None], fills)
+
+    def array_cycles(self, work: ArrayWork) -> NDArray[np.int64]:
+        """Cycles of the array for some work, summed over the products if they are the last axis of a pass."""
+        cycles = self.group_cycles()
+        return work.steps * cycles.array + work.fills * cycles.fill
+
+    @property
+    def _deep(self) -> int:
+        """Channels or keys that the rows of the array reduce at once."""
+        return self._tile.groups * self.architecture.group_size
+
+    def _key_folds(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Parts in which the array reduces values over so many keys, in each `window_step` of them."""
+        whole, rest = np.divmod(keys, self.window_step)
+        return whole * -(-self.window_step // self._deep) + -(-rest // self._deep)
+
+    def sums(self, keys_seen: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Partial sums that leave the array and come back, [passes]; none where it holds outputs."""
+        if self._dataflow.held == "results":
+            return np.zeros(len(keys_seen), np.int64)
+        starts = np.arange(0, self.rows, self._strip_rows)
+        rows = np.minimum(starts + self._strip_rows, self.rows) - starts
+        scores = keys_seen * (-(-self.channels // self._deep) - 1)
+        values = self.channels * np.maximum(self._key_folds(keys_seen) - 1, 0)
+        return (rows * (scores + values)).sum(-1)
 
     def products(self, keys_seen: NDArray[np.int64]) -> NDArray[np.int64]:
         """Products of both GeMMs for strips that attend to these numbers of keys, the masked ones included."""
@@ -401,11 +464,24 @@ class _Head:
         element, bits = self.architecture.processing_element, self.cache.mantissa_bits
         digits, load = element.digits(bits + 1), key_load_cycles(self.architecture)
         used = bits if element.mantissa_bits == "variable" else element.mantissa_bits
-        return GroupCycles(
-            digits * element.array_cycles(used, load, bits + 1),
-            digits * element.element_cycles(used, bits + 1),
-            digits * element.working_cycles(used, bits + 1),
-        )
+        busy = element.working_cycles(used, bits + 1)
+        array, fill = max(element.array_cycles(used, load, bits + 1), self.architecture.plane_cycles * busy), 0
+        if self._dataflow.held != "results":
+            machine = self._with_keys(digits)
+            sums = 2 * machine.array.columns * machine.array.count * SUM_BITS
+            array = max(
+                self._dataflow.step_cycles(machine, used),
+                -(-sums // (machine.activation_buffer.port_bits * digits)),
+            )
+            fill = fold_cycles(0, 0, machine.array.rows, self._dataflow.preload_cycles(machine, used))
+        return GroupCycles(digits * array, fill, digits * element.element_cycles(used, bits + 1), digits * busy)
+
+    def _with_keys(self, digits: int) -> Architecture:
+        """The machine with keys and values in place of its weights."""
+        element = self.architecture.processing_element
+        bits = FP16_BITS if element.weight_operand == "fp16" else digits * element.weight_bits
+        keys = self.architecture.weights.model_copy(update={"bits": bits, "digits": None, "sparse_fraction": 0.0})
+        return self.architecture.model_copy(update={"weights": keys})
 
     @property
     def row_bits(self) -> int:
@@ -431,9 +507,11 @@ class _Head:
 
     def activation_reads(self, keys_seen: NDArray[np.int64]) -> NDArray[np.int64]:
         """Bits read, [passes]: queries and probabilities for each tile of the array, and FP16 scores once for the softmax."""
-        columns = self.architecture.array.columns
+        columns, times = self._tile.channels, -(-self.channels // self._tile.channels)
+        if self._dataflow.held == "activations":
+            columns, times = self.window_step, 1
         queries = self.row_bits * -(-keys_seen // columns)
-        probabilities = keys_seen * -(-self.channels // columns) * self._probability_bits
+        probabilities = keys_seen * times * self._probability_bits
         return (self._strip * (queries + probabilities + keys_seen * FP16_BITS)).sum(-1).astype(np.int64)
 
     def activation_writes(self, keys_seen: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ...formats import InputError
 from ...formats.latency.vector import VECTOR_PIPELINE_CYCLES
 from ...workloads import ModelShape
 from ...workloads.models.gemms import FP16_BITS
@@ -22,6 +21,7 @@ from ..analytical.vector import layer_work, softmax_cycles, softmax_work
 from ..analytical.vector_work import Scores, TokenBits, VectorUnit, VectorWork
 from ..config.kv_cache import KvCache
 from ..cost.energy import UnitCosts, Work
+from ..mapping.mapped_gemm import SUM_BITS
 from ..result import GemmRun
 from ..setup import Setup
 from .rows import ModelRow, add_rows, work_row
@@ -98,9 +98,16 @@ class ModelLayer:
         machine = self.setup.machine
         element = machine.processing_element
         used = self.cache.mantissa_bits if element.mantissa_bits == "variable" else element.mantissa_bits
-        compute, stream = array_busy(
-            element, used, self.cache.mantissa_bits + 1, key_load_cycles(machine), work.array_cycles
-        )
+        if machine.array.dataflow == "output-stationary":
+            compute, stream = array_busy(
+                element, used, self.cache.mantissa_bits + 1, key_load_cycles(machine), work.array_cycles
+            )
+        else:
+            sums = 2 * work.sum_additions * SUM_BITS
+            compute = work.busy_cycles
+            stream = max(
+                work.sram.weight_reads / machine.weight_buffer.port_bits, sums / machine.activation_buffer.port_bits
+            )
         fills = (
             work.sram.weight_writes / machine.weight_buffer.port_bits,
             (work.dram_bits - work.sram.weight_writes) / machine.activation_buffer.port_bits,
@@ -137,11 +144,6 @@ def token_bits(shape: ModelShape, setup: Setup, cache: KvCache, runs: Iterable[G
 
 def layer_rows(layer: ModelLayer) -> tuple[ModelRow, ...]:
     """Rows of attention and vector unit, over all passes and layers."""
-    array = layer.setup.machine.array
-    if array.dataflow != "output-stationary" or array.count > 1:
-        raise InputError(
-            f"whole: the attention runs on one output-stationary array; leave it out, or use that in place of {array.dataflow}"
-        )
     one = _analytical if layer.setup.level == "analytical" else _events
     return add_rows(one(layer))
 
@@ -207,6 +209,7 @@ def _attention_row(layer: ModelLayer, passes: Sequence[AttentionWork], busy: Ite
         used_cycles=layers * sum(one.products * one.element_cycles / one.groups for one in passes) / lanes,
         busy_cycles=layers * sum(one.busy_cycles for one in passes),
         array_cycles=layers * sum(one.array_cycles for one in passes),
+        sum_additions=layers * sum(one.sum_additions for one in passes),
         sram=sum((one.sram for one in passes), SramBits()) * layers,
         dram_bits=layers * sum(one.dram_bits for one in passes),
     )

@@ -7,6 +7,7 @@ import pytest
 from anda_codesign.sim import load_architecture
 from anda_codesign.sim.analytical.attention import attention_pieces, attention_work
 from anda_codesign.sim.config.architecture import Architecture, BufferConfig
+from anda_codesign.sim.config.array import Array
 from anda_codesign.sim.config.kv_cache import KvCache
 from anda_codesign.sim.events.attention import run_attention
 from anda_codesign.sim.memory.dram import FlatDram
@@ -24,6 +25,15 @@ def softmax(of_score: int, of_row: int, lanes: int = 64):
 
 
 NO_SOFTMAX = softmax(0, 0)
+ARRAYS = (
+    Array(rows=16, columns=16),
+    Array(rows=16, columns=16, dataflow="weight-stationary"),
+    Array(rows=16, columns=16, dataflow="input-stationary"),
+    Array(rows=2, columns=8, dataflow="weight-stationary", count=2, split="tokens"),
+    Array(rows=2, columns=8, dataflow="input-stationary", count=2),
+    Array(rows=4, columns=8, count=4, split="tokens"),
+    Array(rows=4, columns=8, count=2),
+)
 
 
 @st.composite
@@ -33,8 +43,10 @@ def cases(draw: st.DrawFn) -> tuple[ModelShape, Architecture, KvCache, int, int,
     shape = replace(shape, window=draw(st.one_of(st.none(), st.integers(1, 500))))
     machine = load_architecture(draw(st.sampled_from(["anda", "fp-fp", "figna-m8"])))
     sizes = st.sampled_from([9, 40, 200, 1024])
+    array = draw(st.sampled_from(ARRAYS))
     machine = machine.model_copy(
         update={
+            "array": array,
             "activation_buffer": BufferConfig(capacity=f"{draw(sizes)} KiB", port="1024 bit"),
             "weight_buffer": BufferConfig(capacity=f"{draw(sizes)} KiB", port="1024 bit"),
         }
@@ -55,6 +67,30 @@ def test_pieces_add_up_to_the_closed_form(case: tuple):
     assert sum(p.score_vectors for p in pieces) == closed.score_vectors
     assert sum(p.frees_queries for p in pieces) == sum(p.query_bits > 0 for p in pieces)
     assert sum(p.frees_cache for p in pieces) == sum(p.cache_bits > 0 for p in pieces)
+
+
+@given(st.integers(1, 40), st.integers(0, 300), st.sampled_from(["weight-stationary", "input-stationary"]))
+def test_folds_of_one_head_by_hand(tokens: int, context: int, flow: str):
+    """A head of 64 channels on 2 x 8 elements of FP-FP: rows reduce 128 keys at once; 64 query rows, or 8, pass together."""
+    array = Array(rows=2, columns=8, dataflow=flow)  # type: ignore[arg-type]
+    machine = load_architecture("fp-fp").model_copy(update={"array": array})
+    work = attention_work(small_llama(1, 1, 64), machine, KvCache(), tokens, context, 1, 16)
+    cycles = steps = sums = 0
+    size = 64 if flow == "weight-stationary" else 8
+    for first in range(0, tokens, size):
+        rows = min(size, tokens - first)
+        keys = context + first + rows
+        key_folds = -(-keys // 128)
+        if flow == "weight-stationary":  # 8 keys or channels of 64 x 16 bit a row in 8 cycles
+            fills = done = -(-keys // 8) + 8 * key_folds
+            steps += done * rows
+        else:
+            fills = 2 * key_folds
+            steps += keys + 64 * key_folds
+        cycles += fills * (2 * 8 + 1)
+        sums += rows * 64 * (key_folds - 1)
+    assert (work.groups, work.array_cycles, work.sum_additions) == (steps, cycles + 16 * steps, sums)
+    assert work.sram.sum_reads == work.sram.sum_writes == 32 * sums
 
 
 @given(st.integers(1, 60), st.integers(0, 90), st.integers(1, 80))
