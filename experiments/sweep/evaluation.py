@@ -43,7 +43,7 @@ loss + t * standard error, below which the true loss is with 95 %; then the othe
 MEASURED_COLUMNS = ("loss_percent", "tempered_loss_percent")
 """Columns with signed losses."""
 BLOCKS_COLUMN = "loss_blocks_percent"
-"""Column with the loss of every block, as text: two rows of one text are compared block by block."""
+"""Column with the loss of every block, a JSON list as text: two rows of one text are compared block by block."""
 
 TRACE_TOKENS = 64
 """Tokens on which zero planes are counted."""
@@ -152,14 +152,14 @@ def evaluate_hook(evaluation: Evaluation, hook: Any) -> dict[str, Any]:
         100 * found.tempered.value,
         loss.blocks,
         evaluation.tokens,
-        " ".join(f"{100 * value:.4g}" for value in found.blocks["loss"]),
+        f"[{', '.join(f'{100 * value:.4g}' for value in found.blocks['loss'])}]",
     )
     return dict(zip(LOSS_COLUMNS, values, strict=True))
 
 
 def read_block_losses(text: str) -> list[float]:
-    """Losses of blocks in percent, from the text of `BLOCKS_COLUMN`."""
-    return [float(value) for value in text.split()]
+    """Losses of blocks in percent, from the text of `BLOCKS_COLUMN`; none where perplexity was not evaluated."""
+    return [float(value) for value in text.strip("[]").split(",") if value]
 
 
 @cache

@@ -119,7 +119,7 @@ def _for_spreadsheets(table: pa.Table) -> pa.Table:
     for place, field in enumerate(table.schema):
         if field.name == "key" or not (pa.types.is_string(field.type) or pa.types.is_large_string(field.type)):
             continue
-        texts = table.column(place).unique().to_pylist()
+        texts = table.column(place).unique().drop_null().to_pylist()
         if changed := {text: spreadsheet_text(text) for text in texts if spreadsheet_text(text) != text}:
             cells = [changed.get(text, text) for text in table.column(place).to_pylist()]
             table = table.set_column(place, field, pa.array(cells, type=field.type))

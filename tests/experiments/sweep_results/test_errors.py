@@ -21,7 +21,7 @@ def losses(rng: np.random.Generator, means: list[float], shared: float = 1.0, ow
         {
             "loss_percent": [float(own.mean()) for own in values],
             "loss_standard_error_percent": [float(own.std(ddof=1) / 4) for own in values],
-            "loss_blocks_percent": [" ".join(f"{v:.6g}" for v in own) for own in values],
+            "loss_blocks_percent": [str([round(float(v), 6) for v in own]) for own in values],
         }
     )
 
