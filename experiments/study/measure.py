@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from ...formats import Int4Weights
 from ...formats.activations.registry import activation_format
 from ...formats.checks import check_choice, check_integer
 from ...formats.options import GroupSum
@@ -23,7 +24,7 @@ from ...workloads import (
     TextBlocks,
     evaluate,
     evaluator,
-    load_checkpoint,
+    load_decoder,
     paired_loss,
 )
 from ...workloads.evaluation.scores import ScoreComparison, Scorer, TokenScores, compare_scores
@@ -152,11 +153,12 @@ class _Model:
         }
 
     def float_weights(self) -> PairedLoss | None:
-        """Loss of the checkpoint's unrounded weights; None if the model's weights are not rounded."""
-        if self._folder is None or not self._folder.is_dir():
+        """Loss of the file's unrounded weights; None if the model's weights are not rounded."""
+        if self._folder is None or not self._folder.exists():
             return None
-        original = load_checkpoint(self._folder, group_size=None)
-        if original.sha256 == self.decoder.sha256:
+        original = load_decoder(str(self._folder), group_size=None)
+        linears = (linear for layer in original.weights.layers for linear in layer.linears.values())
+        if original.sha256 == self.decoder.sha256 or all(isinstance(linear.weights, Int4Weights) for linear in linears):
             return None
         own = evaluator(original, self.options.backend)
         nll = evaluate(own, self.heldout, Fp16Activations(), self._cache)

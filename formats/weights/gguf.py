@@ -1,4 +1,4 @@
-"""GGUF block types Q4_1 and Q8_0: quantisers and bytes.
+"""GGUF block types: quantisers and bytes of Q4_1 and Q8_0, readers of the other types of plain integers.
 
 A block holds 32 input channels of one output channel. Values round as in llama.cpp's reference quantiser; the tests
 compare with its Python form (`gguf.quants`, MIT licence).
@@ -7,6 +7,9 @@ compare with its Python form (`gguf.quants`, MIT licence).
 type  weight                  bytes of a block
 ====  ======================  ========================================================================
 Q4_1  ``d * code + m``        FP16 d, FP16 m, 16 bytes: codes 0..15 in the low nibbles, 16..31 in the high
+Q4_0  ``d * (code - 8)``      FP16 d, 16 bytes
+Q5_0  ``d * (code - 16)``     FP16 d, 4 bytes of fifth bits, 16 bytes
+Q5_1  ``d * code + m``        FP16 d, FP16 m, 4 bytes of fifth bits, 16 bytes
 Q8_0  ``d * code``, signed    FP16 d, 32 signed bytes
 ====  ======================  ========================================================================
 """
@@ -21,10 +24,14 @@ from ..checks import check_choice
 from ..errors import InputError
 from .base import Statistic, check_weights
 from .grouped_int import IntegerWeights
+from .int4 import Int4Weights
 
 BLOCK = 32
 Q4_1_BYTES = 20
 Q8_0_BYTES = 34
+Q4_K_BYTES = 144
+CODES = {"Q4_0": 4, "Q4_1": 4, "Q5_0": 5, "Q5_1": 5, "Q8_0": 8}
+"""Block types that are plain groups of integers, and their bits."""
 _SIGN_BIT = np.uint8(128)
 """Difference between the codes of `IntegerWeights`, which are centred at 128, and the signed bytes of Q8_0."""
 _LOW_NIBBLE = np.uint8(15)
@@ -113,27 +120,66 @@ def to_blocks(w: IntegerWeights) -> NDArray[np.uint8]:
 
 
 def from_blocks(data: NDArray[np.uint8], block_type: str) -> IntegerWeights:
-    """Weights ``[in, out]`` from GGUF bytes ``[out, bytes]`` of type ``"Q4_1"`` or ``"Q8_0"``.
+    """Weights ``[in, out]`` from GGUF bytes ``[out, bytes]`` of one of the types in `CODES`.
 
     Raises
     ------
     InputError
         The type is another one, or the bytes are not whole blocks.
     """
-    sizes = {"Q4_1": Q4_1_BYTES, "Q8_0": Q8_0_BYTES}
+    sizes = {"Q4_0": 18, "Q4_1": Q4_1_BYTES, "Q5_0": 22, "Q5_1": 24, "Q8_0": Q8_0_BYTES}
     check_choice("block_type", block_type, sizes)
     if data.dtype != np.uint8 or data.ndim != 2 or data.size == 0 or data.shape[1] % sizes[block_type]:
         raise InputError(
             f"data: is {data.dtype} {list(data.shape)}; give uint8 [out, bytes] in blocks of {sizes[block_type]} bytes"
         )
-    blocks = data.reshape(len(data), -1, sizes[block_type])
-    if block_type == "Q8_0":
-        scales = np.ascontiguousarray(blocks[..., :2]).view(np.float16)[..., 0]
-        return IntegerWeights(_channels_first(blocks[..., 2:] ^ _SIGN_BIT), np.ascontiguousarray(scales.T), 8, BLOCK)
-    parameters = np.ascontiguousarray(blocks[..., :4]).view(np.float16)
-    codes = np.concatenate([blocks[..., 4:] & _LOW_NIBBLE, blocks[..., 4:] >> np.uint8(4)], axis=-1)
-    scales, offsets = (np.ascontiguousarray(parameters[..., index].T) for index in (0, 1))
-    return IntegerWeights(_channels_first(codes), scales, 4, BLOCK, offsets=offsets)
+    blocks, bits = data.reshape(len(data), -1, sizes[block_type]), CODES[block_type]
+    affine = block_type.endswith("_1")
+    body = blocks[..., 4 if affine else 2 :]
+    parameters = np.ascontiguousarray(blocks[..., : 4 if affine else 2]).view(np.float16)
+    scales = np.ascontiguousarray(parameters[..., 0].T)
+    offsets = np.ascontiguousarray(parameters[..., 1].T) if affine else None
+    if bits == 8:
+        codes = body ^ _SIGN_BIT
+    else:
+        nibbles = body[..., -(BLOCK // 2) :]
+        codes = np.concatenate([nibbles & _LOW_NIBBLE, nibbles >> np.uint8(4)], axis=-1)
+        if bits == 5:
+            codes |= np.unpackbits(body[..., :4], axis=-1, bitorder="little") << np.uint8(4)
+    return IntegerWeights(_channels_first(codes), scales, bits, BLOCK, offsets=offsets)
+
+
+def q4_k_groups(data: NDArray[np.uint8]) -> Int4Weights:
+    """INT4 weights ``[in, out]`` in groups of 32 from GGUF bytes ``[out, bytes]`` of type Q4_K.
+
+    A block of 256 weights has FP16 d and dmin and eight pairs of 6-bit numbers: a weight is
+    ``d * scale * code - dmin * low``. The codes are kept; the two products are rounded to FP16, by at most 2^-11 of
+    their value.
+
+    Raises
+    ------
+    InputError
+        The bytes are not whole blocks, or a scale overflows FP16.
+    """
+    from gguf.quants import Q4_K
+
+    if data.dtype != np.uint8 or data.ndim != 2 or data.size == 0 or data.shape[1] % Q4_K_BYTES:
+        raise InputError(
+            f"data: is {data.dtype} {list(data.shape)}; give uint8 [out, bytes] in blocks of {Q4_K_BYTES} bytes"
+        )
+    blocks = data.reshape(-1, Q4_K_BYTES)
+    steps = np.ascontiguousarray(blocks[:, :4]).view(np.float16).astype(np.float32)
+    scales, lows = Q4_K.get_scale_min(blocks[:, 4:16])
+    with np.errstate(over="ignore"):
+        products = [
+            (steps[:, index, None] * part).astype(np.float16)
+            for index, part in enumerate((scales, -lows.astype(np.int16)))
+        ]
+    codes = (blocks[:, 16:].reshape(-1, 4, 1, BLOCK) >> np.array([0, 4], np.uint8).reshape(1, 1, 2, 1)) & _LOW_NIBBLE
+    per_group = [np.ascontiguousarray(part.reshape(len(data), -1).T) for part in products]
+    return Int4Weights(
+        _channels_first(codes.reshape(len(data), -1, BLOCK)).view(np.int8), per_group[0], BLOCK, per_group[1]
+    )
 
 
 def _blocks(w: NDArray[np.floating], statistic: NDArray[np.floating] | None) -> NDArray[np.float32]:

@@ -14,7 +14,6 @@ from anda_codesign.formats.activations.registry import activation_format
 from anda_codesign.workloads import MODULES, TextBlocks, Trace, capture_trace, synthetic_decoder
 
 import anda_codesign
-from anda_codesign import workloads
 
 DECODER = synthetic_decoder()
 QUESTIONS = (
@@ -43,7 +42,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     tokens = np.random.default_rng(0).integers(0, 256, (2, 4, 16)).astype(np.int32)
     monkeypatch.setenv("ANDA_CACHE", str(tmp_path))
     blocks = [TextBlocks(part) for part in tokens]
-    monkeypatch.setattr(workloads, "load_blocks", lambda _tokenizer, _text, split, *_: blocks[split == "heldout"])
+    monkeypatch.setattr(type(DECODER), "blocks", lambda _decoder, _text, split, *_: blocks[split == "heldout"])
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
@@ -111,10 +110,8 @@ def test_a_search_of_an_object():
 
 
 def test_a_captured_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    from anda_codesign.experiments.formats import traces
-
     text = TextBlocks(np.arange(16, dtype=np.int32)[None])
-    monkeypatch.setattr(traces, "load_blocks", lambda *_, **__: text)
+    monkeypatch.setattr(type(DECODER), "blocks", lambda *_, **__: text)
     captured = anda_codesign.capture_trace(model=DECODER, out=tmp_path / "trace.safetensors", layers=[1], tokens=4)
     assert captured.to_dict() == anda_codesign.trace_info(trace=tmp_path / "trace.safetensors").to_dict()
     assert set(captured.to_frame()["layer"]) == {1}

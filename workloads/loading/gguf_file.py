@@ -1,22 +1,23 @@
-"""Decoders of the LLaMA architecture from GGUF files with Q4_1 linear layers."""
+"""Decoders of LLaMA and its relatives from GGUF files."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from ...formats import InputError, Int4Weights
-from ...formats.checks import check_finite
-from ...formats.documents.border import border
-from ...formats.documents.schema import Document, parse
-from ...formats.weights.gguf import from_blocks
+from ...formats import InputError
+from ..models.gguf_header import GgufHeader, read_header
 from ..models.parameters import DecoderWeights, FloatArray, LayerWeights, Linear, Norm, linear_names, linear_shape
+from ..models.rope import DividedFrequencies, RopeScaling
 from ..models.shapes import ModelShape
-from ..text.tokenizer import Tokenizer
+from ..text.gguf_tokenizer import gguf_tokenizer
+from ..text.tokenizer import TextTokenizer
+from .gguf_tensors import GgufTensors, permuted
+from .hf_config import llama_config
 
 _TENSOR_NAMES = {
     "q": "attn_q",
@@ -27,126 +28,133 @@ _TENSOR_NAMES = {
     "up": "ffn_up",
     "down": "ffn_down",
 }
+_NORM_NAMES = {
+    "query_norm": "attn_q_norm",
+    "key_norm": "attn_k_norm",
+    "attention_output_norm": "post_attention_norm",
+    "ffn_output_norm": "post_ffw_norm",
+}
+_INTERLEAVED = ("llama", "mistral")
+"""Architectures whose files interleave the two halves of each head's rotary pairs."""
 
 
-def read_gguf(path: Path, shape: ModelShape) -> tuple[DecoderWeights, Tokenizer | None]:
-    """Read a model, and its tokenizer if it is of SmolLM's kind (otherwise None).
+def read_gguf(
+    path: Path, shape: ModelShape | None = None, group_size: int | None = 128
+) -> tuple[DecoderWeights, TextTokenizer | None]:
+    """Read a model and its tokenizer, None if the file has none.
+
+    Parameters
+    ----------
+    path
+        The file.
+    shape
+        Shape that the file must have; None takes that of its metadata.
+    group_size
+        Number of input channels that share a weight scale when weights are rounded to INT4; None keeps them as they are.
+        See `GgufTensors.linear`.
 
     Raises
     ------
     InputError
         The file is truncated, is no GGUF file, or does not hold a model of this shape.
     """
-    from gguf import GGUFReader
-
-    class Reader(GGUFReader):
-        """The package's reader, which would go on past the end of the file for as long as a length in it says."""
-
-        def _get(self, offset: int, *arguments: Any, **options: Any) -> Any:
-            if offset >= len(self.data):
-                raise ValueError("a length reaches past its end")
-            return super()._get(offset, *arguments, **options)
-
-    with border(f"model: {path} is truncated or no GGUF file", "fetch it again"), np.errstate(all="raise"):
-        reader = Reader(path)
-        fields = {name: field.contents() for name, field in reader.fields.items()}
-        tensors = {tensor.name: tensor for tensor in reader.tensors}
-        _check_shape(path, fields, shape)
-        checked = parse(_Fields, fields)
-        return _Tensors(path, tensors, shape).decoder(checked), _tokenizer(path, checked, shape)
+    header = read_header(path)
+    own = header.shape()
+    if shape is not None:
+        _check_shape(header, own, shape)
+        own = replace(own, name=shape.name, max_length=shape.max_length, family=shape.family, source=shape.source)
+    with np.errstate(all="raise"):
+        return _Model(header, own, group_size).decoder(), gguf_tokenizer(path, header.fields, own.vocabulary)
 
 
-class _Fields(Document):
-    """Metadata that the decoder and the tokenizer need."""
+class _Model:
+    """Parameters of one file."""
 
-    epsilon: Annotated[float, Field(gt=0, alias="llama.attention.layer_norm_rms_epsilon")]
-    rope_theta: Annotated[float, Field(gt=0, alias="llama.rope.freq_base")] = 10000.0
-    kind: Annotated[str | None, Field(alias="tokenizer.ggml.model")] = None
-    pre_tokenizer: Annotated[str | None, Field(alias="tokenizer.ggml.pre")] = None
-    tokens: list[str] = Field(alias="tokenizer.ggml.tokens", default_factory=list)
-    merges: list[str] = Field(alias="tokenizer.ggml.merges", default_factory=list)
+    def __init__(self, header: GgufHeader, shape: ModelShape, group_size: int | None) -> None:
+        self._path, self._shape, self._group_size = header.path, shape, group_size
+        self._architecture = header.architecture
+        self._config, self._rope = llama_config(header.config, header.path)
+        self._tensors = GgufTensors(header)
 
-
-class _Tensors:
-    """Tensors of one file; each is taken once."""
-
-    def __init__(self, path: Path, tensors: dict[str, Any], shape: ModelShape) -> None:
-        self._path, self._tensors, self._shape = path, tensors, shape
-
-    def decoder(self, fields: _Fields) -> DecoderWeights:
-        shape = self._shape
+    def decoder(self) -> DecoderWeights:
+        shape, windows, gemma = self._shape, self._config.windows(), self._architecture == "gemma3"
+        table = (shape.vocabulary, shape.hidden)
         weights = DecoderWeights(
             shape=shape,
-            embedding=self._floats("token_embd.weight", (shape.vocabulary, shape.hidden)),
-            layers=[self._layer(layer) for layer in range(shape.layers)],
-            final_norm=self._norm("output_norm.weight"),
-            norm_epsilon=fields.epsilon,
-            rope_theta=fields.rope_theta,
-            head=self._floats("output.weight", (shape.vocabulary, shape.hidden))
-            if "output.weight" in self._tensors
-            else None,
+            embedding=self._tensors.floats("token_embd.weight", table),
+            layers=[self._layer(layer, window) for layer, window in enumerate(windows)],
+            final_norm=self._norm("output_norm", shape.hidden),
+            norm_epsilon=self._config.rms_norm_eps,
+            rope_theta=self._rope.theta,
+            rope_scaling=self._scaling(),
+            local_rope_theta=self._rope.local_theta,
+            head=self._tensors.floats("output.weight", table) if "output.weight" in self._tensors else None,
+            embedding_scale=float(np.float32(shape.hidden**0.5)) if gemma else 1.0,
+            attention_scale=float(self._config.query_pre_attn_scalar or shape.head_dim) ** -0.5 if gemma else None,
+            gate_activation="gelu_tanh" if gemma else "silu",
         )
-        if self._tensors:
+        if left := self._tensors.left():
             raise InputError(
-                f"model: {self._path} holds {min(self._tensors)!r}, which the decoder cannot use; give a plain LLaMA model"
+                f"model: {self._path} holds {left[0]!r}, which the decoder cannot use; give a plain {shape.family} model"
             )
         return weights
 
-    def _layer(self, layer: int) -> LayerWeights:
+    def _scaling(self) -> RopeScaling | None:
+        """Stretching of the rotary embedding; LLaMA 3.1's is stored as a divisor of each frequency."""
+        if "rope_freqs.weight" not in self._tensors:
+            return self._rope.scaling
+        divisors = self._tensors.floats("rope_freqs.weight", (self._shape.head_dim // 2,))
+        if self._rope.scaling is not None or not (divisors > 0).all():
+            raise InputError(
+                f"model: {self._path}: rope_freqs.weight contradicts rope.scaling.type; remove one of them"
+            )
+        return None if (divisors == 1).all() else DividedFrequencies(tuple(divisors.tolist()))
+
+    def _layer(self, layer: int, window: int | None) -> LayerWeights:
+        names = _NORM_NAMES if self._architecture == "gemma3" else {}
+        if self._architecture == "qwen3":
+            names = {part: _NORM_NAMES[part] for part in ("query_norm", "key_norm")}
+        norms: dict[str, Any] = {
+            part: self._norm(
+                f"blk.{layer}.{name}", self._shape.head_dim if "_q_" in name or "_k_" in name else self._shape.hidden
+            )
+            for part, name in names.items()
+        }
+        linears = {name: self._linear(layer, name) for name in linear_names(self._shape)}
+        for module in (("q", "k", "v"), ("gate", "up")):
+            if len({linears[name].bias is None for name in module}) > 1:
+                raise InputError(
+                    f"model: {self._path}: some of the biases of {', '.join(module)} in layer {layer} are missing"
+                )
         return LayerWeights(
-            attention_norm=self._norm(f"blk.{layer}.attn_norm.weight"),
-            ffn_norm=self._norm(f"blk.{layer}.ffn_norm.weight"),
-            linears={name: Linear(self._q4_1(layer, name)) for name in linear_names(self._shape)},
+            attention_norm=self._norm(f"blk.{layer}.attn_norm", self._shape.hidden),
+            ffn_norm=self._norm(f"blk.{layer}.ffn_norm", self._shape.hidden),
+            linears=linears,
+            window=window,
+            **norms,
         )
 
-    def _norm(self, name: str) -> Norm:
-        return Norm(self._floats(name, (self._shape.hidden,)))
+    def _norm(self, name: str, channels: int) -> Norm:
+        return Norm(self._tensors.floats(f"{name}.weight", (channels,)))
 
-    def _floats(self, name: str, expected: tuple[int, ...]) -> FloatArray:
-        from gguf.quants import dequantize
-
-        tensor = self._take(name)
-        values = dequantize(tensor.data, tensor.tensor_type).astype(np.float32, copy=False)
-        if values.shape != expected:
-            raise InputError(
-                f"model: {self._path}: {name} has shape {values.shape}, not {expected}; give a file of {self._shape.name}"
-            )
-        return check_finite(f"model: {self._path}: {name}", values)
-
-    def _q4_1(self, layer: int, name: str) -> Int4Weights:
-        """A linear layer ``[in, out]``; the channels of q and k are in the order of half-split rotary embedding."""
-        tensor_name = f"blk.{layer}.{_TENSOR_NAMES[name]}.weight"
-        tensor = self._take(tensor_name)
-        if tensor.tensor_type.name != "Q4_1":
-            raise InputError(
-                f"model: {self._path}: {tensor_name} is {tensor.tensor_type.name}; give a file with Q4_1 linear layers"
-            )
-        weights = self._int4(tensor_name, tensor, linear_shape(self._shape, name))
+    def _linear(self, layer: int, name: str) -> Linear:
+        """A linear layer; the channels of q and k are in the order of half-split rotary embedding."""
+        tensor = f"blk.{layer}.{_TENSOR_NAMES[name]}"
+        size = linear_shape(self._shape, name)
+        weights: Any = self._tensors.linear(f"{tensor}.weight", size, self._group_size)
+        bias = self._bias(f"{tensor}.bias", name, size[1])
         heads = {"q": self._shape.heads, "k": self._shape.kv_heads}.get(name)
-        if heads is None:
-            return weights
+        if heads is None or self._architecture not in _INTERLEAVED:
+            return Linear(weights, bias)
         rows = half_split_rows(heads, self._shape.head_dim)
-        assert weights.offsets is not None  # Q4_1 has offsets
-        return Int4Weights(
-            weights.codes[:, rows], weights.scales[:, rows], weights.group_size, weights.offsets[:, rows]
-        )
+        return Linear(permuted(weights, rows), None if bias is None else bias[rows])
 
-    def _int4(self, name: str, tensor: Any, expected: tuple[int, int]) -> Int4Weights:
-        try:
-            weights = from_blocks(tensor.data, "Q4_1").to_int4()
-        except InputError as error:
-            raise InputError(f"model: {self._path}: {name}: {error}") from None
-        if weights.codes.shape != expected:
-            raise InputError(
-                f"model: {self._path}: {name} has shape {weights.codes.shape}, not {expected}; "
-                f"give a file of {self._shape.name}"
-            )
-        return weights
-
-    def _take(self, name: str) -> Any:
-        if name not in self._tensors:
-            raise InputError(f"model: {self._path} holds no tensor {name!r}; give a complete GGUF file")
-        return self._tensors.pop(name)
+    def _bias(self, tensor: str, name: str, outputs: int) -> FloatArray | None:
+        if tensor in self._tensors:
+            return self._tensors.floats(tensor, (outputs,))
+        if self._architecture == "qwen2" and name in ("q", "k", "v"):
+            raise InputError(f"model: {self._path} holds no tensor {tensor!r}; give a complete GGUF file")
+        return None
 
 
 def half_split_rows(heads: int, head_dim: int) -> NDArray[np.intp]:
@@ -154,31 +162,10 @@ def half_split_rows(heads: int, head_dim: int) -> NDArray[np.intp]:
     return np.arange(heads * head_dim).reshape(heads, head_dim // 2, 2).swapaxes(1, 2).ravel()
 
 
-def _check_shape(path: Path, fields: dict[str, Any], shape: ModelShape) -> None:
-    architecture = fields.get("general.architecture")
-    if architecture != shape.family or shape.family != "llama":
-        raise InputError(f"model: {path} holds architecture {architecture!r}; this loader needs a LLaMA model")
-    expected = {
-        "llama.embedding_length": shape.hidden,
-        "llama.feed_forward_length": shape.ffn,
-        "llama.block_count": shape.layers,
-        "llama.attention.head_count": shape.heads,
-        "llama.attention.head_count_kv": shape.kv_heads,
-    }
-    for key, value in expected.items():
-        if fields.get(key) != value:
+def _check_shape(header: GgufHeader, own: ModelShape, shape: ModelShape) -> None:
+    for field in ("hidden", "ffn", "layers", "heads", "kv_heads", "head_dim", "vocabulary"):
+        if getattr(own, field) != getattr(shape, field):
             raise InputError(
-                f"model: {path} has {key} {fields.get(key)}, {shape.name} has {value}; give the name of the file's model"
+                f"model: {header.path} has {field} {getattr(own, field)}, {shape.name} has {getattr(shape, field)}; "
+                "give the name of the file's model"
             )
-
-
-def _tokenizer(path: Path, fields: _Fields, shape: ModelShape) -> Tokenizer | None:
-    if (fields.kind, fields.pre_tokenizer) != ("gpt2", "smollm"):
-        return None
-    known = set(fields.tokens)
-    if len(known) != shape.vocabulary:
-        raise InputError(f"model: {path} has {len(known)} tokens, not {shape.vocabulary}; fetch it again")
-    for merge in fields.merges:
-        if merge.count(" ") != 1 or merge.replace(" ", "") not in known:
-            raise InputError(f"model: {path}: the merge {merge!r} makes no token of the vocabulary; fetch it again")
-    return Tokenizer(fields.tokens, fields.merges)

@@ -177,15 +177,32 @@ def read_config(folder: Path) -> tuple[LlamaConfig | OptConfig, HfRope | None]:
     if model_type not in DEFAULTS:
         known = ", ".join(DEFAULTS)
         raise InputError(f"checkpoint: {path} has model type {model_type!r}; use one of {known}")
+    if model_type == "opt":
+        return complete(OptConfig, _plain(config, path), path), None
+    return llama_config(config, path)
+
+
+def llama_config(config: dict[str, Any], path: Path) -> tuple[LlamaConfig, HfRope]:
+    """Check the entries of LLaMA or a relative, and their rotary embedding.
+
+    Raises
+    ------
+    InputError
+        An entry is missing or wrong, or the decoder does not compute it.
+    """
+    default = HfRope(1e6, None, 1e4) if config["model_type"] == "gemma3_text" else HfRope(1e4, None, None)
+    config = _plain(config, path)
+    return complete(LlamaConfig, config, path), read_rope(config, path, default)
+
+
+def _plain(config: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Entries with the defaults of their model type; `InputError` for an option that the decoder does not compute."""
+    model_type = config["model_type"]
     config = DEFAULTS[model_type] | config
     for key, plain in PLAIN[model_type].items():
         if config.get(key, plain) not in (plain, plain or None):
             raise InputError(f"checkpoint: {path} has {key} {config[key]!r}; use a model with {plain!r}")
-    if model_type == "opt":
-        return complete(OptConfig, config, path), None
-    checked = complete(LlamaConfig, config, path)
-    default = HfRope(1e6, None, 1e4) if model_type == "gemma3_text" else HfRope(1e4, None, None)
-    return checked, read_rope(config, path, default)
+    return config
 
 
 def complete(model: type[Model], data: dict[str, Any], path: Path) -> Model:

@@ -14,6 +14,7 @@ from ..models.shape_files import read_shape
 from ..models.shapes import ModelShape, model_shape
 from .checkpoint import load_checkpoint
 from .gguf_file import read_gguf
+from .gguf_tensors import path_name
 
 GIVE = "give a YAML file, a folder with config.json or a GGUF file"
 FETCHED_MODEL = "SmolLM2-135M"
@@ -42,7 +43,7 @@ def load_shape(model: str | Path | ModelShape) -> ModelShape:
         return config_shape(path, path.resolve().parent.name)
     if path.suffix in (".yaml", ".yml"):
         return read_shape(path)
-    if path.suffix == ".gguf":
+    if path_name(path):
         return gguf_shape(path)
     if path.suffix or path.parent != Path():
         raise InputError(f"model: there is no {text[:200]!r}; {GIVE}")
@@ -57,15 +58,17 @@ def _is_folder(name: str) -> bool:
     return bool(name) and Path(name).is_dir()
 
 
-def load_decoder(name: str = "smollm2-135m", path: Path | str | None = None) -> Decoder:
-    """Load a LLaMA-architecture model with Q4_1 weights, or a checkpoint folder (`load_checkpoint`).
+def load_decoder(name: str = "smollm2-135m", path: Path | str | None = None, group_size: int | None = 128) -> Decoder:
+    """Load a model: one that `fetch` downloads, a GGUF file (`read_gguf`) or a checkpoint folder (`load_checkpoint`).
 
     Parameters
     ----------
     name
-        Name of a model (`model_names`), or a Hugging Face checkpoint folder.
+        SmolLM2-135M, the path of a GGUF file or a Hugging Face checkpoint folder.
     path
-        GGUF file of that model; None takes the file that `fetch` downloaded (SmolLM2-135M only).
+        GGUF file that holds the model `name`; None takes the file that `fetch` downloaded.
+    group_size
+        Number of input channels that share a weight scale when weights are rounded to INT4; None leaves them as they are.
 
     Raises
     ------
@@ -73,7 +76,9 @@ def load_decoder(name: str = "smollm2-135m", path: Path | str | None = None) -> 
         The model is unknown, or its file is missing, damaged or of another model.
     """
     if path is None and _is_folder(name):
-        return load_checkpoint(name)
+        return load_checkpoint(name, group_size)
+    if path is None and path_name(name):
+        return _read(Path(name), None, group_size)
     shape = model_shape(name)
     if path is None and shape.name != FETCHED_MODEL:
         raise InputError(
@@ -82,8 +87,13 @@ def load_decoder(name: str = "smollm2-135m", path: Path | str | None = None) -> 
     file = data_paths().model if path is None else Path(path)
     if not file.is_file():
         raise InputError(f"model: {file} does not exist; run `anda fetch` or give the path of a GGUF file")
+    if path is None and file_sha256(file) != MODEL_SHA256:
+        raise InputError(f"model: {file} is damaged (its sha256 is {file_sha256(file)}); run `anda fetch`")
+    return _read(file, shape, group_size)
+
+
+def _read(file: Path, shape: ModelShape | None, group_size: int | None) -> Decoder:
+    """Decoder of a GGUF file; a group size other than the default is part of its identity."""
+    weights, tokenizer = read_gguf(file, shape, group_size)
     sha256 = file_sha256(file)
-    if path is None and sha256 != MODEL_SHA256:
-        raise InputError(f"model: {file} is damaged (its sha256 is {sha256}); run `anda fetch`")
-    weights, tokenizer = read_gguf(file, shape)
-    return Decoder(weights, tokenizer, sha256)
+    return Decoder(weights, tokenizer, sha256 if group_size == 128 else f"{sha256} group {group_size}")

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import Any
 
 from ...formats import InputError
-from ...formats.documents.border import border
 from .counts import parameters
+from .gguf_header import read_header
 from .hf_shapes import shape_of_config
-from .shapes import MOST_LAYERS, ModelShape
+from .shapes import ModelShape
 
 ARCHITECTURES = {
     "llama": "llama",
@@ -81,11 +78,7 @@ def gguf_shape(path: Path) -> ModelShape:
 @lru_cache(maxsize=16)
 def _shape(path: Path, *_: int) -> ModelShape:
     where = f"model {path.name}"
-    with (
-        border(f"{where} is no GGUF file, or ends within its header", "give a complete header"),
-        np.errstate(all="raise"),
-    ):
-        fields, tensors = _header(path)
+    fields, tensors = _header(path)
     architecture = fields.get("general.architecture")
     if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
@@ -101,52 +94,13 @@ def _shape(path: Path, *_: int) -> ModelShape:
 
 
 def _header(path: Path) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
-    """Metadata, with the lengths of long lists, and the sizes of all tensors by name."""
-    from gguf import GGUFReader, GGUFValueType
-
-    sizes: dict[str, tuple[int, ...]] = {}
-
-    class Header(GGUFReader):
-        """The package's reader, which would go on past the end of the file, and would need the weights.
-
-        Lists of texts, and of numbers of all tokens, become their lengths.
-        """
-
-        @property
-        def order(self) -> Literal["little", "big"]:
-            """Order of the bytes of a number in the file."""
-            swapped = self.byte_order == "S"
-            return "big" if (sys.byteorder == "big") != swapped else "little"
-
-        def _get(self, offset: int, *arguments: Any, **options: Any) -> Any:
-            if offset >= len(self.data):
-                raise ValueError("a length reaches past its end")
-            return super()._get(offset, *arguments, **options)
-
-        def _get_field_parts(self, orig_offs: int, raw_type: int) -> Any:
-            if raw_type != GGUFValueType.ARRAY:
-                return super()._get_field_parts(orig_offs, raw_type)
-            kind, count = self._get(orig_offs, np.uint32)[0], self._get(orig_offs + 4, np.uint64)
-            number = self.gguf_scalar_to_np.get(kind)
-            end = orig_offs + 12
-            if kind == GGUFValueType.STRING:
-                for _ in range(int(count[0])):  # the package would make an array of each
-                    if end + 8 > len(self.data):
-                        raise ValueError("a length reaches past its end")
-                    end += 8 + int.from_bytes(self.data[end : end + 8].tobytes(), self.order)
-            elif number is not None and count[0] > MOST_LAYERS:  # one for each token, not for each layer
-                end += int(count[0]) * np.dtype(number).itemsize
-            else:
-                return super()._get_field_parts(orig_offs, raw_type)
-            return end - orig_offs, [count], [0], [GGUFValueType.UINT64]
-
-        def _build_tensors(self, start_offs: int, fields: list[Any]) -> None:
-            for field in fields:
-                _, name, _, dimensions, *_ = field.parts
-                sizes[bytes(name).decode("utf-8")] = tuple(dimensions.tolist())
-
-    reader = Header(path)
-    return {name: field.contents() for name, field in reader.fields.items()}, sizes
+    """Metadata, with the lengths of lists of texts, and the sizes of all tensors by name."""
+    header = read_header(path)
+    fields = {
+        name: len(value) if isinstance(value, list) and value and isinstance(value[0], str) else value
+        for name, value in header.fields.items()
+    }
+    return fields, {name: place.shape[::-1] for name, place in header.tensors.items()}
 
 
 def _config(fields: Mapping[str, Any], tensors: Sizes, architecture: str, where: str) -> dict[str, Any]:

@@ -12,8 +12,21 @@ from numpy.typing import NDArray
 
 from ...formats import InputError
 
-_DIGIT = r"(\p{N})"
 _GPT2_WORD = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+_LLAMA3_WORD = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{%s}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
+    r"|\s+(?!\S)|\s+"
+)
+
+PRE_TOKENIZERS: dict[str, tuple[str | None, str]] = {
+    "smollm": (r"(\p{N})", _GPT2_WORD),
+    "gpt-2": (None, _GPT2_WORD),
+    "llama-bpe": (None, _LLAMA3_WORD % "1,3"),
+    "qwen2": (None, _LLAMA3_WORD % "1"),
+}
+"""Separators that come first, and words, by the name of GGUF's ``tokenizer.ggml.pre``; as in llama.cpp."""
+WHOLE_WORDS = ("llama-bpe",)
+"""Pre-tokenizers after which a word that is a token is taken without merges (``ignore_merges``)."""
 
 
 class TextTokenizer(Protocol):
@@ -31,18 +44,19 @@ class TextTokenizer(Protocol):
 class Tokenizer:
     """Text to token ids and back; special tokens are treated as plain text.
 
-    Pre-tokenisation is that of SmolLM (``smollm`` in GGUF files): every digit by itself, then GPT-2's words.
-
     Parameters
     ----------
     tokens
         The vocabulary, in the order of ids.
     merges
         The merges, each ``"left right"``, in the order of rank.
+    pre_tokenizer
+        Rule that cuts the text into words, one of `PRE_TOKENIZERS`; that of SmolLM takes every digit by itself.
     """
 
-    def __init__(self, tokens: Sequence[str], merges: Sequence[str]) -> None:
+    def __init__(self, tokens: Sequence[str], merges: Sequence[str], pre_tokenizer: str = "smollm") -> None:
         self._tokens = tokens
+        self._pre_tokenizer = pre_tokenizer
         self._ids = {token: number for number, token in enumerate(tokens)}
         self._ranks = {tuple(merge.split(" ")): rank for rank, merge in enumerate(merges)}
         self._words: dict[str, list[int]] = {}
@@ -59,9 +73,9 @@ class Tokenizer:
             The vocabulary lacks a byte of the text.
         """
         ids: list[int] = []
-        for word in _words(text):
+        for word in _words(text, self._pre_tokenizer):
             if word not in self._words:
-                self._words[word] = [self._id(part) for part in self._merge(word)]
+                self._words[word] = [self._id(part) for part in self._parts(word)]
             ids += self._words[word]
         return np.array(ids, np.int32)
 
@@ -74,6 +88,13 @@ class Tokenizer:
         if part not in self._ids:
             raise InputError(f"text: {part!r} is not in the model's vocabulary; leave it out")
         return self._ids[part]
+
+    def _parts(self, word: str) -> list[str]:
+        if self._pre_tokenizer in WHOLE_WORDS:
+            whole = "".join(byte_characters()[byte] for byte in word.encode("utf-8"))
+            if whole in self._ids:
+                return [whole]
+        return self._merge(word)
 
     def _merge(self, word: str) -> list[str]:
         """Join the pair of lowest rank everywhere in the word; repeat until no pair can be joined."""
@@ -100,11 +121,12 @@ def _join(parts: list[str], pair: tuple[str, str]) -> list[str]:
     return joined
 
 
-def _words(text: str) -> Iterator[str]:
+def _words(text: str, pre_tokenizer: str) -> Iterator[str]:
     import regex
 
-    for piece in regex.split(_DIGIT, text):
-        yield from regex.findall(_GPT2_WORD, piece)
+    separator, word = PRE_TOKENIZERS[pre_tokenizer]
+    for piece in [text] if separator is None else regex.split(separator, text):
+        yield from regex.findall(word, piece)
 
 
 @cache

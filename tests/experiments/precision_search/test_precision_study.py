@@ -104,9 +104,9 @@ def made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ANDA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(workloads, "load_decoder", lambda _: DECODER)
     monkeypatch.setattr(
-        workloads,
-        "load_blocks",
-        lambda _tokenizer, text, split, *_: blocks(100 * (split == "heldout") + 1000 * (text == "brown")),
+        type(DECODER),
+        "blocks",
+        lambda _decoder, text, split, *_: blocks(100 * (split == "heldout") + 1000 * (text == "brown")),
     )
 
 
@@ -216,7 +216,7 @@ def test_command_by_layer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsy
     monkeypatch.setenv("ANDA_CACHE", str(tmp_path))
     monkeypatch.setattr(workloads, "load_decoder", lambda _: SYNTHETIC)
     monkeypatch.setattr(
-        workloads, "load_blocks", lambda _tokenizer, _text, split, *_: TextBlocks(tokens[int(split == "heldout")])
+        type(SYNTHETIC), "blocks", lambda _decoder, _text, split, *_: TextBlocks(tokens[int(split == "heldout")])
     )
     assert main(["search", "--tolerance", "0.05", "--per-layer", "--json", "-"]) == 0
     record = json.loads(capsys.readouterr().out)

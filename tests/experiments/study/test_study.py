@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from anda_codesign.formats.activations.registry import activation_format
 from anda_codesign.workloads import (
     AndaActivations,
     AndaArithmetic,
+    Decoder,
     FormatActivations,
     Fp16Activations,
     Precision,
@@ -25,6 +27,7 @@ from anda_codesign.workloads import (
     synthetic_decoder,
 )
 from anda_codesign.workloads.loading.synthetic import SYNTHETIC_OPT
+from anda_codesign.workloads.models.parameters import FloatWeights
 
 from anda_codesign import workloads
 
@@ -55,8 +58,8 @@ def random_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(study_measure, name, (4, 5))
     monkeypatch.setattr(workloads, "load_decoder", MODELS.__getitem__)
     monkeypatch.setattr(
-        study_measure,
-        "load_blocks",
+        workloads.Decoder,
+        "blocks",
         lambda _, _text, split, tokens, blocks: TextBlocks(TOKENS[split][:blocks, :tokens]),
     )
 
@@ -119,11 +122,26 @@ def test_arithmetic():
     assert (frame.loc[frame["sums"] == "float", "difference_percent"] == 0).all()
 
 
+def floats(decoder: Decoder) -> Decoder:
+    """The same values, not as codes."""
+    layers = [
+        replace(
+            layer,
+            linears={
+                name: replace(linear, weights=FloatWeights(linear.weights.dequantize()))
+                for name, linear in layer.linears.items()
+            },
+        )
+        for layer in decoder.weights.layers
+    ]
+    return decoder.with_weights(replace(decoder.weights, layers=layers), f"{decoder.sha256} floats")
+
+
 def test_weights_before_rounding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """A folder that holds floats; here, the model as another random one gives it."""
-    original = synthetic_decoder(seed=1)
+    original = floats(synthetic_decoder(seed=1))
     monkeypatch.setattr(workloads, "load_decoder", lambda _: MODELS["llama"])
-    monkeypatch.setattr(study_measure, "load_checkpoint", lambda folder, group_size: original)
+    monkeypatch.setattr(study_measure, "load_decoder", lambda folder, group_size: original)
     frame = study(name="table2", model=[str(tmp_path)], blocks=4).frame.set_index("method")
     nll = [decoder.nll(TOKENS["heldout"], Fp16Activations()) for decoder in (original, MODELS["llama"])]
     assert frame.loc["FP16 weights", "loss_percent"] == 100 * paired_loss(*nll).loss

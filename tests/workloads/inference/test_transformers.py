@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from anda_codesign.workloads import Decoder, Trace, load_blocks, load_checkpoint
+from anda_codesign.workloads import Decoder, Trace, load_blocks, load_checkpoint, load_decoder
 from anda_codesign.workloads.inference.torch_decoder import TorchDecoder
 from anda_codesign.workloads.loading.checkpoint import open_checkpoint
 from anda_codesign.workloads.text.hf_tokenizer import read_tokenizer
@@ -150,6 +150,91 @@ def test_logits_of_checkpoints(name: str, tmp_path: Path):
     assert np.abs(theirs).max() > 1
     np.testing.assert_allclose(ours.logits(TOKENS), theirs, atol=2e-4)
     np.testing.assert_allclose(TorchDecoder(ours).nll(TOKENS[None]), ours.nll(TOKENS[None]), atol=1e-4)
+
+
+GGUF_MODELS = {
+    "llama": llama,
+    "llama with biases": lambda: llama(attention_bias=True, tie_word_embeddings=True),
+    "mistral": lambda: mistral(sliding_window=16),
+    "qwen2": lambda: qwen2(tie_word_embeddings=True),
+    "qwen3": qwen3,
+    "gemma3": lambda: gemma3(
+        num_hidden_layers=7, layer_types=None, query_pre_attn_scalar=48, rope_parameters=GEMMA_ROPE
+    ),
+}
+GEMMA_ROPE = {"full_attention": rope("linear", factor=8.0) | {"rope_theta": 1e6}, "sliding_attention": rope("default")}
+GGUF_NAMES = {
+    "model.embed_tokens": "token_embd",
+    "model.norm": "output_norm",
+    "lm_head": "output",
+    "model.layers.": "blk.",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+    "input_layernorm": "attn_norm",
+    "pre_feedforward_layernorm": "ffn_norm",
+    "post_feedforward_layernorm": "post_ffw_norm",
+}
+
+
+def gguf_file(model: Any, path: Path) -> Path:
+    """A model as llama.cpp's converter writes it: rows of q and k interleaved (LLaMA), gains plus 1 (Gemma)."""
+    import gguf
+
+    config, kind = model.config, model.config.model_type
+    name = {"gemma3_text": "gemma3", "mistral": "llama"}.get(kind, kind)
+    writer = gguf.GGUFWriter(path, name)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    writer.add_key_length(head_dim)
+    writer.add_value_length(head_dim)
+    if kind == "gemma3_text":
+        writer.add_rope_freq_base(1e6)
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        writer.add_rope_scaling_factor(8.0)
+    else:
+        writer.add_rope_freq_base(10000.0)
+    if kind in ("gemma3_text", "mistral"):
+        writer.add_sliding_window(config.sliding_window)
+    names = GGUF_NAMES | {"post_attention_layernorm": "post_attention_norm" if kind == "gemma3_text" else "ffn_norm"}
+    for original, tensor in model.state_dict().items():
+        if original == "lm_head.weight" and config.tie_word_embeddings:
+            continue
+        values, own = tensor.float().numpy(), original
+        for theirs, ours in names.items():
+            own = own.replace(theirs, ours)
+        if kind == "gemma3_text" and "norm" in own:
+            values = values + 1
+        if name == "llama" and ("attn_q" in own or "attn_k" in own):
+            halves = values.reshape(-1, 2, head_dim // 2, *values.shape[1:])
+            values = halves.swapaxes(1, 2).reshape(values.shape)
+        writer.add_tensor(own, np.ascontiguousarray(values))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.mark.parametrize("name", GGUF_MODELS)
+def test_logits_of_gguf_files(name: str, tmp_path: Path):
+    model = GGUF_MODELS[name]()
+    ours = load_decoder(str(gguf_file(model, tmp_path / "model.gguf")), group_size=None)
+    theirs = logits(model, TOKENS)
+    assert np.abs(theirs).max() > 1
+    np.testing.assert_allclose(ours.logits(TOKENS), theirs, atol=2e-4)
 
 
 def test_bf16_checkpoints(tmp_path: Path):
