@@ -175,5 +175,5 @@ def test_unknown_or_damaged(tmp_path: Path) -> None:
     whole = write(tmp_path / "whole.gguf", small("LLaMA-2-7B"), "llama").read_bytes()
     for size in (0, 3, 20, 300, len(whole) - 9):
         (tmp_path / "cut.gguf").write_bytes(whole[:size])
-        with pytest.raises(InputError, match=r"^model cut.gguf is no GGUF file, or ends within its header \("):
+        with pytest.raises(InputError, match=r"cut.gguf is truncated or no GGUF file \("):
             load_shape(tmp_path / "cut.gguf")
