@@ -20,6 +20,7 @@ Public names; each is loaded when it is first used, and ``help`` shows what it t
 `run_accelerator`     a GeMM on the accelerator's circuit
 `synthesize`          area, timing and energy of a circuit from gates
 `study`               loss by group size, width, module or format
+`describe_model`      a model's shape, parameters and KV cache, from its name or configuration
 `list_models`         all models whose shapes are known
 `list_architectures`  all built-in accelerators
 `list_formats`        all number formats with their bits and sources
@@ -44,6 +45,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from anda_codesign.experiments.catalog import describe_model as describe_model
     from anda_codesign.experiments.catalog import list_architectures as list_architectures
     from anda_codesign.experiments.catalog import list_models as list_models
     from anda_codesign.experiments.circuits.accelerator_run import accelerator_cycles as accelerator_cycles
@@ -88,6 +90,7 @@ _MODULES = {
     "explain": "experiments.simulation",
     "sweep": "experiments.sweeps",
     "results": "experiments.sweeps",
+    "describe_model": "experiments.catalog",
     "list_models": "experiments.catalog",
     "list_architectures": "experiments.catalog",
     "accelerator_cycles": "experiments.circuits.accelerator_run",
@@ -117,6 +120,7 @@ __all__ = [
     "capture_trace",
     "check_circuits",
     "compare_formats",
+    "describe_model",
     "explain",
     "fp_int_gemm",
     "list_architectures",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .options.question import question
 from .options.result import Result, Table
+from .options.simulation import ModelOptions
 
 if TYPE_CHECKING:
     from ..workloads import ModelShape
@@ -77,8 +78,14 @@ class ModelDescription(Result):
         )
 
 
-def describe_model(model: str | Path | ModelShape) -> ModelDescription:
-    """The shape of a model: a name, a YAML file, a folder with ``config.json``, or a GGUF file.
+@question(ModelOptions)
+def describe_model(options: ModelOptions) -> ModelDescription:
+    """Describe a model without its weights: its shape, parameters and KV cache.
+
+    Returns
+    -------
+    ModelDescription
+        The shape, and what follows from it.
 
     Raises
     ------
@@ -88,7 +95,7 @@ def describe_model(model: str | Path | ModelShape) -> ModelDescription:
     from ..workloads import load_shape
     from ..workloads.models.counts import active_parameters, kv_values, parameters
 
-    shape = load_shape(model)
+    shape = load_shape(options.model)
     return ModelDescription(
         shape,
         parameters(shape),

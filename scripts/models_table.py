@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from anda_codesign.experiments.catalog import describe_model
 from anda_codesign.experiments.markdown import markdown_table, tables_command
 from anda_codesign.workloads import load_shape
 
@@ -26,7 +25,7 @@ def published() -> Iterator[list[object]]:
     """Parameters and bytes of keys and values of every configuration."""
     entries: dict[str, dict[str, Any]] = yaml.safe_load((FOLDER / "published.yaml").read_text("utf-8"))
     for name, entry in entries.items():
-        found = describe_model(FOLDER / "configs" / name)
+        found = anda_codesign.describe_model(model=FOLDER / "configs" / name)
         active = "" if found.active_parameters == found.parameters else f"{found.active_parameters / 1e9:.2f}"
         stated = f"{entry['active']:g}" if "active" in entry else ""
         yield [

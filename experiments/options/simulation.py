@@ -48,6 +48,20 @@ def _group_cycles(_: str, text: str) -> dict[str, float]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Options of `describe_model`."""
+
+    model: Annotated[
+        "str | Path | ModelShape",
+        Option(
+            "A model of `anda models`, a YAML file, a folder with config.json, or a GGUF file.",
+            argument=True,
+            metavar="MODEL",
+        ),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
 class MachineOptions:
     """The machine that computes, and how it is timed."""
 

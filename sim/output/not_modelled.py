@@ -43,6 +43,8 @@ def not_modelled(result: SimulationResult | ModelResult | InferenceResult) -> li
         limits.append(
             "circuits of the integer vector unit: its additions and products are at published ratios of 45 nm"
         )
+    if whole and result.router is not None:
+        limits.append("experts that some tokens or texts prefer")
     heads = result.fp16_runs if isinstance(result, ModelResult) else ()
     if any(run.mapped.sparse_products for run in (*gemms.runs, *heads)):
         limits.append("sparse weights that are spread unevenly over the output channels")

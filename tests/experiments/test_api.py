@@ -146,6 +146,7 @@ def trace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("name", "options", "command", "columns"),
     [
         ("list_models", {}, "models", {"name", "layers", "macs_per_token"}),
+        ("describe_model", {"model": "OPT-125M"}, "models show OPT-125M", {"name", "parameters", "kv_bytes"}),
         ("list_architectures", {}, "archs", {"name", "area_mm2"}),
         ("list_formats", {}, "formats", {"name", "parameters.mantissa_bits"}),
         ("simulate_gemm", GEMM, "simulate --gemm 16x64x64 --m 7", {"arch", "cycles", "energy_pj.total"}),

@@ -24,11 +24,12 @@ from anda_codesign.rtl.synthesis.liberty.cells import CellLibrary
 from anda_codesign.sim import load_architecture, load_technology
 from anda_codesign.sim.config.weights import load_weights
 from anda_codesign.sim.memory.hbm import load_memory
-from anda_codesign.workloads import ModelShape, Trace, capture_trace, load_checkpoint, synthetic_decoder
+from anda_codesign.workloads import ModelShape, Trace, capture_trace, load_checkpoint, load_shape, synthetic_decoder
 from anda_codesign.workloads.integer_only.io import load_integer_weights, save_integer_weights
 from anda_codesign.workloads.integer_only.smoothed_blocks import float_blocks
 from anda_codesign.workloads.integer_only.weights import IntegerConfig, IntegerDecoderWeights
 from anda_codesign.workloads.loading.gguf_file import read_gguf
+from anda_codesign.workloads.models.shape_files import shape_yaml
 from anda_codesign.workloads.text.blocks import TextBlocks
 from anda_codesign.workloads.text.hf_tokenizer import read_tokenizer
 from anda_codesign.workloads.text.tokenizer import byte_characters
@@ -179,6 +180,7 @@ def gguf_sample(folder: Path) -> bytes:
     writer.add_embedding_length(32)
     writer.add_feed_forward_length(32)
     writer.add_block_count(1)
+    writer.add_context_length(16)
     writer.add_head_count(2)
     writer.add_head_count_kv(1)
     writer.add_layer_norm_rms_eps(1e-5)
@@ -438,7 +440,7 @@ def read_library(data: bytes, folder: Path) -> Any:
     return library.voltage, plain(cells), [cell.kind for cell in cells], tables
 
 
-def yaml_reader(name: str, load: Callable[[Path], Any], *samples: Path) -> Reader:
+def yaml_reader(name: str, load: Callable[[Path], Any], *samples: Path | str) -> Reader:
     def read(data: bytes, folder: Path) -> Any:
         return plain(load(file(folder, "mine.yaml", data)))
 
@@ -461,6 +463,20 @@ PRECISIONS = """PTB:
 
 def read_precisions(data: bytes, folder: Path) -> Any:
     return PrecisionSets.load(file(folder, "mine.yaml", data)).key()
+
+
+def model_configs() -> list[Path]:
+    return sorted((ROOT / "tests" / "workloads" / "models" / "configs").glob("*/config.json"))
+
+
+def model_files() -> list[str]:
+    """Models of all families as YAML."""
+    return [shape_yaml(load_shape(path)) for path in model_configs()]
+
+
+def read_model(name: str) -> Callable[[bytes, Path], Any]:
+    """Reads a model's shape from a file of this name."""
+    return lambda data, folder: plain(load_shape(file(folder, name, data)))
 
 
 def readers(scratch: Path) -> list[Reader]:
@@ -492,6 +508,9 @@ def readers(scratch: Path) -> list[Reader]:
         yaml_reader("memory YAML", load_memory, *sim.glob("memory/*.yaml")),
         yaml_reader("weight format YAML", load_weights, *sim.glob("weights/*.yaml")),
         yaml_reader("sweep YAML", read_sweep, *sweeps.glob("*.yaml")),
+        yaml_reader("model YAML", load_shape, *model_files()),
+        Reader("model config.json", text_case(mutate_json, *model_configs()), read_model("config.json")),
+        Reader("model GGUF", lambda rng: mutate_bytes(rng, gguf_sample(scratch), 1200), read_model("model.gguf")),
         Reader("precisions YAML", text_case(mutate_text, PRECISIONS), read_precisions),
         Reader("integer model", integer_case, read_integer_model),
     ]

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from ....sim.config.defaults import DEFAULT_TECHNOLOGY
-from ..command import PluginOption
+from ...options.simulation import ModelOptions
+from ..command import Given, PluginOption, command
 from ..output import JsonOption, note, print_table, write_json
 
 SchemaOption = Annotated[bool, typer.Option("--schema", help="Print the JSON schema of model files, for editors.")]
@@ -46,16 +47,12 @@ def models(context: typer.Context, schema: SchemaOption = False, json: JsonOptio
 
 
 @models_app.command(short_help="A model's shape as YAML.")
-def show(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A name, a YAML file, a folder with config.json, or a GGUF file.")
-    ],
-    json: JsonOption = None,
-) -> None:
+@command(ModelOptions)
+def show(given: Given, *, json: JsonOption = None) -> None:
     """Print a model's shape as YAML, which --model reads again, with its parameters and the size of its KV cache."""
     from ...catalog import describe_model
 
-    found = describe_model(model)
+    found = describe_model(**given)
     if not write_json(found, json):
         print(found.to_yaml(), end="")
 

@@ -135,6 +135,10 @@ COVERED: dict[str, dict[str, Any]] = {
         "batches": [1, 8], "tokens": [1, 100], "modules": {"qkv": 7, "o": [5, 6], "u": 7, "d": [6, 7]},
         "architecture": {"partial_sums": ["array", "buffer"]},
     },
+    "models from files": {
+        "models": [f"tests/workloads/models/configs/{name}" for name in ("Mixtral-8x7B", "DeepSeekMoE-16B", "Gemma-3-1B")],
+        "phases": ["prefill", "decode"], "batches": [1, 8], "tokens": 16, "precisions": "7,5,6,6",
+    },
 }  # fmt: skip
 
 
