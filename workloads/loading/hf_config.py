@@ -174,7 +174,7 @@ def read_config(folder: Path) -> tuple[LlamaConfig | OptConfig, HfRope | None]:
     with border(f"checkpoint: {path} is not a model configuration", "copy it again", with_reason=False):
         config = read_json(path)
         model_type = config["model_type"]
-    if model_type not in DEFAULTS:
+    if not isinstance(model_type, str) or model_type not in DEFAULTS:
         known = ", ".join(DEFAULTS)
         raise InputError(f"checkpoint: {path} has model type {model_type!r}; use one of {known}")
     if model_type == "opt":

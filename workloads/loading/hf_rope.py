@@ -134,7 +134,7 @@ def _one(
     kind = _agreed_value("rope_type", rope.get("rope_type"), rope.get("type"), path) or "default"
     original = "original_max_position_embeddings"
     length = _agreed_value(original, rope.get(original), config.get(original), path)
-    if kind not in _SCALINGS:
+    if not isinstance(kind, str) or kind not in _SCALINGS:
         raise InputError(f"checkpoint: {path} has rope_type {kind!r}; use a model with {', '.join(_SCALINGS)}")
     if rope.get("partial_rotary_factor", 1) != 1:
         raise InputError(f"checkpoint: {path} rotates a part of each head; use a model with partial_rotary_factor 1")
