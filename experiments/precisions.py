@@ -39,7 +39,7 @@ def asked_precision(machine: Architecture, given: GivenPrecision) -> Precision |
         None is given and the architecture has no default, or the one given is wrong.
     """
     if given is not None:
-        return _given_precision(given)
+        return given_precision(given)
     if machine.processing_element.mantissa_bits != "variable":
         return Precision.uniform(16)  # replaced by the architecture's own
     if machine.default_precision is None:
@@ -49,7 +49,8 @@ def asked_precision(machine: Architecture, given: GivenPrecision) -> Precision |
     return machine.default_precision
 
 
-def _given_precision(given: str | Path | int | Sequence[Any]) -> Precision | LayerPrecisions:
+def given_precision(given: str | Path | int | Sequence[Any]) -> Precision | LayerPrecisions:
+    """The precision that numbers, a text or a file stand for."""
     if isinstance(given, Path) or (isinstance(given, str) and _is_path(given)):
         return _read_layers(Path(given))
     if isinstance(given, Sequence) and not isinstance(given, str) and any(not isinstance(one, int) for one in given):

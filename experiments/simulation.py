@@ -243,7 +243,7 @@ def run_model(model: str | Path | ModelShape, options: PassOptions, timeline: Ti
     shape = load_shape(model)
     check_batch(options.batch)
     inference = check_request(options, shape)
-    setup, bits = _prepare(options, timeline)
+    setup, bits = prepare_machine(options, timeline)
     if inference is not None:
         return _run_inference(shape, setup, bits, options, *inference)
     request: dict[str, Any] = {name: getattr(options, name) for name in ("phase", "tokens", "context", "batch")}
@@ -309,7 +309,7 @@ def run_gemm(gemm: str | Gemm, options: MachineOptions, timeline: Timeline | Non
     from .. import sim
 
     product = gemm if isinstance(gemm, Gemm) else Gemm.parse(gemm)
-    setup, bits = _prepare(options, timeline)
+    setup, bits = prepare_machine(options, timeline)
     if options.precision is None:
         bits = as_precision(max(bits))
     elif len(set(bits)) > 1 or not isinstance(bits, Precision):
@@ -332,7 +332,9 @@ def load_architecture(arch: str | Path | Architecture) -> Architecture:
     return arch if isinstance(arch, sim.Architecture) else sim.load_architecture(arch)
 
 
-def _prepare(options: MachineOptions, timeline: Timeline | None) -> tuple[Setup, Precision | LayerPrecisions]:
+def prepare_machine(
+    options: MachineOptions, timeline: Timeline | None = None
+) -> tuple[Setup, Precision | LayerPrecisions]:
     """The machine, ready to be timed, and the mantissa bits that the options ask for."""
     from ..sim import Settings, prepare
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from .options.result import FrameResult, Result
 from .options.sweep import ResultsOptions, SweepOptions
 from .sweep.evaluation import MEASURED_COLUMNS
 from .sweep.executors import make_executor
-from .sweep.run import finish_sweep
+from .sweep.run import finish_sweep, left_out_of
 from .sweep.spec import SweepSpec, load_spec
 from .sweep_results.circuits import with_circuits
 from .sweep_results.results import load_results, pareto_figure, pareto_front, query_frame
@@ -45,6 +46,11 @@ class SweepResult(Result):
         import pandas as pd
 
         return pd.read_parquet(self.file)
+
+    @cached_property
+    def left_out(self) -> Mapping[str, int]:
+        """Reasons why combinations are not among the rows, such as a buffer too small, with their numbers."""
+        return left_out_of(self.file)
 
     def to_dict(self) -> list[dict[str, Any]]:
         """The rows as plain data; None for a missing number."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 from ..formats import InputError
 from ..formats.checks import check_choice
+from .batch.search import best_mappings
 from .config.architecture import Architecture, load_architecture
 from .config.idle import Idle
 from .config.technology import Technology, load_technology
@@ -61,7 +62,9 @@ class Setup:
         """The mapping of each GeMM of some modules."""
         if self.mapping.kind == "model":
             return model_mappings(shapes)
-        rules = map(self.mapping.of, modules)
+        rules = list(map(self.mapping.of, modules))
+        if all(rule.kind == "best" for rule in rules):
+            return best_mappings(shapes, self.costs, self.objective)
         return [self._mapping(shape, rule) for shape, rule in zip(shapes, rules, strict=True)]
 
     def _mapping(self, shape: MappedGemm, rule: MappingRule) -> GemmMapping:

@@ -8,6 +8,9 @@ from ..options.sweep import SweepOptions
 from .command import Given, command
 from .output import note, print_table
 
+REASONS = 5
+"""Most reasons for points that are left out that are printed."""
+
 
 @command(SweepOptions, optional=("file", "out"), plugins=True)
 def sweep(
@@ -39,8 +42,11 @@ def sweep(
     columns, cells = summary_rows(rows)
     shown = "the ten of least energy" if energies_differ(rows) else f"the first {len(cells)}"
     print_table(f"{Path(given['file']).name}: {rows.count} points, {shown}", columns, cells)
-    if left := result.spec.left_out():
-        note(f"kv_caches: Anda needs a compressor; left out with it: {', '.join(left)}")
+    reasons = sorted(result.left_out.items(), key=lambda reason: -reason[1])
+    for reason, count in reasons[:REASONS]:
+        note(f"left out {count} points: {reason}")
+    if others := reasons[REASONS:]:
+        note(f"left out {sum(count for _, count in others)} points for {len(others)} other reasons")
     undefined = undefined_metrics(result.spec, rows.read(list(result.spec.derived))) if result.spec.derived else {}
     for name, count in undefined.items():
         note(f"derived.{name}: is not a finite number in {count} of {rows.count} points")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from ...formats.kernels.dispatch import use_compiled
 from ...sim import Settings, prepare
 from ...sim.cost.energy import unit_costs
-from ...workloads import MODULES, gemms, load_shape
+from ...workloads import MODULES, Precision, gemms, load_shape
 from ...workloads.models.gemms import FP16_BITS
 from .. import simulation
+from ..precisions import given_precision
 from . import points as point_rows
 from .overrides import architecture_with, column, technology_with, with_numbers
 
@@ -36,25 +37,14 @@ COVERED = {
     "prompts": (None,),
     "zero_planes": ("sent",),
 }
-"""Values of a sweep's fields that the kernel knows; weights that it does not know and partial sums go the plain way."""
-
-
-UNKNOWN_TASK = [[1, 1, 1, 1]] * len(MODULES)
-"""In place of GeMMs that are not one of each module; such points go the plain way, too."""
-
-
-def _is_plain(machine: Architecture) -> bool:
-    """True for a machine that the kernel does not know."""
-    element, array = machine.processing_element, machine.array
-    if machine.buffered_sums or array.count > 1 or array.decode is not None:
-        return True
-    return element.midpoint or element.cycles_per_group is not None
+"""Values of a sweep's fields that the kernel knows."""
 
 
 def is_covered(spec: SweepSpec) -> bool:
     """True if the kernel computes all points of a sweep."""
     same = all(set(getattr(spec, name)) == set(values) for name, values in COVERED.items())
-    return same and spec.evaluation is None
+    layered = any(not isinstance(given_precision(text), Precision) for text in spec.precisions or ())
+    return same and spec.evaluation is None and not layered
 
 
 def pays(points: int) -> bool:
@@ -62,25 +52,27 @@ def pays(points: int) -> bool:
     return use_compiled(points * WORK)
 
 
-def batch_table(block: PointBlock) -> pa.Table:
-    """The rows of a block.
-
-    Raises
-    ------
-    InputError
-        A point cannot be simulated; the message says which.
-    """
+def batch_table(block: PointBlock) -> tuple[pa.Table, dict[str, str]]:
+    """The rows of a block, and the points that cannot be simulated (`points.SimulatedPoints`)."""
     import pyarrow as pa
 
     from .space.tables import coded_column, key_column, number_column
 
     inputs = {name: coded_column(*block.coded(name)) for name in block.names()}
-    results = {name: number_column(values) for name, values in _results(block).items()}
+    found, left_out = _results(block)
+    results = {name: number_column(values) for name, values in found.items()}
     columns = {"key": key_column(block.key_characters()), **inputs, **results}
-    return pa.Table.from_arrays(list(columns.values()), names=list(columns))
+    table = pa.Table.from_arrays(list(columns.values()), names=list(columns))
+    if not left_out:
+        return table, {}
+    kept = np.ones(len(block), dtype=np.bool_)
+    kept[list(left_out)] = False
+    keys = table.column("key")
+    return table.filter(number_column(kept)), {keys[row].as_py(): reason for row, reason in left_out.items()}
 
 
-def _results(block: PointBlock) -> Mapping[str, NDArray[Any]]:
+def _results(block: PointBlock) -> tuple[Mapping[str, NDArray[Any]], dict[int, str]]:
+    """Result columns, and the rows that cannot be simulated, with the reasons."""
     from ...sim.batch.machines import batch_costs
 
     tasks, tables = block.coded_by("task", lambda row: _task(block.point(row)))
@@ -98,12 +90,33 @@ def _results(block: PointBlock) -> Mapping[str, NDArray[Any]]:
         **{f"energy_{part}_pj": energy for part, energy in zip(point_rows.ENERGIES[:4], energies, strict=True)},
         "energy_total_pj": energies[0] + energies[1] + energies[2] + energies[3],
     }
-    unknown = np.array([table is UNKNOWN_TASK for table in tables])[tasks]
-    for row in np.flatnonzero(plain | unknown | ~totals.done).tolist():
-        (single,) = point_rows.simulate_points([block.point(row)])
-        for name, values in results.items():
-            values[row] = single[name]
-    return results
+    left_out: dict[int, str] = {}
+    rooms = machines.activation_bits, machines.exponent_bits, machines.weight_bits
+    array = machines.rows, machines.columns, machines.lanes, machines.code_bits, machines.anda
+    for rows in _alike(
+        np.column_stack([*rooms, *array, tasks, bits]).astype(np.int64), np.flatnonzero(~(plain | totals.fits))
+    ):
+        left_out |= dict.fromkeys(rows, _refusal(block.point(rows[0])))
+    for row in np.flatnonzero(plain | (totals.fits & ~totals.done)).tolist():
+        found = point_rows.simulate_possible([block.point(row)])
+        left_out |= zip([row], found.left_out.values(), strict=False)
+        for single in found.rows:
+            for name, values in results.items():
+                values[row] = single[name]
+    return results, left_out
+
+
+def _alike(table: NDArray[np.int64], rows: NDArray[np.int64]) -> Iterator[list[int]]:
+    """Rows of a table that are equal, together."""
+    if len(rows):
+        _, inverse = np.unique(table[rows], axis=0, return_inverse=True)
+        yield from (rows[inverse.ravel() == group].tolist() for group in range(int(inverse.max()) + 1))
+
+
+def _refusal(point: Point) -> str:
+    """Why a point cannot be simulated."""
+    (reason,) = point_rows.simulate_possible([point]).left_out.values()
+    return reason
 
 
 def _task(point: Point) -> list[list[int]]:
@@ -132,7 +145,7 @@ def _work(tasks: NDArray[np.int32], bits: NDArray[np.int64], tables: list[Any]) 
 
 def _machines(block: PointBlock) -> tuple[kernel.Machines, NDArray[np.float64], NDArray[np.bool_]]:
     """Machines of all rows, their areas, and True for machines that the kernel does not know."""
-    from ...sim.batch.machines import areas_mm2, joined, machine_columns
+    from ...sim.batch.machines import areas_mm2, is_known, joined, machine_columns
 
     codes, points = block.coded_by("structure", block.point)
     order = np.argsort(codes, kind="stable")
@@ -153,6 +166,6 @@ def _machines(block: PointBlock) -> tuple[kernel.Machines, NDArray[np.float64], 
         costs = unit_costs(machine, process, False, setup.costs.background, point.idle, point.clock_gating)
         parts.append(machine_columns(machine, costs, setup.objective, len(rows)))
         areas.append(areas_mm2(costs, len(rows)))
-        plain.append(np.full(len(rows), _is_plain(machine)))
+        plain.append(np.full(len(rows), not is_known(machine)))
     back = np.argsort(order)
     return joined(parts, back), np.concatenate(areas)[back], np.concatenate(plain)[back]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -78,17 +79,18 @@ STORED = Arithmetic().format
 """The arithmetic of elements that compute with the values in memory."""
 
 
-def format_bits(named: NamedFormat, machine: Architecture, precision: Precision) -> float:
+def format_bits(named: NamedFormat, machine: Architecture, precisions: Sequence[Precision]) -> float:
     """Bits of a stored activation in a named format, or in the format of the architecture's memory.
 
-    Of Anda with several widths, the mean over the four modules.
+    Of Anda with several widths, the mean over the four modules and over the precisions, one for all layers or one for each.
     """
     if named != OWN_FORMAT:
         return named.build().bits_per_value
     if machine.activation_memory == "fp16":
         return 16.0
     lanes = machine.processing_element.lanes
-    return sum(AndaFormat(mantissa_bits=m, group_size=lanes).bits_per_value for m in precision) / len(precision)
+    widths = [bits for precision in precisions for bits in precision]
+    return sum(AndaFormat(mantissa_bits=m, group_size=lanes).bits_per_value for m in widths) / len(widths)
 
 
 def activation_hook(

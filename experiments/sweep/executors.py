@@ -63,7 +63,7 @@ class LocalExecutor:
         Raises
         ------
         InputError
-            A point cannot be simulated, or a process was killed.
+            A process was killed.
         """
         if self.workers == 1 or len(batches) < 2:
             yield from map(work, batches)
@@ -135,7 +135,7 @@ class DaskExecutor:
         Raises
         ------
         InputError
-            A point cannot be simulated, or a batch lost several workers.
+            A batch lost several workers.
         """
         from distributed import KilledWorker
         from distributed.comm.core import CommClosedError

@@ -138,7 +138,7 @@ def _own_texts(name: object, seen: frozenset[Path]) -> Iterator[str]:
     if not isinstance(name, str):
         return
     path = Path(name)
-    if path.suffix not in (".yaml", ".yml"):
+    if path.suffix not in (".yaml", ".yml", ".json"):
         word = name.partition(" ")[0]
         yield from (own.sha256 for own in registered() if own.name == word and own.sha256 is not None)
     elif path.is_file() and path not in seen:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -14,13 +14,15 @@ from ...formats import InputError
 from ...formats.checks import check_choice
 from ...sim import load_weights
 from ...sim.config.kv_cache import KvCache
-from ...workloads import MODULES, Precision
+from ...workloads import MODULES, Precision, load_shape
+from ...workloads.models.gemms import check_batch
 from .. import simulation
 from ..options.named_format import NamedFormat
 from ..options.option import described
 from ..options.simulation import SimulationOptions
 from ..options.sweep import PointOptions
-from ..precisions import as_precision
+from ..precisions import LayerPrecisions, asked_precision
+from ..requests import check_request
 from .evaluation import (
     OWN_FORMAT,
     Evaluation,
@@ -59,16 +61,19 @@ INFERENCE_COLUMNS = (
 OWN_WEIGHTS = "own"
 """In a sweep file: the weight format of the architecture."""
 ZERO_PLANES = ("sent", "skipped")
-TASK_COLUMNS = ("model", "phase", "tokens", "context", "batch", "scope", "prompt", "generate")
+TASK_COLUMNS = (
+    *("model", "phase", "tokens", "context", "batch", "scope", "prompt", "generate"),
+    *("vector_traffic", "head"),
+)
 """Columns of the task; rows that differ in one of them are not compared."""
 COPIED_COLUMNS = (
     *("phase", "tokens", "context", "batch", "level", "technology", "objective", "mapping", "memory"),
-    *("dram_background", "idle", "clock_gating"),
+    *("dram_background", "idle", "clock_gating", "vector_unit", "vector_traffic", "head"),
 )
 """Options of a point that are columns as they are."""
 LAST_INPUT = "reconstruct"
 """The last of the input columns that every row has."""
-NAMED_FILES = ("arch", "technology", "memory", "weights")
+NAMED_FILES = ("arch", "technology", "memory", "weights", "head", "precision")
 """Options that may name a file of the user's own."""
 SCOPES = {"gemms": False, "model": True}
 """Scopes of a sweep file; True if attention and vector unit are simulated too."""
@@ -81,7 +86,7 @@ class Point(PointOptions):
     Attributes
     ----------
     precision
-        Mantissa bits of qkv, o, u and d; None on an architecture of fixed width.
+        Mantissa bits of qkv, o, u and d, or a file with those of each layer; None for the architecture's own width or default.
     evaluation
         Model and text on which perplexity is measured; None if it is not.
     architecture_settings, technology_settings
@@ -102,12 +107,26 @@ class Point(PointOptions):
         return next(name for name, whole in SCOPES.items() if whole == (self.whole or self.prompt is not None))
 
     @property
-    def storable(self) -> bool:
-        """True unless keys and values are in Anda on an architecture without a compressor."""
-        if self.kv_cache == "fp16":
-            return True
-        machine = architecture_with(str(self.arch), self.architecture_settings)
-        return machine.compressor is not None or KvCache.parse(str(self.kv_cache)).format == "fp16"
+    def machine_refusal(self) -> str | None:
+        """Why the machine cannot be set up as asked; None if it can."""
+        group_cycles: Any = {} if self.zero_planes == "skipped" else None
+        try:
+            options = SimulationOptions(**(_options(self) | {"group_cycles": group_cycles}))
+            setup, _ = simulation.prepare_machine(options)
+            KvCache.parse(str(self.kv_cache)).check(setup.machine)
+        except InputError as error:
+            return str(error)
+        return None
+
+    @property
+    def request_refusal(self) -> str | None:
+        """Why the model cannot run as asked on any machine; None if it can."""
+        try:
+            check_batch(self.batch)
+            check_request(self, load_shape(str(self.model)))
+        except InputError as error:
+            return str(error)
+        return None
 
     @property
     def key(self) -> str:
@@ -135,20 +154,22 @@ class Point(PointOptions):
             the technology.
         """
         machine, bits = _machine(self)
+        own = isinstance(bits, Precision)
+        means = bits if own else [sum(widths) / len(bits) for widths in zip(*bits, strict=True)]
         technology_with(str(self.technology), self.technology_settings)
         if self.weights is not None:
             load_weights(self.weights)
         return {
             "model": self.model,
             "arch": self.arch,
-            "precision": str(bits),
-            **{f"mantissa_bits_{module}": value for module, value in zip(MODULES, bits, strict=True)},
+            "precision": str(bits) if own else str(self.precision),
+            **{f"mantissa_bits_{module}": value for module, value in zip(MODULES, means, strict=True)},
             **{name: getattr(self, name) for name in COPIED_COLUMNS},
             "weights": self.weights or OWN_WEIGHTS,
             "kv_cache": self.kv_cache,
             "scope": self.scope,
             "format": self.format.text,
-            "format_bits": format_bits(self.format, machine, bits),
+            "format_bits": format_bits(self.format, machine, [bits] if own else bits),
             "zero_planes": self.zero_planes,
             "rounding": self.rounding,
             "reconstruct": self.reconstruct,
@@ -179,15 +200,43 @@ def setting_columns(names: Sequence[str]) -> list[str]:
     return list(names[names.index(LAST_INPUT) + 1 : names.index("cycles")])
 
 
+class RefusedPoint(InputError):
+    """A point that cannot be simulated; the message names it."""
+
+    def __init__(self, reason: str, inputs: Mapping[str, Any]) -> None:
+        super().__init__(f"{reason} (at the point {', '.join(f'{name} {value}' for name, value in inputs.items())})")
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class SimulatedPoints:
+    """Rows of points, and for the other points, which cannot be simulated, the reason by their key."""
+
+    rows: list[dict[str, Any]]
+    left_out: dict[str, str]
+
+
 def simulate_points(points: Sequence[Point]) -> list[dict[str, Any]]:
     """Simulate points: one flat row each, the key first.
 
     Raises
     ------
-    InputError
+    RefusedPoint
         A point cannot be simulated, such as one with too small a buffer; the message says which.
     """
     return [_row(point) for point in points]
+
+
+def simulate_possible(points: Sequence[Point]) -> SimulatedPoints:
+    """Simulate the points that can be simulated."""
+    rows: list[dict[str, Any]] = []
+    left_out: dict[str, str] = {}
+    for point in points:
+        try:
+            rows += simulate_points([point])
+        except RefusedPoint as error:
+            left_out[point.key] = error.reason
+    return SimulatedPoints(rows, left_out)
 
 
 def _row(point: Point) -> dict[str, Any]:
@@ -196,8 +245,7 @@ def _row(point: Point) -> dict[str, Any]:
         result = _simulation(point).to_dict()
         loss = _loss(point)
     except InputError as error:
-        settings = ", ".join(f"{name} {value}" for name, value in inputs.items())
-        raise InputError(f"{error} (at the point {settings}; a constraint can leave it out)") from None
+        raise RefusedPoint(str(error), inputs) from None
     energy: dict[str, float] = result["energy_pj"]
     return {
         "key": point.key,
@@ -222,28 +270,48 @@ def _fitting(count: float) -> float:
     return float(count) if abs(count) >= 1 << 63 else count
 
 
-def _simulation(point: Point) -> simulation.Simulation:
+def _options(point: Point) -> dict[str, Any]:
+    """The options of a point's simulation, but the cycles of skipped planes, which are measured."""
     options: dict[str, Any] = {field.name: getattr(point, field.name) for field in described(SimulationOptions)}
     options["arch"] = architecture_with(str(point.arch), point.architecture_settings)
     options["technology"] = technology_with(str(point.technology), point.technology_settings)
     options["midpoint"] = point.reconstruct == "midpoint"
+    return options
+
+
+def _simulation(point: Point) -> simulation.Simulation:
+    options = _options(point)
     if point.zero_planes == "skipped" and point.evaluation is not None:
-        options["group_cycles"] = group_cycles(point.evaluation, *_machine(point), point.rounding)
+        options["group_cycles"] = group_cycles(point.evaluation, *_uniform(point), point.rounding)
     return simulation.simulate(**options)
 
 
-def _machine(point: Point) -> tuple[Architecture, Precision]:
-    """The architecture of a point and the widths that it computes with."""
+def _machine(point: Point) -> tuple[Architecture, Precision | LayerPrecisions]:
+    """The architecture of a point and the widths that it computes with, of all layers or of each."""
     machine = architecture_with(str(point.arch), point.architecture_settings)
-    asked = Precision.uniform(16) if point.precision is None else as_precision(str(point.precision))
-    return machine, machine.precision(asked)
+    asked = asked_precision(machine, point.precision)
+    return machine, machine.precision(asked) if isinstance(asked, Precision) else tuple(map(machine.precision, asked))
+
+
+def _uniform(point: Point) -> tuple[Architecture, Precision]:
+    """The architecture of a point that is evaluated and the widths of all layers.
+
+    Raises
+    ------
+    InputError
+        Layers have widths of their own.
+    """
+    machine, bits = _machine(point)
+    if not isinstance(bits, Precision):
+        raise InputError("evaluation: takes one precision for all layers; leave out the file with one for each")
+    return machine, bits
 
 
 def _loss(point: Point) -> dict[str, float]:
     """The perplexity columns of a point; none where it is not evaluated."""
     if point.evaluation is None:
         return {}
-    machine, precision = _machine(point)
+    machine, precision = _uniform(point)
     hook = activation_hook(machine, precision, point.rounding, point.reconstruct, point.format)
     return evaluate_hook(point.evaluation, hook)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 BATCH_LIMIT = 256
 COMPILED_LIMIT = 1 << 13
 """Most points of a batch; of points that the compiled kernel computes."""
+LEFT_OUT = "left_out"
+"""Label of parts and results: reasons why points are not among the rows, with the numbers of points."""
 BATCHES = 64
 """Number of batches of a sweep, if they are not too large."""
 
@@ -76,7 +79,8 @@ def finish_sweep(sweep: SweepSpec | Path | str, out: Path | str, executor: Execu
 
             work = _Work(store, chosen)
             found = search_points(spec, lambda asked: with_derived_columns(spec, work.rows(asked)))
-            store.publish([frame_table(with_derived(spec, work.rows(found)))])
+            table = frame_table(with_derived(spec, work.rows(found)))
+            store.publish([table], label={LEFT_OUT: json.dumps(Counter(work.left_out.values()))})
         else:
             _run_stream(spec, stream, numbers, store, chosen)
     return store.results
@@ -95,10 +99,10 @@ class PointChunk:
 
 @dataclass(frozen=True)
 class Part:
-    """The rows of a chunk, as a Parquet file."""
+    """The rows of a chunk, as a Parquet file; its label says which points could not be simulated."""
 
     index: int
-    rows: int
+    points: int
     first_key: str
     content: bytes
 
@@ -112,18 +116,20 @@ def chunks(spec: SweepSpec, numbers: NDArray[np.int64]) -> list[PointChunk]:
 
 
 def simulate_chunk(chunk: PointChunk) -> Part:
-    """The rows of a chunk.
-
-    Raises
-    ------
-    InputError
-        A point cannot be simulated; the message says which.
-    """
+    """The rows of a chunk."""
     from .space.tables import parquet_bytes, row_table
 
     block = _stream(chunk.spec.model_dump_json(by_alias=True), chunk.spec).block(chunk.numbers)
-    table = batch_table(block) if chunk.compiled else row_table(point_rows.simulate_points(list(block.points())))
-    return Part(chunk.index, len(block), table.column("key")[0].as_py(), parquet_bytes(table))
+    if chunk.compiled:
+        table, left_out = batch_table(block)
+    else:
+        found = point_rows.simulate_possible(list(block.points()))
+        table, left_out = row_table(found.rows), found.left_out
+    first_key = block.point(0).key
+    if len(table) and first_key not in left_out:
+        first_key = table.column("key")[0].as_py()
+    label = {LEFT_OUT: json.dumps(Counter(left_out.values()))}
+    return Part(chunk.index, len(block), first_key, parquet_bytes(table, label))
 
 
 _STREAMS: dict[str, PointStream] = {}
@@ -154,9 +160,18 @@ def _run_stream(
             if part.first_key != _key(stream, every[part.index]):
                 raise InputError("sweep: the program's files changed during the run; run it again")
             kept[part.index] = store.write_part(name, part.index, part.content)
-            advance(part.rows)
+            advance(part.points)
     if missing or not store.is_published(name):
-        store.publish(_finished(spec, [kept[index] for index in range(len(every))]), name)
+        parts = [kept[index] for index in range(len(every))]
+        left_out = sum((left_out_of(part) for part in parts), stream.left_out)
+        store.publish(_finished(spec, parts, left_out), name, {LEFT_OUT: json.dumps(left_out)})
+
+
+def left_out_of(parquet: Path) -> Counter[str]:
+    """Reasons why points of a sweep are not among its rows, with the numbers of points."""
+    from .space.tables import label_of
+
+    return Counter(json.loads(label_of(parquet, LEFT_OUT) or "{}"))
 
 
 def _note_fewer(spec: SweepSpec, points: int) -> None:
@@ -178,6 +193,7 @@ def _note_fewer(spec: SweepSpec, points: int) -> None:
 def sweep_name(spec: SweepSpec, first: Point) -> str:
     """Name of the parts of a sweep: the hash of its file, of the files that it names, and of this version of the program."""
     named = [*spec.archs, *spec.technologies, *spec.memories, *spec.weights, *spec.architecture.get("weights", ())]
+    named += [*spec.head, *(spec.precisions or ())]
     files = {str(name): point_rows.file_content(name) for name in named}
     files |= {model: point_rows.described_model(model) for model in spec.models}
     formats = [point_rows.NamedFormat.parse(text).source_sha256 for text in spec.formats]
@@ -190,20 +206,22 @@ def _key(stream: PointStream, chunk: PointChunk) -> str:
     return stream.block(chunk.numbers[:1]).point(0).key
 
 
-def _finished(spec: SweepSpec, parts: Sequence[Path]) -> Iterator[pa.Table]:
+def _finished(spec: SweepSpec, parts: Sequence[Path], left_out: Counter[str]) -> Iterator[pa.Table]:
     """The rows of all parts, with derived columns, that meet all constraints.
 
     Raises
     ------
     InputError
-        No row does.
+        No row does, or no point could be simulated.
     """
     import pyarrow as pa
 
-    from .space.tables import columns_of, common_schema, read_tables
+    from .space.tables import columns_of, common_schema, read_tables, row_count
 
     derived, constraints = spec.derived_formulas(), spec.constraint_formulas()
     meeting = [0] * len(constraints)
+    if not any(map(row_count, parts)):
+        raise InputError(next(iter(left_out)))
     for table in read_tables(parts, common_schema(parts)):
         rows = table
         for name, formula in derived.items():
@@ -220,36 +238,48 @@ def _finished(spec: SweepSpec, parts: Sequence[Path]) -> Iterator[pa.Table]:
 
 
 class _Work:
-    """Rows of a store, and the rows that an executor adds to it: points of a search, found again by their keys."""
+    """Rows of a store, and the rows that an executor adds to it: points of a search, found again by their keys.
+
+    Attributes
+    ----------
+    left_out
+        Reasons why points cannot be simulated, by their keys.
+    """
 
     def __init__(self, store: SweepStore, executor: Executor) -> None:
         self._store, self._executor = store, executor
+        self.left_out: dict[str, str] = {}
         self._frames = [store.finished()]
 
     def rows(self, points: Sequence[Point]) -> pd.DataFrame:
-        """The rows of points, in their order; missing ones are simulated.
+        """The rows of points, in their order; missing ones are simulated, and those that cannot be are left out.
 
         Raises
         ------
         InputError
-            A worker, which loads the program on its own, found another version of it.
+            No point can be simulated, or a worker, which loads the program on its own, found another version of it.
         """
         import pandas as pd
 
         keyed = {point.key: point for point in points}
         known = {key for frame in self._frames for key in frame.index}
-        missing = [point for key, point in keyed.items() if key not in known]
+        missing = [point for key, point in keyed.items() if key not in known | self.left_out.keys()]
         with (
             stage(f"simulating {len(missing)} of {len(keyed)} points", len(missing)) as advance,
-            closing(self._executor.run(point_rows.simulate_points, batches(missing))) as finished,
+            closing(self._executor.run(point_rows.simulate_possible, batches(missing))) as finished,
         ):
-            for rows in finished:
-                self._frames.append(self._store.append(rows))
-                advance(len(rows))
+            for found in finished:
+                self.left_out |= found.left_out
+                if found.rows:
+                    self._frames.append(self._store.append(found.rows))
+                advance(len(found.rows) + len(found.left_out))
+        wanted = [key for key in keyed if key not in self.left_out]
+        if not wanted:
+            raise InputError(next(iter(self.left_out.values())))
         self._frames = [pd.concat([frame for frame in self._frames if len(frame)])]
-        if not set(keyed) <= set(self._frames[0].index):
+        if not set(wanted) <= set(self._frames[0].index):
             raise InputError("sweep: the program's files changed during the run; run it again")
-        return self._frames[0].loc[list(keyed)].reset_index()
+        return self._frames[0].loc[wanted].reset_index()
 
 
 def batches(points: Any, limit: int = BATCH_LIMIT) -> list[Any]:

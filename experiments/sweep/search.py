@@ -35,7 +35,7 @@ STEPS = 200
 """Most random changes of a choice that was asked for before, until it is new."""
 
 Simulate = Callable[[Sequence[Point]], "pd.DataFrame"]
-"""Rows of points, derived columns included, in their order."""
+"""Rows of the points that can be simulated, derived columns included, in their order."""
 
 
 def search_points(spec: SweepSpec, simulate: Simulate) -> list[Point]:
@@ -67,7 +67,9 @@ def search_points(spec: SweepSpec, simulate: Simulate) -> list[Point]:
         trials += len(asked)
         new = list(dict.fromkeys(point for _, point in asked if point is not None and point not in visited))
         if new:
-            visited |= zip(new, objectives(spec, simulate(new)), strict=True)
+            frame = simulate(new)
+            costs = dict(zip(frame["key"], objectives(spec, frame), strict=True))
+            visited |= {point: costs.get(point.key) for point in new}
         for trial, point in asked:
             study.tell(trial, visited.get(point) if point is not None else None)
     if not visited:

@@ -15,17 +15,21 @@ from ...formats.checks import check_choice
 from ...formats.documents.expressions import Expression
 from ...formats.documents.schema import Config
 from ...sim import load_architecture
+from ...sim.analytical.vector_work import check_vector_unit
 from ...sim.config.kv_cache import KvCache
 from ...sim.config.yaml_config import config_names, find_config, load_config
 from ...sim.cost.objective import MAPPING_OBJECTIVES
 from ...sim.mapping.mapping_rule import MappingRule
 from ...sim.memory.hbm import load_memory
+from ...sim.models.ends import head_weights
+from ...sim.models.whole_model import VECTOR_TRAFFIC
 from ...sim.settings import DramBackground, Level, Settings
 from ...workloads import MODULES, Precision, load_shape, model_names
 from ...workloads.models.gemms import PHASES, check_batch, check_tokens
 from ..options.named_format import NamedFormat
 from ..options.option import described
 from ..options.sweep import PointOptions
+from ..precisions import given_precision
 from .evaluation import LOSS_COLUMNS, Evaluation
 from .points import INFERENCE_COLUMNS, OWN_WEIGHTS, RESULT_COLUMNS, SCOPES, Point
 from .space.combinations import GRID_LIMIT
@@ -56,6 +60,9 @@ DIMENSIONS = {
     "idle": "idle",
     "clock_gating": "clock_gating",
     "kv_caches": "kv_cache",
+    "vector_unit": "vector_unit",
+    "vector_traffic": "vector_traffic",
+    "head": "head",
     "scopes": "whole",
     "formats": "format",
     "roundings": "rounding",
@@ -80,6 +87,9 @@ CHECKS: dict[str, Callable[[Any], object]] = {
     "dram_background": partial(check_choice, "dram_background", choices=get_args(DramBackground)),
     "memories": lambda name: name == Settings.memory or load_memory(name),
     "kv_caches": KvCache.parse,
+    "vector_unit": check_vector_unit,
+    "vector_traffic": partial(check_choice, "vector_traffic", choices=VECTOR_TRAFFIC),
+    "head": head_weights,
 }
 """Checks of the values of a field, by its name."""
 
@@ -113,7 +123,11 @@ class SweepSpec(Config, strict=False):
     """The question."""
     models: Texts = Field(description=OPTIONS["model"].option.help)
     archs: Texts = Field(description=OPTIONS["arch"].option.help)
-    precisions: Texts | None = Field(None, description='Mantissa bits of qkv, o, u and d, such as "7,5,6,6".')
+    precisions: Texts | None = Field(
+        None,
+        description='Mantissa bits of qkv, o, u and d, such as "7,5,6,6", or a file with one precision a layer; without any, the '
+        "architecture's default.",
+    )
     mantissa_bits: Numbers | None = Field(None, description="Mantissa bits that all four modules share.")
     modules: dict[str, Numbers] = Field(
         default_factory=dict,
@@ -135,6 +149,9 @@ class SweepSpec(Config, strict=False):
     clock_gating: tuple[bool, ...] = values_of("clock_gating")
     weights: Texts = Field((OWN_WEIGHTS,), description=OPTIONS["weights"].option.help)
     kv_caches: Texts = values_of("kv_caches")
+    vector_unit: Texts = values_of("vector_unit")
+    vector_traffic: Texts = values_of("vector_traffic")
+    head: Texts = values_of("head")
     scopes: Texts = Field(("gemms",), description="gemms, the FP-INT GeMMs, or model: attention and vector unit too.")
     formats: Texts = values_of("formats")
     roundings: Texts = values_of("roundings")
@@ -195,8 +212,9 @@ class SweepSpec(Config, strict=False):
         return self.sampling.points or 0 if self.sampling.method == "search" else len(self.stream().numbers())
 
     def allows(self, point: Point) -> bool:
-        """True if a point meets the constraints on inputs, and its architecture can store its keys and values."""
-        return point.storable and meets(self.constraint_formulas(), point.columns())
+        """True if a point meets the constraints on inputs, and its settings go together."""
+        possible = point.machine_refusal is None and point.request_refusal is None
+        return possible and meets(self.constraint_formulas(), point.columns())
 
     def check_formulas(self, points: Sequence[Point]) -> dict[str, Any]:
         """Evaluate all formulas once, before anything is simulated: with the inputs of the first point, and results of 1.
@@ -229,11 +247,6 @@ class SweepSpec(Config, strict=False):
         inference = INFERENCE_COLUMNS if self.prompts != (None,) else ()
         return (*RESULT_COLUMNS, *inference, *(() if self.evaluation is None else LOSS_COLUMNS))
 
-    def left_out(self) -> list[str]:
-        """Architectures whose points with keys and values in Anda are left out: they have no compressor."""
-        anda = [cache for cache in self.kv_caches if cache != "fp16"]
-        return [arch for arch in self.archs if anda and load_architecture(arch).compressor is None]
-
     def dimensions(self) -> dict[str, Sequence[Any]]:
         """The values of each dimension by its name in the file."""
         if self.modules and (set(self.modules) != set(MODULES) or self.precisions or self.mantissa_bits):
@@ -242,7 +255,7 @@ class SweepSpec(Config, strict=False):
         fields: dict[str, Sequence[Any]] = {
             "models": tuple(model_text(name) for name in self.models),
             "archs": self.archs,
-            "precisions": tuple(str(Precision.parse(text)) for text in [*(self.precisions or ()), *widths]) or (None,),
+            "precisions": tuple(_precision_text(text) for text in [*(self.precisions or ()), *widths]) or (None,),
             **{name: getattr(self, name) for name in DIMENSIONS},
             "weights": self.weights,
         }
@@ -263,6 +276,9 @@ class SweepSpec(Config, strict=False):
         for name, check in CHECKS.items():
             for value in dict.fromkeys(getattr(self, name)):
                 check(value)
+        layered = [text for text in self.precisions or () if not isinstance(given_precision(text), Precision)]
+        if layered and self.evaluation is not None:
+            raise InputError(f"precisions: {layered[0]} has one for each layer; leave it out, or leave out evaluation")
         if self.allow_overflow and set(self.scopes) == {"gemms"} and set(self.prompts) == {None}:
             raise InputError("allow_overflow: applies to whole models only; add scopes: model, or leave it out")
 
@@ -301,11 +317,11 @@ class SweepSpec(Config, strict=False):
         Raises
         ------
         InputError
-            A precision is missing, or an option has no effect without perplexity.
+            A precision is missing where the architecture has no default, or an option has no effect without perplexity.
         """
         arch: str = choice["archs"]
         fixed = load_architecture(arch).processing_element.mantissa_bits != "variable"
-        if not fixed and self._precision(choice) is None:
+        if not fixed and self._precision(choice) is None and load_architecture(arch).default_precision is None:
             raise InputError(
                 f"precisions: {arch} needs some; list tuples under precisions or widths under mantissa_bits"
             )
@@ -365,6 +381,12 @@ def question_names() -> list[str]:
 def sweep_schema() -> str:
     """The JSON schema of sweep files, for editors."""
     return json.dumps(SweepSpec.model_json_schema(by_alias=True), indent=2)
+
+
+def _precision_text(text: str) -> str:
+    """The text of a precision, as it is printed; the name of a file stays."""
+    found = given_precision(text)
+    return str(found) if isinstance(found, Precision) else text
 
 
 def _value(dimension: str, value: Any) -> Any:

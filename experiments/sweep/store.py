@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,7 +128,7 @@ class SweepStore:
         files = self.results, self.folder / TEXT
         return all(path.is_file() and is_as_published(path) for path in files)
 
-    def publish(self, tables: Iterable[pa.Table], sweep: str = "") -> None:
+    def publish(self, tables: Iterable[pa.Table], sweep: str = "", label: Mapping[str, str] | None = None) -> None:
         """Write the whole result, ``results.parquet`` and ``results.csv``, and their checksums for ``sha256sum --check``.
 
         Parameters
@@ -137,6 +137,8 @@ class SweepStore:
             All rows, in order.
         sweep
             Name of the parts.
+        label
+            Further labels of ``results.parquet``.
 
         Raises
         ------
@@ -148,7 +150,7 @@ class SweepStore:
         paths = self.results, self.folder / TEXT
         try:
             with whole_file(paths[0]) as parquet, whole_file(paths[1]) as text:
-                write_results(tables, parquet, text, {SWEEP: sweep})
+                write_results(tables, parquet, text, {SWEEP: sweep, **(label or {})})
         except OSError as error:
             raise _unwritable(self.results, error) from None
         lines = [f"{file_sha256(path)}  {path.name}\n" for path in paths]

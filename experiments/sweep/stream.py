@@ -7,6 +7,7 @@ means stands in `SweepSpec.point` and `Point` alone, and no list of points is ev
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, Protocol
@@ -149,10 +150,14 @@ class PointBlock:
                 machine = with_numbers(machine, path, self.column(column(field))[rows])
         return machine
 
-    def storable(self) -> NDArray[np.bool_]:
-        """True for points with an architecture that can store their keys and values."""
-        codes, values = self._codes("storable", lambda row: self.point(row).storable)
-        return np.array(values, dtype=np.bool_)[codes]
+    def refusals(self) -> NDArray[Any]:
+        """For each point why its settings do not go together; None if they do."""
+        found = np.full(self._rows, None, dtype=object)
+        for name in ("request_refusal", "machine_refusal"):
+            codes, reasons = self._codes(name, lambda row, name=name: getattr(self.point(row), name))
+            refused = np.array([*reasons, None], dtype=object)[:-1][codes]
+            found = np.where(found == None, refused, found)  # noqa: E711
+        return found
 
     def _codes(self, name: str, find: Callable[[int], Any]) -> tuple[NDArray[np.int32], list[Any]]:
         lookup = self._stream.lookup(name)
@@ -199,6 +204,8 @@ class PointStream:
         The distinct values of each dimension.
     combinations
         All combinations; some are no points, or are the same point.
+    left_out
+        Reasons why settings of points do not go together, with the numbers of points, as `numbers` finds them.
     """
 
     def __init__(self, spec: Space, options: Mapping[str, str], anda: Sequence[str]) -> None:
@@ -213,6 +220,7 @@ class PointStream:
             if name.startswith(("architecture.", "technology."))
         }
         self.kinds: dict[str, type] = {}
+        self.left_out: Counter[str] = Counter()
         self._lookups: dict[str, Lookup] = {}
         self._fixed = np.array(
             [load_architecture(a).processing_element.mantissa_bits != "variable" for a in self.dimensions["archs"]]
@@ -239,16 +247,16 @@ class PointStream:
             Something named does not exist, a formula is wrong, or there is no point at all.
         """
         found: list[Numbers] = []
-        storable = False
+        self.left_out.clear()
         for start in range(0, self.combinations.size, BLOCK):
             numbers = np.arange(start, min(start + BLOCK, self.combinations.size))
             numbers = numbers[self._is_first(self.combinations.indices(numbers))]
-            allowed, any_storable = self._allowed(self.block(numbers))
-            storable |= any_storable
+            allowed, reasons = self._allowed(self.block(numbers))
+            self.left_out.update(reasons)
             found.append(numbers[allowed])
         kept = np.concatenate([*found, np.zeros(0, dtype=np.int64)])
-        if not storable:
-            raise InputError("kv_caches: no architecture has a compressor for Anda; use fp16")
+        if not len(kept) and self.left_out:
+            raise InputError(next(iter(self.left_out)))
         if not len(kept):
             raise InputError("constraints: no point meets them all; loosen one or vary more")
         return self._distinct(kept) if self.combinations.samples else kept
@@ -290,7 +298,8 @@ class PointStream:
             "machine": ("archs", "technologies", *self.structure),
             "task": ("models", "phases", "tokens", "contexts", "batches"),
             "structure": (*STRUCTURE, *self.structure, *self._tabled()),
-            "storable": ("archs", "kv_caches", *memory),
+            "request_refusal": REQUEST,
+            "machine_refusal": (*STRUCTURE, *MACHINE, *self.structure, *memory),
         }
 
     @cached_property
@@ -329,17 +338,18 @@ class PointStream:
     def _named(self, start: str) -> list[str]:
         return [name for name in self.dimensions if name.startswith(start)]
 
-    def _allowed(self, block: PointBlock) -> tuple[NDArray[np.bool_], bool]:
-        """Points that can be stored and meet the constraints on inputs; and whether some point can be stored."""
+    def _allowed(self, block: PointBlock) -> tuple[NDArray[np.bool_], list[str]]:
+        """Points with settings that go together which meet the constraints on inputs; and reasons of those that do not."""
         if not len(block):
-            return np.zeros(0, dtype=np.bool_), False
+            return np.zeros(0, dtype=np.bool_), []
         block.check_machines()
-        kept = block.storable()
-        storable = bool(kept.any())
+        kept = np.ones(len(block), dtype=np.bool_)
         for formula in self.spec.constraint_formulas():
             if formula.names <= self._inputs:
                 kept &= formula.holds({name: block.column(name) for name in formula.names})
-        return kept, storable
+        refusals = block.refusals()
+        possible = refusals == None  # noqa: E711
+        return kept & possible, refusals[kept & ~possible].tolist()
 
     @cached_property
     def _inputs(self) -> set[str]:
@@ -385,6 +395,13 @@ class PointStream:
 
 STRUCTURE = ("archs", "technologies", "weights", "objectives", "idle", "clock_gating", "dram_background")
 """Dimensions beside fields on which the formulas of a machine depend."""
+REQUEST = (
+    *("models", "phases", "tokens", "contexts", "batches", "prompts", "generates", "scopes"),
+    *("kv_caches", "vector_unit", "vector_traffic", "head"),
+)
+"""Dimensions on which it depends whether a model can run as asked."""
+MACHINE = ("levels", "mappings", "memories", "kv_caches", "reconstructions", "zero_planes")
+"""Dimensions beside those above on which it depends whether a machine can be set up."""
 MEMORY_FORMAT = ("architecture.activation_memory", "architecture.compressor")
 """Fields that decide whether an architecture can store activations in Anda."""
 

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from numba import extending, njit
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.registry import CPUDispatcher as Dispatcher
 
 _ROOM = Path(__file__).parents[1]
 
@@ -16,7 +17,7 @@ def kernel(function: Function) -> Function:
     """Compile a function that releases the interpreter lock, and keep the machine code on disk.
 
     numba drops stored code when the file of the function changes. These kernels consist of several files, so their code
-    is dropped when any file of the room, or of the function's own folder, changes.
+    is dropped when any file of the room changes, or of the folders of the function and of the compiled functions that it may call.
     """
     return _kept(function, njit(nogil=True)(function))
 
@@ -55,6 +56,8 @@ class _FolderCache(FunctionCache):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        folder = Path(function.__code__.co_filename).parent
-        stamp = source_stamp() if folder.is_relative_to(_ROOM) else source_stamp() + source_stamp(folder)
+        called = [value.py_func for value in function.__globals__.values() if isinstance(value, Dispatcher)]
+        folders = {Path(each.__code__.co_filename).parent for each in (function, *called)}
+        others = sorted(folder for folder in folders if not folder.is_relative_to(_ROOM))
+        stamp = sum(map(source_stamp, others), source_stamp())
         self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, stamp)

@@ -1,9 +1,8 @@
 """Level `analytical` with the best mapping of each GeMM, compiled: one machine, precision and model an element.
 
 The plain twin is `cost.search.best_mapping` with `cost.gemm_cost`, one GeMM at a time. Both give the same bits: each
-formula here has the order of operations that it has there. Partial sums stay in the array, no plane is skipped, and no
-mantissa stands for the middle of its interval. Where a number could leave the range in which both agree, or a buffer is
-too small, `Totals.done` is False.
+formula here has the order of operations that it has there. No plane is skipped, and no mantissa stands for the middle of its
+interval. Where a number could leave the range in which both agree, or a buffer is too small, `Totals.done` is False.
 """
 
 import math
@@ -19,7 +18,12 @@ from ...formats.latency.elements import FP16_GROUP_CYCLES, WEIGHT_PLANE_CYCLES
 from ...formats.numeric.alignment import MAX_MANTISSA_BITS
 from ...workloads.models.gemms import FP16_BITS
 from ..config.architecture import stored_group_bits
+from ..cost.energy import EnergyRates
 from ..cost.objective import DRAM, EDP, LATENCY
+from ..cost.search_kernel import ACTIVATIONS as HELD_ACTIVATIONS
+from ..cost.search_kernel import COPIES, SUMS, GemmNumbers, Parts, best_sizes
+from ..cost.search_kernel import WEIGHTS as HELD_WEIGHTS
+from ..mapping.mapped_gemm import SUM_BITS
 
 BIT_SERIAL, FP16_RATE, MANTISSA_RATE, WEIGHT_SERIAL = range(4)
 FP16_RESULTS = 0
@@ -50,6 +54,9 @@ class Machines(NamedTuple):
     lanes: Integers
     timing: Integers
     anda: Integers
+    saves_sums: Integers
+    """1 if partial sums may go to the activation buffer."""
+    activation_port: Integers
     activation_bits: Integers
     exponent_bits: Integers
     weight_bits: Integers
@@ -91,6 +98,8 @@ class Totals(NamedTuple):
 
     done: NDArray[np.bool_]
     """False where the plain code has to be asked."""
+    fits: NDArray[np.bool_]
+    """False where a buffer is too small for a GeMM."""
     cycles: Integers
     dram_bytes: Integers
     sram_bytes: Integers
@@ -156,6 +165,29 @@ class Mapped(NamedTuple):
     """Cycles in which the elements and their operands keep all tiles busy."""
     tail: int
     exposed: float
+    spacing: int
+    """Least cycles from one tile to the next where sums go to the buffer."""
+    sparse: int
+    """Cycles of the side unit for one tile."""
+    groups: int
+    group_cycles: int
+
+
+class Mapping(NamedTuple):
+    """A mapping, as `mapping.gemm_mapping.GemmMapping`, and what follows from it."""
+
+    stays: int
+    tokens: int
+    in_channels: int
+    out_channels: int
+    activation_copies: int
+    weight_copies: int
+    in_parts: bool
+    sums: int
+    """Bits of all partial sums that are saved."""
+    array: int
+    """Cycles of the array if no operand is late, and those of them in which it works."""
+    busy: int
 
 
 @kernel
@@ -167,6 +199,8 @@ def _element(machines: Machines, at: int) -> Machines:
         machines.lanes[at],
         machines.timing[at],
         machines.anda[at],
+        machines.saves_sums[at],
+        machines.activation_port[at],
         machines.activation_bits[at],
         machines.exponent_bits[at],
         machines.weight_bits[at],
@@ -262,8 +296,8 @@ def _pass_cycles(machine: Any, mantissa_bits: int) -> Any:
 
 
 @kernel
-def _map(machine: Any, tokens: int, in_channels: int, out_channels: int, bits: int, result_bits: int) -> Any:
-    """The GeMM on a machine, its group's cycles, and its groups."""
+def _map(machine: Any, tokens: int, in_channels: int, out_channels: int, bits: int, result_bits: int) -> Mapped:
+    """The GeMM on a machine."""
     rows, columns, lanes, digits = machine.rows, machine.columns, machine.lanes, machine.digits
     groups, row_tiles, column_tiles = _ceil(in_channels, lanes), _ceil(tokens, rows), _ceil(out_channels, columns)
     load = _ceil(columns * lanes * machine.code_bits, machine.weight_port)
@@ -272,7 +306,8 @@ def _map(machine: Any, tokens: int, in_channels: int, out_channels: int, bits: i
     token, channel = _token_bits(machine, in_channels, bits), _channel_bits(machine, in_channels)
     products = rows * columns * _sparse_weights(machine, in_channels)
     dense = groups * group_cycles
-    reduction = max(dense, _ceil(products, machine.sparse_lanes))
+    sparse = _ceil(products, machine.sparse_lanes)
+    reduction = max(dense, sparse)
     drain = DRAIN_CYCLES + columns
     tiles = row_tiles * column_tiles
     idle = _floor(group_cycles, digits) - (bits + 1) if machine.timing == BIT_SERIAL else 0
@@ -303,17 +338,21 @@ def _map(machine: Any, tokens: int, in_channels: int, out_channels: int, bits: i
         tiles * dense,
         drain - idle + rows + compress,
         exposed / machine.dram_bits_per_cycle,
-    ), groups
+        max(drain, _ceil(2 * rows * columns * SUM_BITS, machine.activation_port)),
+        sparse,
+        groups,
+        group_cycles,
+    )
 
 
 @kernel
-def _fixed_energy(machine: Any, gemm: Mapped, groups: int, bits: int) -> Any:
+def _fixed_energy(machine: Any, gemm: Mapped, bits: int) -> Any:
     """Compute energy of a GeMM at work and idle, in pJ, without that of waiting; and counts.
 
     The counts are the busy cycles, the products of the side unit, and the lanes times their cycles.
     """
     element, working = _pass_cycles(machine, bits)
-    tiles, digits = gemm.row_tiles * gemm.column_tiles, machine.digits
+    tiles, digits, groups = gemm.row_tiles * gemm.column_tiles, machine.digits, gemm.groups
     element_cycles = tiles * (groups * element) * digits
     busy = min(tiles * (groups * working * digits), gemm.dense)
     places = tiles * gemm.rows * gemm.columns * groups * machine.lanes
@@ -329,40 +368,30 @@ def _fixed_energy(machine: Any, gemm: Mapped, groups: int, bits: int) -> Any:
 
 
 @kernel
-def _waited(
-    gemm: Mapped,
-    stays: int,
-    tokens: int,
-    out_channels: int,
-    copies: int,
-    weight_copies: int,
-    moved: int,
-    moved_weights: int,
-) -> Any:
+def _waited(gemm: Mapped, mapping: Mapping, moved: int, moved_weights: int) -> Any:
     """Bits that the array waits for (`analytical.gemm`)."""
-    if stays == NOTHING:
-        return (copies == 1) * (moved - gemm.first_activations) + (weight_copies == 1) * (
-            moved_weights - gemm.first_weights
-        )
-    if stays == WEIGHTS:
-        return (copies == 1) * (moved - tokens * gemm.token)
-    return (weight_copies == 1) * (moved_weights - out_channels * gemm.channel)
+    alone, weights_alone = mapping.activation_copies == 1, mapping.weight_copies == 1
+    if mapping.in_parts:
+        return alone * (moved - gemm.first_activations) + weights_alone * (moved_weights - gemm.first_weights)
+    if mapping.stays == WEIGHTS:
+        return alone * (moved - mapping.tokens * gemm.token)
+    return weights_alone * (moved_weights - mapping.out_channels * gemm.channel)
 
 
 @njit(inline="always", error_model="numpy")
-def _price(machine: Any, gemm: Mapped, fixed: Any, mapping: Any, price: Floats) -> None:
+def _price(machine: Any, gemm: Mapped, fixed: Any, mapping: Mapping, price: Floats) -> None:
     """Cost of a GeMM with a mapping: energies, cycles, and bits of DRAM and SRAM, into `price`."""
-    stays, tokens, out_channels, copies, weight_copies = mapping
-    whole_tokens = stays != NOTHING and tokens == gemm.tokens
-    whole_channels = stays != NOTHING and out_channels == gemm.out_channels
+    stays, tokens, out_channels = mapping.stays, mapping.tokens, mapping.out_channels
+    whole_tokens = not mapping.in_parts and tokens == gemm.tokens
+    whole_channels = not mapping.in_parts and out_channels == gemm.out_channels
     passes = 1 if stays == ACTIVATIONS or whole_tokens else _ceil(gemm.out_channels, out_channels)
     weight_passes = 1 if stays == WEIGHTS or whole_channels else _ceil(gemm.tokens, tokens)
     moved, moved_weights = gemm.activations * passes, gemm.weights * weight_passes
     speed = machine.dram_bits_per_cycle
-    waits = _waited(gemm, stays, tokens, out_channels, copies, weight_copies, moved, moved_weights)
+    waits = _waited(gemm, mapping, moved, moved_weights)
     dram = moved + moved_weights + gemm.results
-    work = gemm.start + gemm.array + gemm.tail + gemm.exposed
-    waiting = gemm.start + (gemm.dense + (waits / speed if waits else 0.0)) + gemm.tail + gemm.exposed
+    work = gemm.start + mapping.array + gemm.tail + gemm.exposed
+    waiting = gemm.start + (mapping.busy + (waits / speed if waits else 0.0)) + gemm.tail + gemm.exposed
     dram_cycles = dram / speed
     taken = math.ceil(max(work, waiting, dram_cycles))
     reads = gemm.activations * gemm.column_tiles + gemm.results
@@ -370,10 +399,10 @@ def _price(machine: Any, gemm: Mapped, fixed: Any, mapping: Any, price: Floats) 
     at_work, idle, busy, products, _ = fixed
     idle += machine.waiting_pj * (taken - busy)
     idle += machine.side_waiting_pj * (taken * machine.side_lanes - products)
-    price[0] = at_work + idle + gemm.array * machine.support_pj
+    price[0] = at_work + idle + mapping.array * machine.support_pj
     price[1] = (
-        reads * machine.activation_read_pj
-        + writes * machine.activation_write_pj
+        (reads + mapping.sums) * machine.activation_read_pj
+        + (writes + mapping.sums) * machine.activation_write_pj
         + weight_reads * machine.weight_read_pj
         + moved_weights * machine.weight_write_pj
         + taken * machine.leakage_pj
@@ -384,12 +413,12 @@ def _price(machine: Any, gemm: Mapped, fixed: Any, mapping: Any, price: Floats) 
         watt_cycles = taken * machine.background_w + min(dram_cycles, float(taken)) * machine.active_w
         price[3] = watt_cycles * 1e12 / machine.clock_hz
     price[4], price[5] = taken, dram
-    price[6] = reads + writes + weight_reads + moved_weights
+    price[6] = reads + writes + weight_reads + moved_weights + mapping.sums + mapping.sums
 
 
 @njit(inline="always", error_model="numpy")
-def _keep_better(objective: int, best: Floats, price: Floats) -> None:
-    """Keep a price if its score is less than that of the best one so far; an infinite energy stands for none."""
+def _keep_better(objective: int, best: Floats, price: Floats, mapping: Mapping, chosen: Integers) -> None:
+    """Keep a price and its mapping if its score is less than that of the best one so far; an infinite one stands for none."""
     first = price[0] + price[1] + price[2] + price[3]
     second = price[4]
     if objective == LATENCY:
@@ -401,6 +430,22 @@ def _keep_better(objective: int, best: Floats, price: Floats) -> None:
     if first < best[7] or (first == best[7] and second < best[8]):
         best[:7] = price[:7]
         best[7], best[8] = first, second
+        chosen[0], chosen[1], chosen[2], chosen[3] = (
+            mapping.stays,
+            mapping.tokens,
+            mapping.in_channels,
+            mapping.out_channels,
+        )
+        chosen[4], chosen[5], chosen[6] = mapping.activation_copies, mapping.weight_copies, mapping.sums > 0
+
+
+@kernel
+def _in_array(
+    gemm: Mapped, stays: int, tokens: int, in_channels: int, out_channels: int, copies: int, weight_copies: int
+) -> Mapping:
+    """A mapping that keeps partial sums in the array."""
+    parts = stays == NOTHING
+    return Mapping(stays, tokens, in_channels, out_channels, copies, weight_copies, parts, 0, gemm.array, gemm.dense)
 
 
 @kernel
@@ -412,8 +457,10 @@ def _largest(length: int, strip: int, room: int, single: int) -> Any:
 
 
 @kernel
-def _best(machine: Any, gemm: Mapped, fixed: Any, groups: int, bits: int, price: Floats, best: Floats) -> bool:
-    """Price of the best mapping into `best`; False if a buffer is too small (`mapping.resident`)."""
+def _best_in_array(
+    machine: Any, gemm: Mapped, fixed: Any, bits: int, price: Floats, best: Floats, chosen: Integers
+) -> bool:
+    """Price of the best mapping with sums in the array into `best`; False if a buffer is too small (`mapping.resident`)."""
     objective, lanes = machine.objective, machine.lanes
     tokens, channels = gemm.tokens, gemm.out_channels
     strip_tokens, strip_channels = min(gemm.rows, tokens), min(gemm.columns, channels)
@@ -429,42 +476,197 @@ def _best(machine: Any, gemm: Mapped, fixed: Any, groups: int, bits: int, price:
         if index == 4 and found and streams_twice:
             return True
         if index == 8:
-            twice, weights_twice = _parts(machine, groups, gemm.in_channels, strip_tokens, strip_channels, bits)
-            if twice == 0:
+            size, twice, weights_twice = _streams(machine, gemm, strip_tokens, strip_channels, bits)
+            if size == 0:
                 return False
-            mapping = (NOTHING, strip_tokens, strip_channels, twice, weights_twice)
+            mapping = _in_array(gemm, NOTHING, strip_tokens, size, strip_channels, twice, weights_twice)
         elif index % 4 < 2:
             size, resident = _largest(tokens, strip_tokens, room, index % 2)
             if size == 0 or weight_room < (channels if both else stream):
                 continue
-            mapping = (ACTIVATIONS, size, channels if both else stream, resident, 1 if both else weight_copies)
+            width, stream_copies = (channels, 1) if both else (stream, weight_copies)
+            mapping = _in_array(gemm, ACTIVATIONS, size, gemm.in_channels, width, resident, stream_copies)
             streams_twice &= weight_copies == 2
         else:
             size, resident = _largest(channels, strip_channels, weight_room, index % 2)
             if size == 0 or room < (tokens if both else strip_tokens):
                 continue
-            mapping = (WEIGHTS, tokens if both else strip_tokens, size, 1 if both else copies, resident)
+            height, stream_copies = (tokens, 1) if both else (strip_tokens, copies)
+            mapping = _in_array(gemm, WEIGHTS, height, gemm.in_channels, size, stream_copies, resident)
             streams_twice &= copies == 2
         found = True
         _price(machine, gemm, fixed, mapping, price)
-        _keep_better(objective, best, price)
+        _keep_better(objective, best, price, mapping, chosen)
     return True
 
 
 @kernel
-def _parts(machine: Any, groups: int, in_channels: int, tokens: int, channels: int, bits: int) -> Any:
-    """Copies of both operands where nothing stays; 0 if a buffer does not hold one group of a tile of the array."""
-    lanes, plane_room, exponent_room = machine.lanes, machine.activation_bits, machine.exponent_bits
+def _streams(machine: Any, gemm: Mapped, tokens: int, channels: int, bits: int) -> Any:
+    """Input channels of a part where nothing stays, and copies of both operands.
+
+    All are 0 if a buffer does not hold one group of a tile of the array.
+    """
+    groups, in_channels, lanes = gemm.groups, gemm.in_channels, machine.lanes
+    plane_room, exponent_room = machine.activation_bits, machine.exponent_bits
     planes, exponents = _footprint(machine, lanes, bits)
     channel, weight_room = _channel_bits(machine, lanes), machine.weight_bits
     if tokens * planes > plane_room or tokens * exponents > exponent_room or channels * channel > weight_room:
-        return 0, 0
+        return 0, 0, 0
     room = _floor(_resident_tokens(machine, lanes, MAX_MANTISSA_BITS), 2 * tokens)
     room = max(min(room, _floor(weight_room, 2 * channels * channel)), 1)
     size = min(_ceil(groups, _ceil(groups, min(groups, room))) * lanes, in_channels)
     planes, exponents = _footprint(machine, size, bits)
     twice = 2 * tokens * planes <= plane_room and 2 * tokens * exponents <= exponent_room
-    return 2 if twice else 1, 2 if 2 * channels * _channel_bits(machine, size) <= weight_room else 1
+    return size, 2 if twice else 1, 2 if 2 * channels * _channel_bits(machine, size) <= weight_room else 1
+
+
+@kernel
+def _fewest(count: int) -> Integers:
+    """Smallest sizes of a part for each number of parts into which `count` can be divided, in order."""
+    sizes, found, parts = np.empty(2 * int(math.sqrt(count)) + 2, dtype=np.int64), 0, count
+    while parts > 0:
+        sizes[found] = _ceil(count, parts)
+        parts = _ceil(count, sizes[found]) - 1
+        found += 1
+    return sizes[:found]
+
+
+@kernel
+def _part(gemm: Mapped, groups: int) -> int:
+    """Cycles of the array for a part of a tile's reduction."""
+    return max(groups * gemm.group_cycles, _ceil(groups * gemm.sparse, gemm.groups))
+
+
+@kernel
+def _parts(machine: Any, gemm: Mapped, groups: Integers, bits: int) -> Parts:
+    """Bits and cycles of parts of so many groups each."""
+    table = np.empty((6, len(groups)), dtype=np.int64)
+    tiles = gemm.row_tiles * gemm.column_tiles
+    for place, size in enumerate(groups):
+        channels = size * machine.lanes
+        count = _ceil(gemm.groups, size)
+        first, last = _part(gemm, size), _part(gemm, gemm.groups - (count - 1) * size)
+        spaced, spaced_last = max(first, gemm.spacing), max(last, gemm.spacing)
+        table[0, place], table[1, place] = _footprint(machine, channels, bits)
+        table[2, place] = _channel_bits(machine, channels)
+        table[3, place] = gemm.tokens * gemm.out_channels * SUM_BITS * (_ceil(gemm.in_channels, channels) - 1)
+        table[4, place] = tiles * ((count - 1) * spaced + spaced_last) - (spaced - first)
+        table[5, place] = tiles * ((count - 1) * first + last)
+    return Parts(table[0], table[1], table[2], table[3], table[4], table[5])
+
+
+@kernel
+def _rates(machine: Any) -> EnergyRates:
+    """Energy of one unit of each count that a mapping changes (`UnitCosts.rates`)."""
+    pj_per_watt_cycle = 1e12 / machine.clock_hz
+    active = machine.active_w / machine.dram_bits_per_cycle
+    waiting = machine.waiting_pj + machine.side_waiting_pj * machine.side_lanes
+    return EnergyRates(
+        machine.dram_pj + active * pj_per_watt_cycle,
+        machine.activation_write_pj,
+        machine.weight_write_pj,
+        machine.activation_read_pj + machine.activation_write_pj,
+        machine.support_pj,
+        waiting + machine.leakage_pj + machine.background_w * pj_per_watt_cycle,
+    )
+
+
+@kernel
+def _numbers(machine: Any, gemm: Mapped, fixed: Any) -> GemmNumbers:
+    """The GeMM as `cost.search_kernel` takes it."""
+    at_work, idle, busy, products, _ = fixed
+    idle += machine.waiting_pj * (0 - busy)
+    idle += machine.side_waiting_pj * (0 - products)
+    reads, weight_reads = gemm.activations * gemm.column_tiles + gemm.results, gemm.weights * gemm.row_tiles
+    sram = reads * machine.activation_read_pj + gemm.results * machine.activation_write_pj
+    return GemmNumbers(
+        gemm.tokens,
+        gemm.out_channels,
+        gemm.rows,
+        gemm.columns,
+        gemm.activations,
+        gemm.weights,
+        gemm.results,
+        gemm.first_activations,
+        gemm.first_weights,
+        machine.activation_bits,
+        machine.exponent_bits,
+        machine.weight_bits,
+        SUM_BITS,
+        gemm.start,
+        gemm.tail,
+        gemm.exposed,
+        machine.dram_bits_per_cycle,
+        at_work + idle + (sram + weight_reads * machine.weight_read_pj),
+    )
+
+
+@kernel
+def _best_in_buffer(
+    machine: Any, gemm: Mapped, fixed: Any, bits: int, price: Floats, best: Floats, chosen: Integers
+) -> None:
+    """Price of the best mapping with sums in the buffer into `best`, if it is better than that (`cost.search`)."""
+    groups = _fewest(gemm.groups)
+    groups = groups[: np.searchsorted(groups, gemm.groups)]
+    if not len(groups):
+        return
+    numbers, rates, parts = _numbers(machine, gemm, fixed), _rates(machine), _parts(machine, gemm, groups, bits)
+    widths = np.minimum(_fewest(gemm.column_tiles) * gemm.columns, gemm.out_channels)
+    column = np.array([min(gemm.columns, gemm.out_channels)])
+    score, found, family = (np.inf, np.inf), (0, 0, 0, 0, 0), 0
+    for each in (SUMS, HELD_ACTIVATIONS, HELD_WEIGHTS):
+        tried = best_sizes(each, machine.objective, numbers, rates, parts, widths if each == SUMS else column, COPIES)
+        if tried[1][0] != 0 and tried[0] < score:
+            score, found, family = tried[0], tried[1], each
+    tokens, part, channels, copies, weight_copies = found
+    if tokens == 0:
+        return
+    stays = ACTIVATIONS if family == HELD_ACTIVATIONS else WEIGHTS if family == HELD_WEIGHTS else NOTHING
+    sums, array, busy = parts.sums[part], parts.array_cycles[part], parts.busy_cycles[part]
+    inputs = groups[part] * machine.lanes
+    mapping = Mapping(stays, tokens, inputs, channels, copies, weight_copies, True, sums, array, busy)
+    _price(machine, gemm, fixed, mapping, price)
+    _keep_better(machine.objective, best, price, mapping, chosen)
+
+
+@kernel
+def _search(
+    machine: Any, gemm: Mapped, fixed: Any, bits: int, price: Floats, best: Floats, chosen: Integers
+) -> tuple[bool, bool]:
+    """Price of the best mapping into `best`, the mapping into `chosen`; `Totals.fits` and `Totals.done`."""
+    if not _best_in_array(machine, gemm, fixed, bits, price, best, chosen):
+        return False, False
+    if machine.saves_sums:
+        if float(gemm.tokens) * gemm.out_channels * SUM_BITS * gemm.groups >= EXACT:
+            return True, False
+        _best_in_buffer(machine, gemm, fixed, bits, price, best, chosen)
+    return True, True
+
+
+@kernel
+def find_mappings(machine: Any, work: Integers, chosen: Integers) -> bool:
+    """The best mapping of each GeMM on one machine into `chosen`; False if the plain code has to be asked.
+
+    Parameters
+    ----------
+    machine
+        The machine: `Machines` with numbers in place of arrays.
+    work
+        Tokens, input channels, output channels, mantissa bits and those of the results, ``[gemms, 5]``.
+    chosen
+        For each GeMM what stays (`NOTHING` for sums, too), its tile's tokens, input and output channels, copies of both operands,
+        and 1 if sums go to the buffer, ``[gemms, 7]``.
+    """
+    price, best = np.zeros(7), np.zeros(9)
+    for place in range(len(work)):
+        bits = work[place, 3]
+        gemm = _map(machine, work[place, 0], work[place, 1], work[place, 2], bits, work[place, 4])
+        fixed = _fixed_energy(machine, gemm, bits)
+        if not _search(machine, gemm, fixed, bits, price, best, chosen[place])[1]:
+            return False
+        if fixed[4] >= EXACT or best[5] >= EXACT or best[6] >= EXACT:
+            return False
+    return True
 
 
 @kernel
@@ -488,10 +690,10 @@ def total_costs(
     """
     count = gemms.shape[1]
     price, best, partials = np.zeros(7), np.zeros(9), np.zeros(count + 2)
-    parts = np.zeros((4, count))
+    parts, chosen = np.zeros((4, count)), np.zeros(7, dtype=np.int64)
     for at in range(len(tasks)):
         machine, task = _element(machines, at), tasks[at]
-        cycles, dram_bytes, sram_bytes, done = 0, 0, 0, True
+        cycles, dram_bytes, sram_bytes, done, fits = 0, 0, 0, True, True
         for place in range(count):
             tokens, in_channels, out_channels, repeat = (
                 gemms[task, place, 0],
@@ -499,9 +701,10 @@ def total_costs(
                 gemms[task, place, 2],
                 gemms[task, place, 3],
             )
-            gemm, groups = _map(machine, tokens, in_channels, out_channels, bits[at, place], result_bits[at, place])
-            fixed = _fixed_energy(machine, gemm, groups, bits[at, place])
-            done &= _best(machine, gemm, fixed, groups, bits[at, place], price, best)
+            width = bits[at, place]
+            gemm = _map(machine, tokens, in_channels, out_channels, width, result_bits[at, place])
+            fixed = _fixed_energy(machine, gemm, width)
+            fits, done = _search(machine, gemm, fixed, width, price, best, chosen)
             done &= fixed[4] * repeat < EXACT and best[5] * repeat < EXACT and best[6] * repeat < EXACT
             if not done:
                 break
@@ -511,7 +714,7 @@ def total_costs(
             sram_bytes += _ceil(int(best[6]), 8) * repeat
             for part in range(4):
                 parts[part, place] = best[part] * repeat
-        totals.done[at] = done
+        totals.done[at], totals.fits[at] = done, fits
         totals.cycles[at], totals.dram_bytes[at], totals.sram_bytes[at] = cycles, dram_bytes, sram_bytes
         for part in range(4):
             totals.energies_pj[at, part] = exact_sum(parts[part], count, partials) if done else 0.0

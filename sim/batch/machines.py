@@ -19,18 +19,39 @@ TIMINGS = {
     "mantissa-rate": kernel.MANTISSA_RATE,
     "weight-serial": kernel.WEIGHT_SERIAL,
 }
+KINDS = {name: int if kind is kernel.Integers else float for name, kind in kernel.Machines.__annotations__.items()}
+"""Types of the numbers."""
+
+
+def is_known(machine: Architecture) -> bool:
+    """True for a machine that the kernel can compute."""
+    element = machine.processing_element
+    return not element.midpoint and element.cycles_per_group is None
 
 
 def machine_columns(machine: Architecture, costs: UnitCosts, objective: Objective, count: int) -> kernel.Machines:
     """The numbers of `count` machines that differ in the fields and costs that are arrays."""
+    kinds = kernel.Machines.__annotations__
+    numbers = _numbers(machine, costs, objective)
+    return kernel.Machines(**{name: _filled(value, kinds[name], count) for name, value in numbers.items()})
+
+
+def machine_numbers(machine: Architecture, costs: UnitCosts, objective: Objective) -> Any:
+    """The numbers of one machine, in place of arrays."""
+    return kernel.Machines(*(KINDS[name](value) for name, value in _numbers(machine, costs, objective).items()))
+
+
+def _numbers(machine: Architecture, costs: UnitCosts, objective: Objective) -> dict[str, Any]:
     weights, element, idle, sram = machine.weights, machine.processing_element, costs.idle, costs.sram
     exponents, power = machine.exponent_buffer, costs.background
-    columns: dict[str, Any] = {
+    return {
         "rows": machine.array.rows,
         "columns": machine.array.columns,
         "lanes": element.lanes,
         "timing": TIMINGS.get(str(element.timing), kernel.FP16_RATE),
         "anda": machine.activation_memory == "anda",
+        "saves_sums": machine.partial_sums == "buffer",
+        "activation_port": machine.activation_buffer.port_bits,
         "activation_bits": machine.activation_buffer.capacity_bytes * 8,
         "exponent_bits": 1 << 62 if exponents is None else exponents.capacity_bytes * 8,
         "weight_bits": machine.weight_buffer.capacity_bytes * 8,
@@ -63,8 +84,6 @@ def machine_columns(machine: Architecture, costs: UnitCosts, objective: Objectiv
         "clock_hz": costs.clock_hz,
         "objective": NUMBERS[objective],
     }
-    kinds = kernel.Machines.__annotations__
-    return kernel.Machines(**{name: _filled(value, kinds[name], count) for name, value in columns.items()})
 
 
 def joined(parts: list[kernel.Machines], order: NDArray[np.int64]) -> kernel.Machines:
@@ -103,7 +122,8 @@ def batch_costs(
     results = np.where(machines.anda[:, None] != 0, bits[:, CONSUMERS], kernel.FP16_RESULTS)
     results[:, 0] = kernel.FP16_RESULTS  # those of qkv go to the attention
     cycles, dram_bytes, sram_bytes = np.zeros((3, count), dtype=np.int64)
-    totals = kernel.Totals(np.zeros(count, dtype=np.bool_), cycles, dram_bytes, sram_bytes, np.zeros((count, 4)))
+    done, fits = np.zeros((2, count), dtype=np.bool_)
+    totals = kernel.Totals(done, fits, cycles, dram_bytes, sram_bytes, np.zeros((count, 4)))
     kernel.total_costs(machines, np.ascontiguousarray(bits), results, tasks, gemms, totals)
     return totals
 

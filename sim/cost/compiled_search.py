@@ -1,18 +1,17 @@
 """The numbers of a GeMM, its machine and its prices for the compiled search, and the mappings that it finds."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
-from ..analytical.gemm import exposed_bits, first_operand_bits, traffic
+from ..analytical.gemm import exposed_bits, first_operand_bits
 from ..mapping.buffered import part_sizes, tile_widths, widened
 from ..mapping.gemm_mapping import GemmMapping, Stays
 from ..mapping.legality import capacities, part_bits
 from ..mapping.mapped_gemm import SUM_BITS, MappedGemm
 from . import search_kernel as kernel
 from .energy import UnitCosts
-from .gemm_cost import gemm_work
+from .gemm_cost import fixed_pj
 from .objective import NUMBERS, Objective
 
 FAMILIES: dict[int, Stays] = {
@@ -25,7 +24,7 @@ FAMILIES: dict[int, Stays] = {
 def best_compiled(
     mapped: MappedGemm, costs: UnitCosts, objective: Objective
 ) -> Iterator[tuple[tuple[float, float], GemmMapping]]:
-    """`search.best_by_arrays` by the compiled loop; scores agree within rounding."""
+    """`search.best_by_arrays` by the compiled loop; the same bits."""
     sizes = part_sizes(mapped)
     if not len(sizes):
         return
@@ -58,7 +57,7 @@ def gemm_numbers(mapped: MappedGemm, costs: UnitCosts) -> kernel.GemmNumbers:
         mapped.tail_cycles,
         exposed_bits(mapped) / costs.dram_bits_per_cycle,
         costs.dram_bits_per_cycle,
-        _fixed_pj(mapped, costs),
+        fixed_pj(mapped, costs),
     )
 
 
@@ -70,12 +69,3 @@ def part_arrays(mapped: MappedGemm, sizes: np.ndarray) -> kernel.Parts:
     saves = -(-mapped.in_channels // sizes) - 1
     sums = mapped.tokens * mapped.out_channels * SUM_BITS * saves
     return kernel.Parts(planes, exponents, channel, sums, *mapped.parts_cycles(sizes))
-
-
-def _fixed_pj(mapped: MappedGemm, costs: UnitCosts) -> float:
-    """Energy of a GeMM without the counts of `UnitCosts.rates`."""
-    once = GemmMapping("activations", mapped.tokens, mapped.in_channels, mapped.out_channels)
-    moved = traffic(mapped, once)
-    sram = replace(moved.sram, activation_writes=moved.results, weight_writes=0)
-    work = replace(gemm_work(mapped, once, moved), array_cycles=0, sram=sram, dram_bits=0)
-    return float(costs.energy(work, 0).total)

@@ -1,6 +1,6 @@
 """Cost of one GeMM with a mapping at level `analytical`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..analytical.gemm import Traffic, array_cycles, cycles, traffic
@@ -46,6 +46,15 @@ def gemm_cost(mapped: MappedGemm, mapping: GemmMapping, costs: UnitCosts) -> Gem
     moved = traffic(mapped, mapping)
     latency = cycles(mapped, mapping, moved, costs.dram_bits_per_cycle)
     return GemmCost(mapping, moved, latency, costs.energy(gemm_work(mapped, mapping, moved), latency))
+
+
+def fixed_pj(mapped: MappedGemm, costs: UnitCosts) -> float:
+    """Energy of a GeMM without the counts of `UnitCosts.rates`, in pJ."""
+    once = GemmMapping("activations", mapped.tokens, mapped.in_channels, mapped.out_channels)
+    moved = traffic(mapped, once)
+    sram = replace(moved.sram, activation_writes=moved.results, weight_writes=0)
+    work = replace(gemm_work(mapped, once, moved), array_cycles=0, sram=sram, dram_bits=0)
+    return float(costs.energy(work, 0).total)
 
 
 def score(objective: Objective, picojoules: Any, latency: Any, dram_bits: Any) -> tuple[Any, Any]:

@@ -6,20 +6,21 @@ number of passes of each operand and the number of parts of the reduction. So of
 smallest are looked at, all at once, and the formulas take arrays of them (`mapping.buffered`).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
 
 from ...formats.kernels.dispatch import use_compiled
-from ..analytical.gemm import bounds, traffic
+from ..analytical.gemm import Traffic, array_cycles, bounds, traffic
 from ..mapping.buffered import buffered_space, one_of, widened
 from ..mapping.gemm_mapping import GemmMapping
 from ..mapping.mapped_gemm import MappedGemm
 from ..mapping.resident import array_mappings, check_legal, nothing_stays
 from ..mapping.stationary import stationary_space
 from .energy import UnitCosts
-from .gemm_cost import gemm_cost, gemm_work, score
+from .gemm_cost import fixed_pj, gemm_cost, gemm_work, score
 from .objective import Objective
 
 Found = tuple[tuple[float, float], GemmMapping]
@@ -78,8 +79,16 @@ _SEARCHED: list[int] = []
 
 
 def best_by_arrays(mapped: MappedGemm, costs: UnitCosts, objective: Objective) -> Iterator[Found]:
-    """`best_buffered` in plain NumPy."""
-    for found, mapping in _best_of_spaces(mapped, buffered_space(mapped), costs, objective):
+    """`best_buffered` in plain NumPy, the same bits."""
+    rates, fixed = costs.rates(), fixed_pj(mapped, costs)
+
+    def energy(space: GemmMapping, moved: Traffic, latency: Any) -> Any:
+        found = fixed + rates.dram * moved.dram_bits + rates.activation_write * moved.activations
+        found += rates.weight_write * moved.weights
+        array = array_cycles(mapped, space)
+        return found + (rates.sums * moved.sums + rates.array_cycle * array + rates.cycle * latency)
+
+    for found, mapping in _best_of_spaces(mapped, buffered_space(mapped), costs, objective, energy):
         yield found, widened(mapped, mapping)
 
 
@@ -88,19 +97,26 @@ def best_stationary(
 ) -> Iterator[Found]:
     """The best mappings of an array whose elements hold an operand, after their scores; double-buffered ones if asked for."""
     spaces = stationary_space(mapped, 1 if double else 4)
-    return _best_of_spaces(mapped, spaces, costs, objective)
+
+    def energy(space: GemmMapping, moved: Traffic, latency: Any) -> Any:
+        return costs.energy(gemm_work(mapped, space, moved), latency).total
+
+    return _best_of_spaces(mapped, spaces, costs, objective, energy)
 
 
 def _best_of_spaces(
-    mapped: MappedGemm, spaces: Iterable[GemmMapping], costs: UnitCosts, objective: Objective
+    mapped: MappedGemm,
+    spaces: Iterable[GemmMapping],
+    costs: UnitCosts,
+    objective: Objective,
+    energy: Callable[[GemmMapping, Traffic, Any], Any],
 ) -> Iterator[Found]:
     """The best mapping of each of some mappings with arrays."""
     for space in spaces:
         moved = traffic(mapped, space)
         limits = np.broadcast_arrays(*bounds(mapped, space, moved, costs.dram_bits_per_cycle))
         latency = np.ceil(np.maximum.reduce(limits))
-        energy = costs.energy(gemm_work(mapped, space, moved), latency)
-        first, second = score(objective, energy.total, latency, moved.dram_bits)
+        first, second = score(objective, energy(space, moved, latency), latency, moved.dram_bits)
         index = int(np.lexsort((-space.activation_copies - space.weight_copies, second, first))[0])
         yield (float(first[index]), float(second[index])), one_of(space, index)
 

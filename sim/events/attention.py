@@ -2,13 +2,16 @@
 
 DMA channels fetch queries, keys and values. The array computes the scores of a strip of query rows; the vector unit computes
 their softmax while the array computes the next strip's scores; then the array multiplies the probabilities by the values, and
-a DMA channel stores the outputs. Keys and values that do not fit their buffer come in chunks, again for each tile of queries.
+a DMA channel stores the outputs. If the next strip's keys come later than the probabilities, the array takes the values first, so
+that their place is free for the next load. Keys and values that do not fit their buffer come in chunks, again for each tile of queries.
 With an infinitely fast memory and vector unit the cycles are those of level `analytical`.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+
+import simpy
 
 from ..analytical.attention import AttentionPieces, Piece
 from ..analytical.vector_work import Scores
@@ -101,11 +104,14 @@ class _Attention(Units):
             self._note_transfer(f"loader of {request.tensor}", served.start, stop, request.bits)
 
     def _multiply(self) -> Process:
-        """The array: scores of a piece, then values of the previous piece, whose softmax ran meanwhile."""
+        """The array: scores of a piece, then values of the previous piece, with the softmax of that one meanwhile."""
         pending: Piece | None = None
         for piece in self.pieces:
             if piece.cache_bits and self.cache_places == 1 and pending is not None:
                 yield from self._weigh(pending)  # it still needs the keys and values that are to be replaced
+                pending = None
+            if pending is not None and (yield from self._comes_later(piece)):
+                yield from self._weigh(pending)
                 pending = None
             if piece.query_bits and (wait := self.queries.strips.take("array")):
                 yield wait
@@ -120,6 +126,20 @@ class _Attention(Units):
             pending = piece
         if pending is not None:
             yield from self._weigh(pending)
+
+    def _comes_later(self, piece: Piece) -> Generator[simpy.Event, None, bool]:
+        """True if the loads of a piece complete later than the softmax of the piece before."""
+        loads = [(piece.query_bits, self.queries.strips), (piece.cache_bits, self.cache.strips)]
+        needed = [strips for bits, strips in loads if bits]
+        while not all(strips.count for strips in needed):
+            yield self.after(0)  # loads that complete in this cycle count
+            if all(strips.count for strips in needed):
+                break
+            if self.probabilities.count:
+                return True
+            waits = [slots.given("array") for slots in (*needed, self.probabilities) if not slots.count]
+            yield self.environment.any_of(waits)
+        return False
 
     def _weigh(self, piece: Piece) -> Process:
         """Multiply the probabilities of a piece by the values."""

@@ -65,21 +65,28 @@ def number_column(values: NDArray[Any]) -> pa.Array:
     return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(content)])
 
 
-def parquet_bytes(table: pa.Table) -> bytes:
-    """A table as a Parquet file."""
+def parquet_bytes(table: pa.Table, label: Mapping[str, str] | None = None) -> bytes:
+    """A table as a Parquet file, with a label."""
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, store_schema=False)
+    with pq.ParquetWriter(buffer, table.schema, store_schema=False) as rows:
+        rows.add_key_value_metadata(dict(label or {}))
+        rows.write_table(table)
     return buffer.getvalue()
+
+
+def row_count(parquet: Path) -> int:
+    """Number of rows of a Parquet file."""
+    return pq.read_metadata(parquet).num_rows
 
 
 def common_schema(parts: Iterable[Path]) -> pa.Schema:
     """The schema of all parts; a column that holds numbers with a fraction in one of them does so in all."""
-    return pa.unify_schemas([pq.read_schema(part) for part in parts], promote_options="permissive")
+    return pa.unify_schemas([pq.read_schema(part) for part in filter(row_count, parts)], promote_options="permissive")
 
 
 def read_tables(parts: Iterable[Path], schema: pa.Schema) -> Iterator[pa.Table]:
-    """The tables of parts, one after the other."""
-    for part in parts:
+    """The tables of parts that have rows, one after the other."""
+    for part in filter(row_count, parts):
         yield pq.ParquetFile(part).read(use_threads=False).cast(schema)
 
 

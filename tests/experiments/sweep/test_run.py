@@ -268,16 +268,53 @@ def test_constraints_on_results(tmp_path: Path):
     assert len(parts(tmp_path / "none")) == 3
 
 
-def test_a_point_that_cannot_be_simulated_is_named(tmp_path: Path):
+def test_points_that_cannot_be_simulated_are_left_out(tmp_path: Path):
     spec = SweepSpec(
         models=("OPT-125M",), archs=("fp-fp",), architecture={"activation_buffer.capacity": ("1 MiB", "64 B")}
     )
     for workers in (1, 2):
-        message = refusal(lambda n=workers: run_sweep(spec, tmp_path / f"out{n}", n))
-        assert message.startswith("activation_buffer.capacity: 64")
-        assert "(at the point model OPT-125M, arch fp-fp, " in message
-        assert message.endswith("activation_buffer_capacity 64; a constraint can leave it out)")
-        assert "\n" not in message
+        file = run.finish_sweep(spec, tmp_path / f"out{workers}", workers)
+        assert pd.read_parquet(file)["activation_buffer_capacity"].tolist() == [1 << 20]
+        [(reason, count)] = run.left_out_of(file).items()
+        assert reason.startswith("activation_buffer.capacity: 64 B is too small for any mapping")
+        assert count == 1
+
+
+IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
+    ({"idle": ["measured", "full", "zero"], "clock_gating": [False, True]}, "clock_gating: idle zero has no power"),
+    ({"levels": ["analytical", "events"], "memories": ["flat", "hbm2"]}, "memory: 'hbm2' needs level events"),
+    ({"scopes": ["gemms", "model"], "head": ["fp16", "int4"], "allow_overflow": True}, "head: 'int4' applies to whole"),
+    ({"prompts": [8], "generates": [8, 2048], "allow_overflow": True}, "generate: 8 of prompt and 2,048 of generate"),
+    ({"weights": ["int4", "fp16"], "archs": ["fp-fp", "figna"]}, "weights: fp16"),
+]
+
+
+@pytest.mark.parametrize(("fields", "message"), IMPOSSIBLE, ids=lambda value: value if isinstance(value, str) else "")
+def test_settings_that_exclude_each_other_are_left_out_before_the_run(fields: dict[str, Any], message: str):
+    asked = check(SweepSpec, {"models": "OPT-125M", "archs": ["fp-fp"], "tokens": 8} | fields, "sweep")
+    if "prompts" in fields:
+        asked = asked.model_copy(update={"tokens": SweepSpec.model_fields["tokens"].default})
+    stream = asked.stream()
+    left, numbers = stream.left_out, stream.numbers()
+    assert len(numbers) and sum(left.values()) == stream.combinations.size - len(numbers)
+    assert all(reason.startswith(message) for reason in left)
+    assert [p for p in asked.points() if p.machine_refusal or p.request_refusal] == []
+
+
+SIMULATED: list[tuple[dict[str, Any], str]] = [
+    ({"mappings": ["best", "sums:8x64x16:double/double:buffer"]}, "mapping: fp-fp keeps partial sums in the array"),
+    ({"levels": ["analytical", "cycle"]}, "level"),
+    ({"scopes": "model", "models": ["OPT-125M", "LLaMA-65B"]}, "memory: LLaMA-65B needs"),
+]
+
+
+@pytest.mark.parametrize(("fields", "message"), SIMULATED, ids=lambda value: value if isinstance(value, str) else "")
+def test_what_a_run_finds_impossible_is_left_out(fields: dict[str, Any], message: str, tmp_path: Path):
+    asked = check(SweepSpec, {"models": "OPT-125M", "archs": ["fp-fp"], "tokens": 8} | fields, "sweep")
+    file = run.finish_sweep(asked, tmp_path / "out")
+    [(reason, count)] = run.left_out_of(file).items()
+    assert reason.startswith(message)
+    assert count == len(pd.read_parquet(file)) == 1
 
 
 def killed(_: object) -> None:
@@ -355,9 +392,9 @@ def test_rows_of_whole_inferences_are_those_of_simulate(tmp_path: Path):
         assert row["seconds"] == one["total_seconds"]
 
 
-def test_a_model_that_does_not_fit_names_its_point(tmp_path: Path):
+def test_a_model_that_does_not_fit(tmp_path: Path):
     large = {"models": "LLaMA-65B", "archs": "fp-fp", "prompts": 16, "generates": 2}
-    with pytest.raises(InputError, match=r"^memory: LLaMA-65B needs 32\.1 GiB.*at the point model LLaMA-65B"):
+    with pytest.raises(InputError, match=r"^memory: LLaMA-65B needs 32\.1 GiB, and the DRAM has"):
         run_sweep(check(SweepSpec, large, "sweep"), tmp_path / "out")
     frame = run_sweep(check(SweepSpec, {**large, "allow_overflow": True}, "sweep"), tmp_path / "other")
     assert frame["memory_bytes"].item() > 32 * 2**30

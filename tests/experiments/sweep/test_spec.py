@@ -7,9 +7,15 @@ from typing import Any
 
 import pytest
 from anda_codesign.experiments.sweep.overrides import architecture_columns, architecture_with, technology_with
+from anda_codesign.experiments.sweep.points import simulate_points
 from anda_codesign.experiments.sweep.spec import SweepSpec, load_spec, question_names, sweep_schema
 from anda_codesign.formats import InputError
 from anda_codesign.formats.documents.schema import check
+from anda_codesign.sim import load_architecture
+from anda_codesign.sim.config.architecture import FOLDER
+from anda_codesign.workloads import model_shape
+
+import anda_codesign
 
 
 def spec(**fields: Any) -> SweepSpec:
@@ -98,7 +104,6 @@ def test_random_points_meet_the_constraints_and_fill_the_budget():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"archs": ["anda"], "mantissa_bits": None}, "precisions: anda needs some"),
         ({"mantissa_bits": [0]}, "precision: qkv has 0 mantissa bits"),
         ({"models": "GPT-5"}, "model: 'GPT-5'"),
         ({"archs": "tpu"}, "architecture: 'tpu'"),
@@ -162,7 +167,6 @@ def test_sweeps_that_are_wrong(fields: dict[str, Any], message: str):
 
 
 def test_a_file_of_ones_own_is_part_of_the_key(tmp_path: Path):
-    from anda_codesign.sim.config.architecture import FOLDER
 
     path = tmp_path / "mine.yaml"
     path.write_text((FOLDER / "anda.yaml").read_text())
@@ -198,11 +202,55 @@ def test_architectures_without_a_compressor_are_left_out_of_caches_in_anda():
         ("anda", "fp16"),
         ("anda", "anda:8"),
     ]
-    assert asked.left_out() == ["fp-fp"]
-    assert spec(archs="fp-fp").left_out() == spec(kv_caches="anda:8").left_out() == []
-    assert refusal(archs=["fp-fp", "figna"], kv_caches="anda:8").startswith(
-        "kv_caches: no architecture has a compressor"
+    stream = asked.stream()
+    stream.numbers()
+    assert stream.left_out == {"kv_cache: fp-fp has no compressor for Anda; use fp16": 1}
+    assert refusal(archs=["fp-fp", "figna"], kv_caches="anda:8", scopes="model").startswith(
+        "kv_cache: fp-fp has no compressor"
     )
+
+
+def test_the_default_precision_of_an_architecture(tmp_path: Path):
+    [point] = spec(archs="anda", mantissa_bits=None).points()
+    assert point.precision is None
+    assert point.columns()["precision"] == str(load_architecture("anda").default_precision)
+    own = tmp_path / "own.yaml"
+    text = (FOLDER / "anda.yaml").read_text()
+    own.write_text("".join(line for line in text.splitlines(True) if not line.startswith("default_precision")))
+    assert refusal(archs=str(own), mantissa_bits=None).startswith(f"precisions: {own} needs some")
+
+
+def test_a_file_with_a_precision_for_each_layer(tmp_path: Path):
+    file, shape = tmp_path / "layers.json", model_shape("OPT-125M")
+    layers = [[4, 5, 6, 7]] + [[6, 5, 6, 7]] * (shape.layers - 1)
+    file.write_text(json.dumps(layers))
+    asked = spec(archs=["anda", "fp-fp"], mantissa_bits=None, precisions=[str(file), "6,6,6,6"], tokens=16)
+    layered, uniform, fixed = asked.points()
+    assert (layered.precision, uniform.precision, fixed.precision) == (str(file), "6,6,6,6", None)
+    row, other = simulate_points([layered, uniform])
+    assert row["mantissa_bits_qkv"] == 6 - 2 / shape.layers
+    assert row["cycles"] == anda_codesign.simulate(model="OPT-125M", precision=layers, tokens=16).cycles
+    assert list(row) == list(other)
+    key = layered.key
+    file.write_text(json.dumps(layers[::-1]))
+    assert layered.key != key
+    assert refusal(precisions=str(file), mantissa_bits=None, evaluation={}).startswith("precisions: ")
+
+
+def test_head_and_vector_traffic_are_dimensions():
+    fields: dict[str, Any] = {"archs": "fp-fp", "scopes": "model", "tokens": 16, "allow_overflow": True}
+    points = spec(**fields, head=["fp16", "none"], vector_traffic=["dram", "none"]).points()
+    rows = simulate_points(points)
+    assert [(row["vector_traffic"], row["head"]) for row in rows] == [
+        ("dram", "fp16"),
+        ("dram", "none"),
+        ("none", "fp16"),
+        ("none", "none"),
+    ]
+    traffic = [row["dram_bytes"] for row in rows]
+    assert traffic[0] > traffic[2] > traffic[1] > traffic[3]
+    assert refusal(head="int5", scopes="model").startswith("weight format: 'int5'")
+    assert refusal(vector_traffic="some", scopes="model").startswith("vector_traffic: 'some'")
 
 
 def test_prompts_make_whole_inferences():

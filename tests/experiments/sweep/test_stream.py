@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,6 +18,7 @@ from anda_codesign.experiments.sweep.run import PointChunk, chunks, run_sweep, s
 from anda_codesign.experiments.sweep.space.combinations import first_of_equal, latin_hypercube
 from anda_codesign.experiments.sweep.spec import SweepSpec
 from anda_codesign.experiments.sweep.store import SweepStore
+from anda_codesign.experiments.sweeps import sweep
 from anda_codesign.formats import InputError
 from anda_codesign.formats.documents.schema import check
 from anda_codesign.sim.config.architecture import FOLDER as ARCHITECTURES
@@ -176,14 +178,34 @@ def test_machines_that_cannot_be_are_refused_as_a_single_one_is(fields: dict[str
     assert str(error.value) == str(single.value)
 
 
-def test_a_large_sweep_is_compiled_and_names_a_point_that_cannot_be_simulated(tmp_path: Path):
-    sizes = {"activation_buffer.capacity": ["1 MiB", "64 B"]}
-    asked = spec(archs="fp-fp", tokens={"from": 1, "to": 200}, architecture=sizes)
+def test_a_large_sweep_is_compiled_and_leaves_out_what_cannot_be_simulated(tmp_path: Path):
+    fields: dict[str, Any] = {"archs": "fp-fp", "tokens": {"from": 1, "to": 200}}
+    asked = spec(**fields, architecture={"activation_buffer.capacity": ["1 MiB", "64 B"]})
     assert all(chunk.compiled for chunk in chunks(asked, asked.stream().numbers()))
-    with pytest.raises(
-        InputError, match=r"^activation_buffer.capacity: 64 B .* \(at the point model OPT-125M, arch fp-fp"
-    ):
-        run_sweep(asked, tmp_path / "out")
+    found = sweep(file=asked, out=tmp_path / "out")
+    assert found.frame["tokens"].tolist() == list(range(1, 201))
+    reasons = {"one group of a tile of the array takes 128 B": 1, "takes 2048 B": 185}
+    for text, count in reasons.items():
+        assert count in [number for reason, number in found.left_out.items() if reason.endswith(text)]
+    assert sum(found.left_out.values()) == 200
+    assert all(reason.startswith("activation_buffer.capacity: 64 B is too small") for reason in found.left_out)
+    assert sweep(file=asked, out=tmp_path / "out").left_out == found.left_out
+    none = spec(**fields, architecture={"activation_buffer.capacity": "64 B"})
+    with pytest.raises(InputError, match=r"^activation_buffer.capacity: 64 B is too small"):
+        run_sweep(none, tmp_path / "none")
+
+
+def test_sums_in_a_buffer_are_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    asked = spec(
+        archs=["fp-fp", "anda"], mantissa_bits=[5, 7], tokens=[1, 2048], objectives=["energy", "edp"],
+        architecture={"partial_sums": ["array", "buffer"], "activation_buffer.capacity": ["64 KiB", "1 MiB"]},
+    )  # fmt: skip
+    plain = run_sweep(asked, tmp_path / "plain")
+    monkeypatch.setenv("ANDA_KERNELS", "numba")
+    assert all(chunk.compiled for chunk in chunks(asked, asked.stream().numbers()))
+    pd.testing.assert_frame_equal(run_sweep(asked, tmp_path / "compiled"), plain)
+    best = plain.groupby("partial_sums")["energy_total_pj"].sum()
+    assert best["buffer"] < best["array"]
 
 
 def test_a_large_sweep_gives_the_same_files_on_several_workers_and_by_the_plain_way(

@@ -9,6 +9,9 @@ from anda_codesign.formats import InputError
 from anda_codesign.sim import Settings, load_architecture, load_weights, prepare, run_gemms
 from anda_codesign.sim.batch.kernel import exact_sums
 from anda_codesign.sim.batch.machines import areas_mm2, batch_costs, joined, machine_columns
+from anda_codesign.sim.batch.search import compiled_mappings
+from anda_codesign.sim.cost.search import best_mapping
+from anda_codesign.sim.mapping.mapped_gemm import map_gemm
 from anda_codesign.workloads import MODULES, Gemm, Precision
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -31,7 +34,8 @@ def cases(draw: DrawFn) -> tuple[Any, Settings, Precision, list[Gemm]]:
         )
         for name, buffer in machine.buffers.items()
     }
-    machine = machine.model_copy(update={"array": array, "processing_element": lanes, **buffers})
+    changed: dict[str, Any] = {"partial_sums": draw(st.sampled_from(["array", "buffer"])), **buffers}
+    machine = machine.model_copy(update={"array": array, "processing_element": lanes, **changed})
     machine = machine.with_weights(load_weights(draw(st.sampled_from(["int4", "int8", "int3", "spqr-3"]))))
     idle, gated = draw(
         st.sampled_from([("measured", False), ("measured", True), ("full", False), ("full", True), ("zero", False)])
@@ -61,8 +65,9 @@ def test_bits_of_the_plain_code(case: tuple[Any, Settings, Precision, list[Gemm]
     try:
         plain = run_gemms(gemms, setup, precision)
     except InputError:
-        assert not totals.done[0]
+        assert not totals.done[0] and not totals.fits[0]
         return
+    assert totals.fits[0]
     assert totals.done[0] or max(gemm.total_macs for gemm in gemms) > 1 << 40
     if totals.done[0]:
         found = (totals.cycles[0], totals.dram_bytes[0], totals.sram_bytes[0], *totals.energies_pj[0])
@@ -70,6 +75,21 @@ def test_bits_of_the_plain_code(case: tuple[Any, Settings, Precision, list[Gemm]
         parts = energy.compute, energy.sram, energy.dram, energy.background
         assert found == (plain.cycles, plain.dram_bytes, plain.sram_bytes, *parts)
         assert areas_mm2(costs, 1)[0] == plain.area_mm2
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(cases(), st.floats(1, 1000))
+def test_mappings_of_the_plain_search(case: tuple[Any, Settings, Precision, list[Gemm]], bandwidth: float):
+    machine, asked, precision, gemms = case
+    costs = replace(prepare(machine, asked).costs, dram_bits_per_cycle=bandwidth)
+    used = machine.precision(precision)
+    shapes = [map_gemm(gemm, machine, used, cache_bits=9) for gemm in gemms]
+    try:
+        plain = [best_mapping(shape, costs, asked.objective) for shape in shapes]
+    except InputError:
+        plain = []
+    found = compiled_mappings(shapes, costs, asked.objective)
+    assert found == plain or (not found and max(gemm.total_macs for gemm in gemms) > 1 << 40)
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False, min_value=-1e200, max_value=1e200), min_size=1))
