@@ -190,6 +190,11 @@ def load_plugin(path: Path | str) -> None:
     plugin.load()
 
 
+def plugin_files() -> list[str]:
+    """Paths of the plugin files that this process has loaded."""
+    return [plugin.path for plugin in _files]
+
+
 def loaded_plugins() -> tuple[Plugin, ...]:
     """All plugins of this process, for its workers.
 

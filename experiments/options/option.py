@@ -7,7 +7,7 @@ import inspect
 import re
 import shlex
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -111,9 +111,17 @@ def _field(field: dataclasses.Field[Any]) -> Described:
     return Described(field.name, option, annotation, REQUIRED if default is dataclasses.MISSING else default)
 
 
-def command_line(words: str, options: Any) -> str:
-    """The command that asks with these options, without those at their defaults: ``anda report --out DIR``."""
-    parts = ["anda", *words.split()]
+def command_line(words: str, options: Any, plugins: Sequence[str] = ()) -> str:
+    """The command that asks with these options, without those at their defaults: ``anda report --out DIR``.
+
+    Parameters
+    ----------
+    words, options
+        The command's words, and its options.
+    plugins
+        Files of plugins that are loaded first.
+    """
+    parts = ["anda", *words.split(), *(part for file in plugins for part in ("--plugin", file))]
     for field in described(type(options)):
         value = getattr(options, field.name)
         if not field.option.on_command_line or value is None or value == field.default:

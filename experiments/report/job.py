@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...formats.checks import check_integer
+from ...formats.plugins import plugin_files
 from ...workloads import capture_trace
 from ..circuits.circuit_check import check_circuits
 from ..folder import filling, require_free
@@ -97,7 +98,8 @@ def report(options: ReportOptions) -> Report:
             best = {"model": decoder.shape, "arch": "anda", "precision": str(MIXED[0])}
             write_timeline(best, folder / "timeline.json")
             widest = max((found.loss for _, found in measured), key=lambda loss: loss.tokens)
-            facts = ReportFacts(command_line("report", options), decoder, text, trace, checks, widest, SPLIT, start)
+            asked = command_line("report", options, plugin_files())
+            facts = ReportFacts(asked, decoder, text, trace, checks, widest, SPLIT, start)
             write_pages(frame, facts, folder)
             advance(1)
     return Report(frame, decoder.shape.name, folder)

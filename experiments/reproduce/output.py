@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from ...formats import InputError
+from ...workloads.files import locked
 from ..folder import is_free, make_folder, writing
 from .drawing import save_comparison_figure
 from .figures.comparison import FigureResult
@@ -16,18 +18,23 @@ MARK = ".anda-reproduce"
 """Marker file of folders that this program may overwrite."""
 
 
-def open_folder(folder: Path) -> None:
-    """Make the output folder, before any computation.
+@contextmanager
+def opened_folder(folder: Path) -> Generator[None]:
+    """Make the output folder, before any computation, and keep it for this run as long as the context lasts.
 
     Raises
     ------
     InputError
-        The folder holds other files, or cannot be made.
+        The folder holds other files, cannot be made, or another run is at work in it.
     """
     if not is_free(folder) and not (folder / MARK).is_file():
         raise InputError(f"out: {folder} holds other files; name a new or empty folder")
-    make_folder(folder / FIGURES)
-    (folder / MARK).touch()
+    make_folder(folder)
+    with writing(folder):
+        (folder / MARK).touch()
+    with locked(folder):
+        make_folder(folder / FIGURES)
+        yield
 
 
 def check_page(page: Path | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from .figures.comparison import FigureResult
 from .figures.options import MODELS, FigureOptions
 from .figures.published import PrecisionSets
 from .figures.registry import find_figure, group
-from .output import check_page, open_folder, write_plots, write_scoreboard
+from .output import check_page, opened_folder, write_plots, write_scoreboard
 
 
 @dataclass(frozen=True)
@@ -69,15 +70,22 @@ def reproduce(options: ReproductionOptions) -> Reproduction:
     models = MODELS if options.model is None else tuple(several(options.model))
     figure_options = FigureOptions(sets, models, options.blocks, options.backend)
     out = None if options.out is None else Path(options.out)
-    if out is not None:
-        open_folder(out)
-    if names is not None:
-        figures = run.compare_figures(figure_options, options.fresh, options.on_result, names)
-    else:
-        figures = [run.compare_figure(options.figure, figure_options, options.fresh)]
-        if options.on_result is not None:
-            options.on_result(figures[0])
     if out is None:
-        return Reproduction(figures)
-    write_plots(figures, out)
-    return Reproduction(figures, out / "figures", write_scoreboard(figures, out, page) if names is not None else None)
+        return Reproduction(_compared(options, figure_options, names))
+    with opened_folder(out):
+        figures = _compared(options, figure_options, names)
+        write_plots(figures, out)
+        scores = write_scoreboard(figures, out, page) if names is not None else None
+    return Reproduction(figures, out / "figures", scores)
+
+
+def _compared(
+    options: ReproductionOptions, figure_options: FigureOptions, names: Sequence[str] | None
+) -> list[FigureResult]:
+    """The figures that are asked for."""
+    if names is not None:
+        return run.compare_figures(figure_options, options.fresh, options.on_result, names)
+    figures = [run.compare_figure(options.figure, figure_options, options.fresh)]
+    if options.on_result is not None:
+        options.on_result(figures[0])
+    return figures

@@ -89,6 +89,8 @@ def synthesize(options: SynthesisOptions) -> SynthesisResults:
         if not document["clock_met"]:
             _not_met(document, job, alone=len(tasks) == 1, note=note)
         documents.append(with_allowances(document, several(job.allowance)))
+    if names := sorted({name for document in documents for name in document["not_read"]}):
+        note(f"liberty: the cells used have groups that are not read: {', '.join(names)}")
     if job.saif is not None or job.netlist is not None:
         worker.write_gate_files(note)
     if job.out is None:

@@ -258,6 +258,7 @@ def _document(
         "operands_sha256": operands.sha256,
         "tools": _tools(),
         "not_included": NOT_INCLUDED,
+        "not_read": sorted({name for instance in found.netlist.instances for name in instance.cell.not_read}),
     }
 
 

@@ -117,6 +117,7 @@ def test_the_command_of_options():
     )
     words = "anda simulate --model OPT-125M --precision 7,5,6,6 --whole --timeline 'a b'"
     assert command_line("simulate", asked) == words
+    assert command_line("simulate", asked, ["my.py"]) == words.replace("simulate", "simulate --plugin my.py")
 
 
 def test_names_and_objects_mean_the_same():

@@ -118,6 +118,8 @@ class Cell:
     is_latch: bool
     unread: Sequence[str] = ()
     """Statements of its behaviour that this reader does not know, such as ``statetable``; mapping leaves it out."""
+    not_read: Sequence[str] = ()
+    """Groups that have no part in the results but could, such as current tables; names after the groups that hold them."""
 
     @cached_property
     def outputs(self) -> Sequence[Pin]:

@@ -28,6 +28,14 @@ _TYPES = {
 }
 """Values of ``timing_type`` in the Liberty manual."""
 _UNREAD = ("statetable", "ff_bank", "latch_bank", "memory", "interface_timing")
+_PINS = ("pin", "timing", "internal_power")
+_GROUPS: Mapping[str, Sequence[str]] = {
+    "cell": ("pin", "bus", "bundle", "ff", "latch", "leakage_power", "pg_pin", "test_cell", *_UNREAD),
+    **dict.fromkeys(("pin", "bus", "bundle"), _PINS),
+    "timing": [table.format(edge) for table in ("cell_{}", "{}_transition", "{}_constraint") for edge in EDGES],
+    "internal_power": ("rise_power", "fall_power", "power"),
+}
+"""Groups that are read, or change nothing here (supplies, scan cells for test), by the group that holds them."""
 
 
 class LibraryHeader:
@@ -96,7 +104,15 @@ def read_cell(group: Group, library: LibraryHeader) -> Cell:
     unread += ["clocked_on_also" for ff in group.of_kind("ff") if "clocked_on_also" in ff.attributes]
     leakage = _leakage(group, library, area) * library.leakage
     is_latch = any(True for _ in group.of_kind("latch"))
-    return Cell(group.name, area, leakage, pins, _flip_flop(group), is_latch, unread)
+    return Cell(group.name, area, leakage, pins, _flip_flop(group), is_latch, unread, sorted(set(_not_read(group))))
+
+
+def _not_read(group: Group) -> Iterator[str]:
+    for inner in group.groups:
+        if inner.kind not in _GROUPS[group.kind]:
+            yield f"{group.kind}.{inner.kind}"
+        elif inner.kind in _GROUPS:
+            yield from _not_read(inner)
 
 
 def _amount(group: Group, field: str) -> float:

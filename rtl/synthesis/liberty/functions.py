@@ -7,16 +7,17 @@ are AND; ``+`` and ``|`` are OR.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal
+from functools import cached_property, reduce
+from operator import and_, or_, xor
+from typing import Literal, NamedTuple
 
 from ....formats import InputError
 
 Sense = Literal["positive_unate", "negative_unate", "non_unate"]
 
 _TOKEN = re.compile(r"\s*([A-Za-z_]\w*(?:\[\d+\])?|[01]|[()!'*&+|^])", re.ASCII)
-_OPERATORS = ({"+": "|", "|": "|"}, {"*": "&", "&": "&"}, {"^": "^"})
-"""Operators by rising precedence, with their signs in Verilog and Python."""
+_OPERATORS = (("+|", "|", or_), ("*&", "&", and_), ("^", "^", xor))
+"""Operators by rising precedence: signs in Liberty, sign in Verilog, and what they do with the bits of integers."""
 _AND = 1
 """Level of AND, which needs no sign."""
 MOST_INPUTS = 16
@@ -31,13 +32,16 @@ class Function:
     Attributes
     ----------
     template : `str`
-        Expression in the signs that Verilog and Python share, with the number of each input in braces.
+        Expression in Verilog, with the number of each input in braces.
     inputs : `tuple` of `str`
         Names of the inputs, in order of appearance.
+    values : `int`
+        Truth table: bit r is the value in row r, with the last input changing fastest.
     """
 
     template: str
     inputs: tuple[str, ...]
+    values: int
 
     def verilog(self, nets: Mapping[str, str]) -> str:
         """Verilog expression of the function of these nets."""
@@ -46,14 +50,7 @@ class Function:
     @cached_property
     def table(self) -> tuple[bool, ...]:
         """Truth table: values for all inputs, where the last input changes fastest."""
-        rows = 1 << len(self.inputs)
-        # all rows at once: bit r of an integer is the value in row r
-        columns = {
-            f"x{number}": ((1 << rows) - 1) // ((1 << span) + 1) << span
-            for number, span in enumerate(1 << place for place in reversed(range(len(self.inputs))))
-        }
-        values = int(eval(self.template.format(*columns).replace("1'b1", "-1").replace("1'b0", "0"), {}, columns))
-        return tuple(bool(values >> row & 1) for row in range(rows))
+        return tuple(bool(self.values >> row & 1) for row in range(1 << len(self.inputs)))
 
     def sense(self, name: str) -> Sense:
         """Unateness of the function in an input, the default of ``timing_sense``."""
@@ -108,10 +105,17 @@ def parse_function(text: str) -> Function:
         if count > most:
             raise InputError(f"liberty: {_short(text)} has {count} {unit}; give a function of at most {most}")
     parser = _Parser(text, tokens, inputs)
-    template = parser.expression(0, 0)
+    parsed = parser.expression(0, 0)
     if parser.rest:
         raise _error(text)
-    return Function(template, inputs)
+    return Function(parsed.template, inputs, parsed.values)
+
+
+class _Expression(NamedTuple):
+    """Part of a function: its template, and its values in all rows of the truth table as the bits of an integer."""
+
+    template: str
+    values: int
 
 
 class _Parser:
@@ -119,41 +123,56 @@ class _Parser:
 
     def __init__(self, text: str, tokens: Sequence[str], inputs: tuple[str, ...]) -> None:
         self._text, self._inputs = text, inputs
+        self._all = (1 << (1 << len(inputs))) - 1
         self.rest = list(reversed(tokens))
         """Tokens that are not read yet, the next one last."""
 
-    def expression(self, precedence: int, levels: int) -> str:
+    def expression(self, precedence: int, levels: int) -> _Expression:
         """Read an expression of one level of precedence."""
         if precedence == len(_OPERATORS):
             return self._operand(levels + 1)
+        signs, sign, apply = _OPERATORS[precedence]
         parts = [self.expression(precedence + 1, levels)]
-        signs = _OPERATORS[precedence]
         while self.rest and (self.rest[-1] in signs or (precedence == _AND and self.rest[-1] not in "+|)")):
-            parts.append(signs[self.rest.pop()] if self.rest[-1] in signs else "&")
+            if self.rest[-1] in signs:
+                self.rest.pop()
             parts.append(self.expression(precedence + 1, levels))
-        return f"({' '.join(parts)})" if len(parts) > 1 else parts[0]
+        if len(parts) == 1:
+            return parts[0]
+        template = f" {sign} ".join(part.template for part in parts)
+        return _Expression(f"({template})", reduce(apply, (part.values for part in parts)))
 
-    def _operand(self, levels: int) -> str:
+    def _operand(self, levels: int) -> _Expression:
         """Read a name, constant, inversion or parenthesis."""
         if levels > MOST_LEVELS:
             raise InputError(f"liberty: {_short(self._text)} is nested deeper than {MOST_LEVELS} levels; simplify it")
         token = self.rest.pop() if self.rest else ""
         if token == "!":
-            return f"(~{self._operand(levels + 1)})"
+            inner = self._operand(levels + 1)
+            return _Expression(f"(~{inner.template})", self._all ^ inner.values)
         if token == "(":
             inner = self.expression(0, levels)
             if not self.rest or self.rest.pop() != ")":
                 raise _error(self._text)
         elif token in ("0", "1"):
-            inner = "1'b" + token
+            inner = _Expression("1'b" + token, int(token) * self._all)
         elif token in self._inputs:
-            inner = f"{{{self._inputs.index(token)}}}"
+            inner = self._input(self._inputs.index(token))
         else:
             raise _error(self._text)
         while self.rest and self.rest[-1] == "'":
             self.rest.pop()
-            inner = inner[2:-1] if inner.startswith("(~") else f"(~{inner})"
+            inner = self._inverse(inner)
         return inner
+
+    def _input(self, number: int) -> _Expression:
+        span = 1 << (len(self._inputs) - 1 - number)
+        return _Expression(f"{{{number}}}", self._all // ((1 << span) + 1) << span)
+
+    def _inverse(self, inner: _Expression) -> _Expression:
+        plain = inner.template
+        template = plain[2:-1] if plain.startswith("(~") else f"(~{plain})"
+        return _Expression(template, self._all ^ inner.values)
 
 
 def _error(text: str) -> InputError:

@@ -23,6 +23,7 @@ from anda_codesign.experiments.reproduce.figures.comparison import Comparison, F
 from anda_codesign.experiments.reproduce.figures.options import FigureOptions
 from anda_codesign.experiments.reproduce.figures.published import PrecisionSets, published
 from anda_codesign.experiments.reproduce.figures.registry import figure_names
+from anda_codesign.experiments.reproduce.output import MARK
 from anda_codesign.experiments.reproduce.reproduction import Reproduction
 from anda_codesign.experiments.reproduce.run import compare_figure, compare_figures
 from anda_codesign.experiments.reproduce.scoreboard import comparison_row, scoreboard
@@ -33,6 +34,7 @@ from anda_codesign.formats import InputError
 from anda_codesign.rtl.synthesis import results
 from anda_codesign.sim import load_technology
 from anda_codesign.workloads import PairedLoss, Precision, Verdict, bops_saving, model_shape
+from anda_codesign.workloads.files import locked
 
 MACHINE = ("fig2", "fig15", "fig16", "fig17", "fig18", "table1", "table3")
 ROOT = Path(__file__).parents[3]
@@ -360,6 +362,10 @@ def test_what_the_command_refuses(refused: Callable[..., str], tmp_path: Path):
     (tmp_path / "thesis" / "a.txt").touch()
     message = refused("reproduce", "fig15", "--out", tmp_path / "thesis")
     assert message.startswith(f"out: {tmp_path / 'thesis'} holds other files")
+    with locked(tmp_path / "thesis"):
+        (tmp_path / "thesis" / MARK).touch()
+        message = refused("reproduce", "fig15", "--out", tmp_path / "thesis")
+    assert message.startswith(f"out: another run is at work in {tmp_path / 'thesis'}")
     message = refused("reproduce", "fig15", "--out", tmp_path / "out", "--blocks", 1)
     assert message.startswith("blocks: 1 ")
     message = refused("reproduce", "fig15", "--out", tmp_path / "out", "--backend", "cuda")

@@ -154,6 +154,18 @@ def test_functions_mean_what_liberty_says(text: str, plain: str) -> None:
     assert list(function.table) == expected
 
 
+def test_groups_that_are_not_read_are_listed(tmp_path: Path):
+    assert CellLibrary([write(tmp_path)]).cell("INV").not_read == []
+    currents = "output_current_rise () { vector (x) { reference_time : 0.1; } }"
+    text = TEXT.replace("cell_fall (scalar)", f"{currents} receiver_capacitance1_rise (x) {{ }} cell_fall (scalar)")
+    text = text.replace('cell_footprint : "inv" ;', "dynamic_current () { } pg_pin (VDD) { }")
+    assert CellLibrary([write(tmp_path, text)]).cell("INV").not_read == [
+        "cell.dynamic_current",
+        "timing.output_current_rise",
+        "timing.receiver_capacitance1_rise",
+    ]
+
+
 @pytest.mark.parametrize("text", ["(A", "A + ", "A % B", ")", "A B)"])
 def test_what_is_no_function(text: str) -> None:
     with pytest.raises(InputError) as caught:
