@@ -44,7 +44,7 @@ def sweep(
     print_table(f"{Path(given['file']).name}: {rows.count} points, {shown}", columns, cells)
     reasons = sorted(result.left_out.items(), key=lambda reason: -reason[1])
     for reason, count in reasons[:REASONS]:
-        note(f"left out {count} points: {reason}")
+        note(f"left out {count} point{'' if count == 1 else 's'}: {reason}")
     if others := reasons[REASONS:]:
         note(f"left out {sum(count for _, count in others)} points for {len(others)} other reasons")
     undefined = undefined_metrics(result.spec, rows.read(list(result.spec.derived))) if result.spec.derived else {}

@@ -21,7 +21,6 @@ from .overrides import architecture_with, column, technology_with, with_numbers
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from ...sim import Architecture
     from ...sim.batch import kernel
     from .points import Point
     from .spec import SweepSpec
@@ -78,7 +77,7 @@ def _results(block: PointBlock) -> tuple[Mapping[str, NDArray[Any]], dict[int, s
     tasks, tables = block.coded_by("task", lambda row: _task(block.point(row)))
     bits = np.column_stack([block.column(f"mantissa_bits_{module}") for module in MODULES]).astype(np.int64)
     machines, areas, plain = _machines(block)
-    totals = batch_costs(machines, bits, tasks.astype(np.int64), np.array(tables, dtype=np.int64))
+    totals = batch_costs(machines, bits, tasks.astype(np.int64), _filled(tables))
     energies = totals.energies_pj.T
     results: dict[str, NDArray[Any]] = {
         "cycles": totals.cycles,
@@ -120,27 +119,36 @@ def _refusal(point: Point) -> str:
 
 
 def _task(point: Point) -> list[list[int]]:
-    """Tokens, input channels, output channels and repeats of a point's GeMMs."""
+    """Tokens, input channels, output channels, repeats and number of the module of a point's GeMMs."""
     shape = load_shape(str(point.model))
     simulation.check_request(point, shape)
     work = gemms(shape, point.phase, point.tokens, point.context, batch=point.batch)
-    if [gemm.module for gemm in work] != list(MODULES):  # layers of several kinds, or experts
-        return UNKNOWN_TASK
-    return [[gemm.tokens, gemm.in_channels, gemm.out_channels, gemm.repeat] for gemm in work]
+    return [
+        [*(gemm.tokens, gemm.in_channels, gemm.out_channels, gemm.repeat), MODULES.index(gemm.module)] for gemm in work
+    ]
+
+
+def _filled(tables: list[list[list[int]]]) -> NDArray[np.int64]:
+    """Lists of GeMMs as an array, short ones filled with zeros."""
+    filled = np.zeros((len(tables), max(map(len, tables)), 5), dtype=np.int64)
+    for place, table in enumerate(tables):
+        filled[place, : len(table)] = table
+    return filled
 
 
 def _work(tasks: NDArray[np.int32], bits: NDArray[np.int64], tables: list[Any]) -> dict[str, NDArray[Any]]:
     """Multiply-accumulates, and the saving of bit operations, in whole numbers of any size."""
-    macs = [[int(np.prod(gemm, dtype=object)) for gemm in table] for table in tables]
+    macs = [[(int(np.prod(gemm[:4], dtype=object)), gemm[4]) for gemm in table] for table in tables]
+    sums = [sum(count for count, _ in table) for table in macs]
     numbers = tasks.astype(np.int64)
     for module in range(bits.shape[1]):
         numbers = numbers * (FP16_BITS + 1) + bits[:, module]
     _, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
     savings = [
-        FP16_BITS * sum(macs[tasks[row]]) / sum(m * int(b) for m, b in zip(macs[tasks[row]], bits[row], strict=True))
+        FP16_BITS * sums[tasks[row]] / sum(count * int(bits[row, module]) for count, module in macs[tasks[row]])
         for row in first
     ]
-    return {"macs": np.array([sum(each) for each in macs])[tasks], "bops_saving": np.array(savings)[inverse]}
+    return {"macs": np.array(sums)[tasks], "bops_saving": np.array(savings)[inverse]}
 
 
 def _machines(block: PointBlock) -> tuple[kernel.Machines, NDArray[np.float64], NDArray[np.bool_]]:

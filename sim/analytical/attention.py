@@ -149,7 +149,8 @@ def attention_works(
 class Piece(NamedTuple):
     """Query rows times some of the keys and values: the unit of work of the event model.
 
-    Its loads complete before it begins; zero bits mean nothing to load or store.
+    Its queries and keys are there before its scores, its values before these are weighed; zero bits mean nothing to load or
+    store.
     """
 
     query_offset: int

@@ -680,11 +680,11 @@ def total_costs(
     machines
         A machine for each element.
     bits, result_bits
-        Mantissa bits of each GeMM, and those of its results or `FP16_RESULTS`, ``[elements, gemms]``.
+        Mantissa bits of each module, and those of its results or `FP16_RESULTS`, ``[elements, modules]``.
     tasks
         For each element its row of `gemms`.
     gemms
-        Tokens, input channels, output channels and repeats, ``[tasks, gemms, 4]``.
+        Tokens, input channels, output channels, repeats and number of the module, ``[tasks, gemms, 5]``.
     totals
         `Totals` to fill.
     """
@@ -701,8 +701,12 @@ def total_costs(
                 gemms[task, place, 2],
                 gemms[task, place, 3],
             )
-            width = bits[at, place]
-            gemm = _map(machine, tokens, in_channels, out_channels, width, result_bits[at, place])
+            if repeat == 0:
+                parts[:, place] = 0.0
+                continue
+            module = gemms[task, place, 4]
+            width = bits[at, module]
+            gemm = _map(machine, tokens, in_channels, out_channels, width, result_bits[at, module])
             fixed = _fixed_energy(machine, gemm, width)
             fits, done = _search(machine, gemm, fixed, width, price, best, chosen)
             done &= fixed[4] * repeat < EXACT and best[5] * repeat < EXACT and best[6] * repeat < EXACT

@@ -25,8 +25,9 @@ KINDS = {name: int if kind is kernel.Integers else float for name, kind in kerne
 
 def is_known(machine: Architecture) -> bool:
     """True for a machine that the kernel can compute."""
-    element = machine.processing_element
-    return not element.midpoint and element.cycles_per_group is None
+    element, array = machine.processing_element, machine.array
+    one_array = array.dataflow == "output-stationary" and array.count == 1 and array.decode is None
+    return one_array and not element.midpoint and element.cycles_per_group is None
 
 
 def machine_columns(machine: Architecture, costs: UnitCosts, objective: Objective, count: int) -> kernel.Machines:
@@ -38,7 +39,8 @@ def machine_columns(machine: Architecture, costs: UnitCosts, objective: Objectiv
 
 def machine_numbers(machine: Architecture, costs: UnitCosts, objective: Objective) -> Any:
     """The numbers of one machine, in place of arrays."""
-    return kernel.Machines(*(KINDS[name](value) for name, value in _numbers(machine, costs, objective).items()))
+    make: Any = kernel.Machines
+    return make(*(KINDS[name](value) for name, value in _numbers(machine, costs, objective).items()))
 
 
 def _numbers(machine: Architecture, costs: UnitCosts, objective: Objective) -> dict[str, Any]:
@@ -105,7 +107,7 @@ def batch_costs(
     tasks: NDArray[np.int64],
     gemms: NDArray[np.int64],
 ) -> kernel.Totals:
-    """Cost of the four GeMMs of a model's layers on machines, at level `analytical` with the best mapping of each.
+    """Cost of the GeMMs of models on machines, at level `analytical` with the best mapping of each.
 
     Parameters
     ----------
@@ -116,7 +118,8 @@ def batch_costs(
     tasks
         For each element its row of `gemms`.
     gemms
-        Tokens, input channels, output channels and repeats of qkv, o, u and d, ``[tasks, 4, 4]``.
+        Tokens, input channels, output channels, repeats and number of the module, ``[tasks, gemms, 5]``; without repeats a row
+        is filling.
     """
     count = len(tasks)
     results = np.where(machines.anda[:, None] != 0, bits[:, CONSUMERS], kernel.FP16_RESULTS)

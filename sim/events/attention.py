@@ -2,23 +2,20 @@
 
 DMA channels fetch queries, keys and values. The array computes the scores of a strip of query rows; the vector unit computes
 their softmax while the array computes the next strip's scores; then the array multiplies the probabilities by the values, and
-a DMA channel stores the outputs. If the next strip's keys come later than the probabilities, the array takes the values first, so
-that their place is free for the next load. Keys and values that do not fit their buffer come in chunks, again for each tile of queries.
+a DMA channel stores the outputs. The place of keys is free when their scores are done, that of values later. Keys and values that do not fit their buffer come in chunks, again for each tile of queries.
 With an infinitely fast memory and vector unit the cycles are those of level `analytical`.
 """
 
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
-
-import simpy
 
 from ..analytical.attention import AttentionPieces, Piece
 from ..analytical.vector_work import Scores
 from ..config.architecture import Architecture
 from ..memory.dram import Dram, Request
 from ..processes.timeline import Timeline
-from ..processes.units import Channel, MemoryPort, Process, Slots, Units
+from ..processes.units import BufferSlots, Channel, MemoryPort, Process, Units
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,50 +71,57 @@ class _Attention(Units):
             for buffer in (machine.activation_buffer, machine.weight_buffer)
         )
         self.queries = self.buffer("queries", 2, self.activation_port)
-        self.cache = self.buffer("keys and values", self.cache_places, self.weight_port)
+        self.keys = self.buffer("keys", self.cache_places, self.weight_port)
+        self.values = self.buffer("values", self.cache_places, self.weight_port)
         self.scores, self.probabilities = self.slots("scores"), self.slots("probabilities")
         self.outputs = Channel[Piece](self.slots("outputs"))
         self.softmax_cycles = 0
 
     def run_layer(self) -> AttentionRun:
         """Run all pieces."""
-        queries = [Request("activations", p.query_offset, p.query_bits) for p in self.pieces if p.query_bits]
-        cache = [Request("weights", p.cache_offset, p.cache_bits) for p in self.pieces if p.cache_bits]
+        queries = [
+            (self.queries, Request("activations", p.query_offset, p.query_bits)) for p in self.pieces if p.query_bits
+        ]
+        cache = [load for piece in self.pieces if piece.cache_bits for load in self._cache_loads(piece)]
         cycles = self.run(
-            self._load(queries, self.queries.places, self.queries.strips, self.activation_port),
-            self._load(cache, self.cache.places, self.cache.strips, self.weight_port),
+            self._load(queries),
+            self._load(cache),
             self._multiply(),
             self._normalise(),
             self._write(),
         )
         return AttentionRun(cycles, self.softmax_cycles)
 
-    def _load(self, requests: list[Request], places: Slots, strips: Slots, port: MemoryPort) -> Process:
-        for request in requests:
-            if wait := places.take(f"loader of {request.tensor}"):
+    def _cache_loads(self, piece: Piece) -> list[tuple[BufferSlots, Request]]:
+        """Loads of a piece's keys and of its values, which take half of its bits each."""
+        keys = piece.cache_bits // 2
+        return [
+            (self.keys, Request("weights", piece.cache_offset, keys)),
+            (self.values, Request("weights", piece.cache_offset + keys, piece.cache_bits - keys)),
+        ]
+
+    def _load(self, loads: list[tuple[BufferSlots, Request]]) -> Process:
+        for buffer, request in loads:
+            if wait := buffer.places.take(f"loader of {request.tensor}"):
                 yield wait
             served = self.dram.serve(self.now, request)
-            stop = max(served.stop, port.serve(served.start, request.bits).stop)
+            stop = max(served.stop, buffer.port.serve(served.start, request.bits).stop)
             if stop > self.now:
                 yield self.until(stop)
-            strips.give()
+            buffer.strips.give()
             self._note_transfer(f"loader of {request.tensor}", served.start, stop, request.bits)
 
     def _multiply(self) -> Process:
-        """The array: scores of a piece, then values of the previous piece, with the softmax of that one meanwhile."""
+        """The array: scores of a piece, then values of the previous piece, whose softmax ran meanwhile."""
         pending: Piece | None = None
         for piece in self.pieces:
-            if piece.cache_bits and self.cache_places == 1 and pending is not None:
-                yield from self._weigh(pending)  # it still needs the keys and values that are to be replaced
-                pending = None
-            if pending is not None and (yield from self._comes_later(piece)):
-                yield from self._weigh(pending)
-                pending = None
             if piece.query_bits and (wait := self.queries.strips.take("array")):
                 yield wait
-            if piece.cache_bits and (wait := self.cache.strips.take("array")):
+            if piece.cache_bits and (wait := self.keys.strips.take("array")):
                 yield wait
             yield from self._work("scores", piece.score_cycles)
+            if piece.frees_cache:
+                self.keys.places.give()
             if piece.frees_queries:
                 self.queries.places.give()
             self.scores.give()
@@ -127,22 +131,10 @@ class _Attention(Units):
         if pending is not None:
             yield from self._weigh(pending)
 
-    def _comes_later(self, piece: Piece) -> Generator[simpy.Event, None, bool]:
-        """True if the loads of a piece complete later than the softmax of the piece before."""
-        loads = [(piece.query_bits, self.queries.strips), (piece.cache_bits, self.cache.strips)]
-        needed = [strips for bits, strips in loads if bits]
-        while not all(strips.count for strips in needed):
-            yield self.after(0)  # loads that complete in this cycle count
-            if all(strips.count for strips in needed):
-                break
-            if self.probabilities.count:
-                return True
-            waits = [slots.given("array") for slots in (*needed, self.probabilities) if not slots.count]
-            yield self.environment.any_of(waits)
-        return False
-
     def _weigh(self, piece: Piece) -> Process:
         """Multiply the probabilities of a piece by the values."""
+        if piece.cache_bits and (wait := self.values.strips.take("array")):
+            yield wait
         began = self.now
         if wait := self.probabilities.take("array"):
             yield wait
@@ -151,7 +143,7 @@ class _Attention(Units):
                 self.timeline.span("array", "wait for probabilities", began, self.now)
         yield from self._work("values", piece.value_cycles)
         if piece.frees_cache:
-            self.cache.places.give()
+            self.values.places.give()
         if piece.output_bits:
             self.outputs.put(piece)
 

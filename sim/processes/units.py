@@ -42,7 +42,6 @@ class Slots:
         self.idle = idle
         self.taker: str | None = None
         self.wanted: simpy.Event | None = None
-        self.watched: simpy.Event | None = None
 
     def take(self, taker: str) -> simpy.Event | None:
         """Take a token; the event to wait for, or None if a token is there. Only one process takes."""
@@ -60,16 +59,6 @@ class Slots:
             self.count -= 1
             wanted, self.wanted = self.wanted, None
             wanted.succeed()
-        if self.watched is not None and self.count:
-            watched, self.watched = self.watched, None
-            watched.succeed()
-
-    def given(self, taker: str) -> simpy.Event:
-        """Event of the next token that is given; it is not taken."""
-        self.taker = taker
-        if self.watched is None:
-            self.watched = self.environment.event()
-        return self.watched
 
 
 class Channel(Generic[Item]):
@@ -235,6 +224,6 @@ class Units:
         return self.now
 
     def _who_waits(self) -> str:
-        waiting = (slot for slot in self._slots if (slot.wanted or slot.watched) is not None and not slot.idle)
+        waiting = (slot for slot in self._slots if slot.wanted is not None and not slot.idle)
         waits = [f"the {slot.taker} waits for {slot.name}" for slot in waiting]
         return f"deadlock in cycle {self.now}: {'; '.join(waits)}"

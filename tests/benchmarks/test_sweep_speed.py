@@ -79,7 +79,7 @@ def test_kernel_points_a_second(benchmark: BenchmarkFixture):
         dram_bits_per_cycle=rng.uniform(100, 9000, count),
     )
     products = gemms(model_shape("LLaMA-7B"))
-    table = np.array([[[gemm.tokens, gemm.in_channels, gemm.out_channels, gemm.repeat] for gemm in products]])
+    table = np.array([[[g.tokens, g.in_channels, g.out_channels, g.repeat, place] for place, g in enumerate(products)]])
     bits = rng.integers(4, 12, (count, 4))
     done = benchmark(batch_costs, columns, bits, np.zeros(count, dtype=np.int64), table).done
     benchmark.extra_info.update(work=count, unit="points/s")

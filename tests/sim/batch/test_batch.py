@@ -59,7 +59,8 @@ def test_bits_of_the_plain_code(case: tuple[Any, Settings, Precision, list[Gemm]
     costs = replace(setup.costs, dram_bits_per_cycle=bandwidth)
     setup = replace(setup, costs=costs)
     columns = machine_columns(machine, costs, setup.objective, 1)
-    table = np.array([[[gemm.tokens, gemm.in_channels, gemm.out_channels, gemm.repeat] for gemm in gemms]])
+    rows = [[g.tokens, g.in_channels, g.out_channels, g.repeat, MODULES.index(g.module)] for g in gemms]
+    table = np.array([[*rows, [0] * 5]])
     bits = np.array([list(machine.precision(precision))])
     totals = batch_costs(columns, bits, np.zeros(1, dtype=np.int64), table)
     try:

@@ -201,3 +201,12 @@ def test_a_deadlock_in_any_run_is_named():
     with pytest.raises(DeadlockError) as caught:
         units.run(hope())
     assert str(caught.value) == "deadlock in cycle 0: the vector unit waits for a miracle"
+
+
+@pytest.mark.parametrize("arch", ["fp-fp", "anda"])
+def test_decode_loads_the_next_head_in_time(arch: str):
+    """Decode waits for keys and values alone: beside the first and the last head, the memory is busy all the time."""
+    machine, shape, bits_per_cycle = load_architecture(arch), small_llama(32, 32, 128), 100.0
+    case = shape, machine, KvCache(), 1, 511, 4, 7
+    run = run_attention(attention_pieces(*case), machine, FlatDram(bits_per_cycle), NO_SOFTMAX)
+    assert 1 <= run.cycles / (attention_work(*case).dram_bits / bits_per_cycle) < 1.03
