@@ -45,11 +45,11 @@ def load_shape(model: str | Path | ModelShape) -> ModelShape:
         return read_shape(path)
     if path_name(path):
         return gguf_shape(path)
-    if path.suffix or path.parent != Path():
-        raise InputError(f"model: there is no {text[:200]!r}; {GIVE}")
     try:
-        return model_shape(text)
+        return model_shape(text)  # names such as OPT-1.3B have a point, too
     except InputError as error:
+        if path.suffix or path.parent != Path():
+            raise InputError(f"model: there is no {text[:200]!r}; {GIVE}") from None
         raise InputError(f"{error}, or {GIVE}") from None
 
 
