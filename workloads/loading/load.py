@@ -48,7 +48,7 @@ def load_shape(model: str | Path | ModelShape) -> ModelShape:
     try:
         return model_shape(text)  # names such as OPT-1.3B have a point, too
     except InputError as error:
-        if path.suffix or path.parent != Path():
+        if path.parent != Path():
             raise InputError(f"model: there is no {text[:200]!r}; {GIVE}") from None
         raise InputError(f"{error}, or {GIVE}") from None
 

@@ -50,6 +50,24 @@ def test_yaml_comes_back(name: str, tmp_path: Path) -> None:
     assert read_shape(file) == load_shape(str(file)) == shape
 
 
+@pytest.mark.parametrize("name", model_names())
+def test_names(name: str) -> None:
+    assert load_shape(name) is load_shape(name.lower()) is model_shape(name)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("GPT-5.1", "'GPT-5.1' is unknown; choose one of OPT-125M, .*, or give a YAML file, a folder"),
+        ("", "'' is unknown"),
+        ("none/GPT", "there is no 'none/GPT'; give a YAML file, a folder with config.json or a GGUF file"),
+    ],
+)
+def test_unknown_models(model: str, message: str) -> None:
+    with pytest.raises(InputError, match=f"^model: {message}"):
+        load_shape(model)
+
+
 def test_windows_limit_the_cache() -> None:
     gemma = load_shape(CONFIGS / "Gemma-3-1B")
     assert [part.shape.layers for part in gemma.parts] == [22, 4]
