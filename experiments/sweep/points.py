@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -265,8 +266,10 @@ def _inference(result: dict[str, Any]) -> dict[str, Any]:
     return {name: {**result, **tokens}[name] for name in INFERENCE_COLUMNS}
 
 
-def _fitting(count: float) -> float:
-    """A count as a table takes it: one that does not fit 64 bits as a float."""
+def _fitting(count: float | None) -> float:
+    """A count as a table takes it: one that does not fit 64 bits as a float, an unknown one as NaN."""
+    if count is None:
+        return math.nan
     return float(count) if abs(count) >= 1 << 63 else count
 
 

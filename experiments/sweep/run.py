@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -128,8 +129,26 @@ def simulate_chunk(chunk: PointChunk) -> Part:
     first_key = block.point(0).key
     if len(table) and first_key not in left_out:
         first_key = table.column("key")[0].as_py()
+    if len(table):
+        check_areas(chunk.spec, table.column("arch").to_pylist(), table.column("area_mm2").to_pylist())
     label = {LEFT_OUT: json.dumps(Counter(left_out.values()))}
     return Part(chunk.index, len(block), first_key, parquet_bytes(table, label))
+
+
+def check_areas(spec: SweepSpec, archs: Sequence[str], areas: Sequence[float | None]) -> None:
+    """Refuse a sweep that asks for areas where nothing states that of an element.
+
+    Raises
+    ------
+    InputError
+        A formula or an objective names the area, and that of an architecture is unknown.
+    """
+    unknown = next((arch for arch, area in zip(archs, areas, strict=True) if area is None or math.isnan(area)), None)
+    if unknown is not None and spec.asks_for("area_mm2"):
+        raise InputError(
+            f"area_mm2: is unknown on {unknown}; add area to its processing_element, or leave area_mm2 out of constraints, "
+            "derived and minimise"
+        )
 
 
 _STREAMS: dict[str, PointStream] = {}
@@ -307,6 +326,7 @@ def with_derived(spec: SweepSpec, frame: pd.DataFrame) -> pd.DataFrame:
 
 def with_derived_columns(spec: SweepSpec, frame: pd.DataFrame) -> pd.DataFrame:
     """A result with its derived columns."""
+    check_areas(spec, list(frame["arch"]), list(frame["area_mm2"]))
     columns = {str(name): frame[name].to_numpy() for name in frame.columns}
     for name, formula in spec.derived_formulas().items():
         columns[name] = formula.evaluate(columns)

@@ -207,6 +207,12 @@ class SweepSpec(Config, strict=False):
         """The derived metrics, parsed; each may use those before it."""
         return {name: Expression(text, f"derived.{name}") for name, text in self.derived.items()}
 
+    def asks_for(self, column: str) -> bool:
+        """True if a formula, or what a search minimises, names a column."""
+        formulas = (*self.constraint_formulas(), *self.derived_formulas().values())
+        minimised = {name.removeprefix("-") for name in self.sampling.minimise}
+        return column in minimised.union(*(formula.names for formula in formulas))
+
     def size(self) -> int:
         """Number of points; for a search, its budget."""
         return self.sampling.points or 0 if self.sampling.method == "search" else len(self.stream().numbers())

@@ -3,6 +3,7 @@
 import multiprocessing
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,24 @@ def test_an_element_that_does_not_say_how_it_computes_has_no_loss(small: Any, tm
     spec = SweepSpec(**FIELDS, archs=("figna-m8", str(path)), evaluation=Evaluation(blocks=3))
     frame = run_sweep(spec, tmp_path / "out")
     assert list(frame[list(LOSS_COLUMNS)].isna().all(axis=1)) == [False, True]
+
+
+def test_an_unknown_area_is_blank_and_refused_where_it_is_asked_for(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "base: figna\nprocessing_element: {kind: mine, lanes: 64, cycles_per_group: 8, weight_operand: int, mantissa_bits: 8, "
+        "energy_per_cycle: {relative_to: figna, value: 0.5}}\n"
+    )
+    fields = FIELDS | {"archs": ("figna", str(path))}
+    frame = run_sweep(SweepSpec(**fields), tmp_path / "out")
+    assert list(frame["area_mm2"].isna()) == [False, True]
+    for asked in ({"constraints": ("area_mm2 < 4",)}, {"derived": {"density": "macs / area_mm2"}}):
+        spec = SweepSpec(**fields, **asked)
+        message = refusal(partial(run_sweep, spec, tmp_path / next(iter(asked))))
+        assert message == (
+            f"area_mm2: is unknown on {path}; add area to its processing_element, or leave area_mm2 out of constraints, "
+            "derived and minimise"
+        )
 
 
 def test_losses_meet_constraints_and_derive(small: Any, tmp_path: Path):
