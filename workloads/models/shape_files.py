@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 from dataclasses import MISSING, asdict, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +65,23 @@ _Dumper.add_representer(list, _one_line)
 
 def shape_schema() -> str:
     """The JSON schema of model files, for editors."""
-    return json.dumps(_SHAPES.json_schema(), indent=2)
+    schema = _SHAPES.json_schema()
+    for part, described in ((schema, ModelShape), (schema["$defs"]["Experts"], Experts)):
+        for name, text in _descriptions(described).items():
+            part["properties"][name]["description"] = text
+    return json.dumps(schema, indent=2)
+
+
+def _descriptions(described: type) -> dict[str, str]:
+    """The docstrings of a class's fields, by name."""
+    [definition] = ast.parse(inspect.getsource(described)).body
+    assert isinstance(definition, ast.ClassDef)
+    return {
+        field.target.id: text.value.value
+        for field, text in pairwise(definition.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+    }
 
 
 def _reason(error: ValidationError) -> str:

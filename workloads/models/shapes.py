@@ -23,8 +23,8 @@ Heads = Annotated[int, Field(ge=1, le=MOST_HEADS)]
 Layers = tuple[Annotated[int, Field(ge=0, lt=MOST_LAYERS)], ...]
 Activation = Literal["silu", "gelu", "relu"]
 BiasedModule = Literal["qkv", "o", "u", "d"]
-STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
-"""In a file, a field that does not exist is an error, a number is no text, and a field's docstring describes it."""
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+"""In a file, a field that does not exist is an error, and a number is no text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +72,7 @@ class ModelShape:
 
     __pydantic_config__: ClassVar = STRICT
     name: Annotated[str, Field(min_length=1, max_length=MOST_NAME)]
+    """The model's name in results."""
     family: str
     """Architecture, such as ``"opt"`` or ``"llama"``; a name alone, all that it implies is stated in the other fields."""
     hidden: Size
@@ -79,11 +80,13 @@ class ModelShape:
     ffn: Size
     """Channels between the up and the down projection of an FFN without experts."""
     layers: Annotated[int, Field(ge=1, le=MOST_LAYERS)]
+    """Transformer blocks."""
     heads: Heads
     """Query heads."""
     kv_heads: Heads
     """Key/value heads; grouped-query attention has fewer than `heads`."""
     vocabulary: Size
+    """Tokens of the vocabulary: rows of the embedding table, and outputs of the head."""
     gated: bool
     """True if the FFN has a gate projection beside its up projection."""
     max_length: Size

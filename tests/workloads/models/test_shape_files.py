@@ -171,4 +171,5 @@ def test_refused_files(changes: dict[str, Any], message: str, tmp_path: Path) ->
 def test_schema_describes_every_field() -> None:
     properties = json.loads(shape_schema())["properties"]
     assert set(properties) == {field.name for field in fields(ModelShape)}
+    assert all(entry["description"].endswith(".") for entry in properties.values())
     assert properties["kv_heads"]["description"].startswith("Key/value heads")
