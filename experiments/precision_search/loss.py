@@ -10,7 +10,7 @@ from typing import Any
 from ...workloads import Decoder, TextBlocks, TorchDecoder, Verdict, sequential_test
 from ...workloads.evaluation.scores import MEASURES, ScoreComparison, Scorer
 from ...workloads.evaluation.statistics import Estimate
-from ...workloads.inference.decoder import Hook, require_length
+from ...workloads.inference.decoder import Hook
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,7 @@ class Texts:
     @classmethod
     def load(cls, decoder: Decoder, text: str = "wiki", tokens: int = 512, blocks: int = 64) -> Texts:
         """Load both splits of a text, at most this many blocks each, of this many tokens each."""
-        from ...workloads import load_blocks
-
-        splits = ("calibration", "heldout")
-        calibration, heldout = (load_blocks(decoder.tokenizer, text, split, tokens, blocks) for split in splits)
-        require_length(decoder.shape, calibration.tokens.shape[1])
-        return cls(calibration, heldout)
+        return cls(*(decoder.blocks(text, split, tokens, blocks) for split in ("calibration", "heldout")))
 
 
 @dataclass(frozen=True)

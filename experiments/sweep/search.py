@@ -19,6 +19,7 @@ import numpy as np
 
 from ...formats import InputError
 from .points import Point
+from .space.combinations import latin_hypercube
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 GENERATION = 8
 """Points that are asked for before the next ones are told; workers share them."""
 STARTUP_SHARE, LEAST_STARTUP, MOST_STARTUP = 0.2, 10, 24
-"""Random points before the estimator starts: this share of the budget, within limits."""
+"""Points of a Latin hypercube before the estimator starts: this share of the budget, within limits."""
 TRIALS = 50
 """Most choices for each point of the budget; forbidden choices cost no simulation."""
 STEPS = 200
@@ -125,6 +126,7 @@ class _Study:
         self._distributions = {name: _distribution(values) for name, values in self._dimensions.items()}
         self._asked: set[tuple[int, ...]] = set()
         self._random = random.Random(spec.sampling.seed)
+        startup = min(max(int(STARTUP_SHARE * budget), LEAST_STARTUP), MOST_STARTUP, budget)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             warnings.simplefilter("ignore", FutureWarning)  # constraints_func is the one that Optuna 4 and 5 both have
@@ -132,11 +134,15 @@ class _Study:
                 seed=spec.sampling.seed,
                 multivariate=True,
                 constant_liar=True,
-                n_startup_trials=min(max(int(STARTUP_SHARE * budget), LEAST_STARTUP), MOST_STARTUP),
+                n_startup_trials=startup,
                 constraints_func=lambda trial: (trial.user_attrs["violation"],),
             )
         directions = [optuna.study.StudyDirection.MINIMIZE] * len(spec.sampling.minimise)
         self._study: Any = optuna.create_study(directions=directions, sampler=sampler)
+        sizes = {name: len(values) for name, values in self._dimensions.items()}
+        columns = latin_hypercube(sizes, startup, spec.sampling.seed)
+        for row in range(len(next(iter(columns.values())))):
+            self._study.enqueue_trial({name: int(column[row]) for name, column in columns.items()})
 
     def ask(self, count: int) -> list[tuple[Any, Point | None]]:
         """Ask for trials and their points, None for a point that constraints on inputs forbid; fewer if no more exist."""

@@ -8,6 +8,7 @@ import pytest
 from anda_codesign.experiments.cli import main
 from anda_codesign.experiments.precision_search.cost import prepare_cost
 from anda_codesign.experiments.precision_search.loss import Texts
+from anda_codesign.experiments.precision_search.plan import SearchPlan, plan_search
 from anda_codesign.experiments.precision_search.precision_study import PrecisionSearch
 from anda_codesign.experiments.precision_search.search_figure import search_figure
 from anda_codesign.experiments.precision_search.search_space import Choice
@@ -246,3 +247,78 @@ def test_command_with_options_that_are_wrong(arguments: list[str], message: str,
     assert main(["search", *arguments]) == 2
     error = capsys.readouterr().err
     assert re.match(f"anda: error: {message}", error), error
+
+
+def test_a_step_is_accepted_by_its_bound():
+    for step in STUDY.history:
+        bound = step.verdict.estimate.upper_bound(0.8413)
+        assert step.step.best == (bound <= 0.01)
+    measured = search(accept="measured").search()
+    assert all(step.step.best == (step.step.loss <= 0.01) for step in measured.history)
+    assert measured.best is not None
+    assert STUDY.best is not None
+    assert measured.best.step.cost <= STUDY.best.step.cost
+
+
+def test_a_precision_that_fails_on_held_out_text_gives_way_to_the_next():
+    """Held-out blocks lose twice as much, so that the cheapest accepted precision fails."""
+    failing = PrecisionSearch(DECODER, Texts(blocks(0), blocks(1000)), 0.01)
+    study = failing.search()
+    record = study.record()
+    assert study.rejected
+    assert len(study.rejected) <= 3
+    rejected = [str(step.precision) for step, _ in study.rejected]
+    assert [own["precision"] for own in record["rejected_by_heldout"]] == rejected
+    accepted = [str(step.precision) for step in reversed(study.history) if step.step.best]
+    if study.best is None:
+        assert rejected == accepted[:3]
+        assert study.heldout is None
+    else:
+        assert [*rejected, str(study.best.precision)] == accepted[: len(rejected) + 1]
+
+
+def test_used_up_iterations_are_told():
+    study = search().search(iterations=len(STUDY.history) - 2)
+    assert study.waiting > 0
+    assert study.record()["iterations_exhausted"]
+    assert not STUDY.record()["iterations_exhausted"]
+
+
+@pytest.mark.usefixtures("made_up")
+def test_the_command_tells_of_used_up_iterations_and_a_cheaper_precision_outside_of_the_range(
+    capsys: pytest.CaptureFixture[str],
+):
+    assert main(["search", "--iterations", "5"]) == 0
+    assert re.search(r"Stopped after 5 evaluations with \d+ cheaper precisions waiting", capsys.readouterr().out)
+    assert main(["search", "--exhaustive", "9-10"]) == 0
+    assert re.search(r"the search found one \d+\.\d % cheaper, outside of this range", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("measure", ["kl", "top1", "tempered"])
+def test_a_tolerance_on_another_measure(measure: str):
+    tokens = np.random.default_rng(5).integers(0, 250, (2, 8, 24), dtype=np.int32)
+    texts = Texts(*(TextBlocks(part) for part in tokens))
+    study = PrecisionSearch(SYNTHETIC, texts, 0.02, tolerance_on=measure).search(iterations=12)
+    assert study.record()["tolerance_on"] == measure
+    for step in study.history:
+        assert step.verdict.comparison is not None
+        assert step.step.loss == step.verdict.comparison.estimate(measure).value
+    assert any(step.step.best for step in study.history)
+
+
+def test_unknown_rules():
+    with pytest.raises(InputError, match=r"^tolerance_on: 'beauty'"):
+        search(tolerance_on="beauty")
+    with pytest.raises(InputError, match=r"^accept: 'luck'"):
+        search(accept="luck")
+
+
+def test_a_plan_says_when_the_text_is_too_short():
+    loss = search(tolerance=0.01).loss
+    plan = plan_search(loss)
+    assert plan is not None
+    assert plan.blocks is not None
+    plan.check()
+    short = SearchPlan(0.01, plan.spread, 512, plan.blocks, text_tokens=512 * plan.blocks - 1)
+    with pytest.raises(InputError, match=r"^tolerance: at M = 7 blocks of 512 tokens spread by .* the text has "):
+        short.check()
