@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -138,6 +139,7 @@ def main() -> None:
         for points in map(int, asked.points.split(",")):
             chance, search = compare(name, points, asked.seeds)
             rows.append([name, str(points), f"{chance:.3f}", f"{search:.3f}"])
+            print(*rows[-1], file=sys.stderr, flush=True)
     print(markdown_table(["space", "points", "random", "search"], rows, 1))
 
 

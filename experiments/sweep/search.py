@@ -19,17 +19,16 @@ import numpy as np
 
 from ...formats import InputError
 from .points import Point
-from .space.combinations import latin_hypercube
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from .spec import Choice, SweepSpec
 
-GENERATION = 8
+GENERATION = 4
 """Points that are asked for before the next ones are told; workers share them."""
 STARTUP_SHARE, LEAST_STARTUP, MOST_STARTUP = 0.2, 10, 24
-"""Points of a Latin hypercube before the estimator starts: this share of the budget, within limits."""
+"""Random points before the estimator starts: this share of the budget, within limits."""
 TRIALS = 50
 """Most choices for each point of the budget; forbidden choices cost no simulation."""
 STEPS = 200
@@ -139,10 +138,6 @@ class _Study:
             )
         directions = [optuna.study.StudyDirection.MINIMIZE] * len(spec.sampling.minimise)
         self._study: Any = optuna.create_study(directions=directions, sampler=sampler)
-        sizes = {name: len(values) for name, values in self._dimensions.items()}
-        columns = latin_hypercube(sizes, startup, spec.sampling.seed)
-        for row in range(len(next(iter(columns.values())))):
-            self._study.enqueue_trial({name: int(column[row]) for name, column in columns.items()})
 
     def ask(self, count: int) -> list[tuple[Any, Point | None]]:
         """Ask for trials and their points, None for a point that constraints on inputs forbid; fewer if no more exist."""
