@@ -37,6 +37,9 @@ def not_modelled(result: SimulationResult | ModelResult | InferenceResult) -> li
     )
     if gemms.machine.processing_element.midpoint:
         limits.append("energy of midpoint reconstruction (its cycles are counted)")
+    array = gemms.machine.array
+    if array.dataflow != "output-stationary":
+        limits.append("registers of the operand that elements hold: they count as output-stationary ones")
     if gemms.machine.compressor is not None:
         limits.append("rounding to nearest in the compressor: the same cycles, an adder for each value")
     if whole and any("add" in row.work.operations for row in result.rows):

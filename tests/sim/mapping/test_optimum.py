@@ -60,7 +60,8 @@ def nest(shape: MappedGemm, order: tuple[int, ...], sizes: tuple[int, int, int])
 def walk(shape: MappedGemm, order: tuple[int, ...], sizes: tuple[int, int, int], buffered: bool) -> Counts:
     """Walk through a loop nest; outputs, and sums that go to the buffer, leave the array one column a cycle."""
     array, port = shape.architecture.array, shape.architecture.activation_buffer.port_bits
-    way_out = max(array.columns + 5, -(-2 * array.rows * array.columns * 32 // port) if buffered else 0)
+    way_out = max(array.columns + 5, -(-2 * array.rows * array.columns * array.count * 32 // port) if buffered else 0)
+    height, _, width = mappings.tile(shape.architecture)
     bits = stored(shape, shape.in_channels)
     held: list[Any] = [None, None]
     moved = [Fraction(0), Fraction(0)]
@@ -72,7 +73,7 @@ def walk(shape: MappedGemm, order: tuple[int, ...], sizes: tuple[int, int, int],
             if held[index] != (axis, part):
                 held[index] = axis, part
                 moved[index] += Fraction(len(axis) * bits[index] * len(part), shape.groups)
-        for rows, columns in product(ranges(len(tokens), array.rows), ranges(len(channels), array.columns)):
+        for rows, columns in product(ranges(len(tokens), height), ranges(len(channels), width)):
             place = tokens[rows[0]], channels[columns[0]]
             revisits |= now is not None and place != now and done[now] < shape.groups
             now = place
@@ -106,11 +107,11 @@ class Nest(NamedTuple):
 
 def loop_nests(shape: MappedGemm) -> Iterator[Nest]:
     """Every legal loop nest, with single and double buffers."""
-    machine, array = shape.architecture, shape.architecture.array
+    machine, (height, _, width) = shape.architecture, mappings.tile(shape.architecture)
     activation_room, weight_room = (
         8 * each.capacity_bytes for each in (machine.activation_buffer, machine.weight_buffer)
     )
-    axes = mappings.sizes(shape.tokens, array.rows), mappings.sizes(shape.out_channels, array.columns)
+    axes = mappings.sizes(shape.tokens, height), mappings.sizes(shape.out_channels, width)
     for *tile, groups in product(*axes, range(1, shape.groups + 1)):
         sizes = tile[0], tile[1], groups
         part, whole = min(groups * 8, shape.in_channels), groups == shape.groups
@@ -138,9 +139,9 @@ def waits(
     A single-buffered operand is loaded when the tile before is used up. Only what the outermost loop keeps with all of its
     reduction is replaced strip by strip.
     """
-    bits, array = stored(shape, shape.in_channels), shape.architecture.array
+    bits, (height, _, width) = stored(shape, shape.in_channels), mappings.tile(shape.architecture)
     whole, stays = sizes[2] == shape.groups, min((0, 1), key=order.index)
-    first = [sizes[0], sizes[1]] if whole else [min(array.rows, shape.tokens), min(array.columns, shape.out_channels)]
+    first = [sizes[0], sizes[1]] if whole else [min(height, shape.tokens), min(width, shape.out_channels)]
     total = 0
     for operand, moved in enumerate((seen.activations, seen.weights)):
         if copies[operand] == 1 and not (whole and operand == stays):
@@ -151,26 +152,26 @@ def waits(
 
 def priced(shape: MappedGemm, costs: UnitCosts, nest: Nest) -> tuple[float, int, int]:
     """Energy, cycles and DRAM bits of a loop nest."""
-    seen, array = nest.counts, shape.architecture.array
+    seen, (height, _, width) = nest.counts, mappings.tile(shape.architecture)
     token, channel = stored(shape, shape.in_channels)
     results = shape.tokens * shape.result_bits
     sums = 32 * seen.saves if nest.buffered else 0
     activations, weights = int(seen.activations), int(seen.weights)
     sram = SramBits(
-        shape.tokens * token * -(-shape.out_channels // array.columns) + results,
+        shape.tokens * token * -(-shape.out_channels // width) + results,
         activations + results,
-        shape.out_channels * channel * -(-shape.tokens // array.rows),
+        shape.out_channels * channel * -(-shape.tokens // height),
         weights,
         sums,
         sums,
     )
     bits, speed = activations + weights + results, costs.dram_bits_per_cycle
-    rows, columns = min(array.rows, shape.tokens), min(array.columns, shape.out_channels)
+    rows, columns = min(height, shape.tokens), min(width, shape.out_channels)
     last = shape.architecture.token_bits(
-        min(shape.out_channels - (shape.column_tiles - 1) * array.columns, 8), shape.result_mantissa_bits
+        min(shape.out_channels - (shape.column_tiles - 1) * width, 8), shape.result_mantissa_bits
     )
     first = (rows * token + columns * channel) // shape.groups
-    ends = first + (shape.tokens - (shape.row_tiles - 1) * array.rows) * last
+    ends = first + (shape.tokens - (shape.row_tiles - 1) * height) * last
     busy = shape.tiles * shape.groups * int(shape.group_cycles)
     work = shape.start_cycles + max(seen.cycles, busy + nest.waited / speed) + shape.tail_cycles + ends / speed
     latency = math.ceil(max(work, bits / speed))
@@ -188,7 +189,7 @@ prices = st.sampled_from([0.01, 0.05, 0.3, 4.0])
 @settings(max_examples=40, deadline=None)
 @given(
     small_work.gemms(tokens=10, in_channels=60, out_channels=8),
-    mappings.machines,
+    st.one_of(mappings.machines, mappings.several(st.just(2))),
     small_work.precisions,
     st.sampled_from([0.05, 1.0, 30.0]),
     st.lists(prices, min_size=6, max_size=6),
@@ -226,7 +227,7 @@ def test_the_search_finds_the_optimum(
 @settings(max_examples=100, deadline=None)
 @given(
     small_work.gemms(tokens=300, in_channels=3000, out_channels=700),
-    mappings.machines,
+    st.one_of(mappings.machines, mappings.several(st.just(2))),
     small_work.precisions,
     st.sampled_from([0.05, 1.0, 300.0]),
     st.lists(prices, min_size=6, max_size=6),
