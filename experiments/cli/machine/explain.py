@@ -6,7 +6,7 @@ from ..output import JsonOption, print_table, write_json
 from .work import UniformOption, architectures, simulation_options
 
 
-@command(ExplainOptions)
+@command(ExplainOptions, plugins=True)
 def explain(given: Given, *, m: UniformOption = None, json: JsonOption = None) -> None:
     """Show how a simulation's totals arise: count x unit = total, row by row, with the source of every unit."""
     from ....formats import InputError

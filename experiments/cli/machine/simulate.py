@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PlotOption = Annotated[Path | None, plot_option("energy, cycles and roofline")]
 
 
-@command(ExplainOptions)
+@command(ExplainOptions, plugins=True)
 def simulate(
     given: Given,
     *,

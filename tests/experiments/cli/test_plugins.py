@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anda_codesign.formats.plugins import load_plugins
+from anda_codesign.formats.plugins import load_plugins, registered
 from messages import Refused
 
 MINE = """
@@ -23,6 +23,8 @@ COMMANDS = {
     "formats compare": ("--trace", "no-file"),
     "quantize": ("--method", "rtn"),
     "plugins": (),
+    "simulate": (),
+    "explain": (),
 }
 
 
@@ -92,3 +94,26 @@ def test_a_format_that_ends_the_program_does_not_set_our_status(refused: Refused
     (tmp_path / "sweep.yaml").write_text(SWEEP % "mine mantissa_bits=3")
     message = refused("sweep", "sweep.yaml", "--out", "out", "--plugin", "mine.py")
     assert message == "plugin: code that the command ran ended the program; remove sys.exit from it"
+
+
+ELEMENT = """
+from anda_codesign import register
+
+
+@register
+class Mine:
+    name, source = "mine", "a test"
+    lanes, weight_operand, mantissa_bits, cycles_per_group = 64, "int", 8, "mantissa_bits / 2"
+    energy_per_cycle = {"relative_to": "figna", "value": 0.5}
+"""
+
+
+@pytest.mark.parametrize("command", ["simulate", "explain"])
+def test_a_machine_takes_a_registered_element(anda: Callable[..., Any], refused: Refused, tmp_path: Path, command: str):
+    (tmp_path / "mine.py").write_text(ELEMENT)
+    (tmp_path / "machine.yaml").write_text("base: figna\nprocessing_element: mine\n")
+    arguments = (command, "--arch", tmp_path / "machine.yaml", "--model", "OPT-125M", "--tokens", "16")
+    assert anda(*arguments, "--plugin", tmp_path / "mine.py").status == 0
+    assert ("element", "mine") in {(found.kind, found.name) for found in registered()}
+    load_plugins(())
+    assert "'mine' is no YAML file and not registered" in refused(*arguments)
