@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -57,6 +58,9 @@ def create_element(design: str, parameters: Mapping[str, Any]) -> Any:
         if missing := [member for member in MEMBERS if not hasattr(kind, member)]:
             raise InputError(f"design: {name} has no {missing[0]}; an element has {', '.join(MEMBERS)}")
         check_parameters(name, kind, parameters)
+        own_name: Any = vars(kind).get("name")
+        if not re.fullmatch(r"[\w-]+", str(own_name)):
+            raise InputError(f"design: {name} has the name {own_name!r}; use letters, digits and hyphens")
         return _carried_out(design, lambda: kind(**parameters))
 
 

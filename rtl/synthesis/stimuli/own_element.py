@@ -69,6 +69,7 @@ def element_facts(circuit: Any) -> dict[str, Any]:
     """What an architecture file says of an element, without its area and energy."""
     optional = {key: getattr(circuit, key) for key in ("weight_bits",) if hasattr(circuit, key)}
     arithmetic = circuit.arithmetic
+    plain = dict(arithmetic) if isinstance(arithmetic, Mapping) else arithmetic
     return {
         "kind": circuit.name,
         "lanes": circuit.lanes,
@@ -76,7 +77,7 @@ def element_facts(circuit: Any) -> dict[str, Any]:
         "weight_operand": circuit.weight_operand,
         **optional,
         "mantissa_bits": circuit.mantissa_bits,
-        **({} if arithmetic is None else {"arithmetic": dict(arithmetic)}),
+        **({} if arithmetic is None else {"arithmetic": plain}),
     }
 
 

@@ -112,6 +112,8 @@ def test_a_netlist_that_differs_from_its_twin_gives_no_block(synth: Synth):
     [
         ('Latency("group_size / 8")', 'Latency("4")', "latency: a group takes 8 cycles in the netlist of own:SumPE (trace), and"),
         ('Latency("group_size / 8")', 'Latency("size / 8")', "own:SumPE: cycles_per_group: 'size' is unknown; use mantissa_bits"),
+        ('"sum-pe"', '"sum pe"', "design: SumPE has the name 'sum pe'; use letters, digits and hyphens"),
+        ("arithmetic = None", "arithmetic = 5", "own:SumPE: arithmetic: is 5; input should be a valid dictionary"),
         ("lanes, weight", "planes, weight", "design: SumPE has no lanes; an element has name, source, lanes, weight_operand"),
         ("    def compute", "    def twin", "design: SumPE has no compute; an element has name"),
         ('"steps": pack', '"step": pack', "sum-pe.payloads: gives payloads of step; the streams are steps"),
