@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from ...formats import InputError
+from ...formats.documents.border import border
 from ..fetch import MODEL_SHA256, data_paths
 from ..files import file_sha256
 from ..inference.decoder import Decoder
@@ -38,19 +40,25 @@ def load_shape(model: str | Path | ModelShape) -> ModelShape:
         return model
     path, text = Path(model), str(model)
     if _is_folder(text):
-        return config_shape(path / "config.json", path.resolve().name)
-    if path.suffix == ".json":
-        return config_shape(path, path.resolve().parent.name)
-    if path.suffix in (".yaml", ".yml"):
-        return read_shape(path)
-    if path_name(path):
-        return gguf_shape(path)
+        path = path / "config.json"
+    if path.suffix in (".json", ".yaml", ".yml") or path_name(path):
+        with border(f"model: {text[:200]!r} cannot be read", GIVE):
+            state = path.stat() if path.exists() else None
+        return _file_shape(path, *((state.st_mtime_ns, state.st_size) if state else (0, 0)))
     try:
         return model_shape(text)  # names such as OPT-1.3B have a point, too
     except InputError as error:
         if path.parent != Path():
             raise InputError(f"model: there is no {text[:200]!r}; {GIVE}") from None
         raise InputError(f"{error}, or {GIVE}") from None
+
+
+@lru_cache(maxsize=64)
+def _file_shape(path: Path, *_: int) -> ModelShape:
+    """The shape in a file, which is read again when it has changed."""
+    if path.suffix == ".json":
+        return config_shape(path, path.resolve().parent.name)
+    return gguf_shape(path) if path_name(path) else read_shape(path)
 
 
 def _is_folder(name: str) -> bool:

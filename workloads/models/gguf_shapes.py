@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +70,6 @@ def gguf_shape(path: Path) -> ModelShape:
     """
     if not path.is_file():
         raise InputError(f"model: {path} does not exist; give a GGUF file")
-    state = path.stat()
-    return _shape(path.resolve(), state.st_mtime_ns, state.st_size)
-
-
-@lru_cache(maxsize=16)
-def _shape(path: Path, *_: int) -> ModelShape:
     where = f"model {path.name}"
     fields, tensors = _header(path)
     architecture = fields.get("general.architecture")

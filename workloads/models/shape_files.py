@@ -6,6 +6,7 @@ import ast
 import inspect
 import json
 from dataclasses import MISSING, asdict, fields
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ def read_shape(path: Path) -> ModelShape:
         raise InputError(f"{where}: {_reason(error)}") from None
 
 
+@lru_cache(maxsize=64)
 def shape_yaml(shape: ModelShape) -> str:
     """A model as YAML that `read_shape` reads; fields at their defaults are left out."""
     stated = differences(shape)
