@@ -75,7 +75,12 @@ class _AlignedFormat:
 
 @dataclass(frozen=True, kw_only=True)
 class FignaFormat(_AlignedFormat):
-    """FIGNA: bit-parallel products of 13 mantissa bits and sign; 11 and 8 bits are the variants -M11 and -M8."""
+    """FIGNA: bit-parallel products of 13 mantissa bits and sign; 11 and 8 bits are the variants -M11 and -M8.
+
+    Two parts of FIGNA are left out, for which no public source states the arithmetic: the allocation of mantissas in
+    chunks, which splits long inputs, and the weight code without a zero, which keeps precision under truncation. Groups
+    are this project's choice.
+    """
 
     name: ClassVar[str] = "figna"
     source: ClassVar[str] = "Jang et al., HPCA 2024 (10.1109/HPCA57654.2024.00064); M11, M8: Anda (arXiv 2411.15982)"

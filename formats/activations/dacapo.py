@@ -34,11 +34,11 @@ class DacapoFormat:
     """DaCapo's MX: groups of 16 with an 8-bit exponent, and a 1-bit microexponent for each pair of elements.
 
     With ``E`` the largest exponent of the group, the microexponent ``u`` of a pair is 1 if both its exponents are below
-    ``E``, otherwise 0. An element with ``B`` magnitude bits is ``round(x * 2^(B - 1 - E + u))``, saturating at
-    ``2^B - 1``. ``mantissa_bits`` takes the lengths printed in Table I of Anda (arXiv 2411.15982): 2, 4 and 8 are MX4,
+    ``E``, otherwise 0. An element with ``B`` magnitude bits is ``x * 2^(B - 1 - E + u)``, truncated as in the authors'
+    emulator, saturating at ``2^B - 1``. ``mantissa_bits`` takes the lengths printed in Table I of Anda (arXiv 2411.15982): 2, 4 and 8 are MX4,
     MX6 and MX9, with 2, 4 and 7 magnitude bits beside the sign, and 4, 6 and 9 bits per value.
 
-    Choices of this project: the three printed lengths are MX4, MX6 and MX9; rounding to nearest even;
+    Choices of this project: the three printed lengths are MX4, MX6 and MX9;
     ``cycles_per_group`` is proportional to the printed length.
     """
 
@@ -47,7 +47,7 @@ class DacapoFormat:
 
     mantissa_bits: int = 4
     group_size: int = GROUP_SIZE
-    rounding: Rounding = "nearest"
+    rounding: Rounding = "truncate"
 
     def __post_init__(self) -> None:
         check_choice("mantissa_bits", self.mantissa_bits, MAGNITUDE_BITS)

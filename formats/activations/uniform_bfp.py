@@ -209,10 +209,10 @@ class FlexBlockFormat(_UniformBfp):
 
 @dataclass(frozen=True, kw_only=True)
 class FastFormat(_UniformBfp):
-    """FAST: mantissas of 2 or 4 bits beside the sign, stored and multiplied in chunks of 2 bits.
+    """FAST: mantissas of 2 or 4 bits beside the sign, stored and multiplied in chunks of 2 bits, each with its own sign.
 
-    Choices of this project: groups of 16, which are common for formats this short; the width of the exponent; rounding
-    to nearest even instead of the stochastic rounding of FAST's training.
+    Activations are truncated, in groups of 16; FAST's stochastic rounding is for gradients. The width of the exponent is
+    this project's choice: 5 bits, as FP16 has.
     """
 
     name: ClassVar[str] = "fast"
@@ -221,10 +221,16 @@ class FastFormat(_UniformBfp):
 
     mantissa_bits: int = 4
     group_size: int = 16
+    rounding: Rounding = "truncate"
 
     def __post_init__(self) -> None:
         check_choice("mantissa_bits", self.mantissa_bits, (2, 4))
         super().__post_init__()
+
+    @property
+    def bits_per_value(self) -> float:
+        """Chunks of 2 bits with a sign each, and the share of the group's exponent."""
+        return self.mantissa_bits + self.mantissa_bits // CHUNK_BITS + self.exponent_bits / self.group_size
 
     @property
     def cycles_per_group(self) -> int:

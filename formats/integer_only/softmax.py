@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .arithmetic import WORD_BITS, IntegerLike, Integers, as_integers, check_scale, check_width
-from .exponential import di_exp, exp_guard_bits
+from .exponential import di_exp, exp_guard_bits, normalised_scale
 from .requantization import check_code_width, di_requantize
 
 Mask = NDArray[np.bool_]
@@ -44,6 +44,7 @@ def integer_softmax(
     [[90, 30, 8, 0, 0, 0, 0], [81, 31, 11, 4, 1, 0, 0], [80, 31, 11, 4, 2, 0, 0]]
     """
     check_code_width("bits", bits)
+    m, k = normalised_scale(m, k)
     e, _ = di_exp(x, m, k, exp_guard_bits(m, k, guard_bits))
     if np.ndim(e) == 0:
         raise InputError("x: is a single number; pass rows [..., keys]")

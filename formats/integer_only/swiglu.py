@@ -7,7 +7,7 @@ import numpy as np
 from ..checks import check_choice
 from ..errors import InputError
 from .arithmetic import WORD_BITS, IntegerLike, Integers, as_integers, check_width
-from .exponential import di_exp, exp_guard_bits
+from .exponential import di_exp, exp_guard_bits, normalised_scale
 from .requantization import DyadicTensor, check_code_width
 
 SigmoidForm = Literal["stable", "shared_max"]
@@ -49,6 +49,7 @@ def di_sigmoid(
     """
     check_code_width("bits", bits)
     x = as_integers("x", x)
+    m, k = normalised_scale(m, k)
     guard = exp_guard_bits(m, k, guard_bits)
     check_choice("form", form, get_args(SigmoidForm))
     if form == "stable":

@@ -89,8 +89,10 @@ def prepare(
 ) -> PreparedWeights:
     """Clear dead channels, sort the channels, and damp and factorise the Hessian.
 
-    Dead channels (``H_jj = 0``, never active in calibration) get weight 0 and ``H_jj = 1``. With ``act_order``, channels
-    are quantised in decreasing ``H_jj``. ``damping`` times the mean of the diagonal is added to the diagonal.
+    Dead channels (``H_jj = 0``, never active in calibration) get weight 0. With ``act_order``, channels are quantised in
+    decreasing ``H_jj``, dead ones last. ``damping`` times the mean of the diagonal is added to the diagonal, as in SpQR's
+    released code before it sets the dead elements to 1. Here they keep the damping, or get the mean without damping, so
+    that the result does not depend on the unit of the Hessian.
 
     Raises
     ------
@@ -104,10 +106,11 @@ def prepare(
     diagonal = np.diag(h).copy()
     if (diagonal < 0).any():
         raise InputError("hessian: has negative diagonal elements; give X^T X of the layer's input")
-    dead = diagonal == 0
-    diagonal[dead] = 1
+    dead, mean = diagonal == 0, diagonal.mean()
     order = np.argsort(-diagonal, kind="stable") if act_order else np.arange(channels)
-    np.fill_diagonal(h, diagonal + damping * diagonal.mean())
+    damped = diagonal + damping * mean
+    damped[damped == 0] = mean or 1
+    np.fill_diagonal(h, damped)
     alive = np.where(dead[:, None], 0, weights)
     return PreparedWeights(alive[order], inverse_factor(h[np.ix_(order, order)]), order)
 

@@ -4,7 +4,7 @@ For each row, it minimises ``sum_i f_i (w_i - c(w_i))^2`` over ``clusters`` cent
 of the sorted values, so dynamic programming finds the optimum: the best split of the first j values into c runs follows
 from the best splits into c - 1 runs. The start of the last run never falls as j grows (Wu, "Optimal quantization by
 matrix searching", J. Algorithms 1991), so bisection over j finds all splits in ``O(clusters * n log n)``. The method
-``"lloyd"`` is that of SqueezeLLM's released code: Lloyd's iteration from k-means++ seeds.
+``"lloyd"`` is that of SqueezeLLM's released code, scikit-learn's k-means: Lloyd's iteration from greedy k-means++ seeds.
 """
 
 from typing import Literal, get_args
@@ -35,7 +35,7 @@ def weighted_kmeans(
     clusters
         Number of centroids, at least 1. Unneeded centroids repeat another one.
     solver
-        ``"optimal"``: dynamic programming. ``"lloyd"``: at most 50 iterations from k-means++ seeds, as in the released
+        ``"optimal"``: dynamic programming. ``"lloyd"``: at most 50 iterations from greedy k-means++ seeds, as in the released
         code; all rows use the same random numbers, so the order of the rows does not matter.
     seed
         Seed of the random numbers of k-means++.
@@ -97,7 +97,8 @@ def _cluster(
     if solver == "optimal":
         bounds = kmeans_kernels.optimal_bounds(prefixes, clusters)
     else:
-        draws = np.random.default_rng(seed).random(clusters)
+        trials = 2 + int(np.log(clusters))  # as scikit-learn
+        draws = np.random.default_rng(seed).random((clusters, trials))
         bounds = kmeans_kernels.lloyd_bounds(values - origin, weights, prefixes, draws, LLOYD_ITERATIONS)
     return _means(values, weights, bounds)
 

@@ -64,8 +64,12 @@ def optimal_bounds(prefixes: NDArray[np.float64], clusters: int) -> NDArray[np.i
 
 @njit(cache=True)
 def _seed(values: NDArray[np.float64], weights: NDArray[np.float64], draws: NDArray[np.float64]) -> NDArray[np.float64]:
-    """k-means++ seeds: points drawn in proportion to weight times squared distance to the nearest seed."""
-    points, clusters = len(values), len(draws)
+    """Greedy k-means++ seeds; ``draws`` is ``[clusters, trials]``.
+
+    Points are drawn in proportion to weight times squared distance to the nearest seed. Of the trials, the one that leaves
+    the smallest error becomes a seed; the first seed has one trial.
+    """
+    points, (clusters, trials) = len(values), draws.shape
     centres = np.empty(clusters)
     distances = np.ones(points)
     cumulative = np.empty(points)
@@ -74,8 +78,16 @@ def _seed(values: NDArray[np.float64], weights: NDArray[np.float64], draws: NDAr
         for i in range(points):
             total += weights[i] * distances[i]
             cumulative[i] = total
-        chosen = min(np.searchsorted(cumulative, draws[cluster] * total, side="right"), points - 1)
-        centres[cluster] = values[chosen]
+        least, best = np.inf, 0
+        for trial in range(1 if cluster == 0 else trials):
+            chosen = min(np.searchsorted(cumulative, draws[cluster, trial] * total, side="right"), points - 1)
+            error = 0.0
+            for i in range(points):
+                distance = (values[i] - values[chosen]) ** 2
+                error += weights[i] * (distance if cluster == 0 else min(distances[i], distance))
+            if error < least:
+                least, best = error, chosen
+        centres[cluster] = values[best]
         for i in range(points):
             distance = (values[i] - centres[cluster]) ** 2
             distances[i] = distance if cluster == 0 else min(distances[i], distance)

@@ -35,7 +35,7 @@ PUBLISHED = [
     ("fan", {}, 15 + 5 / 64, 15),
     ("flexpoint", {}, 16, 16),
     ("fast", {"mantissa_bits": 2}, 3.3125, 2),
-    ("fast", {"mantissa_bits": 4}, 5.3125, 4),
+    ("fast", {"mantissa_bits": 4}, 6.3125, 4),
     ("dacapo", {"mantissa_bits": 2}, 4, 2),
     ("dacapo", {"mantissa_bits": 4}, 6, 4),
     ("dacapo", {"mantissa_bits": 8}, 9, 8),

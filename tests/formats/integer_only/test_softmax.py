@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from anda_codesign.formats import InputError
-from anda_codesign.formats.integer_only import di_clipped_softmax, integer_softmax
+from anda_codesign.formats.integer_only import di_clipped_softmax, di_sigmoid, integer_softmax
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,6 +47,18 @@ def test_accuracy_on_gaussian_scores(bits: int, tolerance: float):
     scores = rng.normal(0, 2**18, (64, 128)).astype(np.int64)
     probabilities = di_clipped_softmax(scores, 200, 25, bits) / 2 ** (bits - 1)
     assert np.abs(probabilities - softmax(scores * 200 / 2**25)).max() < tolerance
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 5])
+def test_small_multipliers_lose_nothing(m: int):
+    """Probabilities of a scale do not depend on how it is written; m = 1 would lose the 0.4375 of 1.4375 m."""
+    k = 4 + m.bit_length()
+    x = -np.arange(0, 200, 7)
+    probabilities = integer_softmax(x, m, k, 16)
+    assert np.array_equal(probabilities, integer_softmax(x, m << 7, k + 7, 16))
+    assert np.abs(probabilities / 2**15 - softmax(x * m / 2**k)).max() < 0.03
+    sigmoid = di_sigmoid(x, m, k, 16) / 2**15
+    assert np.abs(sigmoid - 1 / (1 + np.exp(-x * m / 2**k))).max() < 0.03
 
 
 def test_clip_keeps_resolution_near_the_maximum():

@@ -78,13 +78,16 @@ def _lloyd_row(
 
 
 def _seed(values: NDArray[np.float64], weights: NDArray[np.float64], draws: NDArray[np.float64]) -> NDArray[np.float64]:
-    """k-means++: each centre is a point, drawn in proportion to weight times squared distance to the nearest centre."""
+    """Greedy k-means++: of some points, drawn in proportion to weight times squared distance, the one with the least error."""
     centres = np.empty(len(draws))
     distances = np.ones_like(values)
-    for cluster, draw in enumerate(draws):
+    for cluster, row in enumerate(draws):
         cumulative = np.cumsum(weights * distances)
-        chosen = min(int(np.searchsorted(cumulative, draw * cumulative[-1], side="right")), len(values) - 1)
-        centres[cluster] = values[chosen]
-        distance = (values - centres[cluster]) ** 2
-        distances = distance if cluster == 0 else np.minimum(distances, distance)
+        trials = row[:1] if cluster == 0 else row
+        chosen = np.minimum(np.searchsorted(cumulative, trials * cumulative[-1], side="right"), len(values) - 1)
+        squares = (values - values[chosen][:, None]) ** 2
+        left = squares if cluster == 0 else np.minimum(distances, squares)
+        best = int(np.cumsum(weights * left, axis=1)[:, -1].argmin())
+        centres[cluster] = values[chosen[best]]
+        distances = left[best]
     return np.sort(centres)

@@ -6,6 +6,7 @@ from anda_codesign.formats import InputError
 from anda_codesign.formats.weights.column_loop import HessianAccumulator, inverse_factor, prepare
 from anda_codesign.formats.weights.gptq import Gptq
 from anda_codesign.formats.weights.grouped_int import RoundToNearest, fit_grid, round_to_grid
+from anda_codesign.formats.weights.spqr.quantizer import SpQR
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -28,20 +29,25 @@ def hessian_of(x: Matrix) -> Matrix:
 
 
 def plain_gptq(w: Matrix, hessian: Matrix, bits: int, group_size: int, damping: float) -> NDArray[np.uint8]:
-    """Algorithm 1 as it stands, natural order: one channel at a time, groups fitted to the current weights."""
+    """Algorithm 1, natural order, one channel at a time.
+
+    As in the released code, a group is fitted to the weights at the start of its 128 channels if it divides them.
+    """
     h = hessian + damping * np.diag(hessian).mean() * np.eye(len(w))
     upper = np.linalg.cholesky(np.linalg.inv(h)).T
     w, codes = w.copy(), np.empty(w.shape, np.uint8)
     for j in range(len(w)):
+        if j % 128 == 0 or 128 % group_size:
+            start = w.copy()
         if j % group_size == 0:
-            grid = fit_grid(w[j : j + group_size], bits, symmetric=False)
+            grid = fit_grid(start[j : j + group_size], bits, symmetric=False)
         codes[j] = round_to_grid(w[j], grid, bits)
         decoded = grid.scales * (codes[j].astype(float) - grid.zero_points)
         w[j + 1 :] -= np.outer(upper[j, j + 1 :], (w[j] - decoded) / upper[j, j])
     return codes
 
 
-@pytest.mark.parametrize(("bits", "group_size"), [(4, 32), (3, 48), (3, 128), (4, 192), (2, 7)])
+@pytest.mark.parametrize(("bits", "group_size"), [(4, 32), (2, 64), (3, 48), (3, 128), (4, 192), (2, 7)])
 def test_equals_the_algorithm_without_blocks(bits: int, group_size: int) -> None:
     w, _, hessian = problem(channels=200, out=5)
     q = Gptq(bits, group_size, act_order=False, static_groups=False).quantize(w, hessian)
@@ -85,6 +91,18 @@ def test_dead_channels_lose_their_weights() -> None:
     decoded = Gptq(4, 32).quantize(w, hessian_of(x)).decode()
     assert (decoded[[3, 50]] == 0).all()
     assert (np.delete(decoded, [3, 50], axis=0) != 0).any(axis=1).all()
+
+
+@pytest.mark.parametrize("quantizer", [Gptq(3, 32), SpQR(bits=3, group_size=16, statistics_group=8)])
+@pytest.mark.parametrize("scale", [2.0**-40, 2.0**-20, 2.0**20])
+def test_dead_channels_do_not_depend_on_the_unit(quantizer: Gptq | SpQR, scale: float) -> None:
+    """The Hessian in other units gives the same weights, though some of its channels were never active."""
+    w, x, _ = problem()
+    x[:, ::9] = 0
+    expected = quantizer.quantize(w, hessian_of(x)).decode()
+    np.testing.assert_array_equal(quantizer.quantize(w, hessian_of(x) * scale).decode(), expected)
+    no_tokens = quantizer.quantize(w, np.zeros((96, 96)))
+    assert (no_tokens.decode() == 0).all()
 
 
 def test_output_channels_of_zeros_stay_zero() -> None:

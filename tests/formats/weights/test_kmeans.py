@@ -92,7 +92,7 @@ def test_kernels_equal_their_plain_twins(points: int, clusters: int, seed: int) 
     np.testing.assert_array_equal(
         kmeans_kernels.optimal_bounds(prefixes, clusters), kmeans_plain.optimal_bounds(prefixes, clusters)
     )
-    draws = np.random.default_rng(seed).random(clusters)
+    draws = np.random.default_rng(seed).random((clusters, 3))
     np.testing.assert_array_equal(
         kmeans_kernels.lloyd_bounds(values, weights, prefixes, draws, 50),
         kmeans_plain.lloyd_bounds(values, weights, prefixes, draws, 50),
