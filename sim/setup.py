@@ -20,7 +20,7 @@ from .mapping.gemm_mapping import GemmMapping, PartialSums
 from .mapping.legality import check_mapping
 from .mapping.mapped_gemm import MappedGemm
 from .mapping.mapping_rule import MappingRule
-from .mapping.resident import double_buffered, model_mappings, resident_mapping
+from .mapping.resident import divided, double_buffered, is_legal, model_mappings, resident_mapping
 from .memory.dram import Dram, FlatDram
 from .processes.timeline import Timeline
 from .settings import DramBackground, Level, Settings
@@ -70,6 +70,9 @@ class Setup:
     def _mapping(self, shape: MappedGemm, rule: MappingRule) -> GemmMapping:
         if rule.mapping is not None:
             return check_mapping(shape, rule.mapping)
+        if rule.kind != "best" and len(parts := divided(shape)) > 1:
+            found = [self._mapping(part, rule) for part in parts if is_legal(part) and self._suits(part, rule)]
+            return best_of(shape, found or [self._mapping(parts[0], rule)], self.costs, self.objective)
         if rule.kind == "double-buffered" and not shape.holds_outputs:
             found = best_stationary(shape, self.costs, self.objective, double=True)
             return min(found, key=itemgetter(0), default=(None, self._mapping(shape, MappingRule())))[1]
@@ -78,6 +81,14 @@ class Setup:
         if rule.kind in ("activations", "weights", "nothing"):
             return resident_mapping(shape, rule.kind, rule.size or 0)
         return best_mapping(shape, self.costs, self.objective)
+
+    def _suits(self, shape: MappedGemm, rule: MappingRule) -> bool:
+        """True if a rule has a mapping in the buffers of a machine."""
+        try:
+            self._mapping(shape, rule)
+        except InputError:
+            return False
+        return True
 
     def in_phase(self, phase: str) -> "Setup":
         """The same with the machine as it is in ``prefill`` or ``decode``."""

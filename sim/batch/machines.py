@@ -26,6 +26,8 @@ KINDS = {name: int if kind is kernel.Integers else float for name, kind in kerne
 def is_known(machine: Architecture) -> bool:
     """True for a machine that the kernel can compute."""
     element, array = machine.processing_element, machine.array
+    if machine.scratchpad == "shared":
+        return False
     one_array = array.dataflow == "output-stationary" and array.count == 1 and array.decode is None
     return one_array and not element.midpoint and element.cycles_per_group is None
 

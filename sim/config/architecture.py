@@ -19,6 +19,8 @@ from .processing_element import ProcessingElement, load_element
 from .weights import WeightConfig, load_weights
 from .yaml_config import Bits, Bytes, Hertz, config_names, find_config, read_extended
 
+DIVISIONS = 16
+"""Parts into which a shared scratchpad is divided."""
 FOLDER = Path(__file__).parents[1] / "architectures"
 
 
@@ -65,6 +67,12 @@ class Architecture(Config):
     """Place of the partial sums of a reduction in parts: the array alone, or FP32 in the activation buffer, too.
 
     An array that holds weights or activations has no place for sums, so these always go to the buffer.
+    """
+
+    scratchpad: Literal["separate", "shared"] = "separate"
+    """Activation and weight buffer are two memories, or one of their summed capacity, divided anew for each GeMM.
+
+    In a shared scratchpad both operands keep their ports; the capacities in the file are the division in the attention.
     """
 
     @model_validator(mode="after")
@@ -158,6 +166,25 @@ class Architecture(Config):
         """The machine in ``prefill`` or ``decode``."""
         array = self.array.in_phase(phase)
         return self if array is self.array else self.model_copy(update={"array": array})
+
+    def divisions(self) -> list[Self]:
+        """The machine with each division of a shared scratchpad into two buffers: the file's own, and in sixteenths."""
+        if self.scratchpad == "separate":
+            return [self]
+        both = self.activation_buffer, self.weight_buffer
+        total = sum(buffer.capacity_bytes for buffer in both)
+        parts = [total * part // DIVISIONS for part in range(1, DIVISIONS)]
+        sizes = [tuple(buffer.capacity_bytes for buffer in both), *((part, total - part) for part in parts)]
+        return [
+            self.model_copy(
+                update={"scratchpad": "separate"}
+                | {
+                    field: buffer.model_copy(update={"capacity_bytes": size})
+                    for field, buffer, size in zip(("activation_buffer", "weight_buffer"), both, pair, strict=True)
+                }
+            )
+            for pair in sizes
+        ]
 
     @property
     def group_size(self) -> int:

@@ -352,12 +352,15 @@ def _buffers(
             if np.any(scale[field] != 1)
         )
         return SramCosts(per_bit, per_bit, per_bit, per_bit), area, tuple(notes)
-    macros = {
-        field: technology.sram.macro(field, buffer.capacity_bytes, buffer.port_bits)
-        for field, buffer in architecture.buffers.items()
-    }
-    activation, weight = macros["activation_buffer"], macros["weight_buffer"]
-    activation_port, weight_port = architecture.activation_buffer.port_bits, architecture.weight_buffer.port_bits
+    memories = {field: (buffer.capacity_bytes, buffer.port_bits) for field, buffer in architecture.buffers.items()}
+    fields = "activation_buffer", "weight_buffer"
+    if architecture.scratchpad == "shared":  # one memory of banks, each as wide as the wider port
+        both = [memories.pop(field) for field in fields]
+        memories["scratchpad"] = sum(capacity for capacity, _ in both), max(port for _, port in both)
+        fields = "scratchpad", "scratchpad"
+    macros = {field: technology.sram.macro(field, *memory) for field, memory in memories.items()}
+    activation, weight = (macros[field] for field in fields)
+    activation_port, weight_port = (memories[field][1] for field in fields)
     costs = SramCosts(
         activation_read_pj_per_bit=activation.read_pj / activation_port,
         activation_write_pj_per_bit=activation.write_pj / activation_port,

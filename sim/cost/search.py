@@ -17,7 +17,7 @@ from ..analytical.gemm import Traffic, array_cycles, bounds, traffic
 from ..mapping.buffered import buffered_space, one_of, widened
 from ..mapping.gemm_mapping import GemmMapping
 from ..mapping.mapped_gemm import MappedGemm
-from ..mapping.resident import array_mappings, check_legal, nothing_stays
+from ..mapping.resident import array_mappings, check_legal, divided, is_legal, nothing_stays
 from ..mapping.stationary import stationary_space
 from .energy import UnitCosts
 from .gemm_cost import fixed_pj, gemm_cost, gemm_work, score
@@ -32,6 +32,11 @@ def best_mapping(mapped: MappedGemm, costs: UnitCosts, objective: Objective) -> 
 
     Of mappings that cost the same, one with sums in the array and double buffers is taken.
     """
+    if mapped.architecture.scratchpad == "shared":
+        each = [best_mapping(one, costs, objective) for one in divided(mapped) if is_legal(one)]
+        if not each:
+            check_legal(mapped)
+        return best_of(mapped, each, costs, objective)
     if not mapped.holds_outputs:
         check_legal(mapped)
         return min(best_stationary(mapped, costs, objective), key=itemgetter(0))[1]
@@ -42,7 +47,11 @@ def best_mapping(mapped: MappedGemm, costs: UnitCosts, objective: Objective) -> 
 
 
 def families(mapped: MappedGemm, costs: UnitCosts, objective: Objective) -> Iterator[list[GemmMapping]]:
-    """The mappings that can be best in each family, those of a machine with a place for partial sums included."""
+    """The mappings that can be best in each family, those of a machine with a place for partial sums included.
+
+    Those of a shared scratchpad are with the file's own division, or the first one in which the GeMM fits.
+    """
+    mapped = next((one for one in divided(mapped) if is_legal(one)), mapped)
     if not mapped.holds_outputs:
         check_legal(mapped)
         best: dict[str, Found] = {}

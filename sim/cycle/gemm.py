@@ -40,6 +40,8 @@ def accelerator_machine(architecture: Architecture) -> AcceleratorConfig:
         )
     if array.count > 1:
         raise InputError("array.count: the circuit of level cycle has one array; use 1, or level analytical or events")
+    if architecture.scratchpad == "shared":
+        raise InputError("scratchpad: the circuit of level cycle has separate buffers; use separate, or level events")
     weights = architecture.weights
     if architecture.weight_digits != 1 or weights.sparse_fraction or weights.bits != INT4_BITS:
         raise InputError(f"level: cycle needs INT4 weights; use analytical or events with {weights.name}")

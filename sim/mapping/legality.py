@@ -59,9 +59,11 @@ def shortage(mapped: MappedGemm, mapping: GemmMapping) -> tuple[str, int, int] |
     if stationary or not mapping.in_parts:  # no more than the whole operand is ever there
         tokens, channels = min(tokens, mapped.tokens), min(channels, mapped.out_channels)
     needs = tokens * planes + sums_bits(mapped, mapping), tokens * exponents, channels * channel
-    for field, room, need in zip(
-        ("activation_buffer", "exponent_buffer", "weight_buffer"), capacities(mapped), needs, strict=True
-    ):
+    rooms = capacities(mapped)
+    if mapped.architecture.scratchpad == "shared":
+        activations, exponents, weights = needs
+        needs, rooms = (activations + weights, exponents, weights), (rooms[0] + rooms[2], rooms[1], rooms[0] + rooms[2])
+    for field, room, need in zip(("activation_buffer", "exponent_buffer", "weight_buffer"), rooms, needs, strict=True):
         if need > room:
             return field, room, need
     return None

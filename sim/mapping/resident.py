@@ -5,6 +5,7 @@ its largest single-buffered one. Nothing stays only if some stream is single-buf
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ...formats import InputError
 from ...formats.numeric.alignment import MAX_MANTISSA_BITS
@@ -58,7 +59,15 @@ def check_legal(mapped: MappedGemm) -> None:
 
 def is_legal(mapped: MappedGemm) -> bool:
     """True if the GeMM has a legal mapping."""
-    return _shortage(mapped) is None
+    return any(_shortage(one) is None for one in divided(mapped))
+
+
+def divided(mapped: MappedGemm) -> list[MappedGemm]:
+    """The GeMM on its machine, or with each division of a shared scratchpad."""
+    machine = mapped.architecture
+    if machine.scratchpad == "separate":
+        return [mapped]
+    return [replace(mapped, architecture=one) for one in machine.divisions()]
 
 
 def model_mappings(problems: Sequence[MappedGemm]) -> list[GemmMapping]:

@@ -340,7 +340,7 @@ def _area(result: SimulationResult) -> Iterator[Explained]:
     for name, area in result.costs.area_mm2.items():
         if math.isnan(area):
             continue
-        if process.sram is not None and name.endswith("_buffer"):
+        if process.sram is not None and (name.endswith("_buffer") or name == "scratchpad"):
             source = f"{process.sram.table}, {process.sram.device}"
         elif name == "accumulators":
             baseline = process.element(process.reference.baseline).area
