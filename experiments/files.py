@@ -14,6 +14,10 @@ FORMULA_SIGNS = ("=", "+", "-", "@", "\t")
 """First characters of a formula in a spreadsheet."""
 
 
+LONGEST_NAME = 255
+"""Most bytes of a file's name, on all file systems that this program runs on."""
+
+
 def require_new_file(field: str, path: Path | str | None) -> None:
     """Refuse, before any work, a file that exists or that its folder cannot take.
 
@@ -25,6 +29,8 @@ def require_new_file(field: str, path: Path | str | None) -> None:
     if path is None:
         return
     file, folder = Path(path), Path(path).parent
+    if len(os.fsencode(file.name)) > LONGEST_NAME:
+        _refuse(f"{field}: {file.name[:50]}... is longer than {LONGEST_NAME} bytes; give a shorter name")
     if not file.name:
         _refuse(f"{field}: {str(path)!r} names no file; give a new one")
     if file.exists():

@@ -18,6 +18,8 @@ from . import report, reproduce, results, rtl, search, study, sweep, train
 from .data import catalog, formats, quantize, trace
 from .machine import explain, simulate
 
+LONGEST = 400
+"""Most characters of an error at its beginning, and at its end."""
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as a shell gives it."""
 READER_GONE = 141
@@ -130,7 +132,10 @@ def _drop_output() -> None:
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"anda: error: {' '.join(message.split())}", file=sys.stderr)
+    line = " ".join(message.split())
+    if len(line) > 2 * LONGEST:  # an error may quote what was given, of any length
+        line = f"{line[:LONGEST]} ... {line[-LONGEST:]}"
+    print(f"anda: error: {line}", file=sys.stderr)
     return status
 
 

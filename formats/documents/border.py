@@ -4,6 +4,8 @@ import struct
 import zlib
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
 
 from ..errors import InputError
 
@@ -34,6 +36,13 @@ def border(where: str, fix: str, *, with_reason: bool = True) -> Generator[None]
     except FAULTS as error:
         why = f" ({reason(error)})" if with_reason else ""
         raise InputError(f"{where}{why}; {fix}") from None
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file for reading; an `OSError` for a pipe, which may have no writer, so that a reader would wait for ever."""
+    if path.is_fifo():
+        raise OSError("it is a pipe")
+    return path.open("rb")
 
 
 def read_up_to(read: Callable[[int], bytes], most_bytes: int) -> bytes:

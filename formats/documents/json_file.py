@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .border import read_up_to
+from .border import open_file, read_up_to
 
 MOST_BYTES = 64 << 20
 
 
 def read_json(path: Path) -> Any:
     """Plain data of a JSON file; `OSError`, `ValueError` or `RecursionError` if there is none."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return parse_json(read_up_to(file.read, MOST_BYTES))
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load
 
+from .border import open_file
 from .json_file import MOST_BYTES, parse_json
 
 Arrays = dict[str, NDArray[Any]]
@@ -23,7 +24,7 @@ UNORDERED = ("mlx",)
 
 def open_tensors(path: Path) -> Any:
     """Handle of a file, whose tensors are read when they are needed."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         _metadata(file)
     try:
         return safe_open(path, framework="numpy")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import yaml
 
 from ..errors import InputError
-from .border import FAULTS, border, read_up_to, reason
+from .border import FAULTS, border, open_file, read_up_to, reason
 
 MOST_BYTES = 1 << 20
 MOST_NODES = 200_000
@@ -104,7 +104,7 @@ def read_yaml(path: Path, where: str) -> Any:
         The file cannot be read, is too large, or is not YAML; the message names the line.
     """
     with border(f"{where}: cannot be read", "give a readable YAML file"):
-        with path.open("rb") as file:
+        with open_file(path) as file:
             data = read_up_to(file.read, MOST_BYTES)
         if len(data) > MOST_BYTES:
             raise InputError(f"{where}: has more than {MOST_BYTES >> 20} MiB; give a smaller YAML file")

@@ -2,6 +2,7 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 from ..anda.codec import Words
 from ..anda.format import AndaTensor
 from ..options import Partial
-from ..weights.int4 import Int4Weights
+from ..weights.int4 import SIGNED_RANGE, UNSIGNED_RANGE, Int4Weights
+from .few_tokens import MOST_TOKENS, STRIP, multiply_few_tokens
 from .kernels import Activations, Block, Weights, multiply_block
 from .operands import GemmFlags, segment_length
 from .tile import COLUMNS, ROWS
@@ -38,23 +40,35 @@ def gemm_compiled(a: AndaTensor, w: Int4Weights, partial: Partial, flags: GemmFl
     )
     piece = exact_length(a, w)
     result = np.empty((a.shape[0], outputs), np.uint16)
+    few = a.shape[0] <= MOST_TOKENS and piece == segment_length(a, w)
 
     def run(block: Block) -> tuple[bool, bool]:
+        if few:
+            return multiply_few_tokens(activations, weights, block, partial == "fp16", result)
         return multiply_block(activations, weights, block, piece, partial == "fp16", result)
 
     cores = _available_cores()
-    with ThreadPoolExecutor(cores) as pool:
-        for partial_saturated, result_saturated in pool.map(run, blocks(a.shape[0], outputs, cores)):
-            flags.partial_saturated |= partial_saturated
-            flags.result_saturated |= result_saturated
+    work = _strips(a.shape[0], outputs, cores) if few else blocks(a.shape[0], outputs, cores)
+    for partial_saturated, result_saturated in _pool(cores).map(run, work) if len(work) > 1 else map(run, work):
+        flags.partial_saturated |= partial_saturated
+        flags.result_saturated |= result_saturated
     return result.view(np.float16)
 
 
+@cache
+def _pool(cores: int) -> ThreadPoolExecutor:
+    """Threads that are kept from call to call; a forked process makes its own."""
+    return ThreadPoolExecutor(cores)
+
+
+os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
 def exact_length(a: AndaTensor, w: Int4Weights) -> int:
-    """Largest part of a segment, in channels, with an integer sum of at most 2^24, where float32 is exact."""
+    """A part of a segment, in channels, with an integer sum of at most 2^24 for any codes, where float32 is exact."""
     length = segment_length(a, w)
     bits = a.format.mantissa_bits + (a.format.reconstruct == "midpoint")
-    largest_product = (2**bits - 1) * max(int(w.codes.max()), -int(w.codes.min()))
+    largest_product = (2**bits - 1) * (-SIGNED_RANGE[0] if w.offsets is None else UNSIGNED_RANGE[1])
     while length * largest_product > 1 << 24:
         length //= 2
     return length
@@ -71,6 +85,12 @@ def blocks(tokens: int, outputs: int, cores: int) -> list[Block]:
         for token in range(0, tokens, height)
         for output in range(0, outputs, width)
     ]
+
+
+def _strips(tokens: int, outputs: int, cores: int) -> list[Block]:
+    """One block of all tokens for each core, in whole strips of outputs."""
+    width = _share(outputs, cores, STRIP)
+    return [Block(0, tokens, output, min(output + width, outputs)) for output in range(0, outputs, width)]
 
 
 def _share(total: int, parts: int, multiple: int) -> int:

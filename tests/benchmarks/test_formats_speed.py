@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from anda_codesign.formats import AndaFormat, Int4Weights, fp_int_gemm
+from anda_codesign.formats.gemm import parallel
 
 TOKENS, CHANNELS, OUTPUTS = 2048, 4096, 4096
 FORMAT = AndaFormat(mantissa_bits=8, group_size=64)
@@ -57,6 +58,31 @@ def measure_copy(benchmark: Any) -> None:
 def operands() -> tuple[Any, Any]:
     rng = np.random.default_rng(0)
     return activations(), rng.standard_normal((CHANNELS, OUTPUTS), np.float32)
+
+
+@pytest.mark.benchmark(group="GeMM of a few tokens, 4096 x 4096, one core (decode)")
+@pytest.mark.parametrize("tokens", [1, 2, 4])
+def test_fp_int_gemm_of_tokens(
+    benchmark: Any, operands: tuple[Any, Any], tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The aim is 1.5 ms."""
+    monkeypatch.setattr(parallel, "_available_cores", lambda: 1)
+    w = Int4Weights.quantize(operands[1])
+    benchmark.extra_info.update(work=CHANNELS * OUTPUTS / 1e9, unit="G weights/s")
+    benchmark.pedantic(fp_int_gemm, (FORMAT.encode(operands[0][:tokens]), w), rounds=100, warmup_rounds=3)
+
+
+@pytest.mark.benchmark(group="GeMM of a few tokens, 4096 x 4096, one core (decode)")
+def test_copy_of_the_int8_codes(benchmark: Any, operands: tuple[Any, Any]) -> None:
+    benchmark.extra_info.update(work=CHANNELS * OUTPUTS / 1e9, unit="G weights/s")
+    benchmark.pedantic(Int4Weights.quantize(operands[1]).codes.copy, rounds=100, warmup_rounds=3)
+
+
+@pytest.mark.benchmark(group="GeMM of a few tokens, 4096 x 4096, one core (decode)")
+def test_numpy_float32_vector_times_matrix(benchmark: Any, operands: tuple[Any, Any]) -> None:
+    a = operands[0][0].astype(np.float32)
+    benchmark.extra_info.update(work=CHANNELS * OUTPUTS / 1e9, unit="G weights/s", baseline=True)
+    benchmark.pedantic(np.matmul, (a, operands[1]), rounds=100, warmup_rounds=3)
 
 
 @pytest.mark.benchmark(group="GeMM of 2048 x 4096 x 4096, all cores")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -62,8 +63,8 @@ def _file_shape(path: Path, *_: int) -> ModelShape:
 
 
 def _is_folder(name: str) -> bool:
-    """True for a folder; an empty name is not the current folder."""
-    return bool(name) and Path(name).is_dir()
+    """True for a folder; an empty name is not the current folder, and one that is too long is none."""
+    return bool(name) and os.path.isdir(name)  # noqa: PTH112
 
 
 def load_decoder(name: str = "smollm2-135m", path: Path | str | None = None, group_size: int | None = 128) -> Decoder:

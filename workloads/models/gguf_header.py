@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...formats import InputError
-from ...formats.documents.border import border
+from ...formats.documents.border import border, open_file
 from .hf_shapes import shape_of_config
 from .shapes import ModelShape
 
@@ -194,7 +194,7 @@ def read_header(path: Path) -> GgufHeader:
         raise InputError(f"model: {path} does not exist; give the path of a GGUF file")
     with (
         border(f"model: {path} is truncated or no GGUF file", "fetch it again"),
-        path.open("rb") as file,
+        open_file(path) as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
     ):
         return _Reader(data).header(path)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ....formats import InputError
-from ....formats.documents.border import border, read_up_to
+from ....formats.documents.border import border, open_file, read_up_to
 
 MOST_BYTES = 256 << 20
 """Largest text of a file, after decompression."""
@@ -138,7 +138,7 @@ def _without_comments(text: str) -> str:
 
 
 def _read(path: Path) -> str:
-    with border(f"liberty: {path} cannot be read", "give a readable Liberty file"), path.open("rb") as file:
+    with border(f"liberty: {path} cannot be read", "give a readable Liberty file"), open_file(path) as file:
         packed = file.read(2) == b"\x1f\x8b"
     with border(f"liberty: {path} is damaged", "give the whole file"):
         with gzip.open(path) if packed else path.open("rb") as file:

@@ -1,11 +1,25 @@
 """Command lines and files of all commands that are wrong: one line on stderr, exit status 2, nothing overwritten."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from messages import Refused
+
+
+def test_long_quotes_are_cut(refused: Refused):
+    message = refused("simulate", "--model", "x" * 100_000)
+    assert message.startswith("model: 'xxx")
+    assert len(message) < 1000
+
+
+@pytest.mark.parametrize("option", ["--arch", "--model", "--precision", "--technology"])
+def test_pipes_without_a_writer_are_refused(refused: Refused, tmp_path: Path, option: str):
+    pipe = tmp_path / "pipe.yaml"
+    os.mkfifo(pipe)
+    assert "pipe" in refused("simulate", "--model", "OPT-125M", option, pipe)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from anda_codesign.formats.options import Partial, Reconstruct
 from cases import each
 
 SHAPES = [(1, 1, 1), (13, 600, 33), (5, 64, 2100), (300, 300, 70), (12, 512, 64)]
+SHAPES += [(1, 601, 2065), (2, 70, 15), (3, 128, 1024), (4, 259, 1057)]
+"""The last ones are few tokens, with outputs in whole strips and not."""
 
 
 @pytest.mark.parametrize(("tokens", "channels", "outputs"), SHAPES)
