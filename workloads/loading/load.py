@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...formats import InputError
 from ...formats.documents.border import border
-from ..fetch import MODEL_SHA256, data_paths
+from ..fetch import MODEL_SHA256, data_paths, pieced_models
 from ..files import file_sha256
 from ..inference.decoder import Decoder
 from ..models.gguf_shapes import gguf_shape
@@ -73,7 +73,7 @@ def load_decoder(name: str = "smollm2-135m", path: Path | str | None = None, gro
     Parameters
     ----------
     name
-        SmolLM2-135M, the path of a GGUF file or a Hugging Face checkpoint folder.
+        SmolLM2-135M, a model of `fetch_model`, the path of a GGUF file or a Hugging Face checkpoint folder.
     path
         GGUF file that holds the model `name`; None takes the file that `fetch` downloaded.
     group_size
@@ -88,6 +88,10 @@ def load_decoder(name: str = "smollm2-135m", path: Path | str | None = None, gro
         return load_checkpoint(name, group_size)
     if path is None and path_name(name):
         return _read(Path(name), None, group_size)
+    if path is None and (pieced := pieced_models().get(name.lower())) is not None:
+        if not pieced.path.is_file():
+            raise InputError(f"model: {pieced.path} does not exist; run `anda fetch {pieced.name}`")
+        return _read(pieced.path, None, group_size)
     shape = model_shape(name)
     if path is None and shape.name != FETCHED_MODEL:
         raise InputError(

@@ -12,11 +12,18 @@ from ..output import JsonOption, note, print_table, write_json
 SchemaOption = Annotated[bool, typer.Option("--schema", help="Print the JSON schema of model files, for editors.")]
 
 
-def fetch() -> None:
+ModelArgument = Annotated[str | None, typer.Argument(help="A larger model instead: qwen2.5-coder-1.5b (1.1 GB).")]
+
+
+def fetch(model: ModelArgument = None) -> None:
     """Fetch the built-in model and text into the cache folder (121 MB once), checking their hashes."""
     from ....workloads import cache_dir
     from ....workloads import fetch as fetch_data
+    from ....workloads.fetch import fetch_model
 
+    if model is not None:
+        print(f"model: {fetch_model(model, progress=note)}")
+        return
     paths = fetch_data(progress=note)
     print(f"model: {paths.model}")
     print(f"text: {paths.wiki}")
