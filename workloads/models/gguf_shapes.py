@@ -111,11 +111,22 @@ def _config(fields: Mapping[str, Any], tensors: Sizes, architecture: str, where:
     if tensors:
         data["tie_word_embeddings"] = "output.weight" not in tensors
         _add_biases(data, tensors)
+    if kind == "gpt_neox":  # GGUF states what its configuration leaves out
+        _remove_usual(data)
     if kind == "falcon":
         data["num_kv_heads"] = data.pop("num_key_value_heads", None)
         data["ffn_hidden_size"] = data.pop("intermediate_size", None)
         data["new_decoder_architecture"] = "blk.0.attn_norm_2.weight" in tensors or data["num_kv_heads"] != 1
     return data
+
+
+def _remove_usual(data: dict[str, Any]) -> None:
+    """Remove a number of key/value heads and a size of heads that every such model has."""
+    hidden, heads = data["hidden_size"], data["num_attention_heads"]
+    if data.get("num_key_value_heads") == heads:
+        del data["num_key_value_heads"]
+    if isinstance(heads, int) and data.get("head_dim", 0) * heads == hidden:
+        data.pop("head_dim", None)
 
 
 def _kind(fields: Mapping[str, Any], data: Mapping[str, Any], architecture: str) -> str:

@@ -197,21 +197,24 @@ def _rotary_share(entries: Entries, name: str, default: float) -> float:
 
 
 def _sizes(entries: Entries, **defaults: int) -> Fields:
-    """Entries that most families share; Gemma 3's may be missing."""
-    heads = entries.size("num_attention_heads", default=defaults.get("heads"))
-    hidden = entries.size("hidden_size", default=defaults.get("hidden"))
-    stated = {
-        "hidden": hidden,
+    """Entries that all families share, most by these names; Gemma 3's may be missing."""
+    return {
+        "hidden": entries.size("hidden_size", default=defaults.get("hidden")),
         "layers": entries.size("num_hidden_layers", default=defaults.get("layers"), highest=MOST_LAYERS),
-        "heads": heads,
-        "kv_heads": entries.size("num_key_value_heads", default=defaults.get("kv_heads", heads)),
+        "heads": (heads := entries.size("num_attention_heads", default=defaults.get("heads"))),
+        "kv_heads": heads,
         "vocabulary": entries.size("vocab_size", default=defaults.get("vocabulary")),
         "max_length": entries.size("max_position_embeddings", default=defaults.get("max_length")),
     }
+
+
+def _heads(entries: Entries, sizes: Fields, **defaults: int) -> Fields:
+    """Number of key/value heads, and channels of a head if they are not the usual ones."""
+    kv_heads = entries.size("num_key_value_heads", default=defaults.get("kv_heads", sizes["heads"]))
     own = entries.value("head_dim", defaults.get("head_size"))
-    if own is not None and own != hidden / heads:
-        stated["head_size"] = entries.size("head_dim", default=own)
-    return stated
+    if own is None or own == sizes["hidden"] / sizes["heads"]:
+        return {"kv_heads": kv_heads}
+    return {"kv_heads": kv_heads, "head_size": entries.size("head_dim", default=own)}
 
 
 def _activation(entries: Entries, *names: str, default: str = "silu") -> str:
@@ -222,8 +225,10 @@ def _activation(entries: Entries, *names: str, default: str = "silu") -> str:
 
 def _gated(entries: Entries, tied: bool = False, **defaults: int) -> Fields:
     """LLaMA and its relatives: RMSNorm, rotary embedding, gated FFN."""
+    sizes = _sizes(entries, **defaults)
     return {
-        **_sizes(entries, **defaults),
+        **sizes,
+        **_heads(entries, sizes, **defaults),
         "ffn": entries.size("intermediate_size", default=defaults.get("ffn")),
         "gated": True,
         "activation": _activation(entries, "hidden_act"),

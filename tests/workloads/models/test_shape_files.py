@@ -124,6 +124,8 @@ def refusal(data: dict[str, Any]) -> str:
         ("LLaMA-2-7B", {"sliding_window": 512}, "asks for sliding_window 512, which a shape of model_type llama"),
         ("LLaMA-2-7B", {"tie_word_embeddings": "no"}, "tie_word_embeddings: is 'no'; write true or false"),
         ("Falcon-7B", {"alibi": True}, "asks for alibi True (attention biases of ALiBi)"),
+        ("GPT-NeoX-20B", {"head_dim": 64}, "asks for head_dim 64, which a shape of model_type gpt_neox"),
+        ("OPT-125M", {"num_key_value_heads": 4}, "asks for num_key_value_heads 4"),
         ("OPT-125M", {"do_layer_norm_before": False}, "asks for do_layer_norm_before false"),
         ("OPT-125M", {"word_embed_proj_dim": 512}, "asks for word_embed_proj_dim 512, an embedding of another width"),
         ("Gemma-3-4B", {"text_config": None}, "text_config: is missing"),
