@@ -21,7 +21,7 @@ class Array(Config):
     """Arrays of one shape, which share the buffers.
 
     In YAML a shape may be written ``16x16``. A machine that is reshaped between the phases of an inference states both:
-    ``{prefill: 16x16, decode: 1x256}``, where fields beside them hold in both phases, or ``16x16/1x256``.
+    ``{prefill: 16x16, decode: 1x256}``, where fields beside them hold in both phases unless it states its own, or ``16x16/1x256``.
     """
 
     rows: int = Field(ge=1, le=1024)
@@ -86,6 +86,8 @@ class Array(Config):
 
 def array_fields(data: Any) -> Any:
     """The fields of an array from the ways of writing it: keys, a shape such as ``16x16``, or one array for each phase."""
+    if data is None or isinstance(data, (list, int, float)):
+        raise ValueError(f"{data!r} is no array; write a shape, such as 16x16, or rows and columns")
     if isinstance(data, str):
         if (found := SHAPE.fullmatch(data)) is None:
             raise ValueError(
@@ -99,10 +101,8 @@ def array_fields(data: Any) -> Any:
             raise ValueError("prefill: stands without decode; give both, or rows and columns alone")
         return data
     common = {key: value for key, value in data.items() if key not in PHASES}
-    if "prefill" in data and {"rows", "columns"} & set(common):
-        raise ValueError("prefill: stands beside rows and columns; give one of them")
-    prefill, decode = (data.get(phase, {}) for phase in PHASES)
-    return {**common, **_merged({}, prefill), "decode": _merged(common, decode)}
+    prefill, decode = (_phase(phase, common, data.get(phase, {})) for phase in PHASES)
+    return {**prefill, "decode": decode}
 
 
 def reshaped(array: Any, shape: str) -> Any:
@@ -119,7 +119,9 @@ def reshaped(array: Any, shape: str) -> Any:
     return {**kept, **new, **({"decode": {**kept, **new["decode"]}} if "decode" in new else {})}
 
 
-def _merged(common: dict[str, Any], array: Any) -> Any:
-    """The fields of a phase's array over those of both phases; what is no array is left for the check of types."""
-    fields = array_fields(array)
-    return {**common, **fields} if isinstance(fields, dict) else fields
+def _phase(phase: str, common: dict[str, Any], array: Any) -> dict[str, Any]:
+    """The fields of a phase's array in place of those of both phases."""
+    fields = array_fields(array.model_dump() if isinstance(array, Array) else array)
+    if not isinstance(fields, dict):
+        raise ValueError(f"{phase}: is {fields!r}; write a shape, such as 1x256, or rows and columns")
+    return {**common, **{key: value for key, value in fields.items() if (key, value) != ("decode", None)}}

@@ -234,9 +234,9 @@ def _shortage(mapped: MappedGemm) -> str | None:
         ("activation_buffer", "exponent_buffer", "weight_buffer"), capacities(mapped), needs, strict=True
     ):
         if need > room:
-            what = "one group" if groups == 1 else f"{groups} groups"
+            what, take = ("one group", "takes") if groups == 1 else (f"{groups} groups", "take")
             return (
-                f"{field}.capacity: {room // 8} B is too small for any mapping; {what} of a tile of the array takes "
+                f"{field}.capacity: {room // 8} B is too small for any mapping; {what} of a tile of the array {take} "
                 f"{-(-need // 8)} B"
             )
     return None

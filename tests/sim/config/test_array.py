@@ -25,6 +25,7 @@ def test_ways_of_writing_a_shape():
         ("16x16", "weight-stationary"),
         ("1x256", "weight-stationary"),
     ]
+    assert READ({"rows": 2, "columns": 128, "prefill": "16x16", "decode": "1x256"}) == READ("16x16/1x256")
     assert READ("16x16/1x256").in_phase("decode") == READ("1x256")
     assert READ("16x16/1x256").in_phase("prefill") == plain.in_phase("decode") == plain
     assert reshaped({"rows": 4, "columns": 8, "count": 2}, "1x32") == {"rows": 1, "columns": 32, "count": 2}
@@ -41,7 +42,9 @@ def test_ways_of_writing_a_shape():
         ({"rows": 4, "columns": 4, "dataflow": "row-stationary"}, "dataflow: is 'row-stationary'"),
         ({"rows": 4, "columns": 4, "split": "rows"}, "split: is 'rows'"),
         ({"prefill": "4x4"}, "prefill: stands without decode"),
-        ({"prefill": "4x4", "rows": 2, "columns": 8, "decode": "1x16"}, "prefill: stands beside rows"),
+        (None, "None is no array; write a shape"),
+        ({"prefill": [4, 4], "decode": "1x16"}, "[4, 4] is no array"),
+        ({"prefill": "4x4", "decode": 16}, "16 is no array"),
         ("16x16/1x128", "decode: 1x128 has 128 elements and 16x16 has 256"),
         ({"prefill": "4x4", "decode": {"prefill": "1x16", "decode": "16x1"}}, "decode: has a decode of its own"),
     ],
