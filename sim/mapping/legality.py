@@ -94,7 +94,8 @@ def check_mapping(mapped: MappedGemm, mapping: GemmMapping) -> GemmMapping:
         if not 1 <= size <= whole:
             raise InputError(f"mapping: {size} {what} do not fit a GeMM of {whole}; use 1 to {whole}")
         if size % step and size != whole:
-            raise InputError(f"mapping: {size} {what} split a tile of the array; use a multiple of {step}, or {whole}")
+            fix = f"a multiple of {step}, or {whole}" if step < whole else f"{whole}"
+            raise InputError(f"mapping: {size} {what} split a tile of the array; use {fix}")
     _check_shape(mapped, mapping)
     if short := shortage(mapped, mapping):
         field, room, need = short

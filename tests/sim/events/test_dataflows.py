@@ -2,6 +2,7 @@
 
 import math
 import random
+from itertools import pairwise
 
 import mappings
 import small_work
@@ -79,3 +80,30 @@ def test_more_bandwidth_never_costs_what_the_search_minimises(
         costs = unit_costs(machine, load_technology().with_bandwidth(bandwidth))
         found.append(gemm_cost(shape, best_mapping(shape, costs, "latency"), costs).cycles)
     assert found[1] <= found[0]
+
+
+@each("kind", list(ARRAYS))
+@settings(max_examples=40, deadline=None)
+@given(
+    small_work.gemms(tokens=60, in_channels=300, out_channels=90),
+    st.data(),
+    st.integers(2, 16),
+    st.sampled_from([0.1, 1.0, 30.0]),
+)
+def test_fewer_mantissa_bits_and_larger_buffers_never_cost(
+    kind: str, gemm: Gemm, data: st.DataObject, bits: int, gigabytes: float
+):
+    """Neither raises what the search minimises; longer mantissas may not fit at all."""
+    machine: Architecture = data.draw(ARRAYS[kind])
+    twice = {
+        name: (buffer := getattr(machine, name)).model_copy(update={"capacity_bytes": 2 * buffer.capacity_bytes})
+        for name in ("activation_buffer", "weight_buffer")
+    }
+    for objective in ("energy", "latency", "dram"):
+        found = []
+        for length, own in ((bits, machine), (bits - 1, machine), (bits - 1, machine.model_copy(update=twice))):
+            shape = map_gemm(gemm, own, own.precision(Precision.uniform(length)))
+            costs = unit_costs(machine, load_technology().with_bandwidth(gigabytes))
+            if is_legal(shape):
+                found.append(gemm_cost(shape, best_mapping(shape, costs, objective), costs).score(objective)[0])
+        assert all(after <= before * (1 + 1e-12) for before, after in pairwise(found)), (objective, found)
