@@ -40,14 +40,14 @@ class Words(NamedTuple):
 
 def encode_groups(patterns: NDArray[np.uint16], mantissa_bits: int, rounding: Rounding) -> tuple[Words, bool]:
     """Encode groups; returns the words, and True if infinities or NaN were saturated."""
-    if use_compiled(patterns.size):
+    if use_compiled(patterns.size, "encode"):
         return _encode_compiled(patterns, mantissa_bits, rounding)
     return encode_numpy(patterns, mantissa_bits, rounding)
 
 
 def decode_groups(words: Words, group_size: int, midpoint: bool) -> NDArray[np.uint16]:
     """Decode words to FP16 patterns; bits that FP16 cannot hold are cut off."""
-    if use_compiled(words.exponents.size * group_size):
+    if use_compiled(words.exponents.size * group_size, "decode"):
         return _decode_compiled(words, group_size, midpoint)
     return decode_numpy(words, group_size, midpoint)
 

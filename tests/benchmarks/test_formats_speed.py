@@ -3,6 +3,7 @@
 Run with ``make benchmark``; ``tests/benchmarks/table.py`` prints the table of docs/performance.md.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,20 @@ def measure_copy(benchmark: Any) -> None:
     source = np.ones(moved // 2, np.uint8)
     benchmark.extra_info.update(work=TOKENS * CHANNELS / 1e9, unit="G values/s", baseline=True)
     benchmark.pedantic(source.copy, rounds=15, warmup_rounds=2)
+
+
+@pytest.mark.benchmark(group="FP16 to Anda planes and back, few tokens, one core (M = 8, G = 64)")
+@pytest.mark.parametrize("tokens", [1, 16])
+@pytest.mark.parametrize("kernels", ["auto", "numba", "numpy"])
+@pytest.mark.parametrize("step", ["encode", "decode"])
+def test_few_tokens(benchmark: Any, step: str, kernels: str, tokens: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in decode; ``auto`` after a large array has loaded the kernels, ``numba`` is the limit."""
+    FORMAT.encode(activations()).decode()
+    monkeypatch.setenv("ANDA_KERNELS", kernels)
+    x = activations()[:tokens]
+    work = FORMAT.encode(x).decode if step == "decode" else partial(FORMAT.encode, x)
+    benchmark.extra_info.update(work=tokens * CHANNELS / 1e9, unit="G values/s")
+    benchmark.pedantic(work, rounds=300, warmup_rounds=5)
 
 
 @pytest.fixture(scope="module")

@@ -207,7 +207,7 @@ def gguf_sample(folder: Path) -> bytes:
 
 def read_gguf_file(data: bytes, folder: Path) -> Any:
     weights, tokenizer = read_gguf(file(folder, "model.gguf", data), replace(TINY, vocabulary=258))
-    return plain(weights), None if tokenizer is None else (len(tokenizer), tokenizer.encode("abcd").tolist())
+    return plain(weights), None if tokenizer is None else (tokenizer.encode("abcd").tolist(), len(tokenizer))
 
 
 TOKENIZER = {

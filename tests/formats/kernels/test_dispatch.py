@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from anda_codesign.formats import InputError
-from anda_codesign.formats.kernels.dispatch import SMALL, use_compiled
+from anda_codesign.formats.kernels.dispatch import PAID, SMALL, SMALLEST, use_compiled
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,15 @@ from anda_codesign.formats.kernels.dispatch import SMALL, use_compiled
 def test_choices(choice: str, expected: tuple[bool, bool], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANDA_KERNELS", choice)
     assert (use_compiled(SMALL - 1), use_compiled(SMALL)) == expected
+
+
+def test_small_arrays_are_compiled_once_the_kernel_is_loaded_or_paid_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ANDA_KERNELS", raising=False)
+    assert not use_compiled(SMALLEST, "a test")
+    assert use_compiled(SMALL, "a test")
+    assert use_compiled(SMALLEST, "a test")
+    assert not use_compiled(SMALLEST - 1, "a test")
+    assert [use_compiled(SMALL // 2, "another") for _ in range(PAID // (SMALL // 2))].count(True) == 1
 
 
 def test_refuses_an_unknown_choice(monkeypatch: pytest.MonkeyPatch) -> None:
