@@ -1,4 +1,4 @@
-"""Parameters of a model, and the values that its KV cache keeps."""
+"""Parameters of a model, its weight matrices, and the values that its KV cache keeps."""
 
 from __future__ import annotations
 
