@@ -135,7 +135,7 @@ def _architecture(name: str) -> dict[str, Any]:
         "timing": machine.processing_element.timing,
         "mantissa_bits": machine.processing_element.mantissa_bits,
         "default_precision": None if machine.default_precision is None else str(machine.default_precision),
-        "activation_memory": machine.activation_memory,
+        "activations": machine.activations.text,
         "area_mm2": sum(areas.values()),
         "source": machine.source,
     }

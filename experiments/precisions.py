@@ -40,8 +40,8 @@ def asked_precision(machine: Architecture, given: GivenPrecision) -> Precision |
     """
     if given is not None:
         return given_precision(given)
-    if machine.processing_element.mantissa_bits != "variable":
-        return Precision.uniform(16)  # replaced by the architecture's own
+    if not machine.takes_precision:
+        return Precision.uniform(16)  # replaced by the format's or the architecture's own
     if machine.default_precision is None:
         raise InputError(
             f"precision: {machine.name} needs one; give the mantissa bits of qkv, o, u and d, such as 7,5,6,6"

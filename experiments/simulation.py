@@ -113,6 +113,7 @@ class Simulation(Result):
             "precision": _plain(fp_int.precision),
             "technology": fp_int.technology,
             "weights": fp_int.machine.weights.name,
+            "activations": fp_int.machine.activations.text,
             **fp_int.to_dict(),
             "gemms": [_gemm_record(run) for run in fp_int.runs],
         }
@@ -322,7 +323,7 @@ def run_gemm(gemm: str | Gemm, options: MachineOptions, timeline: Timeline | Non
 
 def fixed_precision(arch: str | Path | Architecture) -> bool:
     """True if an architecture has its own mantissa bits, whatever precision a run asks for."""
-    return load_architecture(arch).processing_element.mantissa_bits != "variable"
+    return not load_architecture(arch).takes_precision
 
 
 def load_architecture(arch: str | Path | Architecture) -> Architecture:
@@ -346,8 +347,10 @@ def prepare_machine(
 
 
 def _machine(options: MachineOptions) -> Architecture:
-    """The architecture, with midpoint reconstruction if the options ask for it."""
+    """The architecture, with the activation format and midpoint reconstruction that the options ask for."""
     machine = load_architecture(options.arch)
+    if options.activations is not None:
+        machine = machine.with_activations(options.activations)
     if not options.midpoint:
         return machine
     element = machine.processing_element

@@ -60,9 +60,11 @@ class Registry(Generic[Built]):
         """All names, in the order of registration."""
         return list(self._entries)
 
-    def find(self, name: str) -> Any:
-        """The class of a name; raises `InputError` if there is none."""
-        return self._entries[check_choice(self._field, name, self._entries)].added
+    def find(self, name: str, field: str | None = None) -> Any:
+        """The class of a name; raises `InputError` if there is none, which begins with `field` if that is given."""
+        if name not in self._entries:
+            check_choice(field or self._field, name, self._entries)
+        return self._entries[name].added
 
     def build(self, name: str, parameters: Mapping[str, Any]) -> Built:
         """Build an object of the class of this name.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..formats import InputError
-from ..formats.numeric.alignment import MAX_MANTISSA_BITS
+from ..formats.activations.stored import FP16, StoredFormat
 from ..workloads import Gemm, Precision
 from ..workloads.models.gemms import FP16_BITS
 from .analytical.gemm import traffic
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def run_gemms(
-    gemms: Iterable[Gemm], setup: Setup, precision: Precision, cache_bits: int | None = None
+    gemms: Iterable[Gemm], setup: Setup, precision: Precision, cached: StoredFormat = FP16
 ) -> SimulationResult:
     """Time GeMMs one after the other and count their energy.
 
@@ -39,9 +39,9 @@ def run_gemms(
     setup
         The machine.
     precision
-        Mantissa bits of the modules; used where the architecture's are variable.
-    cache_bits
-        Mantissa bits to which the results of ``qkv`` are compressed on Anda; None leaves them FP16.
+        Mantissa bits of the modules; used where the activation format leaves them open.
+    cached
+        Format in which the results of ``qkv`` are stored for the attention.
 
     Raises
     ------
@@ -52,9 +52,9 @@ def run_gemms(
     work = list(gemms)
     if not work:
         raise InputError("gemms: there are none; give at least one GeMM")
-    shapes = [map_gemm(gemm, setup.machine, used, cache_bits, setup.group_cycles) for gemm in work]
+    shapes = [map_gemm(gemm, setup.machine, used, cached, setup.group_cycles) for gemm in work]
     if setup.level == "events" and setup.mapping.kind == "best" and setup.group_cycles is None:
-        longer = [_longer(gemm, shape, setup, used, cache_bits) for gemm, shape in zip(work, shapes, strict=True)]
+        longer = [_longer(gemm, shape, setup, used, cached) for gemm, shape in zip(work, shapes, strict=True)]
         chosen = [_event_mapping([shape, *more], setup) for shape, more in zip(shapes, longer, strict=True)]
     else:
         chosen = [(choice, None) for choice in setup.mappings(shapes, [gemm.module for gemm in work])]
@@ -103,13 +103,13 @@ def _event_mapping(shapes: list[MappedGemm], setup: Setup) -> tuple[GemmMapping,
 
 
 def _longer(
-    gemm: Gemm, shape: MappedGemm, setup: Setup, precision: Precision, cache_bits: int | None
+    gemm: Gemm, shape: MappedGemm, setup: Setup, precision: Precision, cached: StoredFormat
 ) -> Iterator[MappedGemm]:
     """The GeMM at the longer mantissas that its buffers allow, one after the other."""
-    if setup.machine.processing_element.mantissa_bits != "variable" or gemm.module in OWN_PRECISION:
+    if not setup.machine.takes_precision or gemm.module in OWN_PRECISION:
         return
-    for bits in range(shape.mantissa_bits + 1, MAX_MANTISSA_BITS + 1):
-        more = map_gemm(gemm, setup.machine, precision._replace(**{gemm.module: bits}), cache_bits)
+    for bits in range(shape.inputs.mantissa_bits + 1, setup.machine.longest.mantissa_bits + 1):
+        more = map_gemm(gemm, setup.machine, precision._replace(**{gemm.module: bits}), cached)
         if not is_legal(more):
             return
         yield more

@@ -18,6 +18,7 @@ from .cost.objective import Objective
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ..formats.named_format import GivenFormat
     from ..workloads import Precision
     from .config.architecture import Architecture
     from .config.array import DataflowName
@@ -82,6 +83,9 @@ class Settings:
     group_cycles
         Mean cycles of a group by module where all-zero planes are skipped, as `formats.anda.plane_mask.mean_group_cycles`
         measures them on the activations; the masks are stored with these. None where no plane is skipped.
+    activations
+        An activation format in place of the architecture's own: a registered name with parameters, such as ``"mxint8"`` or
+        ``"my-format bits=6"``, or an object.
     timeline
         Records the activity of the units, at levels ``"events"`` and ``"cycle"``; a GeMM that repeats is recorded once.
     """
@@ -99,6 +103,7 @@ class Settings:
     dram_background: DramBackground = "auto"
     weights: str | Path | WeightConfig | None = None
     group_cycles: Mapping[str, float] | None = None
+    activations: GivenFormat | None = None
     timeline: Timeline | None = None
 
 
@@ -117,7 +122,8 @@ class ModelSettings(Settings):
     batch
         Sequences that run together.
     kv_cache
-        ``"fp16"``, or ``"anda:M"`` for keys, values and attention at M mantissa bits.
+        Format of keys and values, and so of the attention: ``"fp16"``, ``"anda:M"`` with M mantissa bits, or another activation
+        format with its parameters.
     vector_unit
         ``"fp16"``, or ``"integer"``: the operators of I-LLM, without floating point.
     vector_traffic

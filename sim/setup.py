@@ -119,6 +119,8 @@ def prepare(architecture: str | Path | Architecture, settings: Settings) -> Setu
         A name is unknown, a file is wrong, or settings contradict each other.
     """
     machine = architecture if isinstance(architecture, Architecture) else load_architecture(architecture)
+    if settings.activations is not None:
+        machine = machine.with_activations(settings.activations)
     if settings.weights is not None:
         machine = machine.with_weights(load_weights(settings.weights))
     if settings.array is not None or settings.dataflow is not None:

@@ -68,32 +68,9 @@ def assignments(example: str, field: str, texts: Iterable[str]) -> dict[str, Pla
     InputError
         A text has no name or no value.
     """
+    from ...formats.words import assignment
+
     return dict(assignment(example, field, text) for text in texts)
-
-
-def assignment(example: str, field: str, text: str) -> tuple[str, Plain]:
-    """The name and the value of a text such as ``lanes=64``.
-
-    Raises
-    ------
-    InputError
-        The text has no name or no value.
-    """
-    name, _, value = text.partition("=")
-    if not (name and value):
-        _refuse(f"{field}: {text!r} is not a parameter with a value; write it as {example}")
-    return name, _plain_value(value)
-
-
-def _plain_value(text: str) -> Plain:
-    if text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    for convert in (int, float):
-        try:
-            return convert(text)
-        except ValueError:
-            continue
-    return text
 
 
 def several(value: Any) -> list[Any]:

@@ -10,6 +10,7 @@ from ...sim.settings import DramBackground, Level, ModelSettings, Settings
 from .option import Option
 
 if TYPE_CHECKING:
+    from ...formats.named_format import GivenFormat
     from ...sim import Architecture, Technology
     from ...sim.config.array import DataflowName
     from ...sim.config.kv_cache import KvCache
@@ -145,6 +146,14 @@ class MachineOptions:
             "Weight format: int4, int8, int3, fp16, spqr-3, squeezellm-3, … or a YAML file; the architecture's own without it."
         ),
     ] = None
+    activations: Annotated[
+        "GivenFormat | None",
+        Option(
+            'Activation format in memory: anda, fp16, mxint8, "fast mantissa_bits=2", or one of a plugin with its parameters; '
+            "the architecture's own without it.",
+            metavar='"NAME KEY=VALUE …"',
+        ),
+    ] = None
     midpoint: Annotated[bool, Option("Mantissas stand for the middle of their interval.")] = False
     group_cycles: Annotated[
         Mapping[str, float] | None,
@@ -173,7 +182,10 @@ class PassOptions(MachineOptions):
     ] = ModelSettings.batch
     phase: Annotated[str, Option("prefill (one pass) or decode (a step a token).")] = ModelSettings.phase
     kv_cache: Annotated[
-        "str | KvCache", Option("fp16, or anda:M for keys and values of M mantissa bits; whole models only.")
+        "str | KvCache",
+        Option(
+            "Format of keys and values: fp16, anda:M with M mantissa bits, or another activation format; whole models only."
+        ),
     ] = ModelSettings.kv_cache
     vector_unit: Annotated[str, Option("fp16, or integer (I-LLM); whole models only.")] = ModelSettings.vector_unit
     vector_traffic: Annotated[

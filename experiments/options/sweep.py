@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ...formats.documents.schema import Config
-    from .named_format import NamedFormat
+    from ...formats.named_format import NamedFormat
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from ...workloads.models.gemms import FP16_BITS
 from .. import simulation
 from ..precisions import given_precision
 from . import points as point_rows
-from .overrides import architecture_with, column, technology_with, with_numbers
+from .overrides import column, technology_with, with_numbers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -91,7 +91,7 @@ def _results(block: PointBlock) -> tuple[Mapping[str, NDArray[Any]], dict[int, s
     }
     left_out: dict[int, str] = {}
     rooms = machines.activation_bits, machines.exponent_bits, machines.weight_bits
-    array = machines.rows, machines.columns, machines.lanes, machines.code_bits, machines.anda
+    array = machines.rows, machines.columns, machines.lanes, machines.code_bits, machines.planes
     for rows in _alike(
         np.column_stack([*rooms, *array, tasks, bits]).astype(np.int64), np.flatnonzero(~(plain | totals.fits))
     ):
@@ -153,7 +153,7 @@ def _work(tasks: NDArray[np.int32], bits: NDArray[np.int64], tables: list[Any]) 
 
 def _machines(block: PointBlock) -> tuple[kernel.Machines, NDArray[np.float64], NDArray[np.bool_]]:
     """Machines of all rows, their areas, and True for machines that the kernel does not know."""
-    from ...sim.batch.machines import areas_mm2, is_known, joined, machine_columns
+    from ...sim.batch.machines import areas_mm2, is_known, joined, knows_format, machine_columns
 
     codes, points = block.coded_by("structure", block.point)
     order = np.argsort(codes, kind="stable")
@@ -166,7 +166,7 @@ def _machines(block: PointBlock) -> tuple[kernel.Machines, NDArray[np.float64], 
             name: getattr(point, name) for name in Settings.__match_args__ if hasattr(point, name)
         }
         shared |= {"technology": technology_with(str(point.technology), point.technology_settings), "timeline": None}
-        setup = prepare(architecture_with(str(point.arch), point.architecture_settings), Settings(**shared))
+        setup = prepare(point.machine, Settings(**shared))
         machine, process = block.with_columns(setup.machine, rows), setup.process
         for field, _ in point.technology_settings:
             values = block.column(column(field))[rows].astype(np.float64)
@@ -174,6 +174,6 @@ def _machines(block: PointBlock) -> tuple[kernel.Machines, NDArray[np.float64], 
         costs = unit_costs(machine, process, False, setup.costs.background, point.idle, point.clock_gating)
         parts.append(machine_columns(machine, costs, setup.objective, len(rows)))
         areas.append(areas_mm2(costs, len(rows)))
-        plain.append(np.full(len(rows), not is_known(machine)))
+        plain.append(np.full(len(rows), not (is_known(machine) and knows_format(setup.machine))))
     back = np.argsort(order)
     return joined(parts, back), np.concatenate(areas)[back], np.concatenate(plain)[back]

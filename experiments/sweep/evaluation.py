@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import StrictInt
 
 from ...formats import AndaFormat, InputError
+from ...formats.activations.base import ActivationFormat
+from ...formats.activations.chained import ChainedFormat
+from ...formats.activations.fp import Fp16Format
 from ...formats.checks import check_integer
+from ...formats.named_format import OPEN, NamedFormat
+from ...formats.options import GroupSum
 from ...sim.config.processing_element import Arithmetic
 from ...workloads import MODULES
-from ..options.named_format import NamedFormat
 from ..options.sweep import PointOptions
 
 if TYPE_CHECKING:
@@ -80,17 +84,14 @@ STORED = Arithmetic().format
 
 
 def format_bits(named: NamedFormat, machine: Architecture, precisions: Sequence[Precision]) -> float:
-    """Bits of a stored activation in a named format, or in the format of the architecture's memory.
+    """Bits of a stored activation in a named format, or in that of the machine's memory.
 
-    Of Anda with several widths, the mean over the four modules and over the precisions, one for all layers or one for each.
+    With several widths, the mean over the four modules and over the precisions, one for all layers or one for each.
     """
     if named != OWN_FORMAT:
         return named.build().bits_per_value
-    if machine.activation_memory == "fp16":
-        return 16.0
-    lanes = machine.processing_element.lanes
     widths = [bits for precision in precisions for bits in precision]
-    return sum(AndaFormat(mantissa_bits=m, group_size=lanes).bits_per_value for m in widths) / len(widths)
+    return sum(float(machine.stored(bits).format.bits_per_value) for bits in widths) / len(widths)
 
 
 def activation_hook(
@@ -100,28 +101,54 @@ def activation_hook(
 
     None if the elements do not state their arithmetic: the loss is unknown.
     """
-    from ...workloads import AndaActivations, FormatActivations, Fp16Activations
-    from ...workloads.inference.hooks import AndaArithmetic, FormatArithmetic, ModuleActivations
+
+    from ...workloads import FormatActivations
 
     if named != OWN_FORMAT:
         return FormatActivations(named.build())
-    element = machine.processing_element
-    arithmetic, lanes = element.arithmetic, element.lanes
+    arithmetic, lanes = machine.processing_element.arithmetic, machine.group_size
     if arithmetic is None:
         return None
-    if arithmetic.format == STORED and machine.activation_memory == "anda":
-        options: dict[str, Any] = {"group_size": lanes, "rounding": rounding, "reconstruct": reconstruct}
-        if arithmetic.partial == "float":
-            return AndaActivations(precision, **options)
-        return AndaArithmetic(precision, arithmetic.partial, **options)
-    if arithmetic.format == STORED and arithmetic.partial == "float":
+    stored = _stored_formats(machine, precision, rounding, reconstruct)
+    if arithmetic.format == STORED:
+        return _format_hook(stored, lanes, arithmetic.partial)
+    named = NamedFormat.parse(arithmetic.format)
+    formats = [named.build(**{OPEN: bits}) for bits in machine.datapath_precision(precision)]
+    if machine.longest.needs_compressor:
+        formats = [ChainedFormat(*both) for both in zip(stored, formats, strict=True)]
+    return _format_hook(formats, lanes, arithmetic.partial)
+
+
+def _stored_formats(
+    machine: Architecture, precision: Precision, rounding: str, reconstruct: str
+) -> list[ActivationFormat]:
+    """Formats of the stored inputs of qkv, o, u and d; those of FP16 where the memory holds what the array gives.
+
+    Rounding and reconstruction are those of the format, unless a point asks for others.
+    """
+    if not machine.longest.needs_compressor:
+        return [Fp16Format()] * len(MODULES)
+    asked = {"rounding": rounding, "reconstruct": reconstruct}
+    asked = {name: value for name, value in asked.items() if value != getattr(PointOptions, name)}
+    formats = [machine.stored(bits).format for bits in precision]
+    return [replace(fmt, **asked) if isinstance(fmt, AndaFormat) else fmt for fmt in formats]
+
+
+def _format_hook(formats: Sequence[ActivationFormat], lanes: int, partial: GroupSum) -> Any:
+    """Hook of the formats of qkv, o, u and d; sums of groups of `lanes` channels are rounded to `partial`."""
+    from ...workloads import AndaActivations, FormatActivations, Fp16Activations, ModuleActivations, Precision
+    from ...workloads.inference.hooks import AndaArithmetic, FormatArithmetic
+
+    anda = [fmt for fmt in formats if isinstance(fmt, AndaFormat)]
+    if len(anda) == len(formats):
+        options: dict[str, Any] = {name: value for name, value in anda[0].parameters.items() if name != OPEN}
+        widths = Precision(*(fmt.mantissa_bits for fmt in anda))
+        return AndaActivations(widths, **options) if partial == "float" else AndaArithmetic(widths, partial, **options)
+    if partial != "float":
+        return FormatArithmetic(tuple(formats), lanes, partial)
+    if all(isinstance(fmt, Fp16Format) for fmt in formats):
         return Fp16Activations()
-    widths = machine.precision(precision)
-    text = "fp16" if arithmetic.format == STORED else arithmetic.format
-    formats = [NamedFormat.parse(text).build(mantissa_bits=bits) for bits in widths]
-    if arithmetic.partial != "float":
-        return FormatArithmetic(tuple(formats), lanes, arithmetic.partial)
-    if len(set(widths)) == 1:
+    if len(set(formats)) == 1:
         return FormatActivations(formats[0])
     return ModuleActivations(Fp16Activations(), dict(zip(MODULES, map(FormatActivations, formats), strict=True)))
 

@@ -12,10 +12,11 @@ import numpy as np
 from ...formats import InputError
 from ...formats.documents.schema import check
 from ...formats.documents.yaml_file import read_yaml
+from ...formats.named_format import GivenFormat
 from ...formats.plugins import registered
 from ...sim import Architecture, Technology, load_architecture, load_technology
 from ...sim.config.architecture import FOLDER as ARCHITECTURES
-from ...sim.config.architecture import read_architecture
+from ...sim.config.architecture import FORMER_NAMES, read_architecture, with_current_names
 from ...sim.config.array import reshaped
 from ...sim.config.processing_element import ProcessingElement, load_element
 from ...sim.config.weights import WeightConfig, load_weights
@@ -28,15 +29,21 @@ BOTH_PHASES = ("array.dataflow", "array.count", "array.split")
 """Fields that hold for a reshaped array in both phases."""
 
 
-def architecture_with(name: str, settings: Settings) -> Architecture:
-    """An architecture with fields replaced, checked as if its file said so.
+def architecture_with(name: str, settings: Settings, activations: GivenFormat | None = None) -> Architecture:
+    """An architecture with fields replaced, checked as if its file said so, and with another activation format, if one is given.
 
     Raises
     ------
     InputError
         It has no such field, or its values do not go together.
     """
-    return _architecture(name, settings, _contents(name, settings))
+    machine = _architecture(name, settings, _contents(name, settings), _plugins())
+    return machine if activations is None else machine.with_activations(activations)
+
+
+def _plugins() -> tuple[str, ...]:
+    """Hashes of a user's own classes: when one changes, what was made of it is made anew."""
+    return tuple(found.sha256 for found in registered() if found.sha256 is not None)
 
 
 def _contents(name: str, settings: Settings) -> tuple[str | None, ...]:
@@ -45,11 +52,12 @@ def _contents(name: str, settings: Settings) -> tuple[str | None, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _architecture(name: str, settings: Settings, _: tuple[str | None, ...]) -> Architecture:
+def _architecture(name: str, settings: Settings, _: tuple[str | None, ...], __: tuple[str, ...]) -> Architecture:
     if not settings:
         return load_architecture(name)
     path = find_config(name, ARCHITECTURES, "architecture")
-    data: dict[str, Any] = read_architecture(path)
+    data: dict[str, Any] = with_current_names(read_architecture(path))
+    settings = tuple((FORMER_NAMES.get(field, field), value) for field, value in settings)
     element = load_element(data["processing_element"])
     if isinstance(element, ProcessingElement):
         data["processing_element"] = element.model_dump(by_alias=True)
@@ -114,7 +122,7 @@ def column(field: str) -> str:
 def architecture_columns(name: str, settings: Settings) -> dict[str, int | float | str]:
     """The replaced fields as columns, amounts in bytes, bits or hertz; whole parts by the name that the sweep gives."""
     data = architecture_with(name, settings).model_dump(by_alias=True) if settings else {}
-    values = {field: (_at(data, field.split(".")), given) for field, given in settings}
+    values = {field: (_at(data, FORMER_NAMES.get(field, field).split(".")), given) for field, given in settings}
     return {column(field): given if isinstance(value, dict) else value for field, (value, given) in values.items()}
 
 
@@ -205,6 +213,6 @@ def doubtful(machine: Architecture) -> Any:
     for count in (array.rows, array.columns, *compressors):
         bad = bad | (np.asarray(count) < 1) | (np.asarray(count) > MOST_ELEMENTS)
     bad = bad | (np.asarray(machine.vector_lanes) < 1)
-    if machine.activation_memory == "anda":
+    if machine.processing_element.timing == "bit-serial":
         bad = bad | (np.asarray(array.rows) * lanes > machine.activation_buffer.port_bits)
     return bad

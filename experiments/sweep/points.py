@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from ... import formats, sim, workloads
 from ...formats import InputError
 from ...formats.checks import check_choice
+from ...formats.named_format import NamedFormat
 from ...sim import load_weights
 from ...sim.config.kv_cache import KvCache
 from ...workloads import MODULES, Precision, load_shape
 from ...workloads.models.gemms import check_batch
 from .. import simulation
-from ..options.named_format import NamedFormat
 from ..options.option import described
 from ..options.simulation import SimulationOptions
 from ..options.sweep import PointOptions
@@ -60,7 +60,7 @@ INFERENCE_COLUMNS = (
 )
 """Further columns of a sweep over whole inferences."""
 OWN_WEIGHTS = "own"
-"""In a sweep file: the weight format of the architecture."""
+"""In a sweep file: the weight or activation format of the architecture."""
 ZERO_PLANES = ("sent", "skipped")
 TASK_COLUMNS = (
     *("model", "phase", "tokens", "context", "batch", "scope", "prompt", "generate"),
@@ -108,6 +108,11 @@ class Point(PointOptions):
         return next(name for name, whole in SCOPES.items() if whole == (self.whole or self.prompt is not None))
 
     @property
+    def machine(self) -> Architecture:
+        """The architecture, with the fields and the activation format that the sweep sets."""
+        return architecture_with(str(self.arch), self.architecture_settings, self.activations)
+
+    @property
     def machine_refusal(self) -> str | None:
         """Why the machine cannot be set up as asked; None if it can."""
         group_cycles: Any = {} if self.zero_planes == "skipped" else None
@@ -143,7 +148,13 @@ class Point(PointOptions):
         for name in NAMED_FILES:
             values[name] = [values[name], file_content(values[name])]
         values["model"] = [values["model"], described_model(str(self.model))]
-        return values | {"format": [values["format"], self.format.source_sha256], "version": model_version()}
+        cache = KvCache.parse(str(self.kv_cache))
+        return values | {
+            "format": [self.format.text, self.format.source_sha256],
+            "activations": [self.activations and str(self.activations), self.machine.activations.source_sha256],
+            "kv_cache": [self.kv_cache, cache.format.source_sha256],
+            "version": model_version(),
+        }
 
     def columns(self) -> dict[str, Any]:
         """The input as columns: known before the simulation, so that constraints on them save it.
@@ -167,6 +178,7 @@ class Point(PointOptions):
             **{f"mantissa_bits_{module}": value for module, value in zip(MODULES, means, strict=True)},
             **{name: getattr(self, name) for name in COPIED_COLUMNS},
             "weights": self.weights or OWN_WEIGHTS,
+            "activations": self.activations or OWN_WEIGHTS,
             "kv_cache": self.kv_cache,
             "scope": self.scope,
             "format": self.format.text,
@@ -276,7 +288,7 @@ def _fitting(count: float | None) -> float:
 def _options(point: Point) -> dict[str, Any]:
     """The options of a point's simulation, but the cycles of skipped planes, which are measured."""
     options: dict[str, Any] = {field.name: getattr(point, field.name) for field in described(SimulationOptions)}
-    options["arch"] = architecture_with(str(point.arch), point.architecture_settings)
+    options |= {"arch": point.machine, "activations": None}
     options["technology"] = technology_with(str(point.technology), point.technology_settings)
     options["midpoint"] = point.reconstruct == "midpoint"
     return options
@@ -291,7 +303,7 @@ def _simulation(point: Point) -> simulation.Simulation:
 
 def _machine(point: Point) -> tuple[Architecture, Precision | LayerPrecisions]:
     """The architecture of a point and the widths that it computes with, of all layers or of each."""
-    machine = architecture_with(str(point.arch), point.architecture_settings)
+    machine = point.machine
     asked = asked_precision(machine, point.precision)
     return machine, machine.precision(asked) if isinstance(asked, Precision) else tuple(map(machine.precision, asked))
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError
+from ...formats.plugins import registered
 from ..progress import stage
 from . import points as point_rows
 from .batch import batch_table, is_covered, pays
@@ -215,8 +216,8 @@ def sweep_name(spec: SweepSpec, first: Point) -> str:
     named += [*spec.head, *(spec.precisions or ())]
     files = {str(name): point_rows.file_content(name) for name in named}
     files |= {model: point_rows.described_model(model) for model in spec.models}
-    formats = [point_rows.NamedFormat.parse(text).source_sha256 for text in spec.formats]
-    text = json.dumps([spec.model_dump(mode="json", by_alias=True), files, formats, first.key])
+    own = sorted({found.sha256 for found in registered() if found.sha256 is not None})
+    text = json.dumps([spec.model_dump(mode="json", by_alias=True), files, own, first.key])
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_CHARACTERS]
 
 

@@ -14,7 +14,8 @@ from ...formats import InputError
 from ...formats.checks import check_choice
 from ...formats.documents.expressions import Expression
 from ...formats.documents.schema import Config
-from ...sim import load_architecture
+from ...formats.named_format import NamedFormat
+from ...sim import Architecture
 from ...sim.analytical.vector_work import check_vector_unit
 from ...sim.config.kv_cache import KvCache
 from ...sim.config.yaml_config import config_names, find_config, load_config
@@ -23,14 +24,15 @@ from ...sim.mapping.mapping_rule import MappingRule
 from ...sim.memory.hbm import load_memory
 from ...sim.models.ends import head_weights
 from ...sim.models.whole_model import VECTOR_TRAFFIC
-from ...sim.settings import DramBackground, Level, Settings
+from ...sim.settings import DramBackground, Level
+from ...sim.settings import Settings as SimulationSettings
 from ...workloads import MODULES, Precision, load_shape, model_names
 from ...workloads.models.gemms import PHASES, check_batch, check_tokens
-from ..options.named_format import NamedFormat
 from ..options.option import described
 from ..options.sweep import PointOptions
 from ..precisions import given_precision
 from .evaluation import LOSS_COLUMNS, Evaluation
+from .overrides import Settings, architecture_with
 from .points import INFERENCE_COLUMNS, OWN_WEIGHTS, RESULT_COLUMNS, SCOPES, Point
 from .space.combinations import GRID_LIMIT
 from .stream import PointStream
@@ -63,6 +65,7 @@ DIMENSIONS = {
     "vector_unit": "vector_unit",
     "vector_traffic": "vector_traffic",
     "head": "head",
+    "activations": "activations",
     "scopes": "whole",
     "formats": "format",
     "roundings": "rounding",
@@ -85,11 +88,12 @@ CHECKS: dict[str, Callable[[Any], object]] = {
     "batches": check_batch,
     "mappings": MappingRule.parse,
     "dram_background": partial(check_choice, "dram_background", choices=get_args(DramBackground)),
-    "memories": lambda name: name == Settings.memory or load_memory(name),
+    "memories": lambda name: name == SimulationSettings.memory or load_memory(name),
     "kv_caches": KvCache.parse,
     "vector_unit": check_vector_unit,
     "vector_traffic": partial(check_choice, "vector_traffic", choices=VECTOR_TRAFFIC),
     "head": head_weights,
+    "activations": lambda text: text == OWN_WEIGHTS or NamedFormat.read(text, "activations"),
 }
 """Checks of the values of a field, by its name."""
 
@@ -148,6 +152,7 @@ class SweepSpec(Config, strict=False):
     idle: Texts = values_of("idle")
     clock_gating: tuple[bool, ...] = values_of("clock_gating")
     weights: Texts = Field((OWN_WEIGHTS,), description=OPTIONS["weights"].option.help)
+    activations: Texts = Field((OWN_WEIGHTS,), description=OPTIONS["activations"].option.help)
     kv_caches: Texts = values_of("kv_caches")
     vector_unit: Texts = values_of("vector_unit")
     vector_traffic: Texts = values_of("vector_traffic")
@@ -326,18 +331,16 @@ class SweepSpec(Config, strict=False):
             A precision is missing where the architecture has no default, or an option has no effect without perplexity.
         """
         arch: str = choice["archs"]
-        fixed = load_architecture(arch).processing_element.mantissa_bits != "variable"
-        if not fixed and self._precision(choice) is None and load_architecture(arch).default_precision is None:
+        machine = self.machine(choice)
+        fixed = not machine.takes_precision
+        if not fixed and self._precision(choice) is None and machine.default_precision is None:
             raise InputError(
                 f"precisions: {arch} needs some; list tuples under precisions or widths under mantissa_bits"
             )
         for name in (*ANDA_DIMENSIONS, "formats"):
             if choice[name] != OPTIONS[DIMENSIONS[name]].default and self.evaluation is None:
                 raise InputError(f"{name}: {choice[name]} is measured on a model; add evaluation, or leave it out")
-        settings = {
-            group: tuple((field, choice[f"{group}.{field}"]) for field in self.settings(group))
-            for group in ("architecture", "technology")
-        }
+        settings = {group: self._settings(choice, group) for group in ("architecture", "technology")}
         return Point(
             model=choice["models"],
             arch=arch,
@@ -354,6 +357,15 @@ class SweepSpec(Config, strict=False):
             architecture_settings=settings["architecture"],
             technology_settings=settings["technology"],
         )
+
+    def machine(self, choice: Choice) -> Architecture:
+        """The architecture of a value for each dimension."""
+        activations = _value("activations", choice["activations"])
+        return architecture_with(choice["archs"], self._settings(choice, "architecture"), activations)
+
+    def _settings(self, choice: Choice, group: str) -> Settings:
+        """The fields of architecture or technology that a choice sets."""
+        return tuple((field, choice[f"{group}.{field}"]) for field in self.settings(group))
 
     def _precision(self, choice: Choice) -> str | None:
         """The mantissa bits of a choice, from its tuple or from the width of each module."""
@@ -399,6 +411,8 @@ def _value(dimension: str, value: Any) -> Any:
     """An option's value from its value in a sweep file."""
     if dimension == "formats":
         return NamedFormat.parse(value)
+    if dimension == "activations":
+        return None if value == OWN_WEIGHTS else value
     return SCOPES[check_choice("scopes", value, SCOPES)] if dimension == "scopes" else value
 
 

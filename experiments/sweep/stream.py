@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from ...formats import InputError
 from ...formats.documents.expressions import Expression
-from ...sim import Architecture, load_architecture, load_technology
-from .overrides import NUMBERS, architecture_with, column, doubtful, technology_with, with_numbers
+from ...sim import Architecture, load_technology
+from .overrides import NUMBERS, column, doubtful, technology_with, with_numbers
 from .points import MODULES, Point
 from .space.combinations import GRID_LIMIT, Combinations, Indices, first_of_equal, latin_hypercube, random_samples
 from .space.keys import digest, key_bytes
@@ -68,6 +68,10 @@ class Space(Protocol):
 
     def point(self, choice: dict[str, Any]) -> Point:
         """The point of a value for each dimension."""
+        ...
+
+    def machine(self, choice: dict[str, Any]) -> Architecture:
+        """The architecture of a value for each dimension."""
         ...
 
     def constraint_formulas(self) -> Sequence[Expression]:
@@ -183,7 +187,7 @@ class PointBlock:
         """The architecture of a row; its technology is checked, too."""
         point = self.point(row)
         technology_with(str(point.technology), point.technology_settings)
-        return architecture_with(str(point.arch), point.architecture_settings)
+        return point.machine
 
 
 class PointStream:
@@ -222,9 +226,6 @@ class PointStream:
         self.kinds: dict[str, type] = {}
         self.left_out: Counter[str] = Counter()
         self._lookups: dict[str, Lookup] = {}
-        self._fixed = np.array(
-            [load_architecture(a).processing_element.mantissa_bits != "variable" for a in self.dimensions["archs"]]
-        )
         self._collapsed = ("precisions", *self._named("modules."), *anda)
         self._check_choices()
         self.combinations = self._combinations()
@@ -273,15 +274,16 @@ class PointStream:
         """Dimensions that columns depend on; a column that is not named may depend on all."""
         fields = self._named("architecture."), self._named("technology.")
         element = [name for name in fields[0] if name.startswith(("architecture.processing_element", *MEMORY_FORMAT))]
-        memory = [name for name in fields[0] if name.startswith(MEMORY_FORMAT)]
-        widths = ("archs", "precisions", *self._named("modules."), *element)
+        memory = ("archs", "activations", *(name for name in fields[0] if name.startswith(MEMORY_FORMAT)))
+        widths = ("archs", "activations", "precisions", *self._named("modules."), *element)
         inference = ("prompts", "generates")
         options: dict[str, tuple[str, ...]] = {field: (name,) for name, field in self._options.items()}
-        options |= {self._options[name]: ("archs", name) for name in self._anda}
+        options |= {self._options[name]: (*memory, name) for name in self._anda}
         options |= {"model": ("models",), "arch": ("archs",), "weights": ("weights",), "precision": widths}
         keys = {f"key of {field}": needed for field, needed in options.items()}
         keys |= {f"key of {name}": (name,) for group in fields for name in group}
         keys["key of allow_overflow"] = ("prompts", "scopes")
+        keys["key of activations"] = memory
         return {
             **options,
             **keys,
@@ -295,7 +297,8 @@ class PointStream:
             "key of generate": ("generates",),
             "format_bits": (*widths, "formats"),
             **{column: (name,) for column, name in self.settings.items()},
-            "machine": ("archs", "technologies", *self.structure),
+            "fixed": memory,
+            "machine": ("archs", "activations", "technologies", *self.structure),
             "task": ("models", "phases", "tokens", "contexts", "batches"),
             "structure": (*STRUCTURE, *self.structure, *self._tabled()),
             "request_refusal": REQUEST,
@@ -331,7 +334,7 @@ class PointStream:
             Such a point cannot be.
         """
         first = {name: values[0] for name, values in self.dimensions.items()}
-        for name in ("archs", *self._anda, "formats"):
+        for name in ("archs", *self._anda, "activations", "formats"):
             for value in self.dimensions[name]:
                 self.spec.point(first | {name: value})
 
@@ -355,9 +358,20 @@ class PointStream:
     def _inputs(self) -> set[str]:
         return set(self.first.columns())
 
+    def _fixed(self, indices: Indices) -> NDArray[np.bool_]:
+        """True where the mantissa bits are those of the machine, not of the dimensions."""
+
+        def find(row: int) -> bool:
+            choice = {name: values[indices[name][row]] for name, values in self.dimensions.items()}
+            return not self.spec.machine(choice).takes_precision
+
+        lookup = self.lookup("fixed")
+        codes = lookup.codes(indices, len(indices["archs"]), find)
+        return np.array(lookup.values, dtype=np.bool_)[codes]
+
     def _is_first(self, indices: Indices) -> NDArray[np.bool_]:
         """False for combinations of a grid that are the point of an earlier one: other widths on a fixed architecture."""
-        fixed = self._fixed[indices["archs"]]
+        fixed = self._fixed(indices)
         first = np.ones(len(fixed), dtype=np.bool_)
         if not self.combinations.samples:
             for name in self._collapsed:
@@ -367,7 +381,7 @@ class PointStream:
     def _distinct(self, numbers: Numbers) -> Numbers:
         """Numbers of samples without those that are an earlier point."""
         indices = dict(self.combinations.indices(numbers))
-        fixed = self._fixed[indices["archs"]]
+        fixed = self._fixed(indices)
         for name in self._collapsed:
             indices[name] = np.where(fixed, 0, indices[name])
         return numbers[first_of_equal(indices, np.arange(len(numbers)))]
@@ -393,7 +407,7 @@ class PointStream:
         return Combinations(each.grid, samples, len(samples["models"]))
 
 
-STRUCTURE = ("archs", "technologies", "weights", "objectives", "idle", "clock_gating", "dram_background")
+STRUCTURE = ("archs", "activations", "technologies", "weights", "objectives", "idle", "clock_gating", "dram_background")
 """Dimensions beside fields on which the formulas of a machine depend."""
 REQUEST = (
     *("models", "phases", "tokens", "contexts", "batches", "prompts", "generates", "scopes"),
@@ -402,8 +416,8 @@ REQUEST = (
 """Dimensions on which it depends whether a model can run as asked."""
 MACHINE = ("levels", "mappings", "memories", "kv_caches", "reconstructions", "zero_planes")
 """Dimensions beside those above on which it depends whether a machine can be set up."""
-MEMORY_FORMAT = ("architecture.activation_memory", "architecture.compressor")
-"""Fields that decide whether an architecture can store activations in Anda."""
+MEMORY_FORMAT = ("architecture.activation", "architecture.compressor")
+"""Fields that decide in which formats an architecture can store activations."""
 
 
 def _is_constant(value: Any) -> bool:

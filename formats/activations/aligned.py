@@ -37,6 +37,7 @@ LOSSLESS_BITS = 40
 class _AlignedFormat:
     name: ClassVar[str]
     source: ClassVar[str]
+    needs_compressor: ClassVar[bool] = False
 
     mantissa_bits: int
     group_size: int = GROUP_SIZE

@@ -41,6 +41,7 @@ class BoostFormat:
 
     name: ClassVar[str] = "boost"
     source: ClassVar[str] = "Guo et al., ICCAD 2023 (10.1109/ICCAD57390.2023.10323638); Fox et al., ICLR 2021"
+    shared_bits: ClassVar[int] = BIAS_BITS
 
     group_size: int = GROUP_SIZE
 

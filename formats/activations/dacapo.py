@@ -44,6 +44,7 @@ class DacapoFormat:
 
     name: ClassVar[str] = "dacapo"
     source: ClassVar[str] = "Kim et al., ISCA 2024; shared microexponents: Rouhani et al., ISCA 2023 (arXiv 2302.08007)"
+    shared_bits: ClassVar[int] = EXPONENT_BITS
 
     mantissa_bits: int = 4
     group_size: int = GROUP_SIZE

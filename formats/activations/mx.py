@@ -60,6 +60,7 @@ class MxFormat:
     name: ClassVar[str]
     source: ClassVar[str] = "OCP Microscaling Formats (MX) Specification v1.0, 2023 (arXiv 2310.10537)"
     element: ClassVar[Element]
+    shared_bits: ClassVar[int] = SCALE_BITS
 
     group_size: int = 32
 
@@ -172,6 +173,7 @@ class NvFp4Format:
 
     name: ClassVar[str] = "nvfp4"
     source: ClassVar[str] = "NVIDIA, Pretraining Large Language Models with NVFP4, 2025 (arXiv 2509.25149)"
+    shared_bits: ClassVar[int] = SCALE_BITS
 
     group_size: int = 16
 

@@ -118,6 +118,11 @@ class _UniformBfp:
         return self.mantissa_bits - self.sign_in_mantissa
 
     @property
+    def shared_bits(self) -> int:
+        """Bits of a group's exponent."""
+        return self.exponent_bits
+
+    @property
     def bits_per_value(self) -> float:
         """Sign, magnitude, and the share of the group's exponent."""
         return self.magnitude_bits + 1 + self.exponent_bits / self.group_size

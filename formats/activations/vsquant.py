@@ -57,6 +57,11 @@ class VsQuantFormat:
         return self.mantissa_bits + self.scale_bits / self.group_size
 
     @property
+    def shared_bits(self) -> int:
+        """Bits of a vector's scale."""
+        return self.scale_bits
+
+    @property
     def cycles_per_group(self) -> int:
         """The width of an element, on a bit-parallel datapath of equal area."""
         return bit_parallel_cycles(self.mantissa_bits)

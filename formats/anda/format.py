@@ -61,6 +61,8 @@ class AndaFormat:
 
     name: ClassVar[str] = "anda"
     source: ClassVar[str] = "Fang et al., HPCA 2025 (arXiv 2411.15982), section III"
+    bit_planes: ClassVar[bool] = True
+    lane_groups: ClassVar[bool] = True
 
     mantissa_bits: int
     group_size: int = GROUP_SIZE
@@ -87,6 +89,11 @@ class AndaFormat:
         """Storage of one value in bits: sign, mantissa, and shares of the 5-bit exponent and of a plane mask if any."""
         mask_bits = (self.mantissa_bits - 1) / self.mask_rows if self.mask_rows else 0
         return self.mantissa_bits + 1 + (EXPONENT_BITS + mask_bits) / self.group_size
+
+    @property
+    def shared_bits(self) -> int:
+        """Bits of a group's exponent."""
+        return EXPONENT_BITS
 
     @property
     def cycles_per_group(self) -> int:

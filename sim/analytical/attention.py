@@ -462,19 +462,19 @@ class _Head:
 
     def group_cycles(self) -> GroupCycles:
         """Cycles for one group and all digits of a key or value."""
-        element, bits = self.architecture.processing_element, self.cache.mantissa_bits
+        element, bits = self.architecture.processing_element, self.cache.operand_bits(self.architecture)
         digits, load = element.digits(bits + 1), key_load_cycles(self.architecture)
-        used = bits if element.mantissa_bits == "variable" else element.mantissa_bits
+        used = self.cache.datapath_bits(self.architecture)
         busy = element.working_cycles(used, bits + 1)
         array, fill = max(element.array_cycles(used, load, bits + 1), self.architecture.plane_cycles * busy), 0
         if self._dataflow.held != "results":
-            machine = self._with_keys(digits)
+            machine, queries = self._with_keys(digits), self.cache.queries(self.architecture)
             sums = 2 * machine.array.columns * machine.array.count * SUM_BITS
             array = max(
-                self._dataflow.step_cycles(machine, used),
+                self._dataflow.step_cycles(machine, queries),
                 -(-sums // (machine.activation_buffer.port_bits * digits)),
             )
-            fill = fold_cycles(0, 0, machine.array.rows, self._dataflow.preload_cycles(machine, used))
+            fill = fold_cycles(0, 0, machine.array.rows, self._dataflow.preload_cycles(machine, queries))
         return GroupCycles(digits * array, fill, digits * element.element_cycles(used, bits + 1), digits * busy)
 
     def _with_keys(self, digits: int) -> Architecture:
@@ -490,7 +490,7 @@ class _Head:
         return self._stored(self.channels)
 
     def _stored(self, channels: int) -> int:
-        return self.architecture.token_bits(channels, self.cache.mantissa_bits if self.cache.format == "anda" else None)
+        return self.cache.stored(self.architecture).token_bits(channels)
 
     @property
     def query_bits(self) -> int:

@@ -69,7 +69,7 @@ def gemm_busy(mapped: MappedGemm, array_cycles: int, moved: Traffic, dram_bits_p
     machine = mapped.architecture
     element, load = machine.processing_element, machine.digit_load_cycles
     if mapped.holds_outputs:
-        compute, stream = array_busy(element, mapped.mantissa_bits, machine.weights.value_bits, load, array_cycles)
+        compute, stream = array_busy(element, mapped.datapath_bits, machine.weights.value_bits, load, array_cycles)
     else:
         activations = max(moved.activation_reads, 2 * moved.sums) / machine.activation_buffer.port_bits
         compute, stream = mapped.busy_cycles, max(moved.weight_reads / machine.weight_buffer.port_bits, activations)

@@ -196,9 +196,9 @@ def _waited_bits(mapped: MappedGemm, mapping: GemmMapping, moved: Traffic) -> An
 
 def _last_result_bits(mapped: MappedGemm) -> int:
     """Bits of the results of the array's last tile, which are stored after all other work."""
-    architecture, tile = mapped.architecture, mapped.tile
+    tile = mapped.tile
     rows = mapped.tokens - (mapped.row_tiles - 1) * tile.tokens
     columns = mapped.out_channels - (mapped.column_tiles - 1) * tile.channels
     if mapped.result_mantissa_bits is not None:
-        columns = min(columns, architecture.group_size)
-    return rows * architecture.token_bits(columns, mapped.result_mantissa_bits)
+        columns = min(columns, mapped.result_group)
+    return rows * mapped.results.token_bits(columns)

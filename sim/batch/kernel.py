@@ -12,12 +12,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ...formats.anda.format import EXPONENT_BITS
 from ...formats.kernels.jit import arithmetic_kernel as kernel
 from ...formats.latency import array as array_latency
 from ...formats.latency.elements import FP16_GROUP_CYCLES, WEIGHT_PLANE_CYCLES
 from ...formats.numeric.alignment import MAX_MANTISSA_BITS
 from ...workloads.models.gemms import FP16_BITS
-from ..config.architecture import stored_group_bits
 from ..cost.energy import EnergyRates
 from ..cost.objective import DRAM, EDP, LATENCY
 from ..cost.search_kernel import ACTIVATIONS as HELD_ACTIVATIONS
@@ -28,8 +28,6 @@ from ..mapping.mapped_gemm import SUM_BITS
 BIT_SERIAL, FP16_RATE, MANTISSA_RATE, WEIGHT_SERIAL = range(4)
 FP16_RESULTS = 0
 """Stands for results in FP16 in place of mantissa bits."""
-EXPONENT_BITS = stored_group_bits(1, 64) - 2 * 64
-"""Bits of a group's shared exponent."""
 EXACT = float(1 << 52)
 """Numbers below this are the same as integers and as floats."""
 ACTIVATIONS, WEIGHTS, NOTHING = range(3)
@@ -53,7 +51,8 @@ class Machines(NamedTuple):
     columns: Integers
     lanes: Integers
     timing: Integers
-    anda: Integers
+    planes: Integers
+    """1 if activations are stored as planes of mantissas of M bits, 0 if they stay FP16."""
     saves_sums: Integers
     """1 if partial sums may go to the activation buffer."""
     activation_port: Integers
@@ -198,7 +197,7 @@ def _element(machines: Machines, at: int) -> Machines:
         machines.columns[at],
         machines.lanes[at],
         machines.timing[at],
-        machines.anda[at],
+        machines.planes[at],
         machines.saves_sums[at],
         machines.activation_port[at],
         machines.activation_bits[at],
@@ -249,7 +248,7 @@ def _floor(number: int, divisor: int) -> int:
 
 @kernel
 def _token_bits(machine: Any, channels: int, mantissa_bits: int) -> Any:
-    if machine.anda == 0 or mantissa_bits == FP16_RESULTS:
+    if machine.planes == 0 or mantissa_bits == FP16_RESULTS:
         return channels * FP16_BITS
     return _ceil(channels, machine.lanes) * (machine.lanes * (mantissa_bits + 1) + EXPONENT_BITS)
 
@@ -257,7 +256,7 @@ def _token_bits(machine: Any, channels: int, mantissa_bits: int) -> Any:
 @kernel
 def _footprint(machine: Any, channels: int, mantissa_bits: int) -> Any:
     """Bits of one token in the activation buffer and in the exponent buffer."""
-    if machine.anda == 0:
+    if machine.planes == 0:
         return channels * FP16_BITS, 0
     groups = _ceil(channels, machine.lanes)
     return groups * machine.lanes * (mantissa_bits + 1), groups * EXPONENT_BITS

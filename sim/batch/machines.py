@@ -8,9 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...formats.activations.stored import FP16
+from ...formats.anda.format import EXPONENT_BITS
+from ...formats.latency.elements import pe_cycles_per_group
+from ...formats.numeric.alignment import GROUP_SIZE, MAX_MANTISSA_BITS
+from ...workloads.models.gemms import FP16_BITS
 from ..config.architecture import Architecture
 from ..cost.energy import UnitCosts
 from ..cost.objective import NUMBERS, Objective
+from ..mapping.mapped_gemm import MappedGemm
 from . import kernel
 
 TIMINGS = {
@@ -30,6 +36,31 @@ def is_known(machine: Architecture) -> bool:
         return False
     one_array = array.dataflow == "output-stationary" and array.count == 1 and array.decode is None
     return one_array and not element.midpoint and element.cycles_per_group is None
+
+
+def knows_format(machine: Architecture) -> bool:
+    """True if the kernel's formulas are those of a machine's activation format; others go the plain way."""
+    lanes, variable = machine.group_size, machine.processing_element.mantissa_bits == "variable"
+    if not machine.longest.needs_compressor:
+        return not variable and machine.longest.token_bits(1) == FP16_BITS
+    groups = getattr(machine.activations.registered, "lane_groups", False)
+    if not (variable and groups and machine.takes_precision) or machine.exponent_buffer is None:
+        return False
+    for bits in range(1, MAX_MANTISSA_BITS + 1):
+        stored = machine.stored(bits)
+        sizes = stored.group_size, stored.group_bits - stored.shared_bits, stored.shared_bits
+        if sizes != (lanes, lanes * (bits + 1), EXPONENT_BITS):
+            return False
+        if (stored.mantissa_bits, stored.cycles) != (bits, pe_cycles_per_group(bits)):
+            return False
+    return True
+
+
+def knows_formats(mapped: MappedGemm) -> bool:
+    """True if the kernel's formulas are those of a GeMM's activations and results."""
+    machine, results = mapped.architecture, mapped.results
+    own = results == FP16 or results == machine.stored(results.mantissa_bits)
+    return own and knows_format(machine)
 
 
 def machine_columns(machine: Architecture, costs: UnitCosts, objective: Objective, count: int) -> kernel.Machines:
@@ -53,7 +84,7 @@ def _numbers(machine: Architecture, costs: UnitCosts, objective: Objective) -> d
         "columns": machine.array.columns,
         "lanes": element.lanes,
         "timing": TIMINGS.get(str(element.timing), kernel.FP16_RATE),
-        "anda": machine.activation_memory == "anda",
+        "planes": machine.activations.longest(GROUP_SIZE).needs_compressor,
         "saves_sums": machine.partial_sums == "buffer",
         "activation_port": machine.activation_buffer.port_bits,
         "activation_bits": machine.activation_buffer.capacity_bytes * 8,
@@ -124,7 +155,7 @@ def batch_costs(
         is filling.
     """
     count = len(tasks)
-    results = np.where(machines.anda[:, None] != 0, bits[:, CONSUMERS], kernel.FP16_RESULTS)
+    results = np.where(machines.planes[:, None] != 0, bits[:, CONSUMERS], kernel.FP16_RESULTS)
     results[:, 0] = kernel.FP16_RESULTS  # those of qkv go to the attention
     cycles, dram_bytes, sram_bytes = np.zeros((3, count), dtype=np.int64)
     done, fits = np.zeros((2, count), dtype=np.bool_)

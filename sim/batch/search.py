@@ -36,9 +36,9 @@ _SEARCHED: list[int] = []
 def compiled_mappings(shapes: Sequence[MappedGemm], costs: UnitCosts, objective: Objective) -> list[GemmMapping]:
     """The mappings by the kernel; none if it does not know a number of theirs."""
     from . import kernel
-    from .machines import is_known, machine_numbers
+    from .machines import is_known, knows_formats, machine_numbers
 
-    if not is_known(shapes[0].architecture):
+    if not (is_known(shapes[0].architecture) and all(map(knows_formats, shapes))):
         return []
     work = [
         (s.tokens, s.in_channels, s.out_channels, s.mantissa_bits, s.result_mantissa_bits or kernel.FP16_RESULTS)

@@ -8,12 +8,14 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
-from ...formats import AndaFormat, InputError
+from ...formats import InputError
+from ...formats.activations.stored import FP16, Stored, StoredFormat
 from ...formats.documents.schema import Config, check
+from ...formats.latency.elements import SIGN_LOAD_CYCLES
+from ...formats.named_format import GivenFormat, NamedFormat
 from ...workloads import Precision
-from ...workloads.models.gemms import FP16_BITS
 from .array import Array, reshaped
 from .processing_element import ProcessingElement, load_element
 from .weights import WeightConfig, load_weights
@@ -22,6 +24,28 @@ from .yaml_config import Bits, Bytes, Hertz, config_names, find_config, read_ext
 DIVISIONS = 16
 """Parts into which a shared scratchpad is divided."""
 FOLDER = Path(__file__).parents[1] / "architectures"
+
+
+FORMER_NAMES = {"activation_memory": "activations"}
+"""Fields of files of version 0.1.0, and their names now."""
+
+ActivationMemory = Annotated[
+    NamedFormat,
+    PlainValidator(lambda given: NamedFormat.read(given, "activations")),
+    PlainSerializer(lambda named: named.text),
+    WithJsonSchema({"type": "string"}),
+]
+"""An activation format by its text."""
+
+
+def with_current_names(data: Any) -> Any:
+    """The fields of an architecture file, with former names replaced; `ValueError` if a field is given twice."""
+    if not isinstance(data, dict):
+        return data
+    for former, name in FORMER_NAMES.items():
+        if former in data and name in data:
+            raise ValueError(f"{former}: is the former name of {name}; give one of them")
+    return {FORMER_NAMES.get(key, key): value for key, value in data.items()}
 
 
 def _precision(value: Any) -> Precision | None:
@@ -36,7 +60,7 @@ class BufferConfig(Config):
 
 
 class Compressor(Config):
-    """The bit-plane compressor: FP16 results in, Anda planes out, one group a lane."""
+    """The bit-plane compressor: FP16 results in, stored activations out, one group a lane."""
 
     lanes: int = Field(ge=1, le=1024)
 
@@ -51,11 +75,12 @@ class Architecture(Config):
     array: Array
     processing_element: Annotated[ProcessingElement, BeforeValidator(load_element)]
     """An element with all its keys, or the name of a registered one or of a YAML file."""
-    activation_memory: Literal["anda", "fp16"]
-    """Activation format in buffers and DRAM. Elements with another operand format convert FP16 at every read."""
+    activations: ActivationMemory
+    """Activation format in buffers and DRAM: ``anda``, ``fp16``, or another with its parameters. Elements with another operand
+    format convert at every read."""
     activation_buffer: BufferConfig
     exponent_buffer: BufferConfig | None
-    """A separate memory for shared exponents; None if activations stay FP16."""
+    """A separate memory for shared exponents and scales; None if activations have none."""
     weight_buffer: BufferConfig
     weights: Annotated[WeightConfig, BeforeValidator(load_weights)]
     """A built-in weight format, by name."""
@@ -75,16 +100,21 @@ class Architecture(Config):
     In a shared scratchpad both operands keep their ports; the capacities in the file are the division in the attention.
     """
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, data: Any) -> Any:
+        return with_current_names(data)
+
     @model_validator(mode="after")
     def _check(self) -> Self:
-        anda = self.activation_memory == "anda"
-        for field in ("exponent_buffer", "compressor"):
-            if anda != (getattr(self, field) is not None):
-                needs = "needs one" if anda else "has none; write null"
-                raise ValueError(f"{field}: activation_memory {self.activation_memory} {needs}")
-        if anda != (self.processing_element.mantissa_bits == "variable"):
-            raise ValueError("activation_memory: 'anda' needs processing_element.mantissa_bits: variable")
-        if self.default_precision is not None and not anda:
+        stored = self.longest
+        for field, needed in (("exponent_buffer", stored.shared_bits > 0), ("compressor", stored.needs_compressor)):
+            given = getattr(self, field) is not None
+            if needed and not given:
+                raise ValueError(f"{field}: activations {self.activations.text} needs one")
+            if given and not stored.needs_compressor:
+                raise ValueError(f"{field}: activations {self.activations.text} has none; write null")
+        if self.default_precision is not None and not (self._is_variable or self.takes_precision):
             raise ValueError("default_precision: the operand's mantissa bits are fixed; leave it out")
         return self
 
@@ -102,11 +132,8 @@ class Architecture(Config):
             )
         for array in self.array.shapes:
             plane = array.rows * self.processing_element.lanes
-            if (
-                self.activation_memory == "anda"
-                and array.dataflow != "input-stationary"
-                and plane > self.activation_buffer.port_bits
-            ):
+            wide = plane > self.activation_buffer.port_bits
+            if wide and self._is_variable and array.dataflow != "input-stationary":
                 raise ValueError(
                     f"activation_buffer.port: one plane of {array.rows} rows is {plane} bit; "
                     f"widen the port to that or take fewer array.rows"
@@ -156,6 +183,49 @@ class Architecture(Config):
         except ValueError as error:
             raise InputError(str(error)) from None
         return machine
+
+    def with_activations(self, given: GivenFormat) -> Self:
+        """The same machine with activations stored in another format; a converter is added if the format needs one and it has none.
+
+        Raises
+        ------
+        InputError
+            There is no such format, or it says something impossible of itself.
+        """
+        machine = self.model_copy(update={"activations": NamedFormat.read(given, "activations")})
+        if machine.compressor is None and machine.longest.needs_compressor:
+            return machine.model_copy(update={"compressor": Compressor(lanes=self.array.rows)})
+        return machine
+
+    def stored(self, mantissa_bits: Stored) -> StoredFormat:
+        """A format in memory: the machine's own with M mantissa bits if it leaves them open, or FP16 for None."""
+        if isinstance(mantissa_bits, StoredFormat):
+            return mantissa_bits
+        return FP16 if mantissa_bits is None else self.activations.stored(mantissa_bits, self.group_size)
+
+    @property
+    def longest(self) -> StoredFormat:
+        """The machine's format at the most mantissa bits."""
+        return self.activations.longest(self.group_size)
+
+    @property
+    def takes_precision(self) -> bool:
+        """True if the activation format leaves its mantissa bits to the precision of a run."""
+        return self.activations.is_open
+
+    @property
+    def _is_variable(self) -> bool:
+        return self.processing_element.mantissa_bits == "variable"
+
+    def operand_bits(self, stored: StoredFormat) -> int:
+        """Mantissa bits of the datapath for stored activations: the element's own, or those of the format."""
+        own = self.processing_element.mantissa_bits
+        return stored.mantissa_bits if own == "variable" else own
+
+    def datapath_bits(self, stored: StoredFormat) -> int:
+        """`mantissa_bits` that set an element's cycles: of a bit-serial one the format's cycles but that of the signs."""
+        serial = self.processing_element.timing == "bit-serial"
+        return stored.cycles - SIGN_LOAD_CYCLES if serial else self.operand_bits(stored)
 
     @property
     def buffered_sums(self) -> bool:
@@ -208,30 +278,36 @@ class Architecture(Config):
         return -(-self.weight_load_cycles // self.weight_digits)
 
     def precision(self, asked: Precision) -> Precision:
-        """Mantissa bits that the datapath uses: those asked for, or its own if they are fixed."""
-        bits = self.processing_element.mantissa_bits
-        return asked if bits == "variable" else Precision.uniform(bits)
+        """Mantissa bits of each module: those asked for, or the datapath's own if the format has fixed ones."""
+        return asked if self.takes_precision else Precision.uniform(self.operand_bits(self.stored(1)))
+
+    def datapath_precision(self, asked: Precision) -> Precision:
+        """Mantissa bits of the datapath for each module."""
+        return Precision(*(self.operand_bits(self.stored(bits)) for bits in self.precision(asked)))
 
     @property
     def weight_digits(self) -> int:
         """Passes of the array for one group: the digits of a weight, or 1 if the weight operand is FP16."""
         return self.processing_element.digits(self.weights.value_bits)
 
-    def pass_cycles(self, mantissa_bits: int) -> int:
+    def pass_cycles(self, stored: Stored) -> int:
         """Cycles of the array for one digit of one group of one tile; the digits share the stream of weights."""
-        return self.processing_element.array_cycles(mantissa_bits, self.digit_load_cycles, self.weights.value_bits)
+        bits = self.datapath_bits(self.stored(stored))
+        return self.processing_element.array_cycles(bits, self.digit_load_cycles, self.weights.value_bits)
 
-    def working_cycles(self, mantissa_bits: int) -> int:
+    def working_cycles(self, stored: Stored) -> int:
         """Cycles of the elements for one digit of one group if their operands are there."""
-        return self.processing_element.working_cycles(mantissa_bits, self.weights.value_bits)
+        bits = self.datapath_bits(self.stored(stored))
+        return self.processing_element.working_cycles(bits, self.weights.value_bits)
 
-    def array_cycles_per_group(self, mantissa_bits: int) -> int:
+    def array_cycles_per_group(self, stored: Stored) -> int:
         """Cycles of the array for one group of channels of one tile, all digits of its weights."""
-        return self.weight_digits * self.pass_cycles(mantissa_bits)
+        return self.weight_digits * self.pass_cycles(stored)
 
-    def element_cycles_per_group(self, mantissa_bits: int) -> int:
+    def element_cycles_per_group(self, stored: Stored) -> int:
         """Cycles in which the elements work for one group at their published power, all digits of its weights."""
-        return self.weight_digits * self.processing_element.element_cycles(mantissa_bits, self.weights.value_bits)
+        bits = self.datapath_bits(self.stored(stored))
+        return self.weight_digits * self.processing_element.element_cycles(bits, self.weights.value_bits)
 
     def weight_stream_cycles(self, bits: int) -> int:
         """Cycles to stream `bits` bits for each channel of a group of all columns through the weight buffer's port."""
@@ -245,42 +321,29 @@ class Architecture(Config):
         bits = array.token_arrays * array.rows * self.group_size
         return 1 if array.count == 1 else -(-bits // self.activation_buffer.port_bits)
 
-    def token_bits(self, channels: int, mantissa_bits: int | None) -> int:
-        """Bits of one token's stored activations; Anda stores whole groups.
+    def token_bits(self, channels: Any, stored: Stored) -> Any:
+        """Bits of one token's stored activations, in whole groups.
 
         Parameters
         ----------
         channels
-            Activations of the token.
-        mantissa_bits
-            M of the stored activations; None if they are FP16 whatever the memory format.
+            Activations of the token; may be an array.
+        stored
+            Their format: M of the machine's own, or None for FP16.
         """
-        if self.activation_memory == "fp16" or mantissa_bits is None:
-            return channels * FP16_BITS
-        return -(-channels // self.group_size) * stored_group_bits(mantissa_bits, self.group_size)
+        return self.stored(stored).token_bits(channels)
 
-    def token_footprint(self, channels: int, mantissa_bits: int) -> tuple[int, int]:
+    def token_footprint(self, channels: Any, stored: Stored) -> tuple[Any, Any]:
         """Bits of one token's activations in the activation buffer and in the exponent buffer."""
-        bits = self.token_bits(channels, mantissa_bits)
-        if self.exponent_buffer is None:
-            return bits, 0
-        planes = -(-channels // self.group_size) * self.group_size * (mantissa_bits + 1)
-        return planes, bits - planes
+        return self.stored(stored).footprint(channels, self.exponent_buffer is not None)
 
-    def resident_tokens(self, channels: int, mantissa_bits: int) -> int:
+    def resident_tokens(self, channels: int, stored: Stored) -> int:
         """Tokens of `channels` activations that fit the activation buffer and the exponent buffer."""
-        planes, exponents = self.token_footprint(channels, mantissa_bits)
-        tokens = self.activation_buffer.capacity_bytes * 8 // planes
-        if self.exponent_buffer is None:
+        bits, shared = self.token_footprint(channels, stored)
+        tokens = self.activation_buffer.capacity_bytes * 8 // bits
+        if self.exponent_buffer is None or not shared:
             return tokens
-        return min(tokens, self.exponent_buffer.capacity_bytes * 8 // exponents)
-
-
-@cache
-def stored_group_bits(mantissa_bits: int, group_size: int) -> int:
-    """Bits of one stored Anda group: signs, planes and exponent."""
-    bits = AndaFormat(mantissa_bits=mantissa_bits, group_size=group_size).bits_per_value * group_size
-    return round(bits)
+        return min(tokens, self.exponent_buffer.capacity_bytes * 8 // shared)
 
 
 def architecture_names() -> list[str]:

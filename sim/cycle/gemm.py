@@ -4,7 +4,7 @@ The circuit has a read and a write channel to memory, as wide as the buffers' po
 chunk of tokens on chip and streams the weights.
 """
 
-from ...formats import InputError
+from ...formats import AndaFormat, InputError
 from ...formats.accelerator import AcceleratorConfig, Layer, schedule
 from ...formats.weights.int4 import BITS as INT4_BITS
 from ..config.architecture import Architecture
@@ -31,7 +31,8 @@ def accelerator_machine(architecture: Architecture) -> AcceleratorConfig:
     """
     name, array, lanes = architecture.name, architecture.array, architecture.group_size
     exponents = architecture.exponent_buffer
-    if architecture.processing_element.timing != "bit-serial" or exponents is None:
+    is_anda = issubclass(architecture.activations.registered, AndaFormat)
+    if architecture.processing_element.timing != "bit-serial" or exponents is None or not is_anda:
         raise InputError(f"level: cycle needs the circuit of Anda; use analytical or events with {name}")
     if array.dataflow != "output-stationary":
         raise InputError(

@@ -6,6 +6,7 @@ says which of them the rows and columns of the array, and several arrays, take i
 
 from typing import NamedTuple, Protocol
 
+from ...formats.activations.stored import Stored
 from ..config.architecture import Architecture
 from ..config.array import Array, DataflowName
 from ..memory.dram import Tensor
@@ -36,11 +37,11 @@ class Dataflow(Protocol):
         """Work of one step."""
         ...
 
-    def step_cycles(self, machine: Architecture, mantissa_bits: int) -> int:
+    def step_cycles(self, machine: Architecture, stored: Stored) -> int:
         """Cycles from one step to the next, for one digit of the weights."""
         ...
 
-    def preload_cycles(self, machine: Architecture, mantissa_bits: int) -> int:
+    def preload_cycles(self, machine: Architecture, stored: Stored) -> int:
         """Cycles to fill the elements with the operand that they hold; 0 if they hold outputs."""
         ...
 

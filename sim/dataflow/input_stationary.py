@@ -5,6 +5,7 @@ The mirror of weight stationary: elements hold activations, and the sums of an o
 
 from typing import Literal
 
+from ...formats.activations.stored import Stored
 from ...formats.latency.array import preload_cycles
 from ..config.architecture import Architecture
 from ..config.array import Array
@@ -21,17 +22,17 @@ class InputStationary:
         """A token a column, a group a row, and an output channel (of each array if they share output channels)."""
         return ArrayTile(array.columns * array.token_arrays, array.rows, array.channel_arrays)
 
-    def step_cycles(self, machine: Architecture, mantissa_bits: int) -> int:
+    def step_cycles(self, machine: Architecture, stored: Stored) -> int:
         """Cycles of an output channel: the elements, or the weights of all rows through the port of their buffer."""
         array, digits = machine.array, machine.weight_digits
         bits = array.rows * array.channel_arrays * machine.group_size * machine.weights.bits
         load = -(-bits // machine.weight_buffer.port_bits)
-        return max(machine.working_cycles(mantissa_bits), -(-load // digits))
+        return max(machine.working_cycles(stored), -(-load // digits))
 
-    def preload_cycles(self, machine: Architecture, mantissa_bits: int) -> int:
+    def preload_cycles(self, machine: Architecture, stored: Stored) -> int:
         """A row of activations after the other through the port of the activation buffer."""
         array = machine.array
-        bits, _ = machine.token_footprint(machine.group_size, mantissa_bits)
+        bits, _ = machine.token_footprint(machine.group_size, stored)
         load = -(-bits * array.columns * array.token_arrays // machine.activation_buffer.port_bits)
         return preload_cycles(array.rows, load)
 

@@ -5,6 +5,7 @@ The circuit of `rtl` has this dataflow.
 
 from typing import Literal
 
+from ...formats.activations.stored import Stored
 from ..config.architecture import Architecture
 from ..config.array import Array
 from .base import ArrayTile
@@ -20,14 +21,14 @@ class OutputStationary:
         """Tokens of all rows, one group, and the output channels of all columns."""
         return ArrayTile(array.rows * array.token_arrays, 1, array.columns * array.channel_arrays)
 
-    def step_cycles(self, machine: Architecture, mantissa_bits: int) -> int:
+    def step_cycles(self, machine: Architecture, stored: Stored) -> int:
         """Cycles of a group: the longest of elements, weights through their port, and planes through theirs."""
         return max(
-            machine.pass_cycles(mantissa_bits),
-            machine.plane_cycles * machine.working_cycles(mantissa_bits),
+            machine.pass_cycles(stored),
+            machine.plane_cycles * machine.working_cycles(stored),
         )
 
-    def preload_cycles(self, machine: Architecture, mantissa_bits: int) -> int:
+    def preload_cycles(self, machine: Architecture, stored: Stored) -> int:
         """None: sums start at zero."""
         return 0
 

@@ -5,6 +5,7 @@ The sum of a token moves down a column, from row to row. It leaves the array aft
 
 from typing import Literal
 
+from ...formats.activations.stored import Stored
 from ...formats.latency.array import preload_cycles
 from ..config.architecture import Architecture
 from ..config.array import Array
@@ -21,11 +22,11 @@ class WeightStationary:
         """A token (of each array if they share tokens), a group a row, and the output channels of all columns."""
         return ArrayTile(array.token_arrays, array.rows, array.columns * array.channel_arrays)
 
-    def step_cycles(self, machine: Architecture, mantissa_bits: int) -> int:
+    def step_cycles(self, machine: Architecture, stored: Stored) -> int:
         """Cycles of a token: the elements, or the planes of all rows through the port if several arrays share it."""
-        return machine.plane_cycles * machine.working_cycles(mantissa_bits)
+        return machine.plane_cycles * machine.working_cycles(stored)
 
-    def preload_cycles(self, machine: Architecture, mantissa_bits: int) -> int:
+    def preload_cycles(self, machine: Architecture, stored: Stored) -> int:
         """A row of weights after the other through the port of the weight buffer."""
         return preload_cycles(machine.array.rows, machine.weight_load_cycles)
 

@@ -15,7 +15,7 @@ def part_bits(mapped: MappedGemm, in_channels: Any) -> tuple[Any, Any, Any]:
     For `in_channels` input channels; they may be arrays.
     """
     machine = mapped.architecture
-    planes, exponents = machine.token_footprint(in_channels, mapped.mantissa_bits)
+    planes, exponents = machine.token_footprint(in_channels, mapped.inputs)
     return planes, exponents, machine.weights.channel_bits(in_channels)
 
 

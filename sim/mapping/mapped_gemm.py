@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ...formats import InputError
+from ...formats.activations.stored import FP16, StoredFormat
 from ...formats.checks import check_choice, check_integer, check_number
 from ...formats.latency.array import array_cycles, bpc_cycles, drain_cycles, fold_cycles, start_cycles
 from ...formats.latency.elements import pe_cycles_per_group
@@ -41,8 +42,9 @@ OWN_PRECISION = (HEAD, ROUTER)
 
 def head_mantissa_bits(architecture: Architecture) -> int:
     """Mantissa bits of the head's activations: where they are variable, 11 keep the largest value of a group exact."""
-    bits = architecture.processing_element.mantissa_bits
-    return SIGNIFICAND_BITS if bits == "variable" else bits
+    if architecture.takes_precision:
+        return SIGNIFICAND_BITS
+    return architecture.operand_bits(architecture.stored(1))
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,12 @@ class MappedGemm:
     tokens: int
     in_channels: int
     out_channels: int
+    inputs: StoredFormat
+    """Format of the stored activations."""
+    results: StoredFormat
+    """Format of the stored results."""
     mantissa_bits: int
-    """M of the datapath, and of stored Anda activations."""
-    result_mantissa_bits: int | None
-    """M to which the results are compressed; None if they stay FP16."""
+    """M of the datapath."""
     groups: int
     """Groups of channels in the reduction; a short last group takes as long as the others."""
     row_tiles: int
@@ -95,6 +99,21 @@ class MappedGemm:
         return -(-self.groups // self.tile.groups)
 
     @cached_property
+    def datapath_bits(self) -> int:
+        """`mantissa_bits` that set the element's cycles."""
+        return self.architecture.datapath_bits(self.inputs)
+
+    @property
+    def result_mantissa_bits(self) -> int | None:
+        """M to which the results are compressed; None if they are stored as the array gives them."""
+        return self.results.mantissa_bits if self.results.needs_compressor else None
+
+    @property
+    def result_group(self) -> int:
+        """Channels of results that are complete together: groups of the array in whole groups of the format."""
+        return math.lcm(self.architecture.group_size, self.results.group_size)
+
+    @cached_property
     def tiles(self) -> int:
         """Number of tiles of the array in tokens and output channels."""
         return self.row_tiles * self.column_tiles
@@ -112,7 +131,7 @@ class MappedGemm:
     @cached_property
     def fill_cycles(self) -> int:
         """Cycles of a fold beside its steps: the operand enters the elements, and the last sum passes all rows."""
-        preload = self.dataflow.preload_cycles(self.architecture, self.mantissa_bits)
+        preload = self.dataflow.preload_cycles(self.architecture, self.inputs)
         return fold_cycles(0, 0, self.architecture.array.rows, preload)
 
     @cached_property
@@ -163,7 +182,7 @@ class MappedGemm:
     @cached_property
     def read_share(self) -> float:
         """Share of the stored planes, signs included, that is read and sent to the array."""
-        planes = pe_cycles_per_group(self.mantissa_bits) * self.architecture.weight_digits
+        planes = pe_cycles_per_group(self.datapath_bits) * self.architecture.weight_digits
         return min(self.group_cycles / planes, 1.0) if self.skips else 1.0
 
     @cached_property
@@ -178,10 +197,7 @@ class MappedGemm:
 
     def stored_result_bits(self, channels: int) -> int:
         """Stored bits of one token's first `channels` results, its share of the masks included."""
-        bits = self.architecture.token_bits(channels, self.result_mantissa_bits)
-        if not self.skips or self.result_mantissa_bits is None:
-            return bits
-        return bits + _mask_bits(channels, self.result_mantissa_bits, self.architecture)
+        return _stored_bits(self.results, channels, self.architecture, self.skips)
 
     @cached_property
     def drain_cycles(self) -> int:
@@ -240,7 +256,7 @@ class MappedGemm:
     def busy_cycles(self) -> int:
         """Cycles in which the elements work, whatever their power is stated for."""
         element, weights = self.architecture.processing_element, self.architecture.weights
-        cycles = element.working_cycles(self.mantissa_bits, weights.value_bits) * self.architecture.weight_digits
+        cycles = element.working_cycles(self.datapath_bits, weights.value_bits) * self.architecture.weight_digits
         groups = self.group_tiles
         return self.tiles * min(math.ceil(groups * cycles * self.read_share), self.dense_cycles(groups))
 
@@ -251,7 +267,7 @@ class MappedGemm:
 
     def _element_cycles(self, share: float) -> int:
         element, weights = self.architecture.processing_element, self.architecture.weights
-        per_pass = element.element_cycles(self.mantissa_bits, weights.value_bits)
+        per_pass = element.element_cycles(self.datapath_bits, weights.value_bits)
         return self.tiles * math.ceil(self.group_tiles * per_pass * share) * self.architecture.weight_digits
 
     @cached_property
@@ -264,7 +280,7 @@ class MappedGemm:
         idle = 0
         if element.timing == "bit-serial" and not self.skips and self.holds_outputs:
             digits = self.architecture.weight_digits
-            sent = self.architecture.plane_cycles * pe_cycles_per_group(self.mantissa_bits)
+            sent = self.architecture.plane_cycles * pe_cycles_per_group(self.datapath_bits)
             idle = int(self.group_cycles) // digits - sent
         return self.collect_cycles - idle + 1 + self._sending + self.compress_cycles
 
@@ -273,7 +289,7 @@ def map_gemm(
     gemm: Gemm,
     architecture: Architecture,
     precision: Precision,
-    cache_bits: int | None = None,
+    cached: StoredFormat = FP16,
     group_cycles: Mapping[str, float] | None = None,
 ) -> MappedGemm:
     """Map a GeMM onto an architecture.
@@ -285,9 +301,9 @@ def map_gemm(
     architecture
         The machine.
     precision
-        Mantissa bits that the datapath uses (`Architecture.precision`).
-    cache_bits
-        M to which the results of ``qkv`` are compressed; None if the attention takes them as FP16.
+        Mantissa bits of the modules (`Architecture.precision`).
+    cached
+        Format in which the attention takes the results of ``qkv``.
     group_cycles
         Mean cycles of a group, by module, if all-zero planes are skipped: those of
         `formats.anda.plane_mask.mean_group_cycles`. None skips no planes.
@@ -301,34 +317,33 @@ def map_gemm(
     check_choice("gemm.module", gemm.module, (*MODULES, *OWN_PRECISION))
     for field in ("tokens", "in_channels", "out_channels", "repeat"):
         check_integer(f"gemm.{field}", getattr(gemm, field), 1)
-    array, compressed = architecture.array, architecture.compressor is not None
+    array = architecture.array
     dataflow = dataflow_of(array)
     tile = dataflow.tile(array)
     _check_dataflow(architecture, group_cycles)
-    head = gemm.module in OWN_PRECISION
-    mantissa_bits: int = head_mantissa_bits(architecture) if head else getattr(precision, gemm.module)
-    result_bits = None
-    if compressed and not head:
-        result_bits = cache_bits if gemm.module == "qkv" else int(getattr(precision, CONSUMER[gemm.module]))
-    full = dataflow.step_cycles(architecture, mantissa_bits)
-    mean = full if group_cycles is None else _checked_cycles(gemm.module, group_cycles, architecture, full)
-    mask = 0 if group_cycles is None else _mask_bits(gemm.in_channels, mantissa_bits, architecture)
-    result_mask = 0 if None in (group_cycles, result_bits) else _mask_bits(gemm.out_channels, result_bits, architecture)
+    own, skips = gemm.module in OWN_PRECISION, group_cycles is not None
+    inputs = architecture.stored(head_mantissa_bits(architecture) if own else getattr(precision, gemm.module))
+    results = cached if gemm.module == "qkv" else FP16
+    if gemm.module in CONSUMER:
+        results = architecture.stored(getattr(precision, CONSUMER[gemm.module]))
+    full = dataflow.step_cycles(architecture, inputs)
+    mean = full if group_cycles is None else _checked_cycles(gemm.module, group_cycles, architecture, inputs, full)
     return MappedGemm(
         architecture=architecture,
         tokens=gemm.tokens,
         in_channels=gemm.in_channels,
         out_channels=gemm.out_channels,
-        mantissa_bits=mantissa_bits,
-        result_mantissa_bits=result_bits,
+        inputs=inputs,
+        results=results,
+        mantissa_bits=architecture.operand_bits(inputs),
         groups=-(-gemm.in_channels // architecture.group_size),
         row_tiles=-(-gemm.tokens // tile.tokens),
         column_tiles=-(-gemm.out_channels // tile.channels),
         group_cycles=mean * architecture.weight_digits,
-        skips=group_cycles is not None,
-        token_bits=architecture.token_bits(gemm.in_channels, mantissa_bits) + mask,
+        skips=skips,
+        token_bits=_stored_bits(inputs, gemm.in_channels, architecture, skips),
         channel_bits=architecture.weights.channel_bits(gemm.in_channels),
-        result_bits=architecture.token_bits(gemm.out_channels, result_bits) + result_mask,
+        result_bits=_stored_bits(results, gemm.out_channels, architecture, skips),
     )
 
 
@@ -349,17 +364,26 @@ def _check_dataflow(architecture: Architecture, group_cycles: Mapping[str, float
         )
 
 
-def _checked_cycles(module: str, group_cycles: Mapping[str, float], architecture: Architecture, full: int) -> float:
+def _checked_cycles(
+    module: str, group_cycles: Mapping[str, float], architecture: Architecture, inputs: StoredFormat, full: int
+) -> float:
     """Check a module's mean cycles of a group, which lie between those of one plane and those of all planes."""
-    if architecture.processing_element.timing != "bit-serial":
+    if architecture.processing_element.timing != "bit-serial" or not inputs.bit_planes:
         raise InputError(f"group_cycles: {architecture.name} has no planes to skip; leave them out")
     if module not in group_cycles:
         raise InputError(f"group_cycles: {module} is missing; give one for each module")
-    least = dataflow_of(architecture.array).step_cycles(architecture, 1)
+    one_plane = replace(inputs, cycles=pe_cycles_per_group(1))
+    least = dataflow_of(architecture.array).step_cycles(architecture, one_plane)
     return check_number(f"group_cycles.{module}", group_cycles[module], least, full)
 
 
-def _mask_bits(channels: int, mantissa_bits: int | None, architecture: Architecture) -> int:
-    """One token's share of the masks that mark the planes to send; a block of tokens shares a mask, without plane one."""
+def _stored_bits(stored: StoredFormat, channels: int, architecture: Architecture, skips: bool) -> int:
+    """Bits of one token; where planes are skipped with its share of the masks that mark the planes to send.
+
+    A block of tokens shares a mask, without plane one.
+    """
+    bits: int = stored.token_bits(channels)
+    if not skips or not stored.bit_planes:
+        return bits
     groups = -(-channels // architecture.group_size)
-    return -(-groups * ((mantissa_bits or 1) - 1) // architecture.array.rows)
+    return bits - (-groups * (stored.mantissa_bits - 1) // architecture.array.rows)

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ...formats import InputError
-from ...formats.numeric.alignment import MAX_MANTISSA_BITS
 from .gemm_mapping import FORM, GemmMapping, Stays
 from .legality import capacities, fold_sums, part_bits
 from .mapped_gemm import SUM_BITS, MappedGemm
@@ -144,7 +143,7 @@ def nothing_stays(mapped: MappedGemm) -> GemmMapping:
     machine = mapped.architecture
     group, tokens, channels = machine.group_size, *_strips(mapped)
     weights = machine.weight_buffer.capacity_bytes * 8 // (channels * machine.weights.channel_bits(group))
-    room = min(machine.resident_tokens(group, MAX_MANTISSA_BITS) // (2 * tokens), weights // 2)
+    room = min(machine.resident_tokens(group, machine.longest) // (2 * tokens), weights // 2)
     size = -(-mapped.groups // -(-mapped.groups // min(mapped.groups, max(room, 1)))) * group
     size = min(size, mapped.in_channels)
     planes, exponents, channel = part_bits(mapped, size)
@@ -156,7 +155,7 @@ def nothing_stays(mapped: MappedGemm) -> GemmMapping:
 
 def resident_tokens(mapped: MappedGemm) -> int:
     """Tokens, with all input channels, that fit the activation buffer."""
-    return mapped.architecture.resident_tokens(mapped.in_channels, mapped.mantissa_bits)
+    return mapped.architecture.resident_tokens(mapped.in_channels, mapped.inputs)
 
 
 def resident_channels(mapped: MappedGemm) -> int:

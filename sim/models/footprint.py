@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Self
 
 from ...formats import InputError
+from ...formats.activations.stored import StoredFormat
 from ...workloads import MODULES, ModelShape, Precision, gemms
 from ...workloads.models.counts import matrices, router_weights, small_parameters
 from ...workloads.models.gemms import FP16_BITS
@@ -88,7 +89,7 @@ class Footprint:
 
 def kv_cache_bytes(shape: ModelShape, setup: Setup, cache: KvCache, tokens: int, batch: int = 1) -> int:
     """Bytes of the keys and values of sequences of some tokens, in all layers; windows and shared keys save some."""
-    bits = setup.machine.token_bits(shape.head_dim, cache.mantissa_bits if cache.format == "anda" else None)
+    bits = cache.stored(setup.machine).token_bits(shape.head_dim)
     kept = sum(part.shape.layers * part.shape.cached_tokens(tokens) for part in shape.parts)
     return batch * kept * 2 * shape.kv_heads * bits // 8
 
@@ -101,15 +102,15 @@ def _embedding_values(shape: ModelShape) -> int:
 
 def _token_bits(shape: ModelShape, setup: Setup, precision: Precision, cache: KvCache) -> int:
     """Bits of one token's activations: the stream, and the most that a part holds of inputs and outputs."""
-    cache_bits = cache.mantissa_bits if cache.format == "anda" else None
-    return shape.hidden * FP16_BITS + max(_held_bits(part.shape, setup, precision, cache_bits) for part in shape.parts)
+    cached = cache.stored(setup.machine)
+    return shape.hidden * FP16_BITS + max(_held_bits(part.shape, setup, precision, cached) for part in shape.parts)
 
 
-def _held_bits(shape: ModelShape, setup: Setup, precision: Precision, cache_bits: int | None) -> int:
+def _held_bits(shape: ModelShape, setup: Setup, precision: Precision, cached: StoredFormat) -> int:
     """Most bits of inputs and outputs of one token that a part of a layer holds; experts count as often as they compute it."""
     inputs, results = Counter[str](), Counter[str]()
     for gemm in gemms(shape.with_layers(1), tokens=1):
-        mapped = map_gemm(gemm, setup.machine, precision, cache_bits)
+        mapped = map_gemm(gemm, setup.machine, precision, cached)
         inputs[gemm.module] += mapped.token_bits * gemm.repeat
         results[gemm.module] += mapped.result_bits * gemm.repeat
     pairs = [*((module, module) for module in MODULES), ("o", "qkv"), ("d", "u")]

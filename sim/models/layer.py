@@ -97,11 +97,9 @@ class ModelLayer:
         """Busy cycles of the array, its ports and DRAM in one pass."""
         machine = self.setup.machine
         element = machine.processing_element
-        used = self.cache.mantissa_bits if element.mantissa_bits == "variable" else element.mantissa_bits
+        used, bits = self.cache.datapath_bits(machine), self.cache.operand_bits(machine)
         if machine.array.dataflow == "output-stationary":
-            compute, stream = array_busy(
-                element, used, self.cache.mantissa_bits + 1, key_load_cycles(machine), work.array_cycles
-            )
+            compute, stream = array_busy(element, used, bits + 1, key_load_cycles(machine), work.array_cycles)
         else:
             sums = 2 * work.sum_additions * SUM_BITS
             compute = work.busy_cycles
@@ -130,12 +128,11 @@ def token_bits(shape: ModelShape, setup: Setup, cache: KvCache, runs: Iterable[G
         results[run.gemm.module] += times * run.mapped.result_bits
     if shape.experts is not None:  # all experts of a token load the same input
         inputs["u"] = tokens * next(run.mapped.token_bits for run in listed if run.gemm.module == "u")
-    cache_bits = cache.mantissa_bits if cache.format == "anda" else None
     return TokenBits(
         stream=shape.hidden * FP16_BITS,
         inputs={module: bits // tokens for module, bits in inputs.items()},
         results={module: bits // tokens for module, bits in results.items()},
-        rotated=setup.machine.token_bits(shape.query_channels + shape.projected_kv_channels // 2, cache_bits),
+        rotated=cache.stored(setup.machine).token_bits(shape.query_channels + shape.projected_kv_channels // 2),
         block_norms=shape.block_norms,
         parallel=shape.parallel,
         experts=shape.experts is not None,

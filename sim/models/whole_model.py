@@ -230,18 +230,17 @@ def run_model_gemms(
 
 def _own_precision(precision: LayerPrecision, setup: Setup) -> LayerPrecision:
     """The precision asked for, or any where the machine has its own."""
-    variable = setup.machine.processing_element.mantissa_bits == "variable"
-    return precision if isinstance(precision, Precision) or variable else precision[0]
+    return precision if isinstance(precision, Precision) or setup.machine.takes_precision else precision[0]
 
 
 def _layer_gemms(layers: EqualLayers, setup: Setup, cache: KvCache, settings: ModelSettings) -> SimulationResult:
     work = gemms(layers.shape, settings.phase, settings.tokens, settings.context, batch=settings.batch)
-    cache_bits = cache.mantissa_bits if cache.format == "anda" else None
+    cached = cache.stored(setup.machine)
     if layers.own == layers.next:
-        return run_gemms(work, setup, layers.own, cache_bits)
+        return run_gemms(work, setup, layers.own, cached)
     last = layers.own._replace(qkv=layers.next.qkv)
     others, downs = ([gemm for gemm in work if (gemm.module == "d") == is_down] for is_down in (False, True))
-    parts = [run_gemms(others, setup, layers.own, cache_bits), run_gemms(downs, setup, last)]
+    parts = [run_gemms(others, setup, layers.own, cached), run_gemms(downs, setup, last)]
     return add_runs(parts, setup.machine.precision(layers.own), setup)
 
 

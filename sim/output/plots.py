@@ -165,12 +165,7 @@ def _cycle_parts(result: Result) -> list[tuple[str, int, int]]:
 
 def _labels(results: Sequence[Result]) -> list[str]:
     """Labels of the bars: the architecture, and the precision if it is variable."""
-    return [
-        f"{r.architecture}\n{_precision(r)}"
-        if r.machine.processing_element.mantissa_bits == "variable"
-        else r.architecture
-        for r in results
-    ]
+    return [f"{r.architecture}\n{_precision(r)}" if r.machine.takes_precision else r.architecture for r in results]
 
 
 def _precision(result: Result) -> str:

@@ -50,7 +50,7 @@ class Addresses:
         DRAM holds activations by strips of tokens, as the next GeMM reads them, and within a strip by groups of channels.
         """
         mapped, rows = self.mapped, self.mapped.architecture.array.rows
-        pitch = _pages(self._result_room * -(-mapped.out_channels // mapped.architecture.group_size))
+        pitch = _pages(self._result_room * -(-mapped.out_channels // mapped.result_group))
         for strip in block.tokens.split(rows):
             first, offset = strip.start // rows * pitch, strip.start * mapped.result_bits
             for place, before, bits in self._result_parts(block.channels):
@@ -64,7 +64,7 @@ class Addresses:
         if channels in self._known_parts:
             return self._known_parts[channels]
         mapped, (start, stop) = self.mapped, channels
-        group, room = mapped.architecture.group_size, self._result_room
+        group, room = mapped.result_group, self._result_room
         if mapped.result_mantissa_bits is not None:
             start = start // group * group
             stop = stop if stop == mapped.out_channels else stop // group * group
@@ -83,8 +83,10 @@ class Addresses:
     @cached_property
     def _result_room(self) -> int:
         """Bits of memory for one group of a strip's results, a power of two: enough for the longest mantissas."""
-        machine = self.mapped.architecture
-        bits = machine.array.rows * self._longest_bits(machine.group_size)
+        mapped = self.mapped
+        bits = mapped.architecture.array.rows * max(
+            self._longest_bits(mapped.result_group), mapped.results.token_bits(mapped.result_group)
+        )
         return 1 << (bits - 1).bit_length()
 
     def _stored(self, tensor: Tensor) -> tuple[int, int, int]:
@@ -102,7 +104,7 @@ class Addresses:
         """Bits of a token's activations in `channels` channels at the longest mantissas, masks included."""
         machine = self.mapped.architecture
         masks = -(-channels // machine.group_size) * MAX_MANTISSA_BITS
-        return machine.token_bits(channels, MAX_MANTISSA_BITS) + masks
+        return machine.token_bits(channels, machine.longest) + masks
 
 
 def _pages(bits: int) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from anda_codesign.experiments.options.named_format import NamedFormat
+from anda_codesign.formats.named_format import NamedFormat
 from anda_codesign.formats.plugins import load_plugins
 
 ANDA = [sys.executable, "-c", "import sys; from anda_codesign.experiments.cli import main; sys.exit(main())"]

@@ -91,7 +91,7 @@ def archs(json: JsonOption = None) -> None:
             r["lanes"],
             r["timing"],
             r["mantissa_bits"] if r["default_precision"] is None else f"variable; {r['default_precision']}",
-            r["activation_memory"],
+            r["activations"],
             f"{r['area_mm2']:.2f}",
         )
         for r in found.rows

@@ -70,7 +70,8 @@ def with_cache(archs: list[str], kv_cache: str | None) -> list[str]:
     from ...simulation import load_architecture
 
     cache = KvCache.parse(kv_cache)
-    able = [arch for arch in archs if cache.format == "fp16" or load_architecture(arch).compressor is not None]
+    machines = {arch: load_architecture(arch) for arch in archs}
+    able = [a for a, machine in machines.items() if machine.compressor or not cache.stored(machine).needs_compressor]
     if able and (left := [arch for arch in archs if arch not in able]):
         note(f"kv_cache: {kv_cache} needs a compressor; left out: {', '.join(left)}")
     return able or archs

@@ -253,8 +253,11 @@ def test_a_file_of_precisions_that_is_not_there(refused: Refused):
             "--prompt 100 --generate 100 --batch 100",
             "memory: LLaMA-7B needs 13.8 GiB, and the DRAM has 8.0 GiB; take a",
         ),
-        ("--arch figna --prompt 10 --generate 4 --kv-cache anda:8", "kv_cache: figna has no compressor for Anda"),
-        ("--arch figna,fp-fp --prompt 10 --generate 4 --kv-cache anda:8", "kv_cache: figna has no compressor for Anda"),
+        ("--arch figna --prompt 10 --generate 4 --kv-cache anda:8", "kv_cache: figna has no compressor for anda:8"),
+        (
+            "--arch figna,fp-fp --prompt 10 --generate 4 --kv-cache anda:8",
+            "kv_cache: figna has no compressor for anda:8",
+        ),
     ],
 )
 def test_impossible_inferences(refused: Refused, case: tuple[str, str]):

@@ -45,7 +45,7 @@ def test_an_output_folder_that_cannot_be_made(refused: Refused, tmp_path: Path):
         (SWEEP + "coffee: [black]\n", r"coffee: is not a key here"),
         ("models: [OPT-125M]\n", "archs: is missing"),
         ("models: [OPT-125M]\narchs: []\n", "archs: there is no value"),
-        ("", "holds no keys; give allow_overflow, architecture, archs, "),
+        ("", "holds no keys; give activations, allow_overflow, architecture, archs, "),
         ("models: [", "is not YAML ("),
     ],
 )

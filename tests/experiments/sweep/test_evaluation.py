@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 from anda_codesign.experiments.inputs import evaluation_cache
-from anda_codesign.experiments.options.named_format import NamedFormat
 from anda_codesign.experiments.simulation import simulate
 from anda_codesign.experiments.sweep import evaluation
 from anda_codesign.experiments.sweep.evaluation import LOSS_COLUMNS, Evaluation, activation_hook
 from anda_codesign.experiments.sweep.run import run_sweep
 from anda_codesign.experiments.sweep.spec import SweepSpec
-from anda_codesign.formats import InputError
+from anda_codesign.formats import AndaFormat, InputError
+from anda_codesign.formats.activations.chained import ChainedFormat
 from anda_codesign.formats.activations.registry import activation_format
+from anda_codesign.formats.named_format import NamedFormat
 from anda_codesign.formats.plugins import load_plugin, load_plugins, loaded_plugins
 from anda_codesign.sim import architecture_names, load_architecture
 from anda_codesign.sim.config.processing_element import Arithmetic
@@ -118,7 +119,10 @@ def test_the_arithmetic_is_what_an_element_states():
     assert hook("fp-fp", format="fast mantissa_bits=2") == FormatActivations(fast)
     assert hook("figna-m8", format="figna") == FormatActivations(activation_format("figna", mantissa_bits=8))
     mixed = hook("anda", Precision(4, 5, 6, 7), format="figna")
-    assert dict(mixed.modules)["o"] == FormatActivations(activation_format("figna", mantissa_bits=5))
+    read = ChainedFormat(
+        AndaFormat(5), activation_format("figna", mantissa_bits=5)
+    )  # elements read what the memory holds
+    assert dict(mixed.modules)["o"] == FormatActivations(read)
     assert hook("anda", partial="fp16") == AndaArithmetic(M8, "fp16", rounding="truncate", reconstruct="truncate")
     assert hook("fp-fp", format="fast mantissa_bits=2", partial="fp32") == FormatArithmetic((fast,) * 4, 64, "fp32")
     assert "formats: 'os:system' names a module" in refusal(lambda: hook("fp-fp", format="os:system"))
@@ -228,11 +232,11 @@ def test_workers_have_the_formats_of_one_s_own(tmp_path: Path, plugin: Path):
 
 
 BAD_FORMATS = {
-    "int3": "format: 'int3'",
+    "int3": "formats: 'int3'",
     "fast bits": "formats: 'bits'",
     "nowhere:Format": "formats: 'nowhere:Format' names a module, and data files run no code",
     "subprocess:Popen args=true": "formats: 'subprocess:Popen' names a module",
-    "halves mantissa_bits=4": "format: 'halves'",
+    "halves mantissa_bits=4": "formats: 'halves'",
 }
 
 

@@ -30,7 +30,7 @@ CASES: list[tuple[dict[str, str], str]] = [
     ({"objectives": "foo"}, "objectives: 'foo' is not valid"),
     ({"mappings": "foo"}, "mapping: 'foo'"),
     ({"memories": "foo"}, "memory: 'foo' is unknown"),
-    ({"kv_caches": "anda:99", "scopes": "model"}, "kv_cache: 'anda:99' is unknown"),
+    ({"kv_caches": "anda:99", "scopes": "model"}, "kv_cache: anda: mantissa_bits: 99 is not valid"),
     ({"evaluation": "{tokens: -1}"}, "sweep mine.yaml: evaluation: evaluation.tokens: -1 is not valid"),
     *[
         ({"constraints": f'["{text}"]'}, f"constraints: {message}")

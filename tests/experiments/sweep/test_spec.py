@@ -204,7 +204,7 @@ def test_architectures_without_a_compressor_are_left_out_of_caches_in_anda():
     ]
     stream = asked.stream()
     stream.numbers()
-    assert stream.left_out == {"kv_cache: fp-fp has no compressor for Anda; use fp16": 1}
+    assert stream.left_out == {"kv_cache: fp-fp has no compressor for anda:8; use fp16": 1}
     assert refusal(archs=["fp-fp", "figna"], kv_caches="anda:8", scopes="model").startswith(
         "kv_cache: fp-fp has no compressor"
     )

@@ -84,7 +84,7 @@ def test_mappings_of_the_plain_search(case: tuple[Any, Settings, Precision, list
     machine, asked, precision, gemms = case
     costs = replace(prepare(machine, asked).costs, dram_bits_per_cycle=bandwidth)
     used = machine.precision(precision)
-    shapes = [map_gemm(gemm, machine, used, cache_bits=9) for gemm in gemms]
+    shapes = [map_gemm(gemm, machine, used, machine.stored(9)) for gemm in gemms]
     try:
         plain = [best_mapping(shape, costs, asked.objective) for shape in shapes]
     except InputError:
@@ -101,4 +101,4 @@ def test_sums_are_rounded_once(values: list[float]):
 def test_machines_are_joined_in_order():
     setup = prepare("anda", Settings())
     first, second = (machine_columns(load_architecture(n), setup.costs, "energy", 2) for n in ("anda", "fp-fp"))
-    assert joined([first, second], np.array([2, 0, 3, 1])).anda.tolist() == [0, 1, 0, 1]
+    assert joined([first, second], np.array([2, 0, 3, 1])).planes.tolist() == [0, 1, 0, 1]

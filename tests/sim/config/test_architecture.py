@@ -100,7 +100,7 @@ FIXED_BITS = {"kind": "anda", "lanes": 64, "timing": "bit-serial", "weight_opera
 def test_bad_values_name_file_field_and_fix(tmp_path: Path):
     """Each message begins with the field and contains the values that matter."""
     cases: tuple[tuple[dict[str, object], str, list[str]], ...] = (
-        ({"clok": "285 MHz"}, "clok", ["activation_buffer, activation_memory, array, clock"]),
+        ({"clok": "285 MHz"}, "clok", ["activation_buffer, activations, array, clock"]),
         ({"array": {"rows": 16}}, "array.columns", ["is missing"]),
         ({"array": {"rows": 16, "cols": 16}}, "array.cols", ["columns, count, dataflow, decode, rows, split"]),
         ({"array": {"rows": 16, "columns": 16, "depth": 2}}, "array.depth", ["columns, count, dataflow"]),
@@ -123,8 +123,8 @@ def test_bad_values_name_file_field_and_fix(tmp_path: Path):
         ),
         ({"weights": "int5"}, "weights", ["'int5'", "int3, int4, int8, spqr-3, squeezellm-3, squeezellm-4"]),
         ({"vector_lanes": 0}, "vector_lanes", ["is 0", "1"]),
-        ({"exponent_buffer": None}, "exponent_buffer", ["activation_memory anda"]),
-        ({"compressor": None}, "compressor", ["activation_memory anda"]),
+        ({"exponent_buffer": None}, "exponent_buffer", ["activations anda"]),
+        ({"compressor": None}, "compressor", ["activations anda"]),
         ({"array": {"rows": 32, "columns": 16}}, "activation_buffer.port", ["32 rows", "2048 bit"]),
         ({"processing_element": FIXED_BITS}, "processing_element: mantissa_bits", ["'variable'", "bit-serial"]),
     )
@@ -136,15 +136,20 @@ def test_bad_values_name_file_field_and_fix(tmp_path: Path):
 
 def test_baseline_refuses_parts_of_anda(tmp_path: Path):
     path = write(tmp_path, "fp-fp", compressor={"lanes": 16})
-    assert message(path).startswith("architecture mine.yaml: compressor: activation_memory fp16 has none")
-    path = write(
-        tmp_path,
-        "fp-fp",
-        activation_memory="anda",
-        compressor={"lanes": 16},
-        exponent_buffer={"capacity": "1 KiB", "port": "80 bit"},
-    )
-    assert message(path).startswith("architecture mine.yaml: activation_memory: 'anda' ")
+    assert message(path).startswith("architecture mine.yaml: compressor: activations fp16 has none")
+
+
+def test_the_memory_and_the_elements_have_formats_of_their_own(tmp_path: Path):
+    """The former name of the field means the same; a fixed datapath may store Anda, whose width a run then asks for."""
+    parts = {"compressor": {"lanes": 16}, "exponent_buffer": {"capacity": "1 KiB", "port": "80 bit"}}
+    new = load_architecture(write(tmp_path, "fp-fp", activations="anda", **parts))
+    former = load_architecture(write(tmp_path, "fp-fp", activations=..., activation_memory="anda", **parts))
+    assert former == new
+    assert new.precision(Precision(7, 5, 6, 6)) == Precision(7, 5, 6, 6)
+    assert new.token_bits(64, 7) == 64 * 8 + 5
+    assert new.array_cycles_per_group(7) == FP16_GROUP_CYCLES
+    text = message(write(tmp_path, "fp-fp", activation_memory="fp16"))
+    assert text.startswith("architecture mine.yaml: activation_memory: is the former name of activations")
 
 
 def test_mantissa_bits_of_a_fixed_datapath_have_a_range(tmp_path: Path):

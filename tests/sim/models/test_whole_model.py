@@ -91,7 +91,7 @@ def test_digits_of_keys_and_values(text: str, digits: int):
     shape = small_llama(heads=1, kv_heads=1, head_dim=64)
     work = attention_work(shape, anda, cache, 16, 0, 1, 6)
     groups = 1 * 1 + 4 * 1
-    assert work.array_cycles == groups * digits * max(cache.mantissa_bits + 1, 4)
+    assert work.array_cycles == groups * digits * max(cache.operand_bits(anda) + 1, 4)
 
 
 def test_cache_in_anda_moves_fewer_bits():
@@ -398,7 +398,7 @@ def test_bad_input():
     cases = (
         ({"batch": 0}, "batch: 0 is not valid"),
         ({"kv_cache": "int8"}, "kv_cache: 'int8' is unknown"),
-        ({"kv_cache": "anda:17"}, "kv_cache: 'anda:17' is unknown"),
+        ({"kv_cache": "anda:17"}, "kv_cache: anda: mantissa_bits: 17 is not valid; choose an integer from 1 to 16"),
         ({"kv_cache": "anda:7", "architecture": "fp-fp"}, "kv_cache: fp-fp has no compressor"),
         ({"phase": "train"}, "phase: 'train' "),
         ({"vector_unit": "bf16"}, "vector_unit: 'bf16' "),
