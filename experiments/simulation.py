@@ -239,7 +239,6 @@ def explain(options: ExplainOptions) -> Explanation:
 def run_model(model: str | Path | ModelShape, options: PassOptions, timeline: Timeline | None = None) -> Simulation:
     """Simulate a pass through a model, or a whole inference; what the units do goes into a timeline, if there is one."""
     from .. import sim
-    from ..sim.models.experts import expert_notes
 
     shape = load_shape(model)
     check_batch(options.batch)
@@ -250,7 +249,7 @@ def run_model(model: str | Path | ModelShape, options: PassOptions, timeline: Ti
     request: dict[str, Any] = {name: getattr(options, name) for name in ("phase", "tokens", "context", "batch")}
     inputs = {"model": shape.name, **request, "memory": _name(options.memory)}
     pass_tokens = options.batch * (1 if options.phase == "decode" else options.tokens)
-    notes = expert_notes(shape, [pass_tokens])
+    notes = _notes(shape, [pass_tokens])
     if options.whole:
         inputs |= _whole_inputs(options)
         own = _model_settings(options)
@@ -264,13 +263,20 @@ def _run_inference(
     shape: ModelShape, setup: Setup, bits: Precision | LayerPrecisions, options: PassOptions, prompt: int, generate: int
 ) -> Simulation:
     from .. import sim
-    from ..sim.models.experts import expert_notes
 
     memory = _memory(shape, setup, bits, options, options.batch * prompt, prompt + generate)
     run = sim.run_inference(shape, setup, bits, _model_settings(options), prompt, generate)
-    notes = expert_notes(shape, [options.batch * prompt, *([options.batch] if generate > 1 else [])])
+    notes = _notes(shape, [options.batch * prompt, *([options.batch] if generate > 1 else [])])
     inputs = {"model": shape.name, "prompt": prompt, "generate": generate, "batch": options.batch}
     return Simulation(inputs | {"memory": _name(options.memory), **_whole_inputs(options)}, run, memory, notes)
+
+
+def _notes(shape: ModelShape, passes: Sequence[int]) -> tuple[str, ...]:
+    """Parts that a shape leaves out, and what is expected of experts in passes of so many tokens."""
+    from ..sim.models.experts import expert_notes
+
+    left_out = (f"model: {shape.name} without {shape.left_out}",) if shape.left_out else ()
+    return (*left_out, *expert_notes(shape, passes))
 
 
 def _whole_inputs(options: PassOptions) -> dict[str, str]:

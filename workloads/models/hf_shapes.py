@@ -152,13 +152,13 @@ def config_shape(path: Path, name: str) -> ModelShape:
 
 def shape_of_config(data: Fields, name: str, where: str) -> ModelShape:
     """The shape of a model by the entries of its ``config.json``; errors begin with `where`."""
-    source, kind = f"{where.removeprefix('model ')}", data.get("model_type")
+    kind, left_out = data.get("model_type"), ""
     if isinstance(kind, str) and kind in TEXT_PARTS:
         text = data.get("text_config")
         if not isinstance(text, dict):
             raise InputError(f"{where}: text_config: is missing; add the entries of the language model")
         data, kind = {"tie_word_embeddings": data.get("tie_word_embeddings"), **cast(Fields, text)}, TEXT_PARTS[kind]
-        data["model_type"], source = kind, f"{source}, the language model alone"
+        data["model_type"], left_out = kind, "its encoders of images and other media"
     if not isinstance(kind, str) or kind not in FAMILIES:
         raise InputError(f"{where}: model_type: {_short(kind)} is unknown; use one of {', '.join(FAMILIES)}")
     entries = Entries(data, where)
@@ -166,7 +166,8 @@ def shape_of_config(data: Fields, name: str, where: str) -> ModelShape:
         _check_rope(entries)
         stated = FAMILIES[kind](entries)
         entries.refuse_others()
-        return ModelShape(name=name, family=kind, source=source, **stated)
+        source = where.removeprefix("model ")
+        return ModelShape(name=name, family=kind, source=source, left_out=left_out, **stated)
     except InputError as error:
         text = str(error)
         raise InputError(text if text.startswith(where) else f"{where}: {text}") from None

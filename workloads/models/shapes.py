@@ -125,6 +125,8 @@ class ModelShape:
     """Experts in place of the FFN."""
     dense_layers: Layers = ()
     """Layers, from 0, with an FFN of `ffn` channels in spite of `experts`."""
+    left_out: str = ""
+    """Parts of the model that the shape leaves out, such as a vision encoder; every result notes them."""
     source: str = ""
     """Where the numbers are published."""
 

@@ -46,6 +46,11 @@ def test_explain_and_inference(mixtral: Path, anda: Callable[..., Any]) -> None:
     assert sum("an expectation" in note for note in found["notes"]) == 2
 
 
+def test_a_language_model_alone(anda: Callable[..., Any]) -> None:
+    found = json.loads(anda("simulate", "--model", CONFIGS / "Gemma-3-4B", "--tokens", "2", "--json", "-").out)
+    assert "model: Gemma-3-4B without its encoders of images and other media" in found["notes"]
+
+
 def test_schema(anda: Callable[..., Any]) -> None:
     schema = json.loads(anda("models", "--schema").out)
     assert {"name", "hidden", "experts", "window"} <= set(schema["properties"])
