@@ -114,6 +114,11 @@ def read_rope(config: Mapping[str, Any], path: Path, default: HfRope) -> HfRope:
     """
     rope: dict[str, Any] = _agreed(config, path, "rope_parameters", "rope_scaling") or {}
     nested = {kind: rope.pop(kind) or {} for kind in LAYER_KINDS if kind in rope}
+    for kind, own in nested.items():
+        if not isinstance(own, dict):
+            raise InputError(
+                f"checkpoint: {path}: rope_parameters.{kind}: is {own!r}; input should be a valid dictionary"
+            )
     if nested and rope:
         raise InputError(f"checkpoint: {path} has {min(rope)!r} beside {min(nested)!r}; move it into the right layers")
     theta, scaling = _one(nested.get("full_attention", rope), config, path, default.theta)
@@ -145,6 +150,8 @@ def _one(
         if field.is_required() and name not in given:
             raise InputError(f"checkpoint: {path} lacks {name!r} of rope_type {kind!r}; copy it again")
     base = check(_Base, {"rope_theta": default if theta is None else theta}, f"checkpoint: {path}").rope_theta
+    if kind == "yarn" and base <= 1:
+        raise InputError(f"checkpoint: {path}: rope_theta: is {base}; give more than 1 with rope_type 'yarn'")
     return base, check(model, given, f"checkpoint: {path}").scaling()
 
 

@@ -97,6 +97,10 @@ class GgufHeader:
         InputError
             The decoder does not compute the model, or metadata contradict each other.
         """
+        with border(f"model: {self.path} has damaged metadata", "fetch it again"):
+            return self._config()
+
+    def _config(self) -> dict[str, Any]:
         kind = MODEL_TYPES.get(self.architecture)
         if kind is None:
             known = ", ".join(MODEL_TYPES)

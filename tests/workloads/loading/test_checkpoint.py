@@ -219,6 +219,11 @@ def test_incomplete_configuration(tmp_path: Path):
         ({"num_key_value_heads": 0}, "num_key_value_heads: is 0; input should be greater than or equal to 1"),
         ({"rms_norm_eps": float("nan")}, "rms_norm_eps: is nan; input should be a finite number"),
         ({"rope_theta": -1.0}, "rope_theta: is -1.0; input should be greater than 0"),
+        ({"rope_parameters": {"full_attention": 3}}, "rope_parameters.full_attention: is 3; input should be a valid"),
+        (
+            {"rope_theta": 1.0, "rope_scaling": {"type": "yarn", "factor": 2.0}},
+            "rope_theta: is 1.0; give more than 1 with rope_type 'yarn'",
+        ),
         ({"rope_scaling": 3}, "rope_scaling: is 3; input should be a valid dictionary"),
         ({"tie_word_embeddings": "no"}, "tie_word_embeddings: is 'no'; input should be a valid boolean"),
         ({"quantization_config": {"quant_method": "gptq", "group_size": 0}}, "group_size: is 0; give"),
