@@ -23,7 +23,9 @@ Backend: TypeAlias = Annotated[str, Option("Library that runs the model: numpy o
 class SearchOptions:
     """Options of `search`."""
 
-    model: Annotated["str | Path | Decoder", Option("A model with weights, or a checkpoint folder.")] = "smollm2-135m"
+    model: Annotated["str | Path | Decoder", Option("A fetched model, a checkpoint folder or a GGUF file.")] = (
+        "smollm2-135m"
+    )
     tolerance: Annotated[float, Option("Largest relative increase of the perplexity, such as 0.01 for 1 %.")] = 0.01
     tolerance_on: Annotated[
         str,
@@ -91,7 +93,7 @@ class StudyOptions:
     name: Annotated[str, Option("fig5, fig6, fig7, table2, position or arithmetic.", argument=True, metavar="STUDY")]
     model: Annotated[
         "str | Path | Decoder | Sequence[str | Path | Decoder]",
-        Option("A model or a checkpoint folder.", metavar="NAME", repeat=True),
+        Option("A fetched model, a checkpoint folder or a GGUF file.", metavar="NAME", repeat=True),
     ] = ("smollm2-135m",)
     text: Text = "wiki"
     tokens: BlockTokens = 512

@@ -18,7 +18,9 @@ class ReportOptions:
     """Options of `report`."""
 
     out: Annotated[str | Path, Option("A new or empty folder.", metavar="DIR")]
-    model: Annotated["str | Path | Decoder", Option("A fetched model or a checkpoint folder.")] = "smollm2-135m"
+    model: Annotated["str | Path | Decoder", Option("A fetched model, a checkpoint folder or a GGUF file.")] = (
+        "smollm2-135m"
+    )
     blocks: Annotated[int, Option("Blocks of 512 tokens: more take longer and decide more.", unit="blocks")] = 12
 
 
@@ -63,7 +65,9 @@ class QuantizationOptions:
             repeat=True,
         ),
     ]
-    model: Annotated["str | Path | Decoder", Option("The model to quantise.")] = "smollm2-135m"
+    model: Annotated["str | Path | Decoder", Option("A fetched model, a checkpoint folder or a GGUF file.")] = (
+        "smollm2-135m"
+    )
     bits: Annotated[list[int] | None, Option("Width of a code.", unit="bits", metavar="BITS")] = None
     out: Annotated[str | Path | None, Option("A new folder for the weights.", metavar="DIR")] = None
     blocks: Annotated[int, Option("Held-out blocks for the perplexity.", unit="blocks")] = 16

@@ -148,7 +148,7 @@ def test_other_shape(tmp_path: Path, values: dict[str, np.ndarray]):
         ({"llama.expert_count": 8}, "has llama.expert_count 8, which the decoder does not compute"),
         ({"llama.attention.causal": False}, "has llama.attention.causal False"),
         ({"llama.logit_scale": 0.5}, "has llama.logit_scale 0.5, which the decoder does not compute"),
-        ({"llama.attention.key_length": "16"}, "has damaged metadata"),
+        ({"llama.attention.key_length": "16"}, "'16'"),
         ({"llama.rope.freq_base": -1.0}, "rope_theta: is -1.0; input should be greater than 0"),
     ],
 )
