@@ -50,6 +50,8 @@ class _Rows:
         loss = step.verdict.loss
         remarks = ["best"] if step.step.best else []
         remarks += [str(step.numerics)] if self._show_numerics else []
+        if step.verdict.decision == "within" and step.verdict.second_opinion != "within":
+            remarks.append(f"second opinion {step.verdict.second_opinion}")
         row = self._form.format(
             self._number,
             str(step.precision),

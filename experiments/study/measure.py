@@ -167,7 +167,7 @@ class _Model:
     def search(self, tolerance: float) -> tuple[Precision, float, PairedLoss, str] | None:
         """Best precision of a search, its saving of bit operations, and its loss and decision on the held-out blocks."""
         texts = Texts(self.blocks("calibration"), self.heldout)
-        study = PrecisionSearch(self._evaluator, texts, tolerance, cache_dir=self._cache).search()
+        study = PrecisionSearch(self._evaluator, texts, tolerance, cache_dir=self._cache, accept="measured").search()
         if study.best is None or study.heldout is None:
             return None
         return study.best.precision, study.best.bops_saving, study.heldout.loss, study.heldout.decision

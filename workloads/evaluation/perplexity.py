@@ -21,7 +21,7 @@ from ...formats.plugins import source_sha256
 from ..files import read_checked, write_checked
 from ..inference.decoder import Hook
 from ..text.blocks import TextBlocks
-from .statistics import Estimate, relative_increases
+from .statistics import Estimate
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,12 @@ def paired_loss(nll: NDArray[np.float64], reference_nll: NDArray[np.float64]) ->
     """
     if nll.shape != reference_nll.shape:
         raise InputError(f"nll: has shape {nll.shape}, the reference {reference_nll.shape}; evaluate the same blocks")
-    loss = Estimate.mean(relative_increases((nll - reference_nll).mean(axis=1)))
+    differences = (nll - reference_nll).mean(axis=1)
+    ratio = float(np.exp(differences.mean()))
+    spread = float(differences.std(ddof=1)) if len(differences) > 1 else float("nan")
     return PairedLoss(
-        loss=loss.value,
-        standard_error=loss.standard_error,
+        loss=ratio - 1,
+        standard_error=ratio * spread / len(differences) ** 0.5,
         perplexity=float(np.exp(nll.mean())),
         reference_perplexity=float(np.exp(reference_nll.mean())),
         tokens=nll.size,

@@ -52,12 +52,12 @@ def test_errors_are_shared_over_the_looks():
     assert critical_value(7) == np.inf
 
 
-@pytest.mark.parametrize("case", ["normal", "t3"])
+@pytest.mark.parametrize("case", ["normal", "t3", "real"])
 def test_wrong_verdicts_at_the_tolerance_are_at_most_the_stated_share(case: str):
     assert sum(error_rates(CASES[case], rule="t", runs=4000)) <= 0.012
 
 
-@pytest.mark.parametrize("case", [name for name in CASES if name not in ("normal", "t3")])
+@pytest.mark.parametrize("case", [name for name in CASES if name not in ("normal", "t3", "real")])
 def test_the_second_opinion_withstands_skewed_and_bad_blocks(case: str):
     false_within, false_beyond = error_rates(CASES[case], rule="second opinion", runs=4000)
     assert false_within <= 0.055
