@@ -82,7 +82,7 @@ def found_by_search(spec: SweepSpec, function: Objectives) -> NDArray[np.float64
     def simulate(points: Sequence[Point]) -> pd.DataFrame:
         values = [function(_place(point)) for point in points]
         seen.extend(values)
-        inputs = pd.DataFrame([point.columns() for point in points])
+        inputs = pd.DataFrame([{"key": point.key} | point.columns() for point in points])
         return inputs.assign(**{f"y{i}": [own[i] for own in values] for i in range(len(values[0]))})
 
     search_points(spec, simulate)
