@@ -114,6 +114,8 @@ class Simulation(Result):
             "technology": fp_int.technology,
             "weights": fp_int.machine.weights.name,
             "activations": fp_int.machine.activations.text,
+            "array": fp_int.machine.array.shape,
+            "dataflow": fp_int.machine.array.dataflow,
             **fp_int.to_dict(),
             "gemms": [_gemm_record(run) for run in fp_int.runs],
         }

@@ -47,15 +47,16 @@ class Array(Config):
             raise ValueError("decode: has a decode of its own; give one array for each phase")
         if self.decode.elements != self.elements:
             raise ValueError(
-                f"decode: {self.decode.shape} has {self.decode.elements} elements and {self.shape} has {self.elements}; the "
+                f"decode: {self.decode.shape} has {self.decode.elements} elements and {self.rows}x{self.columns} has {self.elements}; the "
                 "elements are the same ones in both phases, so use as many"
             )
         return self
 
     @property
     def shape(self) -> str:
-        """Rows and columns as a text."""
-        return f"{self.rows}x{self.columns}"
+        """Rows and columns as a text; those in decode after a slash, if they differ."""
+        own = f"{self.rows}x{self.columns}"
+        return own if self.decode is None else f"{own}/{self.decode.shape}"
 
     @property
     def elements(self) -> int:

@@ -108,7 +108,10 @@ def _print_record(record: dict[str, Any]) -> None:
     rows.insert(7, ("  of it idle elements", f"{record['idle_pj'] / 1e9:,.3f} mJ"))
     if "fp_int_share" in record:
         rows.insert(3, ("FP-INT GeMMs' share of the MACs", f"{100 * record['fp_int_share']:.1f} %"))
-    title = f"{work} on {record['arch']}, mantissa bits {bits}, {record['tokens']} tokens, level {record['level']}"
+    flow = "" if record["dataflow"] == "output-stationary" else f", {record['array']} {record['dataflow']}"
+    title = (
+        f"{work} on {record['arch']}{flow}, mantissa bits {bits}, {record['tokens']} tokens, level {record['level']}"
+    )
     print_table(title, ("", record["technology"]), rows)
     _print_gemms(record["gemms"])
     if "parts" in record:

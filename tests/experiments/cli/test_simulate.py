@@ -22,6 +22,8 @@ TYPES = {
     "precision": list,
     "technology": str,
     "weights": str,
+    "array": str,
+    "dataflow": str,
     "cycles": int,
     "seconds": float,
     "macs": int,

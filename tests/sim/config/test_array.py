@@ -21,7 +21,8 @@ def test_ways_of_writing_a_shape():
     assert both == READ(
         {"rows": 16, "columns": 16, "decode": {"rows": 1, "columns": 256}, "dataflow": "weight-stationary"}
     )
-    assert [(each.shape, each.dataflow) for each in both.shapes] == [
+    assert both.shape == "16x16/1x256"
+    assert [(each.shape, each.dataflow) for each in map(both.in_phase, ("prefill", "decode"))] == [
         ("16x16", "weight-stationary"),
         ("1x256", "weight-stationary"),
     ]
