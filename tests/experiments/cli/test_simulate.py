@@ -22,6 +22,7 @@ TYPES = {
     "precision": list,
     "technology": str,
     "weights": str,
+    "activations": str,
     "array": str,
     "dataflow": str,
     "cycles": int,
