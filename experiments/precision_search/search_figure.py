@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def search_figure(study: PrecisionStudy) -> Figure:
-    """Loss and BOPs saving of each iteration, like Fig. 9 of the paper (arXiv 2411.15982).
+    """Loss with its 95 % t interval and BOPs saving of each iteration, like Fig. 9 of the paper (arXiv 2411.15982).
 
     Raises
     ------
@@ -29,7 +29,7 @@ def search_figure(study: PrecisionStudy) -> Figure:
     numbers = list(range(1, len(study.history) + 1))
     records = [step.record() for step in study.history]
     percent = [100 * record["loss"] for record in records]
-    errors = [100 * record["loss_standard_error"] for record in records]
+    errors = [100 * step.verdict.loss.estimate.half_width() for step in study.history]
     losses.errorbar(numbers, percent, yerr=errors, color=BLACK, marker="o", capsize=3, linewidth=1)
     losses.axhline(100 * study.tolerance, color=GREY, linestyle="--", label=f"tolerance, {100 * study.tolerance:g} %")
     losses.set_yscale("symlog", linthresh=1)

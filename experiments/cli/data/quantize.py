@@ -24,7 +24,7 @@ def quantize(given: Given, *, json: JsonOption = None) -> None:
         return
     results = answers.results
     as_given = f"perplexity as given {results[0].loss.reference_perplexity:.3f}"
-    text = f"{given['blocks']} held-out blocks of {given['tokens']} tokens"
+    text = f"{given['blocks']} held-out blocks of {given['tokens']} tokens, ± half the 95 % t interval"
     print_table(f"Weights of {answers.model}, {text}, {as_given}", COLUMNS, [_row(result) for result in results])
 
 
@@ -36,5 +36,5 @@ def _row(result: "QuantizationResult") -> tuple[str, ...]:
         "" if result.bits_by_bytes is None else f"{result.bits_by_bytes:.3f}",
         f"{result.loss.perplexity:.3f}",
         f"{100 * result.loss.loss:+.2f}",
-        f"{100 * result.loss.standard_error:.2f}",
+        f"{100 * result.loss.estimate.half_width():.2f}",
     )
