@@ -329,11 +329,6 @@ def run_gemm(gemm: str | Gemm, options: MachineOptions, timeline: Timeline | Non
     return Simulation(inputs, run)
 
 
-def fixed_precision(arch: str | Path | Architecture) -> bool:
-    """True if an architecture has its own mantissa bits, whatever precision a run asks for."""
-    return not load_architecture(arch).takes_precision
-
-
 def load_architecture(arch: str | Path | Architecture) -> Architecture:
     """An architecture by name or by the path of its YAML file; an object stays as it is."""
     from .. import sim

@@ -8,7 +8,7 @@ ratio measures the error of the activations, not its effect on the model; the ef
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,16 @@ import numpy as np
 
 from ...formats import InputError
 from ...formats.activations.registry import ActivationFormat, activation_format_modes, activation_formats
+from ...formats.activations.stored import stored
+from ...formats.named_format import NamedFormat
 from ...formats.weight_registry import weight_quantizer_modes, weight_quantizers
 from ...formats.weights.base import WeightQuantizer
 from ...sim.output.palette import BLACK, COLORS
 from ..options.question import question
 from ..options.result import Result
 from ..options.traces import ComparisonOptions
+from ..sweep.evaluation import Evaluation
+from .machine_comparison import MachineFigures, machine_figures
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,11 +48,14 @@ class FormatComparison:
 
     format: ActivationFormat
     snr_db: Mapping[str, float]
+    machine: MachineFigures | None = None
+    """Loss, cycles and energy, where a machine is asked for."""
 
     def record(self) -> dict[str, Any]:
         """The comparison as JSON values; a ratio is None if every value is exact."""
         ratios = {module: ratio if np.isfinite(ratio) else None for module, ratio in self.snr_db.items()}
-        return format_record(self.format) | {"snr_db": ratios}
+        record = format_record(self.format) | ({"snr_db": ratios} if ratios else {})
+        return record if self.machine is None else record | asdict(self.machine)
 
 
 @dataclass(frozen=True)
@@ -116,11 +123,35 @@ def compare_formats(options: ComparisonOptions) -> FormatComparisons:
     Raises
     ------
     InputError
-        There is no such trace, or a file is damaged.
+        There is no such trace, a file is damaged, a format is unknown, or neither a trace nor a machine is asked for.
     """
-    trace = options.trace
-    activations = load_activations(trace) if isinstance(trace, str | Path) else trace_activations([trace])
-    return FormatComparisons(measure_formats(activations, options.formats))
+    trace, formats = options.trace, _asked_formats(options)
+    if trace is None and not options.machine:
+        raise InputError("trace: is missing; give a captured trace, or --machine for loss, cycles and energy")
+    if trace is None:
+        compared = [FormatComparison(fmt, {}) for fmt in formats]
+    else:
+        activations = load_activations(trace) if isinstance(trace, str | Path) else trace_activations([trace])
+        compared = measure_formats(activations, formats)
+    if options.machine:
+        evaluation = Evaluation(model=options.model, blocks=options.blocks, tokens=options.tokens)
+        figures = machine_figures(formats, options.arch, options.model, evaluation)
+        compared = [replace(one, machine=found) for one, found in zip(compared, figures, strict=True)]
+    return FormatComparisons(compared)
+
+
+def _asked_formats(options: ComparisonOptions) -> Sequence[ActivationFormat]:
+    if options.formats is not None:
+        return options.formats
+    if not options.activations:
+        return published_formats()
+    named = [NamedFormat.parse(text, "activations") for text in options.activations]
+    for one in named:
+        if one.is_open:
+            raise InputError(
+                f"activations: {one.text!r} has no mantissa bits; give them, such as {one.name} mantissa_bits=7"
+            )
+    return [stored(one.build()).format for one in named]
 
 
 def format_record(fmt: ActivationFormat) -> dict[str, Any]:

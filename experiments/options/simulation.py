@@ -10,7 +10,8 @@ from ...sim.settings import DramBackground, Level, ModelSettings, Settings
 from .option import Option
 
 if TYPE_CHECKING:
-    from ...formats.named_format import GivenFormat
+    from ...formats.activations.base import ActivationFormat
+    from ...formats.named_format import NamedFormat
     from ...sim import Architecture, Technology
     from ...sim.config.array import DataflowName
     from ...sim.config.kv_cache import KvCache
@@ -147,7 +148,7 @@ class MachineOptions:
         ),
     ] = None
     activations: Annotated[
-        "GivenFormat | None",
+        "str | NamedFormat | ActivationFormat | None",
         Option(
             'Activation format in memory: anda, fp16, mxint8, "fast mantissa_bits=2", or one of a plugin with its parameters; '
             "the architecture's own without it.",

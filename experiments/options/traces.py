@@ -81,7 +81,25 @@ class PlaneOptions(TraceOptions):
 class ComparisonOptions:
     """Options of `compare_formats`."""
 
-    trace: Annotated["str | Path | Trace", Option("A captured trace, or a folder of several.", metavar="FILE|DIR")]
+    trace: Annotated[
+        "str | Path | Trace | None",
+        Option("A captured trace, or a folder of several, for the signal-to-noise ratio.", metavar="FILE|DIR"),
+    ] = None
+    machine: Annotated[
+        bool, Option("All formats on one array: loss of perplexity, bits, cycles, DRAM traffic and energy.")
+    ] = False
+    activations: Annotated[
+        Sequence[str] | None,
+        Option(
+            'A format to compare, such as "fast mantissa_bits=2"; all registered formats without it.',
+            repeat=True,
+            metavar='"NAME KEY=VALUE …"',
+        ),
+    ] = None
+    arch: Annotated[str | Path, Option("With machine: the architecture, by name or YAML file.")] = "anda"
+    model: Annotated[str, Option("With machine: the model that is evaluated and simulated.")] = "smollm2-135m"
+    blocks: Annotated[int, Option("With machine: blocks of text for the loss.", unit="blocks")] = 4
+    tokens: Annotated[int, Option("With machine: length of a block.", unit="tokens")] = 256
     formats: Annotated[
         "Sequence[ActivationFormat] | None",
         Option("Formats to compare; all registered formats without it.", on_command_line=False),

@@ -91,22 +91,35 @@ def stored(fmt: ActivationFormat) -> StoredFormat:
 
 @lru_cache(maxsize=1024)
 def _stored(fmt: ActivationFormat) -> StoredFormat:
-    name = fmt.name
-    bits = _number(name, "bits_per_value", fmt.bits_per_value)
-    cycles = _integer(name, "cycles_per_group", fmt.cycles_per_group, 1, MOST_CYCLES)
-    given = _integer(name, "group_size", getattr(fmt, "group_size", GROUP_SIZE), 0, MAX_GROUP_SIZE)
-    converted = _flag(name, "needs_compressor", getattr(fmt, "needs_compressor", bits != FP16_BITS))
+    name = type(fmt).name
+    bits = _number(name, "bits_per_value", _member(fmt, "bits_per_value"))
+    cycles = _integer(name, "cycles_per_group", _member(fmt, "cycles_per_group"), 1, MOST_CYCLES)
+    given = _integer(name, "group_size", _member(fmt, "group_size", GROUP_SIZE), 0, MAX_GROUP_SIZE)
+    converted = _flag(name, "needs_compressor", _member(fmt, "needs_compressor", bits != FP16_BITS))
     size = given if given and converted else 1
     group_bits = math.ceil(bits * size - 1e-6)
-    shared = _integer(name, "shared_bits", getattr(fmt, "shared_bits", 0), 0, group_bits - 1)
+    shared = _integer(name, "shared_bits", _member(fmt, "shared_bits", 0), 0, None)
+    if size > 1 and shared >= group_bits:
+        raise InputError(
+            f"activations: shared_bits of {name} is {shared}, of {group_bits} bits of a group; return less, or more bits_per_value"
+        )
     shared = shared if size > 1 else 0
     element = min(max((group_bits - shared) // size, 1), MAX_MANTISSA_BITS)
-    most = getattr(fmt, "mantissa_bits", element)
-    mantissa_bits = min(_integer(name, "mantissa_bits", most, 1, None), MAX_MANTISSA_BITS)
-    planes = _flag(name, "bit_planes", getattr(fmt, "bit_planes", False))
+    most = _integer(name, "mantissa_bits", _member(fmt, "mantissa_bits", element), 1, None)
+    mantissa_bits = min(most, MAX_MANTISSA_BITS)
+    planes = _flag(name, "bit_planes", _member(fmt, "bit_planes", False))
     found = StoredFormat(fmt, size, group_bits, shared, cycles, mantissa_bits, converted, planes)
     check_honest(fmt)
     return found
+
+
+def _member(fmt: ActivationFormat, member: str, default: Any = None) -> Any:
+    try:
+        return getattr(fmt, member, default)
+    except Exception as error:  # a user's property may do anything
+        raise InputError(
+            f"activations: {member} of {type(fmt).name} fails ({type(error).__name__}: {error}); check its parameters"
+        ) from None
 
 
 def _number(name: str, member: str, value: Any) -> float:

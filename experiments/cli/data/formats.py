@@ -1,13 +1,16 @@
 """`anda formats`: list the number formats; `anda formats compare`: compare activation formats on a trace."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ...options.traces import ComparisonOptions
 from ..command import Given, command
 from ..output import JsonOption, plot_option, print_table, write_figure, write_json
+
+if TYPE_CHECKING:
+    from ...formats.machine_comparison import MachineFigures
 
 PlotOption = Annotated[Path | None, plot_option("ratio against storage")]
 
@@ -39,10 +42,13 @@ def formats(context: typer.Context, json: JsonOption = None) -> None:
 @app.command(short_help="Compare activation formats on a trace.")
 @command(ComparisonOptions, plugins=True)
 def compare(given: Given, *, plot: PlotOption = None, json: JsonOption = None) -> None:
-    """Compare all activation formats on captured activations: signal-to-noise ratio, bits per value, cycles."""
+    """Compare activation formats on captured activations (signal-to-noise ratio), on one array (loss, cycles, energy), or both."""
+    from ....formats import InputError
     from ...formats.format_comparison import compare_formats, format_label
 
     result = compare_formats(**given)
+    if plot is not None and given["trace"] is None:
+        raise InputError("plot: shows the signal-to-noise ratio on a trace; give --trace, or leave it out")
     write_figure(result.figure, plot, dpi=120)
     if write_json(result, json):
         return
@@ -53,13 +59,37 @@ def compare(given: Given, *, plot: PlotOption = None, json: JsonOption = None) -
             f"{c.format.bits_per_value:.3f}",
             c.format.cycles_per_group,
             *("exact" if c.snr_db[m] == float("inf") else f"{c.snr_db[m]:.1f}" for m in modules),
+            *_machine_cells(c.machine),
         )
         for c in result.comparisons
     ]
     print_table(
-        f"Activation formats on {given['trace']}",
-        ("format", "bits per value", "cycles per 64", *(f"SNR {module} (dB)" for module in modules)),
+        " and ".join(
+            ["Activation formats on " + str(given["trace"] or given["arch"])] + given["machine"] * [given["model"]]
+        ),
+        (
+            *("format", "bits per value", "cycles per 64"),
+            *(f"SNR {module} (dB)" for module in modules),
+            *given["machine"] * MACHINE_COLUMNS,
+        ),
         rows,
+    )
+
+
+MACHINE_COLUMNS = ("loss (%)", "±", "cycles", "DRAM MiB", "mJ", "speed", "energy of FP16 / own")
+
+
+def _machine_cells(found: "MachineFigures | None") -> tuple[str, ...]:
+    if found is None:
+        return ()
+    return (
+        f"{found.loss_percent:+.2f}",
+        f"{found.loss_standard_error_percent:.2f}",
+        f"{found.cycles:,}",
+        f"{found.dram_bytes / 2**20:,.1f}",
+        f"{found.energy_pj / 1e9:.3g}",
+        f"{found.speedup:.2f}",
+        f"{found.energy_ratio:.2f}",
     )
 
 

@@ -52,12 +52,13 @@ def simulate(
 
 
 def _run(options: Given, timeline: str | Path | None) -> "Simulation":
-    from ...simulation import fixed_precision, simulate, simulate_gemm
+    from ...simulation import simulate, simulate_gemm
 
     result = (simulate if "model" in options else simulate_gemm)(**options, timeline=timeline)
-    if options["precision"] is None and not fixed_precision(options["arch"]):
+    asked = result.fp_int.machine.takes_precision
+    if options["precision"] is None and asked:
         note(f"precision: none is given; {options['arch']} takes its default, {result.fp_int.precision}")
-    if options["precision"] is not None and fixed_precision(options["arch"]):
+    if options["precision"] is not None and not asked:
         note(f"precision: {options['arch']} has its own width; the one given does not apply")
     if timeline is not None:
         note(f"wrote {timeline}; open it at https://ui.perfetto.dev")

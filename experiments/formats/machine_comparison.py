@@ -1,0 +1,74 @@
+"""Activation formats on one array: loss, bits, cycles and energy at the throughput that each format says.
+
+All formats run on the same machine. A bit-serial array takes a format's ``cycles_per_group``, which are those of a datapath of equal
+area (`formats.activations.base`): so the table compares at equal area what a format costs in time, traffic, energy and loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...formats.activations.fp import Fp16Format
+from ..simulation import simulate
+from ..sweep.evaluation import Evaluation, evaluate_hook
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ...formats.activations.registry import ActivationFormat
+
+TOKENS = 512
+"""Tokens of the prefill pass."""
+
+
+@dataclass(frozen=True)
+class MachineFigures:
+    """A format on a machine; ratios are those of FP16 in memory on the same array over it.
+
+    Attributes
+    ----------
+    loss_percent, loss_standard_error_percent
+        Increase of the perplexity over FP16 activations.
+    cycles, dram_bytes, energy_pj
+        Those of the FP-INT GeMMs of a pass.
+    speedup, energy_ratio
+        How much faster, and how much less energy, than FP16.
+    """
+
+    loss_percent: float
+    loss_standard_error_percent: float
+    cycles: int
+    dram_bytes: int
+    energy_pj: float
+    speedup: float
+    energy_ratio: float
+
+
+def machine_figures(
+    formats: Sequence[ActivationFormat], arch: str | Path, model: str, evaluation: Evaluation
+) -> Iterator[MachineFigures]:
+    """Figures of each format on one architecture, for a model's prefill of `TOKENS` tokens and the model of `evaluation`.
+
+    Raises
+    ------
+    InputError
+        The architecture or a model is unknown, or a format cannot drive the machine.
+    """
+    from ...workloads import FormatActivations
+
+    request: dict[str, Any] = {"model": model, "arch": arch, "tokens": TOKENS, "precision": 16}
+    base = simulate(**request, activations=Fp16Format()).to_dict()
+    for fmt in formats:
+        found = simulate(**request, activations=fmt).to_dict()
+        loss = evaluate_hook(evaluation, FormatActivations(fmt))
+        yield MachineFigures(
+            loss["loss_percent"],
+            loss["loss_standard_error_percent"],
+            found["cycles"],
+            found["dram_bytes"],
+            found["energy_pj"]["total"],
+            base["cycles"] / found["cycles"],
+            base["energy_pj"]["total"] / found["energy_pj"]["total"],
+        )
