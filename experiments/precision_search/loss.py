@@ -88,8 +88,8 @@ class MeasuredLoss:
 def verdict_record(verdict: Verdict) -> dict[str, Any]:
     """A verdict as JSON; a value that is not a number, or was not measured, is null."""
     record = {
-        "loss": verdict.loss.loss,
-        "loss_standard_error": verdict.loss.standard_error,
+        "loss": _number(verdict.loss.loss),
+        "loss_standard_error": _number(verdict.loss.standard_error),
         "loss_interval_95": interval(verdict.loss.estimate),
         "decision": verdict.decision,
         "second_opinion": verdict.second_opinion,

@@ -28,7 +28,7 @@ def search_figure(study: PrecisionStudy) -> Figure:
     losses, savings = figure.subplots(2, 1, sharex=True)
     numbers = list(range(1, len(study.history) + 1))
     records = [step.record() for step in study.history]
-    percent = [100 * record["loss"] for record in records]
+    percent = [100 * step.verdict.loss.loss for step in study.history]
     errors = [100 * step.verdict.loss.estimate.half_width() for step in study.history]
     losses.errorbar(numbers, percent, yerr=errors, color=BLACK, marker="o", capsize=3, linewidth=1)
     losses.axhline(100 * study.tolerance, color=GREY, linestyle="--", label=f"tolerance, {100 * study.tolerance:g} %")

@@ -64,8 +64,9 @@ def paired_loss(nll: NDArray[np.float64], reference_nll: NDArray[np.float64]) ->
     if nll.shape != reference_nll.shape:
         raise InputError(f"nll: has shape {nll.shape}, the reference {reference_nll.shape}; evaluate the same blocks")
     differences = (nll - reference_nll).mean(axis=1)
-    ratio = float(np.exp(differences.mean()))
-    spread = float(differences.std(ddof=1)) if len(differences) > 1 else float("nan")
+    with np.errstate(invalid="ignore", over="ignore"):  # a format may fail with infinite values
+        ratio = float(np.exp(differences.mean()))
+        spread = float(differences.std(ddof=1)) if len(differences) > 1 else float("nan")
     return PairedLoss(
         loss=ratio - 1,
         standard_error=ratio * spread / len(differences) ** 0.5,

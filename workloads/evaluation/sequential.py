@@ -207,6 +207,9 @@ def spread_order(count: int) -> NDArray[np.intp]:
 
 def judge(values: NDArray[np.float64], tolerance: float, looks: int = 1) -> tuple[Decision, Decision, tuple[str, ...]]:
     """Verdict, second opinion and warnings on one value for each block ``[blocks]``."""
+    if bad := int((~np.isfinite(values)).sum()):
+        failed: Decision = "beyond" if len(values) >= LEAST_BLOCKS else "undecided"
+        return failed, failed, (f"{bad} of {len(values)} blocks have no finite value",)
     estimate = Estimate.mean(values)
     decision, second = decide(estimate, tolerance, looks), _second_opinion(values, tolerance, looks)
     skewed = is_skewed(values)
@@ -266,9 +269,6 @@ def _second_opinion(values: NDArray[np.float64], tolerance: float, looks: int) -
 
 
 def _warnings(values: NDArray[np.float64], skewed: bool) -> tuple[str, ...]:
-    bad = int((~np.isfinite(values)).sum())
-    if bad:
-        return (f"{bad} of {len(values)} blocks have no finite value",)
     count = max(1, len(values) // 16)
     if not skewed:
         return ()

@@ -26,7 +26,8 @@ class Estimate:
     @classmethod
     def mean(cls, values: NDArray[np.float64]) -> Estimate:
         """Mean of one value for each block ``[blocks]``."""
-        spread = float(values.std(ddof=1)) if len(values) > 1 else nan
+        with np.errstate(invalid="ignore"):  # infinite values
+            spread = float(values.std(ddof=1)) if len(values) > 1 else nan
         return cls(float(values.mean()), spread / sqrt(len(values)), len(values))
 
     def half_width(self, confidence: float = 0.95) -> float:
@@ -51,7 +52,8 @@ def relative_increases(differences: NDArray[np.float64]) -> NDArray[np.float64]:
         Difference of the mean NLL of each block, in nats ``[blocks]``. Deviations from the mean are scaled to first order.
     """
     mean = differences.mean()
-    return np.expm1(mean) + np.exp(mean) * (differences - mean)
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite values
+        return np.expm1(mean) + np.exp(mean) * (differences - mean)
 
 
 def is_skewed(values: NDArray[np.float64]) -> bool:
