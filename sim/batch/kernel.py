@@ -366,7 +366,7 @@ def _fixed_energy(machine: Any, gemm: Mapped, bits: int) -> Any:
     return array * share + used_side, idle, busy, products, float(places)
 
 
-@kernel
+@njit(inline="always", error_model="numpy")
 def _waited(gemm: Mapped, mapping: Mapping, moved: int, moved_weights: int) -> Any:
     """Bits that the array waits for (`analytical.gemm`)."""
     alone, weights_alone = mapping.activation_copies == 1, mapping.weight_copies == 1
@@ -416,7 +416,7 @@ def _price(machine: Any, gemm: Mapped, fixed: Any, mapping: Mapping, price: Floa
 
 
 @njit(inline="always", error_model="numpy")
-def _keep_better(objective: int, best: Floats, price: Floats, mapping: Mapping, chosen: Integers) -> None:
+def _keep_better(objective: int, best: Floats, price: Floats, mapping: Mapping, chosen: Any) -> None:
     """Keep a price and its mapping if its score is less than that of the best one so far; an infinite one stands for none."""
     first = price[0] + price[1] + price[2] + price[3]
     second = price[4]
@@ -429,22 +429,22 @@ def _keep_better(objective: int, best: Floats, price: Floats, mapping: Mapping, 
     if first < best[7] or (first == best[7] and second < best[8]):
         best[:7] = price[:7]
         best[7], best[8] = first, second
-        chosen[0], chosen[1], chosen[2], chosen[3] = (
-            mapping.stays,
-            mapping.tokens,
-            mapping.in_channels,
-            mapping.out_channels,
-        )
-        chosen[4], chosen[5], chosen[6] = mapping.activation_copies, mapping.weight_copies, mapping.sums > 0
+        if chosen is not None:
+            chosen[0], chosen[1], chosen[2], chosen[3] = (
+                mapping.stays,
+                mapping.tokens,
+                mapping.in_channels,
+                mapping.out_channels,
+            )
+            chosen[4], chosen[5], chosen[6] = mapping.activation_copies, mapping.weight_copies, mapping.sums > 0
 
 
-@kernel
+@njit(inline="always", error_model="numpy")
 def _in_array(
-    gemm: Mapped, stays: int, tokens: int, in_channels: int, out_channels: int, copies: int, weight_copies: int
+    array: int, busy: int, stays: int, tokens: int, in_channels: int, out_channels: int, copies: int, weight_copies: int
 ) -> Mapping:
     """A mapping that keeps partial sums in the array."""
-    parts = stays == NOTHING
-    return Mapping(stays, tokens, in_channels, out_channels, copies, weight_copies, parts, 0, gemm.array, gemm.dense)
+    return Mapping(stays, tokens, in_channels, out_channels, copies, weight_copies, stays == NOTHING, 0, array, busy)
 
 
 @kernel
@@ -456,9 +456,7 @@ def _largest(length: int, strip: int, room: int, single: int) -> Any:
 
 
 @kernel
-def _best_in_array(
-    machine: Any, gemm: Mapped, fixed: Any, bits: int, price: Floats, best: Floats, chosen: Integers
-) -> bool:
+def _best_in_array(machine: Any, gemm: Mapped, fixed: Any, bits: int, price: Floats, best: Floats, chosen: Any) -> bool:
     """Price of the best mapping with sums in the array into `best`; False if a buffer is too small (`mapping.resident`)."""
     objective, lanes = machine.objective, machine.lanes
     tokens, channels = gemm.tokens, gemm.out_channels
@@ -478,20 +476,26 @@ def _best_in_array(
             size, twice, weights_twice = _streams(machine, gemm, strip_tokens, strip_channels, bits)
             if size == 0:
                 return False
-            mapping = _in_array(gemm, NOTHING, strip_tokens, size, strip_channels, twice, weights_twice)
+            mapping = _in_array(
+                gemm.array, gemm.dense, NOTHING, strip_tokens, size, strip_channels, twice, weights_twice
+            )
         elif index % 4 < 2:
             size, resident = _largest(tokens, strip_tokens, room, index % 2)
             if size == 0 or weight_room < (channels if both else stream):
                 continue
             width, stream_copies = (channels, 1) if both else (stream, weight_copies)
-            mapping = _in_array(gemm, ACTIVATIONS, size, gemm.in_channels, width, resident, stream_copies)
+            mapping = _in_array(
+                gemm.array, gemm.dense, ACTIVATIONS, size, gemm.in_channels, width, resident, stream_copies
+            )
             streams_twice &= weight_copies == 2
         else:
             size, resident = _largest(channels, strip_channels, weight_room, index % 2)
             if size == 0 or room < (tokens if both else strip_tokens):
                 continue
             height, stream_copies = (tokens, 1) if both else (strip_tokens, copies)
-            mapping = _in_array(gemm, WEIGHTS, height, gemm.in_channels, size, stream_copies, resident)
+            mapping = _in_array(
+                gemm.array, gemm.dense, WEIGHTS, height, gemm.in_channels, size, stream_copies, resident
+            )
             streams_twice &= copies == 2
         found = True
         _price(machine, gemm, fixed, mapping, price)
@@ -602,7 +606,7 @@ def _numbers(machine: Any, gemm: Mapped, fixed: Any) -> GemmNumbers:
 
 @kernel
 def _best_in_buffer(
-    machine: Any, gemm: Mapped, fixed: Any, bits: int, price: Floats, best: Floats, chosen: Integers
+    machine: Any, gemm: Mapped, fixed: Any, bits: int, price: Floats, best: Floats, chosen: Any
 ) -> None:
     """Price of the best mapping with sums in the buffer into `best`, if it is better than that (`cost.search`)."""
     groups = _fewest(gemm.groups)
@@ -629,22 +633,14 @@ def _best_in_buffer(
 
 
 @kernel
-def _search(
-    machine: Any, gemm: Mapped, fixed: Any, bits: int, price: Floats, best: Floats, chosen: Integers
-) -> tuple[bool, bool]:
-    """Price of the best mapping into `best`, the mapping into `chosen`; `Totals.fits` and `Totals.done`."""
-    if not _best_in_array(machine, gemm, fixed, bits, price, best, chosen):
-        return False, False
-    if machine.saves_sums:
-        if float(gemm.tokens) * gemm.out_channels * SUM_BITS * gemm.groups >= EXACT:
-            return True, False
-        _best_in_buffer(machine, gemm, fixed, bits, price, best, chosen)
-    return True, True
+def _sum_bits(gemm: Mapped) -> float:
+    """Most bits of partial sums that a mapping saves."""
+    return float(gemm.tokens) * gemm.out_channels * SUM_BITS * gemm.groups
 
 
 @kernel
 def find_mappings(machine: Any, work: Integers, chosen: Integers) -> bool:
-    """The best mapping of each GeMM on one machine into `chosen`; False if the plain code has to be asked.
+    """The best mapping of each GeMM on one machine with a place for partial sums; False if the plain code has to be asked.
 
     Parameters
     ----------
@@ -661,8 +657,11 @@ def find_mappings(machine: Any, work: Integers, chosen: Integers) -> bool:
         bits = work[place, 3]
         gemm = _map(machine, work[place, 0], work[place, 1], work[place, 2], bits, work[place, 4])
         fixed = _fixed_energy(machine, gemm, bits)
-        if not _search(machine, gemm, fixed, bits, price, best, chosen[place])[1]:
+        if not _best_in_array(machine, gemm, fixed, bits, price, best, chosen[place]):
             return False
+        if _sum_bits(gemm) >= EXACT:
+            return False
+        _best_in_buffer(machine, gemm, fixed, bits, price, best, chosen[place])
         if fixed[4] >= EXACT or best[5] >= EXACT or best[6] >= EXACT:
             return False
     return True
@@ -670,7 +669,13 @@ def find_mappings(machine: Any, work: Integers, chosen: Integers) -> bool:
 
 @kernel
 def total_costs(
-    machines: Machines, bits: Integers, result_bits: Integers, tasks: Integers, gemms: Integers, totals: Totals
+    machines: Machines,
+    bits: Integers,
+    result_bits: Integers,
+    tasks: Integers,
+    gemms: Integers,
+    totals: Totals,
+    buffered: bool | None,
 ) -> None:
     """Cost of all GeMMs of each element, into `totals`.
 
@@ -686,10 +691,12 @@ def total_costs(
         Tokens, input channels, output channels, repeats and number of the module, ``[tasks, gemms, 5]``.
     totals
         `Totals` to fill.
+    buffered
+        None if no machine has a place for partial sums: the code without them is compiled apart and faster.
     """
     count = gemms.shape[1]
     price, best, partials = np.zeros(7), np.zeros(9), np.zeros(count + 2)
-    parts, chosen = np.zeros((4, count)), np.zeros(7, dtype=np.int64)
+    parts = np.zeros((4, count))
     for at in range(len(tasks)):
         machine, task = _element(machines, at), tasks[at]
         cycles, dram_bytes, sram_bytes, done, fits = 0, 0, 0, True, True
@@ -707,7 +714,12 @@ def total_costs(
             width = bits[at, module]
             gemm = _map(machine, tokens, in_channels, out_channels, width, result_bits[at, module])
             fixed = _fixed_energy(machine, gemm, width)
-            fits, done = _search(machine, gemm, fixed, width, price, best, chosen)
+            fits = _best_in_array(machine, gemm, fixed, width, price, best, None)
+            done = fits
+            if buffered is not None and fits and machine.saves_sums:
+                done = _sum_bits(gemm) < EXACT
+                if done:
+                    _best_in_buffer(machine, gemm, fixed, width, price, best, None)
             done &= fixed[4] * repeat < EXACT and best[5] * repeat < EXACT and best[6] * repeat < EXACT
             if not done:
                 break

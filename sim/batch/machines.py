@@ -160,7 +160,9 @@ def batch_costs(
     cycles, dram_bytes, sram_bytes = np.zeros((3, count), dtype=np.int64)
     done, fits = np.zeros((2, count), dtype=np.bool_)
     totals = kernel.Totals(done, fits, cycles, dram_bytes, sram_bytes, np.zeros((count, 4)))
-    kernel.total_costs(machines, np.ascontiguousarray(bits), results, tasks, gemms, totals)
+    kernel.total_costs(
+        machines, np.ascontiguousarray(bits), results, tasks, gemms, totals, True if machines.saves_sums.any() else None
+    )
     return totals
 
 
