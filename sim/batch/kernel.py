@@ -640,7 +640,7 @@ def _sum_bits(gemm: Mapped) -> float:
 
 @kernel
 def find_mappings(machine: Any, work: Integers, chosen: Integers) -> bool:
-    """The best mapping of each GeMM on one machine with a place for partial sums; False if the plain code has to be asked.
+    """The best mapping of each GeMM on one machine into `chosen`; False if the plain code has to be asked.
 
     Parameters
     ----------
@@ -659,9 +659,10 @@ def find_mappings(machine: Any, work: Integers, chosen: Integers) -> bool:
         fixed = _fixed_energy(machine, gemm, bits)
         if not _best_in_array(machine, gemm, fixed, bits, price, best, chosen[place]):
             return False
-        if _sum_bits(gemm) >= EXACT:
-            return False
-        _best_in_buffer(machine, gemm, fixed, bits, price, best, chosen[place])
+        if machine.saves_sums:
+            if _sum_bits(gemm) >= EXACT:
+                return False
+            _best_in_buffer(machine, gemm, fixed, bits, price, best, chosen[place])
         if fixed[4] >= EXACT or best[5] >= EXACT or best[6] >= EXACT:
             return False
     return True

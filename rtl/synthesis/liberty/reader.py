@@ -176,7 +176,7 @@ def _parse(text: str, position: int, kind: str, name: str, path: Path) -> tuple[
 def number(text: str) -> float:
     """A finite number; `ValueError` for other texts."""
     value = float(text)
-    if not abs(value) < LARGEST_NUMBER or "_" in text:
+    if not abs(value) < LARGEST_NUMBER or "_" in text or not text.isascii():
         raise ValueError(f"{text.strip()} is no finite number")
     return value
 

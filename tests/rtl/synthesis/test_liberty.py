@@ -325,6 +325,7 @@ def timing(statements: str) -> str:
     ("body", "message"),
     [
         ("area : nan;", "area of cell X is 'nan'; give a finite number of at least 0"),
+        ("area : \uff12;", "area of cell X is '\uff12'; give a finite number of at least 0"),
         ("area : -1;", "area of cell X is '-1'; give a finite number of at least 0"),
         ("area : 1e999;", "area of cell X is '1e999'; give a finite number of at least 0"),
         ("area : ;", "area of cell X is ''; give a finite number of at least 0"),
