@@ -14,7 +14,7 @@ from .activations.stored import StoredFormat, stored
 from .checks import check_parameters
 from .errors import InputError
 from .numeric.alignment import GROUP_SIZE, MAX_MANTISSA_BITS
-from .plugins import source_sha256
+from .plugins import load_entry_points, source_sha256
 from .words import Plain, assignment
 
 GivenFormat: TypeAlias = "str | NamedFormat | ActivationFormat"
@@ -114,6 +114,8 @@ class NamedFormat:
                 f"{self.field}: {self.name!r} names a module, and data files run no code; register the class in a file, name that "
                 "with --plugin FILE, and write the class's name here"
             )
+        if self.name not in registry.names():
+            load_entry_points()
         return registry.find(self.name, self.field)
 
     @property

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
@@ -27,6 +28,8 @@ from .weight_registry import methods, packed_formats
 
 Class = TypeVar("Class", bound=type)
 
+ENTRY_POINTS = "anda_codesign.plugins"
+"""Group of the entry points of installed packages that register classes."""
 PACKAGE = __name__.partition(".")[0]
 
 KINDS: dict[str, tuple[Registry[Any], tuple[str, ...]]] = {
@@ -195,6 +198,28 @@ def plugin_files() -> list[str]:
     return [plugin.path for plugin in _files]
 
 
+@cache
+def load_entry_points() -> None:
+    """Load the plugins that are installed as packages, once: classes and modules under the entry points `ENTRY_POINTS`.
+
+    Raises
+    ------
+    InputError
+        One fails in any way.
+    """
+    for point in entry_points(group=ENTRY_POINTS):
+        try:
+            found = point.load()
+            if isinstance(found, type) and found not in _own.values():
+                register(found)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a package may do anything; SystemExit must not become our exit status
+            raise InputError(
+                f"plugin: entry point {point.name} ({point.value}) cannot be loaded ({_reason(error)}); fix or uninstall its package"
+            ) from None
+
+
 def loaded_plugins() -> tuple[Plugin, ...]:
     """All plugins of this process, for its workers.
 
@@ -226,7 +251,8 @@ def load_plugins(plugins: Iterable[Plugin]) -> None:
 
 
 def registered() -> Iterator[Registered]:
-    """All registered classes, built in or not."""
+    """All registered classes, built in or not; those of installed packages, too."""
+    load_entry_points()
     for kind, (registry, _) in KINDS.items():
         for name in registry.names():
             own = _own.get((kind, name))

@@ -50,6 +50,10 @@ def command(
 
     def make(body: Callable[..., None]) -> Callable[..., None]:
         def run(**values: Any) -> None:
+            if plugins:
+                from ...formats.plugins import load_entry_points
+
+                load_entry_points()
             values.pop(PLUGIN, None)  # loaded when it was read
             given = {name: values.pop(name) for name in names}
             for field in fields:

@@ -1,12 +1,15 @@
 """Files and classes of a user's own: names that they register, and what is refused."""
 
+import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
-from anda_codesign.formats import AndaFormat, InputError
+from anda_codesign.formats import AndaFormat, InputError, plugins
 from anda_codesign.formats.activations.registry import activation_format, activation_format_modes, activation_formats
+from anda_codesign.formats.named_format import NamedFormat
 from anda_codesign.formats.plugins import (
     load_plugin,
     load_plugins,
@@ -157,3 +160,34 @@ def test_files_that_are_refused_leave_nothing(write: Callable[[str], Path], text
 
 def test_a_file_that_is_not_there(tmp_path: Path):
     assert refusal(lambda: load_plugin(tmp_path / "x.py")).endswith("(No such file or directory); name a Python file")
+
+
+def entry_point(monkeypatch: pytest.MonkeyPatch, text: str, tmp_path: Path) -> None:
+    """An installed package with a plugin, whose module has this text."""
+    (tmp_path / "my_package.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_package", raising=False)
+    point = EntryPoint("mine", "my_package:Mine", plugins.ENTRY_POINTS)
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [point] if group == point.group else [])
+    plugins.load_entry_points.cache_clear()
+
+
+def test_an_installed_package_registers_a_format(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    text = MINE.format(modes="").replace("register(Mine)", "")
+    entry_point(monkeypatch, text, tmp_path)
+    assert NamedFormat.parse("mine mantissa_bits=3").build().bits_per_value == AndaFormat(3).bits_per_value
+    (entry,) = [entry for entry in registered() if entry.name == "mine"]
+    assert entry.origin == str(tmp_path / "my_package.py")
+    assert entry.sha256 is not None
+    kept = loaded_plugins()
+    load_plugins(())
+    load_plugins(kept)  # as a worker does
+    assert own() == [("activation", "mine")]
+
+
+def test_an_installed_package_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    entry_point(monkeypatch, "raise SystemExit(3)", tmp_path)
+    message = refusal(lambda: list(registered()))
+    assert message.startswith("plugin: entry point mine (my_package:Mine) cannot be loaded (it ends the program)")
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [])
+    plugins.load_entry_points.cache_clear()

@@ -132,8 +132,8 @@ def test_the_command_lists_every_format(capsys):
     activation = [record for record in records if record["kind"] == "activation"]
     assert [record["name"] for record in activation] == [fmt.name for fmt in published_formats()]
     fast = [record for record in activation if record["name"] == "fast"]
-    assert [record["bits_per_value"] for record in fast] == [3.3125, 5.3125]
-    assert fast[0]["parameters"] == {"mantissa_bits": 2, "group_size": 16, "rounding": "nearest"}
+    assert [record["bits_per_value"] for record in fast] == [3.3125, 6.3125]
+    assert fast[0]["parameters"] == {"mantissa_bits": 2, "group_size": 16, "rounding": "truncate"}
     spqr = [record for record in records if record["name"] == "spqr"]
     assert [record["bits_per_weight"] for record in spqr] == [3.625, 3.875, 4.625]
     illm = [record for record in records if record["name"] == "illm"]
