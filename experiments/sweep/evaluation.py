@@ -17,7 +17,7 @@ from ...formats.activations.fp import Fp16Format
 from ...formats.checks import check_integer
 from ...formats.named_format import OPEN, NamedFormat
 from ...formats.options import GroupSum
-from ...sim.config.processing_element import Arithmetic
+from ...sim.config.processing_element import STORED
 from ...workloads import MODULES
 from ..options.sweep import PointOptions
 
@@ -77,10 +77,6 @@ class Evaluation:
 
 OWN_FORMAT = NamedFormat.parse(str(PointOptions.format))
 """The activation format that the architecture computes with."""
-
-
-STORED = Arithmetic().format
-"""The arithmetic of elements that compute with the values in memory."""
 
 
 def format_bits(named: NamedFormat, machine: Architecture, precisions: Sequence[Precision]) -> float:

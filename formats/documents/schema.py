@@ -1,9 +1,10 @@
 """Documents checked once, as a whole, by a pydantic model; an error names the field and the fix in one line."""
 
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from ..errors import InputError
 
@@ -15,6 +16,19 @@ class Document(BaseModel):
     """A frozen object with strict types: a boolean is no number, a text no integer, and numbers are finite."""
 
     model_config = ConfigDict(strict=True, frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+
+def _integer(value: Any) -> Any:
+    if isinstance(value, bool | float):
+        raise PydanticCustomError("int_type", "Input should be a valid integer")
+    return value
+
+
+INTEGER = BeforeValidator(_integer)
+"""For choices of integers, among which pydantic counts True and 1.0."""
+
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\t\r\n]*$")]
+"""A name, in one line."""
 
 
 class Config(Document):

@@ -20,6 +20,8 @@ MOST_NODES = 200_000
 MOST_LEVELS = 50
 LARGEST_INTEGER = (1 << 63) - 1
 MOST_DIGITS = 30
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Control characters, which escapes may write and a terminal would obey; tabs and line ends are texts."""
 
 if TYPE_CHECKING:
     _SafeLoader = yaml.SafeLoader
@@ -70,6 +72,12 @@ class _Loader(_SafeLoader):
     def real(self, node: yaml.ScalarNode) -> float:
         return float(re.sub(r"\.(inf|nan)", r"\1", node.value.lower()))
 
+    def text(self, node: yaml.ScalarNode) -> str:
+        text = str(node.value)
+        if control := _CONTROL.search(text):
+            raise ValueError(f"a text holds the control character {control[0]!r}")
+        return text
+
     def unknown(self, node: yaml.Node) -> Any:
         raise ValueError(f"the tag {node.tag!r} is not plain data")
 
@@ -87,7 +95,7 @@ for _name, _construct in {
     "bool": yaml.SafeLoader.construct_yaml_bool,
     "int": _Loader.integer,
     "float": _Loader.real,
-    "str": yaml.SafeLoader.construct_yaml_str,
+    "str": _Loader.text,
     "seq": yaml.SafeLoader.construct_yaml_seq,
     "map": yaml.SafeLoader.construct_yaml_map,
 }.items():

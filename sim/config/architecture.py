@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, Wi
 
 from ...formats import InputError
 from ...formats.activations.stored import FP16, Stored, StoredFormat
-from ...formats.documents.schema import Config, check
+from ...formats.documents.schema import Config, Name, check
 from ...formats.latency.elements import SIGN_LOAD_CYCLES
 from ...formats.named_format import GivenFormat, NamedFormat
 from ...workloads import Precision
@@ -68,7 +68,7 @@ class Compressor(Config):
 class Architecture(Config):
     """An accelerator. Amounts in YAML carry their unit: ``clock: 285 MHz``, ``capacity: 1 MiB``, ``port: 1024 bit``."""
 
-    name: str
+    name: Name
     title: str
     source: str
     clock_hz: Hertz = Field(alias="clock")

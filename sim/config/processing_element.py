@@ -9,10 +9,11 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from ...formats import InputError
 from ...formats.documents.expressions import Expression
-from ...formats.documents.schema import Config, check
+from ...formats.documents.schema import INTEGER, Config, Name, check
 from ...formats.documents.yaml_file import read_yaml
 from ...formats.latency.array import array_cycles_per_group
 from ...formats.latency.elements import FP16_GROUP_CYCLES, WEIGHT_PLANE_CYCLES, pe_cycles_per_group
+from ...formats.named_format import NamedFormat
 from ...formats.options import GroupSum
 from ...formats.processing_elements.registry import elements
 from ...formats.weights.int4 import BITS as INT4_BITS
@@ -25,6 +26,8 @@ Timing = Literal["bit-serial", "fp16-rate", "mantissa-rate", "weight-serial"]
 CYCLE_NAMES = ("mantissa_bits", "weight_bits", "group_size")
 """Names in a formula of cycles."""
 MOST_CYCLES = 1 << 20
+STORED = "stored"
+"""The arithmetic of elements that compute with the values in memory."""
 
 
 def _formula(value: Any) -> Any:
@@ -63,11 +66,17 @@ def formula_cycles(text: str, mantissa_bits: int, weight_bits: int, group_size: 
 class Arithmetic(Config):
     """Numbers that an element computes with: they decide the loss of a model."""
 
-    format: str = "stored"
+    format: str = STORED
     """Activation format and its parameters, such as ``figna mantissa_bits=8``; ``stored`` computes with the values in
     memory, exactly. A format's ``mantissa_bits`` that are left out are those of the element."""
     partial: GroupSum = "float"
     """Type of a group's sum before it is scaled: ``fp16`` or ``fp32``; ``float`` multiplies in float32 as the model does."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.format != STORED:
+            NamedFormat.read(self.format, "format")
+        return self
 
 
 def _arithmetic(value: Any) -> Any:
@@ -91,10 +100,10 @@ class ProcessingElement(Config):
     Area and energies that are left out are those of `kind` in the technology.
     """
 
-    kind: str = Field(min_length=1)
+    kind: Name
     """Name of the element, and of its area and power in the technology file."""
     title: str = ""
-    lanes: Literal[8, 16, 32, 64, 128]
+    lanes: Annotated[Literal[8, 16, 32, 64, 128], INTEGER]
     timing: Timing | None = None
     cycles_per_group: Annotated[str | None, BeforeValidator(_formula)] = None
     """Formula over `CYCLE_NAMES`; ``weight_bits`` are the bits of the weights that pass at once."""

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field
 
 from ...formats import InputError
-from ...formats.documents.schema import Config, check
+from ...formats.documents.schema import Config, Name, check
 from .constants import Constant, unit
 from .defaults import DEFAULT_TECHNOLOGY
 from .sram import SramTable
@@ -74,7 +74,7 @@ class DramConfig(Config):
 class Technology(Config):
     """Areas and powers of the reference machine's parts, relative processing elements, and the DRAM."""
 
-    name: str
+    name: Name
     title: str
     reference: Reference
     array: Component

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from ...formats.documents.schema import Config
+from ...formats.documents.schema import Config, Name
 from ...formats.weights.int4 import BITS as INT4_BITS
 from ...workloads.models.gemms import FP16_BITS
 from .yaml_config import config_names, find_config, load_config
@@ -24,7 +24,7 @@ MAX_INTEGER_BITS = 8
 class WeightConfig(Config):
     """Dense codes with group parameters or a table, and a sparse rest."""
 
-    name: str
+    name: Name
     title: str
     source: str
     bits: int = Field(ge=1, le=FP16_BITS)

@@ -20,7 +20,7 @@ from typing import Annotated, Self, get_args
 from pydantic import Field, model_validator
 
 from ...formats import InputError
-from ...formats.documents.schema import Config
+from ...formats.documents.schema import Config, Name
 from ..config.constants import Constant, unit
 from ..config.technology import DramConfig
 from ..config.yaml_config import Bits, Bytes, config_names, find_config, load_config
@@ -63,7 +63,7 @@ class HbmTiming(Config):
 class Memory(Config):
     """A DRAM: its organisation, timing and energy."""
 
-    name: str
+    name: Name
     title: str
     source: str
     channels: int = Field(ge=1)

@@ -12,12 +12,12 @@ from pydantic import ConfigDict, Field
 
 from ...formats import InputError
 from ...formats.checks import check_choice, check_flags, check_integer, check_number
+from ...formats.documents.schema import INTEGER, Name
 
 MOST_CHANNELS = 1 << 24
 MOST_HEADS = 1 << 13
 MOST_LAYERS = 1 << 12
 MOST_EXPERTS = 1 << 14
-MOST_NAME = 200
 Size = Annotated[int, Field(ge=1, le=MOST_CHANNELS)]
 Heads = Annotated[int, Field(ge=1, le=MOST_HEADS)]
 Layers = tuple[Annotated[int, Field(ge=0, lt=MOST_LAYERS)], ...]
@@ -71,7 +71,7 @@ class ModelShape:
     """Sizes of a decoder-only transformer, in channels, heads, layers and tokens."""
 
     __pydantic_config__: ClassVar = STRICT
-    name: Annotated[str, Field(min_length=1, max_length=MOST_NAME)]
+    name: Name
     """The model's name in results."""
     family: str
     """Architecture, such as ``"opt"`` or ``"llama"``; a name alone, all that it implies is stated in the other fields."""
@@ -99,7 +99,7 @@ class ModelShape:
     """Activation function of the FFN."""
     norm: Literal["rms", "layer"] = "rms"
     """RMSNorm, or LayerNorm with a bias."""
-    block_norms: Literal[1, 2, 4] = 2
+    block_norms: Annotated[Literal[1, 2, 4], INTEGER] = 2
     """Norms of a block: 2 before attention and FFN, 4 also after them (Gemma 2), or 1 that both share (parallel blocks)."""
     qk_norm: bool = False
     """True if each query and key head is normalised before its rotation, with one gain for all heads (Qwen3)."""

@@ -77,6 +77,8 @@ def test_anchors_and_merge_keys():
         ("[" * (MOST_LEVELS + 1) + "]" * (MOST_LEVELS + 1), "nested deeper"),
         ("- " * 5000, "nested deeper"),
         ("[" * 100_000, "nest"),
+        ('a: 1\nname: "\\e[2J"', "(a text holds the control character '\\x1b') in line 2"),
+        ('"\\a": 1', "the control character '\\x07'"),
     ],
 )
 def test_a_refusal_names_reason_and_line(text: str, reason: str):

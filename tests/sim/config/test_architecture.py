@@ -172,3 +172,11 @@ def test_a_key_that_stands_twice(tmp_path: Path):
     path = tmp_path / "mine.yaml"
     path.write_text("array: {rows: 16, columns: 16, rows: 8}\n")
     assert message(path).startswith("architecture mine.yaml: is not YAML (the key 'rows' is given twice) in line 1")
+
+
+@pytest.mark.parametrize(("name", "reason"), [("", "at least 1 character"), ("a\nb", "should match pattern")])
+def test_names_stand_in_one_line(name: str, reason: str, tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({"base": "anda", "name": name}))
+    assert message(path).startswith(f"architecture mine.yaml: name: is {name!r}; string ")
+    assert reason in message(path)

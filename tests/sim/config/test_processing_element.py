@@ -153,6 +153,11 @@ def test_an_element_may_be_a_file_or_a_registered_class(tmp_path: Path):
         ({"energy_per_cycle": {"value": 3, "unit": "mW"}}, "energy_per_cycle: clock: a power in uW or mW needs the clock"),
         ({"arithmetic": {"formats": "fp16"}}, "arithmetic.formats: is not a key here; the keys are format, partial"),
         ({"arithmetic": {"partial": "fp8"}}, "arithmetic.partial: is 'fp8'"),
+        ({"arithmetic": "os:system"}, "arithmetic: format: 'os:system' names a module, and data files run no code"),
+        ({"arithmetic": "none"}, "arithmetic: format: 'none' is not valid; choose one of fp16"),
+        ({"arithmetic": "figna mantissa_bits=99"}, "arithmetic: format: figna: mantissa_bits: 99 is not valid"),
+        ({"lanes": 64.0}, "lanes: is 64.0; input should be a valid integer"),
+        ({"kind": "a\nb"}, "kind: is 'a\\nb'; string should match pattern"),
     ],
 )  # fmt: skip
 def test_bad_elements(changes: dict[str, Any], message: str, tmp_path: Path):

@@ -175,3 +175,21 @@ def test_schema_describes_every_field() -> None:
     assert set(properties) == {field.name for field in fields(ModelShape)}
     assert all(entry["description"].endswith(".") for entry in properties.values())
     assert properties["kv_heads"]["description"].startswith("Key/value heads")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("block_norms: true", "block_norms: is True; input should be a valid integer"),
+        ("block_norms: 4.0", "block_norms: is 4.0; input should be a valid integer"),
+        ('name: "a\\nb"', "name: is 'a\\nb'; string should match pattern"),
+    ],
+)
+def test_strict_types_of_files(line: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "model.yaml"
+    lines = shape_yaml(replace(load_shape(CONFIGS / "Falcon-7B"), block_norms=2)).splitlines()
+    field = line.partition(":")[0]
+    file.write_text("\n".join([line, *(each for each in lines if not each.startswith(f"{field}:"))]), "utf-8")
+    with pytest.raises(InputError) as error:
+        read_shape(file)
+    assert str(error.value).startswith(f"model model.yaml: {message}")
