@@ -19,7 +19,7 @@ _MEASURES = " {:>9} {:>8} {:>10}"
 PlotOption = Annotated[Path | None, plot_option("the search")]
 
 
-@command(SearchOptions)
+@command(SearchOptions, plugins=True)
 def search(given: Given, *, plot: PlotOption = None, json: JsonOption = None) -> None:
     """Search the mantissa bits of qkv, o, u and d on calibration articles; test the best on held-out articles."""
     from ..precision_search.run import search as answer
@@ -32,6 +32,7 @@ def search(given: Given, *, plot: PlotOption = None, json: JsonOption = None) ->
         _print_result(found.study)
         _print_optimum(found)
         _print_layers(found)
+        _print_format(found)
 
 
 class _Rows:
@@ -127,6 +128,18 @@ def _print_optimum(found: "FoundPrecision") -> None:
         gap = f"; the search ended {100 * excess:.1f} % above it"
     evaluated = f"the cheapest first ({len(optimum.study.history)})"
     print(f"All precisions of {widths[0]} to {widths[-1]} bits, {evaluated}: {answer}{gap}.")
+
+
+def _print_format(found: "FoundPrecision") -> None:
+    other = found.activations
+    if other is None:
+        return
+    verdict = "within" if other["within_tolerance"] else "not within"
+    print(
+        f"{other['name']}, {other['bits_per_value']:g} bits a value: loss {other['loss_percent']:+.2f} % "
+        f"± {other['loss_standard_error_percent']:.2f}, {verdict} the tolerance; {other['speedup']:.2f} times faster than FP16 on anda, "
+        f"energy of FP16 over its own {other['energy_ratio']:.2f}."
+    )
 
 
 def _print_layers(found: "FoundPrecision") -> None:

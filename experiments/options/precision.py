@@ -78,6 +78,13 @@ class SearchOptions:
             parse=functools.partial(mantissa_range, "4-8"),
         ),
     ] = None
+    activations: Annotated[
+        str | None,
+        Option(
+            'Also measure this format in place of Anda: loss, cycles and energy, such as mxint8 or "my-format bits=6" of a plugin.',
+            metavar='"NAME KEY=VALUE …"',
+        ),
+    ] = None
     per_layer: Annotated[bool, Option("Then find a precision for each layer.")] = False
     backend: Backend = "numpy"
     on_step: Annotated[

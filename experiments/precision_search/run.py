@@ -13,6 +13,7 @@ from ...formats.checks import check_integer
 from ...formats.numeric.alignment import MAX_MANTISSA_BITS
 from ...workloads import Decoder, evaluator
 from ...workloads.models.precision import MIN_MANTISSA_BITS
+from ..formats.format_comparison import compare_formats
 from ..inputs import as_decoder, evaluation_cache
 from ..options.parse import several
 from ..options.precision import SearchOptions
@@ -80,12 +81,15 @@ class FoundPrecision(Result):
         A precision for each layer; None without ``per_layer`` or if no precision was within the tolerance.
     plan
         Text that a decision takes at the measured spread; None if it was not planned.
+    activations
+        Record of the format that was asked for beside Anda; None without ``activations``.
     """
 
     study: PrecisionStudy
     optimum: Optimum | None = None
     layers: LayerStudy | None = None
     plan: SearchPlan | None = None
+    activations: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The document that ``anda search --json -`` prints."""
@@ -96,6 +100,8 @@ class FoundPrecision(Result):
             document["per_layer"] = self.layers.record()
         if self.plan is not None:
             document["plan"] = self.plan.record()
+        if self.activations is not None:
+            document["activations"] = self.activations
         return document
 
     def records(self) -> list[dict[str, Any]]:
@@ -123,6 +129,7 @@ def search(options: SearchOptions) -> FoundPrecision:
     InputError
         An option is unknown or out of its range, or the model or text was not fetched.
     """
+    other = _other_format(options)
     names = (several(options.reconstruct), several(options.group_size), several(options.partial))
     numerics = [Numerics(*own) for own in itertools.product(*names)]
     decoder = as_decoder(options.model)
@@ -156,7 +163,24 @@ def search(options: SearchOptions) -> FoundPrecision:
     if options.per_layer and study.best is not None:
         with stage("sensitivity of each layer", 8 * decoder.shape.layers) as advance:
             layers = searching.by_layer(study.best, progress=lambda *_: advance(1))
-    return FoundPrecision(study, optimum, layers, plan)
+    return FoundPrecision(study, optimum, layers, plan, activations=other)
+
+
+def _other_format(options: SearchOptions) -> dict[str, Any] | None:
+    """The format that is asked for beside Anda, on the machine of the search."""
+    if options.activations is None:
+        return None
+    if not isinstance(options.model, str):
+        raise InputError("activations: needs a model by name; name one, such as smollm2-135m")
+    compared = compare_formats(
+        machine=True,
+        activations=[options.activations],
+        model=options.model,
+        blocks=min(options.blocks, 8),
+        tokens=options.tokens,
+    )
+    (record,) = compared.to_dict()
+    return record | {"within_tolerance": record["loss_percent"] <= 100 * options.tolerance}
 
 
 def _texts(decoder: Decoder, text: str | Path, options: SearchOptions) -> Texts:
