@@ -25,6 +25,19 @@ class GgufTensors:
     def __init__(self, header: GgufHeader) -> None:
         self._path, self._left = header.path, dict(header.tensors)
         self._bytes = np.memmap(header.path, np.uint8, "r")[header.data_start :]
+        self._check_places(header)
+
+    def _check_places(self, header: GgufHeader) -> None:
+        """Refuse tensors that overlap, leave gaps or have exchanged places, as llama.cpp does: they follow each other in order."""
+        alignment, at = header.alignment, 0
+        for name, place in header.tensors.items():
+            if place.offset != at:
+                raise InputError(
+                    f"model: {self._path}: {name} begins at byte {place.offset} of the tensors, and the one before it ends "
+                    f"at {at}; fetch it again"
+                )
+            _, rows, row_bytes = self._size(name, place)
+            at = -(-(at + rows * row_bytes) // alignment) * alignment
 
     def __contains__(self, name: str) -> bool:
         return name in self._left
@@ -97,8 +110,8 @@ class GgufTensors:
             )
         return place
 
-    def _rows(self, name: str, place: TensorPlace) -> tuple[NDArray[np.uint8], Any]:
-        """Bytes of each row, uint8 ``[rows, bytes]``, and the block type."""
+    def _size(self, name: str, place: TensorPlace) -> tuple[Any, int, int]:
+        """Block type, number of rows, and bytes of a row."""
         from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 
         try:
@@ -111,7 +124,11 @@ class GgufTensors:
             raise InputError(
                 f"model: {self._path}: {name} has rows of {place.shape[-1]} in blocks of {weights}; fetch it again"
             )
-        row_bytes = place.shape[-1] // weights * size
+        return kind, rows, place.shape[-1] // weights * size
+
+    def _rows(self, name: str, place: TensorPlace) -> tuple[NDArray[np.uint8], Any]:
+        """Bytes of each row, uint8 ``[rows, bytes]``, and the block type."""
+        kind, rows, row_bytes = self._size(name, place)
         end = place.offset + rows * row_bytes
         if end > len(self._bytes):
             raise InputError(

@@ -82,6 +82,8 @@ class GgufHeader:
     tensors: dict[str, TensorPlace]
     data_start: int
     """Offset of the tensors' data in the file, in bytes."""
+    alignment: int
+    """Tensors begin at a multiple of it, in bytes."""
 
     @property
     def architecture(self) -> str:
@@ -233,7 +235,7 @@ class _Reader:
         alignment = fields.get("general.alignment", 32)
         if not isinstance(alignment, int) or alignment < 1:
             raise ValueError(f"its alignment is {alignment}")
-        return GgufHeader(path, fields, places, -(-self._at // alignment) * alignment)
+        return GgufHeader(path, fields, places, -(-self._at // alignment) * alignment, alignment)
 
     def number(self, form: str) -> Any:
         """One number of a `struct` format."""

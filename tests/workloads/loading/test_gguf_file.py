@@ -308,6 +308,28 @@ def test_truncated(tmp_path: Path, values: dict[str, np.ndarray]):
             read_gguf(path, SHAPE)
 
 
+@pytest.mark.parametrize("moved", ["exchanged", "overlapping", "shifted"])
+def test_tensors_follow_each_other(moved: str, tmp_path: Path, values: dict[str, np.ndarray]):
+    """Places of tensors of one shape that are exchanged, the same, or off by a block would be other weights."""
+    path = write(tmp_path / "a.gguf", values)
+    data, tensors = bytearray(path.read_bytes()), read_header(path).tensors
+    first, second = "blk.0.ffn_gate.weight", "blk.0.ffn_up.weight"
+    places = {first: tensors[first].offset, second: tensors[second].offset}
+    if moved == "exchanged":
+        places = {first: places[second], second: places[first]}
+    else:
+        places[second] = places[first] if moved == "overlapping" else places[second] + 32
+    for name, offset in places.items():
+        at = data.index(name.encode()) + len(name) + 4 + 2 * 8 + 4
+        assert int.from_bytes(data[at : at + 8], "little") == tensors[name].offset
+        data[at : at + 8] = offset.to_bytes(8, "little")
+    path.write_bytes(data)
+    with pytest.raises(
+        InputError, match=rf"^model: {re.escape(str(path))}: blk\.0\.ffn_.* begins at byte \d+ .*; fetch it"
+    ):
+        read_gguf(path, SHAPE)
+
+
 def test_a_length_past_the_end(tmp_path: Path, values: dict[str, np.ndarray]):
     """An array that claims 2^60 elements is refused, not read for ever."""
     path = write(tmp_path / "a.gguf", values, scores=[1.0, 2.0])
