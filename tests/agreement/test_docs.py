@@ -29,7 +29,7 @@ def unknown(line: str) -> Iterator[str]:
     """Words of a command line that the command does not know."""
     group = command = typer.main.get_command(app)
     for word in line.split():
-        if not isinstance(command, typer.core.TyperGroup) or not re.fullmatch(r"[a-z|-]+", word):
+        if not isinstance(command, typer.core.TyperGroup) or not re.fullmatch(r"[a-z][a-z|-]*", word):
             break
         group = command
         for name in word.split("|"):
