@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...formats import InputError
-from ...formats.checks import check_integer
+from ...formats.checks import check_integer, check_number
 from ...formats.numeric.alignment import MAX_MANTISSA_BITS
 from ...workloads import Decoder, evaluator
 from ...workloads.models.precision import MIN_MANTISSA_BITS
@@ -129,6 +129,8 @@ def search(options: SearchOptions) -> FoundPrecision:
     InputError
         An option is unknown or out of its range, or the model or text was not fetched.
     """
+    check_integer("iterations", options.iterations, 1)
+    check_number("tolerance", options.tolerance, 0, sys.float_info.max)
     other = _other_format(options)
     names = (several(options.reconstruct), several(options.group_size), several(options.partial))
     numerics = [Numerics(*own) for own in itertools.product(*names)]

@@ -39,6 +39,11 @@ def test_pipes_without_a_writer_are_refused(refused: Refused, tmp_path: Path, op
             "Invalid value for '--tokens': Input should be a valid integer, unable to parse string as an integer",
         ),
         ("report", "Missing option '--out'; see 'anda report --help'"),
+        (
+            "search --model none.gguf --iterations 0",
+            "iterations: 0 is not valid",
+        ),  # before anything is loaded or measured
+        ("search --model none.gguf --tolerance inf", "tolerance: inf is not valid"),
         ("sweep", "file: is missing"),
         ("sweep phases", "out: is missing"),
         ("sweep phases --out x --workers 0", "workers: 0"),
