@@ -14,7 +14,7 @@ from ..settings import Level, ModelSettings
 from ..setup import Setup
 from .ends import head_weights, with_side_unit
 from .rows import ModelRow, add_rows
-from .whole_model import LayerPrecision, ModelResult, run_model
+from .whole_model import LayerPrecision, ModelResult, check_steps, run_model
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,7 @@ def run_inference(
     """
     check_integer("prompt", prompt, 1)
     check_integer("generate", generate, 1)
+    check_steps("generate", generate)
     setup = with_side_unit(setup, head_weights(settings.head))
 
     def run(phase: str, tokens: int, context: int) -> ModelResult:

@@ -139,10 +139,12 @@ def run_model(shape: ModelShape, setup: Setup, precision: LayerPrecision, settin
     Raises
     ------
     InputError
-        A GeMM is invalid (`run_gemms`), there is no sequence, the cache format, vector unit or head is unknown, the number of
+        A GeMM is invalid (`run_gemms`), there is no sequence or there are too many steps, the cache format, vector unit or head is unknown, the number of
         precisions is not that of the layers, or the technology has no energies for that vector unit.
     """
     check_batch(settings.batch)
+    if settings.phase == "decode":
+        check_steps("tokens", settings.tokens)
     unit = check_vector_unit(settings.vector_unit)
     traffic = check_choice("vector_traffic", settings.vector_traffic, VECTOR_TRAFFIC) == "dram"
     cache = KvCache.parse(settings.kv_cache) if isinstance(settings.kv_cache, str) else settings.kv_cache
@@ -177,6 +179,23 @@ def run_model(shape: ModelShape, setup: Setup, precision: LayerPrecision, settin
 
 
 VECTOR_TRAFFIC = ("dram", "none")
+MOST_STEPS = 1 << 18
+"""Decode steps of one run."""
+
+
+def check_steps(field: str, steps: int) -> None:
+    """Refuse more decode steps than are timed in half a minute.
+
+    Raises
+    ------
+    InputError
+        There are more.
+    """
+    if steps > MOST_STEPS:
+        raise InputError(
+            f"{field}: {steps:,} decode steps are too many, since each is timed at its own context; use at most {MOST_STEPS:,}, "
+            "or a part of them with phase decode and a context"
+        )
 
 
 @dataclass(frozen=True)

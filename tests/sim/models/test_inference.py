@@ -146,6 +146,13 @@ def test_bad_input(prompt: int, generate: int, field: str):
         inference(small_llama(), prompt, generate)
 
 
+def test_too_many_steps():
+    with pytest.raises(InputError, match=r"^generate: 16,777,215 decode steps are too many"):
+        inference(small_llama(), 1, 16_777_215)
+    with pytest.raises(InputError, match=r"^tokens: 300,000 decode steps are too many"):
+        run_model(small_llama(), prepare("anda", Settings()), PRECISION, ModelSettings(phase="decode", tokens=300_000))
+
+
 def test_a_timeline_holds_every_step_once():
     timeline = Timeline(285e6)
     setup = prepare("anda", Settings(level="events", timeline=timeline))
