@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Self, TypeAlias
@@ -165,6 +166,23 @@ class NamedFormat:
             except InputError:
                 continue
         return self.stored(1, lanes)
+
+
+def fixed_formats(given: Sequence[GivenFormat], field: str) -> list[NamedFormat]:
+    """Formats that are complete without the precision of a run, each once.
+
+    Raises
+    ------
+    InputError
+        One is no registered format, leaves its mantissa bits open, or says something impossible of itself.
+    """
+    found = list(dict.fromkeys(NamedFormat.read(one, field) for one in given))
+    for named in found:
+        if named.is_open:
+            raise InputError(
+                f"{field}: {named.text!r} has no mantissa bits; give them, such as {named.name} mantissa_bits=7"
+            )
+    return found
 
 
 @lru_cache(maxsize=1024)

@@ -5,7 +5,7 @@ from .command import Given, command
 from .output import note, print_table
 
 
-@command(ReportOptions)
+@command(ReportOptions, plugins=True)
 def report(given: Given) -> None:
     """Measure how many mantissa bits a model needs and what they save, and check the circuits."""
     from ..report.job import report as answer

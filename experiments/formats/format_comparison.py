@@ -16,8 +16,7 @@ import numpy as np
 
 from ...formats import InputError
 from ...formats.activations.registry import ActivationFormat, activation_format_modes, activation_formats
-from ...formats.activations.stored import stored
-from ...formats.named_format import NamedFormat
+from ...formats.named_format import fixed_formats
 from ...formats.weight_registry import weight_quantizer_modes, weight_quantizers
 from ...formats.weights.base import WeightQuantizer
 from ...sim.output.palette import BLACK, COLORS
@@ -145,13 +144,7 @@ def _asked_formats(options: ComparisonOptions) -> Sequence[ActivationFormat]:
         return options.formats
     if not options.activations:
         return published_formats()
-    named = [NamedFormat.parse(text, "activations") for text in options.activations]
-    for one in named:
-        if one.is_open:
-            raise InputError(
-                f"activations: {one.text!r} has no mantissa bits; give them, such as {one.name} mantissa_bits=7"
-            )
-    return [stored(one.build()).format for one in named]
+    return [named.build() for named in fixed_formats(options.activations, "activations")]
 
 
 def format_record(fmt: ActivationFormat) -> dict[str, Any]:

@@ -126,6 +126,9 @@ def command_line(words: str, options: Any, plugins: Sequence[str] = ()) -> str:
         value = getattr(options, field.name)
         if not field.option.on_command_line or value is None or value == field.default:
             continue
+        if field.option.repeat and isinstance(value, list | tuple):
+            parts += (part for one in value for part in (field.flag, _name(one)))
+            continue
         if not field.option.argument:
             parts.append(field.flag)
         if value is not True:

@@ -10,6 +10,7 @@ from .precision import Backend, BlockTokens
 
 if TYPE_CHECKING:
     from ...formats import WeightQuantizer
+    from ...formats.activations.base import ActivationFormat
     from ...workloads import Decoder
 
 
@@ -22,6 +23,14 @@ class ReportOptions:
         "smollm2-135m"
     )
     blocks: Annotated[int, Option("Blocks of 512 tokens: more take longer and decide more.", unit="blocks")] = 12
+    activations: Annotated[
+        "str | ActivationFormat | Sequence[str | ActivationFormat] | None",
+        Option(
+            "A format beside Anda's, such as mxint8 or \"my-format bits=6\" of a plugin: its loss, and Anda's machine with it.",
+            repeat=True,
+            metavar='"NAME KEY=VALUE …"',
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,21 +8,46 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ...workloads import AndaActivations, Decoder, Fp16Activations, TextBlocks
+from ...formats import InputError
+from ...workloads import Decoder, Fp16Activations, TextBlocks
 from ...workloads.evaluation.scores import ScoreComparison, Scorer, compare_scores
 from ..inputs import evaluation_cache
 from ..progress import stage
 from .plan import PlannedPoint
 
 Measured: TypeAlias = tuple[PlannedPoint, ScoreComparison]
-"""A planned precision and its measured loss."""
+"""Planned activations and their measured loss."""
+
+
+TRIAL_TOKENS = 64
+"""Tokens on which a format is tried."""
+
+
+def try_formats(decoder: Decoder, blocks: TextBlocks, plan: Sequence[PlannedPoint]) -> None:
+    """Run the model on the first tokens in each format, so that one that fails is known before a report is begun.
+
+    Raises
+    ------
+    InputError
+        A format fails.
+    """
+    for point in plan:
+        if point.format is None:
+            continue
+        try:
+            decoder.hidden(blocks.tokens[0, :TRIAL_TOKENS], point.hook)
+        except Exception as error:  # a user's class may do anything
+            reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+            raise InputError(
+                f"activations: {point.format.text!r} fails on activations of the model ({reason}); correct its class"
+            ) from None
 
 
 def measure_points(decoder: Decoder, blocks: TextBlocks, plan: Sequence[PlannedPoint]) -> list[Measured]:
     """Evaluate FP16 activations on all blocks, and every planned point on its number of blocks."""
     count = len(blocks.tokens)
     work = count + sum(point.blocks for point in plan)
-    with stage(f"perplexity of {len(plan)} precisions and FP16 ({work} blocks)", work) as advance:
+    with stage(f"perplexity of {len(plan)} points and FP16 ({work} blocks)", work) as advance:
         scorer = Scorer(decoder, evaluation_cache())
 
         def finished(_done: int, _all: int) -> None:
@@ -33,7 +58,7 @@ def measure_points(decoder: Decoder, blocks: TextBlocks, plan: Sequence[PlannedP
         for point in plan:
             chosen = _spread(point.blocks, count)
             part = TextBlocks(blocks.tokens[chosen])
-            scores = scorer.score(part, AndaActivations(point.precision), finished)
+            scores = scorer.score(part, point.hook, finished)
             measured.append((point, compare_scores(scores, reference[chosen])))
         return measured
 

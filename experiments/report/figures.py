@@ -5,12 +5,13 @@ Every series has its own marker or hatch as well as its own colour, so that the 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...sim.output.palette import BLACK, GREEN, GREY, LIGHT, ORANGE, SKY, VERMILION
+from ...sim.output.palette import BLACK, BLUE, GREEN, GREY, LIGHT, ORANGE, PURPLE, SKY, VERMILION
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,11 @@ MODULE_STYLES = {
     "u": Style(VERMILION, "^", "-."),
     "d": Style(SKY, "D", ":"),
 }
+
+FORMAT_STYLES = tuple(
+    Style(color, marker, "") for color, marker in zip((BLUE, ORANGE, PURPLE, SKY), "^sv<", strict=True)
+)
+"""Styles of further formats, in the order in which they are used."""
 
 ENERGY_PARTS = {
     "compute_pj": ("compute", BLACK, ""),
@@ -88,20 +94,27 @@ def tradeoff_figure(frame: pd.DataFrame) -> Figure:
     left, right = figure.subplots(1, 2, sharey=True)
     measured = frame[frame["loss_percent"].notna()]
     baseline = frame[frame["kind"] == "baseline"].iloc[0]
-    kinds = {
-        "uniform": (Style(BLACK, "o", "-"), "all modules alike"),
-        "mixed": (Style(VERMILION, "D", ""), "mixed"),
-    }
+    kinds = measured["kind"]
+    series = [
+        (measured[kinds == "uniform"], Style(BLACK, "o", "-"), "all modules alike"),
+        (measured[kinds == "mixed"], Style(VERMILION, "D", ""), "mixed"),
+    ]
+    formats = measured[kinds == "format"]
+    series += [
+        (formats[formats["label"] == label], style, label)
+        for label, style in zip(formats["label"], itertools.cycle(FORMAT_STYLES), strict=False)
+    ]
+    annotated = measured[kinds.isin(("uniform", "mixed"))]
     for axes, column, title in ((left, "cycles", "cycles"), (right, "energy_pj", "energy")):
-        for kind, (style, label) in kinds.items():
-            points = measured[measured["kind"] == kind].sort_values(column)
+        for rows, style, label in series:
+            points = rows.sort_values(column)
             axes.errorbar(
                 100 * points[column] / baseline[column],
                 points["loss_percent"],
                 yerr=points["interval_95_percent"],
                 color=style.color, marker=style.marker, linestyle=style.line, markersize=5, linewidth=0.8, capsize=2, label=label,
             )  # fmt: skip
-        _annotate(axes, measured[measured["kind"] != "one module"], column, baseline[column])
+        _annotate(axes, annotated, column, baseline[column])
         axes.plot([100], [0], color=GREEN, marker="*", markersize=12, linestyle="", label="FP-FP")
         _loss_axis(axes)
         axes.set_xscale("log")
@@ -117,13 +130,13 @@ def tradeoff_figure(frame: pd.DataFrame) -> Figure:
 
 
 def energy_figure(frame: pd.DataFrame) -> Figure:
-    """Energy of compute, SRAM and DRAM: one stacked bar for each architecture and each uniform precision of Anda."""
+    """Energy of compute, SRAM and DRAM: one stacked bar for each architecture, precision of Anda and further format."""
     figure = _figure(9.5, 4.4)
     axes = figure.subplots()
-    bars = frame[frame["kind"].isin(("baseline", "architecture", "uniform", "mixed"))]
+    bars = frame[frame["kind"].isin(("baseline", "architecture", "uniform", "mixed", "format"))]
     total = frame.loc[frame["kind"] == "baseline", "energy_pj"].iloc[0]
     names = [
-        label if kind in ("baseline", "architecture") else f"Anda\n{label}"
+        f"Anda\n{label}" if kind in ("uniform", "mixed") else label.replace(" ", "\n", 1)
         for kind, label in zip(bars["kind"], bars["label"], strict=True)
     ]
     bottom = 0 * bars["energy_pj"]

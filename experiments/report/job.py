@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ...formats.checks import check_integer
+from ...formats.named_format import NamedFormat, fixed_formats
 from ...formats.plugins import plugin_files
 from ...workloads import capture_trace
 from ..circuits.circuit_check import check_circuits
 from ..folder import filling, require_free
 from ..inputs import as_decoder
 from ..options.option import command_line
+from ..options.parse import several
 from ..options.question import question
 from ..options.reports import ReportOptions
 from ..options.result import FrameResult
 from ..progress import stage
-from .evaluation import measure_points
+from .evaluation import measure_points, try_formats
 from .figures import save_figures
 from .layer_timeline import write_timeline
 from .machine import simulate_points
 from .pages import ReportFacts, write_pages
-from .plan import BLOCK_TOKENS, MIXED, plan_points
+from .plan import BLOCK_TOKENS, MIXED, format_points, plan_points
 from .points import points_frame
 
 SPLIT = "heldout"
@@ -39,7 +41,7 @@ class Report(FrameResult):
     Attributes
     ----------
     frame
-        One row for each measured precision or architecture, see `points_frame`.
+        One row for each measured precision, architecture or further format, see `points_frame`.
     model
         Name of the model.
     folder
@@ -65,19 +67,22 @@ def report(options: ReportOptions) -> Report:
     Returns
     -------
     Report
-        One row for each measured precision or architecture, and the folder.
+        One row for each measured precision, architecture or further format, and the folder.
 
     Raises
     ------
     InputError
-        The model is unknown or not fetched, there are too few blocks, or `out` is not an empty folder.
+        The model is unknown or not fetched, a format is unknown or fails, there are too few blocks, or `out` is not an
+        empty folder.
     """
     start = time.monotonic()
     blocks, folder = check_integer("blocks", options.blocks, 2), Path(options.out)
     require_free(folder)
-    plan = list(plan_points(blocks))
+    formats = fixed_formats(several(options.activations or ()), "activations")
+    plan = [*plan_points(blocks), *format_points(formats, blocks)]
     decoder = as_decoder(options.model)
     text = decoder.blocks("wiki", SPLIT, BLOCK_TOKENS, blocks)
+    try_formats(decoder, text, plan)
     with filling(folder):
         with stage("capturing activations", 1) as advance:
             trace = capture_trace(decoder, text, tokens=TRACE_TOKENS)
@@ -98,8 +103,20 @@ def report(options: ReportOptions) -> Report:
             best = {"model": decoder.shape, "arch": "anda", "precision": str(MIXED[0])}
             write_timeline(best, folder / "timeline.json")
             widest = max((found.loss for _, found in measured), key=lambda loss: loss.tokens)
-            asked = command_line("report", options, plugin_files())
-            facts = ReportFacts(asked, decoder, text, trace, checks, widest, SPLIT, start)
+            named = replace(options, activations=[one.text for one in formats] or None)
+            asked = command_line("report", named, plugin_files())
+            facts = ReportFacts(
+                asked, decoder, text, trace, checks, widest, SPLIT, [_format_line(one) for one in formats], start
+            )
             write_pages(frame, facts, folder)
             advance(1)
     return Report(frame, decoder.shape.name, folder)
+
+
+def _format_line(named: NamedFormat) -> str:
+    """What a further format is, and where its numbers are from."""
+    fmt = named.build()
+    return (
+        f"Format {named.text}: the same in all four modules, on all blocks; stored and computed on the machine of Anda in "
+        f"{fmt.bits_per_value:.4g} bits a value and {fmt.cycles_per_group} cycles a group of 64, as the format states. Source: {fmt.source}."
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ TOLERANCE = 0.01
 
 TRADEOFF = f"Loss against cycles and energy of a prefill of {TOKENS} tokens, relative to FP-FP."
 FRONT_COLUMNS = ("loss_percent", "energy_pj", "cycles", "dram_bytes", "bops_saving")
-TABLE_COLUMNS = ("point", "loss %", "± %", "blocks", "tokens", "KL nats", "top-1 %", "tempered %", "BOPs saving", "cycles", "speedup", "energy mJ", "energy saving", "mm²", "area")  # fmt: skip
+TABLE_COLUMNS = ("point", "loss %", "± %", "blocks", "tokens", "KL nats", "top-1 %", "tempered %", "bits", "BOPs saving", "cycles", "speedup", "energy mJ", "energy saving", "mm²", "area")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class ReportFacts:
     widest_loss: PairedLoss
     """Loss of a point with the largest number of blocks."""
     split: str
+    formats: Sequence[str]
+    """A line on each further format."""
     start: float
     """Value of `time.monotonic()` at the start of the job."""
 
@@ -92,6 +94,11 @@ def summary(frame: pd.DataFrame, checks: CircuitChecks) -> list[str]:
         row = next((row for row, verdict in verdicts if verdict == wanted and _may_be_within(row)), None)
         if row is not None:
             sentences.append(f"Fewest bit operations {text}: {_precision_text(row)}, {_gains(row)}.")
+    for row, decided in verdicts:
+        if row["kind"] == "format":
+            sentences.append(
+                f"{row['label']}, {row['bits_per_value']:.4g} bits a value: {_VERDICTS[decided]}, {_gains(row)}."
+            )
     sentences.append(
         f"A verdict is wrong in {100 * ERROR:g} % of cases (Student's t on the differences of blocks); fewer than "
         f"{LEAST_BLOCKS} blocks give none."
@@ -103,6 +110,9 @@ def summary(frame: pd.DataFrame, checks: CircuitChecks) -> list[str]:
         f"in {'exactly the' if cycles_agree else 'NOT the'} stated cycles."
     )
     return sentences
+
+
+_VERDICTS = {"below": "below 1 % loss", "above": "above 1 % loss", "undecided": "undecided at 1 % loss"}
 
 
 def verdict(row: Mapping[Any, Any]) -> str:
@@ -122,6 +132,8 @@ def _may_be_within(row: Mapping[Any, Any]) -> bool:
 
 
 def _precision_text(row: Mapping[Any, Any]) -> str:
+    if row["kind"] == "format":
+        return row["label"]
     bits = ",".join(str(row[f"mantissa_bits_{module}"]) for module in ("qkv", "o", "u", "d"))
     return f"[{bits}] mantissa bits for qkv, o, u, d"
 
@@ -138,7 +150,7 @@ def table_rows(frame: pd.DataFrame) -> list[tuple[str, ...]]:
     """Rows of the table as text, for the pages and the terminal."""
     return [
         (
-            f"anda {row['precision']}" if isinstance(row["precision"], str) else row["label"],
+            _name(row),
             _number(row["loss_percent"], "+.2f"),
             _number(row["interval_95_percent"], ".2f"),
             _number(row["blocks"], "d"),
@@ -146,6 +158,7 @@ def table_rows(frame: pd.DataFrame) -> list[tuple[str, ...]]:
             _number(row["kl_nats"], ".5f"),
             _number(row["top1_disagreement_percent"], ".2f"),
             _number(row["tempered_loss_percent"], "+.2f"),
+            _number(row["bits_per_value"], ".2f"),
             f"{row['bops_saving']:.2f}",
             f"{row['cycles']:,}",
             f"{row['speedup']:.2f}",
@@ -161,7 +174,7 @@ def table_rows(frame: pd.DataFrame) -> list[tuple[str, ...]]:
 def front_block(frame: pd.DataFrame) -> Scatter:
     """Interactive plot of every measured point, with selectable axes."""
     points = [
-        ScatterPoint(f"anda {row['precision']}", str(row["kind"]), [float(row[column]) for column in FRONT_COLUMNS])
+        ScatterPoint(_name(row), str(row["kind"]), [float(row[column]) for column in FRONT_COLUMNS])
         for row in frame[frame["loss_percent"].notna()].to_dict("records")
     ]
     caption = "The same points with selectable axes. A grey cross marks a point that another point beats on both axes."
@@ -174,7 +187,7 @@ def table_block(frame: pd.DataFrame) -> TableBlock:
     caption = (
         f"Loss: perplexity against FP16 activations on the same tokens, blocks of {BLOCK_TOKENS} tokens, with the 95 % t interval of "
         f"the paired difference. KL: mean divergence from the FP16 model. Top-1: share of changed most likely tokens. Tempered: "
-        f"loss when both models have their own fitted temperature. "
+        f"loss when both models have their own fitted temperature. Bits: of a stored activation. "
         f"Cycles, energy and area: prefill of {TOKENS} tokens at level analytical, FP-INT GeMMs; speedup, energy saving and area "
         f"are relative to FP-FP."
     )
@@ -190,6 +203,11 @@ def circuit_block(checks: CircuitChecks) -> TableBlock:
     ]
     caption = "Amaranth's simulator on a slice of the captured trace: one token, one output channel of each module."
     return TableBlock(columns, rows, caption, 2)
+
+
+def _name(row: Mapping[Any, Any]) -> str:
+    """Name of a point: a precision of Anda, an architecture or a format."""
+    return f"anda {row['precision']}" if isinstance(row["precision"], str) else row["label"]
 
 
 def _number(value: Any, form: str) -> str:
@@ -208,6 +226,7 @@ def _method(facts: ReportFacts) -> list[str]:
         "blocks. It is not monotone in M: truncation shrinks activations, and a small shrinkage helps this model.",
         "Activations: rounded to FP16, then encoded and decoded in the Anda format (groups of 64, truncation); products "
         "in float32. Attention internals, norms and the head stay in float32.",
+        *facts.formats,
         "Machine: output-stationary 16 x 16 array at 285 MHz, mapping by search for least energy, level analytical, which "
         "equals level events if the memory is infinitely fast.",
     ]

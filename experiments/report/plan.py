@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from ...workloads import MODULES, Precision
+from ...formats.named_format import NamedFormat
+from ...workloads import MODULES, AndaActivations, FormatActivations, Fp16Activations, Precision
 from .points import PointKind
 
 BLOCKS = 12
@@ -27,11 +28,19 @@ WIDE = 16
 
 @dataclass(frozen=True)
 class PlannedPoint:
-    """A precision to evaluate on `blocks` evenly spaced blocks of the reference."""
+    """Activations to evaluate on `blocks` evenly spaced blocks of the reference: a precision of Anda, or another format."""
 
     kind: PointKind
-    precision: Precision
+    precision: Precision | None
     blocks: int
+    format: NamedFormat | None = None
+
+    @property
+    def hook(self) -> AndaActivations | FormatActivations | Fp16Activations:
+        """The activations of the GeMMs."""
+        if self.precision is not None:
+            return AndaActivations(self.precision)
+        return Fp16Activations() if self.format is None else FormatActivations(self.format.build())
 
 
 def plan_points(blocks: int = BLOCKS) -> Iterator[PlannedPoint]:
@@ -54,3 +63,9 @@ def plan_points(blocks: int = BLOCKS) -> Iterator[PlannedPoint]:
             yield PlannedPoint("one module", precision, share(MODULE_BLOCKS))
     for precision in MIXED:
         yield PlannedPoint("mixed", precision, share(MIXED_BLOCKS))
+
+
+def format_points(formats: Sequence[NamedFormat], blocks: int = BLOCKS) -> Iterator[PlannedPoint]:
+    """Points of other formats, on all blocks of the reference."""
+    for named in formats:
+        yield PlannedPoint("format", None, blocks, named)

@@ -13,8 +13,8 @@ from ...workloads.evaluation.scores import ScoreComparison
 if TYPE_CHECKING:
     import pandas as pd
 
-PointKind: TypeAlias = Literal["baseline", "uniform", "one module", "mixed", "architecture"]
-"""Kind of a point: the FP-FP baseline, one of three kinds of Anda precision, or another architecture."""
+PointKind: TypeAlias = Literal["baseline", "uniform", "one module", "mixed", "architecture", "format"]
+"""Kind of a point: the FP-FP baseline, one of three kinds of Anda precision, another architecture, or another format on Anda's machine."""
 
 MEASURES = ("bops_saving", "cycles", "seconds", "dram_bytes", "sram_bytes")
 ENERGIES = ("compute", "sram", "dram")
@@ -31,13 +31,17 @@ class SweepPoint:
     architecture
         Name of the architecture.
     precision
-        Mantissa bits; None on an architecture of fixed width.
+        Mantissa bits; None on an architecture of fixed width and for another format.
     loss
         Increase of the perplexity over FP16 activations on the same tokens; None if it was not measured.
     record
         The simulation, as `simulate` gives it.
     comparison
         KL divergence, top-1 disagreement and tempered loss beside the loss; None if they were not measured.
+    format
+        Text of another format; None for that of the architecture.
+    bits_per_value
+        Bits of a stored activation, the mean over the four modules; None if they are not known.
     """
 
     kind: PointKind
@@ -46,6 +50,8 @@ class SweepPoint:
     loss: PairedLoss | None
     record: Mapping[str, Any]
     comparison: ScoreComparison | None = None
+    format: str | None = None
+    bits_per_value: float | None = None
 
     @property
     def module(self) -> str | None:
@@ -57,6 +63,8 @@ class SweepPoint:
     @property
     def label(self) -> str:
         """Short label for tables and figures."""
+        if self.format is not None:
+            return self.format
         if self.precision is None:
             return self.architecture
         if self.kind == "uniform":
@@ -98,6 +106,7 @@ def _row(point: SweepPoint) -> dict[str, Any]:
         "perplexity": loss.perplexity if loss else None,
         "tokens": loss.tokens if loss else None,
         **measure_columns(point.comparison),
+        "bits_per_value": point.bits_per_value,
         **{name: point.record[name] for name in MEASURES},
         **{f"{part}_pj": energy[part] for part in ENERGIES},
         "energy_pj": energy["compute"] + energy["sram"] + energy["dram"],

@@ -1,4 +1,4 @@
-"""Makes the helper modules of this folder importable, and runs the command `anda` in this process."""
+"""Makes the helper modules of this folder and the tiny checkpoints importable, and runs the command `anda` in this process."""
 
 import sys
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "workloads")]
 
 
 class Answer(NamedTuple):

@@ -16,6 +16,7 @@ import pytest
 import typer
 from anda_codesign.experiments.cli import app
 from anda_codesign.experiments.options.option import REQUIRED, Described, command_line, described
+from anda_codesign.experiments.options.reports import ReportOptions
 from anda_codesign.experiments.options.simulation import SimulationOptions
 from anda_codesign.formats import InputError
 from anda_codesign.sim import load_architecture, load_technology
@@ -118,6 +119,13 @@ def test_the_command_of_options():
     words = "anda simulate --model OPT-125M --precision 7,5,6,6 --whole --timeline 'a b'"
     assert command_line("simulate", asked) == words
     assert command_line("simulate", asked, ["my.py"]) == words.replace("simulate", "simulate --plugin my.py")
+
+
+def test_the_command_repeats_an_option():
+    asked = ReportOptions(out="o", activations=["fast mantissa_bits=2", "mxint8"])
+    assert command_line("report", asked) == (
+        "anda report --out o --activations 'fast mantissa_bits=2' --activations mxint8"
+    )
 
 
 def test_names_and_objects_mean_the_same():

@@ -23,6 +23,7 @@ COMMANDS = {
     "formats compare": ("--trace", "no-file"),
     "quantize": ("--method", "rtn"),
     "plugins": (),
+    "report": ("--out", "out"),
     "simulate": (),
     "explain": (),
 }
