@@ -264,7 +264,7 @@ def source_sha256(kind: type) -> str | None:
 
     Keys of caches hold it. A class without a file, as in a notebook, gets a hash of its own in every process.
     """
-    own = [base for base in kind.__mro__ if not _is_known(base.__module__)]
+    own = [base for base in kind.__mro__ if not is_known(base.__module__)]
     if not own:
         return None
     return hashlib.sha256("".join(map(_class_sha256, own)).encode()).hexdigest()
@@ -276,7 +276,8 @@ def _present() -> tuple[Plugin, ...]:
     return (*_files, *(ImportedClass(added.__module__, added.__qualname__) for added in own))
 
 
-def _is_known(module: str) -> bool:
+def is_known(module: str) -> bool:
+    """True if a module is part of this package or of Python."""
     root = module.partition(".")[0]
     return root == PACKAGE or root in sys.stdlib_module_names
 

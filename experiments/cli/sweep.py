@@ -10,6 +10,8 @@ from .output import note, print_table
 
 REASONS = 5
 """Most reasons for points that are left out that are printed."""
+UNKNOWN_LOSS = "their processing_element states no arithmetic, or their weights need calibration or other arithmetic than that of INT4"
+"""Why losses may be blank."""
 
 
 @command(SweepOptions, optional=("file", "out"), plugins=True)
@@ -51,6 +53,6 @@ def sweep(
     for name, count in undefined.items():
         note(f"derived.{name}: is not a finite number in {count} of {rows.count} points")
     if result.spec.evaluation is not None and (blank := int(rows.read(["loss_percent"])["loss_percent"].isna().sum())):
-        note(f"loss: unknown in {blank} of {rows.count} points; their processing_element states no arithmetic")
+        note(f"loss: unknown in {blank} of {rows.count} points; {UNKNOWN_LOSS}")
     out = given["out"]
     note(f"results: {Path(out) / 'results.parquet'}; anda results {out} --report DIR shows them all")

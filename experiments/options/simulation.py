@@ -144,7 +144,8 @@ class MachineOptions:
     weights: Annotated[
         "str | Path | WeightConfig | None",
         Option(
-            "Weight format: int4, int8, int3, fp16, spqr-3, squeezellm-3, … or a YAML file; the architecture's own without it."
+            "Weight format: int4, int8, int3, fp16, spqr-3, squeezellm-3, … or a YAML file, or a method of ours or of a plugin with its "
+            'parameters, such as "gptq bits=3"; the architecture\'s own without it.'
         ),
     ] = None
     activations: Annotated[

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import StrictInt
@@ -16,8 +16,10 @@ from ...formats.activations.chained import ChainedFormat
 from ...formats.activations.fp import Fp16Format
 from ...formats.checks import check_integer
 from ...formats.named_format import OPEN, NamedFormat
+from ...formats.named_weights import NamedWeights
 from ...formats.options import GroupSum
 from ...sim.config.processing_element import STORED
+from ...sim.config.weights import WeightConfig, load_weights
 from ...workloads import MODULES
 from ..options.sweep import PointOptions
 
@@ -149,10 +151,31 @@ def _format_hook(formats: Sequence[ActivationFormat], lanes: int, partial: Group
     return ModuleActivations(Fp16Activations(), dict(zip(MODULES, map(FormatActivations, formats), strict=True)))
 
 
-def evaluate_hook(evaluation: Evaluation, hook: Any) -> dict[str, Any]:
+def weights_are_evaluated(weights: WeightConfig, hook: Any) -> bool:
+    """True if the loss of a weight format's method can be measured here: without calibration, on any decoded weights.
+
+    The arithmetic of elements that round sums of groups is defined for INT4 alone. Fields that a sweep replaced make another format.
+    """
+    from ...workloads.inference.hooks import ModuleArithmetic
+
+    if weights.method is None or load_weights(weights.method) != weights or isinstance(hook, ModuleArithmetic):
+        return False
+    return NamedWeights.parse(weights.method).build().statistic == "none"
+
+
+def evaluate_hook(evaluation: Evaluation, hook: Any, method: str | None = None) -> dict[str, Any]:
     """The columns `LOSS_COLUMNS` of activations; blocks that were evaluated before are taken from the cache.
 
     They are blank, NaN, for no hook.
+
+    Parameters
+    ----------
+    evaluation
+        Model and text.
+    hook
+        The activations.
+    method
+        Text of a registered method that quantises the model's linear layers; None for the weights as they are.
 
     Raises
     ------
@@ -165,7 +188,8 @@ def evaluate_hook(evaluation: Evaluation, hook: Any) -> dict[str, Any]:
     if hook is None:
         return dict.fromkeys(LOSS_COLUMNS, math.nan) | {BLOCKS_COLUMN: None}
     scorer, blocks = _scorer(evaluation)
-    found = compare_scores(scorer.score(blocks, hook), scorer.score(blocks, Fp16Activations()))
+    own = scorer if method is None else _quantised(evaluation, NamedWeights.parse(method).registered, method)
+    found = compare_scores(own.score(blocks, hook), scorer.score(blocks, Fp16Activations()))
     loss = found.loss
     values = (
         100 * loss.loss,
@@ -194,6 +218,25 @@ def _scorer(evaluation: Evaluation) -> tuple[Scorer, TextBlocks]:
 
     decoder, blocks = _subject(evaluation)
     return Scorer(decoder, evaluation_cache()), blocks
+
+
+@lru_cache(maxsize=2)
+def _quantised(evaluation: Evaluation, _: Any, method: str) -> Scorer:
+    """Scores of the model with quantised linear layers beside the model as it is; another class of the name is another method."""
+    from ...workloads.evaluation.scores import Scorer
+    from ...workloads.loading.requantize import quantize_linears, with_linears
+    from ..inputs import evaluation_cache
+
+    decoder, _ = _subject(evaluation)
+    try:
+        changed = with_linears(decoder, quantize_linears(decoder, NamedWeights.parse(method).build()))
+    except InputError:
+        raise
+    except Exception as error:  # a user's method may do anything
+        raise InputError(
+            f"weights: {method} cannot quantise {evaluation.model} ({type(error).__name__}: {error})"
+        ) from None
+    return Scorer(changed, evaluation_cache(), decoder)
 
 
 def group_cycles(

@@ -16,6 +16,7 @@ from ...formats.checks import check_choice
 from ...formats.named_format import NamedFormat
 from ...sim import load_weights
 from ...sim.config.kv_cache import KvCache
+from ...sim.models.ends import head_weights
 from ...workloads import MODULES, Precision, load_shape
 from ...workloads.models.gemms import check_batch
 from .. import simulation
@@ -31,6 +32,7 @@ from .evaluation import (
     evaluate_hook,
     format_bits,
     group_cycles,
+    weights_are_evaluated,
 )
 from .overrides import (
     Settings,
@@ -328,7 +330,12 @@ def _loss(point: Point) -> dict[str, float]:
         return {}
     machine, precision = _uniform(point)
     hook = activation_hook(machine, precision, point.rounding, point.reconstruct, point.format)
-    return evaluate_hook(point.evaluation, hook)
+    weights = machine.weights if point.weights is None else load_weights(point.weights)
+    head = head_weights(point.head) if point.whole or point.prompt is not None else None
+    own_head = head is not None and head.method is not None
+    if own_head or (weights.method is not None and not weights_are_evaluated(weights, hook)):
+        hook = None
+    return evaluate_hook(point.evaluation, hook, weights.method)
 
 
 @cache

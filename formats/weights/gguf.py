@@ -57,6 +57,11 @@ class Q4_1:
         """Storage of a weight in bits: 20 bytes for 32 weights."""
         return 8 * Q4_1_BYTES / BLOCK
 
+    @property
+    def weight_config(self) -> dict[str, Any]:
+        """Codes and blocks, as the machine stores them."""
+        return {"bits": 4, "group_size": BLOCK}
+
     def quantize(self, w: NDArray[np.floating], statistic: NDArray[np.floating] | None = None) -> IntegerWeights:
         """Quantise a floating-point matrix ``[in, out]``; ``in`` must be a multiple of 32."""
         blocks = _blocks(w, statistic)
@@ -86,6 +91,11 @@ class Q8_0:
     def average_bits(self, in_channels: int = 4096) -> float:
         """Storage of a weight in bits: 34 bytes for 32 weights."""
         return 8 * Q8_0_BYTES / BLOCK
+
+    @property
+    def weight_config(self) -> dict[str, Any]:
+        """Codes and blocks, as the machine stores them."""
+        return {"bits": 8, "group_size": BLOCK}
 
     def quantize(self, w: NDArray[np.floating], statistic: NDArray[np.floating] | None = None) -> IntegerWeights:
         """Quantise a floating-point matrix ``[in, out]``; ``in`` must be a multiple of 32."""

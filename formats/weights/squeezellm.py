@@ -179,6 +179,16 @@ class SqueezeLLM:
         value_bits = 8 * np.dtype(self.values).itemsize
         return average_bits(in_channels, self.bits, self.sensitive_fraction + outliers, value_bits)
 
+    @property
+    def weight_config(self) -> dict[str, Any]:
+        """Table, sparse part and decoded integers on the machine, as in ``sim/weights/squeezellm-3.yaml``; no scales along a channel."""
+        sparse = self.sensitive_fraction + (self.outlier_fraction if self.outlier_threshold is None else 0)
+        tables = {"bits": self.bits, "group_size": 1 << 20, "scale_bits": 0, "table_bits": 16 << self.bits, "digits": 2}
+        if not sparse:
+            return tables
+        entry = {"sparse_bits": 8 * np.dtype(self.values).itemsize + COLUMN_BITS, "pointer_bits": ROW_OFFSET_BITS}
+        return {**tables, **entry, "sparse_fraction": sparse, "sparse_lanes": 64}
+
     def quantize(self, w: NDArray[np.floating], fisher: NDArray[np.floating] | None = None) -> SqueezeLLMWeights:
         """Quantise a floating-point matrix ``[in, out]`` with the diagonal Fisher information ``[in, out]``.
 
@@ -246,6 +256,11 @@ class KMeans:
     def average_bits(self, in_channels: int = 4096) -> float:
         """Storage of a weight in bits."""
         return self._weighted().average_bits(in_channels)
+
+    @property
+    def weight_config(self) -> dict[str, Any]:
+        """As of `SqueezeLLM`."""
+        return self._weighted().weight_config
 
     def quantize(self, w: NDArray[np.floating], statistic: NDArray[np.floating] | None = None) -> SqueezeLLMWeights:
         """Quantise a floating-point matrix ``[in, out]``.

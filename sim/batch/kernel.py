@@ -62,6 +62,7 @@ class Machines(NamedTuple):
     weight_port: Integers
     digits: Integers
     code_bits: Integers
+    decode_cycles: Integers
     scale_group: Integers
     scale_bits: Integers
     channel_extra_bits: Integers
@@ -206,6 +207,7 @@ def _element(machines: Machines, at: int) -> Machines:
         machines.weight_port[at],
         machines.digits[at],
         machines.code_bits[at],
+        machines.decode_cycles[at],
         machines.scale_group[at],
         machines.scale_bits[at],
         machines.channel_extra_bits[at],
@@ -299,7 +301,7 @@ def _map(machine: Any, tokens: int, in_channels: int, out_channels: int, bits: i
     """The GeMM on a machine."""
     rows, columns, lanes, digits = machine.rows, machine.columns, machine.lanes, machine.digits
     groups, row_tiles, column_tiles = _ceil(in_channels, lanes), _ceil(tokens, rows), _ceil(out_channels, columns)
-    load = _ceil(columns * lanes * machine.code_bits, machine.weight_port)
+    load = max(_ceil(columns * lanes * machine.code_bits, machine.weight_port), machine.decode_cycles)
     working = _pass_cycles(machine, bits)[1]
     group_cycles = max(working, _ceil(load, digits)) * digits
     token, channel = _token_bits(machine, in_channels, bits), _channel_bits(machine, in_channels)

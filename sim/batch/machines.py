@@ -93,6 +93,7 @@ def _numbers(machine: Architecture, costs: UnitCosts, objective: Objective) -> d
         "weight_port": machine.weight_buffer.port_bits,
         "digits": machine.weight_digits,
         "code_bits": weights.bits,
+        "decode_cycles": weights.decode_cycles,
         "scale_group": weights.group_size,
         "scale_bits": weights.scale_bits,
         "channel_extra_bits": weights.table_bits + weights.pointer_bits,

@@ -83,7 +83,7 @@ class Architecture(Config):
     """A separate memory for shared exponents and scales; None if activations have none."""
     weight_buffer: BufferConfig
     weights: Annotated[WeightConfig, BeforeValidator(load_weights)]
-    """A built-in weight format, by name."""
+    """A weight format: a built-in name, a YAML file, or a registered method with its parameters."""
     vector_lanes: int = Field(ge=1)
     default_precision: Annotated[Precision | None, BeforeValidator(_precision)] = None
     """Mantissa bits of qkv, o, u and d if a run asks for none; only where the operand's are variable."""
@@ -269,8 +269,8 @@ class Architecture(Config):
 
     @property
     def weight_load_cycles(self) -> int:
-        """Cycles to stream one group's weights of all columns through the weight buffer's port."""
-        return self.weight_stream_cycles(self.weights.bits)
+        """Cycles to stream one group's weights of all columns through the weight buffer's port, and to decode them."""
+        return max(self.weight_stream_cycles(self.weights.bits), self.weights.decode_cycles)
 
     @property
     def digit_load_cycles(self) -> int:

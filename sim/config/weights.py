@@ -1,17 +1,18 @@
 """Weight formats on the machine: bits in memory, passes of the array, and work of the side unit.
 
-The dispatcher decodes codes on their way to the array; look-up tables and bilevel scales cost no cycle. A side unit
-multiplies the sparse weights beside the array and adds to its results.
+The dispatcher decodes codes on their way to the array; look-up tables and bilevel scales cost no cycle unless a format says so. A
+side unit multiplies the sparse weights beside the array and adds to its results.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from ...formats.documents.schema import Config, Name
+from ...formats.documents.schema import Config, Name, check
+from ...formats.named_weights import NamedWeights
 from ...formats.weights.int4 import BITS as INT4_BITS
 from ...workloads.models.gemms import FP16_BITS
 from .yaml_config import config_names, find_config, load_config
@@ -19,6 +20,8 @@ from .yaml_config import config_names, find_config, load_config
 FOLDER = Path(__file__).parents[1] / "weights"
 MAX_INTEGER_BITS = 8
 """Bits of the widest integer weights."""
+MOST_DECODE_CYCLES = 1 << 20
+"""Most cycles to decode a group: far more than any stream takes."""
 
 
 class WeightConfig(Config):
@@ -45,6 +48,10 @@ class WeightConfig(Config):
     """Bits of each output channel's pointer to its sparse weights."""
     sparse_lanes: int = Field(default=1, ge=1)
     """Products of the side unit in a cycle."""
+    decode_cycles: int = Field(default=0, ge=0, le=MOST_DECODE_CYCLES)
+    """Cycles of the dispatcher to decode one group of channels, an element's lanes, of all columns; 0 if it follows the port."""
+    method: str | None = None
+    """Registered method with its parameters that quantises to this format, such as ``gptq bits=3``; None if none is known."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -87,17 +94,31 @@ def weight_format_names() -> list[str]:
 
 
 def load_weights(name: Any) -> WeightConfig:
-    """A built-in weight format by name, or your own by the path of its YAML file; an object is returned as it is.
+    """A weight format: a built-in name, the path of your own YAML file, or a registered method with parameters.
+
+    An object is returned as it is.
 
     Raises
     ------
     InputError
-        There is no such format, or its file has an unknown key or a bad value.
+        There is no such format, its file has an unknown key or a bad value, or a method says something impossible of itself.
     """
     if isinstance(name, WeightConfig):
         return name
-    path = find_config(str(name), FOLDER, "weight format")
+    text = str(name)
+    own = None if text in weight_format_names() or Path(text).suffix in (".yaml", ".yml") else NamedWeights.parse(text)
+    if own is not None and (registered := own.registered) is not None:
+        return _load_method(own, registered)
+    path = find_config(text, FOLDER, "weight format")
     return _load_builtin(path) if path.parent == FOLDER else load_config(WeightConfig, path, "weight format")
+
+
+@lru_cache(maxsize=256)
+def _load_method(named: NamedWeights, _: Any) -> WeightConfig:
+    """The format of a method; another class under the same name, of another plugin, is another one."""
+    config = check(WeightConfig, named.config(), f"weights: {named.text}")
+    named.check_honest(config.channel_bits)
+    return config
 
 
 @cache

@@ -44,7 +44,8 @@ def accelerator_machine(architecture: Architecture) -> AcceleratorConfig:
     if architecture.scratchpad == "shared":
         raise InputError("scratchpad: the circuit of level cycle has separate buffers; use separate, or level events")
     weights = architecture.weights
-    if architecture.weight_digits != 1 or weights.sparse_fraction or weights.bits != INT4_BITS:
+    dense = not weights.sparse_fraction and not weights.decode_cycles
+    if architecture.weight_digits != 1 or not dense or weights.bits != INT4_BITS:
         raise InputError(f"level: cycle needs INT4 weights; use analytical or events with {weights.name}")
     if architecture.partial_sums == "buffer":
         raise InputError("partial_sums: the circuit of level cycle keeps them in the array; use array, or level events")

@@ -26,7 +26,8 @@ class InputStationary:
         """Cycles of an output channel: the elements, or the weights of all rows through the port of their buffer."""
         array, digits = machine.array, machine.weight_digits
         bits = array.rows * array.channel_arrays * machine.group_size * machine.weights.bits
-        load = -(-bits // machine.weight_buffer.port_bits)
+        decode = -(-machine.weights.decode_cycles * array.rows // array.columns)
+        load = max(-(-bits // machine.weight_buffer.port_bits), decode)
         return max(machine.working_cycles(stored), -(-load // digits))
 
     def preload_cycles(self, machine: Architecture, stored: Stored) -> int:

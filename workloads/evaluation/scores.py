@@ -147,10 +147,13 @@ class Scorer:
         The model. One that computes likelihoods in another way than from logits gets NaN for all scores but `TokenScores.nll`.
     cache_dir
         Folder that keeps every finished block, see `evaluate`; None keeps nothing.
+    original
+        The model with FP16 activations that is the reference, where `decoder` has other weights; None for `decoder` itself.
     """
 
     decoder: Evaluator
     cache_dir: Path | None = None
+    original: Decoder | None = None
     _streams: OrderedDict[bytes, FloatArray] = field(default_factory=OrderedDict[bytes, FloatArray], init=False)
 
     def score(self, blocks: TextBlocks, hook: Hook, progress: Callable[[int, int], None] | None = None) -> TokenScores:
@@ -164,7 +167,8 @@ class Scorer:
 
     def _cached(self, tokens: NDArray[np.int32], hook: Hook) -> TokenScores:
         length, width = len(tokens) - 1, len(INVERSE_TEMPERATURES)
-        path = self.cache_dir and self.cache_dir / f"scores-{block_key(self.decoder, tokens, hook)}"
+        beside = "" if self.original is None else f"-{self.original.sha256[:32]}"
+        path = self.cache_dir and self.cache_dir / f"scores-{block_key(self.decoder, tokens, hook)}{beside}"
         values = path and read_block(path, 3 * length + width)
         if values is None:
             values = self._values(tokens, hook)
@@ -178,8 +182,9 @@ class Scorer:
         if not isinstance(decoder, Decoder | TorchDecoder) or type(decoder).nll not in (Decoder.nll, TorchDecoder.nll):
             nll = decoder.nll(tokens[None], hook)[0]
             return np.concatenate([nll, np.full(2 * len(nll) + len(INVERSE_TEMPERATURES), np.nan)])
-        reference = self._reference(decoder, tokens)
-        own = reference if hook == Fp16Activations() else decoder.hidden(tokens, hook)
+        reference = self._reference(self.original or decoder, tokens)
+        same = self.original is None and hook == Fp16Activations()
+        own = reference if same else decoder.hidden(tokens, hook)
         tiles = zip(decoder.logit_tiles(own[:-1]), decoder.logit_tiles(reference[:-1]), strict=True)
         found: list[NDArray[np.float64]] = []
         start = 1

@@ -4,6 +4,7 @@ Source: Dettmers et al., SpQR (arXiv 2306.03078), algorithm 1. Where its release
 leave-one-out test only cleans the fit of a group, and a weight is an outlier if its error on the fitted grid is large.
 """
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -54,6 +55,25 @@ class SpQR(SpQRParameters):
     def average_bits(self, in_channels: int = 4096) -> float:
         """Storage of a weight in bits by the formula of the paper, without outliers, for any number of channels."""
         return average_bits(self.bits, self.statistics_bits, self.group_size, self.statistics_group)
+
+    @property
+    def weight_config(self) -> dict[str, Any]:
+        """Outliers on the machine, as in ``sim/weights/spqr-3.yaml``: the paper's 1 % unless the threshold forbids them."""
+        if self.threshold == float("inf"):
+            return {}
+        return {
+            "sparse_fraction": 0.01,
+            "sparse_bits": 32,
+            "pointer_bits": 32,
+            "sparse_lanes": 64,
+            "scale_bits": self._group_bits,
+        }
+
+    @property
+    def _group_bits(self) -> int:
+        """Bits of a group's parameters, its share of the second level rounded up."""
+        bits = average_bits(self.bits, self.statistics_bits, self.group_size, self.statistics_group)
+        return math.ceil((bits - self.bits) * self.group_size)
 
     def quantize(self, w: NDArray[np.floating], hessian: NDArray[np.floating] | None = None) -> SpQRWeights:
         """Quantise a floating-point matrix ``[in, out]`` with the Hessian ``[in, in]`` of the layer's input.

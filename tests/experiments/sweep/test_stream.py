@@ -128,9 +128,9 @@ COVERED: dict[str, dict[str, Any]] = {
         "technology": {"dram.bandwidth": [8, 256.5], "elements.anda.power": 0.4, "elements.anda.power_idle": [0.1, 0.2]},
     },
     "formats": {
-        "precisions": "7,5,6,6", "weights": ["own", "int8", "spqr-3"], "technologies": ["paper-16nm", "cacti-16nm"],
+        "precisions": "7,5,6,6", "weights": ["own", "int8", "spqr-3", "kmeans bits=3"], "technologies": ["paper-16nm", "cacti-16nm"],
         "idle": ["full", "measured"], "clock_gating": [False, True], "dram_background": ["off", "on"],
-        "architecture": {"weight_buffer.capacity": ["512 KiB", "1 MiB"]},
+        "architecture": {"weight_buffer.capacity": ["512 KiB", "1 MiB"], "weights.decode_cycles": [0, 40]},
     },
     "tasks": {
         "models": ["OPT-125M", "LLaMA-7B", "LLaMA3-8B"], "phases": ["prefill", "decode"], "contexts": [0, 64],
