@@ -11,7 +11,7 @@ from anda_codesign.experiments.cli import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-FOLDERS = "formats|workloads|rtl|sim|experiments|tests|scripts|docs"
+FOLDERS = "formats|workloads|rtl|sim|experiments|tests|scripts|docs|examples"
 
 page = pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from anda_codesign.experiments import inputs
-from anda_codesign.experiments.report import evaluation, job
+from anda_codesign.experiments.report import job
 from anda_codesign.workloads import Decoder, TextBlocks
 from checkpoints import LLAMA_CONFIG, llama_tensors, write
 
@@ -17,7 +16,7 @@ def tiny_model(folder: Path) -> Path:
 
 
 def random_text(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    """Random tokens as the text of any model, short blocks, and finished blocks in `cache`."""
+    """Random tokens as the text of any model, short blocks, and what is cached in the folder `cache`."""
 
     def blocks(_: Decoder, _text: str, _split: str, tokens: int, blocks: int) -> TextBlocks:
         drawn = np.random.default_rng(0).integers(0, 256, (blocks, min(tokens, 64)))
@@ -26,5 +25,4 @@ def random_text(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     monkeypatch.setattr(Decoder, "blocks", blocks)
     monkeypatch.setattr(job, "BLOCK_TOKENS", 64)
     monkeypatch.setattr(job, "CIRCUIT_WIDTHS", (3,))
-    for module in (inputs, evaluation):
-        monkeypatch.setattr(module, "evaluation_cache", lambda: cache)
+    monkeypatch.setenv("ANDA_CACHE", str(cache))

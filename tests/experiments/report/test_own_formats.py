@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from anda_codesign.experiments.inputs import evaluation_cache
 from anda_codesign.experiments.report import job
 from anda_codesign.experiments.report.evaluation import measure_points
 from anda_codesign.experiments.report.plan import PlannedPoint, format_points
@@ -71,7 +72,7 @@ def test_the_cache_depends_on_the_file_of_a_format():
         load_plugin("my_format.py")
         plan = list(format_points([NamedFormat.parse(OWN)], 2))
         measure_points(decoder, decoder.blocks("wiki", "heldout", 64, 2), plan)
-        kept.append(len(list(Path("cache").iterdir())))
+        kept.append(len(list(evaluation_cache().iterdir())))
     assert kept == [4, 6, 6]  # FP16 and the format, two blocks each
 
 
