@@ -22,6 +22,7 @@ from weakref import WeakKeyDictionary
 
 from .activations.registry import registry as activation_formats
 from .errors import InputError
+from .metrics import metrics
 from .processing_elements.registry import elements
 from .registry import Modes, Registry
 from .weight_registry import methods, packed_formats
@@ -40,6 +41,7 @@ KINDS: dict[str, tuple[Registry[Any], tuple[str, ...]]] = {
     "weight": (methods, ("name", "source", "parameters", "statistic", "average_bits", "quantize")),
     "element": (elements, ("name", "source", "lanes", "weight_operand", "mantissa_bits", "cycles_per_group")),
     "packed": (packed_formats, ("name", "source", "bits_per_weight", "pack", "unpack", "decode")),
+    "metric": (metrics, ("name", "source", "measure")),
 }
 """Registry of each kind of class, and the members of its protocol."""
 
@@ -50,8 +52,8 @@ class Registered(NamedTuple):
     Attributes
     ----------
     kind
-        ``activation`` (formats), ``weight`` (quantisation methods), ``element`` (processing elements) or ``packed`` (weights
-        in a packed format).
+        ``activation`` (formats), ``weight`` (quantisation methods), ``element`` (processing elements), ``packed`` (weights
+        in a packed format) or ``metric`` (columns of sweeps).
     name
         Name in data files and on the command line.
     origin
@@ -144,12 +146,12 @@ _tokens: WeakKeyDictionary[type, str] = WeakKeyDictionary()
 
 
 def register(added: Class, modes: Modes | None = None) -> Class:
-    """Register a class of your own under its ``name``: a format, a method or packed format of weights, a processing element.
+    """Register a class of your own under its ``name``: a format, a method or packed format of weights, an element, a metric.
 
     Parameters
     ----------
     added
-        The class. Its members say what it is; see `ActivationFormat`, `WeightQuantizer` and `PackedWeights`.
+        The class. Its members say what it is; see `ActivationFormat`, `WeightQuantizer`, `PackedWeights` and `Metric`.
     modes
         Parameters of each setting that lists and comparisons show; None for that with all defaults, if there is one.
 

@@ -49,9 +49,11 @@ def sweep(
         note(f"left out {count} point{'' if count == 1 else 's'}: {reason}")
     if others := reasons[REASONS:]:
         note(f"left out {sum(count for _, count in others)} points for {len(others)} other reasons")
-    undefined = undefined_metrics(result.spec, rows.read(list(result.spec.derived))) if result.spec.derived else {}
-    for name, count in undefined.items():
-        note(f"derived.{name}: is not a finite number in {count} of {rows.count} points")
+    own = [*result.spec.metric_columns(), *result.spec.derived]
+    for name, count in (undefined_metrics(result.spec, rows.read(own)) if own else {}).items():
+        note(
+            f"{'derived' if name in result.spec.derived else 'metrics'}.{name}: is not a finite number in {count} of {rows.count} points"
+        )
     if result.spec.evaluation is not None and (blank := int(rows.read(["loss_percent"])["loss_percent"].isna().sum())):
         note(f"loss: unknown in {blank} of {rows.count} points; {UNKNOWN_LOSS}")
     out = given["out"]

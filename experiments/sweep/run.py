@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError
+from ...formats.metrics import measured
 from ...formats.plugins import registered
 from ..progress import stage
 from . import points as point_rows
@@ -244,6 +245,8 @@ def _finished(spec: SweepSpec, parts: Sequence[Path], left_out: Counter[str]) ->
         raise InputError(next(iter(left_out)))
     for table in read_tables(parts, common_schema(parts)):
         rows = table
+        for name, values in _metrics(spec, table.to_pylist() if spec.metrics else []).items():
+            rows = rows.append_column(name, pa.array(values, pa.float64()))
         for name, formula in derived.items():
             value = formula.evaluate(columns_of(rows, formula.names))
             rows = rows.append_column(name, pa.array(np.broadcast_to(value, len(rows))))
@@ -326,8 +329,12 @@ def with_derived(spec: SweepSpec, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_derived_columns(spec: SweepSpec, frame: pd.DataFrame) -> pd.DataFrame:
-    """A result with its derived columns."""
+    """A result with its metrics and derived columns."""
     check_areas(spec, list(frame["arch"]), list(frame["area_mm2"]))
+    rows = (
+        [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")] if spec.metrics else []
+    )
+    frame = frame.assign(**_metrics(spec, rows))
     columns = {str(name): frame[name].to_numpy() for name in frame.columns}
     for name, formula in spec.derived_formulas().items():
         columns[name] = formula.evaluate(columns)
@@ -335,8 +342,13 @@ def with_derived_columns(spec: SweepSpec, frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
+def _metrics(spec: SweepSpec, rows: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
+    """The columns of the metrics of a user's own."""
+    return {column: measured(metric, rows) for column, metric in spec.metric_columns().items()}
+
+
 def undefined_metrics(spec: SweepSpec, frame: pd.DataFrame) -> dict[str, int]:
-    """Derived columns that are not a finite number everywhere, with the number of rows where they are not."""
-    numbers = frame[[name for name in spec.derived if frame[name].dtype.kind == "f"]]
+    """Metrics and derived columns that are not a finite number everywhere, with the number of rows where they are not."""
+    numbers = frame[[name for name in (*spec.metric_columns(), *spec.derived) if frame[name].dtype.kind == "f"]]
     counts = (~np.isfinite(numbers)).sum()
     return {str(name): int(count) for name, count in counts.items() if count}

@@ -14,7 +14,9 @@ from ...formats import InputError
 from ...formats.checks import check_choice
 from ...formats.documents.expressions import Expression
 from ...formats.documents.schema import Config
+from ...formats.metrics import metrics
 from ...formats.named_format import NamedFormat
+from ...formats.plugins import load_entry_points
 from ...sim import Architecture
 from ...sim.analytical.vector_work import check_vector_unit
 from ...sim.config.kv_cache import KvCache
@@ -176,6 +178,8 @@ class SweepSpec(Config, strict=False):
     """Formulas that every row has to meet; those over inputs alone save the simulation."""
     derived: dict[str, str] = Field(default_factory=dict)
     """Further columns, as formulas over the others."""
+    metrics: Names = ()
+    """Further columns, each computed from a row by a registered metric."""
     sampling: Sampling = Sampling()
 
     def points(self) -> list[Point]:
@@ -212,6 +216,23 @@ class SweepSpec(Config, strict=False):
         """The derived metrics, parsed; each may use those before it."""
         return {name: Expression(text, f"derived.{name}") for name, text in self.derived.items()}
 
+    def metric_columns(self) -> dict[str, str]:
+        """The metrics by the names of their columns.
+
+        Raises
+        ------
+        InputError
+            One is not registered.
+        """
+        load_entry_points()
+        for name in self.metrics:
+            if name not in metrics.names():
+                known = f"; registered are {', '.join(metrics.names())}" if metrics.names() else ""
+                raise InputError(
+                    f"metrics: {name!r} is not registered; register a class with that name in a file and name it with --plugin FILE{known}"
+                )
+        return {name.replace("-", "_"): name for name in self.metrics}
+
     def asks_for(self, column: str) -> bool:
         """True if a formula, or what a search minimises, names a column."""
         formulas = (*self.constraint_formulas(), *self.derived_formulas().values())
@@ -243,6 +264,12 @@ class SweepSpec(Config, strict=False):
         """
         columns: dict[str, Any] = dict.fromkeys(self.result_columns(), 1.0) | {"key": ""}
         columns |= {name: value for point in points for name, value in point.columns().items()}
+        for name, metric in self.metric_columns().items():
+            if name in columns or not name.isidentifier():
+                raise InputError(
+                    f"metrics: the column of {metric} cannot be named {name}; choose another name for the class"
+                )
+            columns[name] = 1.0
         for name, formula in self.derived_formulas().items():
             if not name.isidentifier() or name in columns:
                 raise InputError(
