@@ -86,7 +86,12 @@ class PluginFile:
     @property
     def module(self) -> str:
         """Name of its module, which depends on the source."""
-        return f"anda_plugin_{Path(self.path).stem}_{hashlib.sha256(self.source).hexdigest()[:16]}"
+        return f"anda_plugin_{Path(self.path).stem}_{self.sha256[:16]}"
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the source."""
+        return hashlib.sha256(self.source).hexdigest()
 
     def load(self) -> None:
         """Run the file, unless it is loaded.
@@ -272,6 +277,12 @@ def source_sha256(kind: type) -> str | None:
     return hashlib.sha256("".join(map(_class_sha256, own)).encode()).hexdigest()
 
 
+def plugin_sources() -> dict[str, str]:
+    """The sha256 of each plugin file that this process has loaded, and of the source of other registered classes, by origin."""
+    classes = {entry.origin: entry.sha256 for entry in registered() if entry.sha256 is not None}
+    return classes | {plugin.path: plugin.sha256 for plugin in _files}
+
+
 def _present() -> tuple[Plugin, ...]:
     in_files = {plugin.module for plugin in _files}
     own = (added for added in _own.values() if added.__module__ not in in_files)
@@ -287,7 +298,7 @@ def is_known(module: str) -> bool:
 def _class_sha256(kind: type) -> str:
     for plugin in _files:
         if plugin.module == kind.__module__:
-            return hashlib.sha256(plugin.source).hexdigest()
+            return plugin.sha256
     file = getattr(sys.modules.get(kind.__module__), "__file__", None)
     if file is not None and Path(file).is_file():
         return _file_sha256(file)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
-from ...formats.plugins import registered
+from ...formats.plugins import plugin_sources
 from ...sim.config.defaults import DEFAULT_TECHNOLOGY
 from ...workloads import Decoder, TextBlocks, Trace
 
@@ -37,13 +37,12 @@ PACKAGES = ("anda-codesign", "numpy", "numba", "simpy", "pandas", "matplotlib", 
 
 def provenance_items(command: str, decoder: Decoder, blocks: TextBlocks, trace: Trace, seconds: float) -> list[str]:
     """Command, run time, versions and hashes of the inputs and of plugins, one line each."""
-    plugins = dict.fromkeys((entry.origin, entry.sha256) for entry in registered() if entry.sha256 is not None)
     return [
         f"command: {command}",
         f"time: {seconds:.0f} s, on {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "versions: " + ", ".join(f"{name} {version(name)}" for name in PACKAGES),
         f"model file sha256: {decoder.sha256}",
-        *(f"plugin {origin} sha256: {sha256}" for origin, sha256 in plugins),
+        *(f"plugin {origin} sha256: {sha256}" for origin, sha256 in plugin_sources().items()),
         f"evaluated tokens sha256: {blocks.sha256}",
         f"trace tokens sha256: {trace.metadata['text_sha256']}, layers {trace.metadata['layers']}",
         "published values: Fang et al., HPCA 2025 (arXiv 2411.15982)",
