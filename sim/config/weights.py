@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from ...formats import InputError
 from ...formats.documents.schema import Config, Name, check
 from ...formats.named_weights import NamedWeights
 from ...formats.weights.int4 import BITS as INT4_BITS
@@ -106,9 +107,14 @@ def load_weights(name: Any) -> WeightConfig:
     if isinstance(name, WeightConfig):
         return name
     text = str(name)
-    own = None if text in weight_format_names() or Path(text).suffix in (".yaml", ".yml") else NamedWeights.parse(text)
-    if own is not None and (registered := own.registered) is not None:
-        return _load_method(own, registered)
+    if text not in weight_format_names() and Path(text).suffix not in (".yaml", ".yml"):
+        named = NamedWeights.parse(text)
+        if (registered := named.registered) is None:
+            raise InputError(
+                f"weight format: {text!r} is unknown; choose one of {', '.join(weight_format_names())}, a method of `anda plugins` or of "
+                "--plugin FILE, or give a path to a YAML file"
+            )
+        return _load_method(named, registered)
     path = find_config(text, FOLDER, "weight format")
     return _load_builtin(path) if path.parent == FOLDER else load_config(WeightConfig, path, "weight format")
 
