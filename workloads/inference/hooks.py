@@ -6,7 +6,8 @@ values; the cache of `evaluate` relies on this.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from ...formats import AndaFormat, InputError, Int4Weights, fp_int_gemm
 from ...formats.activations.base import ActivationFormat
+from ...formats.activations.honesty import is_built_in
 from ...formats.gemm.decoded import decoded_gemm
 from ...formats.options import Partial
 from ..models.parameters import FloatArray
@@ -74,10 +76,31 @@ def _encode(number_format: Any, module: str, layer: int, x: FloatArray) -> Any:
     """Encode the FP16 values of `x`; an error names the module and the layer."""
     with np.errstate(over="ignore"):
         half = x.astype(np.float16)
-    try:
+    with _failures(number_format, module, layer):
         return number_format.encode(half)
+
+
+def _decode(number_format: Any, module: str, layer: int, x: FloatArray) -> Any:
+    """The values that a format keeps of `x`; errors as in `_encode`."""
+    tensor = _encode(number_format, module, layer, x)
+    with _failures(number_format, module, layer):
+        return tensor.decode()
+
+
+@contextmanager
+def _failures(number_format: Any, module: str, layer: int) -> Generator[None]:
+    """Turn a failure of a format into one line with the module and the layer; a format of a user's own may do anything."""
+    try:
+        yield
     except InputError as error:
         raise InputError(f"activations of {module} in layer {layer}: {error}") from None
+    except Exception as error:
+        if is_built_in(number_format):
+            raise
+        raise InputError(
+            f"activations of {module} in layer {layer}: {number_format.name} fails ({type(error).__name__}: {error}); fix its "
+            "encode and decode"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -94,7 +117,7 @@ class FormatActivations:
         InputError
             `x` overflows FP16.
         """
-        return _encode(self.format, module, layer, x).decode().astype(np.float32)
+        return _decode(self.format, module, layer, x).astype(np.float32)
 
 
 @dataclass(frozen=True, init=False)
@@ -205,6 +228,6 @@ class FormatArithmetic(ModuleArithmetic):
 
     def multiply(self, module: str, layer: int, x: FloatArray, weights: Sequence[Int4Weights]) -> FloatArray:
         """Multiply `x` by each matrix; every result is an FP16 value, as float32."""
-        values = _encode(self.formats[MODULES.index(module)], module, layer, x).decode()
+        values = _decode(self.formats[MODULES.index(module)], module, layer, x)
         results = [decoded_gemm(values, w, self.group_size, self.partial) for w in weights]
         return np.concatenate(results, axis=1).astype(np.float32)

@@ -18,7 +18,7 @@ from anda_codesign.workloads import (
     load_blocks,
     synthetic_decoder,
 )
-from anda_codesign.workloads.inference.hooks import FormatArithmetic
+from anda_codesign.workloads.inference.hooks import FormatActivations, FormatArithmetic
 from anda_codesign.workloads.loading.synthetic import SYNTHETIC_OPT
 from cases import each
 
@@ -99,3 +99,20 @@ def test_smollm2_rounded_partial_sums_cost_less_than_truncation(smollm2: Decoder
     reference = smollm2.nll(tokens, Fp16Activations())
     fast, faithful = (smollm2.nll(tokens, kind(precision)) for kind in (AndaActivations, AndaArithmetic))
     assert 0 < np.abs(faithful - fast).mean() < np.abs(fast - reference).mean()
+
+
+class _FailsLate:
+    """A format of a user's own that fails on some values."""
+
+    name, source, parameters, bits_per_value, cycles_per_group = "late", "test", {}, 16, 16
+
+    def encode(self, x: Any) -> Any:
+        raise ZeroDivisionError("division by zero")
+
+
+def test_a_format_that_fails_is_one_line_with_module_and_layer():
+    activations = FormatActivations(_FailsLate())  # pyright: ignore[reportArgumentType]
+    with pytest.raises(
+        InputError, match=r"^activations of o in layer 3: late fails \(ZeroDivisionError: division by zero\)"
+    ):
+        activations("o", 3, np.ones((2, 64), np.float32))
