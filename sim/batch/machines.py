@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from ...formats.activations.stored import FP16
 from ...formats.anda.format import EXPONENT_BITS
 from ...formats.latency.elements import pe_cycles_per_group
+from ...formats.named_format import NamedFormat
 from ...formats.numeric.alignment import GROUP_SIZE, MAX_MANTISSA_BITS
 from ...workloads.models.gemms import FP16_BITS
 from ..config.architecture import Architecture
@@ -46,8 +48,14 @@ def knows_format(machine: Architecture) -> bool:
     groups = getattr(machine.activations.registered, "lane_groups", False)
     if not (variable and groups and machine.takes_precision) or machine.exponent_buffer is None:
         return False
+    return _has_planes(machine.activations, machine.activations.registered, lanes)
+
+
+@cache
+def _has_planes(activations: NamedFormat, registered: Any, lanes: int) -> bool:
+    """True if a group of a format is a sign plane, a plane for each mantissa bit, and an exponent; a class may be replaced."""
     for bits in range(1, MAX_MANTISSA_BITS + 1):
-        stored = machine.stored(bits)
+        stored = activations.stored(bits, lanes)
         sizes = stored.group_size, stored.group_bits - stored.shared_bits, stored.shared_bits
         if sizes != (lanes, lanes * (bits + 1), EXPONENT_BITS):
             return False
@@ -56,11 +64,9 @@ def knows_format(machine: Architecture) -> bool:
     return True
 
 
-def knows_formats(mapped: MappedGemm) -> bool:
-    """True if the kernel's formulas are those of a GeMM's activations and results."""
-    machine, results = mapped.architecture, mapped.results
-    own = results == FP16 or results == machine.stored(results.mantissa_bits)
-    return own and knows_format(machine)
+def knows_results(mapped: MappedGemm) -> bool:
+    """True if the kernel's formulas are those of a GeMM's results, where they are those of the machine's format."""
+    return mapped.results == FP16 or mapped.results == mapped.architecture.stored(mapped.results.mantissa_bits)
 
 
 def machine_columns(machine: Architecture, costs: UnitCosts, objective: Objective, count: int) -> kernel.Machines:

@@ -36,16 +36,17 @@ _SEARCHED: list[int] = []
 def compiled_mappings(shapes: Sequence[MappedGemm], costs: UnitCosts, objective: Objective) -> list[GemmMapping]:
     """The mappings by the kernel; none if it does not know a number of theirs."""
     from . import kernel
-    from .machines import is_known, knows_formats, machine_numbers
+    from .machines import is_known, knows_format, knows_results, machine_numbers
 
-    if not (is_known(shapes[0].architecture) and all(map(knows_formats, shapes))):
+    machine = shapes[0].architecture
+    if not (is_known(machine) and knows_format(machine) and all(map(knows_results, shapes))):
         return []
     work = [
         (s.tokens, s.in_channels, s.out_channels, s.mantissa_bits, s.result_mantissa_bits or kernel.FP16_RESULTS)
         for s in shapes
     ]
     chosen = np.zeros((len(work), 7), dtype=np.int64)
-    if not kernel.find_mappings(machine_numbers(shapes[0].architecture, costs, objective), np.array(work), chosen):
+    if not kernel.find_mappings(machine_numbers(machine, costs, objective), np.array(work), chosen):
         return []
     return [_mapping(shape, *row) for shape, row in zip(shapes, chosen.tolist(), strict=True)]
 
