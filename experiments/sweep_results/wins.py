@@ -60,7 +60,8 @@ def win_frame(frame: pd.DataFrame, winner: str, column: str) -> pd.DataFrame:
                 "low": low,
                 "high": high,
                 "ratio_least": float(ratio.min()),
-                "ratio_median": float(ratio.median()),
+                # pandas 2.2 warns at the median of nothing
+                "ratio_median": float(ratio.median()) if ratio.notna().any() else float("nan"),
                 "ratio_most": float(ratio.max()),
                 "difference_median": float(gain.median()),
                 "ties": int((gain.abs() <= pair["error"]).sum()),
