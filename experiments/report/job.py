@@ -114,7 +114,7 @@ def report(options: ReportOptions) -> Report:
 
 
 def _format_line(named: NamedFormat) -> str:
-    """What a further format is, and where its numbers are from."""
+    """Line of a further format in the method: its bits, cycles and source."""
     fmt = named.build()
     return (
         f"Format {named.text}: the same in all four modules, on all blocks; stored and computed on the machine of Anda in "

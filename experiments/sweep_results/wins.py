@@ -91,7 +91,7 @@ def driver_frame(frame: pd.DataFrame, winner: str, other: str, column: str) -> p
 
 
 def pair_ratio(pair: pd.DataFrame) -> pd.Series:
-    """How many times better the winner is, from costs of one sign; NaN where signs differ or a cost is zero."""
+    """Ratio by which the winner is better, from costs of one sign; NaN where signs differ or a cost is zero."""
     import pandas as pd
 
     other, winner = pair["other"], pair["winner"]

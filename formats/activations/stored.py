@@ -79,7 +79,7 @@ class StoredFormat:
 
 
 def stored(fmt: ActivationFormat) -> StoredFormat:
-    """How memory and array see a format.
+    """Sizes and cycles of a format, as memory and array use them.
 
     Raises
     ------

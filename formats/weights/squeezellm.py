@@ -259,7 +259,7 @@ class KMeans:
 
     @property
     def weight_config(self) -> dict[str, Any]:
-        """As of `SqueezeLLM`."""
+        """Fields of the weight file of a machine: bits of a code and of the tables, share and bits of the sparse weights."""
         return self._weighted().weight_config
 
     def quantize(self, w: NDArray[np.floating], statistic: NDArray[np.floating] | None = None) -> SqueezeLLMWeights:

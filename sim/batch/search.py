@@ -13,7 +13,7 @@ from ..mapping.gemm_mapping import GemmMapping, Stays
 from ..mapping.mapped_gemm import MappedGemm
 
 STAYS: tuple[Stays, ...] = ("activations", "weights", "nothing", "activations", "weights", "sums")
-"""What stays, by the kernel's number, with sums in the array and in the buffer."""
+"""Families of mappings by the kernel's number: those with sums in the array, then those in the buffer."""
 
 
 def best_mappings(shapes: Sequence[MappedGemm], costs: UnitCosts, objective: Objective) -> list[GemmMapping]:

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from ...formats.documents.schema import Config
 
 DataflowName = Literal["output-stationary", "weight-stationary", "input-stationary"]
-"""What the elements hold while the other numbers stream past: outputs, weights or activations."""
+"""Dataflows, named after the numbers that the elements hold while the others stream past."""
 
 Split = Literal["tokens", "output-channels"]
 """Axis of a GeMM over which several arrays share the work."""

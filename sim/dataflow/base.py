@@ -21,7 +21,7 @@ class ArrayTile(NamedTuple):
 
 
 class Dataflow(Protocol):
-    """What the elements hold while the other numbers stream past."""
+    """Order of an array's work: the numbers that its elements hold, and the cycles and traffic of the others."""
 
     @property
     def name(self) -> DataflowName:

@@ -80,7 +80,7 @@ class MappedGemm:
 
     @property
     def dataflow(self) -> Dataflow:
-        """What the elements hold."""
+        """Dataflow of the architecture's array."""
         return dataflow_of(self.architecture.array)
 
     @cached_property

@@ -17,7 +17,7 @@ SHORT = re.compile(r"(activations|weights):(\d+)|nothing", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class MappingRule:
-    """How each GeMM gets its mapping.
+    """Rule by which each GeMM gets its mapping.
 
     Attributes
     ----------

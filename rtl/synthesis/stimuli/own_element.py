@@ -66,7 +66,7 @@ MEMBERS = ("name", "source", "lanes", "weight_operand", "mantissa_bits", "latenc
 
 
 def element_facts(circuit: Any) -> dict[str, Any]:
-    """What an architecture file says of an element, without its area and energy."""
+    """Fields of a `processing_element` block, but for area and energies."""
     optional = {key: getattr(circuit, key) for key in ("weight_bits",) if hasattr(circuit, key)}
     arithmetic = circuit.arithmetic
     plain = dict(arithmetic) if isinstance(arithmetic, Mapping) else arithmetic
