@@ -9,8 +9,10 @@ from .output import note, print_table
 def report(given: Given) -> None:
     """Measure how many mantissa bits a model needs and what they save, and check the circuits."""
     from ..report.job import report as answer
-    from ..report.pages import TABLE_COLUMNS, table_rows
+    from ..report.table import SCREEN_COLUMNS, table_rows
 
     result = answer(**given)
-    print_table(f"{given['model']}: Anda precisions against FP-FP", TABLE_COLUMNS, table_rows(result.frame))
+    print_table(
+        f"{given['model']}: Anda precisions against FP-FP", SCREEN_COLUMNS, table_rows(result.frame, SCREEN_COLUMNS)
+    )
     note(f"report: {result.folder / 'report.html'}")

@@ -18,6 +18,7 @@ from .document import Block, Bullets, Heading, Link, Picture, Scatter, ScatterPo
 from .machine import TOKENS
 from .plan import BLOCK_TOKENS, MIXED
 from .provenance import LIMITS, constant_rows, provenance_items
+from .table import TABLE_COLUMNS, point_name, table_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +27,6 @@ TOLERANCE = 0.01
 
 TRADEOFF = f"Loss against cycles and energy of a prefill of {TOKENS} tokens, relative to FP-FP."
 FRONT_COLUMNS = ("loss_percent", "energy_pj", "cycles", "dram_bytes", "bops_saving")
-TABLE_COLUMNS = ("point", "loss %", "± %", "blocks", "tokens", "KL nats", "top-1 %", "tempered %", "bits", "BOPs saving", "cycles", "speedup", "energy mJ", "energy saving", "mm²", "area")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -146,35 +146,10 @@ def _gains(row: Mapping[Any, Any]) -> str:
     )
 
 
-def table_rows(frame: pd.DataFrame) -> list[tuple[str, ...]]:
-    """Rows of the table as text, for the pages and the terminal."""
-    return [
-        (
-            _name(row),
-            _number(row["loss_percent"], "+.2f"),
-            _number(row["interval_95_percent"], ".2f"),
-            _number(row["blocks"], "d"),
-            _number(row["tokens"], ",.0f"),
-            _number(row["kl_nats"], ".5f"),
-            _number(row["top1_disagreement_percent"], ".2f"),
-            _number(row["tempered_loss_percent"], "+.2f"),
-            _number(row["bits_per_value"], ".2f"),
-            f"{row['bops_saving']:.2f}",
-            f"{row['cycles']:,}",
-            f"{row['speedup']:.2f}",
-            f"{row['energy_pj'] / 1e9:.2f}",
-            f"{row['energy_saving']:.2f}",
-            f"{row['area_mm2']:.2f}",
-            f"{row['area_ratio']:.2f}",
-        )
-        for row in frame.to_dict("records")
-    ]
-
-
 def front_block(frame: pd.DataFrame) -> Scatter:
     """Interactive plot of every measured point, with selectable axes."""
     points = [
-        ScatterPoint(_name(row), str(row["kind"]), [float(row[column]) for column in FRONT_COLUMNS])
+        ScatterPoint(point_name(row), str(row["kind"]), [float(row[column]) for column in FRONT_COLUMNS])
         for row in frame[frame["loss_percent"].notna()].to_dict("records")
     ]
     caption = "The same points with selectable axes. A grey cross marks a point that another point beats on both axes."
@@ -203,17 +178,6 @@ def circuit_block(checks: CircuitChecks) -> TableBlock:
     ]
     caption = "Amaranth's simulator on a slice of the captured trace: one token, one output channel of each module."
     return TableBlock(columns, rows, caption, 2)
-
-
-def _name(row: Mapping[Any, Any]) -> str:
-    """Name of a point: a precision of Anda, an architecture or a format."""
-    return f"anda {row['precision']}" if isinstance(row["precision"], str) else row["label"]
-
-
-def _number(value: Any, form: str) -> str:
-    import pandas as pd
-
-    return "" if pd.isna(value) else format(value, form)
 
 
 def _method(facts: ReportFacts) -> list[str]:

@@ -20,7 +20,14 @@ from anda_codesign.experiments.cli import main
 FILE = Path(__file__).with_name("figures.json")
 ARCHITECTURES = ("anda", "figna", "figna-m11", "figna-m8", "fp-fp", "fp-int", "ifpu")
 TECHNOLOGIES = ("paper-16nm", "asap7", "sky130", "osu018", "cacti-16nm")
-NEWER = ("interval_95_percent", "blocks", "kl_nats", "top1_disagreement_percent", "tempered_loss_percent")
+NEWER = (
+    "interval_95_percent",
+    "blocks",
+    "kl_nats",
+    "top1_disagreement_percent",
+    "tempered_loss_percent",
+    "bits_per_value",
+)
 GEMMS = ("2048x4096x4096", "1x4096x11008", "100x576x1536")
 
 
