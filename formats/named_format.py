@@ -12,11 +12,11 @@ from typing import Any, Self, TypeAlias
 from .activations.base import ActivationFormat
 from .activations.registry import registry
 from .activations.stored import StoredFormat, stored
-from .checks import check_parameters
 from .errors import InputError
 from .numeric.alignment import GROUP_SIZE, MAX_MANTISSA_BITS
+from .own_classes import build
 from .plugins import load_entry_points, source_sha256
-from .words import Plain, assignment
+from .words import Plain, name_and_parameters
 
 GivenFormat: TypeAlias = "str | NamedFormat | ActivationFormat"
 OWN = "own"
@@ -61,11 +61,7 @@ class NamedFormat:
         InputError
             The text names nothing, or has a word that is no parameter.
         """
-        name, *assignments = text.split() or [""]
-        found = dict(assignment(EXAMPLE, field, word) for word in assignments)
-        if len(found) < len(assignments):
-            raise InputError(f"{field}: {text!r} gives a parameter twice; give it once")
-        return cls(text, name, tuple(found.items()), field=field)
+        return cls(text, *name_and_parameters(EXAMPLE, field, text), field=field)
 
     @classmethod
     def of(cls, fmt: ActivationFormat, field: str = "formats") -> Self:
@@ -190,15 +186,7 @@ def _build(named: NamedFormat, registered: Any, supplied: tuple[tuple[str, Plain
     """The format; another class under the same name, of another plugin, is another one."""
     has = inspect.signature(registered).parameters
     parameters = {name: value for name, value in supplied if name in has} | dict(named.parameters)
-    try:
-        check_parameters(named.name, registered, parameters)
-        return registered(**parameters)
-    except InputError as error:
-        raise InputError(f"{named.field}: {named.name}: {error}") from None
-    except Exception as error:  # a user's class may do anything
-        raise InputError(
-            f"{named.field}: {named.text!r} cannot be built ({error}); see the parameters of {registered.__name__}"
-        ) from None
+    return build(named.field, named.text, registered, parameters)
 
 
 @lru_cache(maxsize=4096)

@@ -19,11 +19,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from .checks import check_parameters
 from .errors import InputError
-from .plugins import is_known, load_entry_points
+from .own_classes import TOLERANCE, build, is_built_in, read_member
+from .plugins import load_entry_points
 from .weight_registry import methods, packed_formats
-from .words import Plain, assignment
+from .words import Plain, name_and_parameters
 
 EXAMPLE = "gptq bits=3"
 CHANNELS = 4096
@@ -31,8 +31,6 @@ CHANNELS = 4096
 GROUP_SIZE = 128
 SAMPLE = (512, 64)
 """Input and output channels of the matrix that a method of a user's own quantises."""
-TOLERANCE = 0.02
-"""Share by which packed bits may exceed those that the method says: padding to whole bytes."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +54,7 @@ class NamedWeights:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read a name and parameters; `InputError` for a word that is no parameter."""
-        name, *words = text.split() or [""]
-        found = dict(assignment(EXAMPLE, "weights", word) for word in words)
-        if len(found) < len(words):
-            raise InputError(f"weights: {text!r} gives a parameter twice; give it once")
-        return cls(" ".join((name, *words)), name, tuple(found.items()))
+        return cls(" ".join(text.split()), *name_and_parameters(EXAMPLE, "weights", text))
 
     @property
     def registered(self) -> Any:
@@ -83,16 +77,7 @@ class NamedWeights:
 
     def build(self) -> Any:
         """The method; `InputError` if a parameter is wrong."""
-        built = self.registered
-        try:
-            check_parameters(self.name, built, dict(self.parameters))
-            return built(**dict(self.parameters))
-        except InputError as error:
-            raise InputError(f"weights: {self.name}: {error}") from None
-        except Exception as error:  # a user's class may do anything
-            raise InputError(
-                f"weights: {self.text!r} cannot be built ({error}); see the parameters of {built.__name__}"
-            ) from None
+        return build("weights", self.text, self.registered, dict(self.parameters))
 
     def config(self) -> dict[str, Any]:
         """Fields of the machine's weight format.
@@ -103,7 +88,7 @@ class NamedWeights:
             A member fails, is of a wrong type, or contradicts another.
         """
         method = self.build()
-        stated = self._member(method, "weight_config", {})
+        stated = read_member("weights", method, "weight_config", {})
         if not isinstance(stated, Mapping) or not all(isinstance(name, str) for name in stated):
             raise InputError(f"weights: weight_config of {self.name} is {stated!r}; return a dict of fields")
         average = self._average(method)
@@ -112,8 +97,8 @@ class NamedWeights:
             "title": f"{self.text}, by a registered method",
             "source": str(method.source),
             "method": self.text,
-            "bits": self._member(method, "bits", math.floor(average)),
-            "group_size": self._member(method, "group_size", GROUP_SIZE),
+            "bits": read_member("weights", method, "bits", math.floor(average)),
+            "group_size": read_member("weights", method, "group_size", GROUP_SIZE),
             **stated,
         }
         return {"scale_bits": self._scale_bits(config, average), **config}
@@ -150,14 +135,6 @@ class NamedWeights:
             )
         return float(average)
 
-    def _member(self, method: Any, member: str, default: Any) -> Any:
-        try:
-            return getattr(method, member, default)
-        except Exception as error:  # a user's property may do anything
-            raise InputError(
-                f"weights: {member} of {self.name} fails ({type(error).__name__}: {error}); check its parameters"
-            ) from None
-
     def check_honest(self, channel_bits: Callable[[int], Any]) -> None:
         """Check the packed bytes of a user's own method on a sample; methods of this package pass.
 
@@ -171,7 +148,7 @@ class NamedWeights:
         InputError
             It fails, its packed bytes do not hold the weights, or they are more than it says.
         """
-        if not is_known(self.registered.__module__):
+        if not is_built_in(self.registered):
             self._verify(channel_bits)
 
     def _verify(self, channel_bits: Callable[[int], Any]) -> None:

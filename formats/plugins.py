@@ -23,6 +23,7 @@ from weakref import WeakKeyDictionary
 from .activations.registry import registry as activation_formats
 from .errors import InputError
 from .metrics import metrics
+from .own_classes import is_built_in
 from .processing_elements.registry import elements
 from .registry import Modes, Registry
 from .weight_registry import methods, packed_formats
@@ -31,7 +32,6 @@ Class = TypeVar("Class", bound=type)
 
 ENTRY_POINTS = "anda_codesign.plugins"
 """Group of the entry points of installed packages that register classes."""
-PACKAGE = __name__.partition(".")[0]
 
 KINDS: dict[str, tuple[Registry[Any], tuple[str, ...]]] = {
     "activation": (
@@ -271,7 +271,7 @@ def source_sha256(kind: type) -> str | None:
 
     Keys of caches hold it. A class without a file, as in a notebook, gets a hash of its own in every process.
     """
-    own = [base for base in kind.__mro__ if not is_known(base.__module__)]
+    own = [base for base in kind.__mro__ if not _is_known(base)]
     if not own:
         return None
     return hashlib.sha256("".join(map(_class_sha256, own)).encode()).hexdigest()
@@ -289,10 +289,9 @@ def _present() -> tuple[Plugin, ...]:
     return (*_files, *(ImportedClass(added.__module__, added.__qualname__) for added in own))
 
 
-def is_known(module: str) -> bool:
-    """True if a module is part of this package or of Python."""
-    root = module.partition(".")[0]
-    return root == PACKAGE or root in sys.stdlib_module_names
+def _is_known(kind: type) -> bool:
+    """True for a class of this package or of Python."""
+    return is_built_in(kind) or kind.__module__.partition(".")[0] in sys.stdlib_module_names
 
 
 def _class_sha256(kind: type) -> str:

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..numeric.alignment import GROUP_SIZE
+from ..own_classes import TOLERANCE, is_built_in
 from .base import ActivationFormat
 
 SAMPLE_TOKENS = 64
 SAMPLE_CHANNELS = 2048
 """A multiple of most groups: padding of a short last group is no lie."""
-TOLERANCE = 0.02
-"""Share by which packed bits may exceed those that the format says: padding to whole bytes."""
 
 
 def check_honest(fmt: ActivationFormat) -> None:
@@ -30,13 +29,8 @@ def check_honest(fmt: ActivationFormat) -> None:
     InputError
         It fails, decodes to something else, or takes more bits than it says.
     """
-    if not is_built_in(fmt):
+    if not is_built_in(type(fmt)):
         verify(fmt)
-
-
-def is_built_in(fmt: ActivationFormat) -> bool:
-    """True for a format of this package."""
-    return type(fmt).__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 def verify(fmt: ActivationFormat) -> None:

@@ -19,10 +19,12 @@ from typing import Any, TypeAlias
 from ..checks import check_integer
 from ..errors import InputError
 from ..numeric.alignment import GROUP_SIZE, MAX_MANTISSA_BITS
+from ..own_classes import read_member
 from .base import MAX_GROUP_SIZE, ActivationFormat
 from .fp import Fp16Format
 from .honesty import check_honest
 
+FIELD = "activations"
 FP16_BITS = 16
 MOST_CYCLES = 1 << 20
 """Most cycles for a group: a hundred thousand times those of FP16."""
@@ -91,50 +93,44 @@ def stored(fmt: ActivationFormat) -> StoredFormat:
 
 @lru_cache(maxsize=1024)
 def _stored(fmt: ActivationFormat) -> StoredFormat:
-    name = type(fmt).name
-    bits = _number(name, "bits_per_value", _member(fmt, "bits_per_value"))
-    cycles = _integer(name, "cycles_per_group", _member(fmt, "cycles_per_group"), 1, MOST_CYCLES)
-    given = _integer(name, "group_size", _member(fmt, "group_size", GROUP_SIZE), 0, MAX_GROUP_SIZE)
-    converted = _flag(name, "needs_compressor", _member(fmt, "needs_compressor", bits != FP16_BITS))
+    bits = _bits(fmt, "bits_per_value")
+    cycles = _integer(fmt, "cycles_per_group", None, 1, MOST_CYCLES)
+    given = _integer(fmt, "group_size", GROUP_SIZE, 0, MAX_GROUP_SIZE)
+    converted = _flag(fmt, "needs_compressor", bits != FP16_BITS)
     size = given if given and converted else 1
     group_bits = math.ceil(bits * size - 1e-6)
-    shared = _integer(name, "shared_bits", _member(fmt, "shared_bits", 0), 0, None)
+    shared = _integer(fmt, "shared_bits", 0, 0)
     if size > 1 and shared >= group_bits:
         raise InputError(
-            f"activations: shared_bits of {name} is {shared}, of {group_bits} bits of a group; return less, or more bits_per_value"
+            f"{FIELD}: shared_bits of {type(fmt).name} is {shared}, of {group_bits} bits of a group; return less, or more bits_per_value"
         )
     shared = shared if size > 1 else 0
     element = min(max((group_bits - shared) // size, 1), MAX_MANTISSA_BITS)
-    most = _integer(name, "mantissa_bits", _member(fmt, "mantissa_bits", element), 1, None)
-    mantissa_bits = min(most, MAX_MANTISSA_BITS)
-    planes = _flag(name, "bit_planes", _member(fmt, "bit_planes", False))
+    mantissa_bits = min(_integer(fmt, "mantissa_bits", element, 1), MAX_MANTISSA_BITS)
+    planes = _flag(fmt, "bit_planes", False)
     found = StoredFormat(fmt, size, group_bits, shared, cycles, mantissa_bits, converted, planes)
     check_honest(fmt)
     return found
 
 
-def _member(fmt: ActivationFormat, member: str, default: Any = None) -> Any:
-    try:
-        return getattr(fmt, member, default)
-    except Exception as error:  # a user's property may do anything
-        raise InputError(
-            f"activations: {member} of {type(fmt).name} fails ({type(error).__name__}: {error}); check its parameters"
-        ) from None
-
-
-def _number(name: str, member: str, value: Any) -> float:
+def _bits(fmt: ActivationFormat, member: str) -> float:
+    value = read_member(FIELD, fmt, member)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 64:
-        raise InputError(f"activations: {member} of {name} is {value!r}; return a number of bits above 0, at most 64")
+        raise InputError(
+            f"{FIELD}: {member} of {type(fmt).name} is {value!r}; return a number of bits above 0, at most 64"
+        )
     return float(value)
 
 
-def _integer(name: str, member: str, value: Any, lowest: int, highest: int | None) -> int:
-    return check_integer(f"activations: {member} of {name}", value, lowest, highest)
+def _integer(fmt: ActivationFormat, member: str, default: int | None, lowest: int, highest: int | None = None) -> int:
+    value = read_member(FIELD, fmt, member, default)
+    return check_integer(f"{FIELD}: {member} of {type(fmt).name}", value, lowest, highest)
 
 
-def _flag(name: str, member: str, value: Any) -> bool:
+def _flag(fmt: ActivationFormat, member: str, default: bool) -> bool:
+    value = read_member(FIELD, fmt, member, default)
     if not isinstance(value, bool):
-        raise InputError(f"activations: {member} of {name} is {value!r}; return True or False")
+        raise InputError(f"{FIELD}: {member} of {type(fmt).name} is {value!r}; return True or False")
     return value
 
 

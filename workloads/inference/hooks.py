@@ -15,9 +15,9 @@ import numpy as np
 
 from ...formats import AndaFormat, InputError, Int4Weights, fp_int_gemm
 from ...formats.activations.base import ActivationFormat
-from ...formats.activations.honesty import is_built_in
 from ...formats.gemm.decoded import decoded_gemm
 from ...formats.options import Partial
+from ...formats.own_classes import is_built_in
 from ..models.parameters import FloatArray
 from ..models.precision import MODULES, Precision
 from .decoder import ActivationHook, ModuleArithmetic
@@ -95,7 +95,7 @@ def _failures(number_format: Any, module: str, layer: int) -> Generator[None]:
     except InputError as error:
         raise InputError(f"activations of {module} in layer {layer}: {error}") from None
     except Exception as error:
-        if is_built_in(number_format):
+        if is_built_in(type(number_format)):
             raise
         raise InputError(
             f"activations of {module} in layer {layer}: {number_format.name} fails ({type(error).__name__}: {error}); fix its "
