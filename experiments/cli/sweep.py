@@ -49,7 +49,7 @@ def sweep(
         note(f"left out {count} point{'' if count == 1 else 's'}: {reason}")
     if others := reasons[REASONS:]:
         note(f"left out {sum(count for _, count in others)} points for {len(others)} other reasons")
-    own = [*result.spec.metric_columns(), *result.spec.derived]
+    own = result.spec.formulas.added
     for name, count in (undefined_metrics(result.spec, rows.read(own)) if own else {}).items():
         note(
             f"{'derived' if name in result.spec.derived else 'metrics'}.{name}: is not a finite number in {count} of {rows.count} points"

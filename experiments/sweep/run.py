@@ -7,7 +7,7 @@ import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from math import prod
@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError
-from ...formats.metrics import measured
 from ...formats.plugins import registered
 from ..progress import stage
 from . import points as point_rows
@@ -33,7 +32,6 @@ from .stream import PointStream
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
 BATCH_LIMIT = 256
 COMPILED_LIMIT = 1 << 13
@@ -81,9 +79,9 @@ def finish_sweep(sweep: SweepSpec | Path | str, out: Path | str, executor: Execu
             from .space.tables import frame_table
 
             work = _Work(store, chosen)
-            found = search_points(spec, lambda asked: with_derived_columns(spec, work.rows(asked)))
-            table = frame_table(with_derived(spec, work.rows(found)))
-            store.publish([table], label={LEFT_OUT: json.dumps(Counter(work.left_out.values()))})
+            found = search_points(spec, lambda asked: _calculated(spec, work.rows(asked)))
+            rows = spec.formulas.finished([frame_table(work.rows(found))])
+            store.publish(rows, label={LEFT_OUT: json.dumps(Counter(work.left_out.values()))})
         else:
             _run_stream(spec, stream, numbers, store, chosen)
     return store.results
@@ -167,6 +165,8 @@ def _stream(text: str, spec: SweepSpec) -> PointStream:
 def _run_stream(
     spec: SweepSpec, stream: PointStream, numbers: NDArray[np.int64], store: SweepStore, executor: Executor
 ) -> None:
+    from .space.tables import common_schema, read_tables, row_count
+
     _note_fewer(spec, len(numbers))
     every = chunks(spec, numbers)
     name = sweep_name(spec, stream.first)
@@ -185,7 +185,10 @@ def _run_stream(
     if missing or not store.is_published(name):
         parts = [kept[index] for index in range(len(every))]
         left_out = sum((left_out_of(part) for part in parts), stream.left_out)
-        store.publish(_finished(spec, parts, left_out), name, {LEFT_OUT: json.dumps(left_out)})
+        if not any(map(row_count, parts)):
+            raise InputError(next(iter(left_out)))
+        rows = spec.formulas.finished(read_tables(parts, common_schema(parts)))
+        store.publish(rows, name, {LEFT_OUT: json.dumps(left_out)})
 
 
 def left_out_of(parquet: Path) -> Counter[str]:
@@ -227,37 +230,12 @@ def _key(stream: PointStream, chunk: PointChunk) -> str:
     return stream.block(chunk.numbers[:1]).point(0).key
 
 
-def _finished(spec: SweepSpec, parts: Sequence[Path], left_out: Counter[str]) -> Iterator[pa.Table]:
-    """The rows of all parts, with derived columns, that meet all constraints.
+def _calculated(spec: SweepSpec, frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows with their metrics and derived columns."""
+    from .space.tables import frame_table
 
-    Raises
-    ------
-    InputError
-        No row does, or no point could be simulated.
-    """
-    import pyarrow as pa
-
-    from .space.tables import columns_of, common_schema, read_tables, row_count
-
-    derived, constraints = spec.derived_formulas(), spec.constraint_formulas()
-    meeting = [0] * len(constraints)
-    if not any(map(row_count, parts)):
-        raise InputError(next(iter(left_out)))
-    for table in read_tables(parts, common_schema(parts)):
-        rows = table
-        for name, values in _metrics(spec, table.to_pylist() if spec.metrics else []).items():
-            rows = rows.append_column(name, pa.array(values, pa.float64()))
-        for name, formula in derived.items():
-            value = formula.evaluate(columns_of(rows, formula.names))
-            rows = rows.append_column(name, pa.array(np.broadcast_to(value, len(rows))))
-        for place, formula in enumerate(constraints):
-            kept = np.broadcast_to(formula.holds(columns_of(rows, formula.names)), len(rows))
-            rows = rows if kept.all() else rows.filter(pa.array(kept))
-            meeting[place] += len(rows)
-        yield rows
-    for formula, count in zip(constraints, meeting, strict=True):
-        if not count:
-            raise InputError(f"constraints: no point meets {formula.text!r}; loosen it or vary more")
+    check_areas(spec, list(frame["arch"]), list(frame["area_mm2"]))
+    return spec.formulas.with_columns(frame_table(frame)).to_pandas()
 
 
 class _Work:
@@ -311,44 +289,8 @@ def batches(points: Any, limit: int = BATCH_LIMIT) -> list[Any]:
     return [points[start : start + size] for start in range(0, len(points), size)]
 
 
-def with_derived(spec: SweepSpec, frame: pd.DataFrame) -> pd.DataFrame:
-    """A result with its derived columns, restricted to the rows that meet all constraints.
-
-    Raises
-    ------
-    InputError
-        No row does.
-    """
-    frame = with_derived_columns(spec, frame)
-    for formula in spec.constraint_formulas():
-        kept = formula.holds({str(name): frame[name].to_numpy() for name in frame.columns})
-        frame = frame[np.broadcast_to(kept, len(frame))].reset_index(drop=True)
-        if frame.empty:
-            raise InputError(f"constraints: no point meets {formula.text!r}; loosen it or vary more")
-    return frame
-
-
-def with_derived_columns(spec: SweepSpec, frame: pd.DataFrame) -> pd.DataFrame:
-    """A result with its metrics and derived columns."""
-    check_areas(spec, list(frame["arch"]), list(frame["area_mm2"]))
-    rows = (
-        [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")] if spec.metrics else []
-    )
-    frame = frame.assign(**_metrics(spec, rows))
-    columns = {str(name): frame[name].to_numpy() for name in frame.columns}
-    for name, formula in spec.derived_formulas().items():
-        columns[name] = formula.evaluate(columns)
-        frame = frame.assign(**{name: columns[name]})
-    return frame
-
-
-def _metrics(spec: SweepSpec, rows: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
-    """The columns of the metrics of a user's own."""
-    return {column: measured(metric, rows) for column, metric in spec.metric_columns().items()}
-
-
 def undefined_metrics(spec: SweepSpec, frame: pd.DataFrame) -> dict[str, int]:
     """Metrics and derived columns that are not a finite number everywhere, with the number of rows where they are not."""
-    numbers = frame[[name for name in (*spec.metric_columns(), *spec.derived) if frame[name].dtype.kind == "f"]]
+    numbers = frame[[name for name in spec.formulas.added if frame[name].dtype.kind == "f"]]
     counts = (~np.isfinite(numbers)).sum()
     return {str(name): int(count) for name, count in counts.items() if count}

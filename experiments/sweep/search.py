@@ -89,7 +89,7 @@ def objectives(spec: SweepSpec, frame: pd.DataFrame) -> list[tuple[float, ...] |
     """Objectives of each row; None where a constraint is not met or an objective is not a number."""
     columns = {str(name): frame[name].to_numpy() for name in frame.columns}
     kept = np.ones(len(frame), dtype=bool)
-    for formula in spec.constraint_formulas():
+    for formula in spec.formulas.conditions:
         kept &= np.asarray(formula.holds(columns))
     costs = np.column_stack([cost_column(frame, name, "sampling.minimise") for name in spec.sampling.minimise])
     kept &= np.isfinite(costs).all(axis=1)

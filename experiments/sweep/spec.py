@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -12,11 +12,8 @@ from pydantic import Field
 
 from ...formats import InputError
 from ...formats.checks import check_choice
-from ...formats.documents.expressions import Expression
 from ...formats.documents.schema import Config
-from ...formats.metrics import metrics
 from ...formats.named_format import NamedFormat
-from ...formats.plugins import load_entry_points
 from ...sim import Architecture
 from ...sim.analytical.vector_work import check_vector_unit
 from ...sim.config.kv_cache import KvCache
@@ -37,6 +34,7 @@ from .evaluation import LOSS_COLUMNS, Evaluation
 from .overrides import Settings, architecture_with
 from .points import INFERENCE_COLUMNS, OWN_WEIGHTS, RESULT_COLUMNS, SCOPES, Point
 from .space.combinations import GRID_LIMIT
+from .space.formulas import Formulas
 from .stream import PointStream
 from .uncertainty import Uncertainty
 from .values import Names, Numbers, Scalars, Texts
@@ -208,36 +206,14 @@ class SweepSpec(Config, strict=False):
         self.check_formulas([stream.first])
         return stream
 
-    def constraint_formulas(self) -> list[Expression]:
-        """The constraints, parsed."""
-        return [_constraint(text) for text in self.constraints]
-
-    def derived_formulas(self) -> dict[str, Expression]:
-        """The derived metrics, parsed; each may use those before it."""
-        return {name: Expression(text, f"derived.{name}") for name, text in self.derived.items()}
-
-    def metric_columns(self) -> dict[str, str]:
-        """The metrics by the names of their columns.
-
-        Raises
-        ------
-        InputError
-            One is not registered.
-        """
-        load_entry_points()
-        for name in self.metrics:
-            if name not in metrics.names():
-                known = f"; registered are {', '.join(metrics.names())}" if metrics.names() else ""
-                raise InputError(
-                    f"metrics: {name!r} is not registered; register a class with that name in a file and name it with --plugin FILE{known}"
-                )
-        return {name.replace("-", "_"): name for name in self.metrics}
+    @property
+    def formulas(self) -> Formulas:
+        """What is calculated from the rows."""
+        return Formulas(self.metrics, self.derived, self.constraints)
 
     def asks_for(self, column: str) -> bool:
         """True if a formula, or what a search minimises, names a column."""
-        formulas = (*self.constraint_formulas(), *self.derived_formulas().values())
-        minimised = {name.removeprefix("-") for name in self.sampling.minimise}
-        return column in minimised.union(*(formula.names for formula in formulas))
+        return column in self.formulas.names.union(name.removeprefix("-") for name in self.sampling.minimise)
 
     def size(self) -> int:
         """Number of points; for a search, its budget."""
@@ -246,7 +222,7 @@ class SweepSpec(Config, strict=False):
     def allows(self, point: Point) -> bool:
         """True if a point meets the constraints on inputs, and its settings go together."""
         possible = point.machine_refusal is None and point.request_refusal is None
-        return possible and meets(self.constraint_formulas(), point.columns())
+        return possible and self.formulas.allow(point.columns())
 
     def check_formulas(self, points: Sequence[Point]) -> dict[str, Any]:
         """Evaluate all formulas once, before anything is simulated: with the inputs of the first point, and results of 1.
@@ -264,21 +240,7 @@ class SweepSpec(Config, strict=False):
         """
         columns: dict[str, Any] = dict.fromkeys(self.result_columns(), 1.0) | {"key": ""}
         columns |= {name: value for point in points for name, value in point.columns().items()}
-        for name, metric in self.metric_columns().items():
-            if name in columns or not name.isidentifier():
-                raise InputError(
-                    f"metrics: the column of {metric} cannot be named {name}; choose another name for the class"
-                )
-            columns[name] = 1.0
-        for name, formula in self.derived_formulas().items():
-            if not name.isidentifier() or name in columns:
-                raise InputError(
-                    f"derived.{name}: cannot be a new name; use letters, digits and underscores, and not a column's name"
-                )
-            columns[name] = formula.evaluate(columns)
-        for formula in self.constraint_formulas():
-            formula.holds(columns)
-        return columns
+        return self.formulas.check(columns)
 
     def result_columns(self) -> tuple[str, ...]:
         """Result columns of a row."""
@@ -446,13 +408,3 @@ def _value(dimension: str, value: Any) -> Any:
 @lru_cache(maxsize=16)
 def _uncertain(uncertainty: str, technology: str) -> dict[str, Sequence[Any]]:
     return dict(Uncertainty.model_validate_json(uncertainty).constants(technology))
-
-
-@lru_cache(maxsize=256)
-def _constraint(text: str) -> Expression:
-    return Expression(text, "constraints")
-
-
-def meets(formulas: Iterable[Expression], columns: Mapping[str, Any]) -> bool:
-    """True if a row of input columns meets the formulas that use inputs alone."""
-    return all(formula.holds(columns) for formula in formulas if formula.names <= set(columns))

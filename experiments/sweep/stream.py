@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError
-from ...formats.documents.expressions import Expression
 from ...sim import Architecture, load_technology
 from .overrides import NUMBERS, column, doubtful, technology_with, with_numbers
 from .points import MODULES, Point
 from .space.combinations import GRID_LIMIT, Combinations, Indices, first_of_equal, latin_hypercube, random_samples
+from .space.formulas import Formulas
 from .space.keys import digest, key_bytes
 from .space.lookup import Lookup, as_column
 
@@ -74,8 +74,9 @@ class Space(Protocol):
         """The architecture of a value for each dimension."""
         ...
 
-    def constraint_formulas(self) -> Sequence[Expression]:
-        """The constraints."""
+    @property
+    def formulas(self) -> Formulas:
+        """What is calculated from the rows."""
         ...
 
 
@@ -347,7 +348,7 @@ class PointStream:
             return np.zeros(0, dtype=np.bool_), []
         block.check_machines()
         kept = np.ones(len(block), dtype=np.bool_)
-        for formula in self.spec.constraint_formulas():
+        for formula in self.spec.formulas.conditions:
             if formula.names <= self._inputs:
                 kept &= formula.holds({name: block.column(name) for name in formula.names})
         refusals = block.refusals()
