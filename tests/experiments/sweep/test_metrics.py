@@ -63,7 +63,6 @@ def test_any_number_of_workers_gives_the_same(load: Callable[[str], None], tmp_p
 
 
 def test_a_search_minimises_a_metric(load: Callable[[str], None], tmp_path: Path):
-    pytest.importorskip("optuna")
     load(FILE)
     sampling = Sampling(method="search", points=6, minimise=(COLUMN,))
     frame = run_sweep(SweepSpec(**FIELDS, metrics=(NAME,), sampling=sampling), tmp_path / "out")
