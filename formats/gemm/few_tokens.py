@@ -11,11 +11,11 @@ from numba import types
 from numba.core import cgutils
 from numpy.typing import NDArray
 
-from ..anda.kernels import CHUNK, decode_chunk
+from ..anda.kernels import CHUNK
 from ..kernels.jit import array_data, intrinsic, kernel
 from ..kernels.lanes import I32, I64, Lanes
 from ..numeric.fp16 import MAX_FP16
-from .kernels import Activations, Block, Weights
+from .kernels import Activations, Block, Weights, decode_channels
 from .tile import LANES, keep_peak, magnitude, round_to_fp16, saturate, store_fp16
 
 MOST_TOKENS = 4
@@ -149,8 +149,6 @@ def _padded(matrix: Any, first: int, last: int) -> Any:
 @kernel
 def _values(activations: Activations, block: Block, channels: int) -> NDArray[np.float32]:
     """Values of the activations, ``[tokens or MOST_TOKENS, channels]``; zeros past the operand."""
-    group_size, groups = activations.group_size, activations.groups
-    words_per_group, groups_per_chunk = max(group_size // CHUNK, 1), max(CHUNK // group_size, 1)
     words = np.empty(1 + activations.mantissa_bits, np.uint64)
     exponents = np.ones(CHUNK, np.uint8)
     chunk = np.empty(CHUNK, np.float32)
@@ -158,13 +156,7 @@ def _values(activations: Activations, block: Block, channels: int) -> NDArray[np
     values = np.zeros((1 if tokens == 1 else MOST_TOKENS, channels), np.float32)
     for token in range(tokens):
         for start in range(0, channels, CHUNK):
-            group = start // group_size
-            decode_chunk(
-                activations.signs, activations.planes, activations.exponents, group_size,
-                (block.first_token + token) * groups + group, min(groups_per_chunk, groups - group),
-                (start // CHUNK) % words_per_group, activations.mantissa_bits, activations.midpoint,
-                chunk, 0, words, exponents,
-            )  # fmt: skip
+            decode_channels(activations, block.first_token + token, start, chunk, words, exponents)
             count = min(CHUNK, channels - start)
             values[token, start : start + count] = chunk[:count]
     return values

@@ -7,6 +7,7 @@ buffers that stay in the second-level cache, so its memory does not grow with th
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from ..anda.kernels import CHUNK, decode_chunk
@@ -111,8 +112,6 @@ def _unpack_activations(
     activations: Activations, block: Block, channels: int, first: int, count: int, a: NDArray[np.float32]
 ) -> None:
     """Unpack ``count`` channels from ``first`` on to ``[panels, CHANNELS, ROWS]``, zeros past the operand."""
-    group_size, groups = activations.group_size, activations.groups
-    words_per_group, groups_per_chunk = max(group_size // CHUNK, 1), max(CHUNK // group_size, 1)
     words = np.empty(1 + activations.mantissa_bits, np.uint64)
     exponents = np.ones(CHUNK, np.uint8)
     values = np.empty(CHUNK, np.float32)
@@ -120,19 +119,33 @@ def _unpack_activations(
     for row in range((tokens + ROWS - 1) // ROWS * ROWS):
         for start in range(0, count, CHUNK):
             if row < tokens:
-                group = (first + start) // group_size
-                decode_chunk(
-                    activations.signs, activations.planes, activations.exponents, group_size,
-                    (block.first_token + row) * groups + group, min(groups_per_chunk, groups - group),
-                    (start // CHUNK) % words_per_group, activations.mantissa_bits, activations.midpoint,
-                    values, 0, words, exponents,
-                )  # fmt: skip
+                decode_channels(activations, block.first_token + row, first + start, values, words, exponents)
                 values[max(channels - first - start, 0) :] = 0
             else:
                 values[:] = 0
             at = (row // ROWS * CHANNELS + start) * ROWS + row % ROWS
             for i in range(min(CHUNK, count - start)):
                 a[at + i * ROWS] = values[i]
+
+
+@njit(inline="always")
+def decode_channels(
+    activations: Activations,
+    token: int,
+    channel: int,
+    values: NDArray[np.float32],
+    words: NDArray[np.uint64],
+    exponents: NDArray[np.uint8],
+) -> None:
+    """Decode the `CHUNK` channels of a token from one on; ``words`` ``[1 + M]`` and ``exponents`` ``[CHUNK]`` are scratch memory."""
+    group_size, groups = activations.group_size, activations.groups
+    group = channel // group_size
+    decode_chunk(
+        activations.signs, activations.planes, activations.exponents, group_size,
+        token * groups + group, min(max(CHUNK // group_size, 1), groups - group),
+        channel // CHUNK % max(group_size // CHUNK, 1), activations.mantissa_bits, activations.midpoint,
+        values, 0, words, exponents,
+    )  # fmt: skip
 
 
 @kernel
