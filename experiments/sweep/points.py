@@ -42,6 +42,7 @@ from .overrides import (
     technology_columns,
     technology_with,
 )
+from .space.dimensions import OWN_WEIGHTS, SCOPES
 from .space.keys import digest, key_of
 
 if TYPE_CHECKING:
@@ -61,8 +62,6 @@ INFERENCE_COLUMNS = (
     "memory_bytes",
 )
 """Further columns of a sweep over whole inferences."""
-OWN_WEIGHTS = "own"
-"""In a sweep file: the weight or activation format of the architecture."""
 ZERO_PLANES = ("sent", "skipped")
 TASK_COLUMNS = (
     *("model", "phase", "tokens", "context", "batch", "scope", "prompt", "generate"),
@@ -78,8 +77,6 @@ LAST_INPUT = "reconstruct"
 """The last of the input columns that every row has."""
 NAMED_FILES = ("arch", "technology", "memory", "weights", "head", "precision")
 """Options that may name a file of the user's own."""
-SCOPES = {"gemms": False, "model": True}
-"""Scopes of a sweep file; True if attention and vector unit are simulated too."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,8 @@ from .points import Point
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .spec import Choice, SweepSpec
+    from .fields import Choice
+    from .spec import SweepSpec
 
 GENERATION = 4
 """Points that are asked for before the next ones are told; workers share them."""

@@ -10,17 +10,18 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError
 from ...sim import Architecture, load_technology
+from .fields import SweepFields
 from .overrides import NUMBERS, column, doubtful, technology_with, with_numbers
 from .points import MODULES, Point
 from .space.combinations import GRID_LIMIT, Combinations, Indices, first_of_equal, latin_hypercube, random_samples
-from .space.formulas import Formulas
+from .space.dimensions import ANDA_DIMENSIONS, DIMENSIONS
 from .space.keys import digest, key_bytes
 from .space.lookup import Lookup, as_column
 
@@ -28,56 +29,6 @@ BLOCK = 1 << 14
 """Combinations that are looked at together."""
 
 Numbers = NDArray[np.int64]
-
-
-class Sampling(Protocol):
-    """How combinations are taken: all of them, or samples."""
-
-    @property
-    def method(self) -> str:
-        """``grid``, ``random`` or ``latin-hypercube``."""
-        ...
-
-    @property
-    def points(self) -> int | None:
-        """Number of samples."""
-        ...
-
-    @property
-    def seed(self) -> int:
-        """Seed of the samples."""
-        ...
-
-    @property
-    def for_each(self) -> Sequence[str]:
-        """Dimensions that are not sampled."""
-        ...
-
-
-class Space(Protocol):
-    """The fields and methods of a sweep file that a stream reads."""
-
-    @property
-    def sampling(self) -> Sampling:
-        """How combinations are taken."""
-        ...
-
-    def dimensions(self) -> Mapping[str, Sequence[Any]]:
-        """The values of each dimension."""
-        ...
-
-    def point(self, choice: dict[str, Any]) -> Point:
-        """The point of a value for each dimension."""
-        ...
-
-    def machine(self, choice: dict[str, Any]) -> Architecture:
-        """The architecture of a value for each dimension."""
-        ...
-
-    @property
-    def formulas(self) -> Formulas:
-        """What is calculated from the rows."""
-        ...
 
 
 class PointBlock:
@@ -198,10 +149,6 @@ class PointStream:
     ----------
     spec
         The sweep.
-    options
-        For dimensions that are an option of a point the option's name.
-    anda
-        Dimensions without effect on architectures of fixed width, beside the widths.
 
     Attributes
     ----------
@@ -213,8 +160,8 @@ class PointStream:
         Reasons why settings of points do not go together, with the numbers of points, as `numbers` finds them.
     """
 
-    def __init__(self, spec: Space, options: Mapping[str, str], anda: Sequence[str]) -> None:
-        self.spec, self._options, self._anda = spec, options, anda
+    def __init__(self, spec: SweepFields) -> None:
+        self.spec = spec
         self.dimensions: dict[str, Sequence[Any]] = {
             name: tuple(dict.fromkeys(values)) for name, values in spec.dimensions().items()
         }
@@ -227,7 +174,7 @@ class PointStream:
         self.kinds: dict[str, type] = {}
         self.left_out: Counter[str] = Counter()
         self._lookups: dict[str, Lookup] = {}
-        self._collapsed = ("precisions", *self._named("modules."), *anda)
+        self._collapsed = ("precisions", *self._named("modules."), *ANDA_DIMENSIONS)
         self._check_choices()
         self.combinations = self._combinations()
 
@@ -278,9 +225,9 @@ class PointStream:
         memory = ("archs", "activations", *(name for name in fields[0] if name.startswith(MEMORY_FORMAT)))
         widths = ("archs", "activations", "precisions", *self._named("modules."), *element)
         inference = ("prompts", "generates")
-        options: dict[str, tuple[str, ...]] = {field: (name,) for name, field in self._options.items()}
-        options |= {self._options[name]: (*memory, name) for name in self._anda}
-        options |= {"model": ("models",), "arch": ("archs",), "weights": ("weights",), "precision": widths}
+        options: dict[str, tuple[str, ...]] = {field: (name,) for name, field in DIMENSIONS.items()}
+        options |= {DIMENSIONS[name]: (*memory, name) for name in ANDA_DIMENSIONS}
+        options |= {"model": ("models",), "arch": ("archs",), "precision": widths}
         keys = {f"key of {field}": needed for field, needed in options.items()}
         keys |= {f"key of {name}": (name,) for group in fields for name in group}
         keys["key of allow_overflow"] = ("prompts", "scopes")
@@ -335,7 +282,7 @@ class PointStream:
             Such a point cannot be.
         """
         first = {name: values[0] for name, values in self.dimensions.items()}
-        for name in ("archs", *self._anda, "activations", "formats"):
+        for name in ("archs", *ANDA_DIMENSIONS, "activations", "formats"):
             for value in self.dimensions[name]:
                 self.spec.point(first | {name: value})
 

@@ -95,14 +95,7 @@ def random_samples(
 def latin_hypercube(sizes: Mapping[str, int], count: int, seed: int) -> Indices:
     """Distinct samples that take the values of each dimension equally often: counts differ by one at most.
 
-    Parameters
-    ----------
-    sizes
-        Number of values of each dimension.
-    count
-        Samples asked for; there are fewer if no more combinations exist.
-    seed
-        Seed of the draws.
+    There are fewer than asked for if no more combinations exist; parameters are those of `random_samples`.
     """
     rng = np.random.default_rng(seed)
     total = math.prod(sizes.values())

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from anda_codesign.experiments.sweep.run import run_sweep, sweep_name
-from anda_codesign.experiments.sweep.spec import Sampling, SweepSpec
+from anda_codesign.experiments.sweep.space.sampling import Sampling
+from anda_codesign.experiments.sweep.spec import SweepSpec
 from anda_codesign.formats import InputError
 from anda_codesign.formats.plugins import load_plugin, load_plugins, registered
 from cases import each

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from anda_codesign.experiments.sweep.values import expand
+from anda_codesign.experiments.sweep.space.values import expand
 from anda_codesign.formats import InputError
 from anda_codesign.formats.documents.expressions import Expression
 from hypothesis import given
