@@ -19,16 +19,13 @@ from .arithmetic import (
     top_bit,
     unwrap,
 )
+from .requantization import MULTIPLIER_BITS
 
 TARGET_RESOLUTION_BITS = 12
 """`exp_guard_bits` raises a smaller t to 2**12..2**13; then the chord error dominates, and 2**17 terms fit int32."""
 
 FINEST_RESOLUTION_BITS = 30
 """`exp_guard_bits` lowers a larger t to 2**30..2**31, so that sums and quotients of exponentials fit int64."""
-
-
-MULTIPLIER_BITS = 8
-"""Width of the multipliers m that requantisation gives: 128..255."""
 
 
 def _log2e_scale(m: Integers) -> Integers:

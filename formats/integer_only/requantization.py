@@ -133,17 +133,11 @@ def di_requantize(
     [-2, 0, 0, 0, 1, 1, 13]
     """
     check_code_width("bits", bits)
-    p, m1, k1, m2, k2 = (as_integers(*named) for named in zip(_NAMES, (p, m1, k1, m2, k2), strict=True))
-    if p.ndim == 0:
-        raise InputError("p: is a single number; pass rows [..., channels]")
-    for name, scale in zip(_NAMES[1:], (m1, k1, m2, k2), strict=True):
-        check_broadcast(name, scale, p.shape[:-1], "one per row")
-    low = p.min(axis=-1)
-    spread = np.maximum(p.max(axis=-1) - low, 1)
-    top = (1 << bits) - 1
-    check_width("p", p, WORD_BITS - 1 - bits)
-    zero_point = divide_rounded(-low * top, spread)
     check_choice("anchor", anchor, get_args(Anchor))
+    p, m1, k1, m2, k2 = _operands(p, m1, k1, m2, k2)
+    check_width("p", p, WORD_BITS - 1 - bits)
+    top, (low, spread) = (1 << bits) - 1, _range(p)
+    zero_point = divide_rounded(-low * top, spread)
     if anchor == "zero":
         y = divide_rounded(p * top, spread[..., None]) + zero_point[..., None]
         y = np.minimum(np.maximum(y, 0), top)
@@ -153,7 +147,25 @@ def di_requantize(
     return y, unwrap(m_y), unwrap(k_y), unwrap(zero_point)
 
 
+def _operands(p: IntegerLike, m1: IntegerLike, k1: IntegerLike, m2: IntegerLike, k2: IntegerLike) -> list[Integers]:
+    """Products and scales as arrays; raises `InputError` for a shape that is wrong."""
+    rows, *scales = operands = [
+        as_integers(name, given) for name, given in zip(_NAMES, (p, m1, k1, m2, k2), strict=True)
+    ]
+    if rows.ndim == 0:
+        raise InputError("p: is a single number; pass rows [..., channels]")
+    for name, scale in zip(_NAMES[1:], scales, strict=True):
+        check_broadcast(name, scale, rows.shape[:-1], "one per row")
+    return operands
+
+
 _NAMES = ("p", "m1", "k1", "m2", "k2")
+
+
+def _range(p: Integers) -> tuple[Integers, Integers]:
+    """Minimum of each row, and R, its range; 1 if the row is constant."""
+    low = p.min(axis=-1)
+    return low, np.maximum(p.max(axis=-1) - low, 1)
 
 
 def _output_scale(
@@ -213,11 +225,11 @@ def requantize_figure(
     (4441464, 13)
     """
     y, _, _, zero_point = di_requantize(p, m1, k1, m2, k2, bits)
-    p, m1, k1, m2, k2 = (as_integers(*named) for named in zip(_NAMES, (p, m1, k1, m2, k2), strict=True))
+    p, m1, k1, m2, k2 = _operands(p, m1, k1, m2, k2)
     check_integer("constant", constant, 1)
     k = k1 + k2
     wide = np.asarray(constant)
     check_width("constant << (k1 + k2)", wide, WORD_BITS - max(int(k.max()), 0))
-    spread = np.maximum(p.max(axis=-1) - p.min(axis=-1), 1)
+    _, spread = _range(p)
     k_y = top_bit(np.maximum(shift_left(wide, k) // spread, 1))
     return y, unwrap(shift_left(m1 * m2 * spread, k_y - k)), unwrap(k_y), zero_point
