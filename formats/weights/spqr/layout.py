@@ -17,7 +17,10 @@ KERNEL_BITS = 3
 MAX_KERNEL_CHANNELS = 1 << 15
 """Limit of the kernel, which reads columns as signed 16-bit integers."""
 
-_ZERO_SHIFT, _CODE_SHIFT, _BYTE_SHIFT = 3, 6, 54
+_ZERO_SHIFT, _BYTE_SHIFT = np.uint64(3), np.uint64(54)
+_CODE_SHIFTS = np.uint64(6) + np.uint64(KERNEL_BITS) * np.arange(TILE, dtype=np.uint64)
+_OCTET_SHIFTS = np.uint64(8) * (np.arange(TILE, dtype=np.uint64) // np.uint64(2))
+"""Places in the second-order word of the bytes that the rows of a tile hold."""
 
 
 class KernelTiles(NamedTuple):
@@ -95,23 +98,30 @@ def pack_words(
     >>> hex(second_order_words([0.01, -1.5, 0.25, 2.0]))
     '0x4000be003400211f'
     """
-    weights = check_codes("codes", np.asarray(codes), KERNEL_BITS).astype(np.uint64)
+    weights = _fields("codes", codes)
     if weights.ndim != 2 or weights.shape[0] % TILE or weights.shape[1] % TILE:
         raise InputError(f"codes: have shape {list(weights.shape)}; give [out, in] with multiples of {TILE}")
     rows, columns = weights.shape[0] // TILE, weights.shape[1] // TILE
-    words = np.zeros((rows, TILE, columns), np.uint64)
-    for name, values, shift in (("scale_codes", scale_codes, 0), ("zero_codes", zero_codes, _ZERO_SHIFT)):
-        statistic = check_codes(name, np.asarray(values), KERNEL_BITS).astype(np.uint64)
-        if statistic.shape != (rows * TILE, columns):
-            raise InputError(f"{name}: have shape {list(statistic.shape)}; give {[rows * TILE, columns]}")
-        words |= statistic.reshape(words.shape) << np.uint64(shift)
-    shifts = np.arange(TILE, dtype=np.uint64) * np.uint64(KERNEL_BITS) + np.uint64(_CODE_SHIFT)
-    words |= np.bitwise_or.reduce(weights.reshape(rows, TILE, columns, TILE) << shifts, axis=-1)
+    words = np.bitwise_or.reduce(weights.reshape(rows, TILE, columns, TILE) << _CODE_SHIFTS, axis=-1)
+    words |= _statistics("scale_codes", scale_codes, words.shape)
+    words |= _statistics("zero_codes", zero_codes, words.shape) << _ZERO_SHIFT
     numbers = [np.asarray(n, np.float16) for n in (scale_of_scale, zero_of_scale, scale_of_zero, zero_of_zero)]
-    second_order = np.stack(np.broadcast_arrays(*numbers, np.empty((rows, columns)))[:4], axis=-1)
-    octets = np.arange(TILE, dtype=np.uint64) // np.uint64(2) * np.uint64(8)
-    share = second_order_words(second_order)[:, None] >> octets[:, None] & np.uint64(0xFF)
-    return np.ascontiguousarray((words | share << np.uint64(_BYTE_SHIFT)).transpose(0, 2, 1))
+    second_order = second_order_words(np.stack(np.broadcast_arrays(*numbers, np.empty((rows, columns)))[:4], axis=-1))
+    words |= (second_order[:, None] >> _OCTET_SHIFTS[:, None] & np.uint64(0xFF)) << _BYTE_SHIFT
+    return np.ascontiguousarray(words.transpose(0, 2, 1))
+
+
+def _fields(name: str, codes: ArrayLike) -> NDArray[np.uint64]:
+    return check_codes(name, np.asarray(codes), KERNEL_BITS).astype(np.uint64)
+
+
+def _statistics(name: str, codes: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.uint64]:
+    """Codes of one statistic as ``[out / 16, 16, in / 16]``, the shape of the words."""
+    rows, _, columns = shape
+    fields = _fields(name, codes)
+    if fields.shape != (rows * TILE, columns):
+        raise InputError(f"{name}: have shape {list(fields.shape)}; give {[rows * TILE, columns]}")
+    return fields.reshape(shape)
 
 
 def unpack_words(words: NDArray[np.uint64]) -> KernelTiles:
@@ -119,11 +129,10 @@ def unpack_words(words: NDArray[np.uint64]) -> KernelTiles:
     rows, columns, _ = words.shape
     by_output = words.transpose(0, 2, 1).reshape(rows * TILE, columns)
     low = np.uint64((1 << KERNEL_BITS) - 1)
-    shifts = np.arange(TILE, dtype=np.uint64) * np.uint64(KERNEL_BITS) + np.uint64(_CODE_SHIFT)
-    codes = (by_output[..., None] >> shifts & low).reshape(rows * TILE, columns * TILE)
-    octets = (words[..., ::2] >> np.uint64(_BYTE_SHIFT) & np.uint64(0xFF)).astype(np.uint8)
+    codes = (by_output[..., None] >> _CODE_SHIFTS & low).reshape(rows * TILE, columns * TILE)
+    octets = (words[..., ::2] >> _BYTE_SHIFT & np.uint64(0xFF)).astype(np.uint8)
     numbers = np.ascontiguousarray(octets).view("<f2").astype(np.float16)[..., [0, 2, 1, 3]]
-    scale_codes, zero_codes = by_output & low, by_output >> np.uint64(_ZERO_SHIFT) & low
+    scale_codes, zero_codes = by_output & low, by_output >> _ZERO_SHIFT & low
     return KernelTiles(codes.astype(np.uint8), scale_codes.astype(np.uint8), zero_codes.astype(np.uint8), numbers)
 
 

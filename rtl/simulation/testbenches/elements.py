@@ -185,22 +185,14 @@ def run_bpc_lane(
     lanes, mantissa_bits = format.group_size, format.mantissa_bits
     _check_compression(x, format)
     lane = BpcLane(BpcLaneParameters(lanes=lanes, nearest=format.rounding == "nearest"))
-    halves = x.view(np.uint16).reshape(-1, lanes)
-    groups = [word | mantissa_bits << 16 * lanes for word in pack(halves.astype(np.int64), 16)]
+    groups = _group_words(x.view(np.uint16).reshape(-1, lanes), mantissa_bits)
     inputs, outputs = {"group": groups}, {"planes": len(groups) * (mantissa_bits + 1)}
     run = run_streams(lane, inputs, outputs, flags=["saturated"], pauses=pauses, vcd=vcd)
     planes = run.transfers["planes"]
     bits = unpack(planes.payloads, 1, lanes + EXPONENT_BITS + 1).astype(np.bool_)
     bits = bits.reshape(*x.shape[:-1], -1, mantissa_bits + 1, lanes + EXPONENT_BITS + 1)
-    exponents = bits[..., 0, lanes : lanes + EXPONENT_BITS] @ (1 << np.arange(EXPONENT_BITS))
-    tensor = AndaTensor(
-        format,
-        x.shape,
-        pack_bits(bits[..., 0, :lanes]),
-        pack_bits(bits[..., 1:, :lanes]),
-        exponents.astype(np.uint8),
-        bool(run.flags["saturated"]),
-    )
+    exponents = bits[..., 0, lanes : lanes + EXPONENT_BITS]
+    tensor = _tensor(format, x.shape, bits[..., :lanes], exponents, run.flags["saturated"])
     latency = planes.cycles[0] - run.transfers["group"].cycles[0]
     return BpcRun(tensor, planes.cycles[-1] - planes.cycles[0] + 1, latency)
 
@@ -240,36 +232,24 @@ def run_compressor(
     """
     lanes, mantissa_bits = format.group_size, format.mantissa_bits
     _check_compression(x, format)
-    if x.shape[0] % rows:
-        raise InputError(f"x: {x.shape[0]} tokens are not whole blocks of {rows}; pad them with zeros")
+    _check_blocks(x, format, rows)
     masked = format.mask_rows > 0
-    if format.mask_rows not in (0, rows):
-        raise InputError(f"mask_rows: is {format.mask_rows}; the circuit makes masks of {rows} tokens, choose {rows}")
     compressor = BitPlaneCompressor(
         BitPlaneCompressorParameters(rows=rows, lanes=lanes, nearest=format.rounding == "nearest", masks=masked)
     )
     blocks, segments = len(x) // rows, x.shape[1] // lanes
     halves = x.view(np.uint16).reshape(blocks, rows, segments, lanes).swapaxes(1, 2).reshape(-1, lanes)
-    groups = [word | mantissa_bits << 16 * lanes for word in pack(halves.astype(np.int64), 16)]
+    inputs = {"groups": _group_words(halves, mantissa_bits)}
     outputs = {"planes": blocks * segments * (mantissa_bits + 1)}
-    run = run_streams(
-        compressor, {"groups": groups}, outputs, flags=["saturated"], pauses=pauses, simulator=simulator, vcd=vcd
-    )
+    run = run_streams(compressor, inputs, outputs, flags=["saturated"], pauses=pauses, simulator=simulator, vcd=vcd)
     planes = run.transfers["planes"]
     width = rows * (lanes + EXPONENT_BITS)
     bits = unpack(planes.payloads, 1, width).astype(np.bool_).reshape(blocks, segments, mantissa_bits + 1, width)
-    exponents = bits[:, :, 0, rows * lanes :].reshape(blocks, segments, rows, EXPONENT_BITS)
-    exponents = (exponents @ (1 << np.arange(EXPONENT_BITS))).swapaxes(1, 2).reshape(-1, segments)
+    exponents = bits[:, :, 0, rows * lanes :].reshape(blocks, segments, rows, EXPONENT_BITS).swapaxes(1, 2)
     words = bits[..., : rows * lanes].reshape(blocks, segments, mantissa_bits + 1, rows, lanes)
     words = words.transpose(0, 3, 1, 2, 4).reshape(-1, segments, mantissa_bits + 1, lanes)
-    tensor = AndaTensor(
-        format,
-        x.shape,
-        pack_bits(words[:, :, 0]),
-        pack_bits(words[:, :, 1:]),
-        exponents.astype(np.uint8),
-        bool(run.flags["saturated"]),
-    )
+    exponents = exponents.reshape(-1, segments, EXPONENT_BITS)
+    tensor = _tensor(format, x.shape, words, exponents, run.flags["saturated"])
     taken = run.transfers["groups"].cycles
     latency = planes.cycles[0] - taken[0]
     masks = None
@@ -278,6 +258,34 @@ def run_compressor(
         masks = unpack(last_planes, 1, MASK_BITS, start=width + 1).astype(np.bool_)
         masks = masks.reshape(blocks, segments, MASK_BITS)[..., : mantissa_bits - 1]
     return BpcRun(tensor, planes.cycles[-1] - taken[0] + 1, latency, masks)
+
+
+def _group_words(halves: NDArray[np.uint16], mantissa_bits: int) -> list[int]:
+    """Payloads of groups for a compressor, from FP16 patterns ``[groups, lanes]``: the values, then M."""
+    values = pack(halves.astype(np.int64), 16)
+    return [word | mantissa_bits << 16 * halves.shape[1] for word in values]
+
+
+def _tensor(
+    format: AndaFormat,
+    shape: tuple[int, ...],
+    planes: NDArray[np.bool_],
+    exponents: NDArray[np.bool_],
+    saturated: bool | int,
+) -> AndaTensor:
+    """Tensor of sign and mantissa planes ``[..., groups, 1 + M, lanes]`` and bits of exponents ``[..., groups, EXPONENT_BITS]``."""
+    shared = (exponents @ (1 << np.arange(EXPONENT_BITS))).astype(np.uint8)
+    return AndaTensor(
+        format, shape, pack_bits(planes[..., 0, :]), pack_bits(planes[..., 1:, :]), shared, bool(saturated)
+    )
+
+
+def _check_blocks(x: NDArray[np.float16], format: AndaFormat, rows: int) -> None:
+    """Raise `InputError` unless `x` is whole blocks, and masks, if any, cover the tokens of a block."""
+    if x.shape[0] % rows:
+        raise InputError(f"x: {x.shape[0]} tokens are not whole blocks of {rows}; pad them with zeros")
+    if format.mask_rows not in (0, rows):
+        raise InputError(f"mask_rows: is {format.mask_rows}; the circuit makes masks of {rows} tokens, choose {rows}")
 
 
 def _check_compression(x: NDArray[np.float16], format: AndaFormat) -> None:
