@@ -23,6 +23,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         name = marker.args[0]
         if shutil.which(name) is None:
             absent(f"the program {name!r} is not installed")
+    if item.get_closest_marker("osu018") is not None:
+        from anda_codesign.rtl.synthesis.report import OSU018
+
+        if not OSU018.is_file():
+            absent("the Debian package qflow-tech-osu018 is not installed")
     if item.get_closest_marker("hf") is not None:
         for package in ("torch", "transformers"):
             if importlib.util.find_spec(package) is None:

@@ -10,8 +10,6 @@ from typing import Any
 import pandas as pd
 import pytest
 from anda_codesign.formats.plugins import load_plugins
-from anda_codesign.rtl.synthesis.report import OSU018
-from tools import absent
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tutorial.md").read_text()
 BLOCK = re.compile(r"(?:^`(?P<file>[\w.]+)`:\n\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -22,12 +20,11 @@ def words(line: str) -> list[str]:
 
 
 @pytest.mark.model
+@pytest.mark.osu018
 @pytest.mark.slow
 def test_the_tutorial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, anda: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ):
-    if not OSU018.is_file():
-        absent("the Debian package qflow-tech-osu018 is not installed")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     namespace: dict[str, Any] = {}

@@ -22,7 +22,7 @@ from anda_codesign.rtl.elements.integer_pe import (
 from anda_codesign.rtl.elements.scaled_pe import ScaledAndaPE, ScaledAndaPEParameters
 from anda_codesign.rtl.interfaces import partial_sum_bits
 from anda_codesign.rtl.simulation.operands import plane_stream
-from anda_codesign.rtl.simulation.packing import pack, unpack
+from anda_codesign.rtl.simulation.packing import pack, pack_fields, unpack
 from latencies import FIGLUT_GROUP_CYCLES, PE_RESULT_CYCLES, figna_lanes, group_scaling_cycles, steps_per_group
 from numpy.typing import NDArray
 
@@ -47,19 +47,9 @@ def codes_and_scales(
     return codes, (rng.random((OUTPUTS, GROUPS)) + 0.01).astype(np.float16)
 
 
-def join(fields: list[tuple[Any, int]]) -> list[int]:
-    """Payloads of fields ``[payloads]`` or ``[payloads, count]`` with their bits, the first one lowest."""
-    words, position = [0] * len(fields[0][0]), 0
-    for values, bits in fields:
-        columns = np.asarray(values).reshape(len(words), -1).astype(np.int64)
-        words = [word | value << position for word, value in zip(words, pack(columns, bits), strict=True)]
-        position += bits * columns.shape[1]
-    return words
-
-
 def scale_words(scales: NDArray[np.float16]) -> list[int]:
     last = np.tile(np.arange(scales.shape[1]) == scales.shape[1] - 1, scales.shape[0])
-    return join([(scales.view(np.uint16).ravel(), 16), (last, 1)])
+    return pack_fields([(scales.view(np.uint16).ravel(), 16), (last, 1)])
 
 
 def steps(values: NDArray[np.integer], lanes: int) -> NDArray[np.integer]:
@@ -73,7 +63,7 @@ def figna_words(integers: NDArray, exponents: NDArray, codes: NDArray, lanes: in
     count = a.shape[-2]
     last = np.tile(np.arange(count) == count - 1, OUTPUTS * GROUPS)
     below = np.repeat(exponents.ravel().astype(np.int64) + 15 - bits, count)
-    return join([(a.reshape(-1, lanes), bits + 1), (w.reshape(-1, lanes), 4), (below, 6), (last, 1)])
+    return pack_fields([(a.reshape(-1, lanes), bits + 1), (w.reshape(-1, lanes), 4), (below, 6), (last, 1)])
 
 
 def serial_words(integers: NDArray, exponents: NDArray, weights: NDArray, weight_bits: int, bits: int) -> list[int]:
@@ -87,7 +77,9 @@ def serial_words(integers: NDArray, exponents: NDArray, weights: NDArray, weight
     below = np.repeat(exponents.ravel().astype(np.int64) + 14 - bits, count)
     repeated = np.repeat(integers.reshape(-1, lanes), 4, axis=0)
     start_bits = partial_sum_bits(64, 1, bits)
-    return join([(repeated, bits + 1), (planes, weight_bits), (below, 6), (last, 1), (places, 2), (start, start_bits)])
+    return pack_fields(
+        [(repeated, bits + 1), (planes, weight_bits), (below, 6), (last, 1), (places, 2), (start, start_bits)]
+    )
 
 
 def assert_singles(run: StreamRun, expected: tuple[NDArray[np.float32], bool]) -> None:

@@ -13,7 +13,7 @@ from anda_codesign.rtl.synthesis.flow import map_design, output_load_ff
 from anda_codesign.rtl.synthesis.netlist.netlist import Instance, Netlist, NetlistPort, structural_verilog
 from anda_codesign.rtl.synthesis.netlist.timing import Timing, analyze_timing
 
-from .synthesis_cases import folder_of, needs_osu, osu018
+from .synthesis_cases import folder_of, osu018
 
 SCRIPT = """
 {libraries}
@@ -37,7 +37,7 @@ def chain(*names: str) -> tuple[Netlist, CellLibrary]:
     return Netlist(ports, instances, library), library
 
 
-@needs_osu
+@pytest.mark.osu018
 def test_a_chain_by_hand() -> None:
     netlist, library = chain("INVX1", "BUFX2")
     timing = analyze_timing(netlist, 30.0)
@@ -53,7 +53,7 @@ def test_a_chain_by_hand() -> None:
     assert timing.loads_ff[2] == 30.0
 
 
-@needs_osu
+@pytest.mark.osu018
 def test_a_loop_is_refused() -> None:
     library = osu018()
     inverter = library.cell("INVX1")
@@ -88,7 +88,7 @@ def timed(library: CellLibrary, lanes: int) -> tuple[Netlist, Timing, float]:
 
 
 @pytest.mark.tool("sta")
-@needs_osu
+@pytest.mark.osu018
 def test_critical_path_equals_opensta_in_osu018(tmp_path: Path) -> None:
     netlist, timing, load = timed(osu018(), 8)
     slack = opensta_slack(netlist, timing.critical_ps, load, tmp_path, 1e3, 1e3)

@@ -10,9 +10,9 @@ from anda_codesign.experiments.cli import main
 from anda_codesign.sim import load_architecture, load_technology
 from anda_codesign.sim.cost.energy import unit_costs
 
-from .synthesis_cases import needs_osu, operands
+from .synthesis_cases import operands
 
-pytestmark = [needs_osu]
+pytestmark = [pytest.mark.osu018]
 
 ELEMENT = """
 import numpy as np

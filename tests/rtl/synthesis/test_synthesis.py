@@ -32,9 +32,9 @@ from anda_codesign.rtl.synthesis.stimuli.registry import stimuli
 from anda_codesign.workloads.files import read_checked
 
 from .gate_simulator import GateSimulator
-from .synthesis_cases import needs_osu, operands, osu018, without
+from .synthesis_cases import operands, osu018, without
 
-pytestmark = [needs_osu]
+pytestmark = [pytest.mark.osu018]
 
 
 @pytest.fixture(scope="module")

@@ -22,9 +22,9 @@ from anda_codesign.rtl.synthesis.netlist.power import Activity, EnergyModel
 from anda_codesign.rtl.synthesis.netlist.timing import analyze_timing
 from anda_codesign.rtl.synthesis.report import OSU018
 
-from .synthesis_cases import needs_osu, operands, osu018, save_trace, without
+from .synthesis_cases import operands, osu018, save_trace, without
 
-pytestmark = [needs_osu]
+pytestmark = [pytest.mark.osu018]
 
 
 @pytest.fixture(autouse=True)
