@@ -93,6 +93,14 @@ def test_a_tensor_that_is_none(monkeypatch: pytest.MonkeyPatch, decode: Any, mes
     assert str(error.value).startswith(f"activations: {message}")
 
 
+def test_bytes_that_are_none(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Upper, "to_bytes", lambda self: 1 / 0)
+    with pytest.raises(
+        InputError, match=r"^activations: halves cannot pack a sample of \[64, 2048\] .*ZeroDivisionError"
+    ):
+        verify(Halves())  # type: ignore[arg-type]
+
+
 def test_values_are_counted_where_nothing_is_packed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delattr(Upper, "to_bytes")
     verify(Halves())  # type: ignore[arg-type]
