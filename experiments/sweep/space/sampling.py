@@ -38,7 +38,8 @@ class Sampling(Config):
                 f"sampling.for_each: {unknown[0]!r} is not a dimension; use one of {', '.join(dimensions)}"
             )
         if self.method == "grid":
-            if self.points is not None:
-                raise InputError("sampling.points: a grid takes every combination; use random or latin-hypercube")
+            for name in ("points", "seed", "for_each"):
+                if getattr(self, name) != Sampling.model_fields[name].default:
+                    raise InputError(f"sampling.{name}: a grid takes every combination; use random or latin-hypercube")
         elif self.points is None:
             raise InputError(f"sampling.points: is missing; say how many samples {self.method} takes")

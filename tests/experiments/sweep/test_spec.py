@@ -119,6 +119,8 @@ def test_random_points_meet_the_constraints_and_fill_the_budget():
             {"sampling": {"points": 5}},
             "sampling.points: a grid takes every combination",
         ),
+        ({"sampling": {"seed": 5}}, "sampling.seed: a grid takes every combination"),
+        ({"sampling": {"for_each": ["archs"]}}, "sampling.for_each: a grid takes every combination"),
         (
             {"sampling": {"method": "random"}},
             "sampling.points: is missing",
