@@ -359,6 +359,8 @@ def _machine(options: MachineOptions) -> Architecture:
     element = machine.processing_element
     if element.timing != "bit-serial":
         raise InputError(f"midpoint: {machine.name} has no mantissa planes; leave it out")
+    if not machine.takes_precision:
+        raise InputError(f"midpoint: {machine.activations.text} has no mantissas that are cut; leave it out")
     return machine.model_copy(update={"processing_element": element.model_copy(update={"midpoint": True})})
 
 

@@ -59,7 +59,8 @@ def _run(options: Given, timeline: str | Path | None) -> "Simulation":
     if options["precision"] is None and asked:
         note(f"precision: none is given; {options['arch']} takes its default, {result.fp_int.precision}")
     if options["precision"] is not None and not asked:
-        note(f"precision: {options['arch']} has its own width; the one given does not apply")
+        owner = options["activations"] or options["arch"]
+        note(f"precision: {owner} has its own width; the one given does not apply")
     if timeline is not None:
         note(f"wrote {timeline}; open it at https://ui.perfetto.dev")
     return result

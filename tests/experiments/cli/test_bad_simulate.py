@@ -70,6 +70,7 @@ def test_simulate(refused: Refused, changes: str, message: str):
         ("--context -1", "context: -1"),
         ("--batch 0", "batch: 0"),
         ("--midpoint --arch figna", "midpoint: figna has no mantissa planes"),
+        ("--midpoint --activations mxint8", "midpoint: mxint8 has no mantissas that are cut"),
         (
             "--group-cycles 7,6",
             "group_cycles: '7,6'",
