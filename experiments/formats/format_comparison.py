@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from ...sim.output.palette import BLACK, COLORS
 from ..options.question import question
 from ..options.result import Result
 from ..options.traces import ComparisonOptions
-from ..sweep.evaluation import Evaluation
+from ..sweep.evaluation import Evaluation, evaluate_hook
 from .machine_comparison import MachineFigures, machine_figures
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ...workloads import Trace
+    from ...workloads.inference.decoder import Hook
 
 Activations = Mapping[str, Sequence["NDArray[np.float16]"]]
 """Captured tensors ``[tokens, channels]`` of each module."""
@@ -134,9 +136,14 @@ def compare_formats(options: ComparisonOptions) -> FormatComparisons:
         compared = measure_formats(activations, formats)
     if options.machine:
         evaluation = Evaluation(model=options.model, blocks=options.blocks, tokens=options.tokens)
-        figures = machine_figures(formats, options.arch, options.model, evaluation)
+        figures = machine_figures(formats, options.arch, options.model, partial(_loss_percent, evaluation))
         compared = [replace(one, machine=found) for one, found in zip(compared, figures, strict=True)]
     return FormatComparisons(compared)
+
+
+def _loss_percent(evaluation: Evaluation, hook: Hook) -> tuple[float, float]:
+    found = evaluate_hook(evaluation, hook)
+    return found["loss_percent"], found["loss_standard_error_percent"]
 
 
 def _asked_formats(options: ComparisonOptions) -> Sequence[ActivationFormat]:

@@ -6,21 +6,23 @@ area (`formats.activations.base`): so the table compares at equal area what a fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...formats.activations.fp import Fp16Format
+from ...workloads import load_shape
 from ..simulation import simulate
-from ..sweep.evaluation import Evaluation, evaluate_hook
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ...formats.activations.registry import ActivationFormat
+    from ...workloads import ModelShape
+    from ...workloads.inference.decoder import Hook
 
 TOKENS = 512
-"""Tokens of the prefill pass."""
+"""Tokens of the prefill pass, if the model takes as many."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,12 @@ class MachineFigures:
 
 
 def machine_figures(
-    formats: Sequence[ActivationFormat], arch: str | Path, model: str, evaluation: Evaluation
+    formats: Sequence[ActivationFormat],
+    arch: str | Path,
+    model: str | Path | ModelShape,
+    loss_percent: Callable[[Hook], tuple[float, float]],
 ) -> Iterator[MachineFigures]:
-    """Figures of each format on one architecture, for a model's prefill of `TOKENS` tokens and the model of `evaluation`.
+    """Figures of each format on one architecture, for a model's prefill of `TOKENS` tokens, and its measured loss and standard error.
 
     Raises
     ------
@@ -58,14 +63,13 @@ def machine_figures(
     """
     from ...workloads import FormatActivations
 
-    request: dict[str, Any] = {"model": model, "arch": arch, "tokens": TOKENS, "precision": 16}
+    tokens = min(TOKENS, load_shape(model).max_length)
+    request: dict[str, Any] = {"model": model, "arch": arch, "tokens": tokens, "precision": 16}
     base = simulate(**request, activations=Fp16Format()).to_dict()
     for fmt in formats:
         found = simulate(**request, activations=fmt).to_dict()
-        loss = evaluate_hook(evaluation, FormatActivations(fmt))
         yield MachineFigures(
-            loss["loss_percent"],
-            loss["loss_standard_error_percent"],
+            *loss_percent(FormatActivations(fmt)),
             found["cycles"],
             found["dram_bytes"],
             found["energy_pj"]["total"],

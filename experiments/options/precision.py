@@ -81,7 +81,7 @@ class SearchOptions:
     activations: Annotated[
         str | None,
         Option(
-            'Also measure this format in place of Anda: loss, cycles and energy, such as mxint8 or "my-format bits=6" of a plugin.',
+            'Also measure this format in place of Anda, on the same text and by the same rule: loss, cycles and energy, such as mxint8 or "my-format bits=6" of a plugin.',
             metavar='"NAME KEY=VALUE …"',
         ),
     ] = None

@@ -245,7 +245,7 @@ class PrecisionSearch:
         for allocation in spread(cheaper, LAYER_CANDIDATES) if cheaper else []:
             own = self.loss.calibration(layered_activations(allocation.layers, numerics))
             evaluated += 1
-            if self._accepted(own):
+            if self.accepts(own):
                 found, verdict = allocation, own
                 break
         return LayerStudy(
@@ -263,11 +263,12 @@ class PrecisionSearch:
             self.cost,
             self._measure,
             self.tolerance,
-            lambda choice: self._accepted(self._verdicts[choice]),
+            lambda choice: self.accepts(self._verdicts[choice]),
             on_step and (lambda step: on_step(self._finished(step))),
         )
 
-    def _accepted(self, verdict: Verdict) -> bool:
+    def accepts(self, verdict: Verdict) -> bool:
+        """True if a measured loss is within the tolerance, by the rule of the search."""
         estimate = verdict.estimate
         bound = estimate.upper_bound(STEP_CONFIDENCE) if self.accept == "bound" else estimate.value
         return bound <= self.tolerance
@@ -290,7 +291,7 @@ class PrecisionSearch:
             hook = step.step.candidate.activations()
             heldout = self.loss.test(hook, self.texts.heldout)
             second = self.second and self.loss.test(hook, self.second.heldout)
-            failed = next((own for own in (heldout, second) if own is not None and not self._accepted(own)), None)
+            failed = next((own for own in (heldout, second) if own is not None and not self.accepts(own)), None)
             if tests == 1 or failed is None:
                 break
             rejected.append((step, failed))

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from ...formats import InputError
 from ...formats.checks import check_integer, check_number
+from ...formats.named_format import fixed_formats
 from ...formats.numeric.alignment import MAX_MANTISSA_BITS
-from ...workloads import Decoder, evaluator
+from ...workloads import Decoder, Verdict, evaluator
 from ...workloads.models.precision import MIN_MANTISSA_BITS
-from ..formats.format_comparison import compare_formats
+from ..formats.format_comparison import FormatComparison
+from ..formats.machine_comparison import machine_figures
 from ..inputs import as_decoder, evaluation_cache
 from ..options.parse import several
 from ..options.precision import SearchOptions
@@ -27,6 +29,8 @@ from .search_space import Numerics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from ...workloads.inference.decoder import Hook
 
 _OPTIMUM_FIELDS = (
     "best",
@@ -131,7 +135,6 @@ def search(options: SearchOptions) -> FoundPrecision:
     """
     check_integer("iterations", options.iterations, 1)
     check_number("tolerance", options.tolerance, 0, sys.float_info.max)
-    other = _other_format(options)
     names = (several(options.reconstruct), several(options.group_size), several(options.partial))
     numerics = [Numerics(*own) for own in itertools.product(*names)]
     decoder = as_decoder(options.model)
@@ -154,6 +157,7 @@ def search(options: SearchOptions) -> FoundPrecision:
             raise InputError("exhaustive: is empty; give at least one width")
         for width in widths:
             check_integer("exhaustive", width, MIN_MANTISSA_BITS, MAX_MANTISSA_BITS)
+    other = _other_format(options, searching)
     plan = plan_search(searching.loss) if options.accept == "bound" else None
     if plan is not None:
         print(f"anda: plan: {plan}", file=sys.stderr, flush=True)
@@ -168,21 +172,20 @@ def search(options: SearchOptions) -> FoundPrecision:
     return FoundPrecision(study, optimum, layers, plan, activations=other)
 
 
-def _other_format(options: SearchOptions) -> dict[str, Any] | None:
-    """The format that is asked for beside Anda, on the machine of the search."""
+def _other_format(options: SearchOptions, searching: PrecisionSearch) -> dict[str, Any] | None:
+    """The format that is asked for beside Anda: on its machine, and measured on held-out text by the rule of the search."""
     if options.activations is None:
         return None
-    if not isinstance(options.model, str):
-        raise InputError("activations: needs a model by name; name one, such as smollm2-135m")
-    compared = compare_formats(
-        machine=True,
-        activations=[options.activations],
-        model=options.model,
-        blocks=min(options.blocks, 8),
-        tokens=options.tokens,
-    )
-    (record,) = compared.to_dict()
-    return record | {"within_tolerance": record["loss_percent"] <= 100 * options.tolerance}
+    (named,) = fixed_formats([options.activations], "activations")
+    verdicts: list[Verdict] = []
+
+    def loss_percent(hook: Hook) -> tuple[float, float]:
+        verdicts.append(searching.loss.heldout(hook))
+        return 100 * verdicts[0].loss.loss, 100 * verdicts[0].loss.standard_error
+
+    (figures,) = machine_figures([named.build()], "anda", searching.decoder.shape, loss_percent)
+    record = FormatComparison(named.build(), {}, figures).record()
+    return record | {"within_tolerance": searching.accepts(verdicts[0])}
 
 
 def _texts(decoder: Decoder, text: str | Path, options: SearchOptions) -> Texts:

@@ -13,7 +13,15 @@ from anda_codesign.experiments.precision_search.precision_study import Precision
 from anda_codesign.experiments.precision_search.search_figure import search_figure
 from anda_codesign.experiments.precision_search.search_space import Choice
 from anda_codesign.formats import InputError
-from anda_codesign.workloads import AndaActivations, Decoder, Precision, TextBlocks, bops_saving, synthetic_decoder
+from anda_codesign.workloads import (
+    AndaActivations,
+    Decoder,
+    FormatActivations,
+    Precision,
+    TextBlocks,
+    bops_saving,
+    synthetic_decoder,
+)
 
 SYNTHETIC = synthetic_decoder()
 SENSITIVITY = {"qkv": 1.0, "o": 0.1, "u": 1.5, "d": 0.5}
@@ -134,6 +142,37 @@ def test_command_prints_a_line_per_step(capsys: pytest.CaptureFixture[str], tmp_
 def test_command_without_a_result(capsys: pytest.CaptureFixture[str]):
     assert main(["search", "--tolerance", "0", "--iterations", "1"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].endswith("is within 0 %.")
+
+
+@pytest.mark.usefixtures("made_up")
+def test_another_format_is_measured_on_the_texts_of_the_search_and_judged_by_its_rule(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """A format that loses half of the tolerance on the first text, and more than all of it on the second."""
+
+    def nll(decoder: Decoder, blocks: Any, hook: Any = None) -> Any:
+        if not isinstance(hook, FormatActivations):
+            return known(decoder, blocks, hook)
+        noise = np.random.default_rng(int(blocks[0, 0])).normal(0, 0.1)
+        return known(decoder, blocks) + 0.005 * (1 + noise) * (3 if blocks[0, 0] >= 1000 else 1)
+
+    def other(*options: str) -> dict[str, Any]:
+        assert main(["search", "--iterations", "1", *options, "--activations", "mxint8", "--json", "-"]) == 0
+        return json.loads(capsys.readouterr().out)["activations"]
+
+    known = MadeUpDecoder.nll
+    monkeypatch.setattr(MadeUpDecoder, "nll", nll)
+    plain = other()
+    assert plain["loss_percent"] == pytest.approx(0.5, rel=0.1)
+    assert plain["within_tolerance"]
+    second = other("--second-text", "brown")
+    assert second["loss_percent"] == pytest.approx(1.5, rel=0.1)
+    assert not second["within_tolerance"]
+    assert other("--text", "brown", "--tolerance", "0.02")["within_tolerance"]
+    all_blocks = other("--accept", "measured", "--tolerance", "0.005")["loss_percent"]
+    limit = str(1.0001 * all_blocks / 100)
+    assert other("--accept", "measured", "--tolerance", limit)["within_tolerance"]
+    assert not other("--accept", "bound", "--tolerance", limit)["within_tolerance"]
 
 
 @pytest.mark.usefixtures("made_up")
