@@ -15,7 +15,7 @@ Q8_0  ``d * code``, signed    FP16 d, 32 signed bytes
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +27,34 @@ from .grouped_int import IntegerWeights
 from .int4 import Int4Weights
 
 BLOCK = 32
-Q4_1_BYTES = 20
-Q8_0_BYTES = 34
 Q4_K_BYTES = 144
-CODES = {"Q4_0": 4, "Q4_1": 4, "Q5_0": 5, "Q5_1": 5, "Q8_0": 8}
-"""Block types that are plain groups of integers, and their bits."""
+
+
+class BlockType(NamedTuple):
+    """A block of integers, ``bits`` each, with an FP16 scale d, and an FP16 offset m if it has one."""
+
+    bits: int
+    has_offset: bool
+
+    @property
+    def head_bytes(self) -> int:
+        """Bytes of the FP16 numbers, at the start of a block."""
+        return 4 if self.has_offset else 2
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of a block."""
+        return self.head_bytes + BLOCK * self.bits // 8
+
+
+BLOCK_TYPES = {
+    "Q4_0": BlockType(4, False),
+    "Q4_1": BlockType(4, True),
+    "Q5_0": BlockType(5, False),
+    "Q5_1": BlockType(5, True),
+    "Q8_0": BlockType(8, False),
+}
+"""Block types that are plain groups of integers."""
 _SIGN_BIT = np.uint8(128)
 """Difference between the codes of `IntegerWeights`, which are centred at 128, and the signed bytes of Q8_0."""
 _LOW_NIBBLE = np.uint8(15)
@@ -55,7 +78,7 @@ class Q4_1:
 
     def average_bits(self, in_channels: int = 4096) -> float:
         """Storage of a weight in bits: 20 bytes for 32 weights."""
-        return 8 * Q4_1_BYTES / BLOCK
+        return 8 * BLOCK_TYPES["Q4_1"].block_bytes / BLOCK
 
     @property
     def weight_config(self) -> dict[str, Any]:
@@ -90,7 +113,7 @@ class Q8_0:
 
     def average_bits(self, in_channels: int = 4096) -> float:
         """Storage of a weight in bits: 34 bytes for 32 weights."""
-        return 8 * Q8_0_BYTES / BLOCK
+        return 8 * BLOCK_TYPES["Q8_0"].block_bytes / BLOCK
 
     @property
     def weight_config(self) -> dict[str, Any]:
@@ -130,33 +153,40 @@ def to_blocks(w: IntegerWeights) -> NDArray[np.uint8]:
 
 
 def from_blocks(data: NDArray[np.uint8], block_type: str) -> IntegerWeights:
-    """Weights ``[in, out]`` from GGUF bytes ``[out, bytes]`` of one of the types in `CODES`.
+    """Weights ``[in, out]`` from GGUF bytes ``[out, bytes]`` of one of the types in `BLOCK_TYPES`.
 
     Raises
     ------
     InputError
         The type is another one, or the bytes are not whole blocks.
     """
-    sizes = {"Q4_0": 18, "Q4_1": Q4_1_BYTES, "Q5_0": 22, "Q5_1": 24, "Q8_0": Q8_0_BYTES}
-    check_choice("block_type", block_type, sizes)
-    if data.dtype != np.uint8 or data.ndim != 2 or data.size == 0 or data.shape[1] % sizes[block_type]:
-        raise InputError(
-            f"data: is {data.dtype} {list(data.shape)}; give uint8 [out, bytes] in blocks of {sizes[block_type]} bytes"
-        )
-    blocks, bits = data.reshape(len(data), -1, sizes[block_type]), CODES[block_type]
-    affine = block_type.endswith("_1")
-    body = blocks[..., 4 if affine else 2 :]
-    parameters = np.ascontiguousarray(blocks[..., : 4 if affine else 2]).view(np.float16)
+    kind = BLOCK_TYPES[check_choice("block_type", block_type, BLOCK_TYPES)]
+    blocks = _cut(data, kind.block_bytes)
+    parameters = np.ascontiguousarray(blocks[..., : kind.head_bytes]).view(np.float16)
     scales = np.ascontiguousarray(parameters[..., 0].T)
-    offsets = np.ascontiguousarray(parameters[..., 1].T) if affine else None
+    offsets = np.ascontiguousarray(parameters[..., 1].T) if kind.has_offset else None
+    codes = _channels_first(_codes(blocks[..., kind.head_bytes :], kind.bits))
+    return IntegerWeights(codes, scales, kind.bits, BLOCK, offsets=offsets)
+
+
+def _codes(body: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
+    """Codes ``[..., 32]`` from the bytes of blocks after the head."""
     if bits == 8:
-        codes = body ^ _SIGN_BIT
-    else:
-        nibbles = body[..., -(BLOCK // 2) :]
-        codes = np.concatenate([nibbles & _LOW_NIBBLE, nibbles >> np.uint8(4)], axis=-1)
-        if bits == 5:
-            codes |= np.unpackbits(body[..., :4], axis=-1, bitorder="little") << np.uint8(4)
-    return IntegerWeights(_channels_first(codes), scales, bits, BLOCK, offsets=offsets)
+        return body ^ _SIGN_BIT
+    nibbles = body[..., -(BLOCK // 2) :]
+    codes = np.concatenate([nibbles & _LOW_NIBBLE, nibbles >> np.uint8(4)], axis=-1)
+    if bits == 5:
+        codes |= np.unpackbits(body[..., :4], axis=-1, bitorder="little") << np.uint8(4)
+    return codes
+
+
+def _cut(data: NDArray[np.uint8], block_bytes: int) -> NDArray[np.uint8]:
+    """Check bytes ``[out, bytes]`` and cut them into blocks: ``[out, blocks, block_bytes]``."""
+    if data.dtype != np.uint8 or data.ndim != 2 or data.size == 0 or data.shape[1] % block_bytes:
+        raise InputError(
+            f"data: is {data.dtype} {list(data.shape)}; give uint8 [out, bytes] in blocks of {block_bytes} bytes"
+        )
+    return data.reshape(len(data), -1, block_bytes)
 
 
 def q4_k_groups(data: NDArray[np.uint8]) -> Int4Weights:
@@ -173,11 +203,7 @@ def q4_k_groups(data: NDArray[np.uint8]) -> Int4Weights:
     """
     from gguf.quants import Q4_K
 
-    if data.dtype != np.uint8 or data.ndim != 2 or data.size == 0 or data.shape[1] % Q4_K_BYTES:
-        raise InputError(
-            f"data: is {data.dtype} {list(data.shape)}; give uint8 [out, bytes] in blocks of {Q4_K_BYTES} bytes"
-        )
-    blocks = data.reshape(-1, Q4_K_BYTES)
+    blocks = _cut(data, Q4_K_BYTES).reshape(-1, Q4_K_BYTES)
     steps = np.ascontiguousarray(blocks[:, :4]).view(np.float16).astype(np.float32)
     scales, lows = Q4_K.get_scale_min(blocks[:, 4:16])
     with np.errstate(over="ignore"):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...formats import InputError, Int4Weights
 from ...formats.checks import check_finite
-from ...formats.weights.gguf import CODES, from_blocks, q4_k_groups
+from ...formats.weights.gguf import BLOCK_TYPES, from_blocks, q4_k_groups
 from ...formats.weights.grouped_int import IntegerWeights
 from ..models.gguf_header import GgufHeader, TensorPlace
 from ..models.parameters import FloatArray, FloatWeights
@@ -82,7 +82,7 @@ class GgufTensors:
             self._take(name, expected[::-1])
         assert place is not None
         rows, kind = self._rows(name, place)
-        if kind.name in CODES and (group_size is None or CODES[kind.name] == 4):
+        if kind.name in BLOCK_TYPES and (group_size is None or BLOCK_TYPES[kind.name].bits == 4):
             del self._left[name]
             return self._checked(name, lambda: _narrow(from_blocks(np.asarray(rows), kind.name)))
         if kind.name == "Q4_K" and group_size is not None:
