@@ -67,18 +67,17 @@ MEMBERS = ("name", "source", "lanes", "weight_operand", "mantissa_bits", "latenc
 
 def element_facts(circuit: Any) -> dict[str, Any]:
     """Fields of a `processing_element` block, but for area and energies."""
-    optional = {key: getattr(circuit, key) for key in ("weight_bits",) if hasattr(circuit, key)}
     arithmetic = circuit.arithmetic
-    plain = dict(arithmetic) if isinstance(arithmetic, Mapping) else arithmetic
-    return {
+    facts = {
         "kind": circuit.name,
         "lanes": circuit.lanes,
         "cycles_per_group": circuit.latency.cycles_per_group,
         "weight_operand": circuit.weight_operand,
-        **optional,
+        "weight_bits": getattr(circuit, "weight_bits", None),
         "mantissa_bits": circuit.mantissa_bits,
-        **({} if arithmetic is None else {"arithmetic": plain}),
+        "arithmetic": dict(arithmetic) if isinstance(arithmetic, Mapping) else arithmetic,
     }
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def own_element(design: Any, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
