@@ -77,7 +77,7 @@ class Expression:
     def _walk(self, node: ast.AST, depth: int = 0) -> list[str]:
         """The column names under a node, which must be of the kinds that `_value` knows."""
         if depth > MAX_DEPTH:
-            raise InputError(f"{self.field}: nests more than {MAX_DEPTH} deep; write it in several derived columns")
+            raise InputError(f"{self.field}: nests more than {MAX_DEPTH} deep; simplify it")
         match node:
             case ast.Name(id=name):
                 return [name]

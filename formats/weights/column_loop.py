@@ -90,9 +90,9 @@ def prepare(
     """Clear dead channels, sort the channels, and damp and factorise the Hessian.
 
     Dead channels (``H_jj = 0``, never active in calibration) get weight 0. With ``act_order``, channels are quantised in
-    decreasing ``H_jj``, dead ones last. ``damping`` times the mean of the diagonal is added to the diagonal, as in SpQR's
-    released code before it sets the dead elements to 1. Here they keep the damping, or get the mean without damping, so
-    that the result does not depend on the unit of the Hessian.
+    decreasing ``H_jj``, dead ones last. ``damping`` times the mean of the diagonal is added to the diagonal. SpQR's released
+    code then sets ``H_jj`` of dead channels to 1. Here it is the damping, or the mean if there is no damping: the result
+    does not depend on the unit of the Hessian.
 
     Raises
     ------
