@@ -20,7 +20,7 @@ from typing import Any, Self
 import numpy as np
 
 from .errors import InputError
-from .own_classes import TOLERANCE, build, is_built_in, read_member
+from .own_classes import TOLERANCE, attempt, build, is_built_in, read_member
 from .plugins import load_entry_points
 from .weight_registry import methods, packed_formats
 from .words import Plain, name_and_parameters
@@ -29,6 +29,8 @@ EXAMPLE = "gptq bits=3"
 CHANNELS = 4096
 """Input channels for which ``average_bits()`` is taken apart."""
 GROUP_SIZE = 128
+LOWEST = {"bits": 1, "group_size": 1, "table_bits": 0, "pointer_bits": 0, "sparse_bits": 0}
+"""Lowest values of the fields that ``scale_bits`` follows from."""
 SAMPLE = (512, 64)
 """Input and output channels of the matrix that a method of a user's own quantises."""
 
@@ -95,7 +97,7 @@ class NamedWeights:
         config: dict[str, Any] = {
             "name": self.text,
             "title": f"{self.text}, by a registered method",
-            "source": str(method.source),
+            "source": str(read_member("weights", method, "source")),
             "method": self.text,
             "bits": read_member("weights", method, "bits", math.floor(average)),
             "group_size": read_member("weights", method, "group_size", GROUP_SIZE),
@@ -105,16 +107,15 @@ class NamedWeights:
 
     def _scale_bits(self, config: Mapping[str, Any], average: float) -> int:
         """Bits of a group beside its codes: what the average leaves after all that is stated."""
-        counts = {name: config.get(name, 0) for name in ("table_bits", "pointer_bits", "sparse_bits")}
-        numbers = {"bits": config["bits"], "group_size": config["group_size"], **counts}
-        for name, value in numbers.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < (name in ("bits", "group_size")):
+        for name, lowest in LOWEST.items():
+            value = config.get(name, lowest)
+            if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
                 raise InputError(f"weights: {name} of {self.name} is {value!r}; state a whole number in weight_config")
         sparse = config.get("sparse_fraction", 0.0)
         if isinstance(sparse, bool) or not isinstance(sparse, int | float) or not 0 <= sparse <= 1:
             raise InputError(f"weights: sparse_fraction of {self.name} is {sparse!r}; state a share from 0 to 1")
-        rest = (average - config["bits"]) * CHANNELS - counts["table_bits"] - counts["pointer_bits"]
-        rest -= math.ceil(CHANNELS * sparse) * counts["sparse_bits"]
+        rest = (average - config["bits"]) * CHANNELS - config.get("table_bits", 0) - config.get("pointer_bits", 0)
+        rest -= math.ceil(CHANNELS * sparse) * config.get("sparse_bits", 0)
         if rest < -TOLERANCE * average * CHANNELS and "scale_bits" not in config:
             raise InputError(
                 f"weights: average_bits of {self.name} is {average:.4g}, less than its codes, tables and sparse weights take; correct "
@@ -123,12 +124,7 @@ class NamedWeights:
         return max(math.ceil(rest / -(-CHANNELS // config["group_size"]) - 1e-6), 0)
 
     def _average(self, method: Any) -> float:
-        try:
-            average = method.average_bits()
-        except Exception as error:  # a user's method may do anything
-            raise InputError(
-                f"weights: average_bits of {self.name} fails ({type(error).__name__}: {error}); check its parameters"
-            ) from None
+        average = attempt("weights", method, "average_bits", lambda: method.average_bits())  # noqa: PLW0108 - to look it up may fail, too
         if isinstance(average, bool) or not isinstance(average, int | float) or not 1 <= average <= 64:
             raise InputError(
                 f"weights: average_bits of {self.name} is {average!r}; return a number of bits from 1 to 64"

@@ -1,11 +1,13 @@
 """Classes of a user's own, which may do anything: each fault is one line that names the field, the class and the fix."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from .checks import check_parameters
 from .errors import InputError
 from .words import Plain
+
+Result = TypeVar("Result")
 
 TOLERANCE = 0.02
 """Share by which packed bits may exceed those that a class says: padding to whole bytes."""
@@ -37,8 +39,13 @@ def build(field: str, text: str, registered: Any, parameters: Mapping[str, Plain
 
 def read_member(field: str, built: Any, member: str, default: Any = None) -> Any:
     """A member of an object; the default where it has none, and an `InputError` where reading it fails."""
+    return attempt(field, built, member, lambda: getattr(built, member, default))
+
+
+def attempt(field: str, built: Any, member: str, read: Callable[[], Result]) -> Result:
+    """What `read` gives, which reads or calls a member of an object; an `InputError` where that fails."""
     try:
-        return getattr(built, member, default)
+        return read()
     except Exception as error:
         raise InputError(
             f"{field}: {member} of {type(built).name} fails ({type(error).__name__}: {error}); check its parameters"
