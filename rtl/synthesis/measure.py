@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from amaranth.lib import wiring
@@ -59,7 +59,7 @@ class Run:
     toggle_rate: float
     compared: int
     activity: Activity
-    result_cycles: Sequence[int] = ()
+    result_cycles: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -141,27 +141,29 @@ def _run(
 ) -> Run:
     """Simulate the netlist, compare its outputs, and compute its energy."""
     gates = _simulate(stimulus, simulator)
-    circuit = _simulate(stimulus, reference) if reference else {}
-    for port, values in circuit.items():
-        _compare(stimulus, port, gates[port], values, "the circuit before synthesis")
+    if reference is not None:
+        circuit = _simulate(stimulus, reference)
+        for port, values in circuit.payloads.items():
+            _compare(stimulus, f"values of {port}", gates.payloads[port], values, "the circuit before synthesis")
+        for port, cycles in circuit.cycles.items():
+            _compare(stimulus, f"cycles of {port}", gates.cycles[port], cycles, "the circuit before synthesis")
     for port, values in stimulus.expected.items():
         masks = stimulus.masks.get(port, [-1] * len(values))
-        got, wanted = ([v & mask for v, mask in zip(side, masks, strict=True)] for side in (gates[port], values))
-        _compare(stimulus, port, got, wanted, stimulus.twin or "formats")
+        sides = (gates.payloads[port], values)
+        got, wanted = ([v & mask for v, mask in zip(side, masks, strict=True)] for side in sides)
+        _compare(stimulus, f"values of {port}", got, wanted, stimulus.twin or "formats")
     activity = Activity(simulator.toggles(), simulator.cycles(), simulator.ones())
     rate = sum(activity.toggles.values()) / max(len(activity.toggles), 1) / activity.cycles
-    compared = sum(len(values) for port, values in gates.items() if not port.endswith("@cycles"))
-    energy = energies.cycle_energy(activity)
     return Run(
-        stimulus.name,
-        activity.cycles,
-        stimulus.operations,
-        stimulus.operation,
-        energy,
-        rate,
-        compared,
-        activity,
-        gates.get(f"{next(iter(stimulus.outputs))}@cycles", ()),
+        name=stimulus.name,
+        cycles=activity.cycles,
+        operations=stimulus.operations,
+        operation=stimulus.operation,
+        energy=energies.cycle_energy(activity),
+        toggle_rate=rate,
+        compared=sum(map(len, gates.payloads.values())),
+        activity=activity,
+        result_cycles=gates.cycles.get(next(iter(stimulus.outputs)), ()),
     )
 
 
@@ -171,20 +173,26 @@ def _idle(simulator: NetlistSimulator, energies: EnergyModel) -> CycleEnergy:
     return energies.cycle_energy(Activity(simulator.toggles(), simulator.cycles(), simulator.ones()))
 
 
-def _simulate(stimulus: Stimulus, machine: NetlistSimulator | CompiledCircuit) -> Mapping[str, Sequence[Any]]:
-    """Payloads of each output, and their cycles under ``port@cycles``."""
+class _Outputs(NamedTuple):
+    """Payloads of each output and the cycles in which they left; a circuit without clock has no cycles."""
+
+    payloads: Mapping[str, Sequence[Any]]
+    cycles: Mapping[str, Sequence[int]]
+
+
+def _simulate(stimulus: Stimulus, machine: NetlistSimulator | CompiledCircuit) -> _Outputs:
     if not stimulus.is_clocked:
-        return machine.run_vectors(stimulus.inputs, list(stimulus.outputs))
+        return _Outputs(machine.run_vectors(stimulus.inputs, list(stimulus.outputs)), {})
     transfers = machine.run_streams(stimulus.inputs, stimulus.outputs, [], stimulus.pauses).transfers
-    found: dict[str, Sequence[Any]] = {port: transfers[port].payloads for port in stimulus.outputs}
-    return found | {f"{port}@cycles": transfers[port].cycles for port in stimulus.outputs}
+    payloads: dict[str, Sequence[Any]] = {port: transfers[port].payloads for port in stimulus.outputs}
+    return _Outputs(payloads, {port: transfers[port].cycles for port in stimulus.outputs})
 
 
-def _compare(stimulus: Stimulus, port: str, got: Sequence[Any], wanted: Sequence[Any], authority: str) -> None:
+def _compare(stimulus: Stimulus, subject: str, got: Sequence[Any], wanted: Sequence[Any], authority: str) -> None:
     differing = np.flatnonzero([left != right for left, right in zip(got, wanted, strict=True)])
     if differing.size:
         fix = "report this as a bug" if stimulus.twin is None else "correct one of them"
         raise NetlistMismatchError(
-            f"netlist: {differing.size} of {len(wanted)} values of {port} differ from {authority} ({stimulus.name}, the "
+            f"netlist: {differing.size} of {len(wanted)} {subject} differ from {authority} ({stimulus.name}, the "
             f"first at {differing[0]}); no figure is reported; {fix}"
         )
