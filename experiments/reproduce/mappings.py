@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Iterator, Sequence
 
-from ...sim import SimulationResult, simulate
-from ...workloads import Gemm, Precision, gemms, model_shape
-from .figures.measures import BASE, ONE_TILE, TOKENS
+from ...sim import simulate
+from ...sim.mapping.gemm_mapping import PartialSums
+from ...workloads import Gemm, Precision
+from .figures.measures import ONE_TILE, system_mean
 from .figures.published import DATASET, PrecisionSets, published
 
 GEMMS = ("2048x4096x4096", "64x28672x8192", "2048x11008x4096")
@@ -19,7 +18,7 @@ SEARCHES: tuple[dict[str, str], ...] = (
     {"mapping": "best", "partial_sums": "buffer", "objective": "dram"},
 )
 """Searches of the table of GeMMs."""
-RULES: tuple[tuple[str, str], ...] = (
+RULES: tuple[tuple[str, PartialSums], ...] = (
     (ONE_TILE, "array"),
     ("double-buffered", "array"),
     ("best", "array"),
@@ -53,20 +52,9 @@ def design_gains() -> Iterator[Sequence[str]]:
     figure = published()["fig16_geomean_over_9_models_wikitext2"]
     for label, bar in zip(figure["designs"], figure["energy_efficiency"], strict=True):
         tuples = PrecisionSets().sets[DATASET][label.partition(" ")[2] or "1%"]
-        means = [_gains(label, tuples, *rule) for rule in RULES]
-        yield (label, f"{bar:.2f}", *(f"{energy:.2f}" for energy, _ in means), *(f"{dram:.2f}" for _, dram in means))
-
-
-def _gains(label: str, models: Mapping[str, Precision], mapping: str, partial_sums: str) -> tuple[float, float]:
-    energy, dram = 1.0, 1.0
-    for model, bits in models.items():
-        ours, base = (_run(name, model, bits, mapping, partial_sums) for name in (label, BASE))
-        energy *= base.energy_pj.total / ours.energy_pj.total
-        dram *= base.dram_bytes / ours.dram_bytes
-    return math.pow(energy, 1 / len(models)), math.pow(dram, 1 / len(models))
-
-
-@cache
-def _run(label: str, model: str, bits: Precision, mapping: str, partial_sums: str) -> SimulationResult:
-    name, work = label.partition(" ")[0].lower(), gemms(model_shape(model), tokens=TOKENS)
-    return simulate(work, name, bits, mapping=mapping, partial_sums=partial_sums, idle="full")  # pyright: ignore
+        means = [
+            system_mean(label, tuples, quantity, mapping=mapping, partial_sums=place)
+            for quantity in ("energy_efficiency", "dram_saving")
+            for mapping, place in RULES
+        ]
+        yield (label, *(f"{value:.2f}" for value in (bar, *means)))

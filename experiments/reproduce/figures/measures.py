@@ -12,6 +12,7 @@ from functools import cache
 from typing import Literal, TypeAlias
 
 from ....sim import ModelResult, SimulationResult, load_architecture, load_technology, simulate, simulate_model
+from ....sim.mapping.gemm_mapping import PartialSums
 from ....workloads import Precision, gemms, model_shape
 
 TOKENS = 2048
@@ -47,17 +48,31 @@ def element_efficiency(label: str, quantity: str) -> float:
 
 
 @cache
-def run_system(label: str, model: str, bits: Precision, mapping: str = ONE_TILE) -> SimulationResult:
+def run_system(
+    label: str, model: str, bits: Precision, mapping: str = ONE_TILE, partial_sums: PartialSums | None = None
+) -> SimulationResult:
     """The FP-INT GeMMs of a prefill of `TOKENS` tokens on a design."""
     name = label.partition(" ")[0].lower()
-    return simulate(gemms(model_shape(model), tokens=TOKENS), name, bits, mapping=mapping, idle="full")
+    work = gemms(model_shape(model), tokens=TOKENS)
+    return simulate(work, name, bits, mapping=mapping, partial_sums=partial_sums, idle="full")
 
 
 def system_ratio(
-    label: str, model: str, bits: Precision, quantity: str, reading: Reading = "time", mapping: str = ONE_TILE
+    label: str,
+    model: str,
+    bits: Precision,
+    quantity: str,
+    reading: Reading = "time",
+    mapping: str = ONE_TILE,
+    partial_sums: PartialSums | None = None,
 ) -> float:
-    """``speedup``, ``area_efficiency`` or ``energy_efficiency`` of a design over FP-FP, for one model (Fig. 16)."""
-    ours, base = run_system(label, model, bits, mapping), run_system(BASE, model, bits, mapping)
+    """``speedup``, ``area_efficiency`` or ``energy_efficiency`` of a design over FP-FP, for one model (Fig. 16).
+
+    ``dram_saving`` is FP-FP's DRAM traffic over the design's.
+    """
+    ours, base = (run_system(name, model, bits, mapping, partial_sums) for name in (label, BASE))
+    if quantity == "dram_saving":
+        return base.dram_bytes / ours.dram_bytes
     if quantity == "energy_efficiency":
         return base.energy_pj.total / ours.energy_pj.total
     speedup = base.cycles / ours.cycles if reading == "time" else _mean_speedup(base, ours)
@@ -71,10 +86,17 @@ def _mean_speedup(base: SimulationResult, ours: SimulationResult) -> float:
 
 
 def system_mean(
-    label: str, models: Mapping[str, Precision], quantity: str, reading: Reading = "time", mapping: str = ONE_TILE
+    label: str,
+    models: Mapping[str, Precision],
+    quantity: str,
+    reading: Reading = "time",
+    mapping: str = ONE_TILE,
+    partial_sums: PartialSums | None = None,
 ) -> float:
     """Geometric mean of `system_ratio` over models, each at its own precision."""
-    ratios = [system_ratio(label, model, bits, quantity, reading, mapping) for model, bits in models.items()]
+    ratios = [
+        system_ratio(label, model, bits, quantity, reading, mapping, partial_sums) for model, bits in models.items()
+    ]
     return math.prod(ratios) ** (1 / len(ratios))
 
 
