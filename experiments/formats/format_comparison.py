@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 Activations = Mapping[str, Sequence["NDArray[np.float16]"]]
 """Captured tensors ``[tokens, channels]`` of each module."""
 
+MACHINE_ONLY = ("arch", "model", "blocks", "tokens")
+"""Options that a comparison on a trace alone would ignore."""
 WEIGHT_CHANNELS = 4096
 LARGEST_PLOTTED_DB = 100
 MARKERS = "osD^v<>pPX*dh"
@@ -126,6 +128,9 @@ def compare_formats(options: ComparisonOptions) -> FormatComparisons:
     InputError
         There is no such trace, a file is damaged, a format is unknown, or neither a trace nor a machine is asked for.
     """
+    for name in MACHINE_ONLY if not options.machine else ():
+        if getattr(options, name) != getattr(ComparisonOptions, name):
+            raise InputError(f"{name}: applies with --machine only; add that, or leave it out")
     trace, formats = options.trace, _asked_formats(options)
     if trace is None and not options.machine:
         raise InputError("trace: is missing; give a captured trace, or --machine for loss, cycles and energy")

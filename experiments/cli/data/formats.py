@@ -46,9 +46,9 @@ def compare(given: Given, *, plot: PlotOption = None, json: JsonOption = None) -
     from ....formats import InputError
     from ...formats.format_comparison import compare_formats, format_label
 
-    result = compare_formats(**given)
     if plot is not None and given["trace"] is None:
         raise InputError("plot: shows the signal-to-noise ratio on a trace; give --trace, or leave it out")
+    result = compare_formats(**given)
     write_figure(result.figure, plot, dpi=120)
     if write_json(result, json):
         return

@@ -44,6 +44,8 @@ def test_pipes_without_a_writer_are_refused(refused: Refused, tmp_path: Path, op
             "iterations: 0 is not valid",
         ),  # before anything is loaded or measured
         ("search --model none.gguf --tolerance inf", "tolerance: inf is not valid"),
+        ("formats compare --trace none --arch fp-fp", "arch: applies with --machine only"),
+        ("formats compare --machine --plot x.png", "plot: shows the signal-to-noise ratio on a trace"),
         ("sweep", "file: is missing"),
         ("sweep phases", "out: is missing"),
         ("sweep phases --out x --workers 0", "workers: 0"),
