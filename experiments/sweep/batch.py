@@ -72,7 +72,7 @@ def batch_table(block: PointBlock) -> tuple[pa.Table, dict[str, str]]:
 
 def _results(block: PointBlock) -> tuple[Mapping[str, NDArray[Any]], dict[int, str]]:
     """Result columns, and the rows that cannot be simulated, with the reasons."""
-    from ...sim.batch.machines import batch_costs
+    from ...sim.batch.machines import batch_costs, room
 
     tasks, tables = block.coded_by("task", lambda row: _task(block.point(row)))
     bits = np.column_stack([block.column(f"mantissa_bits_{module}") for module in MODULES]).astype(np.int64)
@@ -90,10 +90,8 @@ def _results(block: PointBlock) -> tuple[Mapping[str, NDArray[Any]], dict[int, s
         "energy_total_pj": energies[0] + energies[1] + energies[2] + energies[3],
     }
     left_out: dict[int, str] = {}
-    rooms = machines.activation_bits, machines.exponent_bits, machines.weight_bits
-    array = machines.rows, machines.columns, machines.lanes, machines.code_bits, machines.planes
     for rows in _alike(
-        np.column_stack([*rooms, *array, tasks, bits]).astype(np.int64), np.flatnonzero(~(plain | totals.fits))
+        np.column_stack([room(machines), tasks.astype(np.int64), bits]), np.flatnonzero(~(plain | totals.fits))
     ):
         left_out |= dict.fromkeys(rows, _refusal(block.point(rows[0])))
     for row in np.flatnonzero(plain | (totals.fits & ~totals.done)).tolist():
@@ -153,7 +151,7 @@ def _work(tasks: NDArray[np.int32], bits: NDArray[np.int64], tables: list[Any]) 
 
 def _machines(block: PointBlock) -> tuple[kernel.Machines, NDArray[np.float64], NDArray[np.bool_]]:
     """Machines of all rows, their areas, and True for machines that the kernel does not know."""
-    from ...sim.batch.machines import areas_mm2, is_known, joined, knows_format, machine_columns
+    from ...sim.batch.machines import areas_mm2, is_known, joined, machine_columns
 
     codes, points = block.coded_by("structure", block.point)
     order = np.argsort(codes, kind="stable")
@@ -174,6 +172,6 @@ def _machines(block: PointBlock) -> tuple[kernel.Machines, NDArray[np.float64], 
         costs = unit_costs(machine, process, False, setup.costs.background, point.idle, point.clock_gating)
         parts.append(machine_columns(machine, costs, setup.objective, len(rows)))
         areas.append(areas_mm2(costs, len(rows)))
-        plain.append(np.full(len(rows), not (is_known(machine) and knows_format(setup.machine))))
+        plain.append(np.full(len(rows), not is_known(setup.machine)))
     back = np.argsort(order)
     return joined(parts, back), np.concatenate(areas)[back], np.concatenate(plain)[back]

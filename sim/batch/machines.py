@@ -32,16 +32,16 @@ KINDS = {name: int if kind is kernel.Integers else float for name, kind in kerne
 
 
 def is_known(machine: Architecture) -> bool:
-    """True for a machine that the kernel can compute."""
+    """True for a machine that the kernel can compute, whose activation format it knows, too; others go the plain way."""
     element, array = machine.processing_element, machine.array
     if machine.scratchpad == "shared":
         return False
     one_array = array.dataflow == "output-stationary" and array.count == 1 and array.decode is None
-    return one_array and not element.midpoint and element.cycles_per_group is None
+    return one_array and not element.midpoint and element.cycles_per_group is None and _knows_format(machine)
 
 
-def knows_format(machine: Architecture) -> bool:
-    """True if the kernel's formulas are those of a machine's activation format; others go the plain way."""
+def _knows_format(machine: Architecture) -> bool:
+    """True if the kernel's formulas are those of a machine's activation format."""
     lanes, variable = machine.group_size, machine.processing_element.mantissa_bits == "variable"
     if not machine.longest.needs_compressor:
         return not variable and machine.longest.token_bits(1) == FP16_BITS
@@ -126,6 +126,13 @@ def _numbers(machine: Architecture, costs: UnitCosts, objective: Objective) -> d
         "clock_hz": costs.clock_hz,
         "objective": NUMBERS[objective],
     }
+
+
+def room(machines: kernel.Machines) -> NDArray[np.int64]:
+    """Numbers that decide whether a GeMM fits the buffers, a row for each machine."""
+    buffers = machines.activation_bits, machines.exponent_bits, machines.weight_bits
+    array = machines.rows, machines.columns, machines.lanes, machines.code_bits, machines.planes
+    return np.column_stack([*buffers, *array]).astype(np.int64)
 
 
 def joined(parts: list[kernel.Machines], order: NDArray[np.int64]) -> kernel.Machines:

@@ -36,10 +36,10 @@ _SEARCHED: list[int] = []
 def compiled_mappings(shapes: Sequence[MappedGemm], costs: UnitCosts, objective: Objective) -> list[GemmMapping]:
     """The mappings by the kernel; none if it does not know a number of theirs."""
     from . import kernel
-    from .machines import is_known, knows_format, knows_results, machine_numbers
+    from .machines import is_known, knows_results, machine_numbers
 
     machine = shapes[0].architecture
-    if not (is_known(machine) and knows_format(machine) and all(map(knows_results, shapes))):
+    if not (is_known(machine) and all(map(knows_results, shapes))):
         return []
     work = [
         (s.tokens, s.in_channels, s.out_channels, s.mantissa_bits, s.result_mantissa_bits or kernel.FP16_RESULTS)
