@@ -76,7 +76,10 @@ class ActivationFormat(Protocol):
         ...
 
     def encode(self, x: NDArray[np.float16]) -> ActivationTensor:
-        """Encode float16 ``[..., channels]``; `InputError` for another dtype, no channels, infinities or NaN."""
+        """Encode float16 ``[..., channels]``; `InputError` for another dtype, no channels, infinities or NaN.
+
+        Several threads may call it at once.
+        """
         ...
 
 

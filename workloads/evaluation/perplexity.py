@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ from ..files import read_checked, write_checked
 from ..inference.decoder import Hook
 from ..text.blocks import TextBlocks
 from .statistics import Estimate
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -120,18 +122,33 @@ def evaluate(
     InputError
         The folder cannot be written, or the hook is not a dataclass of plain values.
     """
-    nll: list[NDArray[np.float64]] = []
-    for tokens in blocks.tokens:
+
+    def block_nll(tokens: NDArray[np.int32]) -> NDArray[np.float64]:
         path = cache_dir and cache_dir / f"nll-{block_key(decoder, tokens, hook)}"
         values = path and read_block(path, len(tokens) - 1)
         if values is None:
             values = decoder.nll(tokens[None], hook)[0]
             if path:
                 write_block(path, values)
+        return values
+
+    nll: list[NDArray[np.float64]] = []
+    for values in map_blocks(decoder, block_nll, blocks.tokens):
         nll.append(values)
         if progress:
             progress(len(nll), len(blocks.tokens))
     return np.stack(nll)
+
+
+def map_blocks(
+    decoder: Evaluator, function: Callable[[NDArray[np.int32]], Value], tokens: NDArray[np.int32]
+) -> Iterator[Value]:
+    """The values of a function of each block, in order: side by side for a `Decoder`, which threads may share."""
+    from ..inference.decoder import Decoder
+    from .parallel import side_by_side
+
+    shared = isinstance(decoder, Decoder) and len(tokens) > 1
+    return side_by_side(function, tokens) if shared else map(function, tokens)
 
 
 def block_key(decoder: Evaluator, tokens: NDArray[np.int32], hook: Hook) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ from ..inference.hooks import Fp16Activations
 from ..inference.torch_decoder import TorchDecoder
 from ..models.parameters import FloatArray
 from ..text.blocks import TextBlocks
-from .perplexity import Evaluator, PairedLoss, block_key, paired_loss, read_block, write_block
+from .perplexity import Evaluator, PairedLoss, block_key, map_blocks, paired_loss, read_block, write_block
 from .statistics import Estimate, relative_increases
 
 INVERSE_TEMPERATURES = (0.8, 0.9, 1.0, 1.1, 1.2)
@@ -155,12 +157,14 @@ class Scorer:
     cache_dir: Path | None = None
     original: Decoder | None = None
     _streams: OrderedDict[bytes, FloatArray] = field(default_factory=OrderedDict[bytes, FloatArray], init=False)
+    _lock: Lock = field(default_factory=Lock, init=False)
 
     def score(self, blocks: TextBlocks, hook: Hook, progress: Callable[[int, int], None] | None = None) -> TokenScores:
         """Score a number format on some blocks; `progress` is called with the finished and with all blocks."""
         parts: list[TokenScores] = []
-        for tokens in blocks.tokens:
-            parts.append(self._cached(tokens, hook))
+        scored: Callable[[NDArray[np.int32]], TokenScores] = partial(self._cached, hook=hook)
+        for scores in map_blocks(self.decoder, scored, blocks.tokens):
+            parts.append(scores)
             if progress:
                 progress(len(parts), len(blocks.tokens))
         return TokenScores.join(parts)
@@ -200,12 +204,16 @@ class Scorer:
     def _reference(self, decoder: Decoder | TorchDecoder, tokens: NDArray[np.int32]) -> FloatArray:
         """Residual stream after the last layer with FP16 activations."""
         key = tokens.tobytes()
-        if key not in self._streams:
-            self._streams[key] = decoder.hidden(tokens, Fp16Activations())
+        with self._lock:
+            found = self._streams.get(key)
+        if found is None:
+            found = decoder.hidden(tokens, Fp16Activations())
+        with self._lock:
+            self._streams[key] = found
+            self._streams.move_to_end(key)
             while len(self._streams) > 1 and sum(stream.nbytes for stream in self._streams.values()) > KEPT_BYTES:
                 self._streams.popitem(last=False)
-        self._streams.move_to_end(key)
-        return self._streams[key]
+        return found
 
 
 def score_logits(logits: FloatArray, reference: FloatArray, targets: NDArray[np.int32]) -> NDArray[np.float64]:
