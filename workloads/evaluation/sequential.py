@@ -212,7 +212,7 @@ def judge(values: NDArray[np.float64], tolerance: float, looks: int = 1) -> tupl
         return failed, failed, (f"{bad} of {len(values)} blocks have no finite value",)
     estimate = Estimate.mean(values)
     decision, second = decide(estimate, tolerance, looks), _second_opinion(values, tolerance, looks)
-    skewed = is_skewed(values)
+    skewed = bool(is_skewed(values))
     if decision == "within" and skewed and second != "within":
         decision = "undecided"
     return decision, second, _warnings(values, skewed)
@@ -263,8 +263,8 @@ def _second_opinion(values: NDArray[np.float64], tolerance: float, looks: int) -
     if len(values) < LEAST_BLOCKS:
         return "undecided"
     critical = critical_value(len(values), looks)
-    upper = _decide(johnson_margin(with_worse_block(values), tolerance), critical)
-    lower = max(johnson_margin(values, tolerance), _margin(Estimate.mean(values), tolerance))
+    upper = _decide(float(johnson_margin(with_worse_block(values), tolerance)), critical)
+    lower = max(float(johnson_margin(values, tolerance)), _margin(Estimate.mean(values), tolerance))
     return "within" if upper == "within" else "beyond" if lower <= -critical else "undecided"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from math import atan, cos, inf, isfinite, nan, pi, sin, sqrt
+from math import atan, cos, inf, nan, pi, sin, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -56,12 +56,19 @@ def relative_increases(differences: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.expm1(mean) + np.exp(mean) * (differences - mean)
 
 
-def is_skewed(values: NDArray[np.float64]) -> bool:
-    """True if a few large values stand out: the skewness is above twice its standard error for normal values."""
-    n = len(values)
-    if n < 3 or not values.std() > 0:
-        return False
-    return _third_moment(values) / values.std(ddof=1) ** 3 > 2 * sqrt(6 * n * (n - 1) / ((n - 2) * (n + 1) * (n + 3)))
+def is_skewed(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """True if a few large values stand out: the skewness is above twice its standard error for normal values.
+
+    Parameters
+    ----------
+    values
+        One value for each block ``[..., blocks]``; the result has the other axes.
+    """
+    n = values.shape[-1]
+    if n < 3:
+        return np.zeros(values.shape[:-1], np.bool_)
+    limit = 2 * sqrt(6 * n * (n - 1) / ((n - 2) * (n + 1) * (n + 3)))
+    return (values.std(axis=-1) > 0) & (_third_moment(values) > limit * values.std(axis=-1, ddof=1) ** 3)
 
 
 def worst_share(values: NDArray[np.float64], count: int) -> float:
@@ -71,25 +78,36 @@ def worst_share(values: NDArray[np.float64], count: int) -> float:
 
 
 def with_worse_block(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The values and one more, twice as far above the mean as the largest: a bad block that the sample may have missed."""
-    mean = values.mean()
-    return np.append(values, mean + 2 * (values.max() - mean))
+    """The values ``[..., blocks]`` and one more, twice as far above the mean as the largest.
+
+    It is a bad block that the sample may have missed.
+    """
+    mean = values.mean(axis=-1, keepdims=True)
+    return np.append(values, mean + 2 * (values.max(axis=-1, keepdims=True) - mean), axis=-1)
 
 
-def johnson_margin(values: NDArray[np.float64], limit: float) -> float:
-    """Distance from the mean up to the limit in standard errors, corrected for skew (Johnson, JASA 1978)."""
-    n, distance, spread = len(values), float(values.mean()) - limit, float(values.std(ddof=1))
-    if not isfinite(distance):
-        return -inf
-    if spread == 0:
-        return inf if distance <= 0 else -inf
-    skew = _third_moment(values) / spread**2
-    return -(distance + skew / (6 * n) + skew * distance**2 / (3 * spread**2)) * sqrt(n) / spread
+def johnson_margin(values: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
+    """Distance from the mean up to the limit in standard errors, corrected for skew (Johnson, JASA 1978).
+
+    Parameters
+    ----------
+    values
+        One value for each block ``[..., blocks]``; the result has the other axes.
+    limit
+        The largest accepted mean.
+    """
+    n, distance, spread = values.shape[-1], values.mean(axis=-1) - limit, values.std(axis=-1, ddof=1)
+    with np.errstate(divide="ignore", invalid="ignore"):  # infinite values, or no spread
+        skew = _third_moment(values) / spread**2
+        margin = -(distance + skew / (6 * n) + skew * distance**2 / (3 * spread**2)) * sqrt(n) / spread
+    exact = np.where(distance <= 0, inf, -inf)
+    return np.where(np.isfinite(distance), np.where(spread == 0, exact, margin), -inf)
 
 
-def _third_moment(values: NDArray[np.float64]) -> float:
-    n = len(values)
-    return float(n / ((n - 1) * (n - 2)) * ((values - values.mean()) ** 3).sum())
+def _third_moment(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    n = values.shape[-1]
+    cubes = ((values - values.mean(axis=-1, keepdims=True)) ** 3).sum(axis=-1)
+    return n / ((n - 1) * (n - 2)) * cubes
 
 
 def student_cdf(t: float, degrees: int) -> float:

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 from anda_codesign.workloads.evaluation.sequential import blocks_needed, critical_value, decide, is_accepted, judge
-from anda_codesign.workloads.evaluation.simulation import CASES, error_rates
 from anda_codesign.workloads.evaluation.statistics import (
     Estimate,
     johnson_margin,
@@ -9,6 +8,11 @@ from anda_codesign.workloads.evaluation.statistics import (
     student_cdf,
     student_quantile,
 )
+
+from scripts import load_script
+
+SIMULATION = load_script("verdict_errors")
+CASES, error_rates = SIMULATION.CASES, SIMULATION.error_rates
 
 
 @pytest.mark.parametrize(
