@@ -10,7 +10,7 @@ TRANSFORMERS ?= "transformers>=5.0" "accelerate>=1.0"
 # One test process per core: threads inside each would only fight over them.
 SINGLE_THREADED := OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
-.PHONY: run test test-hf fuzz check lint types fetch figures golden test-lowest benchmark clean
+.PHONY: run test test-hf fuzz check lint types fetch figures golden test-lowest benchmark docs docs-numbers clean
 
 run: fetch
 	$(BIN)/anda report --model smollm2-135m --out $(OUT)
@@ -74,6 +74,22 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	touch $@
+
+# The documentation site, in build/site. Griffe reads the source of one package, so the rooms are linked together for it.
+docs: $(VENV)/.installed-docs
+	mkdir -p build/package/anda_codesign
+	ln -sfn $(CURDIR)/anda_codesign/__init__.py build/package/anda_codesign/__init__.py
+	for room in formats workloads rtl sim experiments; do ln -sfn $(CURDIR)/$$room build/package/anda_codesign/$$room; done
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+$(VENV)/.installed-docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	touch $@
+
+# Runs the commands whose output the pages show, and writes the output and the tables anew.
+docs-numbers: fetch
+	$(BIN)/python scripts/docs_numbers.py
+	$(BIN)/python scripts/beginning_figures.py
 
 # The lower bounds of pyproject.toml, installed exactly and tested.
 test-lowest: .venv-lowest/.installed
