@@ -6,7 +6,7 @@ both high. A producer that has raised `valid` holds it and the payload until the
 
 from typing import Any, Protocol
 
-from amaranth.hdl import Shape, Value, signed, unsigned
+from amaranth.hdl import Shape, ShapeLike, Value, signed, unsigned
 from amaranth.lib import data
 
 from ..formats.anda.plane_mask import MASK_BITS
@@ -90,15 +90,19 @@ def partial_sum_bits(lanes: int, weight_bits: int, max_mantissa_bits: int) -> in
     return extreme.bit_length() + 1
 
 
-def partial_sum_layout(lanes: int, weight_bits: int, max_mantissa_bits: int) -> data.StructLayout:
+def per_unit(layout: ShapeLike, units: int) -> ShapeLike:
+    """`layout` for one unit, an array of it for several."""
+    return layout if units == 1 else data.ArrayLayout(layout, units)
+
+
+def partial_sum_layout(bits: int, units: int = 1) -> data.StructLayout:
     """A group's integer dot product P; its value is ``partial_sum * 2**(exponent - 14)``.
 
     Members
     -------
-    partial_sum : `signed(partial_sum_bits(...))`
-        Sum over the lanes of (-1)**sign * mantissa * weight.
+    partial_sum : `signed(bits)`
+        Sum over the lanes of (-1)**sign * mantissa * weight. With several `units`, an array of their sums.
     exponent : `signed(6)`
         The shared exponent minus M, so that the converter needs neither of them.
     """
-    bits = partial_sum_bits(lanes, weight_bits, max_mantissa_bits)
-    return data.StructLayout({"partial_sum": signed(bits), "exponent": PARTIAL_EXPONENT})
+    return data.StructLayout({"partial_sum": per_unit(signed(bits), units), "exponent": PARTIAL_EXPONENT})

@@ -40,7 +40,9 @@ class LaneAndElement(wiring.Component):
             {
                 "group": In(stream.Signature(compressor_layout(LANES, MANTISSA_BITS))),
                 "weights": In(stream.Signature(data.ArrayLayout(signed(WEIGHT_BITS), LANES))),
-                "result": Out(stream.Signature(partial_sum_layout(LANES, WEIGHT_BITS, MANTISSA_BITS))),
+                "result": Out(
+                    stream.Signature(partial_sum_layout(partial_sum_bits(LANES, WEIGHT_BITS, MANTISSA_BITS)))
+                ),
             }
         )
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import Any, TypeAlias
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Cat, Module, Signal, Value
 
 from ..interfaces import Stream
 
@@ -101,12 +101,12 @@ class Pipeline:
         held = iter(self.cut(**flat, **carried))
         return [{name: next(held) for name in lane} for lane in lanes], {name: next(held) for name in carried}
 
-    def first(self, last: Value) -> Signal:
-        """High if this stage holds the first step of a sequence that ends with `last`."""
-        first = Signal(init=1, name="first")
+    def first(self, last: Value, interleave: int = 1) -> Value:
+        """High if this stage holds the first step of a sequence that ends with `last`; `interleave` sequences in turn."""
+        first = Signal(interleave, init=2**interleave - 1, name="first")
         with self._m.If(self.moves & self.valid):
-            self._m.d.sync += first.eq(last)
-        return first
+            self._m.d.sync += first.eq(Cat(first[1:], last))
+        return first[0]
 
     def accumulate(self, register: Value, value: Any, last: Value) -> None:
         """End the stage with an accumulator: it takes `value` at every step, and is valid after the `last` one."""

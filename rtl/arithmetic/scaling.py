@@ -3,14 +3,14 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...formats.checks import check_integer
-from ..interfaces import FP16, PARTIAL_EXPONENT, Stream
+from ..interfaces import FP16, Stream, partial_sum_layout
 from .fp import FP32, Fp16Multiplier, Fp32Adder, IntToFp16
-from .fp_accumulator import MAX_ADDER_STAGES, RunningSum, RunningSumParameters, check_interleave
+from .fp_accumulator import MAX_ADDER_STAGES, MAX_INTERLEAVE, RunningSum, RunningSumParameters
 from .fp_stages import Fp16Product, IntegerConversion
 from .pipeline import Pipeline
 
@@ -24,17 +24,6 @@ scale : `FP16`
 last : `unsigned(1)`
     The group is the last one of its output.
 """
-
-
-def group_layout(bits: int) -> data.StructLayout:
-    """A group's integer dot product; its value is ``partial_sum * 2**(exponent - 14)``.
-
-    Members
-    -------
-    partial_sum : `signed(bits)`
-    exponent : `signed(6)`
-    """
-    return data.StructLayout({"partial_sum": signed(bits), "exponent": PARTIAL_EXPONENT})
 
 
 class ScaleAccumulator(wiring.Component):
@@ -51,7 +40,7 @@ class ScaleAccumulator(wiring.Component):
     adder_stages : `int`
         Stages of the adder, 1 to 6; the multiplier has no more than four.
     interleave : `int`
-        Sums in flight, 1 to 8: groups belong to them in turn. More than one needs more than one adder stage.
+        Sums in flight, 1 to 8: groups belong to them in turn, and all have the same number of groups.
 
     Members
     -------
@@ -69,7 +58,7 @@ class ScaleAccumulator(wiring.Component):
 
     def __init__(self, *, adder_stages: int = 1, interleave: int = 1) -> None:
         self.adder_stages = check_integer("adder_stages", adder_stages, 1, MAX_ADDER_STAGES)
-        self.interleave = check_interleave(interleave, adder_stages)
+        self.interleave = check_integer("interleave", interleave, 1, MAX_INTERLEAVE)
         super().__init__(
             {
                 "partials": In(stream.Signature(FP16)),
@@ -95,16 +84,17 @@ class ScaleAccumulator(wiring.Component):
         return m
 
     def _accumulate(self, m: Module, joined: Stream) -> None:
-        """Multiplier and adder of a stage each."""
+        """Multiplier and adder of a stage each. The sums stand in a ring; the oldest one is next."""
         m.submodules.multiplier = multiplier = Fp16Multiplier()
         m.submodules.adder = adder = Fp32Adder()
         pipeline = Pipeline(m, joined, self.result)
         m.d.comb += [multiplier.left.eq(joined.payload), multiplier.right.eq(self.scales.payload.scale)]
         product, last = pipeline.cut(product=multiplier.product, last=self.scales.payload.last)
-        accumulator: Any = Signal(FP32)
-        m.d.comb += [adder.left.eq(Mux(pipeline.first(last), 0, accumulator)), adder.right.eq(product)]
-        pipeline.accumulate(accumulator, adder.sum, last)
-        m.d.comb += self.result.payload.eq(accumulator)
+        sums = Signal(FP32.size * self.interleave)
+        oldest, others = sums[: FP32.size], sums[FP32.size :]
+        m.d.comb += [adder.left.eq(Mux(pipeline.first(last, self.interleave), 0, oldest)), adder.right.eq(product)]
+        pipeline.accumulate(sums, Cat(others, adder.sum), last)
+        m.d.comb += self.result.payload.eq(sums[-FP32.size :])
         pipeline.finish()
 
     def _accumulate_in_stages(self, m: Module, joined: Stream) -> None:
@@ -136,10 +126,13 @@ class GroupAccumulator(wiring.Component):
         Bits of a signed dot product, 2 to 64.
     adder_stages : `int`
         See `ScaleAccumulator`; the conversion has at most six stages.
+    units : `int`
+        Units of a row that share this accumulator, 1 to 8. Their dot products come together and are taken in turn, one per
+        cycle, so a group takes at least as many cycles as there are units. Scales and results are in turn, too.
 
     Members
     -------
-    groups : `In(stream.Signature(group_layout(bits)))`
+    groups : `In(stream.Signature(partial_sum_layout(bits, units)))`
     scales : `In(stream.Signature(SCALE))`
     result : `Out(stream.Signature(FP32))`
         See `ScaleAccumulator`.
@@ -152,12 +145,13 @@ class GroupAccumulator(wiring.Component):
     result: Stream
     saturated: Signal
 
-    def __init__(self, *, bits: int = 26, adder_stages: int = 1) -> None:
+    def __init__(self, *, bits: int = 26, adder_stages: int = 1, units: int = 1) -> None:
         self.bits = check_integer("bits", bits, 2, 64)
-        self.scaling = ScaleAccumulator(adder_stages=adder_stages)
+        self.units = check_integer("units", units, 1, MAX_INTERLEAVE)
+        self.scaling = ScaleAccumulator(adder_stages=adder_stages, interleave=units)
         super().__init__(
             {
-                "groups": In(stream.Signature(group_layout(bits))),
+                "groups": In(stream.Signature(partial_sum_layout(bits, units))),
                 "scales": In(stream.Signature(SCALE)),
                 "result": Out(stream.Signature(FP32)),
                 "saturated": Out(1),
@@ -168,26 +162,45 @@ class GroupAccumulator(wiring.Component):
         """Convert each group's sum to FP16 for the accumulator."""
         m = Module()
         m.submodules.scale_accumulator = accumulator = self.scaling
-        converter = Pipeline(m, self.groups, accumulator.partials)
-        half = self._convert(m, converter) if self.scaling.adder_stages == 1 else self._convert_in_stages(m, converter)
+        group = self.groups if self.units == 1 else self._in_turn(m)
+        converter = Pipeline(m, group, accumulator.partials)
+        convert = self._convert if self.scaling.adder_stages == 1 else self._convert_in_stages
+        half = convert(m, converter, group)
         m.d.comb += Value.cast(accumulator.partials.payload).eq(half)
         converter.finish()
         wiring.connect(m, wiring.flipped(self.scales), accumulator.scales)
         wiring.connect(m, accumulator.result, wiring.flipped(self.result))
         return m
 
-    def _convert(self, m: Module, converter: Pipeline) -> Value:
+    def _in_turn(self, m: Module) -> Stream:
+        """The dot products of the units one after the other: the first at once, the others from registers."""
+        groups, each = self.groups.payload, Value.cast(self.groups.payload.partial_sum)
+        group: Any = stream.Signature(partial_sum_layout(self.bits)).create(path=("group",))
+        waiting = Signal(self.bits * (self.units - 1))
+        exponent = Signal.like(groups.exponent, name="waiting_exponent")
+        left = Signal(range(self.units))
+        m.d.comb += [
+            group.valid.eq(self.groups.valid | left.any()),
+            group.payload.partial_sum.eq(Mux(left.any(), waiting[: self.bits], each[: self.bits])),
+            group.payload.exponent.eq(Mux(left.any(), exponent, groups.exponent)),
+            self.groups.ready.eq(group.ready & ~left.any()),
+        ]
+        with m.If(group.ready & left.any()):
+            m.d.sync += [waiting.eq(waiting[self.bits :]), left.eq(left - 1)]
+        with m.Elif(group.ready & self.groups.valid):
+            m.d.sync += [waiting.eq(each[self.bits :]), exponent.eq(groups.exponent), left.eq(self.units - 1)]
+        return group
+
+    def _convert(self, m: Module, converter: Pipeline, group: Stream) -> Value:
         m.submodules.to_fp16 = to_fp16 = IntToFp16(bits=self.bits)
-        group = self.groups.payload
-        m.d.comb += [to_fp16.value.eq(group.partial_sum), to_fp16.exponent.eq(group.exponent)]
+        m.d.comb += [to_fp16.value.eq(group.payload.partial_sum), to_fp16.exponent.eq(group.payload.exponent)]
         (half,) = converter.cut(half=to_fp16.half)
-        with m.If(self.groups.valid & self.groups.ready & to_fp16.saturated):
+        with m.If(group.valid & group.ready & to_fp16.saturated):
             m.d.sync += self.saturated.eq(1)
         return Value.cast(half)
 
-    def _convert_in_stages(self, m: Module, converter: Pipeline) -> Value:
-        group = self.groups.payload
-        values = {"value": group.partial_sum, "exponent": group.exponent}
+    def _convert_in_stages(self, m: Module, converter: Pipeline, group: Stream) -> Value:
+        values = {"value": group.payload.partial_sum, "exponent": group.payload.exponent}
         (result,), _ = converter.in_stages(IntegerConversion().steps, [values], {}, self.scaling.adder_stages)
         with m.If(converter.moves & converter.valid & result["saturated"]):
             m.d.sync += self.saturated.eq(1)

@@ -2,6 +2,7 @@
 """The baselines that compute on pre-aligned integers: FIGNA, iFPU and FIGLUT."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -15,10 +16,10 @@ from ...formats.checks import check_integer
 from ...formats.processing_elements.aligned import TABLE_INPUTS, WEIGHT_PLANES, aligned_dot
 from ..arithmetic.adder_trees import Tree, check_tree, partial_sums, tree_sum
 from ..arithmetic.fp import FP32
-from ..arithmetic.fp_accumulator import MAX_ADDER_STAGES
-from ..arithmetic.pipeline import Pipeline
+from ..arithmetic.fp_accumulator import MAX_ADDER_STAGES, MAX_INTERLEAVE
+from ..arithmetic.pipeline import Pipeline, Values
 from ..arithmetic.scaling import SCALE, GroupAccumulator
-from ..interfaces import MAX_LANES, PARTIAL_EXPONENT, Stream, partial_sum_bits
+from ..interfaces import MAX_LANES, PARTIAL_EXPONENT, Stream, partial_sum_bits, per_unit
 
 PARTS = 4
 """Parts of an iFPU step's terms with a register behind each part's sum, in an element of three stages."""
@@ -67,6 +68,9 @@ class AlignedParameters(ABC):
         the sums of four parts of them (`IfpuPE`).
     adder_stages : `int`
         See `GroupAccumulator`.
+    units : `int`
+        Units of a row, 1 to 8: dot products of the same activations, each with weights of its own. They share a
+        `GroupAccumulator`, which takes their groups in turn.
 
     Raises
     ------
@@ -79,8 +83,10 @@ class AlignedParameters(ABC):
     group_size: int = 64
     stages: int = 1
     adder_stages: int = 1
+    units: int = 1
 
     def __post_init__(self) -> None:
+        check_integer("units", self.units, 1, MAX_INTERLEAVE)
         check_integer("lanes", self.lanes, 1, MAX_LANES)
         check_integer("mantissa_bits", self.mantissa_bits, 1, MAX_ALIGNED_BITS)
         check_integer("group_size", self.group_size, 1, MAX_LANES)
@@ -112,7 +118,7 @@ Parameters = TypeVar("Parameters", bound=AlignedParameters)
 
 
 class _ScaledGroups(wiring.Component, ABC, Generic[Parameters]):
-    """An integer dot product of each group, and a `GroupAccumulator` behind it."""
+    """An integer dot product of each group and unit, and a `GroupAccumulator` behind them."""
 
     operands: Stream
     scales: Stream
@@ -133,17 +139,24 @@ class _ScaledGroups(wiring.Component, ABC, Generic[Parameters]):
     def elaborate(self, platform: object) -> Module:
         """Sum the terms of each step, and hand each group's sum to the accumulator."""
         m = Module()
-        bits = self.parameters.sum_bits
+        bits, units = self.parameters.sum_bits, self.parameters.units
         m.submodules.group_accumulator = accumulator = GroupAccumulator(
-            bits=bits, adder_stages=self.parameters.adder_stages
+            bits=bits, adder_stages=self.parameters.adder_stages, units=units
         )
         pipeline = Pipeline(m, self.operands, accumulator.groups)
-        total = Signal(signed(bits))
+        totals = [Signal(signed(bits), name=f"total_{unit}") for unit in range(units)]
         exponent = Signal.like(self.operands.payload.exponent)
-        summand, start, lower, last = self._step(m, pipeline)
-        following = Mux(pipeline.first(last), start, total) + summand
-        pipeline.accumulate(Cat(total, exponent), Cat(following[:bits], lower), last)
-        m.d.comb += [accumulator.groups.payload.partial_sum.eq(total), accumulator.groups.payload.exponent.eq(exponent)]
+        weights = Value.cast(self.operands.payload.weights)
+        share = len(weights) // units
+        summands, start, lower, last = self._step(
+            m, pipeline, [weights.word_select(unit, share) for unit in range(units)]
+        )
+        first = pipeline.first(last)
+        following = [
+            (Mux(first, start, total) + summand)[:bits] for total, summand in zip(totals, summands, strict=True)
+        ]
+        pipeline.accumulate(Cat(totals, exponent), Cat(following, lower), last)
+        m.d.comb += Value.cast(accumulator.groups.payload).eq(Cat(totals, exponent))
         pipeline.finish()
         wiring.connect(m, wiring.flipped(self.scales), accumulator.scales)
         wiring.connect(m, accumulator.result, wiring.flipped(self.result))
@@ -151,8 +164,13 @@ class _ScaledGroups(wiring.Component, ABC, Generic[Parameters]):
         return m
 
     @abstractmethod
-    def _step(self, m: Module, pipeline: Pipeline) -> tuple[Value, Value, Value, Value]:
-        """The term that a step adds, the start value of a group, its exponent, and the flag of its last step."""
+    def _step(
+        self, m: Module, pipeline: Pipeline, weights: Sequence[Value]
+    ) -> tuple[Sequence[Value], Value, Value, Value]:
+        """The term that a step adds in each unit, the start value of a group, its exponent, and its last step's flag.
+
+        `weights` holds the weights of each unit.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +194,8 @@ class FignaParameters(AlignedParameters):
     @property
     def operands_layout(self) -> data.StructLayout:
         """A step: activations and weights of all lanes."""
-        return aligned_layout(self.lanes, self.mantissa_bits, data.ArrayLayout(signed(self.weight_bits), self.lanes))
+        weights = per_unit(data.ArrayLayout(signed(self.weight_bits), self.lanes), self.units)
+        return aligned_layout(self.lanes, self.mantissa_bits, weights)
 
     @property
     def sum_bits(self) -> int:
@@ -202,26 +221,34 @@ class FignaPE(_ScaledGroups[FignaParameters]):
     Members
     -------
     operands : `In(stream.Signature(aligned_layout(lanes, mantissa_bits, ArrayLayout(signed(weight_bits), lanes))))`
+        With several units, the weights are an array of that.
     scales : `In(stream.Signature(SCALE))`
-        One per group.
+        One per group; of several units in turn.
     result : `Out(stream.Signature(FP32))`
+        Of several units in turn.
     saturated : `Out(1)`
         See `GroupAccumulator`.
     """
 
-    def _step(self, m: Module, pipeline: Pipeline) -> tuple[Value, Value, Value, Value]:
-        payload = self.operands.payload
+    def _step(
+        self, m: Module, pipeline: Pipeline, weights: Sequence[Value]
+    ) -> tuple[Sequence[Value], Value, Value, Value]:
+        payload, lanes = self.operands.payload, self.parameters.lanes
         products: list[Value] = [
-            payload.activations[lane] * payload.weights[lane] for lane in range(self.parameters.lanes)
+            payload.activations[lane] * own.word_select(lane, self.parameters.weight_bits).as_signed()
+            for own in weights
+            for lane in range(lanes)
         ]
         exponent, last = payload.exponent, payload.last
         if self.parameters.stages == 3:
-            named = {f"product_{lane}": product for lane, product in enumerate(products)}
+            named = {f"product_{index}": product for index, product in enumerate(products)}
             *products, exponent, last = pipeline.cut(**named, exponent=exponent, last=last)
-        total = sum(products, start=Const(0, signed(1)))
+        starts = range(0, len(products), lanes)
+        totals: list[Value] = [sum(products[at : at + lanes], start=Const(0, signed(1))) for at in starts]
         if self.parameters.stages >= 2:
-            total, exponent, last = pipeline.cut(products=total, exponent=exponent, last=last)
-        return total, Const(0, signed(1)), exponent, last
+            named = {f"products_{unit}": total for unit, total in enumerate(totals)}
+            *totals, exponent, last = pipeline.cut(**named, exponent=exponent, last=last)
+        return totals, Const(0, signed(1)), exponent, last
 
 
 def plane_layout(lanes: int, mantissa_bits: int, group_size: int, weights: Any = None) -> data.StructLayout:
@@ -261,7 +288,8 @@ class IfpuParameters(AlignedParameters):
     @property
     def operands_layout(self) -> data.StructLayout:
         """A step: activations of all lanes, and a bit of each weight."""
-        return plane_layout(self.lanes, self.mantissa_bits, self.group_size)
+        weights = per_unit(data.ArrayLayout(1, self.lanes), self.units)
+        return plane_layout(self.lanes, self.mantissa_bits, self.group_size, weights)
 
     @property
     def sum_bits(self) -> int:
@@ -297,29 +325,36 @@ class IfpuPE(_ScaledGroups[IfpuParameters]):
         See `FignaPE`.
     """
 
-    def _step(self, m: Module, pipeline: Pipeline) -> tuple[Value, Value, Value, Value]:
-        payload = self.operands.payload
-        # minus x is the complement of x and one, which is a carry of the tree
-        minus: list[Value] = [~weight for weight in payload.weights]
-        activations = [activation.as_unsigned() for activation in payload.activations]
-        terms: list[Value] = [
-            (activation ^ sign.replicate(self.parameters.mantissa_bits + 1)).as_signed()
-            for activation, sign in zip(activations, minus, strict=True)
-        ]
-        values = {name: getattr(payload, name) for name in ("place", "start", "exponent", "last")}
+    def _step(
+        self, m: Module, pipeline: Pipeline, weights: Sequence[Value]
+    ) -> tuple[Sequence[Value], Value, Value, Value]:
+        payload, tree = self.operands.payload, self.parameters.tree
+        terms = [self._terms(own) for own in weights]
+        carried: Values = {name: getattr(payload, name) for name in ("place", "start", "exponent", "last")}
         bits = self.parameters.mantissa_bits + 1
         if self.parameters.stages == 3:
-            terms, minus = partial_sums(m, terms, bits, minus, self.parameters.tree, PARTS)
-            bits, shares = len(terms[0]), len(terms)
-            named = {f"sum_{share}": term for share, term in enumerate(terms)}
-            *held, place, start, exponent, last = pipeline.cut(**named, minus=Cat(minus), **values)
-            terms, minus = held[:shares], list(held[shares])
-            values = {"place": place, "start": start, "exponent": exponent, "last": last}
-        total = tree_sum(m, terms, bits, minus, self.parameters.tree)
-        place, start, exponent, last = values.values()
+            parts = [partial_sums(m, own, bits, minus, tree, PARTS) for own, minus in terms]
+            bits = len(parts[0][0][0])
+            held, carried = pipeline.hold([_named(sums, minus) for sums, minus in parts], carried)
+            terms = [(list(lane.values())[:-1], list(lane["minus"])) for lane in held]
+        totals = [{"plane": tree_sum(m, own, bits, minus, tree)} for own, minus in terms]
         if self.parameters.stages >= 2:
-            total, place, start, exponent, last = pipeline.cut(plane=total, **values)
-        return to_place(total, place), start, exponent, last
+            totals, carried = pipeline.hold(totals, carried)
+        place, start, exponent, last = carried.values()
+        return [to_place(total["plane"], place) for total in totals], start, exponent, last
+
+    def _terms(self, weights: Value) -> tuple[list[Value], list[Value]]:
+        """The activations with the signs of a unit's weights, complemented where they are minus, and their carries."""
+        # minus x is the complement of x and one, which is a carry of the tree
+        minus: list[Value] = [~weights[lane] for lane in range(self.parameters.lanes)]
+        signs = [bit.replicate(self.parameters.mantissa_bits + 1) for bit in minus]
+        activations = self.operands.payload.activations
+        return [(x.as_unsigned() ^ sign).as_signed() for x, sign in zip(activations, signs, strict=True)], minus
+
+
+def _named(sums: Sequence[Value], minus: Sequence[Value]) -> Values:
+    """Partial sums and carries by name, the carries last."""
+    return {f"sum_{share}": value for share, value in enumerate(sums)} | {"minus": Cat(minus)}
 
 
 def to_place(value: Value, place: Value) -> Value:

@@ -18,7 +18,6 @@ from .fp_dot import FloatingDot, FpDotParameters
 from .fp_pe import FpIntParameters, FpIntPE
 from .integer_pe import FiglutPE, FignaParameters, FignaPE, IfpuParameters, IfpuPE
 from .scaled_pe import ScaledAndaPE, ScaledAndaPEParameters
-from .sign_counter import NegativeCounter
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,6 @@ BASELINE_DESIGNS: Mapping[str, Design] = MappingProxyType(
         "group-accumulator": Design(GroupAccumulator),
         "ifpu-pe": Design(IfpuPE, IfpuParameters),
         "integer-sqrt": Design(IntegerSqrt),
-        "negative-counter": Design(NegativeCounter),
         "running-sum": Design(RunningSum, RunningSumParameters),
         "softmax-lane": Design(SoftmaxLane),
         "spqr-decoder": Design(SpQRDecoder),

@@ -11,7 +11,7 @@ from ...formats.checks import check_integer
 from ..arithmetic.fp import FP32
 from ..arithmetic.fp_accumulator import MAX_ADDER_STAGES
 from ..arithmetic.scaling import SCALE, GroupAccumulator
-from ..interfaces import Stream
+from ..interfaces import Stream, per_unit
 from .anda_pe import AndaPE, AndaPEParameters
 
 
@@ -35,7 +35,10 @@ class ScaledAndaPEParameters(AndaPEParameters):
 class ScaledAndaPE(wiring.Component):
     """An `AndaPE` and a `GroupAccumulator`: from bit-planes to an FP32 output, for comparison with the baselines.
 
-    Timing: M + 1 cycles a group. With one stage each, the result is valid 4 cycles after the last plane of the last group;
+    With several `units` they share one `GroupAccumulator`, which takes their groups in turn, unit by unit, while the
+    next group's planes pass: no cycle is lost if M + 1 is at least the number of units.
+
+    Timing: M + 1 cycles a group, at least a cycle for each unit. With one stage each, the result is valid 4 cycles after the last plane of the last group;
     each further stage adds a cycle. With 5 adder stages, groups of fewer than 4 planes wait for the accumulator's adder.
 
     Parameters
@@ -47,8 +50,9 @@ class ScaledAndaPE(wiring.Component):
     activation, weights
         See `AndaPE`.
     scales : `In(stream.Signature(SCALE))`
-        One per group.
+        One per group; of the units in turn.
     result : `Out(stream.Signature(FP32))`
+        Of the units in turn.
     saturated : `Out(1)`
         See `GroupAccumulator`.
     """
@@ -64,7 +68,7 @@ class ScaledAndaPE(wiring.Component):
         super().__init__(
             {
                 "activation": In(stream.Signature(parameters.planes_layout)),
-                "weights": In(stream.Signature(parameters.weights_layout)),
+                "weights": In(stream.Signature(per_unit(parameters.weights_layout, parameters.units))),
                 "scales": In(stream.Signature(SCALE)),
                 "result": Out(stream.Signature(FP32)),
                 "saturated": Out(1),
@@ -77,7 +81,7 @@ class ScaledAndaPE(wiring.Component):
         options = self.parameters
         m.submodules.element = element = AndaPE(options)
         m.submodules.group_accumulator = accumulator = GroupAccumulator(
-            bits=options.partial_sum_bits, adder_stages=options.adder_stages
+            bits=options.partial_sum_bits, adder_stages=options.adder_stages, units=options.units
         )
         wiring.connect(m, wiring.flipped(self.activation), element.activation)
         wiring.connect(m, wiring.flipped(self.weights), element.weights)

@@ -19,10 +19,9 @@ from ....formats.anda.plane_mask import sent_planes
 from ...array.mxu import MatrixUnit
 from ...compressor.bpc import BitPlaneCompressor, BpcLane
 from ...elements.anda_pe import AndaPE
-from ...elements.sign_counter import count_negatives
 from ...interfaces import EXPONENT_BITS
 from ...simulation.operands import factor_stream, plane_rows_stream, plane_stream, segment_planes, weight_stream
-from ...simulation.packing import pack
+from ...simulation.packing import pack, pack_fields
 from ...simulation.streams import Pauses
 from .operands import BLOCK_TOKENS, Operands
 
@@ -69,14 +68,14 @@ def anda_pe(design: AndaPE, operands: Operands, mantissa_bits: Sequence[int]) ->
     """All groups, without a gap. With skipping, two more runs leave out the zero planes of a token and of a block."""
     x = regroup(operands.activations, design.parameters.lanes)
     codes = regroup(operands.codes, design.parameters.lanes)
-    weights = pack(codes, design.parameters.weight_bits)
+    each = [np.roll(codes, unit, axis=0) for unit in range(design.parameters.units)]
+    weights = pack(np.concatenate(each, axis=1), design.parameters.weight_bits)
     runs: list[Stimulus] = []
     for m in (m for m in mantissa_bits if m <= design.parameters.max_mantissa_bits):
         tensor = design.parameters.format(m).encode(x)
-        sums, exponents = design.parameters.compute(tensor, codes)
+        sums = np.array([design.parameters.compute(tensor, own)[0] for own in each])
+        exponents = design.parameters.compute(tensor, codes)[1]
         planes = plane_stream(tensor, design.parameters.lanes)
-        if design.parameters.signs == "shared":
-            planes = count_negatives(planes, design.parameters.lanes)
         for suffix, sent in _skips(design, tensor, operands):
             # zero planes at the end are not shifted in, unless the midpoint follows them
             below = 0 if design.parameters.midpoint else sent[:, ::-1].argmax(axis=1)
@@ -85,15 +84,13 @@ def anda_pe(design: AndaPE, operands: Operands, mantissa_bits: Sequence[int]) ->
             )
             inputs = {"activation": sent_words, "weights": weights}
             expected = {"result": _partial_sums(design, sums >> below, exponents + below)}
-            runs.append(Stimulus(f"M={m}{suffix}", inputs, {"result": len(x)}, x.size, "MAC", expected))
+            runs.append(Stimulus(f"M={m}{suffix}", inputs, {"result": len(x)}, sums.shape[0] * x.size, "MAC", expected))
     return runs
 
 
 def _partial_sums(design: AndaPE, sums: NDArray[np.int64], exponents: NDArray[np.int64]) -> list[int]:
-    """Results as payloads of `partial_sum_layout`."""
-    bits = design.parameters.partial_sum_bits
-    fields = zip(sums.tolist(), exponents.tolist(), strict=True)
-    return [total & (1 << bits) - 1 | (exponent & 63) << bits for total, exponent in fields]
+    """Results ``[units, groups]`` as payloads of `partial_sum_layout`."""
+    return pack_fields([(sums.T, design.parameters.partial_sum_bits), (exponents, 6)])
 
 
 def _skips(design: AndaPE, tensor: AndaTensor, operands: Operands) -> Iterator[tuple[str, NDArray[np.bool_]]]:

@@ -16,7 +16,6 @@ from ...elements.fp_dot import FloatingDot
 from ...elements.fp_pe import FpIntPE
 from ...elements.integer_pe import TABLE_INPUTS, FiglutPE, FignaPE, IfpuPE
 from ...elements.scaled_pe import ScaledAndaPE
-from ...elements.sign_counter import count_negatives
 from ...simulation.operands import plane_stream
 from ...simulation.packing import pack, pack_fields
 from .circuits import Stimulus, float_bits, regroup
@@ -66,19 +65,21 @@ def figna_pe(design: FignaPE, operands: Operands, mantissa_bits: Sequence[int]) 
     _check_group(operands, design.parameters.group_size)
     bits = design.parameters.mantissa_bits
     tensor = FignaFormat(mantissa_bits=bits, group_size=operands.lanes).encode(operands.activations)
-    integers, codes = (
-        _chunks(values, operands.lanes, design.parameters.lanes) for values in (tensor.integers, operands.codes)
+    units = operands.of_units(design.parameters.units)
+    lanes = design.parameters.lanes
+    integers, *codes = (
+        _chunks(values, operands.lanes, lanes) for values in (tensor.integers, *(unit.codes for unit in units))
     )
-    groups, steps, lanes = integers.shape
+    groups, steps, _ = integers.shape
     fields = [
         (integers.reshape(-1, lanes), bits + 1),
-        (codes.reshape(-1, lanes), design.parameters.weight_bits),
+        *[(own.reshape(-1, lanes), design.parameters.weight_bits) for own in codes],
         (np.repeat(tensor.exponents.ravel().astype(np.int64) + 15 - bits, steps), 6),
         (_closes(groups, steps), 1),
     ]
-    totals = design.parameters.compute(*_aligned(tensor, operands))
-    inputs = {"operands": pack_fields(fields), "scales": _scale_words(operands)}
-    return [_scaled("trace", inputs, totals, operands)]
+    totals = [design.parameters.compute(*_aligned(tensor, unit)) for unit in units]
+    inputs = {"operands": pack_fields(fields), "scales": _scale_words(*units)}
+    return [_scaled("trace", inputs, np.stack(totals, axis=1), operands)]
 
 
 def ifpu_pe(design: IfpuPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
@@ -87,12 +88,13 @@ def ifpu_pe(design: IfpuPE, operands: Operands, mantissa_bits: Sequence[int]) ->
     bits = design.parameters.mantissa_bits
     tensor = IfpuFormat(mantissa_bits=bits, group_size=operands.lanes).encode(operands.activations)
     chunks = _chunks(tensor.integers, operands.lanes, design.parameters.lanes)
-    planes = _chunks(operands.codes, operands.lanes, design.parameters.lanes)
-    words = _serial_words(
-        design, chunks, weight_planes(planes.astype(np.int8)).swapaxes(-1, -2), tensor.exponents, bits
-    )
-    totals = design.parameters.compute(*_aligned(tensor, operands))
-    return [_scaled("trace", {"operands": words, "scales": _scale_words(operands)}, totals, operands)]
+    units = operands.of_units(design.parameters.units)
+    codes = [_chunks(unit.codes, operands.lanes, design.parameters.lanes) for unit in units]
+    planes = np.concatenate([weight_planes(own.astype(np.int8)).swapaxes(-1, -2) for own in codes], axis=-1)
+    words = _serial_words(design, chunks, planes, tensor.exponents, bits)
+    totals = [design.parameters.compute(*_aligned(tensor, unit)) for unit in units]
+    inputs = {"operands": words, "scales": _scale_words(*units)}
+    return [_scaled("trace", inputs, np.stack(totals, axis=1), operands)]
 
 
 def figlut_pe(design: FiglutPE, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
@@ -131,16 +133,14 @@ def scaled_anda_pe(design: ScaledAndaPE, operands: Operands, mantissa_bits: Sequ
     runs: list[Stimulus] = []
     for m in (m for m in mantissa_bits if m <= element.max_mantissa_bits):
         tensor = element.format(m).encode(operands.activations)
-        planes = plane_stream(tensor, element.lanes)
-        if element.signs == "shared":
-            planes = count_negatives(planes, element.lanes)
+        units = operands.of_units(element.units)
         inputs = {
-            "activation": planes,
-            "weights": pack(operands.codes, element.weight_bits),
-            "scales": _scale_words(operands),
+            "activation": plane_stream(tensor, element.lanes),
+            "weights": pack(np.concatenate([unit.codes for unit in units], axis=1), element.weight_bits),
+            "scales": _scale_words(*units),
         }
-        totals = _totals(operands, *element.compute(tensor, operands.codes))
-        runs.append(_scaled(f"M={m}", inputs, totals, operands))
+        totals = [_totals(unit, *element.compute(tensor, unit.codes)) for unit in units]
+        runs.append(_scaled(f"M={m}", inputs, np.stack(totals, axis=1), operands))
     return runs
 
 
@@ -151,10 +151,10 @@ def _scaled(
     operands: Operands,
     pauses: dict[str, list[bool]] | None = None,
 ) -> Stimulus:
-    """Run of an element with the FP32 sum over groups as its output."""
+    """Run of an element with the FP32 sums over groups as its outputs ``[outputs]`` or ``[outputs, units]``."""
     expected = {"result": float_bits(totals)}
-    work = operands.codes.size
-    return Stimulus(name, inputs, {"result": len(totals)}, work, "MAC", expected, pauses=pauses or {})
+    work = operands.codes.size * totals.size // len(totals)
+    return Stimulus(name, inputs, {"result": totals.size}, work, "MAC", expected, pauses=pauses or {})
 
 
 def _anda_sums(operands: Operands, mantissa_bits: int) -> tuple[Integers, Integers]:
@@ -236,7 +236,8 @@ def _in_turn(sequence: list[_Item], length: int, outputs: int) -> list[_Item]:
     ]
 
 
-def _scale_words(operands: Operands) -> list[int]:
-    """Scales as payloads of `SCALE`, one per group."""
-    scales = operands.scales.view(np.uint16)
-    return pack_fields([(scales, 16), (_closes(len(scales) // GROUPS_PER_OUTPUT, GROUPS_PER_OUTPUT), 1)])
+def _scale_words(*units: Operands) -> list[int]:
+    """Scales as payloads of `SCALE`, one per group; of several units in turn."""
+    scales = np.stack([unit.scales for unit in units], axis=1).view(np.uint16)
+    last = _closes(len(scales) // GROUPS_PER_OUTPUT, GROUPS_PER_OUTPUT).repeat(len(units))
+    return pack_fields([(scales.ravel(), 16), (last, 1)])

@@ -2,7 +2,7 @@
 
 import hashlib
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -54,6 +54,13 @@ class Operands:
     def weights(self) -> NDArray[np.float16]:
         """Weights in FP16 ``[groups, lanes]``, for circuits that do not take codes."""
         return (self.codes * self.scales[:, None].astype(np.float32)).astype(np.float16)
+
+    def of_units(self, units: int) -> list["Operands"]:
+        """Operands of each unit of a row: the same activations, and the codes and scales of other groups."""
+        return [
+            replace(self, codes=np.roll(self.codes, unit, axis=0), scales=np.roll(self.scales, unit))
+            for unit in range(units)
+        ]
 
     @cached_property
     def sha256(self) -> str:

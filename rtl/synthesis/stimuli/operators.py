@@ -5,16 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ....formats import AndaFormat
 from ....formats.integer_only import di_exp, exp_guard_bits, integer_softmax, integer_sqrt
 from ....formats.weights.spqr.format import SpQRWeights
 from ....formats.weights.spqr.quantizer import SpQR
 from ...arithmetic.fp_accumulator import RunningSum
 from ...compressor.alignment import FieldExtractor, MaximumExponent
-from ...elements.sign_counter import NegativeCounter, count_negatives
 from ...operators.integer_only import DiExp, IntegerSqrt, SoftmaxLane
 from ...operators.weight_decoders import SpQRDecoder, SqueezeLLMDecoder
-from ...simulation.operands import plane_stream
 from ...simulation.packing import pack
 from .circuits import Stimulus, float_bits, regroup
 from .operands import Operands
@@ -136,18 +133,6 @@ def softmax_lane(design: SoftmaxLane, operands: Operands, mantissa_bits: Sequenc
     expected = [int(value) | int(end) << design.bits for value, end in zip(given, last, strict=True)]
     outputs = {"probabilities": len(expected)}
     return [Stimulus("trace", {"scores": words}, outputs, len(words), "probability", {"probabilities": expected})]
-
-
-def negative_counter(design: NegativeCounter, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:
-    """Planes of all groups."""
-    runs: list[Stimulus] = []
-    x = regroup(operands.activations, design.lanes)
-    for m in mantissa_bits:
-        planes = plane_stream(AndaFormat(mantissa_bits=m, group_size=design.lanes).encode(x), design.lanes)
-        counted = count_negatives(planes, design.lanes)
-        outputs = {"counted": len(counted)}
-        runs.append(Stimulus(f"M={m}", {"planes": planes}, outputs, x.size, "MAC", {"counted": counted}))
-    return runs
 
 
 def field_extractor(design: FieldExtractor, operands: Operands, mantissa_bits: Sequence[int]) -> list[Stimulus]:

@@ -19,7 +19,6 @@ from ...elements.fp_dot import FloatingDot
 from ...elements.fp_pe import FpIntPE
 from ...elements.integer_pe import FiglutPE, FignaPE, IfpuPE
 from ...elements.scaled_pe import ScaledAndaPE
-from ...elements.sign_counter import NegativeCounter
 from ...operators.integer_only import DiExp, IntegerSqrt, SoftmaxLane
 from ...operators.weight_decoders import SpQRDecoder, SqueezeLLMDecoder
 from ...vector.unit import VectorUnit
@@ -52,7 +51,6 @@ _MAKERS: Mapping[type[wiring.Component], Maker] = MappingProxyType(
         IntegerSqrt: operator.integer_sqrt_operator,
         MatrixUnit: circuit.matrix_unit,
         MaximumExponent: operator.maximum_exponent,
-        NegativeCounter: operator.negative_counter,
         RunningSum: operator.running_sum,
         ScaledAndaPE: element.scaled_anda_pe,
         Fp32Adder: circuit.fp32_adder,

@@ -9,7 +9,6 @@ from anda_codesign.formats import AndaFormat, InputError, Int4Weights, fp_int_ge
 from anda_codesign.formats.latency.elements import pe_cycles_per_group
 from anda_codesign.rtl import AndaPE, run_matrix_unit, run_streams
 from anda_codesign.rtl.elements.anda_pe import AndaPEParameters
-from anda_codesign.rtl.elements.sign_counter import NegativeCounter, count_negatives
 from anda_codesign.rtl.interfaces import partial_sum_bits
 from anda_codesign.rtl.simulation.packing import pack, unpack
 from latencies import PE_RESULT_CYCLES
@@ -22,8 +21,10 @@ OPTIONS = [
     {"tree": "carry-save", "operand_isolation": True, "stages": 2},
     {"stages": 3},
     {"tree": "carry-save", "operand_isolation": True, "stages": 3},
-    {"signs": "shared"},
-    {"signs": "shared", "tree": "carry-save", "operand_isolation": True},
+    {"signs": "row"},
+    {"signs": "row", "stages": 2},
+    {"signs": "row", "tree": "carry-save", "operand_isolation": True},
+    {"signs": "row", "tree": "carry-save", "operand_isolation": True, "stages": 3},
 ]
 
 
@@ -39,13 +40,6 @@ def plane_words(signed: NDArray[np.int64], mantissa_bits: int) -> list[int]:
     return pack(np.concatenate([bits, exponents, last], axis=2).reshape(-1, lanes + 6), 1)
 
 
-def counted_words(words: list[int], lanes: int) -> list[int]:
-    """The planes as a `NegativeCounter` sends them on."""
-    run = run_streams(NegativeCounter(lanes=lanes), {"planes": words}, {"counted": len(words)}).transfers
-    assert run["counted"].cycles == list(range(1, len(words) + 1))
-    return run["counted"].payloads
-
-
 def random_pause(seed: int) -> list[bool]:
     return (np.random.default_rng(seed).random(997) < 0.5).tolist()
 
@@ -54,8 +48,6 @@ def run(signed: NDArray[np.int64], codes: NDArray[np.int64], mantissa_bits: int,
     groups, lanes = signed.shape
     weight_bits = 4 if np.abs(codes).max() <= 8 else 8
     planes = plane_words(signed, mantissa_bits)
-    if options.get("signs") == "shared":
-        planes = counted_words(planes, lanes)
     inputs = {"activation": planes, "weights": pack(codes, weight_bits)}
     pe = AndaPE(AndaPEParameters(lanes=lanes, weight_bits=weight_bits, **options))
     result = run_streams(pe, inputs, {"result": groups}, pauses=pauses).transfers["result"]
@@ -90,31 +82,15 @@ def test_carry_save_at_any_number_of_lanes(lanes: int, low: int, high: int) -> N
     assert run(signed, codes, 5, tree="carry-save")[0] == (signed * codes).sum(axis=1).tolist()
 
 
-@pytest.mark.parametrize("lanes", [1, 3, 7, 64])
-def test_counted_negatives(lanes: int) -> None:
-    rng = np.random.default_rng(lanes)
-    signed = rng.integers(-31, 32, (6, lanes))
-    signed[0], signed[1] = -31, 31
-    words = plane_words(signed, 5)
-    planes = np.abs(signed)[:, None] >> np.arange(5)[::-1, None] & 1
-    counts = np.pad((planes & (signed < 0)[:, None]).sum(axis=-1), ((0, 0), (1, 0))).ravel()
-    expected = [word | int(count) << lanes + 6 for word, count in zip(words, counts, strict=True)]
-    assert counted_words(words, lanes) == expected
-    assert count_negatives(words, lanes) == expected
-    for port in ("planes", "counted"):
-        pauses = {port: random_pause(2)}
-        run = run_streams(NegativeCounter(lanes=lanes), {"planes": words}, {"counted": len(words)}, pauses=pauses)
-        assert run.transfers["counted"].payloads == expected
-
-
 @pytest.mark.parametrize("port", ["activation", "weights", "result"])
 @pytest.mark.parametrize("mantissa_bits", [1, 4])
-@pytest.mark.parametrize("stages", [2, 3])
-def test_stages_under_pauses(port: str, mantissa_bits: int, stages: int) -> None:
+@pytest.mark.parametrize("signs", ["own", "row"])
+@pytest.mark.parametrize("stages", [1, 2, 3])
+def test_stages_under_pauses(port: str, mantissa_bits: int, stages: int, signs: str) -> None:
     rng = np.random.default_rng(5)
     limit = 2**mantissa_bits
     signed, codes = rng.integers(1 - limit, limit, (30, 8)), rng.integers(-8, 8, (30, 8))
-    sums, _ = run(signed, codes, mantissa_bits, pauses={port: random_pause(1)}, stages=stages)
+    sums, _ = run(signed, codes, mantissa_bits, pauses={port: random_pause(1)}, stages=stages, signs=signs)
     assert sums == (signed * codes).sum(axis=1).tolist()
 
 
@@ -137,9 +113,8 @@ def test_the_array_with_another_tree(affine: bool, reconstruct: Any) -> None:
     [
         ({"tree": "wallace"}, "tree: 'wallace'"),
         ({"stages": 4}, "stages: 4"),
-        ({"signs": "shared", "stages": 3}, "stages: 3"),
         ({"signs": "none"}, "signs: 'none'"),
-        ({"signs": "shared", "skipping": True}, "signs: 'shared'"),
+        ({"signs": "row", "midpoint": True}, "signs: 'row'"),
         ({"stages": 2, "midpoint": True}, "stages: 2"),
     ],
 )

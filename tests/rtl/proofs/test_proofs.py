@@ -4,7 +4,7 @@
 from typing import Any
 
 import pytest
-from amaranth.hdl import Assert, Assume, Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Assert, Assume, Cat, Const, Module, Mux, Signal, Value, signed
 from anda_codesign.rtl.arithmetic.adder_trees import adder_tree
 from anda_codesign.rtl.compressor.alignment import maximum
 from anda_codesign.rtl.compressor.bpc import BpcLane, BpcLaneParameters
@@ -172,24 +172,24 @@ class StepIsOnePlane(Claim):
 
 
 class PeIsADotProduct(Claim):
-    """A processing element sends the sum of signed mantissas times weights, and the exponent, of every group.
+    """A processing element sends each unit's sum of signed mantissas times weights, and the exponent, of every group.
 
     Groups have 1 to `mantissa_bits` planes; planes, weights and results move in cycles that the solver chooses.
     """
 
-    def __init__(self, *, lanes: int, weight_bits: int, mantissa_bits: int) -> None:
+    def __init__(self, *, lanes: int, weight_bits: int, mantissa_bits: int, **options: Any) -> None:
         self.lanes, self.weight_bits, self.mantissa_bits = lanes, weight_bits, mantissa_bits
+        self.parameters = AndaPEParameters(
+            lanes=lanes, weight_bits=weight_bits, max_mantissa_bits=mantissa_bits, **options
+        )
         super().__init__(
-            {"plane": lanes, "exponent": 5, "last": 1, "weights": lanes * weight_bits}
+            {"plane": lanes, "exponent": 5, "last": 1, "weights": lanes * weight_bits * self.parameters.units}
             | {"plane_offered": 1, "weights_offered": 1, "ready": 1}
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        pe = AndaPE(
-            AndaPEParameters(lanes=self.lanes, weight_bits=self.weight_bits, max_mantissa_bits=self.mantissa_bits)
-        )
-        m.submodules.pe = pe
+        m.submodules.pe = pe = AndaPE(self.parameters)
         m.d.comb += [
             Value.cast(pe.activation.payload).eq(Cat(self.plane, self.exponent, self.last)),
             pe.activation.valid.eq(self.plane_offered),
@@ -216,11 +216,12 @@ class PeIsADotProduct(Claim):
         mantissas = [Signal(self.mantissa_bits, name=f"mantissa_{lane}") for lane in range(self.lanes)]
         inside = Signal()
         m.d.comb += Assume(~inside | (planes != self.mantissa_bits - 1) | self.last)
-        total: Value | int = 0
-        for lane, mantissa in enumerate(mantissas):
-            weight = self.weights.word_select(lane, self.weight_bits).as_signed()
-            product = Cat(self.plane[lane], mantissa)[: self.mantissa_bits] * weight
-            total = Mux(signs[lane], -product, product) + total
+        totals: list[Value] = [Const(0)] * self.parameters.units
+        for index in range(self.lanes * self.parameters.units):
+            unit, lane = divmod(index, self.lanes)
+            weight = self.weights.word_select(index, self.weight_bits).as_signed()
+            product = Cat(self.plane[lane], mantissas[lane])[: self.mantissa_bits] * weight
+            totals[unit] = Mux(signs[lane], -product, product) + totals[unit]
         with m.If(pe.activation.valid & pe.activation.ready):
             with m.If(~inside):
                 m.d.sync += [inside.eq(1), signs.eq(self.plane), exponent.eq(self.exponent), planes.eq(0)]
@@ -230,10 +231,10 @@ class PeIsADotProduct(Claim):
                 m.d.sync += [planes.eq(planes + 1), inside.eq(~self.last)]
                 m.d.comb += Assert(pe.weights.ready == self.last)
                 with m.If(self.last):
-                    sum_bits = len(pe.result.payload.partial_sum)
+                    sum_bits = self.parameters.partial_sum_bits
                     least = (exponent - planes - 1)[:6]
                     m.d.comb += Assert(~outstanding | (pe.result.valid & pe.result.ready))
-                    m.d.sync += [outstanding.eq(1), expected.eq(Cat(total[:sum_bits], least))]
+                    m.d.sync += [outstanding.eq(1), expected.eq(Cat(*(total[:sum_bits] for total in totals), least))]
 
 
 @pytest.mark.parametrize(("lanes", "weight_bits"), [(1, 4), (2, 4), (3, 4), (4, 4), (5, 3), (3, 5)])
@@ -275,13 +276,26 @@ def test_an_element_computes_dot_products(lanes: int, weight_bits: int, mantissa
     prove(PeIsADotProduct(lanes=lanes, weight_bits=weight_bits, mantissa_bits=mantissa_bits), cycles=cycles)
 
 
+@pytest.mark.parametrize(("lanes", "mantissa_bits", "units", "cycles"), [(2, 2, 1, 8), (2, 3, 1, 5), (2, 1, 2, 5)])
+def test_a_row_with_shared_signs_computes_dot_products(lanes: int, mantissa_bits: int, units: int, cycles: int) -> None:
+    claim = PeIsADotProduct(lanes=lanes, weight_bits=2, mantissa_bits=mantissa_bits, signs="row", units=units)
+    prove(claim, cycles=cycles)
+
+
 @pytest.mark.parametrize(
     ("claim", "cycles", "module", "cell", "other"),
     [
         (LaneAligns(lanes=2, mantissa_bits=3, stalls=False), 5, "lane", "$sub", "$add"),
         (PeIsADotProduct(lanes=2, weight_bits=2, mantissa_bits=1), 5, "pe.dot_product", "$xor", "$and"),
+        (
+            PeIsADotProduct(lanes=2, weight_bits=2, mantissa_bits=1, signs="row"),
+            5,
+            "pe.signed_planes",
+            "$xor",
+            "$or",
+        ),
     ],
-    ids=["lane", "processing element"],
+    ids=["lane", "processing element", "signs of a row"],
 )
 def test_a_broken_circuit_is_refuted(claim: Claim, cycles: int, module: str, cell: str, other: str) -> None:
     """With the first such operator of the circuit replaced, the proof fails."""
