@@ -1,6 +1,6 @@
 """Amaranth's own simulator: needs no compiler, writes waveforms, runs about a thousand cycles a second."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,49 +20,64 @@ CLOCK_SECONDS = 1 / 285e6
 _NEVER = (False,)
 
 
-def run_streams(
-    design: wiring.Component,
-    inputs: Payloads,
-    outputs: Mapping[str, int],
-    flags: Sequence[str],
-    pauses: Pauses,
-    vcd: Path | None = None,
-    patience_cycles: int = STALL_LIMIT_CYCLES,
-) -> StreamRun:
-    """Run a circuit with streams in Amaranth's simulator; see `simulate.run_streams`."""
-    sources = [
-        _Source(getattr(design, name), to_integers(payloads), pauses.get(name, _NEVER))
-        for name, payloads in inputs.items()
-    ]
-    sinks = [_Sink(getattr(design, name), count, pauses.get(name, _NEVER)) for name, count in outputs.items()]
-    ports: list[_Source | _Sink] = [*sources, *sinks]
-    read: dict[str, int] = {}
+class AmaranthCircuit:
+    """Elaborated circuit in Amaranth's simulator. It is elaborated once, and starts from reset at each run."""
 
-    async def testbench(context: Any) -> None:
-        sampled = [signal for port in ports for signal in (port.fires, port.payload)]
-        cycle = last_move = 0
-        draining = False
-        while not draining:
-            draining = all(port.finished for port in ports)
-            for port in ports:
-                port.drive(context, cycle)
-            _, _, *values = await context.tick().sample(*sampled)
-            for port, fires, payload in zip(ports, values[0::2], values[1::2], strict=True):
-                if fires:
-                    port.moved(payload, cycle)
-                    last_move = cycle
-            if cycle - last_move > patience_cycles:
-                raise StalledError(f"nothing moved since cycle {last_move}")
-            cycle += 1
-        read.update({name: context.get(getattr(design, name)) for name in flags})
+    def __init__(self, design: wiring.Component) -> None:
+        self._design = design
+        self._testbench: Callable[[Any], Awaitable[None]] | None = None
+        self._simulator = Simulator(design)
+        self._simulator.add_clock(CLOCK_SECONDS)
+        self._simulator.add_testbench(self._run)
 
-    simulator = Simulator(design)
-    simulator.add_clock(CLOCK_SECONDS)
-    simulator.add_testbench(testbench)
-    with simulator.write_vcd(str(vcd)) if vcd else nullcontext():
-        simulator.run()
-    transfers = {name: port.transfers() for name, port in zip([*inputs, *outputs], ports, strict=True)}
-    return StreamRun(transfers, read)
+    async def _run(self, context: Any) -> None:
+        if self._testbench is not None:
+            await self._testbench(context)
+
+    def run_streams(
+        self,
+        inputs: Payloads,
+        outputs: Mapping[str, int],
+        flags: Sequence[str],
+        pauses: Pauses,
+        patience_cycles: int = STALL_LIMIT_CYCLES,
+        vcd: Path | None = None,
+    ) -> StreamRun:
+        """Run the circuit with streams; see `simulate.run_streams`."""
+        design = self._design
+        sources = [
+            _Source(getattr(design, name), to_integers(payloads), pauses.get(name, _NEVER))
+            for name, payloads in inputs.items()
+        ]
+        sinks = [_Sink(getattr(design, name), count, pauses.get(name, _NEVER)) for name, count in outputs.items()]
+        ports: list[_Source | _Sink] = [*sources, *sinks]
+        read: dict[str, int] = {}
+
+        async def testbench(context: Any) -> None:
+            sampled = [signal for port in ports for signal in (port.fires, port.payload)]
+            cycle = last_move = 0
+            draining = False
+            while not draining:
+                draining = all(port.finished for port in ports)
+                for port in ports:
+                    port.drive(context, cycle)
+                _, _, *values = await context.tick().sample(*sampled)
+                for port, fires, payload in zip(ports, values[0::2], values[1::2], strict=True):
+                    if fires:
+                        port.moved(payload, cycle)
+                        last_move = cycle
+                if cycle - last_move > patience_cycles:
+                    raise StalledError(f"nothing moved since cycle {last_move}")
+                cycle += 1
+            read.update({name: context.get(getattr(design, name)) for name in flags})
+
+        if self._testbench is not None:
+            self._simulator.reset()
+        self._testbench = testbench
+        with self._simulator.write_vcd(str(vcd)) if vcd else nullcontext():
+            self._simulator.run()
+        transfers = {name: port.transfers() for name, port in zip([*inputs, *outputs], ports, strict=True)}
+        return StreamRun(transfers, read)
 
 
 def run_vectors(

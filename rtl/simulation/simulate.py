@@ -59,7 +59,8 @@ def run_streams(
     pauses = pauses or {}
     check_simulator(simulator)
     if simulator == "amaranth":
-        return amaranth_simulator.run_streams(design, inputs, outputs, flags, pauses, vcd, patience_cycles)
+        elaborated = amaranth_simulator.AmaranthCircuit(design)
+        return elaborated.run_streams(inputs, outputs, flags, pauses, patience_cycles, vcd)
     if vcd is not None:
         raise InputError(f"vcd: {simulator} writes no waveform; leave out vcd or choose the simulator amaranth")
     circuit = compiled.compile_design(design, simulator)

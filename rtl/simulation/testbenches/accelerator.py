@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +17,12 @@ from ....formats.latency.array import MEMORY_OUTSTANDING_ROWS
 from ...accelerator.top import FLAGS, Accelerator
 from ...array.buffers import MAX_DEPTH
 from ...isa import RETIRED
+from ..amaranth_simulator import AmaranthCircuit
 from ..build import require_simulator
 from ..compiled import CompiledCircuit, compile_design
 from ..memory_model import LATENCY_BITS
-from ..simulate import SimulatorName, check_simulator, run_streams
-from ..streams import STALL_LIMIT_CYCLES, Payloads, StreamRun
+from ..simulate import SimulatorName, check_simulator
+from ..streams import STALL_LIMIT_CYCLES
 from .accelerator_circuit import AcceleratorBench, HostAction
 
 LEAST_LATENCY = 2
@@ -137,7 +137,7 @@ def run_accelerator_program(
     depth = max(1024, 1 << (len(memory) - 1).bit_length())
     outputs = {"started": 1, "done": 1, "rows": len(read_back), **kinds}
     patience_cycles = _patience_cycles(machine, instructions, latency_cycles)
-    run = _run(machine, depth, {"host": host}, outputs, simulator, patience_cycles)
+    run = _circuit(machine, depth, simulator).run_streams({"host": host}, outputs, [], {}, patience_cycles)
     start = run.transfers["started"].cycles[0]
     after = memory.copy()
     for address, row in zip(read_back, run.transfers["rows"].payloads, strict=True):
@@ -157,29 +157,13 @@ def _patience_cycles(machine: AcceleratorConfig, instructions: Sequence[Instruct
     return STALL_LIMIT_CYCLES + latency_cycles + longest * (32 + latency_cycles // MEMORY_OUTSTANDING_ROWS)
 
 
-def _bench(machine: AcceleratorConfig, memory_depth: int) -> AcceleratorBench:
-    return AcceleratorBench(accelerator=Accelerator(machine), memory_depth=memory_depth)
-
-
-def _run(
-    machine: AcceleratorConfig,
-    memory_depth: int,
-    inputs: Payloads,
-    outputs: Mapping[str, int],
-    simulator: SimulatorName,
-    patience_cycles: int,
-) -> StreamRun:
-    if simulator == "amaranth":
-        return run_streams(_bench(machine, memory_depth), inputs, outputs, patience_cycles=patience_cycles)
-    return _compiled(machine, memory_depth, simulator).run_streams(inputs, outputs, [], {}, patience_cycles)
-
-
 @lru_cache(maxsize=16)
-def _compiled(
-    machine: AcceleratorConfig, memory_depth: int, simulator: Literal["cxxrtl", "verilator"]
-) -> CompiledCircuit:
-    """Compiled circuit, kept because its elaboration takes longer than a small program."""
-    return compile_design(_bench(machine, memory_depth), simulator)
+def _circuit(
+    machine: AcceleratorConfig, memory_depth: int, simulator: SimulatorName
+) -> CompiledCircuit | AmaranthCircuit:
+    """Circuit that is ready to run, kept because its elaboration takes longer than a small program."""
+    bench = AcceleratorBench(accelerator=Accelerator(machine), memory_depth=memory_depth)
+    return AmaranthCircuit(bench) if simulator == "amaranth" else compile_design(bench, simulator)
 
 
 def retire_counts(machine: AcceleratorConfig, instructions: Sequence[Instruction]) -> dict[str, int]:
