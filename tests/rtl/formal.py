@@ -1,10 +1,13 @@
 """Proofs about circuits, by the SAT solver in Yosys: for every input, over a stated number of clock cycles.
 
-A claim is a circuit whose inputs are free, with `amaranth.hdl.Assert` and `Assume` about what is in it.
+A claim is a circuit whose inputs are free, with `amaranth.hdl.Assert` and `Assume` about what is in it. The solver's answer is
+kept under a hash of all that decides it: the claim's netlist, the solver's steps and its version.
 """
 
+import hashlib
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 from anda_codesign.rtl.interfaces import Stream
 from anda_codesign.rtl.tools import require_package, yosys
+from anda_codesign.workloads.fetch import cache_dir
+from anda_codesign.workloads.files import cached
 
 _TOP = "claim"
 
@@ -63,6 +68,14 @@ def prove(
     steps += ["memory_map", "chformal -lower", "async2sync", "dffunmap", "opt -full", "clean"]
     sequence = f"-set rst 0 -seq {cycles}" if cycles > 1 else ""
     steps.append(f"sat -verify -prove-asserts -set-assumes {sequence} {_TOP}")
+    recipe = "\0".join([version("pyosys"), *steps, netlist])
+    path = cache_dir() / "proofs" / hashlib.sha256(recipe.encode()).hexdigest()[:32]
+    if counterexample := cached(path, lambda: _counterexample(steps, netlist).encode()).decode():
+        raise RefutedError(counterexample)
+
+
+def _counterexample(steps: Sequence[str], netlist: str) -> str:
+    """The solver's message if an assertion can fail, else nothing."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "claim.il").write_text(netlist)
         try:
@@ -70,7 +83,8 @@ def prove(
         except RuntimeError as error:
             if "proof did fail" not in str(error) and "FAIL" not in str(error):
                 raise
-            raise RefutedError(str(error)) from None
+            return str(error)
+    return ""
 
 
 def choose(m: Module, choice: Signal) -> Signal:

@@ -2,6 +2,7 @@
 """The accelerator against `fp_int_gemm` and `AndaFormat.encode`: memory image in, memory image out."""
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -20,9 +21,10 @@ from anda_codesign.formats.accelerator import (
 )
 from anda_codesign.formats.accelerator.instructions import FIELDS, INSTRUCTION_BITS, OPCODE_BITS, vector
 from anda_codesign.formats.vector.command import Factor, VectorCommand
-from anda_codesign.rtl import Accelerator, run_accelerator_program, run_accelerator_schedule, run_streams, run_vectors
+from anda_codesign.rtl import Accelerator, run_accelerator_program, run_accelerator_schedule, run_vectors
 from anda_codesign.rtl.accelerator.top import FLAGS
 from anda_codesign.rtl.isa import is_legal
+from anda_codesign.rtl.simulation.amaranth_simulator import AmaranthCircuit
 from anda_codesign.rtl.simulation.testbenches.accelerator import host_orders
 from anda_codesign.rtl.simulation.testbenches.accelerator_circuit import AcceleratorBench
 from gemm_operands import affine
@@ -210,13 +212,17 @@ def test_an_illegal_instruction_ends_the_program_and_sets_a_flag() -> None:
     assert len(run.retired["loader"]) == 1
 
 
+@lru_cache(maxsize=1)
+def elaborated(machine: AcceleratorConfig) -> AmaranthCircuit:
+    return AmaranthCircuit(AcceleratorBench(accelerator=Accelerator(machine), memory_depth=16))
+
+
 def run_unchecked(
     machine: AcceleratorConfig, program: list[Instruction], memory: NDArray[np.uint8]
 ) -> tuple[list[str], int]:
     """The flags of a program that nobody has checked, and the row 3 of memory after it."""
-    bench = AcceleratorBench(accelerator=Accelerator(machine), memory_depth=16)
     host = host_orders(machine, program, memory, read_back=[3])
-    run = run_streams(bench, {"host": host}, {"started": 1, "done": 1, "rows": 1})
+    run = elaborated(machine).run_streams({"host": host}, {"started": 1, "done": 1, "rows": 1}, [], {})
     status = run.transfers["done"].payloads[0]
     return [flag for index, flag in enumerate(FLAGS) if status >> index & 1], run.transfers["rows"].payloads[0]
 
