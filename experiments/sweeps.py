@@ -18,6 +18,7 @@ from .sweep.executors import make_executor
 from .sweep.run import finish_sweep, left_out_of
 from .sweep.spec import SweepSpec, load_spec
 from .sweep_results.circuits import with_circuits
+from .sweep_results.pairs import pair_frame
 from .sweep_results.results import load_results, pareto_figure, pareto_front, query_frame
 from .sweep_results.wins import win_frame
 
@@ -96,10 +97,10 @@ def results(options: ResultsOptions) -> FrameResult:
         The folder holds no results, the query is wrong, or a column does not exist.
     """
     require_new_picture("plot", options.plot)
-    if options.wins is not None:
-        for name, value in (("pareto", options.pareto), ("plot", options.plot)):
-            if value:
-                raise InputError(f"{name}: cannot be combined with wins; leave one of them out")
+    for compared, asked in (("wins", options.wins), ("pairs", options.pairs)):
+        for name, value in (("pareto", options.pareto), ("plot", options.plot), ("pairs", options.pairs)):
+            if asked is not None and value and name != compared:
+                raise InputError(f"{name}: cannot be combined with {compared}; leave one of them out")
     frame = load_results(options.folder)
     if options.circuits is not None:
         frame = with_circuits(frame, options.circuits)
@@ -107,6 +108,8 @@ def results(options: ResultsOptions) -> FrameResult:
         frame = query_frame(frame, options.sql)
     if options.wins is not None:
         return FrameResult(win_frame(frame, *read_wins(options.wins)))
+    if options.pairs is not None:
+        return FrameResult(pair_frame(frame, options.pairs))
     return FrameResult(_front(frame, options))
 
 

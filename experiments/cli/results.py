@@ -40,6 +40,13 @@ def results(
         print_table(f"{winner} has the least {column}", *table_rows(frame, list(frame.columns)))
         _print_drivers(given, winner, str(frame.sort_values("ratio_median")["arch"].iloc[0]), column)
         return
+    if given["pairs"] is not None:
+        joint = "better or worse: beyond the joint interval, in which all pairs hold together with 95 %"
+        rounded = frame.round(3)
+        print_table(
+            f"losses in pairs, on the same blocks; {joint}", *table_rows(rounded, [str(name) for name in rounded])
+        )
+        return
     shown = frame.head(ROWS)
     asked = table_rows(shown, [str(name) for name in frame.columns]) if given["sql"] is not None else None
     print_table(f"{given['folder']}: {len(frame)} rows", *(asked or fitting_rows(shown, varying_columns(frame))))
@@ -51,7 +58,10 @@ def _write_report(given: Given, report: Path, json: str | None) -> None:
     from ...formats import InputError
     from ..sweep_results.report import write_sweep_report
 
-    for name, value in [*((name, given[name]) for name in ("sql", "plot", "wins", "circuits")), ("json", json)]:
+    for name, value in [
+        *((name, given[name]) for name in ("sql", "plot", "wins", "pairs", "circuits")),
+        ("json", json),
+    ]:
         if value is not None:
             raise InputError(f"{name}: cannot be combined with report; leave one of them out")
     note(f"report: {write_sweep_report(given['folder'], report, list(given['pareto'] or ()))}")

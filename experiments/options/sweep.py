@@ -67,6 +67,10 @@ class ResultsOptions:
     wins: Annotated[
         str | None, Option("How often ARCH has the least, at the same constants.", metavar="ARCH:COLUMN")
     ] = None
+    pairs: Annotated[
+        str | None,
+        Option("Losses compared in pairs on the same blocks: all pairs, or each with a design.", metavar="all|DESIGN"),
+    ] = None
     plot: Annotated[
         "str | Path | None",
         Option("Draw the front, dominated points in grey (.png, .svg, .pdf).", metavar="FILE"),

@@ -109,12 +109,12 @@ def win_pairs(frame: pd.DataFrame, winner: str, column: str) -> dict[str, pd.Dat
     """
     import pandas as pd
 
+    shared = constant_columns(frame)
     archs = list(dict.fromkeys(frame["arch"]))
     if winner not in archs:
         raise InputError(f"wins: {winner!r} is not an architecture of this sweep; use one of {', '.join(archs)}")
     if len(archs) < 2:
         raise InputError(f"wins: {winner} is the only architecture of this sweep; add others to compare with")
-    shared = constant_columns(frame)
     costs = cost_column(frame, column, "wins")
     errors = PairedErrors(frame, column)
     places: dict[str, pd.Series] = {}
@@ -148,6 +148,10 @@ def constant_columns(frame: pd.DataFrame) -> list[str]:
 
 def _last_input(frame: pd.DataFrame) -> int:
     """Index of the first result column; inputs come first."""
+    if missing := [name for name in ("arch", "cycles") if name not in frame]:
+        raise InputError(
+            f"sql: leaves out {', '.join(missing)}; comparisons need whole rows: select * from results where …"
+        )
     return list(frame.columns).index("cycles")
 
 
