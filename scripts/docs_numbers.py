@@ -28,6 +28,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "docs/options.md": ("scripts/options_page.py",),
     "docs/rtl.md": ("scripts/circuit_tables.py",),
     "docs/simulator.md": ("scripts/inference_table.py",),
+    "docs/simulator_inside.md": ("scripts/levels_table.py",),
 }
 """Programs that write the marked tables of a page, by ``--update PAGE`` (the options page writes itself)."""
 

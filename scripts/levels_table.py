@@ -1,6 +1,6 @@
-"""Table of docs/simulator.md: cycles of random small GeMMs at the simulator's three levels and in the circuit.
+"""Table of docs/simulator_inside.md: cycles of random small GeMMs at the simulator's three levels and in the circuit.
 
-``python scripts/levels_table.py`` prints it; ``--update docs/simulator.md`` writes it into the page. The machines are Anda
+``python scripts/levels_table.py`` prints it; ``--update docs/simulator_inside.md`` writes it into the page. The machines are Anda
 with small arrays. The circuit runs in Amaranth's simulator. Its memory answers one row of the port a cycle, 16 cycles after
 the request. At the other levels the memory has the same bandwidth.
 """

@@ -1,4 +1,4 @@
-"""More memory, more bandwidth and fewer bits never make a run worse, at every level where this holds (docs/simulator.md)."""
+"""More memory, more bandwidth and fewer bits never make a run worse, at every level where this holds (docs/simulator_inside.md)."""
 
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
