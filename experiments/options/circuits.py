@@ -118,7 +118,7 @@ class SynthesisOptions:
     ] = None
     allowance: Annotated[
         str | Sequence[str],
-        Option("Published allowances to add, such as those for wires and glitches.", metavar="NAME,…", parse=words),
+        Option("Published allowances to add, such as that for wires.", metavar="NAME,…", parse=words),
     ] = ()
     all_designs: Annotated[
         bool, Option("Synthesise every circuit; a repeated run continues where it was stopped.", flag="--all")

@@ -1,4 +1,4 @@
-"""Synthesis jobs: one circuit or all, at one clock or several, with allowances for wires and glitches."""
+"""Synthesis jobs: one circuit or all, at one clock or several, with allowances for wires."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class SynthesisResults(Result):
 def synthesize(options: SynthesisOptions) -> SynthesisResults:
     """Map circuits to gates; give area, timing and energy on captured activations.
 
-    The gate netlist is simulated first and must agree with the circuit and the number format bit for bit. Wires, clock
-    tree and glitches are not included. Finished circuits are read from the cache.
+    The gate netlist is simulated first and must agree with the circuit and the number format bit for bit. Energies
+    include glitches; wires and clock tree are not included. Finished circuits are read from the cache.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Published allowances for wires and glitches, which synthesis leaves out: applied on demand, named in the result."""
+"""Published allowances for what synthesis leaves out, such as wires: applied on demand, named in the result."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -37,7 +37,7 @@ def with_allowances(document: Mapping[str, Any], names: Sequence[str]) -> dict[s
     factor = 1.0
     for name in names:
         factor *= known[name]["factor"]
-    left = [part for part in ("wires", "clock tree", "glitches") if part not in names]
+    left = [part for part in ("wires", "clock tree") if part not in names]
     return {
         **document,
         "runs": [_scaled(run, factor) for run in document["runs"]],
@@ -49,12 +49,17 @@ def with_allowances(document: Mapping[str, Any], names: Sequence[str]) -> dict[s
 def _scaled(run: Mapping[str, Any], factor: float) -> dict[str, Any]:
     """Run with its dynamic energies, total energies and power scaled."""
     dynamic = sum(run[part] for part in _DYNAMIC)
-    total = run["energy_pj_per_cycle"]
-    growth = (total + (factor - 1) * dynamic) / total
-    scaled = dict.fromkeys(_DYNAMIC, factor) | dict.fromkeys(
-        ("energy_pj_per_cycle", "energy_pj_per_operation", "power_mw"), growth
-    )
+    settled = run["zero_delay_dynamic_pj_per_cycle"]
+    scaled = dict.fromkeys((*_DYNAMIC, "zero_delay_dynamic_pj_per_cycle"), factor)
+    totals = ("energy_pj_per_cycle", "energy_pj_per_operation")
+    scaled |= dict.fromkeys((*totals, "power_mw"), _growth(factor, dynamic, run[totals[0]]))
+    scaled |= {f"zero_delay_{name}": _growth(factor, settled, run[f"zero_delay_{totals[0]}"]) for name in totals}
     return {name: float(f"{value * scaled[name]:.6g}") if name in scaled else value for name, value in run.items()}
+
+
+def _growth(factor: float, dynamic: float, total: float) -> float:
+    """Factor of a total energy of which only a part grows."""
+    return (total + (factor - 1) * dynamic) / total
 
 
 def _listed(parts: Sequence[str]) -> str:

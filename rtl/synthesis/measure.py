@@ -1,7 +1,7 @@
 """Measurement of a circuit in one library at one clock: mapping, timing, simulation, power."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from ...formats import InputError
 from ..simulation.compiled import CompiledCircuit, compile_design
 from .flow import Effort, map_design, output_load_ff
 from .liberty.cells import CellLibrary
+from .netlist.glitches import GlitchSimulator
 from .netlist.netlist import Netlist
 from .netlist.power import Activity, CycleEnergy, EnergyModel
 from .netlist.simulator import NetlistSimulator
@@ -20,7 +21,7 @@ from .stimuli.circuits import Stimulus
 EFFORTS: Sequence[Effort] = ("area", "speed", "delay")
 """Efforts of mapping, in the order in which they are tried until the clock is met."""
 
-NOT_INCLUDED = "wires, clock tree and glitches are not in it"
+NOT_INCLUDED = "wires and clock tree are not in it"
 
 
 class NetlistMismatchError(InputError):
@@ -39,14 +40,12 @@ class Run:
         Clock cycles of the simulation.
     operations, operation : `int`, `str`
         Number and kind of useful operations, as in `Stimulus`.
-    energy : `CycleEnergy`
-        Mean energy of a cycle.
-    toggle_rate : `float`
-        Mean toggles per net and cycle.
+    energy, zero_delay : `CycleEnergy`
+        Mean energy of a cycle: with glitches, and as if cells had no delay.
     compared : `int`
         Payloads of the netlist that were compared and found equal.
-    activity : `Activity`
-        Toggles of the nets.
+    activity, settled : `Activity`
+        Toggles of the nets: with glitches, and as if cells had no delay.
     result_cycles : `list` of `int`
         Cycle of each payload of the first output; empty for a circuit without clock.
     """
@@ -56,9 +55,10 @@ class Run:
     operations: int
     operation: str
     energy: CycleEnergy
-    toggle_rate: float
+    zero_delay: CycleEnergy
     compared: int
     activity: Activity
+    settled: Activity
     result_cycles: Sequence[int]
 
 
@@ -118,9 +118,9 @@ def measure(
     # the circuit before synthesis is the reference unless formats gives every bit of every output
     told = all(stimulus.expected.keys() == stimulus.outputs.keys() and not stimulus.masks for stimulus in stimuli)
     reference = None if told else compile_design(design, "cxxrtl")
-    energies = EnergyModel(netlist, timing)
-    runs = [_run(stimulus, simulator, reference, energies) for stimulus in stimuli]
-    idle = _idle(simulator, energies) if stimuli[-1].is_clocked else None
+    energies, delays = EnergyModel(netlist, timing), GlitchSimulator(simulator, timing)
+    runs = [_run(stimulus, simulator, reference, energies, delays) for stimulus in stimuli]
+    idle = _idle(simulator, energies, delays) if stimuli[-1].is_clocked else None
     return Measurement(clock_ps, effort, netlist, timing, runs, idle)
 
 
@@ -137,7 +137,11 @@ def map_for_clock(design: wiring.Component, library: CellLibrary, clock_ps: floa
 
 
 def _run(
-    stimulus: Stimulus, simulator: NetlistSimulator, reference: CompiledCircuit | None, energies: EnergyModel
+    stimulus: Stimulus,
+    simulator: NetlistSimulator,
+    reference: CompiledCircuit | None,
+    energies: EnergyModel,
+    delays: GlitchSimulator,
 ) -> Run:
     """Simulate the netlist, compare its outputs, and compute its energy."""
     gates = _simulate(stimulus, simulator)
@@ -152,25 +156,26 @@ def _run(
         sides = (gates.payloads[port], values)
         got, wanted = ([v & mask for v, mask in zip(side, masks, strict=True)] for side in sides)
         _compare(stimulus, f"values of {port}", got, wanted, stimulus.twin or "formats")
-    activity = Activity(simulator.toggles(), simulator.cycles(), simulator.ones())
-    rate = sum(activity.toggles.values()) / max(len(activity.toggles), 1) / activity.cycles
+    settled = simulator.activity()
+    activity = replace(settled, toggles=delays.toggles())
     return Run(
         name=stimulus.name,
         cycles=activity.cycles,
         operations=stimulus.operations,
         operation=stimulus.operation,
         energy=energies.cycle_energy(activity),
-        toggle_rate=rate,
+        zero_delay=energies.cycle_energy(settled),
         compared=sum(map(len, gates.payloads.values())),
         activity=activity,
+        settled=settled,
         result_cycles=gates.cycles.get(next(iter(stimulus.outputs)), ()),
     )
 
 
-def _idle(simulator: NetlistSimulator, energies: EnergyModel) -> CycleEnergy:
+def _idle(simulator: NetlistSimulator, energies: EnergyModel, delays: GlitchSimulator) -> CycleEnergy:
     """Energy of a cycle in which the circuit is offered nothing, after the run before."""
     simulator.hold()
-    return energies.cycle_energy(Activity(simulator.toggles(), simulator.cycles(), simulator.ones()))
+    return energies.cycle_energy(replace(simulator.activity(), toggles=delays.toggles()))
 
 
 class _Outputs(NamedTuple):

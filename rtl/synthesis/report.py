@@ -264,7 +264,7 @@ def _document(
 
 def _run_record(run: Run, period_ps: float) -> dict[str, Any]:
     energy = run.energy
-    total = energy.total_fj(period_ps)
+    total, settled = (part.total_fj(period_ps) for part in (energy, run.zero_delay))
     return {
         "run": run.name,
         "operation": run.operation,
@@ -278,7 +278,11 @@ def _run_record(run: Run, period_ps: float) -> dict[str, Any]:
         "clock_pj_per_cycle": _digits(energy.clock_fj * 1e-3),
         "leakage_mw": _digits(energy.leakage_nw * 1e-6),
         "power_mw": _digits(total / period_ps),
-        "toggles_per_net_and_cycle": _digits(run.toggle_rate),
+        "toggles_per_net_and_cycle": _digits(run.activity.toggle_rate),
+        "zero_delay_energy_pj_per_operation": _digits(settled * run.cycles / run.operations * 1e-3),
+        "zero_delay_energy_pj_per_cycle": _digits(settled * 1e-3),
+        "zero_delay_dynamic_pj_per_cycle": _digits(run.zero_delay.dynamic_fj * 1e-3),
+        "zero_delay_toggles_per_net_and_cycle": _digits(run.settled.toggle_rate),
     }
 
 

@@ -18,8 +18,8 @@ FilesArgument = Annotated[
 def synth(given: Given, *, files: FilesArgument = None, json: JsonOption = None) -> None:
     """Map circuits to gates; give area, timing and energy on captured activations.
 
-    The gate netlist is simulated first and must agree with the circuit and the number format bit for bit. Wires, clock
-    tree and glitches are not included.
+    The gate netlist is simulated first and must agree with the circuit and the number format bit for bit. Energies
+    include glitches, with those of cells without delay beside them; wires and clock tree are not included.
     """
     from ...synthesis.jobs import synthesize
 
@@ -59,6 +59,7 @@ def _print(documents: list[dict[str, Any]]) -> None:
         "leakage mW",
         "power mW",
         "pJ",
+        "pJ zero-delay",
         "per",
     )
     print_table(f"{title}; {documents[0]['not_included']}", columns, rows)
@@ -78,6 +79,7 @@ def _row(document: dict[str, Any], run: dict[str, Any]) -> tuple[object, ...]:
         f"{run['leakage_mw']:.3g}",
         f"{run['power_mw']:.4g}",
         f"{run['energy_pj_per_operation']:.4g}",
+        f"{run['zero_delay_energy_pj_per_operation']:.4g}",
         run["operation"],
     )
 

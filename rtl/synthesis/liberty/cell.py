@@ -77,6 +77,15 @@ class InternalEnergy:
 
 
 @dataclass(frozen=True)
+class Leakage:
+    """Leakage of a cell in nW from one supply, in the states in which a condition holds, or in all others."""
+
+    condition: str
+    supply: str
+    value_nw: float
+
+
+@dataclass(frozen=True)
 class Pin:
     """Pin of a cell. Its capacitance is in fF for each edge."""
 
@@ -120,6 +129,8 @@ class Cell:
     """Statements of its behaviour that this reader does not know, such as ``statetable``; mapping leaves it out."""
     not_read: Sequence[str] = ()
     """Groups that have no part in the results but could, such as current tables; names after the groups that hold them."""
+    leakages: Sequence[Leakage] = ()
+    """Leakage by state; `leakage_nw` is the mean over states."""
 
     @cached_property
     def outputs(self) -> Sequence[Pin]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import get_args
 
 from ....formats import InputError
-from .cell import EDGES, Arc, Cell, Edge, FlipFlop, InternalEnergy, Pin
+from .cell import EDGES, Arc, Cell, Edge, FlipFlop, InternalEnergy, Leakage, Pin
 from .functions import Function, Sense, parse_function
 from .reader import Group, LibertyFile, names, number
 from .tables import LookupTable, read_table
@@ -102,9 +102,11 @@ def read_cell(group: Group, library: LibraryHeader) -> Cell:
     pins = {name: _read_pin(name, pin, groups, library) for name, pin in groups.items()}
     unread = [kind for kind in _UNREAD if any(True for _ in group.of_kind(kind))]
     unread += ["clocked_on_also" for ff in group.of_kind("ff") if "clocked_on_also" in ff.attributes]
-    leakage = _leakage(group, library, area) * library.leakage
+    leakages = [_leakage_state(state, library) for state in group.of_kind("leakage_power")]
+    leakage = _leakage(group, leakages, library, area)
     is_latch = any(True for _ in group.of_kind("latch"))
-    return Cell(group.name, area, leakage, pins, _flip_flop(group), is_latch, unread, sorted(set(_not_read(group))))
+    not_read = sorted(set(_not_read(group)))
+    return Cell(group.name, area, leakage, pins, _flip_flop(group), is_latch, unread, not_read, leakages)
 
 
 def _not_read(group: Group) -> Iterator[str]:
@@ -138,19 +140,24 @@ def _flip_flop(group: Group) -> FlipFlop | None:
     return None
 
 
-def _leakage(group: Group, library: LibraryHeader, area: float) -> float:
-    """Leakage of a cell in the library's unit: its own figure, or the mean over its states, or the library's default.
+def _leakage_state(group: Group, library: LibraryHeader) -> Leakage:
+    supply = group.attributes.get("related_pg_pin", "")
+    return Leakage(group.attributes.get("when", ""), supply, number(group.attributes["value"]) * library.leakage)
+
+
+def _leakage(group: Group, leakages: Sequence[Leakage], library: LibraryHeader, area: float) -> float:
+    """Leakage of a cell in nW: its own figure, or the mean over its states, or the library's default.
 
     Means are summed over supplies.
     """
     if "cell_leakage_power" in group.attributes:
-        return _amount(group, "cell_leakage_power")
+        return _amount(group, "cell_leakage_power") * library.leakage
     values: dict[str, dict[bool, list[float]]] = {}
-    for state in group.of_kind("leakage_power"):
-        supply = values.setdefault(state.attributes.get("related_pg_pin", ""), {True: [], False: []})
-        supply["when" in state.attributes].append(number(state.attributes["value"]))
+    for state in leakages:
+        supply = values.setdefault(state.supply, {True: [], False: []})
+        supply[bool(state.condition)].append(state.value_nw)
     if not values:
-        return library.cell_leakage or library.leakage_density * area
+        return (library.cell_leakage or library.leakage_density * area) * library.leakage
     # a figure without a condition is the library's own mean over states
     return sum(_mean(supply[False] or supply[True]) for supply in values.values())
 

@@ -6,7 +6,7 @@ from .netlist import CLOCK, Netlist
 from .power import CLOCK_TOGGLES, Activity
 
 _NET = "    (n{net} (T0 {zero}) (T1 {one}) (TX 0) (TC {toggles}) (IG 0))"
-"""Time at zero, at one and unknown, toggles, and glitches (none in a simulation without delays)."""
+"""Time at zero, at one and unknown, toggles, and pulses that delays swallowed (not counted)."""
 
 
 def saif(netlist: Netlist, activity: Activity, period_ps: float, top: str) -> str:

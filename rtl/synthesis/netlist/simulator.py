@@ -16,7 +16,9 @@ from ...simulation.packing import Words, to_integers, to_words
 from ...simulation.streams import STALL_LIMIT_CYCLES, Pauses, Payloads, StalledError, StreamRun, Transfers
 from ..liberty.cell import Pin
 from ..liberty.functions import Function
-from .netlist import RESET, Net, Netlist
+from .netlist import CLOCK, RESET, Net, Netlist
+from .power import Activity
+from .states import state_pins, state_starts
 
 SETTLE_CYCLES, HELD_CYCLES = 256, 256
 """Cycles after the last payload in which the pipelines run empty, and those in which idle toggles are counted."""
@@ -74,15 +76,47 @@ def _look_up(values: Bits, results: Bits, tables: _LookUps) -> None:
         results[tables.targets[index]] = tables.values[tables.tables[index] + entry]
 
 
+class _Observed(NamedTuple):
+    """Counters of a run, and the places that they observe.
+
+    Attributes
+    ----------
+    counts : array ``[2, places]``
+        Toggles of each value, and cycles in which it was one.
+    states : array
+        Cycles of each state of each cell, in the order of `state_starts`.
+    cells, starts, places : arrays
+        First counter of each cell, start of its state pins in `places`, and places of the pins.
+    sources : array
+        Places that change by themselves at a clock edge: inputs, and outputs of flip-flops.
+    """
+
+    counts: Indices
+    states: Indices
+    cells: Indices
+    starts: Indices
+    places: Indices
+    sources: Indices
+
+
 @njit(cache=True)
-def _observe(values: Bits, before: Bits, counts: Indices, samples: int) -> int:
-    """Count the values that have changed since the last cycle and those that are one; return the number of samples."""
+def _observe(values: Bits, before: Bits, observed: _Observed, trace: Bits, samples: int) -> Bits:
+    """Count changes since the last cycle, ones and states; append the sources to `trace`, which may grow."""
     if samples:
         for place in range(len(values)):
-            counts[0, place] += values[place] != before[place]
-            counts[1, place] += values[place]
+            observed.counts[0, place] += values[place] != before[place]
+            observed.counts[1, place] += values[place]
+        for cell in range(len(observed.cells) - 1):
+            state = 0
+            for pin in range(observed.starts[cell], observed.starts[cell + 1]):
+                state = state << 1 | values[observed.places[pin]]
+            observed.states[observed.cells[cell] + state] += 1
     before[:] = values
-    return samples + 1
+    if samples == len(trace):
+        trace = np.concatenate((trace, np.zeros_like(trace)))
+    for index in range(len(observed.sources)):
+        trace[samples, index] = values[observed.sources[index]]
+    return trace
 
 
 @njit(cache=True)
@@ -152,12 +186,13 @@ def _take(values: Bits, streams: _Streams, moved: Indices, offering: Bits, cycle
 
 @njit(cache=True)
 def _run(
-    values: Bits, logic: _LookUps, following: _LookUps, counts: Indices, streams: _Streams, stall_limit: int
-) -> tuple[int, int]:
+    values: Bits, logic: _LookUps, following: _LookUps, observed: _Observed, streams: _Streams, stall_limit: int
+) -> tuple[Bits, int]:
     """Run until every payload is transferred and one cycle more, as `run_streams` of harness.cpp does.
 
-    Returns the number of samples, and -1 or the last cycle with a transfer before a stall of `stall_limit` cycles.
+    Returns the sources of each sample, and -1 or the last cycle with a transfer before a stall of `stall_limit` cycles.
     """
+    trace = np.zeros((1024, len(observed.sources)), np.uint8)
     moved, offering = np.zeros(len(streams.sizes), np.int64), np.zeros(len(streams.sizes), np.uint8)
     before, state = np.zeros_like(values), np.zeros_like(values)
     left = streams.sizes[:, 1].sum()
@@ -166,45 +201,47 @@ def _run(
         draining = left == 0
         _drive(values, streams, moved, offering, cycle)
         _look_up(values, values, logic)
-        samples = _observe(values, before, counts, samples)
+        trace = _observe(values, before, observed, trace, samples)
+        samples += 1
         fired = _take(values, streams, moved, offering, cycle)
         if fired:
             left -= fired
             last_move = cycle
         _tick(values, state, following)
         if left and cycle - last_move > stall_limit:
-            return samples, last_move
+            return trace[:samples], last_move
         cycle += 1
     _look_up(values, values, logic)
-    return _observe(values, before, counts, samples), -1
+    return _observe(values, before, observed, trace, samples)[: samples + 1], -1
 
 
 @njit(cache=True)
-def _hold(values: Bits, logic: _LookUps, following: _LookUps, counts: Indices, cycles: int) -> int:
-    """Run some cycles with all inputs held; return the number of samples."""
+def _hold(values: Bits, logic: _LookUps, following: _LookUps, observed: _Observed, cycles: int) -> Bits:
+    """Run some cycles with all inputs held; return the sources of each sample."""
     before, state = np.zeros_like(values), np.zeros_like(values)
-    samples = _observe(values, before, counts, 0)
-    for _ in range(cycles):
+    trace = _observe(values, before, observed, np.zeros((cycles + 1, len(observed.sources)), np.uint8), 0)
+    for cycle in range(cycles):
         _tick(values, state, following)
         _look_up(values, values, logic)
-        samples = _observe(values, before, counts, samples)
-    return samples
+        trace = _observe(values, before, observed, trace, cycle + 1)
+    return trace
 
 
 @njit(cache=True)
 def _run_vectors(
-    values: Bits, logic: _LookUps, counts: Indices, places: Indices, rows: Bits, outputs: Indices, results: Bits
-) -> None:
-    """Apply rows of input bits and record the output bits of each row."""
+    values: Bits, logic: _LookUps, observed: _Observed, places: Indices, rows: Bits, outputs: Indices, results: Bits
+) -> Bits:
+    """Apply rows of input bits and record the output bits of each row; return the sources of each row."""
     before = np.zeros_like(values)
-    samples = 0
+    trace = np.zeros((len(rows), len(observed.sources)), np.uint8)
     for row in range(len(rows)):
         for bit in range(len(places)):
             values[places[bit]] = rows[row, bit]
         _look_up(values, values, logic)
-        samples = _observe(values, before, counts, samples)
+        trace = _observe(values, before, observed, trace, row)
         for bit in range(len(outputs)):
             results[row, bit] = values[outputs[bit]]
+    return trace
 
 
 @dataclass
@@ -225,17 +262,31 @@ class NetlistSimulator:
     ----------
     netlist : `Netlist`
         Netlist without combinational loops, with flip-flops that are triggered by the rising edge.
+
+    Attributes
+    ----------
+    netlist : `Netlist`
+        The netlist.
+    places : `dict`
+        Place of each net and constant among the values.
+    size : `int`
+        Number of values: nets, the two constants, and the memory of flip-flops.
+    sources : `list` of `int`
+        Nets that change by themselves at a clock edge: inputs, and outputs of flip-flops.
+    trace : array ``[samples, sources]`` of bits
+        Values of the sources in the last run, in each cycle when the nets have settled.
     """
 
     def __init__(self, netlist: Netlist) -> None:
         nets = netlist.nets
-        self._place: dict[Net, int] = {net: index for index, net in enumerate(nets)}
-        self._place |= {"0": len(nets), "x": len(nets), "1": len(nets) + 1}
-        self._ports = {port.name: [self._place[net] for net in port.nets] for port in netlist.ports}
+        self.netlist = netlist
+        self.places: dict[Net, int] = {net: index for index, net in enumerate(nets)}
+        self.places |= {"0": len(nets), "x": len(nets), "1": len(nets) + 1}
+        self._ports = {port.name: [self.places[net] for net in port.nets] for port in netlist.ports}
         self._watched = netlist.watched
         states = [instance for instance in netlist.instances if instance.cell.flip_flop]
-        self._size = len(nets) + 2 + 2 * len(states)
-        logic, following = _Tables(), _Tables()
+        self.size = len(nets) + 2 + 2 * len(states)
+        logic, following, combinational = _Tables(), _Tables(), _Tables()
         for index, instance in enumerate(states):
             flip_flop = instance.cell.flip_flop
             assert flip_flop is not None and flip_flop.clock.table == (False, True)
@@ -244,31 +295,63 @@ class NetlistSimulator:
             following.add(state, flip_flop.next_state, places)
             self._add_outputs(logic, instance.cell.outputs, places)
         for instance in netlist.in_order:
-            self._add_outputs(logic, instance.cell.outputs, self._places(instance.nets))
+            for tables in (logic, combinational):
+                self._add_outputs(tables, instance.cell.outputs, self._places(instance.nets))
         self._logic, self._following = logic.arrays(), following.arrays()
-        self._counts = np.zeros((2, self._size), np.int64)
+        self._combinational = combinational.arrays()
+        self.sources = _sources(netlist)
+        self._observed = self._observers(netlist)
         self._values = self._initial()
-        self._samples = 0
+        self.trace = np.zeros((0, len(self.sources)), np.uint8)
 
     def _places(self, nets: Mapping[str, Net]) -> dict[str, int]:
-        return {pin: self._place[net] for pin, net in nets.items() if net in self._place}
+        return {pin: self.places[net] for pin, net in nets.items() if net in self.places}
 
     def _add_outputs(self, logic: _Tables, outputs: Sequence[Pin], places: Mapping[str, int]) -> None:
         for pin in outputs:
             if pin.name in places and pin.function:
                 logic.add(places[pin.name], pin.function, places)
 
+    def _observers(self, netlist: Netlist) -> _Observed:
+        states = [instance for instance in netlist.instances if instance.cell.flip_flop]
+        memory = {id(instance): len(netlist.nets) + 2 + 2 * index for index, instance in enumerate(states)}
+        starts, places = [0], list[int]()
+        for instance in netlist.instances:
+            nets = instance.nets
+            places += [self.places[nets[pin]] if pin in nets else memory[id(instance)] for pin in state_pins(instance)]
+            starts.append(len(places))
+        cells = state_starts(netlist)
+        lists = (starts, places, [self.places[net] for net in self.sources])
+        arrays = (np.array(values, np.int64) for values in lists)
+        return _Observed(np.zeros((2, self.size), np.int64), np.zeros(cells[-1], np.int64), cells, *arrays)
+
+    def settled(self, sample: int) -> Bits:
+        """Values of all places in a sample of the last run."""
+        values = self._initial()
+        if len(self.trace):
+            values[self._observed.sources] = self.trace[sample]
+        _look_up(values, values, self._combinational)
+        return values
+
+    def _clear(self) -> None:
+        self._observed.counts[:] = 0
+        self._observed.states[:] = 0
+
     def toggles(self) -> dict[int, int]:
         """Toggles of each net in the last run."""
-        return {net: int(self._counts[0, self._place[net]]) for net in self._watched}
+        return {net: int(self._observed.counts[0, self.places[net]]) for net in self._watched}
 
     def ones(self) -> dict[int, int]:
         """Cycles of the last run in which each net was one."""
-        return {net: int(self._counts[1, self._place[net]]) for net in self._watched}
+        return {net: int(self._observed.counts[1, self.places[net]]) for net in self._watched}
 
     def cycles(self) -> int:
         """Clock cycles of the last run: one less than the samples of the nets."""
-        return self._samples - 1
+        return len(self.trace) - 1
+
+    def activity(self) -> Activity:
+        """Activity of the last run."""
+        return Activity(self.toggles(), self.cycles(), self.ones(), self._observed.states.copy())
 
     def run_streams(
         self, inputs: Payloads, outputs: Mapping[str, int], flags: Sequence[str], pauses: Pauses
@@ -285,9 +368,9 @@ class NetlistSimulator:
             empty = np.zeros((count, len(self._ports[f"{name}__payload"])), np.uint8)
             streams.append(self._stream(name, empty, pauses))
         flat = _flatten(streams, len(inputs))
-        self._counts[:] = 0
+        self._clear()
         values = self._after_reset()
-        self._samples, stalled = _run(values, self._logic, self._following, self._counts, flat, STALL_LIMIT_CYCLES)
+        self.trace, stalled = _run(values, self._logic, self._following, self._observed, flat, STALL_LIMIT_CYCLES)
         self._values = values
         if stalled >= 0:
             raise StalledError(f"nothing moved since cycle {stalled}")
@@ -303,8 +386,8 @@ class NetlistSimulator:
         Toggles are counted in the last `cycles` cycles only, after `settle` cycles in which the pipelines run empty.
         """
         for count in (settle, cycles):
-            self._counts[:] = 0
-            self._samples = _hold(self._values, self._logic, self._following, self._counts, count)
+            self._clear()
+            self.trace = _hold(self._values, self._logic, self._following, self._observed, count)
 
     def run_vectors(self, inputs: Mapping[str, Sequence[int]], outputs: Sequence[str]) -> dict[str, list[int]]:
         """Evaluate the combinational netlist; see `simulate.run_vectors`."""
@@ -312,9 +395,8 @@ class NetlistSimulator:
         places = np.array([place for name in inputs for place in self._ports[name]], np.int64)
         found = np.array([place for name in outputs for place in self._ports[name]], np.int64)
         results = np.zeros((len(rows), len(found)), np.uint8)
-        self._counts[:] = 0
-        _run_vectors(self._initial(), self._logic, self._counts, places, rows, found, results)
-        self._samples = len(rows)
+        self._clear()
+        self.trace = _run_vectors(self._initial(), self._logic, self._observed, places, rows, found, results)
         parts = np.split(results, np.cumsum([len(self._ports[name]) for name in outputs])[:-1], axis=1)
         return {name: to_integers(_words(part)) for name, part in zip(outputs, parts, strict=True)}
 
@@ -330,8 +412,8 @@ class NetlistSimulator:
         return _Stream(valid, ready, self._ports[f"{name}__payload"], bits, pause)
 
     def _initial(self) -> Bits:
-        values = np.zeros(self._size, np.uint8)
-        values[self._place["1"]] = 1
+        values = np.zeros(self.size, np.uint8)
+        values[self.places["1"]] = 1
         values[self._following.targets + 1] = 1
         return values
 
@@ -345,6 +427,14 @@ class NetlistSimulator:
             if level:
                 _tick(values, np.zeros_like(values), self._following)
         return values
+
+
+def _sources(netlist: Netlist) -> list[int]:
+    """Nets that change by themselves at a clock edge: inputs without the clock, and outputs of flip-flops."""
+    found = [net for port in netlist.ports if port.is_input and port.name != CLOCK for net in port.nets]
+    states = [instance for instance in netlist.instances if instance.cell.flip_flop]
+    found += [i.nets[pin.name] for i in states for pin in i.cell.outputs if pin.name in i.nets]
+    return sorted({net for net in found if isinstance(net, int)})
 
 
 def _flatten(streams: Sequence[_Stream], inputs: int) -> _Streams:

@@ -50,6 +50,8 @@ class Timing:
         Slew of each net, as the mean of both edges. Nets that never change have no entry.
     loads_ff : `dict`
         Load of each net, as the mean of both edges.
+    edge_slews_ps, edge_loads_ff : `dict`
+        Slew and load of each net for each edge; the slew of an edge that never happens is minus infinity.
     """
 
     critical_ps: float
@@ -58,6 +60,8 @@ class Timing:
     path: list[PathStage]
     slews_ps: Mapping[int, float]
     loads_ff: Mapping[int, float]
+    edge_slews_ps: Mapping[int, Mapping[Edge, float]]
+    edge_loads_ff: Mapping[int, Mapping[Edge, float]]
 
 
 def analyze_timing(netlist: Netlist, output_load_ff: float) -> Timing:
@@ -87,7 +91,8 @@ def analyze_timing(netlist: Netlist, output_load_ff: float) -> Timing:
     required, arrival, endpoint, end = max(_endpoints(netlist, points), key=lambda found: found[0])
     slews = {net: (p.slew["rise"] + p.slew["fall"]) / 2 for net, p in points.items() if min(p.slew.values()) >= 0}
     means = {net: (load["rise"] + load["fall"]) / 2 for net, load in loads.items()}
-    return Timing(required, arrival, endpoint, _trace(points, end), slews, means)
+    edge_slews = {net: point.slew for net, point in points.items()}
+    return Timing(required, arrival, endpoint, _trace(points, end), slews, means, edge_slews, loads)
 
 
 def _loads(netlist: Netlist, output_load_ff: float) -> dict[int, dict[Edge, float]]:
@@ -122,14 +127,15 @@ def _propagate(
         point = _Point(dict.fromkeys(EDGES, _LATE), dict.fromkeys(EDGES, _LATE), dict.fromkeys(EDGES))
         for arc in pin.arcs:
             source = instance.nets.get(arc.related)
-            if isinstance(source, int) and source in points and arc.delay and _is_delay(arc):
+            if isinstance(source, int) and source in points and arc.delay and is_delay(arc):
                 for edge in EDGES:
                     _relax(point, points[source], source, instance, arc, edge, loads[net][edge])
         if max(point.arrival.values()) > _LATE and net not in clocks:
             points[net] = point
 
 
-def _is_delay(arc: Arc) -> bool:
+def is_delay(arc: Arc) -> bool:
+    """True for the arc of a delay, False for a constraint."""
     return arc.kind in ("combinational", "combinational_rise", "combinational_fall", "rising_edge", "falling_edge")
 
 
