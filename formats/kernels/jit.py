@@ -27,6 +27,11 @@ def arithmetic_kernel(function: Function) -> Function:
     return _kept(function, njit(nogil=True, error_model="numpy")(function))
 
 
+def inlined_arithmetic(function: Callable[..., Any]) -> Any:
+    """Part of an `arithmetic_kernel` that LLVM inlines: records of many numbers stay in registers between the parts."""
+    return njit(nogil=True, error_model="numpy", forceinline=True)(function)
+
+
 def _kept(function: Callable[..., Any], dispatcher: Any) -> Any:
     dispatcher._cache = _FolderCache(function)
     return dispatcher

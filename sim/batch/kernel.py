@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ...formats.anda.format import EXPONENT_BITS
 from ...formats.kernels.jit import arithmetic_kernel as kernel
+from ...formats.kernels.jit import inlined_arithmetic as inlined
 from ...formats.latency import array as array_latency
 from ...formats.latency.elements import FP16_GROUP_CYCLES, WEIGHT_PLANE_CYCLES
 from ...formats.numeric.alignment import MAX_MANTISSA_BITS
@@ -190,7 +191,7 @@ class Mapping(NamedTuple):
     busy: int
 
 
-@kernel
+@inlined
 def _element(machines: Machines, at: int) -> Machines:
     """One machine: the same numbers, as scalars."""
     return Machines(
@@ -236,26 +237,26 @@ def _element(machines: Machines, at: int) -> Machines:
     )
 
 
-@kernel
+@inlined
 def _ceil(number: int, divisor: int) -> int:
     """Quotient of whole numbers rounded up; as floats it is exact below `EXACT`, and much faster."""
     return math.ceil(number / divisor)
 
 
-@kernel
+@inlined
 def _floor(number: int, divisor: int) -> int:
     """Quotient rounded down, in the same way."""
     return int(number / divisor)
 
 
-@kernel
+@inlined
 def _token_bits(machine: Any, channels: int, mantissa_bits: int) -> Any:
     if machine.planes == 0 or mantissa_bits == FP16_RESULTS:
         return channels * FP16_BITS
     return _ceil(channels, machine.lanes) * (machine.lanes * (mantissa_bits + 1) + EXPONENT_BITS)
 
 
-@kernel
+@inlined
 def _footprint(machine: Any, channels: int, mantissa_bits: int) -> Any:
     """Bits of one token in the activation buffer and in the exponent buffer."""
     if machine.planes == 0:
@@ -264,7 +265,7 @@ def _footprint(machine: Any, channels: int, mantissa_bits: int) -> Any:
     return groups * machine.lanes * (mantissa_bits + 1), groups * EXPONENT_BITS
 
 
-@kernel
+@inlined
 def _resident_tokens(machine: Any, channels: int, mantissa_bits: int) -> Any:
     planes, exponents = _footprint(machine, channels, mantissa_bits)
     if exponents == 0:
@@ -272,21 +273,21 @@ def _resident_tokens(machine: Any, channels: int, mantissa_bits: int) -> Any:
     return min(_floor(machine.activation_bits, planes), _floor(machine.exponent_bits, exponents))
 
 
-@kernel
+@inlined
 def _sparse_weights(machine: Any, in_channels: int) -> Any:
     if machine.sparse_fraction == 0.0:
         return 0
     return int(np.ceil(in_channels * machine.sparse_fraction))
 
 
-@kernel
+@inlined
 def _channel_bits(machine: Any, in_channels: int) -> Any:
     bits = in_channels * machine.code_bits + machine.channel_extra_bits
     bits += _ceil(in_channels, machine.scale_group) * machine.scale_bits
     return bits + _sparse_weights(machine, in_channels) * machine.sparse_bits
 
 
-@kernel
+@inlined
 def _pass_cycles(machine: Any, mantissa_bits: int) -> Any:
     """Cycles of a digit of a group in an element, at its published power; and if its operands are there."""
     timing = machine.timing
@@ -296,7 +297,7 @@ def _pass_cycles(machine: Any, mantissa_bits: int) -> Any:
     return element, mantissa_bits if timing == MANTISSA_RATE else element
 
 
-@kernel
+@inlined
 def _map(machine: Any, tokens: int, in_channels: int, out_channels: int, bits: int, result_bits: int) -> Mapped:
     """The GeMM on a machine."""
     rows, columns, lanes, digits = machine.rows, machine.columns, machine.lanes, machine.digits
@@ -346,7 +347,7 @@ def _map(machine: Any, tokens: int, in_channels: int, out_channels: int, bits: i
     )
 
 
-@kernel
+@inlined
 def _fixed_energy(machine: Any, gemm: Mapped, bits: int) -> Any:
     """Compute energy of a GeMM at work and idle, in pJ, without that of waiting; and counts.
 
@@ -449,7 +450,7 @@ def _in_array(
     return Mapping(stays, tokens, in_channels, out_channels, copies, weight_copies, stays == NOTHING, 0, array, busy)
 
 
-@kernel
+@inlined
 def _largest(length: int, strip: int, room: int, single: int) -> Any:
     """The largest tile of an operand that stays, twice or once, and its copies; size 0 if there is none."""
     if room >= length:
@@ -457,7 +458,7 @@ def _largest(length: int, strip: int, room: int, single: int) -> Any:
     return (_floor(room, strip) * strip, 1) if single else (_floor(room, 2 * strip) * strip, 2)
 
 
-@kernel
+@inlined
 def _best_in_array(machine: Any, gemm: Mapped, fixed: Any, bits: int, price: Floats, best: Floats, chosen: Any) -> bool:
     """Price of the best mapping with sums in the array into `best`; False if a buffer is too small (`mapping.resident`)."""
     objective, lanes = machine.objective, machine.lanes
