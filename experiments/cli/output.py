@@ -2,8 +2,10 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -58,19 +60,75 @@ def write_figure(figure: "Callable[[], Figure]", path: Path | None, dpi: int | N
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table on stdout; columns of numbers are right-aligned."""
+    """Print a table on stdout, no wider than the screen and without a broken word; columns of numbers are right-aligned.
+
+    A table with too many columns is printed in parts, each of which begins with the first column.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for index, column in enumerate(columns):
-        numbers = all(_is_number(row[index]) for row in rows)
-        table.add_column(column, justify="right" if numbers else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(str(cell) for cell in row))
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False, emoji=False)
-    console.print(title, table, sep="\n")
+    width = screen_width()
+    cells = [[str(cell) for cell in row] for row in rows]
+    least = [max(map(_longest_word, column)) for column in zip(columns, *cells, strict=True)]
+    whole = [max(least[i], *(len(row[i]) for row in cells), 0) for i in range(len(columns))]
+    console = Console(width=max(width, max(least)), highlight=False, markup=False, emoji=False)
+    if title:
+        print_lines(title)
+    for part in _parts(least, width):
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
+        for index, wide in zip(part, _widths(columns, whole, least, part, width), strict=True):
+            numbers = all(_is_number(row[index]) for row in cells)
+            table.add_column(columns[index], justify="right" if numbers else "left", overflow="fold", width=wide)
+        for row in cells:
+            table.add_row(*(row[index] for index in part))
+        console.print(table)
+        print()
+
+
+GAP = 2
+"""Characters between two columns of a table."""
+
+
+def screen_width() -> int:
+    """Characters of a line: those of the terminal or of the environment variable ``COLUMNS``, 80 where there is neither."""
+    return max(get_terminal_size((80, 24)).columns, 40)
+
+
+def print_lines(*paragraphs: str) -> None:
+    """Print paragraphs on stdout, wrapped between words."""
+    for text in paragraphs:
+        print(fill(text, screen_width(), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
+
+
+def _longest_word(text: str) -> int:
+    return max(map(len, text.split()), default=0)
+
+
+def _parts(least: Sequence[int], width: int) -> Iterator[list[int]]:
+    """Columns of each part of a table: as many as fit if every column is as narrow as its longest word."""
+    part, taken = [0], least[0]
+    for index in range(1, len(least)):
+        if taken + GAP + least[index] > width and len(part) > 1:
+            yield part
+            part, taken = [0], least[0]
+        part.append(index)
+        taken += GAP + least[index]
+    yield part
+
+
+def _widths(
+    titles: Sequence[str], whole: Sequence[int], least: Sequence[int], part: Sequence[int], width: int
+) -> list[int]:
+    """Widths of the columns of a part. Until it fits, titles are wrapped, and then cells, the widest first."""
+    found = [max(whole[index], len(titles[index])) for index in part]
+    for limits in (whole, least):
+        while sum(found) + GAP * (len(found) - 1) > width:
+            loose = [place for place, index in enumerate(part) if found[place] > limits[index]]
+            if not loose:
+                break
+            found[max(loose, key=found.__getitem__)] -= 1
+    return found
 
 
 def _is_number(cell: object) -> bool:

@@ -22,7 +22,10 @@ class ReportOptions:
     model: Annotated["str | Path | Decoder", Option("A fetched model, a checkpoint folder or a GGUF file.")] = (
         "smollm2-135m"
     )
-    blocks: Annotated[int, Option("Blocks of 512 tokens: more take longer and decide more.", unit="blocks")] = 12
+    blocks: Annotated[int, Option("Blocks of text: more take longer and decide more.", unit="blocks")] = 12
+    tokens: Annotated[int, Option("Length of a block of text; fewer for a model of short context.", unit="tokens")] = (
+        512
+    )
     activations: Annotated[
         "str | ActivationFormat | Sequence[str | ActivationFormat] | None",
         Option(

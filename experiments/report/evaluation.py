@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from ...formats import InputError
 from ...workloads import Decoder, Fp16Activations, TextBlocks
-from ...workloads.evaluation.scores import ScoreComparison, Scorer, compare_scores
+from ...workloads.evaluation.scores import ScoreComparison, Scorer, TokenScores, compare_scores
+from ...workloads.inference.decoder import Hook
 from ..inputs import evaluation_cache
 from ..progress import stage
 from .plan import PlannedPoint
@@ -55,10 +56,16 @@ def measure_points(decoder: Decoder, blocks: TextBlocks, plan: Sequence[PlannedP
 
         reference = scorer.score(blocks, Fp16Activations(), finished)
         measured: list[Measured] = []
+        known: dict[tuple[Hook, int], TokenScores] = {(Fp16Activations(), count): reference}
         for point in plan:
-            chosen = _spread(point.blocks, count)
-            part = TextBlocks(blocks.tokens[chosen])
-            scores = scorer.score(part, point.hook, finished)
+            chosen, same = _spread(point.blocks, count), (point.hook, point.blocks) if point.format is None else None
+            scores = known.get(same) if same else None
+            if scores is None:
+                scores = scorer.score(TextBlocks(blocks.tokens[chosen]), point.hook, finished)
+                if same:
+                    known[same] = scores
+            else:
+                advance(point.blocks)
             measured.append((point, compare_scores(scores, reference[chosen])))
         return measured
 

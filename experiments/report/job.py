@@ -20,12 +20,13 @@ from ..options.question import question
 from ..options.reports import ReportOptions
 from ..options.result import FrameResult
 from ..progress import stage
+from .answer import Answer
 from .evaluation import measure_points, try_formats
 from .figures import save_figures
 from .layer_timeline import write_timeline
 from .machine import simulate_points
 from .pages import ReportFacts, write_pages
-from .plan import BLOCK_TOKENS, MIXED, format_points, plan_points
+from .plan import MIXED, format_points, machine_points, plan_points
 from .points import points_frame
 
 SPLIT = "heldout"
@@ -42,12 +43,15 @@ class Report(FrameResult):
     ----------
     frame
         One row for each measured precision, architecture or further format, see `points_frame`.
+    answer
+        The recommended precision beside the baselines.
     model
         Name of the model.
     folder
         The report folder, with ``report.html`` and ``report.md``.
     """
 
+    answer: Answer
     model: str
     folder: Path
 
@@ -79,9 +83,9 @@ def report(options: ReportOptions) -> Report:
     blocks, folder = check_integer("blocks", options.blocks, 2), Path(options.out)
     require_free(folder)
     formats = fixed_formats(several(options.activations or ()), "activations")
-    plan = [*plan_points(blocks), *format_points(formats, blocks)]
+    plan = [*machine_points(blocks), *plan_points(blocks), *format_points(formats, blocks)]
     decoder = as_decoder(options.model)
-    text = decoder.blocks("wiki", SPLIT, BLOCK_TOKENS, blocks)
+    text = decoder.blocks("wiki", SPLIT, options.tokens, blocks)
     try_formats(decoder, text, plan)
     with filling(folder):
         with stage("capturing activations", 1) as advance:
@@ -110,7 +114,7 @@ def report(options: ReportOptions) -> Report:
             )
             write_pages(frame, facts, folder)
             advance(1)
-    return Report(frame, decoder.shape.name, folder)
+    return Report(frame, Answer.of(frame), decoder.shape.name, folder)
 
 
 def _format_line(named: NamedFormat) -> str:

@@ -1,4 +1,4 @@
-"""Simulations of the main job: every measured precision and format, the baseline and the other architectures."""
+"""Simulations of the main job: every measured precision, format and architecture."""
 
 from __future__ import annotations
 
@@ -16,30 +16,19 @@ from .points import SweepPoint
 if TYPE_CHECKING:
     from ...sim.settings import Level
 
-BASELINE = "fp-fp"
 TOKENS = 2048
 
 
 def simulate_points(shape: ModelShape, measured: Sequence[Measured], level: Level = "analytical") -> list[SweepPoint]:
-    """Simulate a prefill of `TOKENS` tokens, or of the model's context if it is shorter, on the baseline, on architectures of fixed width, and on Anda's machine at measured precisions and in measured formats."""
-    from ...sim import architecture_names
-
-    points = [_point(BASELINE, PlannedPoint("baseline", None, 0), None, shape, level)]
-    for name in architecture_names():
-        if name not in (BASELINE, "anda"):
-            points.append(_point(name, PlannedPoint("architecture", None, 0), None, shape, level))
-    for planned, found in measured:
-        points.append(_point("anda", planned, found, shape, level))
-    return points
+    """Simulate a prefill of `TOKENS` tokens, or of the model's context if it is shorter, for every measured point on its architecture."""
+    return [_point(planned, found, shape, level) for planned, found in measured]
 
 
-def _point(
-    arch: str, planned: PlannedPoint, found: ScoreComparison | None, shape: ModelShape, level: Level
-) -> SweepPoint:
+def _point(planned: PlannedPoint, found: ScoreComparison, shape: ModelShape, level: Level) -> SweepPoint:
     tokens, own = min(TOKENS, shape.max_length), planned.format
     simulation = simulate(
         model=shape,
-        arch=arch,
+        arch=planned.arch,
         precision=planned.precision,
         activations=own and own.build(),
         tokens=tokens,
@@ -47,5 +36,6 @@ def _point(
     )
     widths = planned.precision or Precision.uniform(WIDE)  # the latter where the format does not ask
     bits = format_bits(OWN_FORMAT, simulation.fp_int.machine, [widths])
-    loss, name = found and found.loss, own and own.text
-    return SweepPoint(planned.kind, arch, planned.precision, loss, simulation.to_dict(), found, name, bits)
+    return SweepPoint(
+        planned.kind, planned.arch, planned.precision, found.loss, simulation.to_dict(), found, own and own.text, bits
+    )

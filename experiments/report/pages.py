@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...sim.config.defaults import DEFAULT_TECHNOLOGY
 from ...workloads import Decoder, PairedLoss, TextBlocks, Trace
-from ...workloads.evaluation.sequential import ERROR, LEAST_BLOCKS, decide
-from ...workloads.evaluation.statistics import Estimate
 from ..circuits.circuit_check import CircuitChecks
 from ..files import csv_text
+from .answer import VERDICTS, Answer, gains, short_name, verdict
 from .document import Block, Bullets, Heading, Link, Picture, Scatter, ScatterPoint, TableBlock, to_html, to_markdown
 from .machine import TOKENS
-from .plan import BLOCK_TOKENS, MIXED
+from .plan import MIXED
 from .provenance import LIMITS, constant_rows, provenance_items
-from .table import TABLE_COLUMNS, point_name, table_rows
+from .table import TABLE_COLUMNS, table_rows
 
 if TYPE_CHECKING:
     import pandas as pd
-
-TOLERANCE = 0.01
 
 TRADEOFF = f"Loss against cycles and energy of a prefill of {TOKENS} tokens, relative to FP-FP."
 FRONT_COLUMNS = ("loss_percent", "energy_pj", "cycles", "dram_bytes", "bops_saving")
@@ -70,7 +67,7 @@ def report_blocks(frame: pd.DataFrame, facts: ReportFacts) -> list[Block]:
         Picture("energy", f"Energy of a prefill of {TOKENS} tokens, percent of FP-FP.", "energy breakdown"),
         Link(f"Timeline of one layer at {MIXED[0]} (open in Perfetto)", "timeline.json"),
         Heading("All points"),
-        table_block(frame),
+        table_block(frame, facts.blocks.tokens.shape[1]),
         Heading("Does the circuit do it?"),
         circuit_block(facts.checks),
         Heading("How it was measured"),
@@ -86,23 +83,11 @@ def report_blocks(frame: pd.DataFrame, facts: ReportFacts) -> list[Block]:
 
 def summary(frame: pd.DataFrame, checks: CircuitChecks) -> list[str]:
     """Answers of the report, one sentence each."""
-    measured = frame[frame["loss_percent"].notna()]
-    cheapest_first = measured.sort_values("bops_saving", ascending=False)
-    verdicts = [(row, verdict(row)) for row in cheapest_first.to_dict("records")]
-    sentences: list[str] = []
-    for wanted, text in (("below", "below 1 % loss"), ("undecided", "within reach of 1 % but undecided")):
-        row = next((row for row, verdict in verdicts if verdict == wanted and _may_be_within(row)), None)
-        if row is not None:
-            sentences.append(f"Fewest bit operations {text}: {_precision_text(row)}, {_gains(row)}.")
-    for row, decided in verdicts:
-        if row["kind"] == "format":
-            sentences.append(
-                f"{row['label']}, {row['bits_per_value']:.4g} bits a value: {_VERDICTS[decided]}, {_gains(row)}."
-            )
-    sentences.append(
-        f"A verdict is wrong in {100 * ERROR:g} % of cases (Student's t on the differences of blocks); fewer than "
-        f"{LEAST_BLOCKS} blocks give none."
-    )
+    sentences = Answer.of(frame).sentences()
+    for row in frame[frame["kind"] == "format"].to_dict("records"):
+        sentences.append(
+            f"{row['label']}, {row['bits_per_value']:.4g} bits a value: {VERDICTS[verdict(row)]}, {gains(row)}."
+        )
     compared = sum(check.compared for check in checks.checks)
     cycles_agree = all(check.cycles == check.predicted_cycles for check in checks.checks)
     sentences.append(
@@ -112,44 +97,10 @@ def summary(frame: pd.DataFrame, checks: CircuitChecks) -> list[str]:
     return sentences
 
 
-_VERDICTS = {"below": "below 1 % loss", "above": "above 1 % loss", "undecided": "undecided at 1 % loss"}
-
-
-def verdict(row: Mapping[Any, Any]) -> str:
-    """Compare a loss with the tolerance: ``below``, ``above`` or ``undecided``."""
-    decision = decide(_estimate(row), 100 * TOLERANCE)
-    return {"within": "below", "beyond": "above", "undecided": "undecided"}[decision]
-
-
-def _estimate(row: Mapping[Any, Any]) -> Estimate:
-    return Estimate(row["loss_percent"], row["standard_error_percent"], int(row["blocks"]))
-
-
-def _may_be_within(row: Mapping[Any, Any]) -> bool:
-    """True if there are blocks enough for a verdict, and the 95 % interval reaches below the tolerance."""
-    estimate = _estimate(row)
-    return estimate.blocks >= LEAST_BLOCKS and estimate.value - estimate.half_width() <= 100 * TOLERANCE
-
-
-def _precision_text(row: Mapping[Any, Any]) -> str:
-    if row["kind"] == "format":
-        return row["label"]
-    bits = ",".join(str(row[f"mantissa_bits_{module}"]) for module in ("qkv", "o", "u", "d"))
-    return f"[{bits}] mantissa bits for qkv, o, u, d"
-
-
-def _gains(row: Mapping[Any, Any]) -> str:
-    return (
-        f"loss {row['loss_percent']:+.2f} ± {_estimate(row).half_width():.2f} % (95 %, {row['blocks']} blocks), {row['bops_saving']:.2f}x fewer bit "
-        f"operations, {row['speedup']:.2f}x the speed and {row['energy_saving']:.2f}x less energy than FP-FP, "
-        f"at {row['area_ratio']:.2f} of its area"
-    )
-
-
 def front_block(frame: pd.DataFrame) -> Scatter:
     """Interactive plot of every measured point, with selectable axes."""
     points = [
-        ScatterPoint(point_name(row), str(row["kind"]), [float(row[column]) for column in FRONT_COLUMNS])
+        ScatterPoint(short_name(row), str(row["kind"]), [float(row[column]) for column in FRONT_COLUMNS])
         for row in frame[frame["loss_percent"].notna()].to_dict("records")
     ]
     caption = "The same points with selectable axes. A grey cross marks a point that another point beats on both axes."
@@ -157,11 +108,12 @@ def front_block(frame: pd.DataFrame) -> Scatter:
     return Scatter(FRONT_COLUMNS, larger, points, (1, 0), Picture("tradeoff", caption, "Pareto plot"), picture=False)
 
 
-def table_block(frame: pd.DataFrame) -> TableBlock:
-    """Table of every point, compared with FP-FP."""
+def table_block(frame: pd.DataFrame, tokens: int) -> TableBlock:
+    """Table of every point, compared with FP-FP; losses on blocks of so many tokens."""
     caption = (
-        f"Loss: perplexity against FP16 activations on the same tokens, blocks of {BLOCK_TOKENS} tokens, with the 95 % t interval of "
-        f"the paired difference. KL: mean divergence from the FP16 model. Top-1: share of changed most likely tokens. Tempered: "
+        f"Loss: perplexity against FP16 activations on the same tokens, blocks of {tokens} tokens, with the 95 % t interval of "
+        f"the paired difference. An architecture of fixed width has the loss of its own arithmetic: that of FIGNA with M bits is Anda's at M, "
+        f"value by value; FP-FP and FP-INT are the reference. KL: mean divergence from the FP16 model. Top-1: share of changed most likely tokens. Tempered: "
         f"loss when both models have their own fitted temperature. Bits: of a stored activation. "
         f"Cycles, energy and area: prefill of {TOKENS} tokens at level analytical, FP-INT GeMMs; speedup, energy saving and area "
         f"are relative to FP-FP."

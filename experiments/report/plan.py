@@ -8,12 +8,14 @@ from types import MappingProxyType
 
 from ...formats.named_format import NamedFormat
 from ...workloads import MODULES, AndaActivations, FormatActivations, Fp16Activations, Precision
+from ...workloads.inference.decoder import Hook
+from ..options.sweep import PointOptions
+from ..sweep.evaluation import activation_hook
 from .points import PointKind
 
 BLOCKS = 12
 """Default number of blocks of the reference. Every point takes evenly spaced blocks among them, so that all comparisons
 are paired. The numbers of blocks below are relative to this one."""
-BLOCK_TOKENS = 512
 
 UNIFORM_BLOCKS: Mapping[int, int] = MappingProxyType(
     {4: 2, 5: 3, 6: 4, 7: 12, 8: 12, 9: 4, 10: 3, 11: 3, 13: 2}  # most blocks near a loss of 1 %
@@ -22,25 +24,55 @@ MODULE_WIDTHS = (4, 5, 6)
 MODULE_BLOCKS = 2
 MIXED = (Precision(8, 6, 8, 7), Precision(7, 5, 7, 6))
 MIXED_BLOCKS = 12
+BASELINE = "fp-fp"
+"""Architecture that every other is compared with; its activations are the reference of the loss."""
 WIDE = 16
 """Mantissa bits of the other modules in a study of one module; the truncation error is below FP16's resolution."""
 
 
 @dataclass(frozen=True)
 class PlannedPoint:
-    """Activations to evaluate on `blocks` evenly spaced blocks of the reference: a precision of Anda, or another format."""
+    """Activations to evaluate on `blocks` evenly spaced blocks of the reference: a precision of Anda, another format, or the arithmetic of an architecture."""
 
     kind: PointKind
     precision: Precision | None
     blocks: int
     format: NamedFormat | None = None
+    arch: str = "anda"
+    """Architecture that computes it."""
 
     @property
-    def hook(self) -> AndaActivations | FormatActivations | Fp16Activations:
+    def hook(self) -> Hook:
         """The activations of the GeMMs."""
         if self.precision is not None:
             return AndaActivations(self.precision)
-        return Fp16Activations() if self.format is None else FormatActivations(self.format.build())
+        return _machine_hook(self.arch) if self.format is None else FormatActivations(self.format.build())
+
+
+def machine_points(blocks: int = BLOCKS) -> Iterator[PlannedPoint]:
+    """Points of the architectures of fixed width, the baseline first.
+
+    An architecture whose values are those of a uniform precision takes the blocks of that one, so both have the same loss.
+    """
+    from ...sim import architecture_names
+
+    for name in sorted(architecture_names(), key=lambda name: name != BASELINE):
+        hook = _machine_hook(name)
+        if hook == Fp16Activations():
+            count = blocks
+        else:
+            same = (point.blocks for point in plan_points(blocks) if point.hook == hook)
+            count = next(same, _share(MODULE_BLOCKS, blocks))
+        if name != "anda":
+            yield PlannedPoint("baseline" if name == BASELINE else "architecture", None, count, arch=name)
+
+
+def _machine_hook(name: str) -> Hook:
+    """Activations as the elements of an architecture of fixed width compute with them."""
+    from ...sim import load_architecture
+
+    options = PointOptions
+    return activation_hook(load_architecture(name), Precision.uniform(WIDE), options.rounding, options.reconstruct)
 
 
 def plan_points(blocks: int = BLOCKS) -> Iterator[PlannedPoint]:
@@ -52,17 +84,19 @@ def plan_points(blocks: int = BLOCKS) -> Iterator[PlannedPoint]:
         Blocks of the reference; the blocks of each point scale with it and are at least two, for a standard error.
     """
 
-    def share(count: int) -> int:
-        return max(2, round(count * blocks / BLOCKS))
-
     for bits, count in UNIFORM_BLOCKS.items():
-        yield PlannedPoint("uniform", Precision.uniform(bits), share(count))
+        yield PlannedPoint("uniform", Precision.uniform(bits), _share(count, blocks))
     for module in MODULES:
         for bits in MODULE_WIDTHS:
             precision = Precision(*(bits if name == module else WIDE for name in MODULES))
-            yield PlannedPoint("one module", precision, share(MODULE_BLOCKS))
+            yield PlannedPoint("one module", precision, _share(MODULE_BLOCKS, blocks))
     for precision in MIXED:
-        yield PlannedPoint("mixed", precision, share(MIXED_BLOCKS))
+        yield PlannedPoint("mixed", precision, _share(MIXED_BLOCKS, blocks))
+
+
+def _share(count: int, blocks: int) -> int:
+    """Blocks of a point when the reference has `blocks` blocks: at least two, for a standard error."""
+    return max(2, round(count * blocks / BLOCKS))
 
 
 def format_points(formats: Sequence[NamedFormat], blocks: int = BLOCKS) -> Iterator[PlannedPoint]:

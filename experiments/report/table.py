@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .answer import TOLERANCE, short_name
+
 if TYPE_CHECKING:
     import pandas as pd
-
-
-def point_name(row: Mapping[Any, Any]) -> str:
-    """Name of a point: a precision of Anda, an architecture or a format."""
-    return f"anda {row['precision']}" if isinstance(row["precision"], str) else row["label"]
 
 
 def _number(value: Any, form: str) -> str:
@@ -21,7 +18,7 @@ def _number(value: Any, form: str) -> str:
 
 
 _CELLS: Mapping[str, Callable[[Mapping[Any, Any]], str]] = {
-    "point": point_name,
+    "point": short_name,
     "loss %": lambda row: _number(row["loss_percent"], "+.2f"),
     "± %": lambda row: _number(row["interval_95_percent"], ".2f"),
     "blocks": lambda row: _number(row["blocks"], "d"),
@@ -40,8 +37,18 @@ _CELLS: Mapping[str, Callable[[Mapping[Any, Any]], str]] = {
 }
 """Columns of the table, and the text of a row in each."""
 TABLE_COLUMNS = tuple(_CELLS)
-SCREEN_COLUMNS = ("point", "loss %", "± %", "blocks", "KL nats", "bits", "BOPs saving", "cycles", "speedup", "energy mJ", "energy saving", "area")  # fmt: skip
-"""Columns that fit a terminal."""
+SCREEN_COLUMNS = ("point", "loss %", "± %", "blocks", "bits", "speedup", "energy mJ", "energy saving", "area")
+"""Columns that fit a terminal of 80 columns."""
+NEAR_TOLERANCE = 4
+"""Uniform precisions on the screen: those with losses nearest to the tolerance."""
+
+
+def rows_that_matter(frame: pd.DataFrame) -> pd.DataFrame:
+    """The machines, mixed precisions and further formats, and the uniform precisions near the tolerance."""
+    uniform = frame[frame["kind"] == "uniform"]
+    distance = (uniform["loss_percent"] - 100 * TOLERANCE).abs()
+    near = distance.nsmallest(NEAR_TOLERANCE).index
+    return frame[frame["kind"].isin(("baseline", "architecture", "mixed", "format")) | frame.index.isin(near)]
 
 
 def table_rows(frame: pd.DataFrame, columns: Sequence[str] = TABLE_COLUMNS) -> list[tuple[str, ...]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import StrictInt
 
 from ...formats import AndaFormat, InputError
+from ...formats.activations.aligned import FignaFormat, IfpuFormat
 from ...formats.activations.base import ActivationFormat
 from ...formats.activations.chained import ChainedFormat
 from ...formats.activations.fp import Fp16Format
@@ -137,6 +138,7 @@ def _format_hook(formats: Sequence[ActivationFormat], lanes: int, partial: Group
     from ...workloads import AndaActivations, FormatActivations, Fp16Activations, ModuleActivations, Precision
     from ...workloads.inference.hooks import AndaArithmetic, FormatArithmetic
 
+    formats = [(isinstance(fmt, FignaFormat | IfpuFormat) and fmt.same_values) or fmt for fmt in formats]
     anda = [fmt for fmt in formats if isinstance(fmt, AndaFormat)]
     if len(anda) == len(formats):
         options: dict[str, Any] = {name: value for name, value in anda[0].parameters.items() if name != OPEN}

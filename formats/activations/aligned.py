@@ -15,9 +15,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..anda.format import GROUP_SIZES, AndaFormat
 from ..checks import check_integer
 from ..latency.elements import FP16_GROUP_CYCLES
-from ..numeric.alignment import GROUP_SIZE
+from ..numeric.alignment import GROUP_SIZE, MAX_MANTISSA_BITS
 from ..options import Rounding
 from .base import (
     LEAST_NORMAL_EXPONENT,
@@ -61,6 +62,13 @@ class _AlignedFormat:
     def bits_per_value(self) -> float:
         """16 bits: activations stay FP16 in memory."""
         return 16.0
+
+    @property
+    def same_values(self) -> AndaFormat | None:
+        """Anda format that keeps the same values: it truncates at the same bit. None if Anda has no such width, group or rounding."""
+        if self.rounding != "truncate" or self.mantissa_bits > MAX_MANTISSA_BITS or self.group_size not in GROUP_SIZES:
+            return None
+        return AndaFormat(self.mantissa_bits, group_size=self.group_size)
 
     def encode(self, x: NDArray[np.float16]) -> BfpTensor:
         """Align float16 ``[..., channels]`` as the datapath does.

@@ -48,9 +48,10 @@ def models(context: typer.Context, schema: SchemaOption = False, json: JsonOptio
     found = list_models()
     if write_json(found, json):
         return
-    columns = ("hidden", "ffn", "layers", "heads", "kv_heads", "vocabulary", "gated", "max_length")
-    rows = [(r["name"], *(_cell(r[c]) for c in columns), f"{r['macs_per_token'] / 1e6:,.1f}") for r in found.rows]
-    print_table("Models (decoder-only transformers)", ("model", *columns, "M MAC/token"), rows)
+    columns = {"hidden": "hidden", "ffn": "ffn", "layers": "layers", "heads": "heads", "kv_heads": "KV heads"}
+    columns |= {"vocabulary": "tokens known", "max_length": "context"}
+    rows = [(r["name"], *(r[c] for c in columns), f"{r['macs_per_token'] / 1e6:,.1f}") for r in found.rows]
+    print_table("Models (decoder-only transformers)", ("model", *columns.values(), "M MAC / token"), rows)
 
 
 @models_app.command(short_help="A model's shape as YAML.")
@@ -88,7 +89,6 @@ def archs(json: JsonOption = None) -> None:
             r["name"],
             r["title"],
             f"{r['rows']} x {r['columns']}",
-            r["lanes"],
             r["timing"],
             r["mantissa_bits"] if r["default_precision"] is None else f"variable; {r['default_precision']}",
             r["activations"],
@@ -100,14 +100,9 @@ def archs(json: JsonOption = None) -> None:
         "architecture",
         "what it is",
         "array",
-        "lanes",
         "timing",
         "mantissa bits; default",
         "memory holds",
         "mm²",
     )
     print_table(f"Architectures (area: {DEFAULT_TECHNOLOGY})", columns, rows)
-
-
-def _cell(value: object) -> object:
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value

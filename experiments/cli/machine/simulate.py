@@ -7,7 +7,7 @@ from ... import amounts
 from ...files import require_new_file
 from ...options.simulation import ExplainOptions, TimelineFile
 from ..command import Given, command
-from ..output import JsonOption, note, plot_option, print_table, write_figure, write_json
+from ..output import JsonOption, note, plot_option, print_lines, print_table, write_figure, write_json
 from .inference import precision_text, print_inference
 from .work import UniformOption, architectures, simulation_options, with_cache
 
@@ -156,4 +156,4 @@ def _print_limits(records: list[dict[str, Any]]) -> None:
     for line in dict.fromkeys(line for record in records for line in record["notes"]):
         note(line)
     limits = dict.fromkeys(line for record in records for line in record["not_modelled"])
-    print("Not modelled: " + "; ".join(limits) + ".")
+    print_lines("Not modelled: " + "; ".join(limits) + ".")
