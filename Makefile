@@ -10,13 +10,27 @@ TRANSFORMERS ?= "transformers>=5.0" "accelerate>=1.0"
 # One test process per core: threads inside each would only fight over them.
 SINGLE_THREADED := OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
-.PHONY: run test test-hf fuzz check lint types fetch figures golden test-lowest benchmark docs docs-numbers clean
+.PHONY: run test test-newest test-oldest wheels test-hf fuzz check lint types fetch figures golden test-lowest benchmark docs docs-numbers clean
 
 run: fetch
 	$(BIN)/anda report --model smollm2-135m --out $(OUT)
 
 test: fetch
 	$(SINGLE_THREADED) $(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not hf" tests
+
+# The quick tests on the newest and the oldest Python of this machine that the package supports.
+INTERPRETERS = $(shell $(PYTHON) scripts/interpreters.py)
+test-oldest: VERSION = $(firstword $(INTERPRETERS))
+test-newest: VERSION = $(lastword $(INTERPRETERS))
+test-oldest test-newest:
+	$(VERSION) -m venv $(VENV)-$@
+	$(VENV)-$@/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)-$@/bin/python -m pip install --quiet --editable ".[dev]"
+	$(SINGLE_THREADED) $(VENV)-$@/bin/pytest -n $(WORKERS) --dist worksteal -m "not slow and not hf and not model" tests
+
+# Which dependencies have wheels for which Python, on Linux and macOS.
+wheels: $(STAMP)
+	$(BIN)/python scripts/wheels.py
 
 # The tests that compare with torch and transformers. They are large, so they are installed for these tests alone.
 test-hf: $(VENV)/.installed-hf
@@ -104,4 +118,4 @@ test-lowest: .venv-lowest/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-lowest build *.egg-info
+	rm -rf $(VENV) $(VENV)-* build *.egg-info

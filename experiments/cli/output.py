@@ -1,6 +1,7 @@
 """Output of commands: a JSON document for programs, a table for people."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -66,13 +67,14 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     """
     from rich import box
     from rich.console import Console
+    from rich.padding import Padding
     from rich.table import Table
 
-    width = screen_width()
+    width = screen_width() - INDENT
     cells = [[str(cell) for cell in row] for row in rows]
     least = [max(map(_longest_word, column)) for column in zip(columns, *cells, strict=True)]
     whole = [max(least[i], *(len(row[i]) for row in cells), 0) for i in range(len(columns))]
-    console = Console(width=max(width, max(least)), highlight=False, markup=False, emoji=False)
+    console = Console(width=INDENT + max(width, *least), highlight=False, markup=False, emoji=False)
     if title:
         print_lines(title)
     for part in _parts(least, width):
@@ -82,23 +84,33 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
             table.add_column(columns[index], justify="right" if numbers else "left", overflow="fold", width=wide)
         for row in cells:
             table.add_row(*(row[index] for index in part))
-        console.print(table)
+        console.print(Padding(table, (0, 0, 0, INDENT)))
         print()
 
 
-GAP = 2
-"""Characters between two columns of a table."""
+PIPE_WIDTH, LEAST_WIDTH = 160, 40
+"""Characters of a line in a pipe, and the fewest that a table is fitted to."""
+GAP, INDENT = 2, 1
+"""Characters between two columns of a table, and before the first."""
 
 
 def screen_width() -> int:
-    """Characters of a line: those of the terminal or of the environment variable ``COLUMNS``, 80 where there is neither."""
-    return max(get_terminal_size((80, 24)).columns, 40)
+    """Characters of a line: those of the terminal, or of the environment variable ``COLUMNS``; in a pipe `PIPE_WIDTH`."""
+    return max(get_terminal_size().columns, LEAST_WIDTH) if _is_screen() else PIPE_WIDTH
+
+
+def _is_screen() -> bool:
+    return sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
 
 
 def print_lines(*paragraphs: str) -> None:
-    """Print paragraphs on stdout, wrapped between words."""
+    """Print paragraphs on stdout, wrapped between words on a screen."""
     for text in paragraphs:
-        print(fill(text, screen_width(), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
+        print(
+            text
+            if not _is_screen()
+            else fill(text, screen_width(), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        )
 
 
 def _longest_word(text: str) -> int:

@@ -47,7 +47,7 @@ class Answer:
     @classmethod
     def of(cls, frame: pd.DataFrame) -> Answer:
         """Read the answer from the table of `points_frame`."""
-        rows: list[Row] = frame[frame["loss_percent"].notna()].to_dict("records")
+        rows: Sequence[Row] = frame[frame["loss_percent"].notna()].to_dict("records")
         precisions = [row for row in rows if row["kind"] in ("uniform", "mixed")]
         precisions.sort(key=lambda row: row["bops_saving"], reverse=True)
         decided = next((row for row in precisions if verdict(row) == "below"), None)

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TOLERANCE_PERCENT = 1.0
+DARK_GREEN = "#00664b"
+"""Colour of small text: that of `GREEN` points, with more contrast."""
+SAME_LOSS = 0.15
+"""Difference of two losses in percent below which their machines share a label."""
 
 
 class Style(NamedTuple):
@@ -115,7 +119,7 @@ def tradeoff_figure(frame: pd.DataFrame) -> Figure:
                 color=style.color, marker=style.marker, linestyle=style.line, markersize=5, linewidth=0.8, capsize=2, label=label,
             )  # fmt: skip
         _annotate(axes, annotated, column, baseline[column])
-        axes.plot([100], [0], color=GREEN, marker="*", markersize=12, linestyle="", label="FP-FP")
+        _draw_machines(axes, measured[kinds.isin(("baseline", "architecture"))], column, baseline[column])
         _loss_axis(axes)
         axes.set_xscale("log")
         ticks = (10, 15, 20, 30, 40, 60, 80, 100)
@@ -127,6 +131,27 @@ def tradeoff_figure(frame: pd.DataFrame) -> Figure:
     right.set_ylabel("")
     left.legend(frameon=False)
     return figure
+
+
+def _draw_machines(axes: Axes, machines: pd.DataFrame, column: str, baseline: float) -> None:
+    """Draw the machines of fixed width, each with its name; machines at the same place share one label."""
+    axes.errorbar(
+        100 * machines[column] / baseline,
+        machines["loss_percent"],
+        yerr=machines["interval_95_percent"],
+        color=GREEN, marker="*", markersize=9, linestyle="", linewidth=0.8, capsize=2, label="machines of fixed width",
+    )  # fmt: skip
+    places: dict[tuple[float, float], list[str]] = {}
+    for row in machines.to_dict("records"):
+        x, y = 100 * row[column] / baseline, row["loss_percent"]
+        near = next((place for place in places if abs(place[0] - x) < 4 and abs(place[1] - y) < SAME_LOSS), (x, y))
+        places.setdefault(near, []).append(row["label"])
+    for place, names in places.items():
+        offset, anchor = ((7, 2), "left") if place[0] < 50 else ((0, 7), "center")
+        names_text = "\n".join(names)
+        axes.annotate(
+            names_text, place, textcoords="offset points", xytext=offset, ha=anchor, fontsize=7, color=DARK_GREEN
+        )
 
 
 def energy_figure(frame: pd.DataFrame) -> Figure:

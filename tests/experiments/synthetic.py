@@ -7,7 +7,14 @@ from anda_codesign.workloads import MODULES, PairedLoss, Precision
 
 UNIFORM = {4: 750.0, 5: 52.0, 6: 8.0, 7: 0.8, 8: -0.4, 9: -0.43, 10: -0.24, 11: -0.13, 13: -0.02}
 SINGLE = {"qkv": (137.0, 25.0, 4.0), "o": (5.4, 0.75, -0.07), "u": (301.0, 33.0, 7.0), "d": (24.0, 7.3, 2.1)}
-FIXED = {"fp-int": 0.8, "ifpu": 0.7, "figna": 0.65, "figna-m11": 0.6, "figna-m8": 0.55}
+FIXED = {
+    "fp-int": (0.8, 0.0),
+    "ifpu": (0.7, 0.0),
+    "figna": (0.65, -0.02),
+    "figna-m11": (0.6, -0.13),
+    "figna-m8": (0.55, -0.4),
+}
+"""Scale and loss of the machines of fixed width."""
 
 
 def point(
@@ -15,7 +22,8 @@ def point(
 ) -> SweepPoint:
     paired = None
     if loss is not None:
-        paired = PairedLoss(loss / 100, 0.001 + abs(loss) / 5000, 20 * (1 + loss / 100), 20.0, 4088, blocks=8)
+        error = 0.001 + abs(loss) / 5000 if loss else 0.0
+        paired = PairedLoss(loss / 100, error, 20 * (1 + loss / 100), 20.0, 4088, blocks=8)
     record = {
         "bops_saving": 1 / scale,
         "cycles": int(1e8 * scale),
@@ -30,8 +38,8 @@ def point(
 
 
 def points() -> Sequence[SweepPoint]:
-    rows = [point("baseline", "fp-fp", None, None, 1.0)]
-    rows += [point("architecture", name, None, None, scale) for name, scale in FIXED.items()]
+    rows = [point("baseline", "fp-fp", None, 0.0, 1.0)]
+    rows += [point("architecture", name, None, loss, scale) for name, (scale, loss) in FIXED.items()]
     rows += [point("uniform", "anda", Precision.uniform(m), loss, (m + 1) / 17) for m, loss in UNIFORM.items()]
     for module, losses in SINGLE.items():
         for bits, loss in zip((4, 5, 6), losses, strict=True):

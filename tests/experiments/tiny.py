@@ -23,6 +23,5 @@ def random_text(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
         return TextBlocks(drawn.astype(np.int32))
 
     monkeypatch.setattr(Decoder, "blocks", blocks)
-    monkeypatch.setattr(job, "BLOCK_TOKENS", 64)
     monkeypatch.setattr(job, "CIRCUIT_WIDTHS", (3,))
     monkeypatch.setenv("ANDA_CACHE", str(cache))

@@ -59,9 +59,9 @@ from pathlib import Path
 from anda_codesign.experiments.folder import is_free
 from anda_codesign.experiments.report import job
 
-job.BLOCK_TOKENS, job.CIRCUIT_WIDTHS = 64, (3,)
+job.CIRCUIT_WIDTHS = (3,)
 if is_free(Path("out")):  # it may be killed after its last file
-    job.report(out="out", blocks=2)
+    job.report(out="out", blocks=2, tokens=64)
 """
 ANDA = "import sys; from anda_codesign.experiments.cli import main; sys.exit(main(sys.argv[1:]))"
 
