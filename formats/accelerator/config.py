@@ -3,14 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, get_args
 
 from ..anda.format import EXPONENT_BITS, AndaFormat
 from ..anda.plane_mask import MASK_BITS
-from ..checks import check_flags, check_integer
+from ..checks import check_choice, check_flags, check_integer
 from ..errors import InputError
 from ..latency.array import WEIGHT_LOAD_CYCLES
 from ..weights.int4 import BITS as CODE_BITS
 from .instructions import ADDRESS_BITS, Buffer
+
+Signs = Literal["own", "row"]
+"""Place of the signs of activations in the array."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,11 @@ class AcceleratorConfig:
     midpoint, nearest, skipping
         Options beyond the paper: midpoint reconstruction in the array, rounding to nearest in the compressor, and
         zero-plane skipping.
+    signs
+        Place of the signs: ``"own"``, in each unit of the array, or ``"row"``, once for all units of a row.
+    units
+        Units of a row that share conversion, multiplier, adder and rounder in turn, 1 to 4; a divisor of `columns`. No
+        cycle changes, because a group takes at least four.
 
     Raises
     ------
@@ -61,11 +70,15 @@ class AcceleratorConfig:
     midpoint: bool = False
     nearest: bool = False
     skipping: bool = False
+    signs: Signs = "own"
+    units: int = 1
 
     def __post_init__(self) -> None:
         check_flags(self)
         for name in ("rows", "columns", "lanes", "max_mantissa_bits", "memory_bits"):
             check_integer(name, getattr(self, name), 1)
+        check_choice("signs", self.signs, get_args(Signs))
+        check_integer("units", self.units, 1, WEIGHT_LOAD_CYCLES)
         if self.lanes % self.columns:
             raise InputError(f"columns: {self.columns} does not divide {self.lanes} lanes; choose a divisor")
         if self.lanes * self.columns % WEIGHT_LOAD_CYCLES:

@@ -179,7 +179,7 @@ class WeightDispatcher(wiring.Component):
     The rows hold the codes column by column, each column lane by lane, 4 bits each; the first row the lowest columns.
 
     Timing: a row per cycle. The weights are valid two cycles after their last row, and a group can be taken every four
-    cycles (`WEIGHT_LOAD_CYCLES`).
+    cycles (`WEIGHT_LOAD_CYCLES`). With `direct` they are valid in the cycle after their last row.
 
     Parameters
     ----------
@@ -187,6 +187,9 @@ class WeightDispatcher(wiring.Component):
         See `MatrixUnit`; their product is a multiple of 4.
     affine : `bool`
         Weights have 5 bits, so that codes of 0 to 15 fit.
+    direct : `bool`
+        The last row goes straight to the array if that waits for it: for units that need the weights with the sign plane, a
+        cycle earlier.
 
     Members
     -------
@@ -197,7 +200,8 @@ class WeightDispatcher(wiring.Component):
     rows: Stream
     weights: Stream
 
-    def __init__(self, *, columns: int, lanes: int, affine: bool = False) -> None:
+    def __init__(self, *, columns: int, lanes: int, affine: bool = False, direct: bool = False) -> None:
+        self.direct = direct
         self.columns = columns
         self.lanes = lanes
         self.weight_bits = CODE_BITS + affine
@@ -212,30 +216,37 @@ class WeightDispatcher(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         """Shift four rows into one register; swap it with the active one when the array is done."""
         m = Module()
-        row_bits = len(self.rows.payload.codes)
+        row = self.rows.payload
+        row_bits = len(row.codes)
         loading, active = (Signal(row_bits * WEIGHT_LOAD_CYCLES, name=name) for name in ("loading", "active"))
         loading_unsigned = Signal()
         active_unsigned = Signal()
         count = Signal(range(WEIGHT_LOAD_CYCLES + 1))
+        full = count == WEIGHT_LOAD_CYCLES
         swap = Signal()
+        with_row = Cat(loading[row_bits:], row.codes)
+        gathered, gathered_unsigned, complete = loading, loading_unsigned, full
+        if self.direct:
+            gathered, gathered_unsigned = Mux(full, loading, with_row), Mux(full, loading_unsigned, row.unsigned_codes)
+            complete = full | (self.rows.valid & (count == WEIGHT_LOAD_CYCLES - 1))
         m.d.comb += [
-            swap.eq((count == WEIGHT_LOAD_CYCLES) & (~self.weights.valid | self.weights.ready)),
-            self.rows.ready.eq((count != WEIGHT_LOAD_CYCLES) | swap),
+            swap.eq(complete & (~self.weights.valid | self.weights.ready)),
+            self.rows.ready.eq(~full | swap),
         ]
         with m.If(self.weights.ready):
             m.d.sync += self.weights.valid.eq(0)
         with m.If(swap):
             m.d.sync += [
                 self.weights.valid.eq(1),
-                active.eq(loading),
-                active_unsigned.eq(loading_unsigned),
+                active.eq(gathered),
+                active_unsigned.eq(gathered_unsigned),
                 count.eq(0),
             ]
         with m.If(self.rows.valid & self.rows.ready):
             m.d.sync += [
-                loading.eq(Cat(loading[row_bits:], self.rows.payload.codes)),
-                loading_unsigned.eq(self.rows.payload.unsigned_codes),
-                count.eq(Mux(swap, 1, count + 1)),
+                loading.eq(with_row),
+                loading_unsigned.eq(row.unsigned_codes),
+                count.eq(Mux(swap, full, count + 1)),
             ]
         m.d.comb += Value.cast(self.weights.payload).eq(
             Cat(

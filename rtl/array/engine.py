@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from ...formats import InputError
 from ...formats.accelerator.config import AcceleratorConfig
 from ...formats.checks import check_integer
+from ...formats.latency.array import WEIGHT_LOAD_CYCLES
 from ..interfaces import FP16, SKIPPED_BITS, Stream
 from .arbiter import share_reads
 from .buffers import MAX_DEPTH, PLANE_READ, ActivationBuffer, RowBuffer
@@ -22,6 +23,8 @@ from .mxu import MatrixUnit, MatrixUnitParameters
 @dataclass(frozen=True, kw_only=True)
 class MatrixEngineParameters(MatrixUnitParameters):
     """The options of a `MatrixEngine`: those of `MatrixUnitParameters`, where `columns` divides `lanes`, and four more.
+
+    `units` is at most 4, so that no group has to wait for them: its weights take four cycles.
 
     Parameters
     ----------
@@ -41,6 +44,7 @@ class MatrixEngineParameters(MatrixUnitParameters):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_integer("units", self.units, 1, WEIGHT_LOAD_CYCLES)
         for name in ("depth", "exponent_depth", "weight_depth", "factor_depth"):
             check_integer(name, getattr(self, name), 2, MAX_DEPTH)
         if self.lanes % self.columns:
@@ -119,7 +123,9 @@ class MatrixEngine(wiring.Component):
         )
         self._weights = RowBuffer(width=lanes * columns, depth=parameters.weight_depth)
         self._factors = RowBuffer(width=16 * columns * (1 + affine), depth=parameters.factor_depth)
-        self._dispatcher = WeightDispatcher(columns=columns, lanes=lanes, affine=affine)
+        self._dispatcher = WeightDispatcher(
+            columns=columns, lanes=lanes, affine=affine, direct=parameters.signs == "row"
+        )
         self._collector = OutputCollector(rows=rows, lanes=lanes)
         super().__init__(
             {

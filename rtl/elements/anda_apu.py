@@ -4,48 +4,40 @@
 from dataclasses import replace
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..arithmetic.fp import FP32, Fp16Multiplier, Fp32Adder, Fp32ToFp16, IntToFp16
-from ..interfaces import FP16, PARTIAL_EXPONENT, SKIPPED_BITS
+from ..interfaces import FP16, PARTIAL_EXPONENT, SKIPPED_BITS, per_unit
 from ..rtlil import place
 from .anda_pe import DotProduct, DotProductParameters
 
 _ONE_BITS = 2
 """Bits of the weight one, which is signed like all weights."""
 
-UNIT_STROBES = data.StructLayout(
-    {
-        "load": 1,
-        "step": 1,
-        "first": 1,
-        "add_halves": 1,
-        "skipped": SKIPPED_BITS,
-        "convert": 1,
-        "multiply": 1,
-        "affine": 1,
-        "accumulate": 1,
-        "clear": 1,
-        "finish": 1,
-    }
-)
-"""Actions of an `AndaUnit` in a cycle, a bit each. They may coincide.
 
-Members
--------
-load, step, first, add_halves, skipped
-    See `DotProduct`.
-convert
-    Take the dot product as an FP16 number.
-multiply, affine
-    Take the product of the factor with the converted dot product, or with the activation sum if `affine` is set.
-accumulate, clear
-    Add the product to the accumulator; `clear` takes the accumulator for zero.
-finish
-    Take the accumulator into the output.
-"""
+def unit_strobes(units: int = 1) -> data.StructLayout:
+    """Actions of an `AndaUnit` in a cycle, a bit each. They may coincide.
+
+    Members
+    -------
+    load, step, first, add_halves, skipped
+        See `DotProduct`.
+    convert, waiting
+        Take a dot product as an FP16 number: that of the first unit, which leaves the others waiting, or with `waiting`
+        that of the next one.
+    multiply, affine
+        Take the product of the factor with the converted dot product, or with the activation sum if `affine` is set.
+    accumulate, clear
+        Add the product to the accumulator of the unit whose turn it is; `clear` takes the accumulator for zero.
+    finish : `unsigned(units)`
+        Take the sum of the cycle before into this unit's output.
+    """
+    names = ("load", "step", "first", "add_halves", "skipped", "convert", "waiting")
+    names = (*names, "multiply", "affine", "accumulate", "clear", "finish")
+    widths = {"skipped": SKIPPED_BITS, "finish": units}
+    return data.StructLayout({name: widths.get(name, 1) for name in names})
 
 
 class AndaUnit(wiring.Component):
@@ -55,15 +47,21 @@ class AndaUnit(wiring.Component):
     to the FP32 accumulator, conversion of the accumulator to FP16. It is a datapath without a handshake: the circuit
     around it, such as `MatrixUnit`, raises the strobes. The arithmetic is that of `formats.fp_int_gemm`, bit for bit.
 
+    With several units, these are the outputs of as many columns: a dot product, an accumulator and an output for each
+    one, and one conversion, multiplier, adder and rounder, which they use in turn, a cycle each. The dot products of all
+    but the first unit wait in registers meanwhile, and the accumulators stand in a ring.
+
     Parameters
     ----------
     parameters : `DotProductParameters`
 
     Members
     -------
-    strobes : `In(UNIT_STROBES)`
+    strobes : `In(unit_strobes(units))`
     plane : `In(lanes)`
+        With the signs of the row as `SignedPlanes` sends it.
     weights : `In(ArrayLayout(signed(weight_bits), lanes))`
+        With several units an array of that.
     exponent : `In(signed(6))`
         The dot product's least significant bit weighs ``2**(exponent - 14)``; read by `convert`.
     total : `In(FP16)`
@@ -71,6 +69,7 @@ class AndaUnit(wiring.Component):
     factor : `In(FP16)`
         The group's scale, or with `affine` its offset; read by `multiply`.
     output : `Out(FP16)`
+        With several units an array of that.
     partial_saturated, result_saturated : `Out(1)`
         The conversion of this cycle's `convert` or `finish` overflows FP16.
     """
@@ -89,57 +88,77 @@ class AndaUnit(wiring.Component):
         self.parameters = parameters
         super().__init__(
             {
-                "strobes": In(UNIT_STROBES),
+                "strobes": In(unit_strobes(parameters.units)),
                 "plane": In(parameters.lanes),
-                "weights": In(parameters.weights_layout),
+                "weights": In(parameters.row_weights_layout),
                 "exponent": In(PARTIAL_EXPONENT),
                 "total": In(FP16),
                 "factor": In(FP16),
-                "output": Out(FP16),
+                "output": Out(per_unit(FP16, parameters.units)),
                 "partial_saturated": Out(1),
                 "result_saturated": Out(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
-        """Connect dot product, converter, multiplier, adder and rounder, with a register behind each."""
+        """Connect dot products, converter, multiplier, adder and rounder, with a register behind each."""
         m = Module()
-        m.submodules.dot_product = dot_product = DotProduct(self.parameters)
+        strobes, units = self.strobes, self.parameters.units
         m.submodules.to_fp16 = to_fp16 = IntToFp16(bits=self.parameters.partial_sum_bits)
         m.submodules.multiplier = multiplier = Fp16Multiplier()
         m.submodules.adder = adder = Fp32Adder()
         m.submodules.rounder = rounder = Fp32ToFp16()
         partial = Signal(FP16)
         product = Signal(FP32)
-        accumulator = Signal(FP32)
-        strobes = self.strobes
+        accumulators = Signal(FP32.size * units)
+        oldest, newest = accumulators[: FP32.size], accumulators[-FP32.size :]
         m.d.comb += [
-            dot_product.load.eq(strobes.load),
-            dot_product.step.eq(strobes.step),
-            dot_product.first.eq(strobes.first),
-            dot_product.add_halves.eq(strobes.add_halves),
-            dot_product.skipped.eq(strobes.skipped),
-            dot_product.plane.eq(self.plane),
-            dot_product.weights.eq(self.weights),
-            to_fp16.value.eq(dot_product.partial_sum),
+            to_fp16.value.eq(self._dot_product(m)),
             to_fp16.exponent.eq(self.exponent),
             multiplier.left.eq(Mux(strobes.affine, self.total, partial)),
             multiplier.right.eq(self.factor),
-            adder.left.eq(Mux(strobes.clear, 0, accumulator)),
+            adder.left.eq(Mux(strobes.clear, 0, oldest)),
             adder.right.eq(product),
-            rounder.single.eq(accumulator),
+            rounder.single.eq(newest),
             self.partial_saturated.eq(strobes.convert & to_fp16.saturated),
-            self.result_saturated.eq(strobes.finish & rounder.saturated),
+            self.result_saturated.eq(strobes.finish.any() & rounder.saturated),
         ]
         with m.If(strobes.convert):
             m.d.sync += partial.eq(to_fp16.half)
         with m.If(strobes.multiply):
             m.d.sync += product.eq(multiplier.product)
         with m.If(strobes.accumulate):
-            m.d.sync += accumulator.eq(adder.sum)
-        with m.If(strobes.finish):
-            m.d.sync += self.output.eq(rounder.half)
+            m.d.sync += accumulators.eq(Cat(accumulators[FP32.size :], adder.sum))
+        for unit in range(units):
+            with m.If(strobes.finish[unit]):
+                m.d.sync += Value.cast(self.output).word_select(unit, FP16.size).eq(rounder.half)
         return m
+
+    def _dot_product(self, m: Module) -> Value:
+        """The dot product to convert: of the first unit, or the next one that waits."""
+        bits, strobes = self.parameters.partial_sum_bits, self.strobes
+        weights = Value.cast(self.weights)
+        share = len(weights) // self.parameters.units
+        sums: list[Value] = []
+        for unit in range(self.parameters.units):
+            dot_product = DotProduct(self.parameters)
+            m.submodules["dot_product" if self.parameters.units == 1 else f"dot_product_{unit}"] = dot_product
+            m.d.comb += [
+                dot_product.load.eq(strobes.load),
+                dot_product.step.eq(strobes.step),
+                dot_product.first.eq(strobes.first),
+                dot_product.add_halves.eq(strobes.add_halves),
+                dot_product.skipped.eq(strobes.skipped),
+                dot_product.plane.eq(self.plane),
+                Value.cast(dot_product.weights).eq(weights.word_select(unit, share)),
+            ]
+            sums.append(dot_product.partial_sum)
+        if len(sums) == 1:
+            return sums[0]
+        waiting = Signal(bits * (len(sums) - 1))
+        with m.If(strobes.convert):
+            m.d.sync += waiting.eq(Mux(strobes.waiting, waiting[bits:], Cat(sums[1:])))
+        return Mux(strobes.waiting, waiting[:bits], sums[0]).as_signed()
 
 
 class ActivationSum(wiring.Component):
@@ -150,11 +169,11 @@ class ActivationSum(wiring.Component):
     Parameters
     ----------
     parameters : `DotProductParameters`
-        Those of the units; their `weight_bits`, `tree` and `operand_isolation` are not used.
+        Those of the units; their `weight_bits`, `tree`, `operand_isolation` and `units` are not used.
 
     Members
     -------
-    strobes : `In(UNIT_STROBES)`
+    strobes : `In(unit_strobes(units))`
     plane : `In(lanes)`
     exponent : `In(signed(6))`
         See `AndaUnit`.
@@ -171,10 +190,10 @@ class ActivationSum(wiring.Component):
     saturated: Signal
 
     def __init__(self, parameters: DotProductParameters) -> None:
-        self.parameters = replace(parameters, weight_bits=_ONE_BITS, tree="ripple", operand_isolation=False)
+        self.parameters = replace(parameters, weight_bits=_ONE_BITS, tree="ripple", operand_isolation=False, units=1)
         super().__init__(
             {
-                "strobes": In(UNIT_STROBES),
+                "strobes": In(unit_strobes(parameters.units)),
                 "plane": In(parameters.lanes),
                 "exponent": In(PARTIAL_EXPONENT),
                 "total": Out(FP16),
@@ -207,6 +226,8 @@ class ActivationSum(wiring.Component):
 class UnitColumn(wiring.Component):
     """The units of one output channel: `rows` tokens, which share the weights and the factor.
 
+    With several units in a row, the `AndaUnit` of each token serves as many output channels, and their factors take turns.
+
     Parameters
     ----------
     rows : `int`
@@ -220,6 +241,7 @@ class UnitColumn(wiring.Component):
     planes, exponents, totals : `In(ArrayLayout(..., rows))`
         `plane`, `exponent` and `total` of each row's unit.
     outputs : `Out(ArrayLayout(FP16, rows))`
+        With several units in a row an array of them for each row.
     partial_saturated, result_saturated : `Out(1)`
         See `AndaUnit`; set if any row's is.
     """
@@ -239,13 +261,13 @@ class UnitColumn(wiring.Component):
         self.parameters = parameters
         super().__init__(
             {
-                "strobes": In(UNIT_STROBES),
+                "strobes": In(unit_strobes(parameters.units)),
                 "planes": In(data.ArrayLayout(parameters.lanes, rows)),
                 "exponents": In(data.ArrayLayout(PARTIAL_EXPONENT, rows)),
                 "totals": In(data.ArrayLayout(FP16, rows)),
-                "weights": In(parameters.weights_layout),
+                "weights": In(parameters.row_weights_layout),
                 "factor": In(FP16),
-                "outputs": Out(data.ArrayLayout(FP16, rows)),
+                "outputs": Out(data.ArrayLayout(per_unit(FP16, parameters.units), rows)),
                 "partial_saturated": Out(1),
                 "result_saturated": Out(1),
             }

@@ -1,15 +1,16 @@
 """The bit-serial processing element: one group's integer dot product, a bit-plane per cycle."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, ShapeLike, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from numpy.typing import NDArray
 
 from ...formats import AndaFormat, AndaTensor, InputError
+from ...formats.accelerator.config import Signs
 from ...formats.checks import check_choice, check_flags, check_integer
 from ..arithmetic.adder_trees import Tree, check_tree, partial_sums, tree_sum
 from ..arithmetic.pipeline import Values
@@ -24,8 +25,6 @@ from ..interfaces import (
     plane_layout,
 )
 from .signed_planes import SignedPlanes
-
-Signs = Literal["own", "row"]
 
 MAX_UNITS = 8
 """Units of a row in one element, at most."""
@@ -59,6 +58,9 @@ class DotProductParameters:
     signs : `str`
         Place of the signs: ``"own"``, a register in each unit and an XOR for each bit of its weights, or ``"row"``, a
         `SignedPlanes` for all units. Not with `midpoint`.
+    units : `int`
+        Units of a row, 1 to 8: dot products of the same planes, each with weights of its own. What follows a dot
+        product is shared by them.
 
     Raises
     ------
@@ -74,6 +76,7 @@ class DotProductParameters:
     tree: Tree = "ripple"
     operand_isolation: bool = False
     signs: Signs = "own"
+    units: int = 1
 
     def __post_init__(self) -> None:
         check_flags(self)
@@ -81,6 +84,7 @@ class DotProductParameters:
         check_integer("lanes", self.lanes, 1, MAX_LANES)
         check_integer("weight_bits", self.weight_bits, 2, 8)
         check_integer("max_mantissa_bits", self.max_mantissa_bits, 1, MAX_MANTISSA_BITS)
+        check_integer("units", self.units, 1, MAX_UNITS)
         check_choice("signs", self.signs, get_args(Signs))
         if self.signs == "row" and self.midpoint:
             raise InputError("signs: 'row' does not work with midpoint; choose own")
@@ -91,6 +95,11 @@ class DotProductParameters:
         return data.ArrayLayout(signed(self.weight_bits), self.lanes)
 
     @property
+    def row_weights_layout(self) -> ShapeLike:
+        """A group's weights of all units: `weights_layout` of one, an array of them for several."""
+        return per_unit(self.weights_layout, self.units)
+
+    @property
     def partial_sum_bits(self) -> int:
         """Width of the signed dot product in bits."""
         return partial_sum_bits(self.lanes, self.weight_bits, self.max_mantissa_bits + self.midpoint)
@@ -99,7 +108,7 @@ class DotProductParameters:
     def module_suffix(self) -> str:
         """The options as part of a Verilog module's name."""
         named = {"midpoint": self.midpoint, "skipping": self.skipping, "isolated": self.operand_isolation}
-        named["row_signs"] = self.signs == "row"
+        named |= {"row_signs": self.signs == "row", f"{self.units}_units": self.units > 1}
         options = [self.tree.replace("-", "_"), *(name for name, chosen in named.items() if chosen)]
         return "_".join([str(self.lanes), str(self.weight_bits), str(self.max_mantissa_bits), *options])
 
@@ -272,15 +281,13 @@ def _shift_left(value: Value, distance: Value) -> Value:
 
 @dataclass(frozen=True, kw_only=True)
 class AndaPEParameters(DotProductParameters):
-    """The options of an `AndaPE`: those of `DotProductParameters`, and two more.
+    """The options of an `AndaPE`: those of `DotProductParameters`, and one more.
 
     Parameters
     ----------
     stages : `int`
         1; 2 adds a register between tree and accumulator; 3 adds another one within the tree. The result is valid
         that many cycles after the last plane, at the same rate. With `midpoint` only 1.
-    units : `int`
-        Units of a row, 1 to 8: dot products of the same planes, each with weights of its own.
 
     Raises
     ------
@@ -289,11 +296,9 @@ class AndaPEParameters(DotProductParameters):
     """
 
     stages: int = 1
-    units: int = 1
 
     def __post_init__(self) -> None:
         check_integer("stages", self.stages, 1, 3)
-        check_integer("units", self.units, 1, MAX_UNITS)
         if self.midpoint and self.stages > 1:
             raise InputError(f"stages: {self.stages} does not work with midpoint; choose 1")
         super().__post_init__()
@@ -353,7 +358,7 @@ class AndaPE(wiring.Component):
         super().__init__(
             {
                 "activation": In(stream.Signature(parameters.planes_layout)),
-                "weights": In(stream.Signature(per_unit(parameters.weights_layout, parameters.units))),
+                "weights": In(stream.Signature(parameters.row_weights_layout)),
                 "result": Out(stream.Signature(parameters.result_layout)),
             }
         )

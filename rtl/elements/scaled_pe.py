@@ -11,7 +11,7 @@ from ...formats.checks import check_integer
 from ..arithmetic.fp import FP32
 from ..arithmetic.fp_accumulator import MAX_ADDER_STAGES
 from ..arithmetic.scaling import SCALE, GroupAccumulator
-from ..interfaces import Stream, per_unit
+from ..interfaces import Stream
 from .anda_pe import AndaPE, AndaPEParameters
 
 
@@ -68,7 +68,7 @@ class ScaledAndaPE(wiring.Component):
         super().__init__(
             {
                 "activation": In(stream.Signature(parameters.planes_layout)),
-                "weights": In(stream.Signature(per_unit(parameters.weights_layout, parameters.units))),
+                "weights": In(stream.Signature(parameters.row_weights_layout)),
                 "scales": In(stream.Signature(SCALE)),
                 "result": Out(stream.Signature(FP32)),
                 "saturated": Out(1),

@@ -1,6 +1,7 @@
 """The accelerator's circuit against its event model, record for record, and against `fp_int_gemm`, bit for bit."""
 
 from dataclasses import replace
+from typing import Any
 
 import accelerator_recurrence as recurrence
 import numpy as np
@@ -128,12 +129,14 @@ OPTIONS = [
     {"skipping": True},
     {"midpoint": True, "skipping": True, "affine": True},
     {"nearest": True, "skipping": True},
+    {"signs": "row", "units": 2},
+    {"signs": "row", "units": 2, "skipping": True},
 ]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids="-".join)
 @pytest.mark.parametrize("mantissa_bits", [1, 6])
-def test_every_record_with_options(options: dict[str, bool], mantissa_bits: int) -> None:
+def test_every_record_with_options(options: dict[str, Any], mantissa_bits: int) -> None:
     """Most values are zero, so that planes are zero. In a chain the compressor makes the plane masks."""
     machine = replace(SMALL_MACHINE, **options)
     compare(machine, (3, 12, 9), mantissa_bits, then=(8, 7), result_mantissa_bits=5, sparsity=0.8)
@@ -152,7 +155,7 @@ def test_planes_that_are_skipped_save_cycles() -> None:
 def test_every_record_of_random_gemms(data: st.DataObject) -> None:
     """Sizes with tails in every dimension, short reductions that wait for outputs, short and long memory latencies."""
     compare(
-        data.draw(st.sampled_from([SMALL, MACHINES[2]])),
+        data.draw(st.sampled_from([SMALL, MACHINES[2], replace(SMALL, signs="row", units=2)])),
         data.draw(st.tuples(st.integers(1, 9), st.integers(1, 30), st.integers(1, 30))),
         data.draw(st.integers(1, 6)),
         weight_group=data.draw(st.sampled_from([8, 16, 32])),

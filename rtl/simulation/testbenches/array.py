@@ -1,6 +1,6 @@
 """Testbenches of the matrix unit and the matrix engine: run whole GeMMs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ from ....formats import AndaTensor, GemmFlags, Int4Weights
 from ....formats.accelerator import AcceleratorConfig
 from ....formats.accelerator.layout import activation_rows, factor_rows, weight_rows
 from ....formats.gemm.operands import check_operands
-from ...arithmetic.adder_trees import Tree
 from ...array.buffers import ADDRESS_BITS
 from ...array.dispatch import TILES
 from ...array.engine import MatrixEngine, MatrixEngineParameters
@@ -50,8 +49,7 @@ def run_matrix_unit(
     pauses: Pauses | None = None,
     simulator: SimulatorName = "amaranth",
     vcd: Path | None = None,
-    tree: Tree = "ripple",
-    operand_isolation: bool = False,
+    **options: Any,
 ) -> MatrixRun:
     """Run a GeMM on a `MatrixUnit`: for each block of `rows` tokens, all tiles of `columns` outputs.
 
@@ -70,8 +68,8 @@ def run_matrix_unit(
         ``"amaranth"``, ``"cxxrtl"`` or ``"verilator"``.
     vcd : path
         Waveform file to write.
-    tree, operand_isolation
-        Options of the circuit.
+    **options
+        Other options of the circuit: `tree`, `operand_isolation`, `signs`, `units`.
     """
     check_operands(activations, weights, "fp16")
     tokens, lanes = activations.shape[0], min(activations.format.group_size, weights.group_size)
@@ -87,8 +85,7 @@ def run_matrix_unit(
             affine=affine,
             midpoint=midpoint,
             skipping=skipping,
-            tree=tree,
-            operand_isolation=operand_isolation,
+            **options,
         )
     )
     blocks, tiles = -(-tokens // rows), -(-outputs // columns)
@@ -118,6 +115,7 @@ def run_matrix_engine(
     columns: int = 16,
     pauses: Pauses | None = None,
     simulator: SimulatorName = "amaranth",
+    **options: Any,
 ) -> MatrixRun:
     """Run a GeMM on a `MatrixEngine`: fill its buffers, then send one command for each block of `rows` tokens.
 
@@ -136,9 +134,11 @@ def run_matrix_engine(
         Pauses of ``groups``; see `run_streams`.
     simulator : `str`
         ``"amaranth"``, ``"cxxrtl"`` or ``"verilator"``.
+    **options
+        Other options of the circuit: `signs`, `units`.
     """
     check_operands(activations, weights, "fp16")
-    machine = _engine_machine(activations, weights, rows, columns)
+    machine = replace(_engine_machine(activations, weights, rows, columns), **options)
     blocks, groups = -(-activations.shape[0] // rows), -(-weights.codes.shape[1] // machine.lanes)
     inputs = _buffer_contents(machine, activations, weights)
     depths = {depth: max(2, len(inputs[port])) for depth, port in _DEPTHS.items()}

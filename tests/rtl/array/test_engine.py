@@ -30,6 +30,18 @@ def test_every_mantissa_width_in_its_stated_cycles(mantissa_bits: int) -> None:
     assert run.cycles == matrix_engine_cycles(4, 4, mantissa_bits, rows=2, columns=2, lanes=8)
 
 
+@pytest.mark.parametrize("mantissa_bits", [1, 2, 3, 4, 7])
+def test_signs_of_the_row_and_shared_units_change_no_cycle(mantissa_bits: int) -> None:
+    """The weights come a cycle earlier, with the sign plane."""
+    rng = np.random.default_rng(mantissa_bits)
+    a = activations(rng, 4, 24, AndaFormat(mantissa_bits, 8))
+    w = Int4Weights.quantize(rng.standard_normal((24, 16)), 8)
+    plain = run_matrix_engine(a, w, rows=2, columns=4)
+    run = run_matrix_engine(a, w, rows=2, columns=4, signs="row", units=4)
+    assert_equal(run, a, w)
+    assert run.cycles == plain.cycles
+
+
 @pytest.mark.parametrize("mantissa_bits", [1, 2, 3, 4, 7, 16])
 def test_midpoint_reconstruction_in_its_stated_cycles(mantissa_bits: int) -> None:
     rng = np.random.default_rng(mantissa_bits)

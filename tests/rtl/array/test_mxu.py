@@ -2,6 +2,7 @@
 """The matrix unit against `fp_int_gemm`: outputs, flags, cycles."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,6 +105,48 @@ def test_tiles_shorter_than_the_pipeline_wait_for_the_drain(affine_unit: bool, m
     assert run.cycles == 2 + 4 * tile + tile - 1 == matrix_unit_cycles(5, 1, 2, 4, affine_unit, midpoint)
 
 
+@pytest.mark.parametrize(
+    ("mantissa_bits", "units", "signs", "reconstruct"),
+    [(3, 4, "row", "truncate"), (3, 4, "own", "midpoint"), (1, 2, "row", "truncate"), (7, 8, "row", "truncate")],
+)
+def test_units_of_a_row_take_turns_at_no_cycle(mantissa_bits: int, units: int, signs: str, reconstruct: Any) -> None:
+    """Short tiles follow each other; the last plane of the next one waits for the last column, as with single units."""
+    rng = np.random.default_rng(units)
+    a = activations(rng, 2, 16, AndaFormat(mantissa_bits, 8, reconstruct=reconstruct))
+    w = symmetric(rng, 16, 16, 8)
+    run = run_matrix_unit(a, w, rows=2, columns=8, signs=signs, units=units, tree="carry-save", operand_isolation=True)
+    assert_equal(run, a, w)
+    group_cycles = pe_cycles_per_group(mantissa_bits)
+    assert run.cycles == matrix_unit_cycles(2, 2, group_cycles, 8, midpoint=reconstruct == "midpoint")
+
+
+@pytest.mark.parametrize("reconstruct", ["truncate", "midpoint"])
+def test_a_short_group_waits_for_the_units_before_it(reconstruct: Any) -> None:
+    rng = np.random.default_rng(2)
+    a = activations(rng, 2, 40, AndaFormat(1, 8, reconstruct=reconstruct))
+    w = symmetric(rng, 40, 4, 8)
+    run = run_matrix_unit(a, w, rows=2, columns=4, units=4)
+    assert_equal(run, a, w)
+    first = pe_cycles_per_group(1)
+    assert run.cycles == matrix_unit_cycles(1, 5, 4, 4, midpoint=reconstruct == "midpoint") - (4 - first)
+
+
+@pytest.mark.parametrize(
+    ("port", "options"),
+    [
+        *((port, {"signs": "row", "units": 2}) for port in ("planes", "weights", "factors", "outputs")),
+        ("planes", {"signs": "row", "affine": True}),
+    ],
+)
+def test_pauses_of_an_array_with_shared_parts(port: str, options: dict[str, Any]) -> None:
+    rng = np.random.default_rng(3)
+    make = affine if options.pop("affine", False) else symmetric
+    a, w = activations(rng, 4, 24, AndaFormat(1, 8)), make(rng, 24, 4, 8)
+    assert_equal(
+        run_matrix_unit(a, w, rows=2, columns=2, pauses={port: (rng.random(97) < 0.7).tolist()}, **options), a, w
+    )
+
+
 @pytest.mark.parametrize("port", ["planes", "weights", "factors", "outputs"])
 def test_pauses_on_one_port_change_nothing_but_time(port: str) -> None:
     rng = np.random.default_rng(1)
@@ -178,6 +221,9 @@ def test_an_overflowing_activation_sum_raises_the_flag() -> None:
         ({"rows": 0}, "rows: 0"),
         ({"columns": 65}, "columns: 65"),
         ({"lanes": 0}, "lanes: 0"),
+        ({"columns": 6, "units": 4}, "units: 4 is no divisor"),
+        ({"affine": True, "units": 2}, "units: 2 do not work with affine"),
+        ({"midpoint": True, "signs": "row"}, "signs: 'row'"),
     ],
 )
 def test_illegal_parameters(parameters: dict[str, int], message: str) -> None:
