@@ -18,6 +18,7 @@ Public names; each is loaded when it is first used, and ``help`` shows what it t
 `quantize`            a model's weights quantised: size and perplexity
 `capture_trace`       activations and weights of real layers, in a file
 `run_accelerator`     a GeMM on the accelerator's circuit
+`export_verilog`      a circuit as Verilog, with testbenches and constraints
 `synthesize`          area, timing and energy of a circuit from gates
 `study`               loss by group size, width, module or format
 `describe_model`      a model's shape, parameters and KV cache, from its name or configuration
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from anda_codesign.experiments.circuits.accelerator_run import accelerator_cycles as accelerator_cycles
     from anda_codesign.experiments.circuits.accelerator_run import run_accelerator as run_accelerator
     from anda_codesign.experiments.circuits.circuit_check import check_circuits as check_circuits
+    from anda_codesign.experiments.circuits.verilog_export import export_verilog as export_verilog
     from anda_codesign.experiments.formats.format_comparison import compare_formats as compare_formats
     from anda_codesign.experiments.formats.format_comparison import list_formats as list_formats
     from anda_codesign.experiments.formats.plane_statistics import trace_planes as trace_planes
@@ -97,6 +99,7 @@ _MODULES = {
     "capture_trace": "experiments.formats.traces",
     "check_circuits": "experiments.circuits.circuit_check",
     "compare_formats": "experiments.formats.format_comparison",
+    "export_verilog": "experiments.circuits.verilog_export",
     "list_formats": "experiments.formats.format_comparison",
     "load_plugin": "formats.plugins",
     "register": "formats.plugins",
@@ -122,6 +125,7 @@ __all__ = [
     "compare_formats",
     "describe_model",
     "explain",
+    "export_verilog",
     "fp_int_gemm",
     "list_architectures",
     "list_formats",

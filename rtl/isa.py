@@ -11,15 +11,13 @@ from amaranth.lib import data
 from ..formats.accelerator.instructions import (
     FIELDS,
     OPCODE_BITS,
-    SCALAR_OPERATIONS,
-    STORED,
+    RULES,
     Buffer,
     Opcode,
     Port,
     Unit,
     ports,
 )
-from ..formats.vector.command import REDUCTIONS
 
 
 def operands_layout(opcode: Opcode) -> data.StructLayout:
@@ -57,11 +55,12 @@ def _fields_legal(word: Value, opcode: Opcode, max_mantissa_bits: int) -> Value:
             legal = legal & (value >= field.lowest)
         if most < (1 << field.bits) - 1:
             legal = legal & (value <= most)
-    if opcode == Opcode.STORE:
-        legal = legal & _any(view.buffer == buffer for buffer in STORED)
-    if opcode == Opcode.VECTOR:
-        scalar, reduction = (view.operation.matches(*each) for each in (SCALAR_OPERATIONS, REDUCTIONS))
-        legal = legal & (view.to_scalar | ~scalar) & (~view.to_scalar | reduction | (view.vectors == 1))
+        if field.allowed:
+            legal = legal & value.matches(*field.allowed)
+    for rule in RULES.get(opcode, ()):
+        breaks = [~view[name].matches(*values) for name, values in rule.when.items()]
+        name, values = rule.then
+        legal = legal & (view[name].matches(*values) | _any(breaks))
     return legal
 
 

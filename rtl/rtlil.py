@@ -5,13 +5,20 @@ Amaranth writes one module for each instance: an array of 256 equal elements bec
 plain submodule.
 """
 
+import gc
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 from amaranth.back import rtlil
-from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
+from amaranth.hdl import ClockSignal, Fragment, Instance, Module, ResetSignal, Value
+from amaranth.hdl._ir import PortDirection
 from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Flow
+
+from .memories import is_plain_ram, ram_instance
 
 
 class Library:
@@ -21,16 +28,29 @@ class Library:
     ----------
     modules : `dict` of name to `str`
         RTLIL of each element.
+    components : `dict` of name to `wiring.Component`
+        The component that each module was made of, also of the modules within others, such as ``accelerator.loader``.
     """
 
     def __init__(self) -> None:
         self.modules: dict[str, str] = {}
+        self.components: dict[str, wiring.Component] = {}
+
+    def write(self, component: wiring.Component, name: str) -> str:
+        """RTLIL of a component as the module `name`, with the modules within it; remembers their components."""
+        ports: dict[str, tuple[Value, PortDirection]] = {}
+        for path, member, value in component.signature.flatten(component):
+            direction = PortDirection.Input if member.flow == Flow.In else PortDirection.Output
+            ports["__".join(map(str, path))] = Value.cast(value), direction
+        fragment = Fragment.get(component, self)
+        self.components |= _components(fragment, name)
+        return rtlil.convert(fragment, name=name, platform=self, ports=ports, emit_src=False)
 
     def instance(self, key: str, component: wiring.Component) -> Instance:
         """Instance of the module `key`, which is written when it is placed for the first time."""
         if key not in self.modules:
             self.modules[key] = ""  # reserve the name before elements within this one are written
-            self.modules[key] = rtlil.convert(component, name=key, platform=self, emit_src=False)
+            self.modules[key] = self.write(component, key)
         ports: dict[str, Value] = {}
         for path, member, value in component.signature.flatten(component):
             direction = "i" if member.flow == Flow.In else "o"
@@ -38,6 +58,14 @@ class Library:
         if re.search(r"\bclk\b", self.modules[key]):
             ports |= {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
         return Instance(key, **ports)
+
+    def get_memory(self, memory: Memory) -> Any:
+        """Instance of a RAM, which Amaranth asks for; other memories are written as Amaranth does."""
+        if not is_plain_ram(memory):
+            return memory.elaborate(None)
+        name, text, instance = ram_instance(memory)
+        self.modules.setdefault(name, text)
+        return instance
 
 
 def place(m: Module, name: str, key: str, component: wiring.Component, platform: object) -> None:
@@ -48,11 +76,45 @@ def place(m: Module, name: str, key: str, component: wiring.Component, platform:
         m.submodules[name] = component
 
 
-def to_rtlil(design: wiring.Component, name: str) -> dict[str, str]:
-    """RTLIL of each module of a design: the repeated elements, then the top module `name`."""
-    library = Library()
-    top = rtlil.convert(design, name=name, platform=library, emit_src=False)
+def _components(fragment: Fragment, name: str) -> dict[str, wiring.Component]:
+    """Components of a fragment and of those within it, by the names of their modules."""
+    origins = [origin for origin in fragment.origins or () if isinstance(origin, wiring.Component)]
+    found = {name: origins[-1]} if origins else {}
+    for inner, inner_name, _ in fragment.subfragments:
+        if inner_name is not None:
+            found |= _components(inner, f"{name}.{inner_name}")
+    return found
+
+
+def to_rtlil(design: wiring.Component, name: str, library: Library | None = None) -> dict[str, str]:
+    """RTLIL of each module of a design: the repeated elements, then the top module `name`.
+
+    `library` keeps the components of all modules for a caller who needs them.
+    """
+    library = library or Library()
+    with _without_collector():
+        top = library.write(design, name)
     return {key: with_plain_names(text) for key, text in {**library.modules, name: top}.items()}
+
+
+@contextmanager
+def _without_collector() -> Generator[None]:
+    """No garbage collection: Amaranth makes millions of objects that stay, and the collector takes a third of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+_ZERO_CONTENTS = re.compile(r"  cell \$meminit_v2 .*\n(?:    .*\n)*?    connect \\DATA \d+'0+\n(?:    .*\n)*?  end\n")
+
+
+def without_zero_contents(text: str) -> str:
+    """RTLIL without memory contents that are all zero: no circuit reads a row that it has not written."""
+    return _ZERO_CONTENTS.sub("", text)
 
 
 _TOKEN = re.compile(r"\\[^\s.\[]+")

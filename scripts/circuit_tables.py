@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from anda_codesign.experiments.markdown import markdown_table, tables_command
 from anda_codesign.formats.accelerator.config import AcceleratorConfig
-from anda_codesign.formats.accelerator.instructions import FIELDS
+from anda_codesign.formats.accelerator.instructions import FIELDS, RULES
 from anda_codesign.formats.numeric.fp16 import round_to_fp16, ulp_errors
 from anda_codesign.formats.vector.functions import VectorFunction, evaluate
 from anda_codesign.formats.vector.programs import (
@@ -136,9 +136,9 @@ def instructions() -> str:
     for opcode, fields in FIELDS.items():
         name = f"`{opcode.name.lower()}` ({opcode.value})"
         for field in fields:
-            legal = ", ".join(field.names) if field.names else f"{field.lowest} to {field.most}"
-            rows.append([name, f"`{field.name}`", field.bits, legal, field.meaning])
+            rows.append([name, f"`{field.name}`", field.bits, field.legal, field.meaning])
             name = ""
+        rows += [["", "", "", rule.text(opcode), "a rule between fields"] for rule in RULES.get(opcode, ())]
         if not fields:
             rows.append([name, "", "", "", ""])
     return markdown_table(["instruction", "field", "bits", "legal", "meaning"], rows, text_columns=5)

@@ -1,4 +1,4 @@
-"""Options of `run_accelerator`, `accelerator_cycles`, `check_circuits` and `synthesize`."""
+"""Options of `run_accelerator`, `accelerator_cycles`, `check_circuits`, `synthesize`, `export_verilog` and `lint`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,8 @@ from .parse import assignments, integers, numbers, words
 if TYPE_CHECKING:
     from ...formats.options import Shortening
     from ...rtl.simulation.simulate import SimulatorName
+    from ...rtl.verilog.emit import Memories
+    from ...rtl.verilog.export import Language
     from ...workloads import Trace
 
 
@@ -74,6 +76,48 @@ class CheckOptions:
     ] = None
 
 
+Design: TypeAlias = Annotated[str, Option("A circuit; an unknown name lists all circuits.", argument=True)]
+
+
+Parameters: TypeAlias = Annotated[
+    "Mapping[str, Any] | None",
+    Option(
+        "A parameter of the circuit.",
+        metavar="NAME=VALUE",
+        repeat=True,
+        parse=partial(assignments, "lanes=64"),
+    ),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LintOptions:
+    """Options of `lint`."""
+
+    design: Design = "anda-pe"
+    parameter: Parameters = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerilogOptions(LintOptions):
+    """Options of `export_verilog`."""
+
+    memories: Annotated[
+        "Memories",
+        Option("Memories that tools infer RAMs from, or blackbox: ports for RAM macros.", metavar="inferred|blackbox"),
+    ] = "inferred"
+    language: Annotated["Language", Option("Verilog, or SystemVerilog with a package of structs.", metavar="v|sv")] = (
+        "v"
+    )
+    out: Annotated[
+        str | Path | None,
+        Option(
+            "A new file, such as pe.v, or a new folder for circuit, testbenches and constraints; stdout without it.",
+            metavar="FILE|FOLDER",
+        ),
+    ] = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class SynthesisOptions:
     """Options of `synthesize`."""
@@ -104,15 +148,7 @@ class SynthesisOptions:
         ),
     ] = (3508,)
     m: Widths = (*range(4, 14),)
-    parameter: Annotated[
-        Mapping[str, Any] | None,
-        Option(
-            "A parameter of the circuit.",
-            metavar="NAME=VALUE",
-            repeat=True,
-            parse=partial(assignments, "lanes=64"),
-        ),
-    ] = None
+    parameter: Parameters = None
     trace: Annotated[
         "str | Path | None", Option("A captured trace; the built-in model's without this option.", metavar="FILE")
     ] = None

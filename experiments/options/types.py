@@ -9,7 +9,16 @@ from typing import Any, Literal, get_args, get_origin
 
 from .option import Described
 
-LITERALS = {"DataflowName", "GroupSum", "Objective", "PartialSums", "Shortening", "SimulatorName"}
+LITERALS = {
+    "DataflowName",
+    "GroupSum",
+    "Language",
+    "Memories",
+    "Objective",
+    "PartialSums",
+    "Shortening",
+    "SimulatorName",
+}
 """Types of options that name a choice; the choice itself is checked where it is used."""
 
 PROTOCOLS = {"ActivationFormat", "WeightQuantizer"}

@@ -8,7 +8,7 @@ until its unit has fewer than `MAX_UNFINISHED` unfinished instructions and the b
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, IntFlag
 from types import MappingProxyType
 
@@ -83,6 +83,8 @@ class Field:
         Assembler words for the values 0, 1, …; with `flags`, one for each bit.
     flags
         The value is a set of bits, written with ``|`` between the words.
+    allowed
+        Legal values, if they are not a whole range.
     """
 
     name: str
@@ -92,11 +94,21 @@ class Field:
     highest: int | None = None
     names: tuple[str, ...] = ()
     flags: bool = False
+    allowed: tuple[int, ...] = ()
 
     @property
     def most(self) -> int:
         """Highest legal value."""
         return (1 << self.bits) - 1 if self.highest is None else self.highest
+
+    @property
+    def legal(self) -> str:
+        """Legal values in words."""
+        if self.flags:
+            return f"{'one or more' if self.lowest else 'any'} of {', '.join(self.names)}"
+        if self.names:
+            return ", ".join(self.names[value] for value in self.allowed or range(self.most + 1))
+        return f"{self.lowest} to {self.most}"
 
     def text(self, value: int) -> str:
         """Assembler text of a value."""
@@ -154,6 +166,8 @@ _TRANSFER = (
     Field("count", COUNT_BITS, "rows of the buffer", lowest=1),
     Field("memory", MEMORY_ADDRESS_BITS, "first row of the memory; each holds as many rows of the buffer as fit"),
 )
+STORED = (Buffer.PLANES, Buffer.EXPONENTS, Buffer.RESULTS)
+"""Buffers that can be stored; weights and factors can only be loaded."""
 
 FIELDS: Mapping[Opcode, tuple[Field, ...]] = MappingProxyType(
     {
@@ -187,7 +201,7 @@ FIELDS: Mapping[Opcode, tuple[Field, ...]] = MappingProxyType(
             Field("vectors", 9, "vectors to walk over", lowest=1),
             *_VECTOR_COMMAND,
         ),
-        Opcode.STORE: _TRANSFER,
+        Opcode.STORE: (replace(_TRANSFER[0], allowed=STORED), *_TRANSFER[1:]),
         Opcode.BARRIER: (
             Field("units", len(Unit), "the units to wait for", lowest=1, names=_names(Unit), flags=True),
             Field("pending", 3, "instructions of each that may be unfinished", highest=MAX_UNFINISHED),
@@ -211,8 +225,52 @@ UNITS: Mapping[Opcode, Unit] = MappingProxyType(
 SCALAR_OPERATIONS = (*REDUCTIONS, VectorOperation.LOAD)
 """Operations of the vector unit with a scalar result."""
 
-STORED = (Buffer.PLANES, Buffer.EXPONENTS, Buffer.RESULTS)
-"""Buffers that can be stored; weights and factors can only be loaded."""
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule between fields of an instruction: if each field of `when` has one of its values, so has the field of `then`.
+
+    `refusal` tells a user how to keep it; it names values of fields in braces.
+    """
+
+    when: Mapping[str, tuple[int, ...]]
+    then: tuple[str, tuple[int, ...]]
+    refusal: str
+
+    def text(self, opcode: Opcode) -> str:
+        """The rule in words."""
+        fields = {field.name: field for field in FIELDS[opcode]}
+
+        def one(name: str, values: tuple[int, ...]) -> str:
+            return f"{name} is {' or '.join(fields[name].text(value) for value in values)}"
+
+        return f"if {' and '.join(one(*each) for each in self.when.items())}, {one(*self.then)}"
+
+    def holds(self, fields: Mapping[str, int]) -> bool:
+        """True if the fields of an instruction keep the rule."""
+        name, values = self.then
+        return fields[name] in values or not all(fields[other] in allowed for other, allowed in self.when.items())
+
+
+_NO_REDUCTIONS = tuple(operation for operation in VectorOperation if operation not in REDUCTIONS)
+
+RULES: Mapping[Opcode, tuple[Rule, ...]] = MappingProxyType(
+    {
+        Opcode.VECTOR: (
+            Rule(
+                {"operation": SCALAR_OPERATIONS},
+                ("to_scalar", (1,)),
+                "is {to_scalar}, {operation} leaves a scalar; set it to 1",
+            ),
+            Rule(
+                {"to_scalar": (1,), "operation": _NO_REDUCTIONS},
+                ("vectors", (1,)),
+                "{vectors} do not fit a scalar; use 1, or set to_scalar to 0",
+            ),
+        )
+    }
+)
+"""Rules between the fields of each instruction, beside the ranges of the fields."""
 
 _LOAD_PORTS = {
     Buffer.PLANES: Port.PLANES_WRITE,
@@ -267,19 +325,13 @@ class Instruction:
             if not field.lowest <= self.fields[field.name] <= field.most:
                 found = self.fields[field.name]
                 raise InputError(f"{field.name}: {found} is out of range in {name}; use {field.lowest} to {field.most}")
-        if self.opcode == Opcode.STORE and self.fields["buffer"] not in STORED:
-            choices = ", ".join(buffer.name.lower() for buffer in STORED)
-            found = Buffer(self.fields["buffer"]).name.lower()
-            raise InputError(f"buffer: {found} cannot be stored; use one of {choices}")
-        if self.opcode == Opcode.VECTOR:
-            self._check_vector()
-
-    def _check_vector(self) -> None:
-        operation, to_scalar = VectorOperation(self.fields["operation"]), self.fields["to_scalar"]
-        if not to_scalar and operation in SCALAR_OPERATIONS:
-            raise InputError(f"to_scalar: is 0, {operation.name.lower()} leaves a scalar; set it to 1")
-        if to_scalar and operation not in REDUCTIONS and self.fields["vectors"] != 1:
-            raise InputError(f"vectors: {self.fields['vectors']} do not fit a scalar; use 1, or set to_scalar to 0")
+            if field.allowed and self.fields[field.name] not in field.allowed:
+                found = field.text(self.fields[field.name])
+                raise InputError(f"{field.name}: {found} cannot be {name}d; use one of {field.legal}")
+        for rule in RULES.get(self.opcode, ()):
+            if not rule.holds(self.fields):
+                words = {field.name: field.text(self.fields[field.name]) for field in fields}
+                raise InputError(f"{rule.then[0]}: {rule.refusal.format_map(words)}")
 
     def __getitem__(self, field: str) -> int:
         return self.fields[field]

@@ -17,7 +17,7 @@ from amaranth.lib import wiring
 from ...formats import InputError
 from ...workloads.fetch import cache_dir
 from ...workloads.files import cached
-from ..rtlil import to_rtlil
+from ..rtlil import to_rtlil, without_zero_contents
 from ..tools import package_folder, run_tool, yosys
 from .ports import CircuitPort
 
@@ -74,7 +74,7 @@ def require_simulator(simulator: CompiledSimulator) -> None:
 
 def _build_cxxrtl(folder: Path, elements: Sequence[str]) -> None:
     netlist = folder / "netlist.il"
-    netlist.write_text(_ZERO_CONTENTS.sub("", netlist.read_text()))
+    netlist.write_text(without_zero_contents(netlist.read_text()))
     # large repeated elements stay modules, so that they are compiled once
     keep = [f"setattr -mod -set keep_hierarchy 1 {element}" for element in elements]
     # a wire with several drivers for its bits looks like a loop, which cxxrtl evaluates until it settles
@@ -88,9 +88,6 @@ def _build_cxxrtl(folder: Path, elements: Sequence[str]) -> None:
     objects = [Path(unit).with_suffix(".o") for unit in units]
     run_tool([*_CXXRTL_COMPILER, "-shared", "-o", "library.so", *objects], folder)
 
-
-_ZERO_CONTENTS = re.compile(r"  cell \$meminit_v2 .*\n(?:    .*\n)*?    connect \\DATA \d+'0+\n(?:    .*\n)*?  end\n")
-"""Memory contents that are all zero. They are most of a netlist, and cxxrtl's memories start at zero anyway."""
 
 _CXXRTL_FUNCTION = re.compile(r"^(?=(?:void|bool) p_\w+::\w+\(.*\{$)", re.MULTILINE)
 

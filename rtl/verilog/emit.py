@@ -1,15 +1,18 @@
 # amaranth: UnusedElaboratable=no
 """Circuits by name, and their Verilog."""
 
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, Literal, get_args
 
 from amaranth.lib import wiring
 
 from ...formats import InputError
 from ...formats.accelerator.config import AcceleratorConfig
+from ...formats.checks import check_choice
 from ..accelerator.top import Accelerator
 from ..arithmetic.fp import Fp16Multiplier, Fp32Adder, Fp32ToFp16, IntToFp16
 from ..array.engine import MatrixEngine, MatrixEngineParameters
@@ -19,11 +22,15 @@ from ..compressor.bpc import BitPlaneCompressor, BitPlaneCompressorParameters, B
 from ..elements.anda_apu import AndaUnit
 from ..elements.anda_pe import AndaPE, AndaPEParameters, DotProductParameters
 from ..elements.registry import BASELINE_DESIGNS, Design
-from ..rtlil import to_rtlil
+from ..rtlil import Library, to_rtlil, without_zero_contents
 from ..tools import require_package, yosys
 from ..vector.functions import FunctionEvaluator
 from ..vector.lane import VectorLane
 from ..vector.unit import VectorUnit
+from .comments import readable
+
+Memories = Literal["inferred", "blackbox"]
+"""How memories are written: as RAMs that tools infer, or as ports for RAM macros."""
 
 _DESIGNS: Mapping[str, Design] = MappingProxyType(
     {
@@ -68,7 +75,7 @@ def design_names() -> list[str]:
     return sorted(_DESIGNS)
 
 
-def create_design(name: str, **parameters: int) -> wiring.Component:
+def create_design(name: str, **parameters: Any) -> wiring.Component:
     """Create the circuit of a name. A parameter that is not given has its default.
 
     Raises
@@ -90,22 +97,43 @@ def design_parameters(name: str) -> list[str]:
     return _DESIGNS[name].parameter_names
 
 
-def to_verilog(name: str, **parameters: int) -> str:
+def to_verilog(name: str, *, memories: Memories = "inferred", **parameters: Any) -> str:
     """Verilog of a circuit: its elements, then the top module, named as the circuit with underscores.
 
     A stream `port` becomes the Verilog ports `port__payload`, `port__valid` and `port__ready`. The first field of a
-    payload is in its lowest bits. A clocked circuit also has the ports `clk` and `rst` (synchronous).
+    payload is in its lowest bits. A clocked circuit also has the ports `clk` and `rst` (synchronous). Comments say what each
+    module and stream is, from the docstrings.
+
+    Parameters
+    ----------
+    name : `str`
+        Name of the circuit.
+    memories : `str`
+        ``"inferred"``: a memory is a module ``ram_{depth}x{width}`` that tools infer a RAM from. ``"blackbox"``: that
+        module has ports alone, and a RAM macro takes its place. Contents are not initialised in either.
+    **parameters
+        Parameters of the circuit.
 
     Raises
     ------
     InputError
         The circuit or a parameter does not exist, a parameter is out of its range, or Yosys is not installed.
     """
+    check_choice("memories", memories, get_args(Memories))
+    return design_verilog(create_design(name, **parameters), name.replace("-", "_"), memories)
+
+
+def design_verilog(design: wiring.Component, top: str, memories: Memories = "inferred") -> str:
+    """Verilog of a circuit as `to_verilog` writes it, with the top module `top`."""
     require_package("pyosys")
-    top = name.replace("-", "_")
-    modules = to_rtlil(create_design(name, **parameters), top)
+    library = Library()
+    modules = to_rtlil(design, top, library)
+    boxes = ["blackbox ram_*"] if memories == "blackbox" and any(key.startswith("ram_") for key in modules) else []
+    style = _STYLE + " -blackboxes" * bool(boxes)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        (folder / "netlist.il").write_text("\n".join(modules.values()))
-        yosys(["read_rtlil netlist.il", f"hierarchy -top {top}", *_TIDY, f"write_verilog {_STYLE} design.v"], folder)
-        return (folder / "design.v").read_text()
+        (folder / "netlist.il").write_text(without_zero_contents("\n".join(modules.values())))
+        read = ["read_rtlil netlist.il", f"hierarchy -top {top}"]
+        yosys([*read, *_TIDY, *boxes, f"write_verilog {style} design.v"], folder)
+        text = readable((folder / "design.v").read_text(), library.components)
+    return re.sub(r"^(?=module ram_)", "(* blackbox *)\n", text, flags=re.MULTILINE) if boxes else text

@@ -5,6 +5,7 @@ import re
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from ..tools import package_folder, require_package
 from .emit import to_verilog
@@ -13,14 +14,14 @@ WAIVERS = Path(__file__).with_name("lint.vlt")
 """File of the accepted warnings, each with its reason."""
 
 
-def lint(name: str, **parameters: int) -> list[str]:
+def lint(name: str, **parameters: Any) -> list[str]:
     """Verilator's warnings and errors on the Verilog of a circuit, without those that are accepted.
 
     Parameters
     ----------
     name : `str`
         Name of the circuit.
-    **parameters : `int`
+    **parameters
         Parameters of the circuit.
 
     Raises

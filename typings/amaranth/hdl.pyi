@@ -125,6 +125,12 @@ class _Submodules:
 
 class Elaboratable: ...
 
+class Fragment(Elaboratable):
+    origins: tuple[Any, ...] | None
+    subfragments: list[tuple[Fragment, str | None, Any]]
+    @staticmethod
+    def get(obj: Elaboratable, platform: object) -> Fragment: ...
+
 class Module(Elaboratable):
     d: _Domains
     submodules: _Submodules

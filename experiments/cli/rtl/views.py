@@ -1,4 +1,4 @@
-"""`anda rtl waveform` and `anda rtl lint`: a drawing of circuits at work, and Verilator's warnings."""
+"""`anda rtl waveform`: a drawing of circuits at work."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,17 +23,3 @@ def waveform(
         metadata = {} if out.suffix == ".png" else {"Date": None} if out.suffix == ".svg" else {"CreationDate": None}
         draw_group().savefig(out, dpi=160, metadata=metadata)
     note(f"wrote {out}")
-
-
-def lint(
-    design: Annotated[str, typer.Argument(help="A circuit; an unknown name lists all circuits.")] = "anda-pe",
-) -> None:
-    """Check a circuit's Verilog with Verilator (-Wall); rtl/verilog/lint.vlt gives the reasons for waived warnings."""
-    from ....rtl.verilog.lint import lint as warnings_of
-
-    warnings = warnings_of(design)
-    print(f"{design}: {len(warnings) or 'no'} warnings")
-    for warning in warnings:
-        print(f"  {warning}")
-    if warnings:
-        raise typer.Exit(1)

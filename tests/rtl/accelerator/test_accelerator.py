@@ -1,8 +1,11 @@
 # amaranth: UnusedElaboratable=no
 """The accelerator against `fp_int_gemm` and `AndaFormat.encode`: memory image in, memory image out."""
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -300,6 +303,66 @@ def test_the_circuit_takes_what_the_assembler_takes() -> None:
 
     expected = [legal(word) for word in words]
     assert any(expected) and not all(expected)
+    assert run_vectors(Legality(), {"word": words}, ["legal"])["legal"] == expected
+
+
+def table_legality() -> Callable[[int], bool]:
+    """A second reading of what is legal: the table of docs/rtl.md, word for word."""
+    page = (Path(__file__).parents[3] / "docs/rtl.md").read_text("utf-8")
+    table = page.partition("<!-- table: instructions -->")[2].partition("<!-- end -->")[0]
+    rows = [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in table.strip().splitlines()[2:]]
+    fields: dict[int, list[list[str]]] = {}
+    for name, *row in rows:
+        if name:
+            fields[int(name.split("(")[1].rstrip(")"))] = current = []
+        if any(row):
+            current.append(row)
+    every_buffer = next(legal for field, _, legal, _ in fields[int(Opcode.LOAD)] if field == "buffer").split(", ")
+
+    def legal(word: int) -> bool:
+        rest, values = word >> OPCODE_BITS, dict[str, str]()
+        if word % (1 << OPCODE_BITS) not in fields:
+            return False
+        for field, bits, words, _ in fields[word % (1 << OPCODE_BITS)]:
+            if not field:
+                *conditions, (then, wanted) = [part.split(" is ") for part in re.split(", | and ", words[3:])]
+                if all(values[one] in choice.split(" or ") for one, choice in conditions) and values[then] != wanted:
+                    return False
+                continue
+            value, rest = rest % (1 << int(bits)), rest >> int(bits)
+            choices = words.removeprefix("one or more of ").split(", ")
+            if to := re.fullmatch(r"(\d+) to (\d+)", words):
+                if not int(to[1]) <= value <= int(to[2]):
+                    return False
+                values[field] = str(value)
+            elif words.startswith("one or more"):
+                if not 1 <= value < 1 << len(choices):
+                    return False
+            else:
+                known = every_buffer if field == "buffer" else choices
+                if value >= len(known) or known[value] not in choices:
+                    return False
+                values[field] = known[value]
+        return rest == 0
+
+    return legal
+
+
+def test_the_table_of_the_page_is_what_the_circuit_checks() -> None:
+    """Random programs: every opcode, fields within, at and past their limits."""
+    rng = np.random.default_rng(11)
+    words: list[int] = []
+    for _ in range(4000):
+        opcode = Opcode(int(rng.integers(1, 8)))
+        word, place = int(opcode), OPCODE_BITS
+        wild = rng.random() < 0.3
+        for field in FIELDS[opcode]:
+            most = (1 << field.bits) - 1 if wild or rng.random() < 0.02 else field.most
+            word |= int(rng.integers(0 if wild or rng.random() < 0.05 else field.lowest, min(most, 9) + 1)) << place
+            place += field.bits
+        words.append(word | int(rng.random() < 0.02) << 126)
+    expected = list(map(table_legality(), words))
+    assert 400 < sum(expected) < 3600
     assert run_vectors(Legality(), {"word": words}, ["legal"])["legal"] == expected
 
 

@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..hdl import ShapeCastable, ShapeLike, Value, ValueCastable
@@ -15,9 +15,11 @@ class Field:
     width: int
 
 class StructLayout(Layout):
+    def __iter__(self) -> Iterator[tuple[str, Field]]: ...
     def __init__(self, members: Mapping[str, ShapeLike]) -> None: ...
 
 class ArrayLayout(Layout):
+    elem_shape: Any
     length: int
     def __init__(self, elem_shape: ShapeLike, length: int) -> None: ...
 
