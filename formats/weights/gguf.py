@@ -165,19 +165,29 @@ def from_blocks(data: NDArray[np.uint8], block_type: str) -> IntegerWeights:
     parameters = np.ascontiguousarray(blocks[..., : kind.head_bytes]).view(np.float16)
     scales = np.ascontiguousarray(parameters[..., 0].T)
     offsets = np.ascontiguousarray(parameters[..., 1].T) if kind.has_offset else None
-    codes = _channels_first(_codes(blocks[..., kind.head_bytes :], kind.bits))
+    codes = _codes(blocks[..., kind.head_bytes :], kind.bits)
     return IntegerWeights(codes, scales, kind.bits, BLOCK, offsets=offsets)
 
 
 def _codes(body: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
-    """Codes ``[..., 32]`` from the bytes of blocks after the head."""
+    """Codes ``[in, out]`` from the bytes ``[out, blocks, bytes]`` of blocks after the head; packed, they are transposed faster."""
+    rows = np.ascontiguousarray(body.transpose(1, 2, 0))
     if bits == 8:
-        return body ^ _SIGN_BIT
-    nibbles = body[..., -(BLOCK // 2) :]
-    codes = np.concatenate([nibbles & _LOW_NIBBLE, nibbles >> np.uint8(4)], axis=-1)
+        return (rows ^ _SIGN_BIT).reshape(-1, len(body))
+    nibbles = rows[:, -(BLOCK // 2) :]
+    codes = np.empty((len(rows), BLOCK, len(body)), np.uint8)
+    np.bitwise_and(nibbles, _LOW_NIBBLE, out=codes[:, : BLOCK // 2])
+    np.right_shift(nibbles, np.uint8(4), out=codes[:, BLOCK // 2 :])
     if bits == 5:
-        codes |= np.unpackbits(body[..., :4], axis=-1, bitorder="little") << np.uint8(4)
-    return codes
+        codes |= np.unpackbits(rows[:, :4], axis=1, bitorder="little") << np.uint8(4)
+    return codes.reshape(-1, len(body))
+
+
+def q8_0_values(data: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Values ``[out, in]`` from GGUF bytes ``[out, bytes]`` of type Q8_0, as the package gguf computes them, many times faster."""
+    blocks = _cut(data, BLOCK_TYPES["Q8_0"].block_bytes)
+    scales = np.ascontiguousarray(blocks[..., :2]).view(np.float16).astype(np.float32)
+    return (blocks[..., 2:].view(np.int8) * scales).reshape(len(data), -1)
 
 
 def _cut(data: NDArray[np.uint8], block_bytes: int) -> NDArray[np.uint8]:

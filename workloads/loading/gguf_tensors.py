@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...formats import InputError, Int4Weights
 from ...formats.checks import check_finite
-from ...formats.weights.gguf import BLOCK_TYPES, from_blocks, q4_k_groups
+from ...formats.weights.gguf import BLOCK, BLOCK_TYPES, from_blocks, q4_k_groups, q8_0_values
 from ...formats.weights.grouped_int import IntegerWeights
 from ..models.gguf_header import GgufHeader, TensorPlace
 from ..models.parameters import FloatArray, FloatWeights
@@ -58,6 +58,11 @@ class GgufTensors:
         from gguf.quants import dequantize
 
         rows, kind = self._rows(name, place)
+        if kind.name == "Q8_0":
+            values = q8_0_values(np.asarray(rows))
+            if not np.isfinite(values[:, ::BLOCK]).all():  # a block has one scale, so one of its values tells
+                check_finite(f"model: {self._path}: {name}", values)
+            return values.reshape(expected)
         out = np.empty((len(rows), place.shape[-1]), np.float32)
         step = max(CHUNK_WEIGHTS // place.shape[-1], 1)
         for start in range(0, len(rows), step):

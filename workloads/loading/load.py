@@ -100,13 +100,15 @@ def load_decoder(name: str = "smollm2-135m", path: Path | str | None = None, gro
     file = data_paths().model if path is None else Path(path)
     if not file.is_file():
         raise InputError(f"model: {file} does not exist; run `anda fetch` or give the path of a GGUF file")
-    if path is None and file_sha256(file) != MODEL_SHA256:
-        raise InputError(f"model: {file} is damaged (its sha256 is {file_sha256(file)}); run `anda fetch`")
-    return _read(file, shape, group_size)
+    if path is not None:
+        return _read(file, shape, group_size)
+    if (sha256 := file_sha256(file)) != MODEL_SHA256:
+        raise InputError(f"model: {file} is damaged (its sha256 is {sha256}); run `anda fetch`")
+    return _read(file, shape, group_size, sha256)
 
 
-def _read(file: Path, shape: ModelShape | None, group_size: int | None) -> Decoder:
+def _read(file: Path, shape: ModelShape | None, group_size: int | None, known_sha256: str | None = None) -> Decoder:
     """Decoder of a GGUF file; a group size other than the default is part of its identity."""
     weights, tokenizer = read_gguf(file, shape, group_size)
-    sha256 = file_sha256(file)
+    sha256 = known_sha256 or file_sha256(file)
     return Decoder(weights, tokenizer, sha256 if group_size == 128 else f"{sha256} group {group_size}")

@@ -21,6 +21,7 @@ from .shapes import ModelShape
 MOST_DIMENSIONS = 4
 _SCALARS = dict(enumerate(("<B", "<b", "<H", "<h", "<I", "<i", "<f", "<?"))) | {10: "<Q", 11: "<q", 12: "<d"}
 _TEXT, _ARRAY = 8, 9
+_LENGTH = struct.Struct("<Q")
 
 MODEL_TYPES = {
     "llama": "llama",
@@ -245,11 +246,21 @@ class _Reader:
 
     def text(self) -> str:
         """A string with its length in front."""
-        length = self.number("<Q")
-        if length > len(self._data) - self._at:
-            raise ValueError("a length reaches past its end")
-        self._at += length
-        return self._data[self._at - length : self._at].decode("utf-8")
+        return self.texts(1)[0]
+
+    def texts(self, count: int) -> list[str]:
+        """Strings that follow each other, each with its length in front; a vocabulary has 50,000 and more."""
+        data, at, end = self._data, self._at, len(self._data)
+        found: list[str] = []
+        for _ in range(count):
+            (length,) = _LENGTH.unpack_from(data, at)
+            at += _LENGTH.size
+            if length > end - at:
+                raise ValueError("a length reaches past its end")
+            found.append(data[at : at + length].decode())
+            at += length
+        self._at = at
+        return found
 
     def value(self, kind: int) -> Any:
         """A value of metadata."""
@@ -267,6 +278,8 @@ class _Reader:
             values = list(struct.unpack_from(form, self._data, self._at))
             self._at += struct.calcsize(form)
             return values
+        if kind == _TEXT:
+            return self.texts(length)
         return [self.value(kind) for _ in range(length)]
 
     def place(self) -> TensorPlace:
