@@ -69,6 +69,19 @@ def check_choice(field: str, value: Any, choices: Iterable[Choice]) -> Choice:
     raise InputError(f"{field}: {value!r} is not valid; choose one of {', '.join(map(str, known))}")
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """End of a message on an unknown name: the known name that it resembles, in any case; empty if it resembles none.
+
+    >>> did_you_mean("llama7b", ["LLaMA-7B", "OPT-125M"]), did_you_mean("gpt", ["LLaMA-7B"])
+    ("; did you mean 'LLaMA-7B'?", '')
+    """
+    from difflib import get_close_matches
+
+    folded = {one.lower(): one for one in known}
+    near = get_close_matches(name.lower(), folded, n=1, cutoff=0.75)
+    return f"; did you mean {folded[near[0]]!r}?" if near else ""
+
+
 def check_float16(field: str, array: NDArray[np.float16]) -> NDArray[np.float16]:
     """Return ``array`` if it is float16 ``[..., channels]`` with at least one channel."""
     if getattr(array, "dtype", None) != np.float16:

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from . import report, reproduce, results, rtl, search, study, sweep, train
+from . import doctor, help, report, reproduce, results, rtl, search, study, sweep, train
 from .data import catalog, formats, quantize, trace
 from .machine import explain, simulate
 
@@ -22,10 +22,13 @@ LONGEST = 400
 """Most characters of an error at its beginning, and at its end."""
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as a shell gives it."""
+COMPLETION = "_ANDA_COMPLETE"
+"""Environment variable with which a shell asks for completions."""
+COMPLETION_OPTIONS = ("--install-completion", "--show-completion")
 READER_GONE = 141
 """Exit status where nobody reads the output any more, as a shell gives it."""
 
-app = typer.Typer(name="anda", add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = help.app(name="anda", pretty_exceptions_enable=False)
 for command, summary in (
     (catalog.fetch, "Fetch the built-in model and text."),
     (catalog.plugins, "List the registered formats and where they come from."),
@@ -40,8 +43,10 @@ for command, summary in (
     (search.search, "The fewest mantissa bits within a loss."),
     (study.study, "What group sizes, widths, modules and formats cost."),
     (train.train_opt, "Train a small model of the OPT architecture."),
+    (doctor.doctor, "What is installed, what is missing, and the cache."),
 ):
-    app.command(short_help=summary)(command)
+    name = command.__name__.replace("_", "-")
+    app.command(name, short_help=summary, epilog=help.example(name))(command)
 app.add_typer(catalog.models_app, name="models", short_help="The models whose shapes are known; a model's shape.")
 app.add_typer(rtl.app, name="rtl", short_help="Circuits: Verilog, simulation, synthesis.")
 app.add_typer(trace.app, name="trace", short_help="Captured activations and weights of real models.")
@@ -76,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         status = INTERRUPTED
     except SystemExit as error:
+        if _completes(sys.argv[1:] if arguments is None else arguments):
+            return error.code if isinstance(error.code, int) else 0
         if isinstance(error.__context__, BrokenPipeError):  # typer's answer to a reader that is gone
             return _reader_gone()
         return _fail("plugin: code that the command ran ended the program; remove sys.exit from it", 2)
@@ -98,6 +105,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if status == INTERRUPTED:  # typer returns what it made of a KeyboardInterrupt
         return _fail("interrupted", INTERRUPTED)
     return status if isinstance(status, int) else 0
+
+
+def _completes(arguments: Sequence[str]) -> bool:
+    """True if a shell asks for completions, or the user for their installation: typer then ends the program itself."""
+    return COMPLETION in os.environ or any(name in arguments[:1] for name in COMPLETION_OPTIONS)
 
 
 def _open_closed_streams() -> None:

@@ -84,7 +84,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
             table.add_column(columns[index], justify="right" if numbers else "left", overflow="fold", width=wide)
         for row in cells:
             table.add_row(*(row[index] for index in part))
-        console.print(Padding(table, (0, 0, 0, INDENT)))
+        console.print(Padding(table, (0, 0, 0, INDENT), expand=False))
         print()
 
 

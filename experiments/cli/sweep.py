@@ -6,7 +6,7 @@ from typing import Annotated
 from ..options.option import Option
 from ..options.sweep import SweepOptions
 from .command import Given, command
-from .output import note, print_table
+from .output import JsonOption, note, print_table, write_json
 
 REASONS = 5
 """Most reasons for points that are left out that are printed."""
@@ -20,6 +20,7 @@ def sweep(
     *,
     schema: Annotated[bool, Option("Print the JSON schema of sweep files and exit.")] = False,
     questions: Annotated[bool, Option("List the built-in questions and exit.")] = False,
+    json: JsonOption = None,
 ) -> None:
     """Simulate every point of a sweep and write the results as Parquet and CSV."""
     from ...formats import InputError
@@ -40,6 +41,8 @@ def sweep(
     if given["out"] is None:
         raise InputError("out: is missing; name a new folder with --out DIR")
     result = run(**given)
+    if write_json(result, json):
+        return
     rows = StoredRows(result.file)
     columns, cells = summary_rows(rows)
     shown = "the ten of least energy" if energies_differ(rows) else f"the first {len(cells)}"

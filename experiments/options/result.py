@@ -66,6 +66,23 @@ class FrameResult(Result):
 
 
 @dataclass(frozen=True)
+class Document(Result):
+    """An answer that is one record.
+
+    Attributes
+    ----------
+    content
+        Plain numbers, texts, lists and dictionaries.
+    """
+
+    content: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record."""
+        return self.content
+
+
+@dataclass(frozen=True)
 class Table(Result):
     """An answer that is a list of records.
 

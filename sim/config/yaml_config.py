@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from ...formats import InputError
+from ...formats.checks import did_you_mean
 from ...formats.documents.border import border
 from ...formats.documents.schema import Model, check
 from ...formats.documents.yaml_file import LARGEST_INTEGER, read_yaml
@@ -55,6 +56,7 @@ def find_config(name: str | Path, folder: Path, kind: str) -> Path:
     if path is None:
         raise InputError(
             f"{kind}: {str(name)!r} is unknown; choose one of {_list(names)} or give a path to a YAML file"
+            f"{did_you_mean(str(name), names)}"
         )
     return path
 

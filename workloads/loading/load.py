@@ -51,7 +51,8 @@ def load_shape(model: str | Path | ModelShape) -> ModelShape:
     except InputError as error:
         if path.parent != Path():
             raise InputError(f"model: there is no {text[:200]!r}; {GIVE}") from None
-        raise InputError(f"{error}, or {GIVE}") from None
+        message, mark, near = str(error).partition("; did you mean")
+        raise InputError(f"{message}, or {GIVE}{mark}{near}") from None
 
 
 @lru_cache(maxsize=64)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 from pydantic import ConfigDict, Field
 
 from ...formats import InputError
-from ...formats.checks import check_choice, check_flags, check_integer, check_number
+from ...formats.checks import check_choice, check_flags, check_integer, check_number, did_you_mean
 from ...formats.documents.schema import INTEGER, Name
 
 MOST_CHANNELS = 1 << 24
@@ -270,7 +270,10 @@ def model_shape(name: str) -> ModelShape:
     try:
         return _shapes()[name.lower()]
     except KeyError:
-        raise InputError(f"model: {name!r} is unknown; choose one of {', '.join(model_names())}") from None
+        known = model_names()
+        raise InputError(
+            f"model: {name!r} is unknown; choose one of {', '.join(known)}{did_you_mean(name, known)}"
+        ) from None
 
 
 def differences(shape: ModelShape) -> dict[str, Any]:

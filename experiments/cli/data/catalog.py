@@ -6,6 +6,7 @@ import typer
 
 from ....sim.config.defaults import DEFAULT_TECHNOLOGY
 from ...options.simulation import ModelOptions
+from .. import help
 from ..command import Given, PluginOption, command
 from ..output import JsonOption, note, print_table, write_json
 
@@ -15,22 +16,28 @@ SchemaOption = Annotated[bool, typer.Option("--schema", help="Print the JSON sch
 ModelArgument = Annotated[str | None, typer.Argument(help="A larger model instead: qwen2.5-coder-1.5b (1.1 GB).")]
 
 
-def fetch(model: ModelArgument = None) -> None:
+def fetch(model: ModelArgument = None, json: JsonOption = None) -> None:
     """Fetch the built-in model and text into the cache folder (121 MB once), checking their hashes."""
     from ....workloads import cache_dir
     from ....workloads import fetch as fetch_data
     from ....workloads.fetch import fetch_model
+    from ...options.result import Document
 
     if model is not None:
-        print(f"model: {fetch_model(model, progress=note)}")
+        path = fetch_model(model, progress=note)
+        if not write_json(Document({"model": str(path)}), json):
+            print(f"model: {path}")
         return
     paths = fetch_data(progress=note)
+    found = {"model": str(paths.model), "text": str(paths.wiki), "cache": str(cache_dir())}
+    if write_json(Document(found), json):
+        return
     print(f"model: {paths.model}")
     print(f"text: {paths.wiki}")
     print(f"cache folder: {cache_dir()} (the environment variable ANDA_CACHE names another)")
 
 
-models_app = typer.Typer(invoke_without_command=True)
+models_app = help.app(invoke_without_command=True)
 
 
 @models_app.callback()
@@ -54,7 +61,7 @@ def models(context: typer.Context, schema: SchemaOption = False, json: JsonOptio
     print_table("Models (decoder-only transformers)", ("model", *columns.values(), "M MAC / token"), rows)
 
 
-@models_app.command(short_help="A model's shape as YAML.")
+@models_app.command(short_help="A model's shape as YAML.", epilog=help.example("show"))
 @command(ModelOptions)
 def show(given: Given, *, json: JsonOption = None) -> None:
     """Print a model's shape as YAML, which --model reads again, with its parameters and the size of its KV cache."""

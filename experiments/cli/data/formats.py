@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...options.traces import ComparisonOptions
+from .. import help
 from ..command import Given, command
 from ..output import JsonOption, plot_option, print_table, write_figure, write_json
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 PlotOption = Annotated[Path | None, plot_option("ratio against storage")]
 
-app = typer.Typer(invoke_without_command=True)
+app = help.app(invoke_without_command=True)
 
 
 @app.callback()
@@ -39,7 +40,7 @@ def formats(context: typer.Context, json: JsonOption = None) -> None:
     )
 
 
-@app.command(short_help="Compare activation formats on a trace.")
+@app.command(short_help="Compare activation formats on a trace.", epilog=help.example("compare"))
 @command(ComparisonOptions, plugins=True)
 def compare(given: Given, *, plot: PlotOption = None, json: JsonOption = None) -> None:
     """Compare activation formats on captured activations (signal-to-noise ratio), on one array (loss, cycles, energy), or both."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import typer
-
+from ... import amounts
 from ...options.traces import CaptureOptions, PlaneOptions, TraceOptions
+from .. import help
 from ..command import Given, command
 from ..output import JsonOption, note, print_table, write_json
 
-app = typer.Typer()
+app = help.app()
 
 
 @app.callback()
@@ -19,23 +19,25 @@ def trace() -> None:
     """Capture activations and weights of real layers, or inspect a captured trace."""
 
 
-@app.command(short_help="Save the inputs of the GeMMs of a real model.")
+@app.command(short_help="Save the inputs of the GeMMs of a real model.", epilog=help.example("capture"))
 @command(CaptureOptions)
-def capture(given: Given) -> None:
+def capture(given: Given, *, json: JsonOption = None) -> None:
     """Run a model on real text, and save the FP16 activations that enter qkv, o, u and d, and the INT4 weights.
 
     With --hf, layer by layer into a folder: the whole model is never in memory, and an interrupted capture continues
     when the same command runs again.
     """
     from ...formats.traces import capture_trace
+    from ...options.result import Document
 
     capture_trace(**given, on_layer=lambda done, last: note(f"layer {done} of {last}"))
     out = Path(given["out"])
     size = sum(path.stat().st_size for path in (out.iterdir() if out.is_dir() else [out]))
-    note(f"wrote {out} ({size / 2**20:.1f} MiB)")
+    note(f"wrote {out} ({amounts.size(size)})")
+    write_json(Document({"file": str(out), "bytes": size}), json)
 
 
-@app.command(short_help="Show the content of a trace.")
+@app.command(short_help="Show the content of a trace.", epilog=help.example("info"))
 @command(TraceOptions)
 def info(given: Given, *, json: JsonOption = None) -> None:
     """Show the content of a trace: source, shapes, ranges, and the spread of exponents in groups."""
@@ -65,7 +67,7 @@ def info(given: Given, *, json: JsonOption = None) -> None:
     )
 
 
-@app.command(short_help="Count the planes that zero-plane skipping would save.")
+@app.command(short_help="Count the planes that zero-plane skipping would save.", epilog=help.example("planes"))
 @command(PlaneOptions)
 def planes(given: Given, *, json: JsonOption = None) -> None:
     """Count the bit-planes that are zero in all tokens of a block: the saving of zero-plane skipping."""

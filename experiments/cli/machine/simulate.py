@@ -73,16 +73,16 @@ def _print_comparison(records: list[dict[str, Any]]) -> None:
             r["arch"],
             precision_text(r["precision"]),
             f"{r['cycles']:,}",
-            f"{r['seconds']:.4g}",
+            amounts.seconds(r["seconds"]),
             f"{first['cycles'] / r['cycles']:.2f}",
-            f"{r['energy_pj']['total'] / 1e9:,.1f}",
+            amounts.energy(r["energy_pj"]["total"]),
             f"{first['energy_pj']['total'] / r['energy_pj']['total']:.2f}",
-            f"{r['dram_bytes'] / 2**20:,.1f}",
+            amounts.size(r["dram_bytes"]),
             amounts.area(r["area_mm2"]),
         )
         for r in records
     ]
-    columns = ("arch", "mantissa bits", "cycles", "s", "speedup", "mJ", "energy gain", "DRAM MiB", "mm²")
+    columns = ("arch", "mantissa bits", "cycles", "time", "speedup", "energy", "energy gain", "DRAM", "mm²")
     print_table(f"{_title(first)}; speedup and energy gain over {first['arch']}", columns, rows)
     _print_limits(records)
 
@@ -99,15 +99,15 @@ def _print_record(record: dict[str, Any]) -> None:
     energy = record["energy_pj"]
     rows = [
         ("cycles", f"{record['cycles']:,}"),
-        ("time", f"{record['seconds']:.4g} s"),
+        ("time", amounts.seconds(record["seconds"])),
         ("MACs", f"{record['macs']:,}"),
         ("BOPs saving over FP16-INT4", f"{record['bops_saving']:.2f} x"),
-        ("DRAM", f"{record['dram_bytes'] / 2**20:,.1f} MiB"),
-        ("SRAM", f"{record['sram_bytes'] / 2**20:,.1f} MiB"),
-        *((f"energy, {part}", f"{energy[part] / 1e9:,.3f} mJ") for part in energy),
+        ("DRAM", amounts.size(record["dram_bytes"])),
+        ("SRAM", amounts.size(record["sram_bytes"])),
+        *((f"energy, {part}", amounts.energy(energy[part])) for part in energy),
         ("area", amounts.area(record["area_mm2"], " mm²")),
     ]
-    rows.insert(7, ("  of it idle elements", f"{record['idle_pj'] / 1e9:,.3f} mJ"))
+    rows.insert(7, ("  of it idle elements", amounts.energy(record["idle_pj"])))
     if "fp_int_share" in record:
         rows.insert(3, ("FP-INT GeMMs' share of the MACs", f"{100 * record['fp_int_share']:.1f} %"))
     flow = "" if record["dataflow"] == "output-stationary" else f", {record['array']} {record['dataflow']}"
@@ -141,14 +141,14 @@ def _print_parts(parts: list[dict[str, Any]], cycles: int) -> None:
             f"{p['operations']:,}",
             f"{p['cycles']:,}",
             f"{100 * p['cycles'] / cycles:.1f} %",
-            f"{p['dram_bytes'] / 2**20:,.1f}",
-            f"{p['energy_pj']['total'] / 1e9:,.3f}",
+            amounts.size(p["dram_bytes"]),
+            amounts.energy(p["energy_pj"]["total"]),
             p["bound"],
             f"{100 * p['utilisation']:.0f} %",
         )
         for p in parts
     ]
-    columns = ("part", "kind", "operations", "cycles", "share", "DRAM MiB", "mJ", "bound", "utilisation")
+    columns = ("part", "kind", "operations", "cycles", "share", "DRAM", "energy", "bound", "utilisation")
     print_table("Parts of the model", columns, rows)
 
 

@@ -1,10 +1,9 @@
 """`anda rtl`: write circuits as Verilog, run them on captured traces, map them to gates."""
 
-import typer
-
+from .. import help
 from . import check, run, synth, verilog, views
 
-app = typer.Typer()
+app = help.app()
 for command, summary in (
     (check.check, "Compare circuits with the format on a trace."),
     (synth.synth, "Area, timing and energy from gates."),
@@ -14,7 +13,7 @@ for command, summary in (
     (verilog.verilog, "A circuit as Verilog."),
     (verilog.lint, "Verilator's warnings for a circuit."),
 ):
-    app.command(short_help=summary)(command)
+    app.command(short_help=summary, epilog=help.example(command.__name__))(command)
 
 
 @app.callback()

@@ -6,7 +6,7 @@ import typer
 
 from ...options.circuits import LintOptions, VerilogOptions
 from ..command import Given, command
-from ..output import note
+from ..output import JsonOption, note, write_json
 
 LanesOption = Annotated[int | None, typer.Option("--lanes", help="Short for --parameter lanes=.")]
 WeightBitsOption = Annotated[int | None, typer.Option("--weight-bits", help="Short for --parameter weight_bits=.")]
@@ -22,6 +22,7 @@ def verilog(
     lanes: LanesOption = None,
     weight_bits: WeightBitsOption = None,
     max_mantissa_bits: MantissaBitsOption = None,
+    json: JsonOption = None,
 ) -> None:
     """Write a circuit as Verilog, or a folder with its testbenches and constraints."""
     from ...circuits.verilog_export import export_verilog
@@ -31,20 +32,23 @@ def verilog(
         given["parameter"] or {}
     )
     export = export_verilog(**given)
-    if export.path is None:
+    if not write_json(export, json) and export.path is None:
         print(export.text)
     for path, text in export.written.items():
         note(f"wrote {path} ({len(text.splitlines())} lines)")
 
 
 @command(LintOptions)
-def lint(given: Given) -> None:
+def lint(given: Given, *, json: JsonOption = None) -> None:
     """Check a circuit's Verilog with Verilator (-Wall); rtl/verilog/lint.vlt gives the reasons for waived warnings."""
     from ....rtl.verilog.lint import lint as warnings_of
+    from ...options.result import Document
 
     warnings = warnings_of(given["design"], **(given["parameter"] or {}))
-    print(f"{given['design']}: {len(warnings) or 'no'} warnings")
-    for warning in warnings:
-        print(f"  {warning}")
+    found = {"design": given["design"], "warnings": [str(warning) for warning in warnings]}
+    if not write_json(Document(found), json):
+        print(f"{given['design']}: {len(warnings) or 'no'} warnings")
+        for warning in warnings:
+            print(f"  {warning}")
     if warnings:
         raise typer.Exit(1)

@@ -230,3 +230,79 @@ def test_an_interruption(anda: Run, monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr("anda_codesign.experiments.catalog.list_architectures", interrupt)
     assert anda("archs") == (130, "", "anda: error: interrupted\n")
+
+
+def test_every_command_has_short_help_an_example_and_json(anda: Run):
+    import shlex
+
+    import typer
+    from anda_codesign.experiments.cli import app
+    from anda_codesign.experiments.cli.help import GROUPS
+
+    def commands(group: Any, words: tuple[str, ...] = ()):
+        for name, command in group.commands.items():
+            yield (*words, name), command
+            if hasattr(command, "commands"):
+                yield from commands(command, (*words, name))
+
+    top = typer.main.get_command(app)
+    assert set(top.commands) == {name for group in GROUPS.values() for name in group}  # type: ignore[attr-defined]
+    for words, command in commands(top):
+        shown = anda(*words, "-h")
+        assert shown.status == 0
+        example = " ".join(shown.out.partition("Example: ")[2].split())
+        assert example.startswith("anda "), words
+        called, *_ = [
+            found for found in commands(top) if found[0] == tuple(shlex.split(example)[1 : 1 + len(found[0])])
+        ][-1:]
+        options = {flag for parameter in called[1].params for flag in parameter.opts}
+        assert {word.partition("=")[0] for word in shlex.split(example) if word.startswith("--")} <= options, example
+        if not hasattr(command, "commands") or words[0] in ("models", "formats"):
+            assert "--json" in shown.out, words
+
+
+def test_shell_completion(monkeypatch: pytest.MonkeyPatch, anda: Run):
+    monkeypatch.setenv("_ANDA_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "anda sim")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    assert anda() == (0, "simulate\n", "")
+
+
+def test_near_names_are_suggested(anda: Run):
+    for arguments, near in (
+        (("--model", "llama7b"), "LLaMA-7B"),
+        (("--model", "LLaMA-7B", "--arch", "fp_fp"), "fp-fp"),
+        (("--model", "LLaMA-7B", "--technology", "asap"), "asap7"),
+    ):
+        answer = anda("simulate", *arguments)
+        assert answer.status == 2 and answer.err.endswith(f"; did you mean {near!r}?\n")
+
+
+def test_doctor_tells_what_is_missing(
+    document: Callable[..., Any], anda: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    (tmp_path / "evaluations").mkdir()
+    (tmp_path / "evaluations" / "block").write_bytes(bytes(1000))
+    monkeypatch.setenv("ANDA_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", "")
+    found = document("doctor")
+    assert found["cache"] == {"folder": str(tmp_path), "bytes": 1000, "parts": {"evaluations": 1000}}
+    assert {tool["place"] for tool in found["tools"]} == {None}
+    assert {"hf", "rtl", "search", "cluster"} <= {extra["name"] for extra in found["extras"]}
+    assert "run `anda fetch`" in found["advice"][0] and found["packages"]["numpy"]
+    assert "missing" in anda("doctor").out
+
+
+def test_tables_fit_the_screen_without_a_broken_word(monkeypatch: pytest.MonkeyPatch, anda: Run):
+    monkeypatch.setenv("COLUMNS", "80")
+    for arguments in (
+        ("archs",),
+        ("models",),
+        ("simulate", "--model", "LLaMA-7B", "--whole"),
+        ("formats",),
+        ("plugins",),
+    ):
+        lines = anda(*arguments).out.splitlines()
+        assert max(map(len, lines)) <= 80, max(lines, key=len)
+    words = anda("simulate", "--model", "LLaMA-7B").out.split()
+    assert "activations:256x4096x64:single/double:array" in words and "energy," in words

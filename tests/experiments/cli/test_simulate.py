@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from anda_codesign.experiments import amounts
 from anda_codesign.sim import architecture_names
 from anda_codesign.sim.config.architecture import FOLDER
 from anda_codesign.workloads import Precision, bops_saving, gemms, model_shape
@@ -117,7 +118,7 @@ def test_the_table_for_a_person(anda: Run, record: Run):
     assert (answer.status, answer.err) == (0, "")
     result = record(options)
     assert "OPT-125M on anda, mantissa bits 7,5,6,6, 64 tokens, level analytical" in answer.out
-    for text in (f"{result['cycles']:,}", f"{result['energy_pj']['total'] / 1e9:,.3f} mJ", f"{result['area_mm2']:.3f}"):
+    for text in (f"{result['cycles']:,}", amounts.energy(result["energy_pj"]["total"]), f"{result['area_mm2']:.3f}"):
         assert text in answer.out
 
 
