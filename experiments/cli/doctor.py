@@ -33,10 +33,10 @@ TOOLS = {
 
 def doctor(json: JsonOption = None) -> None:
     """Show versions, extras, tools, fetched data and the cache of this installation, and how to add what is missing."""
-    from ..options.result import Document
+    from ..options.result import Record
 
     found = examine()
-    if write_json(Document(found), json):
+    if write_json(Record(found), json):
         return
     print_lines(f"anda {found['version']}, Python {found['python']}, {found['system']}, {found['cores']} cores")
     print()

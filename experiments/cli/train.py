@@ -31,13 +31,13 @@ def train_opt(
     The folder can then be given as --model. Needs the extra hf (torch, transformers).
     """
     from ...workloads.loading.opt_training import OptTraining, train_opt
-    from ..options.result import Document
+    from ..options.result import Record
     from ..progress import stage
 
     training = OptTraining(steps=steps, seed=seed)
     with stage(f"train an OPT of {training.layers} layers for {steps} steps", steps) as advance:
         record = train_opt(out, training, progress=lambda *_: advance(1))
-    if write_json(Document({"folder": str(out), **record}), json):
+    if write_json(Record({"folder": str(out), **record}), json):
         return
     for text, perplexity in record["heldout_perplexity"].items():
         print(f"Perplexity {perplexity:.1f} on held-out {text} ({record['heldout_tokens']} tokens).")

@@ -66,7 +66,7 @@ class FrameResult(Result):
 
 
 @dataclass(frozen=True)
-class Document(Result):
+class Record(Result):
     """An answer that is one record.
 
     Attributes

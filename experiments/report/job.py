@@ -24,9 +24,9 @@ from .answer import Answer
 from .evaluation import measure_points, try_formats
 from .figures import save_figures
 from .layer_timeline import write_timeline
-from .machine import simulate_points
+from .machine import machine_points, simulate_points
 from .pages import ReportFacts, write_pages
-from .plan import MIXED, format_points, machine_points, plan_points
+from .plan import MIXED, format_points, plan_points
 from .points import points_frame
 
 SPLIT = "heldout"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ...formats.named_format import NamedFormat
-from ...workloads import MODULES, AndaActivations, FormatActivations, Fp16Activations, Precision
+from ...workloads import MODULES, AndaActivations, FormatActivations, Precision
 from ...workloads.inference.decoder import Hook
 from ..options.sweep import PointOptions
 from ..sweep.evaluation import activation_hook
@@ -24,8 +24,6 @@ MODULE_WIDTHS = (4, 5, 6)
 MODULE_BLOCKS = 2
 MIXED = (Precision(8, 6, 8, 7), Precision(7, 5, 7, 6))
 MIXED_BLOCKS = 12
-BASELINE = "fp-fp"
-"""Architecture that every other is compared with; its activations are the reference of the loss."""
 WIDE = 16
 """Mantissa bits of the other modules in a study of one module; the truncation error is below FP16's resolution."""
 
@@ -46,28 +44,10 @@ class PlannedPoint:
         """The activations of the GeMMs."""
         if self.precision is not None:
             return AndaActivations(self.precision)
-        return _machine_hook(self.arch) if self.format is None else FormatActivations(self.format.build())
+        return machine_hook(self.arch) if self.format is None else FormatActivations(self.format.build())
 
 
-def machine_points(blocks: int = BLOCKS) -> Iterator[PlannedPoint]:
-    """Points of the architectures of fixed width, the baseline first.
-
-    An architecture whose values are those of a uniform precision takes the blocks of that one, so both have the same loss.
-    """
-    from ...sim import architecture_names
-
-    for name in sorted(architecture_names(), key=lambda name: name != BASELINE):
-        hook = _machine_hook(name)
-        if hook == Fp16Activations():
-            count = blocks
-        else:
-            same = (point.blocks for point in plan_points(blocks) if point.hook == hook)
-            count = next(same, _share(MODULE_BLOCKS, blocks))
-        if name != "anda":
-            yield PlannedPoint("baseline" if name == BASELINE else "architecture", None, count, arch=name)
-
-
-def _machine_hook(name: str) -> Hook:
+def machine_hook(name: str) -> Hook:
     """Activations as the elements of an architecture of fixed width compute with them."""
     from ...sim import load_architecture
 
@@ -85,16 +65,16 @@ def plan_points(blocks: int = BLOCKS) -> Iterator[PlannedPoint]:
     """
 
     for bits, count in UNIFORM_BLOCKS.items():
-        yield PlannedPoint("uniform", Precision.uniform(bits), _share(count, blocks))
+        yield PlannedPoint("uniform", Precision.uniform(bits), share(count, blocks))
     for module in MODULES:
         for bits in MODULE_WIDTHS:
             precision = Precision(*(bits if name == module else WIDE for name in MODULES))
-            yield PlannedPoint("one module", precision, _share(MODULE_BLOCKS, blocks))
+            yield PlannedPoint("one module", precision, share(MODULE_BLOCKS, blocks))
     for precision in MIXED:
-        yield PlannedPoint("mixed", precision, _share(MIXED_BLOCKS, blocks))
+        yield PlannedPoint("mixed", precision, share(MIXED_BLOCKS, blocks))
 
 
-def _share(count: int, blocks: int) -> int:
+def share(count: int, blocks: int) -> int:
     """Blocks of a point when the reference has `blocks` blocks: at least two, for a standard error."""
     return max(2, round(count * blocks / BLOCKS))
 

@@ -161,7 +161,7 @@ class _Worker:
         self._mantissa_bits = several(job.m)
 
     def document(self, task: Task) -> dict[str, Any]:
-        """Document of one circuit at one clock."""
+        """Record of one circuit at one clock."""
         from ...rtl.synthesis import synthesize
 
         design, parameters, clock = task

@@ -72,7 +72,7 @@ def synthesize_element(
     operands_of: Callable[[int], Operands],
     mantissa_bits: Sequence[int],
 ) -> dict[str, Any]:
-    """Document of the element ``module:Class``, with its ``processing_element`` block.
+    """Record of the element ``module:Class``, with its ``processing_element`` block.
 
     Raises
     ------

@@ -21,16 +21,16 @@ def fetch(model: ModelArgument = None, json: JsonOption = None) -> None:
     from ....workloads import cache_dir
     from ....workloads import fetch as fetch_data
     from ....workloads.fetch import fetch_model
-    from ...options.result import Document
+    from ...options.result import Record
 
     if model is not None:
         path = fetch_model(model, progress=note)
-        if not write_json(Document({"model": str(path)}), json):
+        if not write_json(Record({"model": str(path)}), json):
             print(f"model: {path}")
         return
     paths = fetch_data(progress=note)
     found = {"model": str(paths.model), "text": str(paths.wiki), "cache": str(cache_dir())}
-    if write_json(Document(found), json):
+    if write_json(Record(found), json):
         return
     print(f"model: {paths.model}")
     print(f"text: {paths.wiki}")

@@ -28,13 +28,13 @@ def capture(given: Given, *, json: JsonOption = None) -> None:
     when the same command runs again.
     """
     from ...formats.traces import capture_trace
-    from ...options.result import Document
+    from ...options.result import Record
 
     capture_trace(**given, on_layer=lambda done, last: note(f"layer {done} of {last}"))
     out = Path(given["out"])
     size = sum(path.stat().st_size for path in (out.iterdir() if out.is_dir() else [out]))
     note(f"wrote {out} ({amounts.size(size)})")
-    write_json(Document({"file": str(out), "bytes": size}), json)
+    write_json(Record({"file": str(out), "bytes": size}), json)
 
 
 @app.command(short_help="Show the content of a trace.", epilog=help.example("info"))

@@ -42,11 +42,11 @@ def verilog(
 def lint(given: Given, *, json: JsonOption = None) -> None:
     """Check a circuit's Verilog with Verilator (-Wall); rtl/verilog/lint.vlt gives the reasons for waived warnings."""
     from ....rtl.verilog.lint import lint as warnings_of
-    from ...options.result import Document
+    from ...options.result import Record
 
     warnings = warnings_of(given["design"], **(given["parameter"] or {}))
     found = {"design": given["design"], "warnings": [str(warning) for warning in warnings]}
-    if not write_json(Document(found), json):
+    if not write_json(Record(found), json):
         print(f"{given['design']}: {len(warnings) or 'no'} warnings")
         for warning in warnings:
             print(f"  {warning}")

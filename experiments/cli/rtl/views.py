@@ -15,7 +15,7 @@ def waveform(
 ) -> None:
     """Simulate a group of values in a compressor lane and a processing element, and draw it cycle by cycle."""
     from ...circuits.waveform_figure import draw_group
-    from ...options.result import Document
+    from ...options.result import Record
 
     require_new_picture("out", out)
     import matplotlib as mpl
@@ -25,4 +25,4 @@ def waveform(
         metadata = {} if out.suffix == ".png" else {"Date": None} if out.suffix == ".svg" else {"CreationDate": None}
         draw_group().savefig(out, dpi=160, metadata=metadata)
     note(f"wrote {out}")
-    write_json(Document({"file": str(out)}), json)
+    write_json(Record({"file": str(out)}), json)

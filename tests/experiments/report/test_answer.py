@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 from anda_codesign.experiments.report.answer import Answer, loss_text
-from anda_codesign.experiments.report.plan import machine_points, plan_points
+from anda_codesign.experiments.report.machine import machine_points
+from anda_codesign.experiments.report.plan import plan_points
 from anda_codesign.experiments.report.points import SweepPoint, points_frame
 from anda_codesign.experiments.report.table import rows_that_matter
 from synthetic import points
