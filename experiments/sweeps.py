@@ -13,8 +13,9 @@ from .files import require_new_picture
 from .options.question import question
 from .options.result import FrameResult, Result
 from .options.sweep import ResultsOptions, SweepOptions
+from .parallel.executors import make_executor
 from .sweep.evaluation import MEASURED_COLUMNS
-from .sweep.executors import make_executor
+from .sweep.points import model_version
 from .sweep.run import finish_sweep, left_out_of
 from .sweep.spec import SweepSpec, load_spec
 from .sweep_results.circuits import with_circuits
@@ -79,7 +80,8 @@ def sweep(options: SweepOptions) -> SweepResult:
         The file or a value in it is bad, the folder holds something else, or no row meets the constraints.
     """
     spec = options.file if isinstance(options.file, SweepSpec) else load_spec(str(options.file))
-    return SweepResult(finish_sweep(spec, options.out, make_executor(options.workers, options.dask)), spec)
+    executor = make_executor(options.workers, options.dask, model_version)
+    return SweepResult(finish_sweep(spec, options.out, executor), spec)
 
 
 @question(ResultsOptions)

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 Text: TypeAlias = Annotated[str | Path, Option("Text to evaluate: wiki, brown or a text file.")]
 BlockTokens: TypeAlias = Annotated[int, Option("Length of a block of text.", unit="tokens")]
+DaskAddress: TypeAlias = Annotated[
+    str | None,
+    Option(
+        "A Dask scheduler, whose workers evaluate the blocks; they need the same program and model.", metavar="ADDRESS"
+    ),
+]
 Backend: TypeAlias = Annotated[str, Option("Library that runs the model: numpy or torch.")]
 
 
@@ -87,6 +93,7 @@ class SearchOptions:
     ] = None
     per_layer: Annotated[bool, Option("Then find a precision for each layer.")] = False
     backend: Backend = "numpy"
+    dask: DaskAddress = None
     on_step: Annotated[
         Callable[[Any], None] | None,
         Option("Called with each `StudyStep` when its loss is measured.", on_command_line=False),
@@ -106,3 +113,4 @@ class StudyOptions:
     tokens: BlockTokens = 512
     blocks: Annotated[int, Option("Held-out blocks.", unit="blocks")] = 8
     backend: Backend = "numpy"
+    dask: DaskAddress = None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from .option import Option
-from .precision import Backend, BlockTokens
+from .precision import Backend, BlockTokens, DaskAddress
 
 if TYPE_CHECKING:
     from ...formats import WeightQuantizer
@@ -34,6 +34,7 @@ class ReportOptions:
             metavar='"NAME KEY=VALUE …"',
         ),
     ] = None
+    dask: DaskAddress = None
 
 
 @dataclass(frozen=True, kw_only=True)

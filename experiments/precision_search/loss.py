@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...workloads import Decoder, TextBlocks, TorchDecoder, Verdict, sequential_test
-from ...workloads.evaluation.scores import MEASURES, ScoreComparison, Scorer
+from ...workloads.evaluation.scores import MEASURES, ScoreComparison, Scorer, Workers
 from ...workloads.evaluation.statistics import Estimate
 from ...workloads.inference.decoder import Hook
 
@@ -44,6 +44,8 @@ class MeasuredLoss:
         Folder that keeps the evaluations, so that an interrupted search resumes.
     measure
         Measure that the tolerance is set on, one of `MEASURES`.
+    workers
+        Other processes or machines that evaluate the blocks; None evaluates them here.
     """
 
     decoder: Decoder | TorchDecoder
@@ -52,10 +54,11 @@ class MeasuredLoss:
     second: Texts | None = None
     cache_dir: Path | None = None
     measure: str = "loss"
+    workers: Workers | None = None
     _scorer: Scorer = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_scorer", Scorer(self.decoder, self.cache_dir))
+        object.__setattr__(self, "_scorer", Scorer(self.decoder, self.cache_dir, workers=self.workers))
 
     def calibration(self, hook: Hook) -> Verdict:
         """Verdict on the calibration articles."""

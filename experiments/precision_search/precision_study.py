@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...formats import InputError
 from ...formats.checks import check_choice
 from ...workloads import Decoder, Precision, TextBlocks, TorchDecoder, Verdict
-from ...workloads.evaluation.scores import MEASURES
+from ...workloads.evaluation.scores import MEASURES, Workers
 from ...workloads.evaluation.sequential import spread_order
 from .cost import Cost, prepare_cost, saving
 from .layer_search import Allocation, GreedyAllocator, Layers, layered_activations, measure_sensitivities, spread
@@ -173,6 +173,8 @@ class PrecisionSearch:
     accept
         ``"bound"`` as above, or ``"measured"``: by the measured loss alone, as in the paper; half of the steps whose true
         loss is the tolerance are accepted then, and the held-out test is one of one precision.
+    workers
+        Other processes or machines that evaluate the blocks; None evaluates them here.
 
     Raises
     ------
@@ -190,6 +192,7 @@ class PrecisionSearch:
     on_step: Callable[[StudyStep], None] | None = None
     tolerance_on: str = "loss"
     accept: str = "bound"
+    workers: Workers | None = None
     cost: Cost = field(init=False)
     loss: MeasuredLoss = field(init=False)
     _verdicts: dict[Choice, Verdict] = field(default_factory=lambda: {}, init=False)
@@ -201,7 +204,7 @@ class PrecisionSearch:
         check_choice("tolerance_on", self.tolerance_on, MEASURES)
         self.cost = prepare_cost(self.objective, self.decoder.shape)
         self.loss = MeasuredLoss(
-            self.decoder, self.texts, self.tolerance, self.second, self.cache_dir, self.tolerance_on
+            self.decoder, self.texts, self.tolerance, self.second, self.cache_dir, self.tolerance_on, self.workers
         )
 
     def search(self, iterations: int = 32) -> PrecisionStudy:

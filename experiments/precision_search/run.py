@@ -21,6 +21,7 @@ from ..options.parse import several
 from ..options.precision import SearchOptions
 from ..options.question import question
 from ..options.result import Result
+from ..parallel.cluster import evaluation_workers
 from ..progress import stage
 from .loss import Texts
 from .plan import SearchPlan, plan_search
@@ -30,6 +31,7 @@ from .search_space import Numerics
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ...workloads.evaluation.scores import Workers
     from ...workloads.inference.decoder import Hook
 
 _OPTIMUM_FIELDS = (
@@ -138,6 +140,13 @@ def search(options: SearchOptions) -> FoundPrecision:
     names = (several(options.reconstruct), several(options.group_size), several(options.partial))
     numerics = [Numerics(*own) for own in itertools.product(*names)]
     decoder = as_decoder(options.model)
+    with evaluation_workers(options.dask, options.model, decoder, options.backend) as workers:
+        return _search(options, decoder, numerics, workers)
+
+
+def _search(
+    options: SearchOptions, decoder: Decoder, numerics: list[Numerics], workers: Workers | None
+) -> FoundPrecision:
     second = options.second_text
     searching = PrecisionSearch(
         decoder=evaluator(decoder, options.backend),
@@ -150,6 +159,7 @@ def search(options: SearchOptions) -> FoundPrecision:
         on_step=options.on_step,
         tolerance_on=options.tolerance_on,
         accept=options.accept,
+        workers=workers,
     )
     widths = None if options.exhaustive is None else tuple(several(options.exhaustive))
     if widths is not None:

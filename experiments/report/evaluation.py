@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...formats import InputError
 from ...workloads import Decoder, Fp16Activations, TextBlocks
-from ...workloads.evaluation.scores import ScoreComparison, Scorer, TokenScores, compare_scores
+from ...workloads.evaluation.scores import ScoreComparison, Scorer, TokenScores, Workers, compare_scores
 from ...workloads.inference.decoder import Hook
 from ..inputs import evaluation_cache
 from ..progress import stage
@@ -44,12 +44,17 @@ def try_formats(decoder: Decoder, blocks: TextBlocks, plan: Sequence[PlannedPoin
             ) from None
 
 
-def measure_points(decoder: Decoder, blocks: TextBlocks, plan: Sequence[PlannedPoint]) -> list[Measured]:
+def measure_points(
+    decoder: Decoder, blocks: TextBlocks, plan: Sequence[PlannedPoint], workers: Workers | None = None
+) -> list[Measured]:
     """Evaluate FP16 activations on all blocks, and every planned point on its number of blocks."""
     count = len(blocks.tokens)
+    parts = [TextBlocks(blocks.tokens[_spread(point.blocks, count)]) for point in plan]
+    scorer = Scorer(decoder, evaluation_cache(), workers=workers)
+    hooks = [point.hook for point in plan]
+    scorer.prepare([(blocks, Fp16Activations()), *zip(parts, hooks, strict=True)])
     work = count + sum(point.blocks for point in plan)
     with stage(f"perplexity of {len(plan)} points and FP16 ({work} blocks)", work) as advance:
-        scorer = Scorer(decoder, evaluation_cache())
 
         def finished(_done: int, _all: int) -> None:
             advance(1)
@@ -57,16 +62,16 @@ def measure_points(decoder: Decoder, blocks: TextBlocks, plan: Sequence[PlannedP
         reference = scorer.score(blocks, Fp16Activations(), finished)
         measured: list[Measured] = []
         known: dict[tuple[Hook, int], TokenScores] = {(Fp16Activations(), count): reference}
-        for point in plan:
-            chosen, same = _spread(point.blocks, count), (point.hook, point.blocks) if point.format is None else None
+        for point, part in zip(plan, parts, strict=True):
+            same = (point.hook, point.blocks) if point.format is None else None
             scores = known.get(same) if same else None
             if scores is None:
-                scores = scorer.score(TextBlocks(blocks.tokens[chosen]), point.hook, finished)
+                scores = scorer.score(part, point.hook, finished)
                 if same:
                     known[same] = scores
             else:
                 advance(point.blocks)
-            measured.append((point, compare_scores(scores, reference[chosen])))
+            measured.append((point, compare_scores(scores, reference[_spread(point.blocks, count)])))
         return measured
 
 

@@ -19,6 +19,7 @@ from ..options.parse import several
 from ..options.question import question
 from ..options.reports import ReportOptions
 from ..options.result import FrameResult
+from ..parallel.cluster import evaluation_workers
 from ..progress import stage
 from .answer import Answer
 from .evaluation import measure_points, try_formats
@@ -98,7 +99,8 @@ def report(options: ReportOptions) -> Report:
             circuit_layer = captured[len(captured) // 2]
             checks = check_circuits(trace=trace, m=CIRCUIT_WIDTHS, layer=circuit_layer)
             advance(1)
-        measured = measure_points(decoder, text, plan)
+        with evaluation_workers(options.dask, options.model, decoder) as workers:
+            measured = measure_points(decoder, text, plan, workers)
         with stage("simulating the accelerators", 1) as advance:
             frame = points_frame(simulate_points(decoder.shape, measured))
             advance(1)

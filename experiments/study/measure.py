@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from ...formats import Int4Weights
 from ...formats.activations.registry import activation_format
 from ...formats.checks import check_choice, check_integer
+from ...formats.numeric.alignment import GROUP_SIZE
 from ...formats.options import GroupSum
 from ...workloads import (
     MODULES,
@@ -27,7 +28,7 @@ from ...workloads import (
     load_decoder,
     paired_loss,
 )
-from ...workloads.evaluation.scores import ScoreComparison, Scorer, TokenScores, compare_scores
+from ...workloads.evaluation.scores import ScoreComparison, Scorer, TokenScores, Workers, compare_scores
 from ...workloads.inference.decoder import Hook
 from ...workloads.models.gemms import FP16_BITS
 from ..inputs import as_decoder, evaluation_cache
@@ -35,6 +36,7 @@ from ..options.parse import several
 from ..options.precision import StudyOptions
 from ..options.question import question
 from ..options.result import FrameResult
+from ..parallel.cluster import evaluation_workers
 from ..precision_search.loss import Texts
 from ..precision_search.precision_study import PrecisionSearch
 from ..precision_search.search_space import Numerics
@@ -111,22 +113,31 @@ def study(options: StudyOptions) -> StudyResult:
     rows: list[Row] = []
     with stage(f"{options.name} of {len(models)} models", len(models) * evaluations * options.blocks) as advance:
         for model in models:
-            rows += measure(_Model(model, options, advance))
+            decoder = as_decoder(model)
+            with evaluation_workers(options.dask, model, decoder, options.backend) as workers:
+                rows += measure(_Model(model, decoder, options, advance, workers))
     return StudyResult(pd.DataFrame(rows), options.name)
 
 
 class _Model:
     """A model, its held-out blocks, and its negative log-likelihoods on them with FP16 activations."""
 
-    def __init__(self, model: str | Path | Decoder, options: StudyOptions, advance: Advance) -> None:
+    def __init__(
+        self,
+        model: str | Path | Decoder,
+        decoder: Decoder,
+        options: StudyOptions,
+        advance: Advance,
+        workers: Workers | None,
+    ) -> None:
         self.options, self._advance = options, advance
         self._folder = Path(model) if isinstance(model, str | Path) else None
         self._cache = evaluation_cache()
-        self.decoder = as_decoder(model)
+        self.decoder, self._workers = decoder, workers
         self.name = self.decoder.shape.name
         self._evaluator = evaluator(self.decoder, options.backend)
         self.heldout = self.blocks("heldout")
-        self._scorer = Scorer(self._evaluator, self._cache)
+        self._scorer = Scorer(self._evaluator, self._cache, workers=workers)
         self.reference = self.scores(Fp16Activations())
 
     def blocks(self, split: str) -> TextBlocks:
@@ -137,6 +148,17 @@ class _Model:
         """Row of a point: the varied quantities and the loss of these activations."""
         comparison = compare_scores(self.scores(hook), self.reference)
         return self.loss_row(comparison.loss, comparison, **varied)
+
+    def rows(self, points: Iterable[tuple[Hook, Row]]) -> Iterator[Row]:
+        """Rows of several points, each of activations and the varied quantities."""
+        listed = list(points)
+        self.prepare(hook for hook, _ in listed)
+        for hook, varied in listed:
+            yield self.row(hook, **varied)
+
+    def prepare(self, hooks: Iterable[Hook]) -> None:
+        """Let the workers, if there are any, evaluate several activations at once."""
+        self._scorer.prepare((self.heldout, hook) for hook in hooks)
 
     def loss_row(self, loss: PairedLoss, comparison: ScoreComparison | None = None, **varied: Any) -> Row:
         return {
@@ -167,7 +189,9 @@ class _Model:
     def search(self, tolerance: float) -> tuple[Precision, float, PairedLoss, str] | None:
         """Best precision of a search, its saving of bit operations, and its loss and decision on the held-out blocks."""
         texts = Texts(self.blocks("calibration"), self.heldout)
-        study = PrecisionSearch(self._evaluator, texts, tolerance, cache_dir=self._cache, accept="measured").search()
+        study = PrecisionSearch(
+            self._evaluator, texts, tolerance, cache_dir=self._cache, accept="measured", workers=self._workers
+        ).search()
         if study.best is None or study.heldout is None:
             return None
         return study.best.precision, study.best.bops_saving, study.heldout.loss, study.heldout.decision
@@ -176,24 +200,24 @@ class _Model:
         return self._scorer.score(self.heldout, hook, progress=lambda *_: self._advance(1))
 
 
+def _uniform(bits: int, group_size: int = GROUP_SIZE) -> AndaActivations:
+    return AndaActivations(Precision.uniform(bits), group_size=group_size)
+
+
 def _fig5(model: _Model) -> Iterator[Row]:
-    for group_size in GROUP_SIZES:
-        for bits in GROUP_MANTISSA_BITS:
-            hook = AndaActivations(Precision.uniform(bits), group_size=group_size)
-            yield model.row(hook, group_size=group_size, mantissa_bits=bits)
+    points = itertools.product(GROUP_SIZES, GROUP_MANTISSA_BITS)
+    return model.rows((_uniform(bits, size), {"group_size": size, "mantissa_bits": bits}) for size, bits in points)
 
 
 def _fig6(model: _Model) -> Iterator[Row]:
-    for bits in MODEL_MANTISSA_BITS:
-        yield model.row(AndaActivations(Precision.uniform(bits)), mantissa_bits=bits)
+    return model.rows((_uniform(bits), {"mantissa_bits": bits}) for bits in MODEL_MANTISSA_BITS)
 
 
 def _fig7(model: _Model) -> Iterator[Row]:
-    for module in MODULES:
-        for bits in MODULE_MANTISSA_BITS:
-            narrow = AndaActivations(Precision.uniform(bits))
-            hook = ModuleActivations(Fp16Activations(), {module: narrow})
-            yield model.row(hook, module=module, mantissa_bits=bits)
+    return model.rows(
+        (ModuleActivations(Fp16Activations(), {module: _uniform(bits)}), {"module": module, "mantissa_bits": bits})
+        for module, bits in itertools.product(MODULES, MODULE_MANTISSA_BITS)
+    )
 
 
 def _arithmetic(model: _Model) -> Iterator[Row]:
@@ -213,8 +237,9 @@ def _position(model: _Model) -> Iterator[Row]:
     """Loss of the tokens at positions from 1, 64, 128, 256, ... on, up to the next of these."""
     length = model.options.tokens
     bounds = [1, *itertools.takewhile(lambda bound: bound < length, (64 * 2**i for i in range(32))), length]
+    model.prepare(_uniform(bits) for bits in POSITION_MANTISSA_BITS)
     for bits in POSITION_MANTISSA_BITS:
-        scores = model.scores(AndaActivations(Precision.uniform(bits)))
+        scores = model.scores(_uniform(bits))
         for first, end in itertools.pairwise(bounds):
             part = slice(first - 1, end - 1)
             loss = paired_loss(scores.nll[:, part], model.reference.nll[:, part])

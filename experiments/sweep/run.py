@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from ...formats import InputError
 from ...formats.plugins import registered
+from ..parallel.executors import Executor, LocalExecutor
 from ..progress import stage
 from . import points as point_rows
 from .batch import batch_table, is_covered, pays
-from .executors import Executor, LocalExecutor
 from .points import Point
 from .search import search_points
 from .space.keys import KEY_CHARACTERS

@@ -154,7 +154,7 @@ def map_blocks(
 def block_key(decoder: Evaluator, tokens: NDArray[np.int32], hook: Hook) -> str:
     """Hash of everything that decides the values of a block: model, tokens, hook and program."""
     text = hashlib.sha256(tokens.astype("<i4").tobytes()).hexdigest()
-    parts = [decoder.sha256, text, _identity(hook), _program_sha256()]
+    parts = [decoder.sha256, text, _identity(hook), program_sha256()]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
@@ -176,7 +176,7 @@ def _identity(value: Any) -> Any:
 
 
 @cache
-def _program_sha256() -> str:
+def program_sha256() -> str:
     """Hexadecimal sha256 of all source files that can change an evaluation: those of this room and of the formats."""
     rooms = Path(__file__).parents[1], Path(formats.__file__).parent
     sources = (path for room in rooms for path in sorted(room.rglob("*.py")))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -139,6 +139,10 @@ def _tempered(
     return 1 / float(np.mean(factors)), relative_increases(differences)
 
 
+Workers = Callable[[Mapping[Path, tuple[NDArray[np.int32], Hook]]], Iterable[tuple[Path, NDArray[np.float64]]]]
+"""Function that computes `Scorer.values` of tokens and hooks elsewhere; it gives them with their keys as they finish."""
+
+
 @dataclass
 class Scorer:
     """TokenScores number formats on one model; the residual streams of the reference stay in memory for later formats.
@@ -151,16 +155,20 @@ class Scorer:
         Folder that keeps every finished block, see `evaluate`; None keeps nothing.
     original
         The model with FP16 activations that is the reference, where `decoder` has other weights; None for `decoder` itself.
+    workers
+        Other processes or machines, which compute the blocks that `cache_dir` lacks; None computes them here.
     """
 
     decoder: Evaluator
     cache_dir: Path | None = None
     original: Decoder | None = None
+    workers: Workers | None = None
     _streams: OrderedDict[bytes, FloatArray] = field(default_factory=OrderedDict[bytes, FloatArray], init=False)
     _lock: Lock = field(default_factory=Lock, init=False)
 
     def score(self, blocks: TextBlocks, hook: Hook, progress: Callable[[int, int], None] | None = None) -> TokenScores:
         """Score a number format on some blocks; `progress` is called with the finished and with all blocks."""
+        self.prepare([(blocks, hook)])
         parts: list[TokenScores] = []
         scored: Callable[[NDArray[np.int32]], TokenScores] = partial(self._cached, hook=hook)
         for scores in map_blocks(self.decoder, scored, blocks.tokens):
@@ -169,19 +177,34 @@ class Scorer:
                 progress(len(parts), len(blocks.tokens))
         return TokenScores.join(parts)
 
-    def _cached(self, tokens: NDArray[np.int32], hook: Hook) -> TokenScores:
-        length, width = len(tokens) - 1, len(INVERSE_TEMPERATURES)
+    def prepare(self, points: Iterable[tuple[TextBlocks, Hook]]) -> None:
+        """Let the workers, if there are any, compute the blocks of several formats at once; `score` finds them then."""
+        if self.workers is None:
+            return
+        asked = {self._path(tokens, hook): (tokens, hook) for blocks, hook in points for tokens in blocks.tokens}
+        missing = {
+            path: point for path, point in asked.items() if path and read_block(path, _count(len(point[0]))) is None
+        }
+        if missing:
+            for path, values in self.workers(missing):
+                write_block(path, values)
+
+    def _path(self, tokens: NDArray[np.int32], hook: Hook) -> Path | None:
         beside = "" if self.original is None else f"-{self.original.sha256[:32]}"
-        path = self.cache_dir and self.cache_dir / f"scores-{block_key(self.decoder, tokens, hook)}{beside}"
-        values = path and read_block(path, 3 * length + width)
+        return self.cache_dir and self.cache_dir / f"scores-{block_key(self.decoder, tokens, hook)}{beside}"
+
+    def _cached(self, tokens: NDArray[np.int32], hook: Hook) -> TokenScores:
+        path, length = self._path(tokens, hook), len(tokens) - 1
+        values = path and read_block(path, _count(len(tokens)))
         if values is None:
-            values = self._values(tokens, hook)
+            values = self.values(tokens, hook)
             if path:
                 write_block(path, values)
         nll, kl, agreement = values[: 3 * length].reshape(3, 1, length)
         return TokenScores(nll, kl, agreement, values[None, 3 * length :])
 
-    def _values(self, tokens: NDArray[np.int32], hook: Hook) -> NDArray[np.float64]:
+    def values(self, tokens: NDArray[np.int32], hook: Hook) -> NDArray[np.float64]:
+        """TokenScores of a block as one array: NLL, KL divergence and agreement of each token, then the tempered NLLs."""
         decoder = self.decoder
         if not isinstance(decoder, Decoder | TorchDecoder) or type(decoder).nll not in (Decoder.nll, TorchDecoder.nll):
             nll = decoder.nll(tokens[None], hook)[0]
@@ -214,6 +237,11 @@ class Scorer:
             while len(self._streams) > 1 and sum(stream.nbytes for stream in self._streams.values()) > KEPT_BYTES:
                 self._streams.popitem(last=False)
         return found
+
+
+def _count(tokens: int) -> int:
+    """Number of `Scorer.values` of a block."""
+    return 3 * (tokens - 1) + len(INVERSE_TEMPERATURES)
 
 
 def score_logits(logits: FloatArray, reference: FloatArray, targets: NDArray[np.int32]) -> NDArray[np.float64]:

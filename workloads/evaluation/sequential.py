@@ -234,6 +234,7 @@ class _Values:
 
     def _measure(self, blocks: TextBlocks) -> tuple[TokenScores, TokenScores]:
         if self._scorer is not None:
+            self._scorer.prepare([(blocks, self._hook), (blocks, Fp16Activations())])
             return self._scorer.score(blocks, self._hook), self._scorer.score(blocks, Fp16Activations())
         reference = evaluate(self._decoder, blocks, Fp16Activations(), self._cache)
         return TokenScores.of_nll(evaluate(self._decoder, blocks, self._hook, self._cache)), TokenScores.of_nll(

@@ -1,24 +1,23 @@
 """A sweep on a real Dask scheduler with two workers on this machine, one of which is killed while it works."""
 
-import importlib.util
 import os
-import re
 import signal
 import socketserver
 import subprocess
 import sys
-import textwrap
 import threading
-import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
+from functools import partial
+from operator import truediv
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from anda_codesign.experiments.sweep import executors
+from anda_codesign.experiments.parallel import executors
+from anda_codesign.experiments.sweep.points import model_version
 from anda_codesign.experiments.sweep.run import run_sweep
 from anda_codesign.formats import InputError
-from tools import absent
+from dask_cluster import Cluster, running_cluster, wait_for
 
 FILE = """
 models: [OPT-125M, OPT-1.3B]
@@ -28,8 +27,8 @@ tokens: {from: 16, to: 18}
 """
 POINTS = 2 * 8 * 3
 
-SLOW_WORKER = """
-    import sys, time
+SLOW_ROWS = """
+    import time
     from anda_codesign.experiments.sweep import points
 
     row = points._row
@@ -39,72 +38,13 @@ SLOW_WORKER = """
         return row(point)
 
     points._row = slow
-    from distributed.cli.dask_worker import main
-    main(sys.argv[1:])
 """
-
-
-@pytest.fixture(autouse=True)
-def cluster_extra() -> None:
-    if importlib.util.find_spec("distributed") is None:
-        absent("the extra 'cluster' (dask[distributed]) is not installed")
-
-
-class Cluster:
-    """A scheduler and two workers, in processes of their own."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._log = (folder / "log").open("w+")
-        self._processes: list[subprocess.Popen[bytes]] = []
-        scheduler = "from distributed.cli.dask_scheduler import main; main()"
-        self.scheduler = self._start(scheduler, "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
-        self.address = self._wait(r"Scheduler at:\s+(tcp://\S+)")[0]
-        worker = ["--host", "127.0.0.1", "--no-dashboard", "--nthreads", "1", "--no-nanny"]
-        self.workers = [
-            self._start(textwrap.dedent(SLOW_WORKER), self.address, *worker, "--local-directory", str(folder))
-            for _ in range(2)
-        ]
-        self._wait(r"Registered to:", count=2)
-
-    def _start(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", program, *arguments]
-        process = subprocess.Popen(command, cwd=self._folder, stdout=self._log, stderr=self._log)
-        self._processes.append(process)
-        return process
-
-    def _wait(self, pattern: str, count: int = 1) -> list[str]:
-        text = ""
-
-        def seen() -> bool:
-            nonlocal text
-            text = (self._folder / "log").read_text()
-            return len(re.findall(pattern, text)) >= count
-
-        wait_for(seen, lambda: text)
-        return re.findall(pattern, text)
-
-    def close(self) -> None:
-        for process in reversed(self._processes):
-            process.kill()
-            process.wait()
-        self._log.close()
-
-
-def wait_for(condition: Callable[[], bool], explain: Callable[[], str] = str) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, explain()
-        time.sleep(0.02)
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Generator[Cluster]:
-    folder = tmp_path / "cluster"
-    folder.mkdir()
-    running = Cluster(folder)
-    yield running
-    running.close()
+    with running_cluster(tmp_path / "cluster", SLOW_ROWS) as running:
+        yield running
 
 
 def anda(*arguments: object) -> subprocess.Popen[str]:
@@ -168,7 +108,7 @@ def test_a_scheduler_that_is_killed(cluster: Cluster, tmp_path: Path):
     wait_for(lambda: len(list(out.glob("part-*.parquet"))) >= 4 or sweep.poll() is not None)
     cluster.scheduler.kill()
     errors = sweep.communicate(timeout=60)[1]
-    message = f"anda: error: dask: the scheduler at {cluster.address} is gone; start it and the same sweep again"
+    message = f"anda: error: dask: the scheduler at {cluster.address} is gone; start it and the same command again"
     assert errors.splitlines()[-1].startswith(message)
     assert len(errors.splitlines()) == 2, errors  # the other is the progress
     assert sweep.returncode == 2
@@ -181,7 +121,7 @@ def test_a_scheduler_that_is_killed(cluster: Cluster, tmp_path: Path):
 def test_all_workers_are_killed(cluster: Cluster, tmp_path: Path):
     file, out = tmp_path / "sweep.yaml", tmp_path / "out"
     file.write_text(FILE)
-    executor = executors.DaskExecutor(cluster.address, patience_seconds=2)
+    executor = executors.DaskExecutor(cluster.address, model_version, patience_seconds=2)
     killing = threading.Thread(target=kill_after_parts, args=(cluster.workers, out))
     killing.start()
     with pytest.raises(
@@ -210,10 +150,8 @@ def test_ctrl_c_is_one_line(cluster: Cluster, tmp_path: Path):
     assert [line for line in errors.splitlines() if "simulating" not in line] == ["anda: error: interrupted"]
 
 
-def test_workers_of_another_version(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(executors, "model_version", lambda: str(os.getpid()))  # differs there
+def test_workers_of_another_version(cluster: Cluster):
     with pytest.raises(InputError, match=r"^dask: tcp://\S+ runs another version of this program"):
-        executors.DaskExecutor(cluster.address).__enter__()
-    monkeypatch.setattr(executors, "model_version", lambda: 1 / 0)
+        executors.DaskExecutor(cluster.address, os.getpid).__enter__()
     with pytest.raises(InputError, match=r"^dask: the workers cannot run this program \(division by zero\); install"):
-        executors.DaskExecutor(cluster.address).__enter__()
+        executors.DaskExecutor(cluster.address, partial(truediv, 1, 0)).__enter__()

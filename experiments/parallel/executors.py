@@ -16,7 +16,6 @@ from ...formats import InputError
 from ...formats.documents.border import reason
 from ...formats.plugins import Plugin, load_plugins, loaded_plugins
 from ..workers import workers
-from .points import model_version
 
 Batch = TypeVar("Batch")
 Answer = TypeVar("Answer")
@@ -81,14 +80,18 @@ class DaskExecutor:
     ----------
     address
         The scheduler's.
+    version
+        Hash of the program that the work depends on; that of each worker must be equal.
     timeout_seconds
         Longest time to wait for an answer of the scheduler.
     patience_seconds
         Longest time to wait for a worker when there is none.
     """
 
-    def __init__(self, address: str, timeout_seconds: float = 5.0, patience_seconds: float = 60.0) -> None:
-        self._address = address
+    def __init__(
+        self, address: str, version: Callable[[], object], timeout_seconds: float = 5.0, patience_seconds: float = 60.0
+    ) -> None:
+        self._address, self._version = address, version
         self._timeout_seconds = timeout_seconds
         self._patience_seconds = patience_seconds
         self._client: Any = None
@@ -114,7 +117,7 @@ class DaskExecutor:
             raise InputError(unreachable) from None
         _quiet_dask()
         try:
-            _require_same_version(self._client)
+            _require_same_version(self._client, self._version)
         except Exception as error:
             self._client.close()
             if isinstance(error, InputError):
@@ -128,6 +131,21 @@ class DaskExecutor:
     def __exit__(self, *exception: object) -> None:
         """Disconnect; the scheduler drops batches that have not begun."""
         self._client.close()
+
+    def require(self, check: Callable[[], object]) -> None:
+        """Call a function once in each worker, and refuse workers in which it fails."""
+        from distributed import wait
+
+        workers: list[str] = list(self._client.scheduler_info(n_workers=-1)["workers"])
+        call = partial(_work, loaded_plugins(), _call)
+        found = {
+            worker: self._client.submit(call, check, workers=[worker], allow_other_workers=True, pure=False)
+            for worker in workers
+        }
+        wait(list(found.values()))
+        for worker, future in found.items():
+            if (error := future.exception()) is not None:
+                raise InputError(f"dask: {worker} cannot do this work ({reason(error)})")
 
     def run(self, work: Callable[[Batch], Answer], batches: Sequence[Batch]) -> Generator[Answer]:
         """Answers of a function for each batch, as they finish.
@@ -157,7 +175,7 @@ class DaskExecutor:
                 answer = future.result(timeout=self._timeout_seconds)
             except KilledWorker:
                 raise InputError(
-                    "dask: a batch lost several workers; see their logs, then run the sweep again"
+                    "dask: a batch lost several workers; see their logs, then run the same command again"
                 ) from None
             except (CommClosedError, CancelledError):
                 self._refuse_without_scheduler()
@@ -181,17 +199,17 @@ class DaskExecutor:
         if self._client.status == "running" and time.monotonic() - before > self._patience_seconds:
             raise InputError(
                 f"dask: the scheduler has had no workers for {self._patience_seconds:g} s; start some with `dask worker "
-                f"{self._address}` and the same sweep again, finished points are kept"
+                f"{self._address}` and the same command again, what is finished is kept"
             )
         return before
 
     def _refuse_without_scheduler(self) -> NoReturn:
         raise InputError(
-            f"dask: the scheduler at {self._address} is gone; start it and the same sweep again, finished points are kept"
+            f"dask: the scheduler at {self._address} is gone; start it and the same command again, what is finished is kept"
         )
 
 
-def make_executor(workers: int, dask: str | None) -> Executor:
+def make_executor(workers: int, dask: str | None, version: Callable[[], object]) -> Executor:
     """The executor that a command line asks for.
 
     Raises
@@ -203,7 +221,7 @@ def make_executor(workers: int, dask: str | None) -> Executor:
         return LocalExecutor(workers)
     if workers != 1:
         raise InputError("workers: a Dask cluster has its own; leave out workers or dask")
-    return DaskExecutor(dask)
+    return DaskExecutor(dask, version)
 
 
 def _quiet_dask() -> None:
@@ -213,12 +231,13 @@ def _quiet_dask() -> None:
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
-def _require_same_version(client: Any) -> None:
-    versions: dict[str, str] = client.run(model_version)
+def _require_same_version(client: Any, version: Callable[[], object]) -> None:
+    versions: dict[str, object] = client.run(version)
     if not versions:
         raise InputError("dask: the scheduler has no workers; start some with `dask worker`")
-    for worker, version in versions.items():
-        if version != model_version():
+    own = version()
+    for worker, found in versions.items():
+        if found != own:
             raise InputError(f"dask: {worker} runs another version of this program; install the same one there")
 
 
@@ -226,3 +245,7 @@ def _work(plugins: Sequence[Plugin], work: Callable[[Batch], Answer], batch: Bat
     """Work on a batch in a worker, which has the same plugins as the process that asks."""
     load_plugins(plugins)
     return work(batch)
+
+
+def _call(check: Callable[[], object]) -> None:
+    check()

@@ -1,0 +1,1 @@
+"""Executors of batches, and evaluations on a cluster."""
