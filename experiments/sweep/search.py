@@ -1,4 +1,4 @@
-"""Multi-objective search of spaces that are too large for a grid (the tree-structured Parzen estimator of Optuna).
+"""Multi-objective search of spaces that are too large for a grid: Optuna's Parzen estimator and Pareto local search in turn.
 
 The space is that of the sweep file; each dimension is searched over its listed values. A generation is asked for as a
 whole, simulated, and told in the order in which it was asked, so that neither the number of workers nor an
@@ -12,7 +12,7 @@ import itertools
 import math
 import random
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +32,8 @@ STARTUP_SHARE, LEAST_STARTUP, MOST_STARTUP = 0.2, 10, 24
 """Random points before the estimator starts: this share of the budget, within limits."""
 TRIALS = 50
 """Most choices for each point of the budget; forbidden choices cost no simulation."""
+CANDIDATES = 128
+"""Choices that the estimator draws for a point, of which it takes the most promising."""
 STEPS = 200
 """Most random changes of a choice that was asked for before, until it is new."""
 
@@ -126,7 +128,8 @@ class _Study:
         self._distributions = {name: _distribution(values) for name, values in self._dimensions.items()}
         self._asked: set[tuple[int, ...]] = set()
         self._random = random.Random(spec.sampling.seed)
-        startup = min(max(int(STARTUP_SHARE * budget), LEAST_STARTUP), MOST_STARTUP, budget)
+        self._front: dict[tuple[int, ...], tuple[float, ...]] = {}
+        self._startup = min(max(int(STARTUP_SHARE * budget), LEAST_STARTUP), MOST_STARTUP, budget)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             warnings.simplefilter("ignore", FutureWarning)  # constraints_func is the one that Optuna 4 and 5 both have
@@ -134,7 +137,8 @@ class _Study:
                 seed=spec.sampling.seed,
                 multivariate=True,
                 constant_liar=True,
-                n_startup_trials=startup,
+                n_startup_trials=self._startup,
+                n_ei_candidates=CANDIDATES,
                 constraints_func=lambda trial: (trial.user_attrs["violation"],),
             )
         directions = [optuna.study.StudyDirection.MINIMIZE] * len(spec.sampling.minimise)
@@ -144,6 +148,8 @@ class _Study:
         """Ask for trials and their points, None for a point that constraints on inputs forbid; fewer if no more exist."""
         found: list[tuple[Any, Point | None]] = []
         while len(found) < count and len(self._asked) < math.prod(map(len, self._dimensions.values())):
+            if (near := self._near_front()) is not None:
+                self._study.enqueue_trial(near)
             trial = self._study.ask(self._distributions)
             if self._places(trial.params) in self._asked:
                 other = self._changed(trial.params)
@@ -160,8 +166,43 @@ class _Study:
 
     def tell(self, trial: Any, values: tuple[float, ...] | None) -> None:
         """Record the outcome; None for a point that constraints forbid."""
+        if values is not None:
+            self._add_to_front(self._places(trial.params), values)
         trial.set_user_attr("violation", float(values is None))
         self._study.tell(trial, values or [float("inf")] * len(self._spec.sampling.minimise))
+
+    def _add_to_front(self, places: tuple[int, ...], values: tuple[float, ...]) -> None:
+        if any(all(a <= b for a, b in zip(own, values, strict=True)) for own in self._front.values()):
+            return
+        kept = {p: own for p, own in self._front.items() if any(a < b for a, b in zip(own, values, strict=True))}
+        self._front = kept | {places: values}
+
+    def _near_front(self) -> dict[str, int] | None:
+        """For every second point after the first random ones: a new choice one step from one on the front, if there is one.
+
+        Steps from the front reach its ends, where an estimator of few points seldom looks (Pareto local search, Paquete et al.
+        2004).
+        """
+        if len(self._asked) < self._startup or len(self._asked) % 2:
+            return None
+        order = self._random.sample(list(self._front), len(self._front))
+        turn = len(self._asked) // 2 % (len(self._study.directions) + 1)
+        if turn:
+            order.sort(key=lambda places: self._front[places][turn - 1])
+        for places in order:
+            steps = [own for own in self._steps(places) if own not in self._asked]
+            if steps:
+                return dict(zip(self._dimensions, self._random.choice(steps), strict=True))
+        return None
+
+    def _steps(self, places: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+        """Choices that differ in one dimension: by one value where values are ordered, else by any."""
+        for index, values in enumerate(self._dimensions.values()):
+            own = places[index]
+            others = (own - 1, own + 1) if _is_ordered(values) else range(len(values))
+            for other in others:
+                if 0 <= other < len(values) and other != own:
+                    yield (*places[:index], other, *places[index + 1 :])
 
     def _tell_again(self, trial: Any) -> None:
         """End a trial that repeats an earlier one; it teaches nothing."""
@@ -190,6 +231,8 @@ def _distribution(values: Sequence[Any]) -> Any:
     """Distribution over the indices of a dimension's values, ordered if they are numbers."""
     from optuna.distributions import CategoricalDistribution, IntDistribution
 
-    if all(isinstance(value, int | float) for value in values):
-        return IntDistribution(0, len(values) - 1)
-    return CategoricalDistribution(tuple(range(len(values))))
+    return IntDistribution(0, len(values) - 1) if _is_ordered(values) else CategoricalDistribution(range(len(values)))
+
+
+def _is_ordered(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int | float) for value in values)
