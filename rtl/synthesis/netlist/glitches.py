@@ -202,19 +202,23 @@ def _nets(values: Bits, gates: _Gates) -> _Nets:
 @njit(cache=True)
 def _change(nets: _Nets, gates: _Gates, place: int, now: int, number: int) -> int:
     """Toggle the value at a place; return the number of gates with changed inputs, which was `number`."""
+    # local names: an attribute of a tuple costs numba a count of references in each turn of the loop
+    users, weights, delays = gates.users, gates.weights, gates.delays
+    rows, seen, changed, shortest = nets.rows, nets.seen, nets.changed, nets.shortest
     value = 1 - nets.values[place]
     nets.values[place] = value
     nets.toggles[place] += 1
     for use in range(gates.starts[place], gates.starts[place + 1]):
-        user = gates.users[use]
-        nets.rows[user] += gates.weights[use] if value else -gates.weights[use]
-        if nets.seen[user] != now:
-            nets.seen[user] = now
-            nets.changed[number] = user
-            nets.shortest[user] = gates.delays[use]
+        user = users[use]
+        rows[user] += weights[use] if value else -weights[use]
+        if seen[user] != now:
+            seen[user] = now
+            changed[number] = user
+            shortest[user, 0], shortest[user, 1] = delays[use, 0], delays[use, 1]
             number += 1
-        for edge in range(2):
-            nets.shortest[user, edge] = min(nets.shortest[user, edge], gates.delays[use, edge])
+        else:
+            shortest[user, 0] = min(shortest[user, 0], delays[use, 0])
+            shortest[user, 1] = min(shortest[user, 1], delays[use, 1])
     return number
 
 
@@ -225,28 +229,33 @@ def _deliver(nets: _Nets, gates: _Gates, queue: _Queue, now: int, is_transport: 
     event = queue.heads[bucket]
     queue.heads[bucket] = -1
     number = 0
+    values, latest, outputs = nets.values, nets.latest, gates.outputs
+    moved, cancelled, following, free = queue.gates, queue.cancelled, queue.following, queue.free
     while event >= 0:
-        gate = queue.gates[event]
-        if not queue.cancelled[event]:
+        gate = moved[event]
+        if not cancelled[event]:
             queue.pending[gate] -= 1
-            result = queue.results[event] if is_transport else nets.latest[gate]
-            if nets.values[gates.outputs[gate]] != result:
-                number = _change(nets, gates, int(gates.outputs[gate]), now, number)
-        queue.free[1 + queue.free[0]] = event
-        queue.free[0] += 1
-        event = queue.following[event]
+            result = queue.results[event] if is_transport else latest[gate]
+            if values[outputs[gate]] != result:
+                number = _change(nets, gates, int(outputs[gate]), now, number)
+        free[1 + free[0]] = event
+        free[0] += 1
+        event = following[event]
     return number
 
 
 @njit(cache=True)
 def _react(nets: _Nets, gates: _Gates, queue: _Queue, now: int, number: int, is_transport: bool) -> None:
     """Compute the first gates of `changed` anew, and add events for the outputs that will change."""
-    for gate in nets.changed[:number]:
-        result = int(gates.values[gates.tables[gate] + nets.rows[gate]])
-        if result == nets.latest[gate]:
+    changed, rows, latest, shortest = nets.changed, nets.rows, nets.latest, nets.shortest
+    values, tables = gates.values, gates.tables
+    for index in range(number):
+        gate = int(changed[index])
+        result = int(values[tables[gate] + rows[gate]])
+        if result == latest[gate]:
             continue
-        nets.latest[gate] = result
-        time = int(now + nets.shortest[gate, result])
+        latest[gate] = result
+        time = int(now + shortest[gate, result])
         if is_transport and _overtake(queue, gate, time, int(nets.values[gates.outputs[gate]])) == result:
             continue
         _add(queue, gate, time, result)
