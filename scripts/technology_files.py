@@ -15,7 +15,7 @@ CLOCK_PS = 3508.0
 CHANNELS = 5120
 """Input channels of LLaMA-13B's GeMMs except the last: an output takes the cycles of all their groups."""
 
-NO_WIRES = "no wires, clock tree, glitches"
+NO_WIRES = "no wires, clock tree" + (", glitches" if "glitches" in provenance()["not_included"] else "")
 
 
 @dataclass(frozen=True)

@@ -171,6 +171,8 @@ def scaling_to_16nm(library: str) -> Scaling:
 
 
 CLOCK_MANTISSA_BITS = 7
+GLITCH_ELEMENTS = ("FP-FP", "FIGNA", "Anda")
+GLITCH_MANTISSA_BITS = (4, 7, 13)
 CLOCK_ELEMENTS = ("FP-FP", "FP-INT", "FIGNA", "Anda")
 
 

@@ -13,7 +13,14 @@ from typing import Any
 
 from ...formats.latency.elements import FP16_GROUP_CYCLES
 from ...formats.numeric.alignment import GROUP_SIZE
-from ...rtl.synthesis.results import SynthesisResult, find_result, library_names, load_results
+from ...rtl.synthesis.results import (
+    GlitchResult,
+    SynthesisResult,
+    find_result,
+    library_names,
+    load_glitches,
+    load_results,
+)
 from ..markdown import markdown_table, renew_page
 from .elements import (
     ANDA,
@@ -187,11 +194,12 @@ def absolute_table(library: str) -> str:
             f"{result.area_um2:.4g}",
             f"{result.flip_flop_area_um2:.3g}",
             f"{result.critical_ps:.0f}",
-            f"{result.energy_pj_per_operation:.3g}",
+            *_energies(result),
         ]
         for name, result in found.items()
     )
-    return markdown_table(["element", "cells", "area µm²", "flip-flops µm²", "needs ps", "pJ a product"], rows)
+    energies = ["pJ a product", "zero delay"][: len(_energies(next(iter(found.values()))))]
+    return markdown_table(["element", "cells", "area µm²", "flip-flops µm²", "needs ps", *energies], rows)
 
 
 def ladder_table() -> str:
@@ -274,6 +282,72 @@ def bracket_table() -> str:
     return markdown_table(["element at 16 nm, 0.8 V", *columns], rows)
 
 
+def glitches_table() -> str:
+    """Energy of elements without delays, with glitches, and by what is assumed about delays."""
+    rows: list[list[str]] = []
+    for library in library_names():
+        for element, result in _glitch_results(library):
+            changes = (result.faster_pj, result.slower_pj, result.varied_pj, result.transport_pj)
+            rows.append(
+                [
+                    library,
+                    element,
+                    f"{result.zero_delay_pj:.3g}",
+                    f"{result.inertial_pj:.3g}",
+                    f"{result.inertial_pj / result.zero_delay_pj:.2f}",
+                    f"{result.inertial_toggles / result.zero_delay_toggles:.2f}",
+                    *(f"{energy / result.inertial_pj - 1:+.1%}" for energy in changes),
+                ]
+            )
+    columns = ["library", "element", "pJ a product, zero delay", "with glitches", "ratio", "ratio of toggles"]
+    changes = ["delays x 0.8", "delays x 1.2", "each cell x 0.8 to 1.2", "transport delays"]
+    return markdown_table([*columns, *changes], rows, text_columns=2)
+
+
+def glitch_power_table() -> str:
+    """Power and energy efficiency of elements relative to FP-FP, as in Fig. 15: without delays, with glitches, published."""
+    published = json.loads(PAPER.read_text("utf-8"))["fig15_pe_level_normalised_to_fp_fp"]
+    rows: list[list[str]] = []
+    for library in library_names():
+        results = _glitch_results(library)
+        base = results[0][1] if results else None
+        for element, result in results[1:]:
+            assert base is not None
+            theirs = published["power"][published["designs"].index(element.split("-M")[0])]
+            bars = [_power(library, result, field) / _power(library, base, field) for field in _GLITCH_FIELDS]
+            efficiencies = [getattr(base, field) / getattr(result, field) for field in _GLITCH_FIELDS]
+            rows.append(
+                [
+                    library,
+                    element,
+                    *(f"{bar:.2f}" for bar in bars),
+                    f"{theirs:.2f}",
+                    f"{(bars[0] - bars[1]) / (bars[0] - theirs):.0%}",
+                    *(f"{efficiency:.2f}" for efficiency in efficiencies),
+                    f"{published['energy_efficiency'][element]:.2f}",
+                ]
+            )
+    power = ["power, zero delay", "with glitches", "published", "gap closed"]
+    efficiency = ["energy efficiency, zero delay", "with glitches", "published"]
+    return markdown_table(["library", "element", *power, *efficiency], rows, text_columns=2)
+
+
+_GLITCH_FIELDS = ("zero_delay_pj", "inertial_pj")
+
+
+def _glitch_results(library: str) -> list[tuple[str, GlitchResult]]:
+    """Label and energies of each element that was measured by model of delay, FP-FP first."""
+    names = {(design, json.dumps(parameters)): name for name, (design, parameters) in elements(library).items()}
+    found = [(names[result.design, json.dumps(result.parameters)], result) for result in load_glitches(library)]
+    return [(f"{name}-{result.run.replace('=', '')}" if name == "Anda" else name, result) for name, result in found]
+
+
+def _power(library: str, result: GlitchResult, field: str) -> float:
+    """Energy of a mean cycle, in pJ."""
+    run = find_result(library, result.design, result.run, **result.parameters)
+    return getattr(result, field) * run.operations_per_cycle
+
+
 PARTS = {
     "array": "MXU 16x16 APU",
     "compressor": "BPC 16 lanes",
@@ -325,19 +399,30 @@ def circuits_table() -> str:
             if result.run == "M=7" or library not in found.setdefault(key, {}):
                 found[key][library] = result
     libraries = library_names()
-    columns = ["circuit", "energy per", *_columns(libraries, "area µm²", "needs ps", "pJ")]
+    width = max(len(_cells(result)) for results in found.values() for result in results.values())
+    titles = ("area µm²", "needs ps", "pJ", "zero delay")[:width]
+    columns = ["circuit", "energy per", *_columns(libraries, *titles)]
     rows: list[list[str]] = []
     for (design, parameters), results in sorted(found.items()):
         operation = next(iter(results.values())).operation
-        cells = [cell for library in libraries for cell in _cells(results.get(library))]
+        cells = [cell for library in libraries for cell in _padded(results.get(library), width)]
         rows.append([f"{design} {parameters}".strip(), operation, *cells])
     return markdown_table(columns, rows, text_columns=2)
 
 
-def _cells(result: SynthesisResult | None) -> tuple[str, str, str]:
-    if result is None:
-        return "", "", ""
-    return f"{result.area_um2:.4g}", f"{result.critical_ps:.0f}", f"{result.energy_pj_per_operation:.3g}"
+def _padded(result: SynthesisResult | None, width: int) -> list[str]:
+    cells = [] if result is None else _cells(result)
+    return cells + [""] * (width - len(cells))
+
+
+def _cells(result: SynthesisResult) -> list[str]:
+    return [f"{result.area_um2:.4g}", f"{result.critical_ps:.0f}", *_energies(result)]
+
+
+def _energies(result: SynthesisResult) -> list[str]:
+    """Energy of an operation, and that without delays if the table has both."""
+    energies = (result.energy_pj_per_operation, result.zero_delay_pj_per_operation)
+    return [f"{energy:.3g}" for energy in energies if energy is not None]
 
 
 TABLES: Mapping[str, Callable[[], str]] = {
@@ -349,6 +434,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     **{f"zero-planes-{name}": lambda name=name: zero_planes_table(name) for name in library_names()},
     "skipping": skipping_table,
     "clocks": clocks_table,
+    "glitches": glitches_table,
+    "glitch-power": glitch_power_table,
     "bracket": bracket_table,
     "arrays": arrays_table,
     "machine": machine_table,

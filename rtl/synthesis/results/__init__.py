@@ -1,7 +1,8 @@
 """Results of synthesis that come with the package: one row for each circuit and run in each library.
 
 ``scripts/synthesis_results.py`` writes the tables, and their libraries, tools and operands into ``provenance.yaml``.
-``clocks/`` has some circuits mapped for several clock periods, ``idle/`` the energy of elements whose operands are held.
+``clocks/`` has some circuits mapped for several clock periods, ``idle/`` the energy of elements whose operands are held,
+``glitches/`` energies by model of delay. Energies include glitches in tables with a column for those without delays.
 """
 
 import csv
@@ -18,7 +19,7 @@ from ....formats.documents.yaml_file import read_yaml
 
 FOLDER = Path(__file__).parent
 
-R = TypeVar("R", "SynthesisResult", "IdleResult")
+R = TypeVar("R", "SynthesisResult", "IdleResult", "GlitchResult")
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class SynthesisResult:
     operation: str
     operations: int
     cycles: int
+    zero_delay_pj_per_operation: float | None = None
+    """Energy with leakage as if cells had no delay; None in a table without glitches, for which the others are that."""
 
     @property
     def operations_per_cycle(self) -> float:
@@ -98,6 +101,23 @@ class IdleResult:
     clock_pj_per_cycle: float
     idle_pj_per_cycle: float
     leakage_mw: float
+
+
+@dataclass(frozen=True)
+class GlitchResult:
+    """Energies of an element in one run by model of delay, in pJ an operation; see `DelayModelRun`."""
+
+    design: str
+    parameters: Mapping[str, Any]
+    run: str
+    zero_delay_pj: float
+    inertial_pj: float
+    faster_pj: float
+    slower_pj: float
+    varied_pj: float
+    transport_pj: float
+    zero_delay_toggles: float
+    inertial_toggles: float
 
 
 def library_names() -> list[str]:
@@ -140,6 +160,16 @@ def load_idle(library: str) -> tuple[IdleResult, ...]:
         return tuple(_result(row, IdleResult) for row in csv.DictReader(file))
 
 
+@cache
+def load_glitches(library: str) -> tuple[GlitchResult, ...]:
+    """Energies of elements by model of delay; empty if there are none."""
+    path = FOLDER / "glitches" / f"{library}.csv"
+    if not path.exists():
+        return ()
+    with path.open(encoding="utf-8", newline="") as file:
+        return tuple(_result(row, GlitchResult) for row in csv.DictReader(file))
+
+
 def find_idle(library: str, design: str, **parameters: Any) -> IdleResult:
     """Idle energy of a circuit with these parameters.
 
@@ -179,6 +209,7 @@ def provenance() -> dict[str, Any]:
 _READERS = {
     "int": int,
     "float": float,
+    "float | None": float,
     "str": str,
     "bool": lambda text: text == "True",
 }
@@ -187,7 +218,7 @@ _READERS = {
 def _result(row: Mapping[str, str], kind: type[R]) -> R:
     values: dict[str, Any] = {"parameters": json.loads(row["parameters"])}
     for field in fields(kind):
-        if field.name != "parameters":
+        if field.name != "parameters" and field.name in row:
             type_name = field.type if isinstance(field.type, str) else field.type.__name__
             values[field.name] = _READERS[type_name](row[field.name])
     return kind(**values)
