@@ -107,9 +107,14 @@ def block_text(document: Mapping[str, Any]) -> str:
 
 def _amounts(document: Mapping[str, Any], design: str, source: str) -> dict[str, Any]:
     """Area and energies of the element at the clock that it was synthesised for."""
+    from ...rtl.synthesis.results import provenance
+
     library, runs, clock_ps = document["library"], document["runs"], document["clock_ps"]
     leakage = sum(run["leakage_mw"] for run in runs) / len(runs) * clock_ps * 1e-3
-    working = sum(run["energy_pj_per_cycle"] - run["leakage_mw"] * document["period_ps"] * 1e-3 for run in runs)
+    # the same ground as the technology files: with glitches only if theirs are
+    left_out = provenance()["not_included"]
+    total = "zero_delay_energy_pj_per_cycle" if "glitches" in left_out else "energy_pj_per_cycle"
+    working = sum(run[total] - run["leakage_mw"] * document["period_ps"] * 1e-3 for run in runs)
 
     def amount(value: float, unit: str) -> dict[str, Any]:
         return {"value": float(f"{value:.6g}"), "unit": unit}
@@ -122,7 +127,7 @@ def _amounts(document: Mapping[str, Any], design: str, source: str) -> dict[str,
         "gated_energy_per_cycle": amount(leakage, "pJ"),
         "node": library_node(library["name"], library["voltage_v"]),
         "source": f"{source}; anda rtl synth {design} in {library['name']} at {clock_ps:g} ps{missed}",
-        "uncertainty": document["not_included"],
+        "uncertainty": left_out,
     }
 
 
