@@ -137,7 +137,8 @@ def _print_format(found: "FoundPrecision") -> None:
     verdict = "within" if other["within_tolerance"] else "not within"
     print(
         f"{other['name']}, {other['bits_per_value']:g} bits a value: loss {other['loss_percent']:+.2f} % "
-        f"± {other['loss_standard_error_percent']:.2f}, {verdict} the tolerance; {other['speedup']:.2f} times faster than FP16 on anda, "
+        f"± {other['loss_interval_percent']:.2f} (95 % t interval, {other['blocks']} blocks), {verdict} the tolerance; "
+        f"{other['speedup']:.2f} times faster than FP16 on anda, "
         f"energy of FP16 over its own {other['energy_ratio']:.2f}."
     )
 

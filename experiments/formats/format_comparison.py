@@ -146,9 +146,9 @@ def compare_formats(options: ComparisonOptions) -> FormatComparisons:
     return FormatComparisons(compared)
 
 
-def _loss_percent(evaluation: Evaluation, hook: Hook) -> tuple[float, float]:
+def _loss_percent(evaluation: Evaluation, hook: Hook) -> tuple[float, float, int]:
     found = evaluate_hook(evaluation, hook)
-    return found["loss_percent"], found["loss_standard_error_percent"]
+    return found["loss_percent"], found["loss_standard_error_percent"], found["evaluation_blocks"]
 
 
 def _asked_formats(options: ComparisonOptions) -> Sequence[ActivationFormat]:

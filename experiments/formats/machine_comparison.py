@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...formats.activations.fp import Fp16Format
 from ...workloads import load_shape
+from ...workloads.evaluation.statistics import Estimate
 from ..simulation import simulate
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ class MachineFigures:
 
     Attributes
     ----------
-    loss_percent, loss_standard_error_percent
-        Increase of the perplexity over FP16 activations.
+    loss_percent, loss_standard_error_percent, blocks
+        Increase of the perplexity over FP16 activations, its standard error, and the number of blocks of text.
     cycles, dram_bytes, energy_pj
         Those of the FP-INT GeMMs of a pass.
     speedup, energy_ratio
@@ -41,20 +42,26 @@ class MachineFigures:
 
     loss_percent: float
     loss_standard_error_percent: float
+    blocks: int
     cycles: int
     dram_bytes: int
     energy_pj: float
     speedup: float
     energy_ratio: float
 
+    @property
+    def interval_percent(self) -> float:
+        """Half of the 95 % t interval of the loss."""
+        return Estimate(self.loss_percent, self.loss_standard_error_percent, self.blocks).half_width()
+
 
 def machine_figures(
     formats: Sequence[ActivationFormat],
     arch: str | Path,
     model: str | Path | ModelShape,
-    loss_percent: Callable[[Hook], tuple[float, float]],
+    loss_percent: Callable[[Hook], tuple[float, float, int]],
 ) -> Iterator[MachineFigures]:
-    """Figures of each format on one architecture, for a model's prefill of `TOKENS` tokens, and its measured loss and standard error.
+    """Figures of each format on one architecture, for a model's prefill of `TOKENS` tokens, and its measured loss, standard error and blocks.
 
     Raises
     ------

@@ -189,13 +189,17 @@ def _other_format(options: SearchOptions, searching: PrecisionSearch) -> dict[st
     (named,) = fixed_formats([options.activations], "activations")
     verdicts: list[Verdict] = []
 
-    def loss_percent(hook: Hook) -> tuple[float, float]:
+    def loss_percent(hook: Hook) -> tuple[float, float, int]:
         verdicts.append(searching.loss.heldout(hook))
-        return 100 * verdicts[0].loss.loss, 100 * verdicts[0].loss.standard_error
+        loss = verdicts[0].loss
+        return 100 * loss.loss, 100 * loss.standard_error, loss.blocks
 
     (figures,) = machine_figures([named.build()], "anda", searching.decoder.shape, loss_percent)
     record = FormatComparison(named.build(), {}, figures).record()
-    return record | {"within_tolerance": searching.accepts(verdicts[0])}
+    return record | {
+        "loss_interval_percent": figures.interval_percent,
+        "within_tolerance": searching.accepts(verdicts[0]),
+    }
 
 
 def _texts(decoder: Decoder, text: str | Path, options: SearchOptions) -> Texts:

@@ -77,7 +77,7 @@ def compare(given: Given, *, plot: PlotOption = None, json: JsonOption = None) -
     )
 
 
-MACHINE_COLUMNS = ("loss (%)", "±", "cycles", "DRAM MiB", "mJ", "speed", "energy of FP16 / own")
+MACHINE_COLUMNS = ("loss (%)", "± 95 %", "blocks", "cycles", "DRAM MiB", "mJ", "speed", "energy of FP16 / own")
 
 
 def _machine_cells(found: "MachineFigures | None") -> tuple[str, ...]:
@@ -85,7 +85,8 @@ def _machine_cells(found: "MachineFigures | None") -> tuple[str, ...]:
         return ()
     return (
         f"{found.loss_percent:+.2f}",
-        f"{found.loss_standard_error_percent:.2f}",
+        f"{found.interval_percent:.2f}",
+        str(found.blocks),
         f"{found.cycles:,}",
         f"{found.dram_bytes / 2**20:,.1f}",
         f"{found.energy_pj / 1e9:.3g}",
