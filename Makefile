@@ -75,7 +75,7 @@ golden: fetch
 MEASURE := $(BIN)/pytest --benchmark-only --override-ini addopts="--import-mode=importlib"
 benchmark: $(STAMP)
 	mkdir -p build
-	$(MEASURE) tests/benchmarks/test_formats_speed.py tests/benchmarks/test_rtl_speed.py --benchmark-json build/performance.json
+	$(MEASURE) tests/benchmarks/test_formats_speed.py tests/benchmarks/test_rtl_speed.py tests/benchmarks/test_jobs_speed.py --benchmark-json build/performance.json
 	$(BIN)/python tests/benchmarks/table.py build/performance.json docs/performance.md
 	$(MEASURE) tests/benchmarks/test_sim_speed.py --benchmark-json build/simulator.json
 	$(BIN)/python tests/benchmarks/table.py build/simulator.json docs/simulator.md

@@ -6,7 +6,7 @@ of the circuit, loading of the compiled one, simulation. Verilator is not asked 
 code for each of them, and g++ needs minutes for that.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 
 import numpy as np
@@ -17,6 +17,7 @@ from anda_codesign.formats.latency.array import bpc_cycles_per_group
 from anda_codesign.formats.latency.elements import pe_cycles_per_group
 from anda_codesign.rtl import AndaPE, BpcLane, MatrixUnit, run_matrix_unit, run_streams
 from anda_codesign.rtl.array.mxu import MatrixUnitParameters
+from anda_codesign.rtl.compressor.bpc import BpcLaneParameters
 from anda_codesign.rtl.elements.anda_pe import AndaPEParameters
 from anda_codesign.rtl.simulation.operands import factor_stream, plane_rows_stream, plane_stream, weight_stream
 from anda_codesign.rtl.simulation.packing import Words, pack_words, to_words
@@ -31,17 +32,16 @@ SIMULATORS = ["amaranth", "cxxrtl", "verilator"]
 
 def measure(
     benchmark: BenchmarkFixture,
-    design: type[wiring.Component],
+    design: Callable[[], wiring.Component],
     inputs: Mapping[str, Words],
     outputs: Mapping[str, int],
     cycles: int,
     simulator: str,
-    **parameters: int,
 ) -> None:
     """Time whole runs; `cycles` is the number of cycles of one."""
 
     def run() -> None:
-        run_streams(design(**parameters), inputs, outputs, simulator=simulator)
+        run_streams(design(), inputs, outputs, simulator=simulator)
 
     benchmark.extra_info.update(work=cycles, unit="cycles/s", baseline=simulator == "amaranth")
     slow = simulator == "amaranth"
@@ -69,7 +69,14 @@ def test_pe(benchmark: BenchmarkFixture, simulator: str) -> None:
     # long enough that elaboration and loading, a tenth of a second, are little of it
     groups, repeated = (1000, 1) if simulator == "amaranth" else (250_000, 8)
     cycles = groups * repeated * pe_cycles_per_group(BITS)
-    measure(benchmark, AndaPE, pe_inputs(groups, repeated), {"result": groups * repeated}, cycles, simulator)
+    measure(
+        benchmark,
+        lambda: AndaPE(AndaPEParameters()),
+        pe_inputs(groups, repeated),
+        {"result": groups * repeated},
+        cycles,
+        simulator,
+    )
 
 
 @cache
@@ -83,7 +90,7 @@ def bpc_inputs(groups: int) -> dict[str, Words]:
 def test_bpc(benchmark: BenchmarkFixture, simulator: str) -> None:
     groups = 100 if simulator == "amaranth" else 100_000
     cycles = groups * bpc_cycles_per_group(BITS)
-    measure(benchmark, BpcLane, bpc_inputs(groups), {"planes": cycles}, cycles, simulator)
+    measure(benchmark, lambda: BpcLane(BpcLaneParameters()), bpc_inputs(groups), {"planes": cycles}, cycles, simulator)
 
 
 @cache
@@ -117,7 +124,8 @@ def measure_array(benchmark: BenchmarkFixture, simulator: str, size: int, tiles:
     cycles = matrix_unit_cycles(tiles, groups, pe_cycles_per_group(BITS), size)
     outputs = {"outputs": tiles * size}
     inputs = array_inputs(size, tiles, groups)
-    measure(benchmark, MatrixUnit, inputs, outputs, cycles, simulator, rows=size, columns=size)
+    parameters = MatrixUnitParameters(rows=size, columns=size)
+    measure(benchmark, lambda: MatrixUnit(parameters), inputs, outputs, cycles, simulator)
 
 
 @pytest.mark.benchmark(
