@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from anda_codesign.rtl import create_design
+from anda_codesign.rtl.synthesis import synthesize
+from anda_codesign.rtl.synthesis.delay_models import compare_delay_models
 from anda_codesign.rtl.synthesis.flow import map_design, output_load_ff
 from anda_codesign.rtl.synthesis.netlist.glitches import DelayModel, GlitchSimulator
 from anda_codesign.rtl.synthesis.netlist.netlist import Instance, Netlist, NetlistPort
@@ -78,3 +80,16 @@ def test_inertial_delays_are_those_of_icarus(name: str, tmp_path: Path) -> None:
     simulator, timing = replayed(name, **({"lanes": 8} if name == "anda-pe" else {"bits": 8}))
     delays = GlitchSimulator(simulator, timing)
     assert delays.toggles() == icarus_toggles(simulator, delays, tmp_path)
+
+
+def test_energies_by_model_of_delay() -> None:
+    design = create_design("anda-pe", lanes=8)
+    (found,) = compare_delay_models(design, stimuli(design, operands(), [4]), osu018(), 20_000)
+    (run,) = synthesize("anda-pe", {"lanes": 8}, osu018(), 20_000, operands(), [4])["runs"]
+    assert found.inertial_pj == pytest.approx(run["energy_pj_per_operation"], rel=1e-5)
+    assert found.zero_delay_pj == pytest.approx(run["zero_delay_energy_pj_per_operation"], rel=1e-5)
+    assert found.inertial_toggles == pytest.approx(run["toggles_per_net_and_cycle"], rel=1e-5)
+    assert found.zero_delay_pj < found.inertial_pj < found.transport_pj
+    for scaled in (found.faster_pj, found.slower_pj):  # time itself is scaled, but for rounding to a tick
+        assert scaled == pytest.approx(found.inertial_pj, rel=5e-3)
+    assert found.varied_pj == pytest.approx(found.inertial_pj, rel=0.1) and found.varied_pj != found.inertial_pj
