@@ -7,9 +7,13 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
+from . import amounts
+
 Advance = Callable[[int], None]
 """Called with the units of work just finished."""
 
+LONG_SECONDS = 2
+"""Least time of a stage that says at its end how long it took."""
 LINE_SECONDS = 10
 """Least time between two lines of a stage."""
 
@@ -18,8 +22,11 @@ LINE_SECONDS = 10
 def stage(title: str, total: int) -> Generator[Advance]:
     """A stage of `total` units, shown on stderr."""
     if not sys.stderr.isatty():
+        started = time.monotonic()
         print(f"anda: {title}", file=sys.stderr, flush=True)
         yield _lines(total)
+        if (took := time.monotonic() - started) >= LONG_SECONDS:
+            print(f"anda: {title}: {amounts.seconds(took)}", file=sys.stderr, flush=True)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated
 
+from .. import amounts
 from ..options.option import Option
 from ..options.reports import ReportOptions
 from .command import Given, command
@@ -25,7 +26,8 @@ def report(
     if not write_json(result, json):
         _print_points(result, all)
         _print_answer(result, str(given["model"]))
-    note(f"report: {result.folder / 'report.html'}")
+    written = sum(path.stat().st_size for path in result.folder.rglob("*") if path.is_file())
+    note(f"report: {result.folder / 'report.html'}; {amounts.size(written)} in {result.folder}")
 
 
 def _print_points(result: "Report", all_points: bool) -> None:

@@ -86,7 +86,9 @@ def report(options: ReportOptions) -> Report:
     formats = fixed_formats(several(options.activations or ()), "activations")
     plan = [*machine_points(blocks), *plan_points(blocks), *format_points(formats, blocks)]
     decoder = as_decoder(options.model)
-    text = decoder.blocks("wiki", SPLIT, options.tokens, blocks)
+    with stage("reading and tokenising the text", 1) as advance:
+        text = decoder.blocks("wiki", SPLIT, options.tokens, blocks)
+        advance(1)
     try_formats(decoder, text, plan)
     with filling(folder):
         with stage("capturing activations", 1) as advance:

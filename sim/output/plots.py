@@ -4,6 +4,7 @@ Markers and hatches differ as well as colours, so that figures can be read in gr
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ PARTS = {"compute": (BLACK, ""), "SRAM": (SKY, "///"), "DRAM": (YELLOW, "..."), 
 BAR_COLORS = (*COLORS[1:], YELLOW, BLACK, GREY)
 MARKERS = {"o": 11, "s": 8, "^": 6, "D": 5, "v": 5}
 """Markers and their sizes, the largest first, so that GeMMs at the same point stay visible."""
+OFFSET, SAME_PLACE = 1.25, 0.08
+"""Factor by which a marker that would lie on that of another design is moved to the right, and the distance in logarithms below which it would."""
 LINES = ("-", "--", "-.", ":")
 NAMED_SHARE = 0.05
 """Least share of a bar at which a part is labelled."""
@@ -78,11 +81,13 @@ def draw_energy(axes: "Axes", results: Sequence[Result]) -> None:
 def draw_cycles(axes: "Axes", results: Sequence[Result]) -> None:
     """Draw the bars of `cycle_figure`."""
     names = list(dict.fromkeys(part for result in results for part, _, _ in _cycle_parts(result)))
-    for name, result in zip(_labels(results), results, strict=True):
+    named: set[str] = set()
+    for name, result in zip(_cycle_labels(results), results, strict=True):
         bottom = 0
         for part, working, waiting in _cycle_parts(result):
             color = BAR_COLORS[names.index(part) % len(BAR_COLORS)]
-            label = part if result is results[0] else None
+            label = None if part in named else part
+            named.add(part)
             drawn = axes.bar(name, working, bottom=bottom, color=color, label=label, edgecolor="white", width=0.6)
             if waiting:
                 axes.bar(name, waiting, bottom=bottom + working, color=color, hatch="//", edgecolor="white", width=0.6)
@@ -91,6 +96,7 @@ def draw_cycles(axes: "Axes", results: Sequence[Result]) -> None:
             bottom += working + waiting
     axes.yaxis.set_major_formatter(_prefixed())
     axes.set_ylabel("cycles (hatched: waiting)")
+    axes.set_xlabel("last line: array cycles of a group of values; a narrower mantissa takes fewer", fontsize=8)
     _finish_bars(axes, len(results))
 
 
@@ -103,7 +109,7 @@ def draw_roofline(axes: "Axes", results: Sequence[Result]) -> None:
     roofs = [roof(_gemms(result)) for result in results]
     ridges = [peak / bandwidth for bandwidth, peak in roofs]
     places = [*ridges, *(x for of_result in points for x, _ in of_result)]
-    span = [min(places) / 4, max(places) * 4]
+    span, moved = [min(places) / 4, max(places) * 4], 0
     for index, result in enumerate(results):
         (bandwidth, peak), ridge, color = roofs[index], ridges[index], BAR_COLORS[index % len(BAR_COLORS)]
         xs = sorted([*span, ridge])
@@ -111,22 +117,44 @@ def draw_roofline(axes: "Axes", results: Sequence[Result]) -> None:
         heights = [min(peak, x * bandwidth) for x in xs]
         axes.loglog(xs, heights, color=color, linestyle=LINES[index % len(LINES)], label=label)
         markers = itertools.cycle(MARKERS.items())
-        for (marker, size), (intensity, rate) in zip(markers, points[index], strict=False):
-            axes.plot(intensity, rate, marker, color=color, markerfacecolor="white", markersize=size)
+        for number, ((marker, size), point) in enumerate(zip(markers, points[index], strict=False)):
+            earlier = (of_result[number] for of_result in points[:index] if number < len(of_result))
+            same = sum(_coincide(point, other) for other in earlier)
+            moved += same
+            axes.plot(point[0] * OFFSET**same, point[1], marker, color=color, markerfacecolor="white", markersize=size)
+    if len(results) > 1:
+        _name_roofs(axes, [result.architecture for result in results], [peak for _, peak in roofs], span[1])
     axes.xaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(_prefixed())
-    axes.set_xlabel("multiply-accumulates per DRAM byte")
+    note = "\n(markers that coincide are moved to the right)" if moved else ""
+    axes.set_xlabel(f"multiply-accumulates per DRAM byte{note}")
     axes.set_ylabel("multiply-accumulates per second")
     axes.set_title(", ".join(dict.fromkeys(f"level {_gemms(result).level}" for result in results)))
     modules = [
         Line2D(
             [], [], color="black", marker=marker, markerfacecolor="white", markersize=size, linestyle="", label=module
         )
-        for module, (marker, size) in zip(_modules(results[0]), itertools.cycle(MARKERS.items()), strict=False)
+        for module, (marker, size) in zip(_all_modules(results), itertools.cycle(MARKERS.items()), strict=False)
     ]
     axes.legend(handles=[*axes.get_legend_handles_labels()[0], *modules], frameon=False, loc="lower right")
+
+
+def _coincide(point: tuple[float, float], other: tuple[float, float]) -> bool:
+    """True if two markers would lie on each other."""
+    return all(abs(math.log(a / b)) < SAME_PLACE for a, b in zip(point, other, strict=True))
+
+
+def _name_roofs(axes: "Axes", names: Sequence[str], peaks: Sequence[float], right: float) -> None:
+    """Write the names of the designs on their roofs; designs with the same roof share a text."""
+    shared: dict[float, list[str]] = {}
+    for name, peak in zip(names, peaks, strict=True):
+        shared.setdefault(float(f"{peak:.2g}"), []).append(name)
+    for peak, group in shared.items():
+        height = next(value for value in peaks if float(f"{value:.2g}") == peak)
+        text = ", ".join(dict.fromkeys(group))
+        axes.annotate(text, (right, height), xytext=(0, 3), textcoords="offset points", ha="right", fontsize=7)
 
 
 def roofline_point(run: GemmRun, clock_hz: float) -> tuple[float, float]:
@@ -150,6 +178,11 @@ def _modules(result: Result) -> list[str]:
     return list(dict.fromkeys(run.gemm.module for run in _gemms(result).runs))
 
 
+def _all_modules(results: Sequence[Result]) -> list[str]:
+    """Modules of all results, which share their markers where the first has them."""
+    return list(dict.fromkeys(module for result in results for module in _modules(result)))
+
+
 def _cycle_parts(result: Result) -> list[tuple[str, int, int]]:
     """Name, working cycles and waiting cycles of each part, from the bottom up; the vector unit is one part."""
     parts: dict[str, tuple[int, int]] = {}
@@ -166,6 +199,18 @@ def _cycle_parts(result: Result) -> list[tuple[str, int, int]]:
 def _labels(results: Sequence[Result]) -> list[str]:
     """Labels of the bars: the architecture, and the precision if it is variable."""
     return [f"{r.architecture}\n{_precision(r)}" if r.machine.takes_precision else r.architecture for r in results]
+
+
+def _cycle_labels(results: Sequence[Result]) -> list[str]:
+    """Labels of the bars of cycles: also the array's cycles of a group, one number where all modules have the same."""
+    return [f"{label}\n{_group_cycles(result)}" for label, result in zip(_labels(results), results, strict=True)]
+
+
+def _group_cycles(result: Result) -> str:
+    cycles = [
+        f"{cycles:.3g}" for cycles in {run.gemm.module: run.mapped.group_cycles for run in _gemms(result).runs}.values()
+    ]
+    return ",".join(cycles if len(set(cycles)) > 1 else cycles[:1])
 
 
 def _precision(result: Result) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -159,8 +158,3 @@ def permuted(weights: Any, outputs: NDArray[np.intp]) -> Any:
             )
         case _:
             return FloatWeights(weights.values[:, outputs], weights.name)
-
-
-def path_name(path: Path | str) -> bool:
-    """True for the name of a GGUF file."""
-    return str(path).lower().endswith(".gguf")

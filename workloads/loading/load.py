@@ -5,19 +5,16 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...formats import InputError
 from ...formats.documents.border import border
 from ..fetch import MODEL_SHA256, data_paths, pieced_models
 from ..files import file_sha256
-from ..inference.decoder import Decoder
-from ..models.gguf_shapes import gguf_shape
-from ..models.hf_shapes import config_shape
-from ..models.shape_files import read_shape
 from ..models.shapes import ModelShape, model_shape
-from .checkpoint import load_checkpoint
-from .gguf_file import read_gguf
-from .gguf_tensors import path_name
+
+if TYPE_CHECKING:  # a shape is loaded without what runs a model
+    from ..inference.decoder import Decoder
 
 GIVE = "give a YAML file, a folder with config.json or a GGUF file"
 FETCHED_MODEL = "SmolLM2-135M"
@@ -42,7 +39,7 @@ def load_shape(model: str | Path | ModelShape) -> ModelShape:
     path, text = Path(model), str(model)
     if _is_folder(text):
         path = path / "config.json"
-    if path.suffix in (".json", ".yaml", ".yml") or path_name(path):
+    if path.suffix in (".json", ".yaml", ".yml") or _is_gguf(path):
         with border(f"model: {text[:200]!r} cannot be read", GIVE):
             state = path.stat() if path.exists() else None
         return _file_shape(path, *((state.st_mtime_ns, state.st_size) if state else (0, 0)))
@@ -58,9 +55,13 @@ def load_shape(model: str | Path | ModelShape) -> ModelShape:
 @lru_cache(maxsize=64)
 def _file_shape(path: Path, *_: int) -> ModelShape:
     """The shape in a file, which is read again when it has changed."""
+    from ..models.gguf_shapes import gguf_shape
+    from ..models.hf_shapes import config_shape
+    from ..models.shape_files import read_shape
+
     if path.suffix == ".json":
         return config_shape(path, path.resolve().parent.name)
-    return gguf_shape(path) if path_name(path) else read_shape(path)
+    return gguf_shape(path) if _is_gguf(path) else read_shape(path)
 
 
 def _is_folder(name: str) -> bool:
@@ -85,9 +86,11 @@ def load_decoder(name: str = "smollm2-135m", path: Path | str | None = None, gro
     InputError
         The model is unknown, or its file is missing, damaged or of another model.
     """
+    from .checkpoint import load_checkpoint
+
     if path is None and _is_folder(name):
         return load_checkpoint(name, group_size)
-    if path is None and path_name(name):
+    if path is None and _is_gguf(name):
         return _read(Path(name), None, group_size)
     if path is None and (pieced := pieced_models().get(name.lower())) is not None:
         if not pieced.path.is_file():
@@ -110,6 +113,14 @@ def load_decoder(name: str = "smollm2-135m", path: Path | str | None = None, gro
 
 def _read(file: Path, shape: ModelShape | None, group_size: int | None, known_sha256: str | None = None) -> Decoder:
     """Decoder of a GGUF file; a group size other than the default is part of its identity."""
+    from ..inference.decoder import Decoder
+    from .gguf_file import read_gguf
+
     weights, tokenizer = read_gguf(file, shape, group_size)
     sha256 = known_sha256 or file_sha256(file)
     return Decoder(weights, tokenizer, sha256 if group_size == 128 else f"{sha256} group {group_size}")
+
+
+def _is_gguf(path: Path | str) -> bool:
+    """True for the name of a GGUF file."""
+    return str(path).lower().endswith(".gguf")

@@ -1,10 +1,14 @@
 """`anda fetch`, `anda models`, `anda archs`: bring the data, list what exists."""
 
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ....sim.config.defaults import DEFAULT_TECHNOLOGY
+from ... import amounts
 from ...options.simulation import ModelOptions
 from .. import help
 from ..command import Given, PluginOption, command
@@ -24,11 +28,11 @@ def fetch(model: ModelArgument = None, json: JsonOption = None) -> None:
     from ...options.result import Record
 
     if model is not None:
-        path = fetch_model(model, progress=note)
+        path = fetch_model(model, progress=_timed())
         if not write_json(Record({"model": str(path)}), json):
             print(f"model: {path}")
         return
-    paths = fetch_data(progress=note)
+    paths = fetch_data(progress=_timed())
     found = {"model": str(paths.model), "text": str(paths.wiki), "cache": str(cache_dir())}
     if write_json(Record(found), json):
         return
@@ -37,6 +41,22 @@ def fetch(model: ModelArgument = None, json: JsonOption = None) -> None:
     print(f"cache folder: {cache_dir()} (the environment variable ANDA_CACHE names another)")
 
 
+def _timed() -> Callable[[str], None]:
+    """Notes of a download; a finished file has its size and time."""
+    started = time.monotonic()
+
+    def tell(line: str) -> None:
+        nonlocal started
+        path = Path(line.removesuffix(FETCHED))
+        if line.endswith(FETCHED) and path.is_file():
+            line += f": {amounts.size(path.stat().st_size)} in {amounts.seconds(time.monotonic() - started)}"
+        started = time.monotonic()
+        note(line)
+
+    return tell
+
+
+FETCHED = " is fetched"
 models_app = help.app(invoke_without_command=True)
 
 

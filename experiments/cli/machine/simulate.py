@@ -12,6 +12,8 @@ from .inference import precision_text, print_inference
 from .work import UniformOption, architectures, simulation_options, with_cache
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from ...simulation import Simulation
 
 PlotOption = Annotated[Path | None, plot_option("energy, cycles and roofline")]
@@ -28,7 +30,6 @@ def simulate(
 ) -> None:
     """Simulate a model's FP-INT GeMMs, a whole model, a whole inference, or one GeMM; several architectures, separated by commas, side by side."""
     from ....formats import InputError
-    from ....sim.output.plots import overview_figure
     from ...options.result import Table
 
     options = simulation_options(given, m)
@@ -38,7 +39,7 @@ def simulate(
     if timeline is not None and len(archs) > 1:
         raise InputError("timeline: shows one architecture; give one --arch")
     results = [_run(options | {"arch": arch}, timeline) for arch in archs]
-    write_figure(lambda: overview_figure([result.total for result in results]), plot, dpi=160)
+    write_figure(lambda: _overview(results), plot, dpi=160)
     records = [result.to_dict() for result in results]
     if write_json(Table(records) if len(asked) > 1 else results[0], json):
         return
@@ -49,6 +50,12 @@ def simulate(
         _print_comparison(records)
     else:
         _print_record(records[0])
+
+
+def _overview(results: "list[Simulation]") -> "Figure":
+    from ....sim.output.plots import overview_figure
+
+    return overview_figure([result.total for result in results])
 
 
 def _run(options: Given, timeline: str | Path | None) -> "Simulation":
