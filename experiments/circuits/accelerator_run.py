@@ -22,6 +22,7 @@ from ..inputs import as_trace
 from ..options.circuits import AcceleratorOptions, CycleOptions
 from ..options.question import question
 from ..options.result import Result
+from ..progress import stage
 
 if TYPE_CHECKING:
     from ...rtl import AcceleratorRun
@@ -116,7 +117,12 @@ def accelerator_cycles(options: CycleOptions) -> AcceleratorChecks:
     InputError
         The simulator is unknown or not installed.
     """
-    return AcceleratorChecks([run_gemm(replace(gemm, simulator=options.simulator)) for gemm in CYCLES_TABLE])
+    checks: list[AcceleratorCheck] = []
+    with stage("GeMMs on the accelerator's circuit", len(CYCLES_TABLE)) as advance:
+        for gemm in CYCLES_TABLE:
+            checks.append(run_gemm(replace(gemm, simulator=options.simulator)))
+            advance(1)
+    return AcceleratorChecks(checks)
 
 
 def default_simulator() -> str:

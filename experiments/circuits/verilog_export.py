@@ -53,7 +53,7 @@ def export_verilog(options: VerilogOptions) -> VerilogExport:
     InputError
         The circuit or a parameter does not exist, a value is out of range, Yosys is not installed, or a file exists.
     """
-    from ...rtl.verilog.export import circuit_text, export_files
+    from ...rtl.export.files import circuit_text, export_files
 
     path = None if options.out is None else Path(options.out)
     folder = path is not None and not path.suffix and not path.is_file()

@@ -11,9 +11,9 @@ from .parse import assignments, integers, numbers, words
 
 if TYPE_CHECKING:
     from ...formats.options import Shortening
+    from ...rtl.export.files import Language
     from ...rtl.simulation.simulate import SimulatorName
     from ...rtl.verilog.emit import Memories
-    from ...rtl.verilog.export import Language
     from ...workloads import Trace
 
 
@@ -139,14 +139,14 @@ class SynthesisOptions:
         ),
     ] = None
     clock_ps: Annotated[
-        float | Sequence[float],
+        float | Sequence[float] | None,
         Option(
-            "Clock periods to aim at.",
+            "Clock periods to aim at; 3508 (285 MHz) without this option, or longer if the circuit needs it.",
             unit="ps",
             metavar="PS,…",
             parse=partial(numbers, "3508,2000"),
         ),
-    ] = (3508,)
+    ] = None
     m: Widths = (*range(4, 14),)
     parameter: Parameters = None
     trace: Annotated[
@@ -163,9 +163,10 @@ class SynthesisOptions:
         bool, Option("Accept a circuit that misses the clock; figures are at the period that it needs.")
     ] = False
     workers: Annotated[int, Option("Processes that work in parallel.", metavar="N")] = 1
-    saif: Annotated[
-        str | Path | None, Option("A new file for the switching activity of the one run.", metavar="FILE")
-    ] = None
+    saif: Annotated[str | Path | None, Option("A new file for the switching activity of a run.", metavar="FILE")] = None
+    run: Annotated[str | None, Option("The run of --saif, such as M=7, of a circuit with several.", metavar="NAME")] = (
+        None
+    )
     netlist: Annotated[str | Path | None, Option("A new file for the gates as Verilog.", metavar="FILE")] = None
     out: Annotated[
         str | Path | None,

@@ -72,17 +72,15 @@ def synthesize(options: SynthesisOptions) -> SynthesisResults:
     Raises
     ------
     InputError
-        A circuit, parameter or allowance is unknown; a file exists; or a single circuit misses its single clock and
-        `slower` is False.
+        A circuit, parameter or allowance is unknown; a file exists; or a single circuit misses the single clock that
+        `clock_ps` names and `slower` is False.
     """
     from ...rtl.synthesis import all_designs, with_allowances, write_report
 
     job = _checked(options)
     note = options.on_note or (lambda _: None)
     designs = all_designs() if job.all_designs else [(job.design, dict(job.parameter or {}))]
-    tasks = [
-        (design, parameters, clock) for design, parameters in designs for clock in map(float, several(job.clock_ps))
-    ]
+    tasks = [(design, parameters, clock) for design, parameters in designs for clock in _clocks(job)]
     documents: list[dict[str, Any]] = []
     worker = _Worker(job)
     for document in _measured(job, tasks, worker):
@@ -107,9 +105,18 @@ def synthesize(options: SynthesisOptions) -> SynthesisResults:
     return SynthesisResults(documents, files)
 
 
+DEFAULT_CLOCK_PS = 3508.0
+"""285 MHz, the clock of the Anda paper (arXiv 2411.15982, section V-A), in ps."""
+
+
+def _clocks(options: SynthesisOptions) -> list[float]:
+    """Clock periods to aim at, in ps."""
+    return [DEFAULT_CLOCK_PS] if options.clock_ps is None else [float(clock) for clock in several(options.clock_ps)]
+
+
 def _checked(options: SynthesisOptions) -> SynthesisOptions:
     """Refuse wrong options before any work; without the callback, so that processes can take the options."""
-    for clock in several(options.clock_ps):
+    for clock in _clocks(options):
         check_number("clock_ps", clock, 1, 1e7)
     for width in several(options.m):
         check_integer("m", width, 1, MAX_MANTISSA_BITS)
@@ -123,7 +130,7 @@ def _checked(options: SynthesisOptions) -> SynthesisOptions:
     for field in ("saif", "netlist"):
         path = getattr(options, field)
         require_new_file(field, path)
-        if path is not None and (options.all_designs or len(several(options.clock_ps)) > 1):
+        if path is not None and (options.all_designs or len(_clocks(options)) > 1):
             raise InputError(f"{field}: it needs a single circuit and a single clock; name one of each")
     return replace(options, on_note=None)
 
@@ -134,7 +141,7 @@ def _check_own(options: SynthesisOptions) -> None:
         raise InputError(
             f"design: all, saif and netlist are of built-in circuits; leave them out with {options.design}"
         )
-    if len(several(options.clock_ps)) > 1:
+    if len(_clocks(options)) > 1:
         raise InputError("clock_ps: an element of your own takes one; name one clock")
     if options.out is not None:
         require_new_file("out", options.out)
@@ -179,9 +186,18 @@ class _Worker:
         from ...rtl.synthesis import gate_files
 
         job = self._job
-        (clock,) = map(float, several(job.clock_ps))
+        (clock,) = _clocks(job)
         parameters = job.parameter or {}
-        files = gate_files(job.design, parameters, self.library, clock, self._operands, self._mantissa_bits)
+        files = gate_files(
+            job.design,
+            parameters,
+            self.library,
+            clock,
+            self._operands,
+            self._mantissa_bits,
+            job.run,
+            activity=job.saif is not None,
+        )
         for field, path, text in (("saif", job.saif, files.saif), ("netlist", job.netlist, files.verilog)):
             if path is not None:
                 write_new_file(field, path, text.rstrip("\n"))
@@ -214,11 +230,11 @@ def _document(task: Task) -> dict[str, Any]:
 
 
 def _not_met(document: Mapping[str, Any], job: SynthesisOptions, *, alone: bool, note: Callable[[str], None]) -> None:
-    """Report a missed clock: an error for a single circuit and clock unless `slower` is set, otherwise a note."""
+    """Report a missed clock: an error for a single circuit and a clock that is asked for, unless `slower`; else a note."""
     missed = (
         f"clock_ps: {document['design']} needs {document['critical_ps']:.0f} ps in {document['library']['name']}, not "
         f"{document['clock_ps']:g}; "
     )
-    if alone and not job.slower:
+    if alone and not job.slower and job.clock_ps is not None:
         raise InputError(missed + "use a longer clock, more stages, or slower for figures at that period")
     note(missed + "its powers are at that period")

@@ -194,20 +194,34 @@ def gate_files(
     clock_ps: float,
     operands: Operands,
     mantissa_bits: Sequence[int],
+    run: str | None = None,
+    *,
+    activity: bool = True,
 ) -> GateFiles:
-    """Netlist that `synthesize` measures, and the activity of its nets in its only run.
+    """Netlist that `synthesize` measures, and the activity of its nets in a run.
 
-    The parameters are those of `synthesize`.
+    The other parameters are those of `synthesize`.
+
+    Parameters
+    ----------
+    run
+        Name of a run, such as ``M=7``; None for the only one.
+    activity
+        True if the activity is wanted: the netlist is the same for all runs.
 
     Raises
     ------
     InputError
-        The circuit has several runs, or `synthesize` would raise.
+        There is no such run, the activity of several is asked for, or `synthesize` would raise.
     """
     circuit, runs = _circuit(design, parameters, operands, mantissa_bits)
-    if len(runs) > 1:
-        raise InputError(f"saif: {design} has {len(runs)} runs; give one width as m")
-    found = measure(circuit, runs, library, clock_ps)
+    chosen = [stimulus for stimulus in runs if run is None or stimulus.name == run]
+    names = ", ".join(stimulus.name for stimulus in runs)
+    if not chosen:
+        raise InputError(f"run: {design} has no run {run!r}; choose one of {names}")
+    if activity and len(chosen) > 1:
+        raise InputError(f"saif: {design} has {len(chosen)} runs; name one as run: {names}")
+    found = measure(circuit, chosen, library, clock_ps)
     top = design.replace("-", "_")
     return GateFiles(
         structural_verilog(found.netlist, top), saif(found.netlist, found.runs[0].activity, found.period_ps, top)

