@@ -73,6 +73,10 @@ def anda(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (`sys.argv` when `arguments` is None) and return its exit status."""
     _open_closed_streams()
+    if os.name == "nt":
+        return _fail(
+            "system: Windows has neither the file locks nor the signals that runs need; use Linux, macOS or WSL", 2
+        )
     try:
         status = app(arguments, prog_name="anda", standalone_mode=False)
         sys.stdout.flush()
