@@ -85,9 +85,8 @@ def _print_result(study: "PrecisionStudy") -> None:
     best = study.best
     limit = _limit(study)
     if study.waiting:
-        print(
-            f"Stopped after {len(study.history)} evaluations with {study.waiting} cheaper precisions waiting; raise --iterations."
-        )
+        waiting = f"{study.waiting} {'cheaper ' * any(step.step.best for step in study.history)}precisions waiting"
+        print(f"Stopped after {len(study.history)} evaluations with {waiting}; raise --iterations.")
     for step, verdict in study.rejected:
         print(f"{step.precision} failed on held-out text: {verdict.loss} after {verdict.blocks} blocks.")
     if best is None or study.heldout is None:
