@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         LayeredActivations,
         ModuleActivations,
     )
+    from .inference.language_model import LanguageModel, ScoredModel
     from .inference.prefix_cache import PrefixCache
     from .inference.torch_decoder import TorchDecoder, evaluator
     from .loading.checkpoint import load_checkpoint, open_checkpoint
@@ -44,6 +45,7 @@ __all__ = [
     "FormatActivations",
     "Fp16Activations",
     "Gemm",
+    "LanguageModel",
     "LayeredActivations",
     "ModelShape",
     "ModuleActivations",
@@ -51,6 +53,7 @@ __all__ = [
     "PairedLoss",
     "Precision",
     "PrefixCache",
+    "ScoredModel",
     "TextBlocks",
     "TextTokenizer",
     "Tokenizer",
@@ -96,6 +99,8 @@ _MODULES = {
     "Fp16Activations": ".inference.hooks",
     "LayeredActivations": ".inference.hooks",
     "ModuleActivations": ".inference.hooks",
+    "LanguageModel": ".inference.language_model",
+    "ScoredModel": ".inference.language_model",
     "PrefixCache": ".inference.prefix_cache",
     "TorchDecoder": ".inference.torch_decoder",
     "evaluator": ".inference.torch_decoder",

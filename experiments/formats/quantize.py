@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ...formats import InputError, WeightQuantizer, weight_quantizer
 from ...formats.checks import check_choice, check_integer, check_positive
 from ...formats.weight_registry import weight_quantizers
-from ...workloads import Decoder, Fp16Activations, PairedLoss, TextBlocks, evaluate, paired_loss
+from ...workloads import Decoder, Fp16Activations, PairedLoss, ScoredModel, TextBlocks, evaluate, paired_loss
 from ...workloads.gradients.calibration import Fisher, Hessians, fisher_information, hessians
 from ...workloads.inference.decoder import require_length
 from ...workloads.integer_only.decoder import IntegerDecoder
@@ -24,7 +24,7 @@ from ...workloads.integer_only.weights import CALIBRATION_BLOCKS, IntegerConfig,
 from ...workloads.loading.requantize import PackedLinears, average_bits, quantize_linears, save_linears, with_linears
 from ...workloads.text.blocks import SPLITS, cut_blocks, read_text
 from ..folder import filling, require_free
-from ..inputs import as_decoder, evaluation_cache
+from ..inputs import TRANSFORMERS, as_decoder, as_model, as_scored, check_backend, evaluation_cache
 from ..options.parse import assignments as assignments_of
 from ..options.parse import several
 from ..options.question import question
@@ -160,14 +160,22 @@ class QuantizationStudy:
         Folder that stores evaluations; None stores none.
     stage
         Shows progress.
+    runner
+        Makes the model that is evaluated of a decoder; the decoder itself without it.
     """
 
     def __init__(
-        self, decoder: Decoder, texts: StudyTexts, sink_weight: float, cache: Path | None, stage: Stage
+        self,
+        decoder: Decoder,
+        texts: StudyTexts,
+        sink_weight: float,
+        cache: Path | None,
+        stage: Stage,
+        runner: Callable[[Decoder], ScoredModel] = lambda decoder: decoder,
     ) -> None:
         check_positive("sink_weight", sink_weight)
         self.decoder, self._texts, self._sink_weight = decoder, texts, sink_weight
-        self._cache, self._stage = cache, stage
+        self._cache, self._stage, self._runner = cache, stage, runner
         self._hessians: Hessians | None = None
         self._fisher: Fisher | None = None
         self._reference: NDArray[np.float64] | None = None
@@ -241,7 +249,9 @@ class QuantizationStudy:
     def _nll(self, title: str, decoder: Decoder) -> NDArray[np.float64]:
         blocks = self._texts.heldout
         with self._stage(title, len(blocks.tokens)) as advance:
-            return evaluate(decoder, blocks, Fp16Activations(), self._cache, progress=lambda *_: advance(1))
+            return evaluate(
+                self._runner(decoder), blocks, Fp16Activations(), self._cache, progress=lambda *_: advance(1)
+            )
 
 
 @question(QuantizationOptions)
@@ -266,8 +276,26 @@ def quantize(options: QuantizationOptions) -> QuantizationResults:
         require_free(out)
     decoder = as_decoder(options.model)
     texts = StudyTexts.load(decoder, options.calibration_blocks, options.fisher_blocks, options.blocks, options.tokens)
-    study = QuantizationStudy(decoder, texts, options.sink_weight, evaluation_cache(), stage)
+    study = QuantizationStudy(decoder, texts, options.sink_weight, evaluation_cache(), stage, _runner(options))
     return QuantizationResults(decoder.shape.name, [study.run(method, out) for method in methods])
+
+
+def _runner(options: QuantizationOptions) -> Callable[[Decoder], ScoredModel]:
+    """The library that evaluates: transformers takes the weights of each decoder into its own model."""
+    if options.backend != TRANSFORMERS:
+        check_backend(options)
+        return lambda decoder: as_scored(decoder, options)
+    from ...workloads.hf import TransformersModel
+
+    model = as_model(options.model, options)
+    if not isinstance(model, TransformersModel):
+        raise InputError("model: is an object, which transformers cannot load; give the path of its checkpoint")
+
+    def run(decoder: Decoder) -> ScoredModel:
+        model.take_weights(decoder)
+        return model
+
+    return run
 
 
 def parse_methods(given: Sequence[str | Method], bits: Sequence[int]) -> list[Method]:

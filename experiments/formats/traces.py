@@ -16,7 +16,7 @@ from ...formats.numeric.fp16 import split_fp16
 from ...workloads import MODULES, Trace
 from ...workloads.traces.capture import CaptureText, capture_checkpoint
 from ..files import require_new_file
-from ..inputs import as_decoder, as_trace
+from ..inputs import as_model, as_trace
 from ..options.parse import several
 from ..options.question import question
 from ..options.result import Result
@@ -84,12 +84,16 @@ def capture_trace(options: CaptureOptions) -> TraceSummary:
     """
     layers = None if options.layers is None else several(options.layers)
     if options.hf is not None:
+        if options.backend != CaptureOptions.backend:
+            raise InputError(
+                "backend: hf runs layer by layer in NumPy; give the folder as model with backend transformers"
+            )
         return TraceSummary(_capture_checkpoint(options, layers))
     for field in ("blocks", "group_size"):
         if getattr(options, field) is not None:
             raise InputError(f"{field}: applies to checkpoints only; remove it or give hf")
     require_new_file("out", options.out)
-    decoder = as_decoder(options.model or "smollm2-135m")
+    decoder = as_model(options.model or "smollm2-135m", options)
     text = decoder.blocks(str(options.text), options.split, tokens=max(options.tokens, 2), blocks=1)
     trace = workloads.capture_trace(decoder, text, layers=layers, tokens=options.tokens)
     trace.save(options.out)

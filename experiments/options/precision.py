@@ -12,7 +12,7 @@ from .parse import integers, mantissa_range, words
 if TYPE_CHECKING:
     from ...formats.options import GroupSum, Shortening
     from ...sim.cost.objective import Objective
-    from ...workloads import Decoder
+    from ...workloads import LanguageModel
 
 Text: TypeAlias = Annotated[str | Path, Option("Text to evaluate: wiki, brown or a text file.")]
 BlockTokens: TypeAlias = Annotated[int, Option("Length of a block of text.", unit="tokens")]
@@ -26,10 +26,42 @@ Backend: TypeAlias = Annotated[str, Option("Library that runs the model: numpy o
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchOptions:
+class BackendOptions:
+    """Options of the library that runs a model."""
+
+    backend: Annotated[
+        str,
+        Option(
+            "Library that runs the model: numpy, torch, or transformers for any AutoModelForCausalLM, with the weights as they "
+            "are in the checkpoint."
+        ),
+    ] = "numpy"
+    device: Annotated[
+        str, Option("With transformers: auto (cuda, mps or cpu, the first there is), cpu, cuda or mps.")
+    ] = "auto"
+    dtype: Annotated[
+        str,
+        Option("With transformers: auto (the checkpoint's on a GPU, float32 on a CPU), float16, bfloat16 or float32."),
+    ] = "auto"
+    device_map: Annotated[
+        str | None, Option("With transformers: auto spreads the model over all GPUs and the CPU.", metavar="auto")
+    ] = None
+    modules: Annotated[
+        Sequence[str] | None,
+        Option(
+            "With transformers: module (qkv, o, u, d, or none for untouched) of the linear layers whose name ends in a "
+            "pattern; comes before the usual ones.",
+            repeat=True,
+            metavar="MODULE=PATTERN",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions(BackendOptions):
     """Options of `search`."""
 
-    model: Annotated["str | Path | Decoder", Option("A fetched model, a checkpoint folder or a GGUF file.")] = (
+    model: Annotated["str | Path | LanguageModel", Option("A fetched model, a checkpoint folder or a GGUF file.")] = (
         "smollm2-135m"
     )
     tolerance: Annotated[float, Option("Largest relative increase of the perplexity, such as 0.01 for 1 %.")] = 0.01
@@ -92,7 +124,6 @@ class SearchOptions:
         ),
     ] = None
     per_layer: Annotated[bool, Option("Then find a precision for each layer.")] = False
-    backend: Backend = "numpy"
     dask: DaskAddress = None
     on_step: Annotated[
         Callable[[Any], None] | None,
@@ -101,16 +132,15 @@ class SearchOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyOptions:
+class StudyOptions(BackendOptions):
     """Options of `study`."""
 
     name: Annotated[str, Option("fig5, fig6, fig7, table2, position or arithmetic.", argument=True, metavar="STUDY")]
     model: Annotated[
-        "str | Path | Decoder | Sequence[str | Path | Decoder]",
+        "str | Path | LanguageModel | Sequence[str | Path | LanguageModel]",
         Option("A fetched model, a checkpoint folder or a GGUF file.", metavar="NAME", repeat=True),
     ] = ("smollm2-135m",)
     text: Text = "wiki"
     tokens: BlockTokens = 512
     blocks: Annotated[int, Option("Held-out blocks.", unit="blocks")] = 8
-    backend: Backend = "numpy"
     dask: DaskAddress = None

@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from .option import Option
-from .precision import Backend, BlockTokens, DaskAddress
+from .precision import Backend, BackendOptions, BlockTokens, DaskAddress
 
 if TYPE_CHECKING:
     from ...formats import WeightQuantizer
     from ...formats.activations.base import ActivationFormat
-    from ...workloads import Decoder
+    from ...workloads import Decoder, LanguageModel
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportOptions:
+class ReportOptions(BackendOptions):
     """Options of `report`."""
 
     out: Annotated[str | Path, Option("A new or empty folder.", metavar="DIR")]
-    model: Annotated["str | Path | Decoder", Option("A fetched model, a checkpoint folder or a GGUF file.")] = (
+    model: Annotated["str | Path | LanguageModel", Option("A fetched model, a checkpoint folder or a GGUF file.")] = (
         "smollm2-135m"
     )
     blocks: Annotated[int, Option("Blocks of text: more take longer and decide more.", unit="blocks")] = 12
@@ -67,7 +67,7 @@ class ReproductionOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuantizationOptions:
+class QuantizationOptions(BackendOptions):
     """Options of `quantize`."""
 
     method: Annotated[

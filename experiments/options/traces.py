@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 from .option import Option
 from .parse import integers, mantissa_range
-from .precision import Text
+from .precision import BackendOptions, Text
 
 if TYPE_CHECKING:
     from ...formats.activations.registry import ActivationFormat
-    from ...workloads import Decoder, Trace
+    from ...workloads import LanguageModel, Trace
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaptureOptions:
+class CaptureOptions(BackendOptions):
     """Options of `capture_trace`."""
 
     out: Annotated[str | Path, Option("A new .safetensors file; with hf a folder.", metavar="FILE|DIR")]
     model: Annotated[
-        "str | Path | Decoder | None", Option("The model to run; smollm2-135m if neither model nor hf is given.")
+        "str | Path | LanguageModel | None", Option("The model to run; smollm2-135m if neither model nor hf is given.")
     ] = None
     hf: Annotated[
         str | Path | None,

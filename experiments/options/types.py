@@ -21,7 +21,7 @@ LITERALS = {
 }
 """Types of options that name a choice; the choice itself is checked where it is used."""
 
-PROTOCOLS = {"ActivationFormat", "WeightQuantizer"}
+PROTOCOLS = {"ActivationFormat", "LanguageModel", "WeightQuantizer"}
 """Types that any class with the right methods has."""
 
 _KINDS: dict[str, Callable[[Any], bool]] = {

@@ -14,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError
-from ...workloads import Decoder, evaluator, load_decoder
+from ...workloads import LanguageModel
 from ...workloads.evaluation.perplexity import program_sha256
 from ...workloads.evaluation.scores import Scorer
+from ..inputs import as_model, as_scored
+from ..options.parse import several
+from ..options.precision import BackendOptions
 from ..progress import stage
 from .executors import DaskExecutor
 
@@ -35,14 +38,14 @@ class ModelSource:
     ----------
     model
         Its name, or its path on every worker.
-    backend
-        Library that runs it.
+    options
+        Library, device and type that run it.
     sha256
         Its content.
     """
 
     model: str
-    backend: str
+    options: BackendOptions
     sha256: str
 
     def scorer(self) -> Scorer:
@@ -59,15 +62,15 @@ class ModelSource:
 
 @lru_cache(maxsize=1)
 def _load(source: ModelSource) -> Scorer:
-    decoder = load_decoder(source.model)
+    decoder = as_model(source.model, source.options)
     if decoder.sha256 != source.sha256:
         raise InputError(f"model: {source.model} is another one there; copy the same files")
-    return Scorer(evaluator(decoder, source.backend))
+    return Scorer(as_scored(decoder, source.options))
 
 
 @contextmanager
 def evaluation_workers(
-    dask: str | None, model: str | Path | Decoder, decoder: Decoder, backend: str = "numpy"
+    dask: str | None, model: str | Path | LanguageModel, decoder: LanguageModel, options: BackendOptions | None = None
 ) -> Generator[Workers | None]:
     """Workers of a Dask cluster that score blocks of text, for as long as the context lasts; None without an address.
 
@@ -79,8 +82,8 @@ def evaluation_workers(
         The model as it was asked for.
     decoder
         The model.
-    backend
-        Library that runs it.
+    options
+        Library, device and type that run it.
 
     Raises
     ------
@@ -90,9 +93,18 @@ def evaluation_workers(
     if dask is None:
         yield None
         return
-    if isinstance(model, Decoder):
+    if not isinstance(model, str | Path):
         raise InputError("model: is an object, which the workers of dask cannot load; give its name or path")
-    source = ModelSource(str(model), backend, decoder.sha256)
+    options = options or BackendOptions()
+    modules = None if options.modules is None else tuple(several(options.modules))
+    plain = BackendOptions(
+        backend=options.backend,
+        device=options.device,
+        dtype=options.dtype,
+        device_map=options.device_map,
+        modules=modules,
+    )
+    source = ModelSource(str(model), plain, decoder.sha256)
     with DaskExecutor(dask, program_sha256) as executor:
         executor.require(partial(_hold, source))
         yield partial(_score_all, executor, source)

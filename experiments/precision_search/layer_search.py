@@ -24,6 +24,7 @@ from ...workloads import (
     LayeredActivations,
     Precision,
     PrefixCache,
+    ScoredModel,
     TextBlocks,
     TorchDecoder,
     evaluate,
@@ -42,14 +43,15 @@ Sensitivities = Mapping[Move, float]
 
 
 def measure_sensitivities(
-    decoder: Decoder | TorchDecoder,
+    decoder: ScoredModel,
     blocks: TextBlocks,
     base: Precision,
     numerics: Numerics,
     cache_dir: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[Move, float]:
-    """Change each module of each layer alone by one bit up and down; layers before the changed one are not run again.
+    """Change each module of each layer alone by one bit up and down; layers before the changed one are not run again,
+    but by transformers.
 
     Parameters
     ----------
@@ -72,7 +74,8 @@ def measure_sensitivities(
         The sums of the numerics are not ``"float"``: the bit-exact GeMM runs in all layers or in none.
     """
     hook = _hook(base, numerics)
-    cache = PrefixCache(decoder, hook, blocks=len(blocks.tokens))
+    prefixed = isinstance(decoder, Decoder | TorchDecoder)
+    cache = PrefixCache(decoder, hook, blocks=len(blocks.tokens)) if prefixed else decoder
     reference = evaluate(cache, blocks, hook, cache_dir).mean()
     moves = list(_moves(decoder.shape.layers, base))
     found: dict[Move, float] = {}

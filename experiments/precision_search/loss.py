@@ -7,7 +7,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from ...workloads import Decoder, TextBlocks, TorchDecoder, Verdict, sequential_test
+from ...workloads import LanguageModel, ScoredModel, TextBlocks, Verdict, sequential_test
 from ...workloads.evaluation.scores import MEASURES, ScoreComparison, Scorer, Workers
 from ...workloads.evaluation.statistics import Estimate
 from ...workloads.inference.decoder import Hook
@@ -21,7 +21,7 @@ class Texts:
     heldout: TextBlocks
 
     @classmethod
-    def load(cls, decoder: Decoder, text: str = "wiki", tokens: int = 512, blocks: int = 64) -> Texts:
+    def load(cls, decoder: LanguageModel, text: str = "wiki", tokens: int = 512, blocks: int = 64) -> Texts:
         """Load both splits of a text, at most this many blocks each, of this many tokens each."""
         return cls(*(decoder.blocks(text, split, tokens, blocks) for split in ("calibration", "heldout")))
 
@@ -48,7 +48,7 @@ class MeasuredLoss:
         Other processes or machines that evaluate the blocks; None evaluates them here.
     """
 
-    decoder: Decoder | TorchDecoder
+    decoder: ScoredModel
     texts: Texts
     tolerance: float
     second: Texts | None = None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...formats import InputError
 from ...formats.checks import check_choice
-from ...workloads import Decoder, Precision, TextBlocks, TorchDecoder, Verdict
+from ...workloads import Precision, ScoredModel, TextBlocks, Verdict
 from ...workloads.evaluation.scores import MEASURES, Workers
 from ...workloads.evaluation.sequential import spread_order
 from .cost import Cost, prepare_cost, saving
@@ -182,7 +182,7 @@ class PrecisionSearch:
         There are no numerics, or the objective, measure or rule is unknown.
     """
 
-    decoder: Decoder | TorchDecoder
+    decoder: ScoredModel
     texts: Texts
     tolerance: float
     objective: Objective = "bops"

@@ -12,11 +12,11 @@ from ...formats import InputError
 from ...formats.checks import check_integer, check_number
 from ...formats.named_format import fixed_formats
 from ...formats.numeric.alignment import MAX_MANTISSA_BITS
-from ...workloads import Decoder, Verdict, evaluator
+from ...workloads import LanguageModel, Verdict
 from ...workloads.models.precision import MIN_MANTISSA_BITS
 from ..formats.format_comparison import FormatComparison
 from ..formats.machine_comparison import machine_figures
-from ..inputs import as_decoder, evaluation_cache
+from ..inputs import as_model, as_scored, evaluation_cache
 from ..options.parse import several
 from ..options.precision import SearchOptions
 from ..options.question import question
@@ -139,17 +139,17 @@ def search(options: SearchOptions) -> FoundPrecision:
     check_number("tolerance", options.tolerance, 0, sys.float_info.max)
     names = (several(options.reconstruct), several(options.group_size), several(options.partial))
     numerics = [Numerics(*own) for own in itertools.product(*names)]
-    decoder = as_decoder(options.model)
-    with evaluation_workers(options.dask, options.model, decoder, options.backend) as workers:
+    decoder = as_model(options.model, options)
+    with evaluation_workers(options.dask, options.model, decoder, options) as workers:
         return _search(options, decoder, numerics, workers)
 
 
 def _search(
-    options: SearchOptions, decoder: Decoder, numerics: list[Numerics], workers: Workers | None
+    options: SearchOptions, decoder: LanguageModel, numerics: list[Numerics], workers: Workers | None
 ) -> FoundPrecision:
     second = options.second_text
     searching = PrecisionSearch(
-        decoder=evaluator(decoder, options.backend),
+        decoder=as_scored(decoder, options),
         texts=_texts(decoder, options.text, options),
         tolerance=options.tolerance,
         objective=options.objective,
@@ -202,7 +202,7 @@ def _other_format(options: SearchOptions, searching: PrecisionSearch) -> dict[st
     }
 
 
-def _texts(decoder: Decoder, text: str | Path, options: SearchOptions) -> Texts:
+def _texts(decoder: LanguageModel, text: str | Path, options: SearchOptions) -> Texts:
     return Texts.load(decoder, str(text), options.tokens, options.blocks)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError
-from ...workloads import Decoder, Fp16Activations, TextBlocks
+from ...workloads import Fp16Activations, ScoredModel, TextBlocks
 from ...workloads.evaluation.scores import ScoreComparison, Scorer, TokenScores, Workers, compare_scores
 from ...workloads.inference.decoder import Hook
 from ..inputs import evaluation_cache
@@ -24,7 +24,7 @@ TRIAL_TOKENS = 64
 """Tokens on which a format is tried."""
 
 
-def try_formats(decoder: Decoder, blocks: TextBlocks, plan: Sequence[PlannedPoint]) -> None:
+def try_formats(decoder: ScoredModel, blocks: TextBlocks, plan: Sequence[PlannedPoint]) -> None:
     """Run the model on the first tokens in each format, so that one that fails is known before a report is begun.
 
     Raises
@@ -45,7 +45,7 @@ def try_formats(decoder: Decoder, blocks: TextBlocks, plan: Sequence[PlannedPoin
 
 
 def measure_points(
-    decoder: Decoder, blocks: TextBlocks, plan: Sequence[PlannedPoint], workers: Workers | None = None
+    decoder: ScoredModel, blocks: TextBlocks, plan: Sequence[PlannedPoint], workers: Workers | None = None
 ) -> list[Measured]:
     """Evaluate FP16 activations on all blocks, and every planned point on its number of blocks."""
     count = len(blocks.tokens)

@@ -13,7 +13,7 @@ from ...formats.plugins import plugin_files
 from ...workloads import capture_trace
 from ..circuits.circuit_check import check_circuits
 from ..folder import filling, require_free
-from ..inputs import as_decoder
+from ..inputs import as_model, as_scored
 from ..options.option import command_line
 from ..options.parse import several
 from ..options.question import question
@@ -85,7 +85,7 @@ def report(options: ReportOptions) -> Report:
     require_free(folder)
     formats = fixed_formats(several(options.activations or ()), "activations")
     plan = [*machine_points(blocks), *plan_points(blocks), *format_points(formats, blocks)]
-    decoder = as_decoder(options.model)
+    decoder = as_model(options.model, options)
     with stage("reading and tokenising the text", 1) as advance:
         text = decoder.blocks("wiki", SPLIT, options.tokens, blocks)
         advance(1)
@@ -101,8 +101,8 @@ def report(options: ReportOptions) -> Report:
             circuit_layer = captured[len(captured) // 2]
             checks = check_circuits(trace=trace, m=CIRCUIT_WIDTHS, layer=circuit_layer)
             advance(1)
-        with evaluation_workers(options.dask, options.model, decoder) as workers:
-            measured = measure_points(decoder, text, plan, workers)
+        with evaluation_workers(options.dask, options.model, decoder, options) as workers:
+            measured = measure_points(as_scored(decoder, options), text, plan, workers)
         with stage("simulating the accelerators", 1) as advance:
             frame = points_frame(simulate_points(decoder.shape, measured))
             advance(1)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...sim.config.defaults import DEFAULT_TECHNOLOGY
-from ...workloads import Decoder, PairedLoss, TextBlocks, Trace
+from ...workloads import LanguageModel, PairedLoss, TextBlocks, Trace
 from ..circuits.circuit_check import CircuitChecks
 from ..files import csv_text
 from .answer import VERDICTS, Answer, gains, short_name, verdict
@@ -31,7 +31,7 @@ class ReportFacts:
     """Inputs and measurements that the pages show in addition to the table."""
 
     command: str
-    decoder: Decoder
+    decoder: LanguageModel
     blocks: TextBlocks
     trace: Trace
     checks: CircuitChecks

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...formats.plugins import plugin_sources
 from ...sim.config.defaults import DEFAULT_TECHNOLOGY
-from ...workloads import Decoder, TextBlocks, Trace
+from ...workloads import LanguageModel, TextBlocks, Trace
 
 SIMULATION_LIMITS = (
     "Energy and area constants are those of the technology below; paper-16nm has the paper's published 16 nm figures, not "
@@ -35,7 +35,9 @@ LIMITS = (
 PACKAGES = ("anda-codesign", "numpy", "numba", "simpy", "pandas", "matplotlib", "amaranth")
 
 
-def provenance_items(command: str, decoder: Decoder, blocks: TextBlocks, trace: Trace, seconds: float) -> list[str]:
+def provenance_items(
+    command: str, decoder: LanguageModel, blocks: TextBlocks, trace: Trace, seconds: float
+) -> list[str]:
     """Command, run time, versions and hashes of the inputs and of plugins, one line each."""
     return [
         f"command: {command}",

@@ -16,9 +16,9 @@ from ...formats.options import GroupSum
 from ...workloads import (
     MODULES,
     AndaActivations,
-    Decoder,
     FormatActivations,
     Fp16Activations,
+    LanguageModel,
     ModuleActivations,
     PairedLoss,
     Precision,
@@ -31,7 +31,7 @@ from ...workloads import (
 from ...workloads.evaluation.scores import ScoreComparison, Scorer, TokenScores, Workers, compare_scores
 from ...workloads.inference.decoder import Hook
 from ...workloads.models.gemms import FP16_BITS
-from ..inputs import as_decoder, evaluation_cache
+from ..inputs import TRANSFORMERS, as_model, as_scored, evaluation_cache
 from ..options.parse import several
 from ..options.precision import StudyOptions
 from ..options.question import question
@@ -113,8 +113,8 @@ def study(options: StudyOptions) -> StudyResult:
     rows: list[Row] = []
     with stage(f"{options.name} of {len(models)} models", len(models) * evaluations * options.blocks) as advance:
         for model in models:
-            decoder = as_decoder(model)
-            with evaluation_workers(options.dask, model, decoder, options.backend) as workers:
+            decoder = as_model(model, options)
+            with evaluation_workers(options.dask, model, decoder, options) as workers:
                 rows += measure(_Model(model, decoder, options, advance, workers))
     return StudyResult(pd.DataFrame(rows), options.name)
 
@@ -124,8 +124,8 @@ class _Model:
 
     def __init__(
         self,
-        model: str | Path | Decoder,
-        decoder: Decoder,
+        model: str | Path | LanguageModel,
+        decoder: LanguageModel,
         options: StudyOptions,
         advance: Advance,
         workers: Workers | None,
@@ -135,7 +135,7 @@ class _Model:
         self._cache = evaluation_cache()
         self.decoder, self._workers = decoder, workers
         self.name = self.decoder.shape.name
-        self._evaluator = evaluator(self.decoder, options.backend)
+        self._evaluator = as_scored(self.decoder, options)
         self.heldout = self.blocks("heldout")
         self._scorer = Scorer(self._evaluator, self._cache, workers=workers)
         self.reference = self.scores(Fp16Activations())
@@ -176,7 +176,7 @@ class _Model:
 
     def float_weights(self) -> PairedLoss | None:
         """Loss of the file's unrounded weights; None if the model's weights are not rounded."""
-        if self._folder is None or not self._folder.exists():
+        if self._folder is None or not self._folder.exists() or self.options.backend == TRANSFORMERS:
             return None
         original = load_decoder(str(self._folder), group_size=None)
         linears = (linear for layer in original.weights.layers for linear in layer.linears.values())

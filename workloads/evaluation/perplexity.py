@@ -123,8 +123,11 @@ def evaluate(
         The folder cannot be written, or the hook is not a dataclass of plain values.
     """
 
+    def path_of(tokens: NDArray[np.int32]) -> Path | None:
+        return cache_dir and cache_dir / f"nll-{block_key(decoder, tokens, hook)}"
+
     def block_nll(tokens: NDArray[np.int32]) -> NDArray[np.float64]:
-        path = cache_dir and cache_dir / f"nll-{block_key(decoder, tokens, hook)}"
+        path = path_of(tokens)
         values = path and read_block(path, len(tokens) - 1)
         if values is None:
             values = decoder.nll(tokens[None], hook)[0]
@@ -132,7 +135,25 @@ def evaluate(
                 write_block(path, values)
         return values
 
+    def batch_nll(batch: NDArray[np.int32]) -> list[NDArray[np.float64]]:
+        """A batch in one pass if none of its blocks is finished, otherwise block by block."""
+        paths = [path_of(tokens) for tokens in batch]
+        if any(path is not None and path.exists() for path in paths):
+            return [block_nll(tokens) for tokens in batch]
+        values = decoder.nll(batch, hook)
+        for path, own in zip(paths, values, strict=True):
+            if path:
+                write_block(path, own)
+        return list(values)
+
     nll: list[NDArray[np.float64]] = []
+    size = getattr(decoder, "batch_tokens", 0) // max(blocks.tokens.shape[1], 1)
+    if size > 1:
+        for start in range(0, len(blocks.tokens), size):
+            nll += batch_nll(blocks.tokens[start : start + size])
+            if progress:
+                progress(len(nll), len(blocks.tokens))
+        return np.stack(nll)
     for values in map_blocks(decoder, block_nll, blocks.tokens):
         nll.append(values)
         if progress:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..inference.decoder import Decoder, Hook
 from ..inference.hooks import Fp16Activations
+from ..inference.language_model import ScoredModel
 from ..inference.torch_decoder import TorchDecoder
 from ..models.parameters import FloatArray
 from ..text.blocks import TextBlocks
@@ -206,7 +207,11 @@ class Scorer:
     def values(self, tokens: NDArray[np.int32], hook: Hook) -> NDArray[np.float64]:
         """TokenScores of a block as one array: NLL, KL divergence and agreement of each token, then the tempered NLLs."""
         decoder = self.decoder
-        if not isinstance(decoder, Decoder | TorchDecoder) or type(decoder).nll not in (Decoder.nll, TorchDecoder.nll):
+        own_nll = isinstance(decoder, Decoder | TorchDecoder) and type(decoder).nll not in (
+            Decoder.nll,
+            TorchDecoder.nll,
+        )
+        if own_nll or not isinstance(decoder, ScoredModel):
             nll = decoder.nll(tokens[None], hook)[0]
             return np.concatenate([nll, np.full(2 * len(nll) + len(INVERSE_TEMPERATURES), np.nan)])
         reference = self._reference(self.original or decoder, tokens)
@@ -224,7 +229,7 @@ class Scorer:
         rows = np.concatenate(found, axis=1)
         return np.concatenate([rows[:3].ravel(), rows[3:].mean(axis=1)])
 
-    def _reference(self, decoder: Decoder | TorchDecoder, tokens: NDArray[np.int32]) -> FloatArray:
+    def _reference(self, decoder: ScoredModel, tokens: NDArray[np.int32]) -> FloatArray:
         """Residual stream after the last layer with FP16 activations."""
         key = tokens.tobytes()
         with self._lock:

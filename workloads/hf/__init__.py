@@ -1,6 +1,8 @@
-"""Models that transformers runs: fake quantisation in torch, and hooks on their linear layers."""
+"""Models that transformers runs: fake quantisation in torch, hooks on their linear layers, evaluations."""
 
 from .activations import activations, module_map
+from .device import Placement
 from .fake_quantize import fake_quantize
+from .model import TransformersModel
 
-__all__ = ["activations", "fake_quantize", "module_map"]
+__all__ = ["Placement", "TransformersModel", "activations", "fake_quantize", "module_map"]

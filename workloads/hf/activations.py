@@ -10,8 +10,10 @@ from typing import Any
 from ...formats import InputError
 from ...formats.options import Reconstruct, Rounding
 from ..extras import import_extra
+from ..inference.hooks import AndaActivations
 from ..models.precision import MODULES, Precision
-from .fake_quantize import fake_quantize
+from .experts import expert_modules, holds_experts
+from .hooked import hooked
 
 BLOCK = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.\d+\.")
 """Place of a module inside a transformer block."""
@@ -23,9 +25,13 @@ PATTERNS: dict[str, str] = {
     r"(attention|self_attention|attn)\.dense": "o",
     r"(gate|up|gate_up)_proj": "u",
     r"fc1|w1|w3|dense_h_to_4h": "u",
+    r"block_sparse_moe\.gate|mlp\.gate": "",
     r"down_proj|fc2|w2|dense_4h_to_h": "d",
 }
-"""Module of a linear layer by the end of its name: LLaMA, Mistral, Qwen, Gemma, Phi-3, OPT, GPT-NeoX, Falcon."""
+"""Module of a linear layer by the end of its name: LLaMA, Mistral, Qwen, Gemma, Phi-3, OPT, GPT-NeoX, Falcon, Mixtral.
+
+Routers of experts have none: the paper leaves their inputs as they are.
+"""
 
 
 def module_map(model: Any, patterns: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -42,7 +48,7 @@ def module_map(model: Any, patterns: Mapping[str, str] | None = None) -> dict[st
     Raises
     ------
     InputError
-        No pattern takes a layer, a pattern names an unknown module, or experts are one tensor.
+        No pattern takes a layer, a pattern names an unknown module, or experts are one tensor of an unknown kind.
     """
     torch = import_extra("torch")
     rules = {**(patterns or {}), **PATTERNS}
@@ -55,8 +61,8 @@ def module_map(model: Any, patterns: Mapping[str, str] | None = None) -> dict[st
     for name, layer in model.named_modules():
         if not BLOCK.search(name):
             continue
-        if any(values.ndim == 3 for values in layer.parameters(recurse=False)):
-            raise InputError(f"model: {name} holds experts as one tensor; load the model with separate linear layers")
+        if holds_experts(layer):
+            found |= expert_modules(name, layer)
         if isinstance(layer, torch.nn.Linear):
             found[name] = _module(name, rules)
     if not found:
@@ -106,23 +112,7 @@ def activations(
     InputError
         See `module_map` and `fake_quantize`.
     """
-    bits: dict[str, int] = dict(zip(MODULES, Precision(*precision), strict=True))
     modules = module_map(model, patterns)
-    layers = dict(model.named_modules())
-    handles: list[Any] = []
-
-    def hook_of(name: str, module: str) -> Any:
-        def hook(_: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-            try:
-                return (fake_quantize(inputs[0], bits[module], group_size, rounding, reconstruct), *inputs[1:])
-            except InputError as error:
-                raise InputError(f"activations of {name}: {error}") from None
-
-        return hook
-
-    try:
-        handles += [layers[name].register_forward_pre_hook(hook_of(name, module)) for name, module in modules.items()]
+    hook = AndaActivations(Precision(*precision), group_size=group_size, rounding=rounding, reconstruct=reconstruct)
+    with hooked(model, modules, hook):
         yield modules
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -45,11 +45,11 @@ def fake_quantize(
     AndaFormat(mantissa_bits, group_size=group_size, rounding=rounding, reconstruct=reconstruct)  # checks
     channels = x.shape[-1]
     work = x.to(torch.float16).float()
-    if not bool(torch.isfinite(work).all()):
-        raise InputError("x: overflows FP16 or holds a NaN; give finite activations below 65520")
     padded = torch.nn.functional.pad(work, (0, -channels % group_size))
     groups = padded.view(*x.shape[:-1], -1, group_size)
     largest = groups.abs().amax(dim=-1, keepdim=True)
+    if not bool(torch.isfinite(largest).all()):  # a NaN is the largest of its group
+        raise InputError("x: overflows FP16 or holds a NaN; give finite activations below 65520")
     exponents = (torch.frexp(largest).exponent - 1).clamp_(min=LEAST_NORMAL_EXPONENT)
     lsb = exponents - (mantissa_bits - 1)
     unit = _power_of_two(torch, lsb)

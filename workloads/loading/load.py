@@ -39,7 +39,7 @@ def load_shape(model: str | Path | ModelShape) -> ModelShape:
     path, text = Path(model), str(model)
     if _is_folder(text):
         path = path / "config.json"
-    if path.suffix in (".json", ".yaml", ".yml") or _is_gguf(path):
+    if path.suffix in (".json", ".yaml", ".yml") or is_gguf(path):
         with border(f"model: {text[:200]!r} cannot be read", GIVE):
             state = path.stat() if path.exists() else None
         return _file_shape(path, *((state.st_mtime_ns, state.st_size) if state else (0, 0)))
@@ -61,7 +61,7 @@ def _file_shape(path: Path, *_: int) -> ModelShape:
 
     if path.suffix == ".json":
         return config_shape(path, path.resolve().parent.name)
-    return gguf_shape(path) if _is_gguf(path) else read_shape(path)
+    return gguf_shape(path) if is_gguf(path) else read_shape(path)
 
 
 def _is_folder(name: str) -> bool:
@@ -90,7 +90,7 @@ def load_decoder(name: str = "smollm2-135m", path: Path | str | None = None, gro
 
     if path is None and _is_folder(name):
         return load_checkpoint(name, group_size)
-    if path is None and _is_gguf(name):
+    if path is None and is_gguf(name):
         return _read(Path(name), None, group_size)
     if path is None and (pieced := pieced_models().get(name.lower())) is not None:
         if not pieced.path.is_file():
@@ -121,6 +121,6 @@ def _read(file: Path, shape: ModelShape | None, group_size: int | None, known_sh
     return Decoder(weights, tokenizer, sha256 if group_size == 128 else f"{sha256} group {group_size}")
 
 
-def _is_gguf(path: Path | str) -> bool:
+def is_gguf(path: Path | str) -> bool:
     """True for the name of a GGUF file."""
     return str(path).lower().endswith(".gguf")

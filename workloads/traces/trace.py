@@ -18,7 +18,7 @@ from ...formats.documents.json_file import parse_json
 from ...formats.documents.schema import check
 from ...formats.documents.tensor_file import read_tensors
 from ..files import file_sha256, whole_file
-from ..inference.decoder import Decoder
+from ..inference.language_model import LanguageModel
 from ..inference.operators import to_fp16
 from ..models.parameters import MODULE_LINEARS, FloatArray, linear_names
 from ..models.precision import MODULES
@@ -231,7 +231,9 @@ def require_layers(shape: ModelShape, layers: Sequence[int]) -> None:
         check_integer("layers", layer, 0, shape.layers - 1)
 
 
-def capture_trace(decoder: Decoder, blocks: TextBlocks, layers: Sequence[int] | None = None, tokens: int = 64) -> Trace:
+def capture_trace(
+    decoder: LanguageModel, blocks: TextBlocks, layers: Sequence[int] | None = None, tokens: int = 64
+) -> Trace:
     """Run the start of the first block and keep, as FP16, the activations that enter the GeMMs of some layers.
 
     Parameters
