@@ -46,6 +46,6 @@ def _print_answer(result: "Report", model: str) -> None:
     columns, rows = answer.comparison()
     print_lines(answer.headline())
     print_table("", columns, rows)
-    print_lines(*answer.against_rival(), f"How sure: {answer.how_sure()}", "Next:")
+    print_lines(*answer.against_rival(), *answer.undecided(), f"How sure: {answer.how_sure()}", "Next:")
     for command_line, reason in answer.next_commands(model, result.model):
         print(f"  {command_line}\n      {reason}")

@@ -34,7 +34,7 @@ class Answer:
     decided
         Precision with the fewest bit operations that is decided to be within the tolerance; None if no precision is.
     candidate
-        Precision with fewer bit operations that may be within the tolerance, which more blocks decide; None if there is none.
+        Precision with fewer bit operations whose measured loss is within the tolerance, but not decided; None if there is none.
     rival
         Machine of fixed width that needs the least energy within the same tolerance; None if none is within it.
     """
@@ -52,7 +52,7 @@ class Answer:
         precisions.sort(key=lambda row: row["bops_saving"], reverse=True)
         decided = next((row for row in precisions if verdict(row) == "below"), None)
         cheaper = precisions if decided is None else precisions[: precisions.index(decided)]
-        candidate = next((row for row in cheaper if _may_be_within(row)), None)
+        candidate = next((row for row in cheaper if verdict(row) == "undecided" and _seems_within(row)), None)
         machines = [row for row in rows if row["kind"] == "architecture" and _seems_within(row)]
         rival = min(machines, key=lambda row: row["energy_pj"], default=None)
         baseline: Row = frame[frame["kind"] == "baseline"].iloc[0].to_dict()
@@ -82,7 +82,7 @@ class Answer:
         found: list[str] = []
         for row, text in (
             (self.decided, "below 1 % loss"),
-            (self.candidate, "within reach of 1 % but undecided"),
+            (self.candidate, "measured below 1 % but undecided"),
         ):
             if row is not None:
                 found.append(f"Fewest bit operations {text}: {precision_text(row)}, {gains(row)}.")
@@ -103,6 +103,12 @@ class Answer:
             f"{_ratio(rival['cycles'], row['cycles'])} the speed, {_ratio(rival['energy_pj'], row['energy_pj'])} less energy, "
             f"{row['area_mm2'] / rival['area_mm2']:.2f} of the area."
         ]
+
+    def undecided(self) -> list[str]:
+        """The cheaper precision that is not decided, beside a recommended one that is."""
+        if self.candidate is None or self.decided is None:
+            return []
+        return [f"Cheaper, but not decided to be below 1 %: {precision_text(self.candidate)}, {gains(self.candidate)}."]
 
     def how_sure(self) -> str:
         """How sure verdicts are."""
@@ -186,15 +192,8 @@ def _estimate(row: Row) -> Estimate:
     return Estimate(row["loss_percent"], row["standard_error_percent"], int(row["blocks"]))
 
 
-def _may_be_within(row: Row) -> bool:
-    """True if the 95 % interval reaches below the tolerance; with too few blocks for a verdict, if the loss itself is below."""
-    estimate = _estimate(row)
-    reach = estimate.half_width() if estimate.blocks >= LEAST_BLOCKS else 0.0
-    return estimate.value - reach <= 100 * TOLERANCE
-
-
 def _seems_within(row: Row) -> bool:
-    """True unless the measured loss is beyond the tolerance."""
+    """True if the measured loss is within the tolerance, whatever its interval."""
     return row["loss_percent"] <= 100 * TOLERANCE
 
 

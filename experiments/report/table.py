@@ -40,14 +40,14 @@ TABLE_COLUMNS = tuple(_CELLS)
 SCREEN_COLUMNS = ("point", "loss %", "± %", "blocks", "bits", "speedup", "energy mJ", "energy saving", "area")
 """Columns that fit a terminal of 80 columns."""
 NEAR_TOLERANCE = 4
-"""Uniform precisions on the screen: those with losses nearest to the tolerance."""
+"""Uniform precisions on the screen: the widest beyond the tolerance, and those that follow it."""
 
 
 def rows_that_matter(frame: pd.DataFrame) -> pd.DataFrame:
-    """The machines, mixed precisions and further formats, and the uniform precisions near the tolerance."""
-    uniform = frame[frame["kind"] == "uniform"]
-    distance = (uniform["loss_percent"] - 100 * TOLERANCE).abs()
-    near = distance.nsmallest(NEAR_TOLERANCE).index
+    """The machines, mixed precisions and further formats, and the uniform precisions from one below the tolerance's narrowest."""
+    uniform = frame[frame["kind"] == "uniform"].sort_values("mantissa_bits_qkv")
+    beyond = int((uniform["loss_percent"] > 100 * TOLERANCE).to_numpy().cumprod().sum())
+    near = uniform.index[max(0, beyond - 1) :][:NEAR_TOLERANCE]
     return frame[frame["kind"].isin(("baseline", "architecture", "mixed", "format")) | frame.index.isin(near)]
 
 
