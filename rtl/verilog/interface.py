@@ -146,10 +146,11 @@ def summary(design: wiring.Component) -> str:
     return plain(inspect.getdoc(type(design)) or "").split("\n\n")[0]
 
 
-def timing(design: wiring.Component) -> str:
-    """Paragraph of a circuit's docstring on its cycles; empty without one."""
-    found = re.search(r"^Timing: (.*?)(?:\n\n|\Z)", plain(inspect.getdoc(type(design)) or ""), re.MULTILINE | re.DOTALL)
-    return found[1] if found else ""
+def description(design: wiring.Component) -> str:
+    """A circuit's docstring before its sections, as plain text: what it does, its timing, its registers."""
+    return re.split(r"^\w+\n-{3,}$", plain(inspect.getdoc(type(design)) or ""), maxsplit=1, flags=re.MULTILINE)[
+        0
+    ].strip()
 
 
 def plain(text: str) -> str:

@@ -6,19 +6,18 @@ from collections.abc import Iterator
 from amaranth.lib import wiring
 
 from ...formats.accelerator.instructions import FIELDS, OPCODE_BITS, RULES
+from ..accelerator.axi import AxiAccelerator
 from ..accelerator.top import Accelerator
-from .interface import PortGroup, interface, summary, timing
+from .interface import PortGroup, description, interface
 
 
 def design_page(name: str, design: wiring.Component) -> str:
     """The page as Markdown; the timing diagram is a WaveDrom block, which shows a transfer of each stream."""
     groups = interface(design)
-    parts = [f"# {name}", summary(design), "## Ports", _ports(groups), *_fields(groups)]
-    if told := timing(design):
-        parts += ["## Timing", told]
+    parts = [f"# {name}", description(design), "## Ports", _ports(groups), *_fields(groups)]
     if streams := [group for group in groups if group.is_stream]:
-        parts += [_HANDSHAKE, f"```wavedrom\n{_diagram(streams)}\n```"]
-    if isinstance(design, Accelerator):
+        parts += ["## Streams", _HANDSHAKE, f"```wavedrom\n{_diagram(streams)}\n```"]
+    if isinstance(design, Accelerator | AxiAccelerator):
         parts += ["## Instructions", _instructions()]
     return "\n\n".join(parts) + "\n"
 

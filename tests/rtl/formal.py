@@ -5,6 +5,7 @@ kept under a hash of all that decides it: the claim's netlist, the solver's step
 """
 
 import hashlib
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -25,6 +26,10 @@ _TOP = "claim"
 
 class RefutedError(AssertionError):
     """An assertion can fail; the message is the solver's counterexample."""
+
+
+class UnreachedError(AssertionError):
+    """No run within the bound reaches an assertion: nothing is proven."""
 
 
 class Claim(wiring.Component):
@@ -55,6 +60,8 @@ def prove(
     ------
     RefutedError
         An assertion can fail.
+    UnreachedError
+        No run within the bound that the assumptions allow reaches an assertion.
     InputError
         Yosys is missing.
     """
@@ -68,10 +75,22 @@ def prove(
     steps += ["memory_map", "chformal -lower", "async2sync", "dffunmap", "opt -full", "clean"]
     sequence = f"-set rst 0 -seq {cycles}" if cycles > 1 else ""
     steps.append(f"sat -verify -prove-asserts -set-assumes {sequence} {_TOP}")
+    if counterexample := _solved(steps, netlist):
+        raise RefutedError(counterexample)
+    if mutate is None and not _solved(steps, _without_truth(netlist)):
+        raise UnreachedError(f"no run of {cycles} cycles reaches an assertion; take more cycles or assume less")
+
+
+def _without_truth(netlist: str) -> str:
+    """The netlist with assertions that fail as soon as they are reached: a cover of all of them."""
+    return re.sub(r'(parameter \\FLAVOR "assert"\n(?:    connect .*\n)*?    connect \\A ).*', r"\g<1>1'0", netlist)
+
+
+def _solved(steps: Sequence[str], netlist: str) -> str:
+    """The counterexample, from the cache or from the solver; empty if there is none."""
     recipe = "\0".join([version("pyosys"), *steps, netlist])
     path = cache_dir() / "proofs" / hashlib.sha256(recipe.encode()).hexdigest()[:32]
-    if counterexample := cached(path, lambda: _counterexample(steps, netlist).encode()).decode():
-        raise RefutedError(counterexample)
+    return cached(path, lambda: _counterexample(steps, netlist).encode()).decode()
 
 
 def _counterexample(steps: Sequence[str], netlist: str) -> str:

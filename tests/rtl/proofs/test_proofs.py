@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """Proofs about the arithmetic, for every input, by the SAT solver in Yosys; the bounds are each test's parameters."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from anda_codesign.rtl.compressor.bpc import BpcLane, BpcLaneParameters
 from anda_codesign.rtl.elements.anda_pe import AndaPE, AndaPEParameters, DotProduct, DotProductParameters
 from anda_codesign.rtl.interfaces import FP16
 
-from ..formal import Claim, RefutedError, keeps_rule, prove
+from ..formal import Claim, RefutedError, UnreachedError, count_transfers, keeps_rule, prove
 
 
 class TreeIsASum(Claim):
@@ -67,11 +68,12 @@ class LaneAligns(Claim):
     """Every plane that a compressor lane sends is a bit of the aligned mantissas (Anda paper, section III-B).
 
     Mantissa i is ``floor(significand * 2**(M - 11) / 2**(shared exponent - exponent))``. With `stalls`, groups come and
-    planes leave in cycles that the solver chooses, else in every cycle.
+    planes leave in cycles that the solver chooses, else in every cycle. With `most_planes`, no more planes than that are
+    claimed to be sent.
     """
 
-    def __init__(self, *, lanes: int, mantissa_bits: int, stalls: bool) -> None:
-        self.lanes, self.mantissa_bits, self.stalls = lanes, mantissa_bits, stalls
+    def __init__(self, *, lanes: int, mantissa_bits: int, stalls: bool, most_planes: int | None = None) -> None:
+        self.lanes, self.mantissa_bits, self.stalls, self.most_planes = lanes, mantissa_bits, stalls, most_planes
         super().__init__({"values": 16 * lanes} | ({"offered": 1, "ready": 1} if stalls else {}))
 
     def elaborate(self, platform: object) -> Module:
@@ -88,6 +90,9 @@ class LaneAligns(Claim):
         busy = Signal()
         last = plane == self.mantissa_bits
         sends = lane.planes.valid & lane.planes.ready
+        if self.most_planes is not None:
+            sent, _ = count_transfers(m, lane.planes, "sent")
+            m.d.comb += Assert(sent + sends <= self.most_planes)
         with m.If(sends):
             m.d.sync += plane.eq(Mux(last, 0, plane + 1))
             with m.If(last):
@@ -254,8 +259,40 @@ def test_a_false_claim_is_refuted() -> None:
 
 @pytest.mark.parametrize("mantissa_bits", range(1, 17))
 def test_a_lane_aligns(mantissa_bits: int) -> None:
-    """Two values, two groups one after the other."""
+    """Two values: a whole group, and the sign plane of the next."""
     prove(LaneAligns(lanes=2, mantissa_bits=mantissa_bits, stalls=False), cycles=mantissa_bits + 3)
+
+
+@pytest.mark.parametrize(
+    ("mantissa_bits", "stalls", "cycles", "planes"), [(1, False, 4, 3), (4, False, 7, 6), (2, True, 8, 7)]
+)
+def test_what_the_bound_of_a_lane_reaches(mantissa_bits: int, stalls: bool, cycles: int, planes: int) -> None:
+    """The planes that leave within the bounds of the two proofs: M + 2 without pauses."""
+    claim = partial(LaneAligns, lanes=2, mantissa_bits=mantissa_bits, stalls=stalls)
+    prove(claim(most_planes=planes), cycles=cycles)
+    with pytest.raises(RefutedError):
+        prove(claim(most_planes=planes - 1), cycles=cycles)
+
+
+def test_a_proof_that_reaches_nothing_is_no_proof() -> None:
+    with pytest.raises(UnreachedError):
+        prove(Unreached(), cycles=3)
+
+
+class Unreached(Claim):
+    """An assertion that its assumption keeps from being reached."""
+
+    def __init__(self) -> None:
+        super().__init__({"value": 4})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        kept = Signal(4)
+        m.d.sync += kept.eq(self.value)
+        m.d.comb += Assume(self.value < 8)
+        with m.If(kept[3]):
+            m.d.comb += Assert(kept == 9)
+        return m
 
 
 @pytest.mark.parametrize(("mantissa_bits", "cycles"), [(1, 8), (2, 8), (3, 8), (4, 8)])

@@ -9,7 +9,7 @@ from anda_codesign.formats import InputError
 from anda_codesign.rtl import design_names, to_verilog
 from anda_codesign.rtl.tools import yosys
 from anda_codesign.rtl.verilog.emit import design_parameters
-from anda_codesign.rtl.verilog.lint import lint, lint_text
+from anda_codesign.rtl.verilog.lint import WAIVERS, lint, lint_text
 
 SMALL = {
     "accelerator": {
@@ -105,6 +105,14 @@ def test_without_a_tool(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_options_lint_clean(name: str, options: dict[str, int]) -> None:
     assert lint(name, **small(name), **options) == []
+
+
+def test_the_waivers_state_the_verilator_that_is_installed_at_least() -> None:
+    """`make test-lowest` lints with it."""
+    stated = re.search(r"Needs Verilator (\d+)\.0*(\d+) or later", WAIVERS.read_text())
+    required = re.findall(r'"verilator>=(\d+)\.(\d+)', (Path(__file__).parents[3] / "pyproject.toml").read_text())
+    assert stated is not None
+    assert set(required) == {stated.groups()}
 
 
 def test_lint_finds_what_is_wrong() -> None:
