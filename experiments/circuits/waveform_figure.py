@@ -1,9 +1,9 @@
 """Figure of a group of activations in a compressor lane and a processing element, cycle by cycle."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from amaranth.hdl import Module, signed
@@ -15,7 +15,7 @@ from ...rtl.elements.anda_pe import AndaPE, AndaPEParameters
 from ...rtl.interfaces import Stream, partial_sum_bits, partial_sum_layout
 from ...rtl.simulation.packing import pack
 from ...rtl.simulation.simulate import run_streams
-from ...rtl.simulation.vcd import read_vcd
+from ...rtl.simulation.vcd import Waveform, read_vcd
 from ...sim.output.palette import BLUE
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def _binary(value: int) -> str:
     return format(value, f"0{LANES}b")[::-1]
 
 
-def _signed(bits: int) -> Callable[[int], str]:
+def signed_text(bits: int) -> Callable[[int], str]:
+    """Text of a two's complement value of `bits` bits."""
     return lambda value: str(value - (value >> bits - 1 << bits))
 
 
@@ -97,9 +98,9 @@ _ELEMENT = [
     WaveformRow("add a plane", "pe.step"),
     WaveformRow("weights", "weights__payload", lambda _: ", ".join(map(str, WEIGHTS)), "weights__valid"),
     WaveformRow("weights taken", "weights__ready"),
-    WaveformRow("partial sum", "pe.partial_sum", _signed(_SUM_BITS)),
+    WaveformRow("partial sum", "pe.partial_sum", signed_text(_SUM_BITS)),
     WaveformRow("result valid", "result__valid"),
-    WaveformRow("result", r"\result__payload.partial_sum", _signed(_SUM_BITS), "result__valid"),
+    WaveformRow("result", r"\result__payload.partial_sum", signed_text(_SUM_BITS), "result__valid"),
 ]
 
 
@@ -111,14 +112,16 @@ def draw_group() -> "Figure":
         group = halves[0] | MANTISSA_BITS << 16 * LANES
         inputs = {"group": [group], "weights": pack(np.array([WEIGHTS]), WEIGHT_BITS)}
         run_streams(LaneAndElement(), inputs, {"result": 1}, vcd=vcd)
-        return _draw(read_vcd(vcd))
+        waveform = read_vcd(vcd)
+    groups = [("Compressor lane", _LANE), ("Processing element", _ELEMENT)]
+    return draw_waveform(waveform, groups, _title(waveform))
 
 
-def _draw(waveform: Any) -> "Figure":
+def draw_waveform(waveform: Waveform, groups: Sequence[tuple[str, Sequence[WaveformRow]]], title: str) -> "Figure":
+    """Draw signals of a simulation, cycle by cycle: each group has a title and its rows."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    groups = [("Compressor lane", _LANE), ("Processing element", _ELEMENT)]
     rows: list[WaveformRow | str] = [each for title, members in groups for each in (title, *members)]
     cycles = len(waveform.samples("bench.top.clk"))
     with mpl.rc_context({"font.family": "DejaVu Sans", "font.size": 8.5}):
@@ -137,11 +140,11 @@ def _draw(waveform: Any) -> "Figure":
             else:
                 axes.text(-0.1, position + 0.6, row.label, ha="right", va="center")
                 _draw_row(axes, waveform, row, position)
-        figure.suptitle(_title(waveform), fontsize=9)
+        figure.suptitle(title, fontsize=9)
     return figure
 
 
-def _draw_row(axes: "Axes", waveform: Any, row: WaveformRow, position: int) -> None:
+def _draw_row(axes: "Axes", waveform: Waveform, row: WaveformRow, position: int) -> None:
     """Draw a single bit as a line, or a number as one box for each run of equal values."""
     values = waveform.samples(f"bench.top.{row.signal}")
     high, low = position + 0.25, position + 0.9
@@ -170,10 +173,10 @@ def _draw_box(axes: "Axes", start: int, end: int, high: float, low: float, text:
     axes.text((start + end) / 2, middle, text, ha="center", va="center", fontsize=8)
 
 
-def _title(waveform: Any) -> str:
+def _title(waveform: Waveform) -> str:
     """Activations, weights, and their scaled dot product."""
     valid = waveform.samples("bench.top.result__valid").index(1)
-    value = _signed(_SUM_BITS)(waveform.samples(r"bench.top.\result__payload.partial_sum")[valid])
-    exponent = _signed(6)(waveform.samples(r"bench.top.\result__payload.exponent")[valid])
+    value = signed_text(_SUM_BITS)(waveform.samples(r"bench.top.\result__payload.partial_sum")[valid])
+    exponent = signed_text(6)(waveform.samples(r"bench.top.\result__payload.exponent")[valid])
     values, weights = ", ".join(map(str, VALUES)), ", ".join(map(str, WEIGHTS))
     return f"({values}) · ({weights}) with {MANTISSA_BITS} mantissa bits: {value} · 2^({exponent} - 14)"

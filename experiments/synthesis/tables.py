@@ -36,6 +36,7 @@ from .elements import (
     scaling_to_16nm,
     skipping_ratios,
 )
+from .shared_units import shared_units_table
 
 __all__ = ["ANDA", "TABLES", "ElementRow", "element_rows", "main"]
 
@@ -437,6 +438,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "glitches": glitches_table,
     "glitch-power": glitch_power_table,
     "bracket": bracket_table,
+    "shared-units": shared_units_table,
     "arrays": arrays_table,
     "machine": machine_table,
     "circuits": circuits_table,
