@@ -92,6 +92,13 @@ def as_trace(trace: str | Path | Trace) -> Trace:
     return Trace.load(trace) if isinstance(trace, str | Path) else trace
 
 
+def factor_cache() -> Path:
+    """Folder that stores learned smoothing factors, block by block."""
+    from ..workloads import cache_dir
+
+    return cache_dir() / "factors"
+
+
 def evaluation_cache() -> Path:
     """Folder that stores finished blocks of evaluations, so that an interrupted run continues."""
     from ..workloads import cache_dir

@@ -19,12 +19,13 @@ from ...workloads import Decoder, Fp16Activations, PairedLoss, ScoredModel, Text
 from ...workloads.gradients.calibration import Fisher, Hessians, fisher_information, hessians
 from ...workloads.inference.decoder import require_length
 from ...workloads.integer_only.decoder import IntegerDecoder
+from ...workloads.integer_only.fsbr import TRAINING_BLOCKS, TRAINING_TOKENS, FsbrTraining, learned_blocks
 from ...workloads.integer_only.io import save_integer_weights
-from ...workloads.integer_only.weights import CALIBRATION_BLOCKS, IntegerConfig, quantize_decoder
+from ...workloads.integer_only.weights import CALIBRATION_BLOCKS, IntegerConfig, IntegerDecoderWeights, quantize_decoder
 from ...workloads.loading.requantize import PackedLinears, average_bits, quantize_linears, save_linears, with_linears
 from ...workloads.text.blocks import SPLITS, cut_blocks, read_text
 from ..folder import filling, require_free
-from ..inputs import TRANSFORMERS, as_decoder, as_model, as_scored, check_backend, evaluation_cache
+from ..inputs import TRANSFORMERS, as_decoder, as_model, as_scored, check_backend, evaluation_cache, factor_cache
 from ..options.parse import assignments as assignments_of
 from ..options.parse import several
 from ..options.question import question
@@ -46,6 +47,8 @@ class StudyTexts:
     """Blocks for the Fisher information; a block takes about four times as long as for the Hessians."""
     smoothing: TextBlocks
     """Blocks for the smoothing factors of the integer-only model."""
+    factors: TextBlocks
+    """Blocks to learn the factors of the integer-only model on."""
     heldout: TextBlocks
     """Blocks for the perplexity."""
 
@@ -74,6 +77,7 @@ class StudyTexts:
             cut_blocks(calibration, tokens, hessian_blocks),
             cut_blocks(calibration, tokens, fisher_blocks),
             cut_blocks(calibration, tokens, CALIBRATION_BLOCKS),
+            cut_blocks(calibration, TRAINING_TOKENS, TRAINING_BLOCKS),
             cut_blocks(heldout, tokens, heldout_blocks),
         )
 
@@ -127,9 +131,12 @@ class IntegerOnly:
 
     bits: int = 8
     """Bits of weights and activations."""
+    epochs: int = 0
+    """Passes over the text that learn smoothing factors and weight clipping (FSBR, extra ``hf``); 0 takes analytic factors."""
 
     def __post_init__(self) -> None:
         self.config()
+        check_integer("epochs", self.epochs, 0)
 
     def config(self) -> IntegerConfig:
         """Widths of the integer decoder."""
@@ -211,9 +218,7 @@ class QuantizationStudy:
         )
 
     def _run_integer(self, method: IntegerOnly, out: Path | None) -> QuantizationResult:
-        with self._stage("smooth and quantise by illm", 1) as advance:
-            weights = quantize_decoder(self.decoder, method.config(), self._texts.smoothing.tokens)
-            advance(1)
+        weights = self._integer_weights(method)
         decoder, blocks = IntegerDecoder(weights), self._texts.heldout.tokens
         nll: list[NDArray[np.float64]] = []
         with self._stage("evaluate illm", len(blocks)) as advance:
@@ -225,6 +230,20 @@ class QuantizationStudy:
         if out is None:
             return result
         return replace(result, bits_by_bytes=save_integer_weights(out, weights, self._about(result)))
+
+    def _integer_weights(self, method: IntegerOnly) -> IntegerDecoderWeights:
+        config, decoder = method.config(), self.decoder
+        if not method.epochs:
+            with self._stage("smooth and quantise by illm", 1) as advance:
+                weights = quantize_decoder(decoder, config, self._texts.smoothing.tokens)
+                advance(1)
+            return weights
+        training = FsbrTraining(epochs=method.epochs)
+        with self._stage("learn the factors of illm", decoder.shape.layers) as advance:
+            blocks = learned_blocks(
+                decoder, self._texts.factors, config, training, factor_cache(), progress=lambda *_: advance(1)
+            )
+        return IntegerDecoderWeights.quantize(decoder.weights, blocks, config)
 
     def _about(self, result: QuantizationResult) -> dict[str, Any]:
         """Description of the model for the folder that it is written into: texts, parameters, size and loss."""
@@ -328,6 +347,6 @@ def _method(name: str, parameters: dict[str, Any]) -> Method:
     check_choice("method", name, (*weight_quantizers(), IntegerOnly.name))
     if name != IntegerOnly.name:
         return weight_quantizer(name, **parameters)
-    if unknown := set(parameters) - {"bits"}:
-        raise InputError(f"{min(unknown)}: is not a parameter of illm; use bits")
+    if unknown := set(parameters) - {"bits", "epochs"}:
+        raise InputError(f"{min(unknown)}: is not a parameter of illm; use bits or epochs")
     return IntegerOnly(**parameters)

@@ -41,7 +41,7 @@ class Study(QuantizationStudy):
 
             yield advance
 
-        texts = texts or StudyTexts(blocks(0), blocks(1), blocks(3), blocks(2))
+        texts = texts or StudyTexts(blocks(0), blocks(1), blocks(3), blocks(4), blocks(2))
         super().__init__(DECODER, texts, sink_weight, cache, stage)
 
 
@@ -98,7 +98,7 @@ def test_integer_only_model(tmp_path: Path) -> None:
 
 
 def test_the_error_of_a_single_block_is_a_word() -> None:
-    study = Study(texts=StudyTexts(blocks(0), blocks(1), blocks(3), blocks(2, count=1)))
+    study = Study(texts=StudyTexts(blocks(0), blocks(1), blocks(3), blocks(4), blocks(2, count=1)))
     quantizer = weight_quantizer("rtn")
     result = study.run(quantizer)
     assert isnan(result.loss.standard_error)
@@ -178,3 +178,12 @@ def test_too_few_blocks(field: str) -> None:
     counts = [0 if name == field else 1 for name in ("calibration_blocks", "fisher_blocks", "blocks")]
     with pytest.raises(InputError, match=f"^{field}: 0 .* 1"):
         StudyTexts.load(synthetic_decoder(), *counts, tokens=512)
+
+
+@pytest.mark.hf
+def test_learned_factors_lower_the_loss_and_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ANDA_CACHE", str(tmp_path))
+    static, learned = (Study().run(IntegerOnly(bits=4, epochs=epochs)) for epochs in (0, 3))
+    assert learned.loss.loss < static.loss.loss
+    assert learned.parameters == {"bits": 4, "epochs": 3}
+    assert len(list((tmp_path / "factors").glob("fsbr-*/block-*.factors"))) == 2

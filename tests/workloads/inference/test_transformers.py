@@ -1,6 +1,7 @@
 """The built-in decoder, captures and tokenizers against transformers' own classes."""
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +184,7 @@ GGUF_NAMES = {
 }
 
 
-def gguf_file(model: Any, path: Path) -> Path:
+def gguf_file(model: Any, path: Path, with_tokenizer: bool = False) -> Path:
     """A model as llama.cpp's converter writes it: rows of q and k interleaved (LLaMA), gains plus 1 (Gemma)."""
     import gguf
 
@@ -208,6 +209,12 @@ def gguf_file(model: Any, path: Path) -> Path:
         writer.add_rope_freq_base(10000.0)
     if kind in ("gemma3_text", "mistral"):
         writer.add_sliding_window(config.sliding_window)
+    if with_tokenizer:
+        own = json.loads(tokenizer().to_str())["model"]
+        writer.add_tokenizer_model("gpt2")
+        writer.add_tokenizer_pre("gpt-2")
+        writer.add_token_list(sorted(own["vocab"], key=own["vocab"].__getitem__))
+        writer.add_token_merges([" ".join(pair) for pair in own["merges"]])
     names = GGUF_NAMES | {"post_attention_layernorm": "post_attention_norm" if kind == "gemma3_text" else "ffn_norm"}
     for original, tensor in model.state_dict().items():
         if original == "lm_head.weight" and config.tie_word_embeddings:
