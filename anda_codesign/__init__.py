@@ -20,6 +20,7 @@ Public names; each is loaded when it is first used, and ``help`` shows what it t
 `run_accelerator`     a GeMM on the accelerator's circuit
 `export_verilog`      a circuit as Verilog, with testbenches and constraints
 `synthesize`          area, timing and energy of a circuit from gates
+`evaluate_model`      perplexity as in the papers, and zero-shot tasks, at one precision
 `study`               loss by group size, width, module or format
 `describe_model`      a model's shape, parameters and KV cache, from its name or configuration
 `list_models`         all models whose shapes are known
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from anda_codesign.experiments.circuits.accelerator_run import run_accelerator as run_accelerator
     from anda_codesign.experiments.circuits.circuit_check import check_circuits as check_circuits
     from anda_codesign.experiments.circuits.verilog_export import export_verilog as export_verilog
+    from anda_codesign.experiments.evaluation.run import evaluate_model as evaluate_model
     from anda_codesign.experiments.formats.format_comparison import compare_formats as compare_formats
     from anda_codesign.experiments.formats.format_comparison import list_formats as list_formats
     from anda_codesign.experiments.formats.plane_statistics import trace_planes as trace_planes
@@ -108,6 +110,7 @@ _MODULES = {
     "reproduce": "experiments.reproduce.reproduction",
     "run_accelerator": "experiments.circuits.accelerator_run",
     "search": "experiments.precision_search.run",
+    "evaluate_model": "experiments.evaluation.run",
     "study": "experiments.study.measure",
     "synthesize": "experiments.synthesis.jobs",
     "trace_info": "experiments.formats.traces",
@@ -124,6 +127,7 @@ __all__ = [
     "check_circuits",
     "compare_formats",
     "describe_model",
+    "evaluate_model",
     "explain",
     "export_verilog",
     "fp_int_gemm",

@@ -1,4 +1,4 @@
-"""Packages of the extra ``hf``, imported where they are needed."""
+"""Packages of the extras ``hf`` and ``eval``, imported where they are needed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from ..formats import InputError
 
 
-def import_extra(package: str) -> Any:
-    """Import torch, transformers or tokenizers.
+def import_extra(package: str, extra: str = "hf") -> Any:
+    """Import a package of an extra, such as torch, transformers or tokenizers.
 
     Raises
     ------
@@ -19,4 +19,4 @@ def import_extra(package: str) -> Any:
     try:
         return import_module(package)
     except ImportError:
-        raise InputError(f"{package}: is not installed but needed here; install anda-codesign[hf]") from None
+        raise InputError(f"{package}: is not installed but needed here; install anda-codesign[{extra}]") from None

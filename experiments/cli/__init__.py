@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from . import doctor, help, report, reproduce, results, rtl, search, study, sweep, train
+from . import doctor, evaluation, help, report, reproduce, results, rtl, search, study, sweep, train
 from .data import catalog, formats, quantize, trace
 from .machine import explain, simulate
 
@@ -42,6 +42,7 @@ for command, summary in (
     (quantize.quantize, "Quantise a model's weights; size and perplexity."),
     (search.search, "The fewest mantissa bits within a loss."),
     (study.study, "What group sizes, widths, modules and formats cost."),
+    (evaluation.eval, "Perplexity as in the papers, and zero-shot tasks."),
     (train.train_opt, "Train a small model of the OPT architecture."),
     (doctor.doctor, "What is installed, what is missing, and the cache."),
 ):

@@ -8,7 +8,7 @@ from typer.core import TyperGroup
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 
 GROUPS = {
-    "Answers": ("report", "search", "reproduce", "study"),
+    "Answers": ("report", "search", "reproduce", "study", "eval"),
     "Machines": ("simulate", "explain", "sweep", "results", "archs"),
     "Models and data": ("fetch", "models", "trace", "quantize", "train-opt"),
     "Formats and circuits": ("formats", "rtl", "plugins"),
@@ -20,6 +20,7 @@ EXAMPLES = {
     "report": "anda report --model smollm2-135m --out reports/first",
     "search": "anda search --tolerance 0.01 --blocks 32",
     "reproduce": "anda reproduce machine",
+    "eval": "anda eval --model opt-1.3b --precision 8,5,5,4 --protocol wikitext2",
     "study": "anda study fig6 --blocks 2 --tokens 128",
     "simulate": "anda simulate --model LLaMA-7B --arch fp-fp,figna,anda",
     "explain": "anda explain --gemm 2048x4096x4096 --m 7",

@@ -38,6 +38,13 @@ class HfTokenizer:
     def __init__(self, paths: list[Path], vocabulary: int = LARGEST_ID) -> None:
         self._paths, self._vocabulary = paths, vocabulary
 
+    def encode_document(self, text: str) -> NDArray[np.int32]:
+        """Encode a whole text, after the token of beginning if the folder's rules add one; raises the errors of `encode`."""
+        alone = self._tokenizer.encode("").ids
+        if len(self._paths) > 1 and (start := self._tokenizer.token_to_id("</s>")) is not None:
+            alone = [start]  # OPT's files have no rule; its own tokenizer begins every text with </s>
+        return np.concatenate([np.array(alone[:1], np.int32), self.encode(text)])
+
     def encode(self, text: str) -> NDArray[np.int32]:
         """Encode `text` as token ids: int32 ``[tokens]``.
 
