@@ -10,7 +10,7 @@ TRANSFORMERS ?= "transformers>=5.0" "accelerate>=1.0"
 # One test process per core: threads inside each would only fight over them.
 SINGLE_THREADED := OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
-.PHONY: run test test-newest test-oldest wheels test-hf fuzz check lint types fetch figures golden test-lowest benchmark docs docs-numbers clean
+.PHONY: run test test-newest wheels test-hf fuzz check lint types fetch figures golden test-lowest benchmark docs docs-numbers clean
 
 run: fetch
 	$(BIN)/anda report --model smollm2-135m --out $(OUT)
@@ -18,15 +18,16 @@ run: fetch
 test: fetch
 	$(SINGLE_THREADED) $(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not hf" tests
 
-# The quick tests on the newest and the oldest Python of this machine that the package supports.
+# The same tests, without the slow ones and those that run the model, with the newest Python of this machine. `test-lowest` takes the
+# oldest. Where one interpreter is both, and `make test` has it, there is nothing to add.
 INTERPRETERS = $(shell $(PYTHON) scripts/interpreters.py)
-test-oldest: VERSION = $(firstword $(INTERPRETERS))
 test-newest: VERSION = $(lastword $(INTERPRETERS))
-test-oldest test-newest:
-	$(VERSION) -m venv $(VENV)-$@
-	$(VENV)-$@/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)-$@/bin/python -m pip install --quiet --editable ".[dev]"
-	$(SINGLE_THREADED) $(VENV)-$@/bin/pytest -n $(WORKERS) --dist worksteal -m "not slow and not hf and not model" tests
+test-newest: $(STAMP)
+	set -e; if [ "$$($(VERSION) -V)" = "$$($(BIN)/python -V)" ]; then echo "$(VERSION) is that of make test"; else \
+	$(VERSION) -m venv $(VENV)-newest; \
+	$(VENV)-newest/bin/python -m pip install --quiet --upgrade pip; \
+	$(VENV)-newest/bin/python -m pip install --quiet --editable ".[dev]"; \
+	$(SINGLE_THREADED) $(VENV)-newest/bin/pytest -n $(WORKERS) --dist worksteal -m "not slow and not hf and not model" tests; fi
 
 # Which dependencies have wheels for which Python, on Linux and macOS.
 wheels: $(STAMP)
@@ -105,13 +106,13 @@ docs-numbers: fetch
 	$(BIN)/python scripts/docs_numbers.py
 	$(BIN)/python scripts/beginning_figures.py
 
-# The lower bounds of pyproject.toml, installed exactly and tested.
+# The lower bounds of pyproject.toml, installed exactly and tested with the oldest Python of this machine.
 test-lowest: .venv-lowest/.installed
 	.venv-lowest/bin/anda fetch
-	$(SINGLE_THREADED) .venv-lowest/bin/pytest -n $(WORKERS) --dist worksteal -m "not slow and not hf" tests
+	$(SINGLE_THREADED) .venv-lowest/bin/pytest -n $(WORKERS) --dist worksteal -m "not slow and not hf and not model" tests
 
 .venv-lowest/.installed: pyproject.toml scripts/lowest_versions.py
-	$(PYTHON) -m venv .venv-lowest
+	$(firstword $(INTERPRETERS)) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --upgrade pip
 	.venv-lowest/bin/python scripts/lowest_versions.py pyproject.toml > .venv-lowest/constraints.txt
 	.venv-lowest/bin/python -m pip install --quiet --editable ".[dev]" --constraint .venv-lowest/constraints.txt
