@@ -8,7 +8,7 @@ WORKERS ?= 2
 TORCH ?= torch==2.13.0
 TRANSFORMERS ?= "transformers>=5.0" "accelerate>=1.0"
 # One test process per core: threads inside each would only fight over them.
-SINGLE_THREADED := OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1
+SINGLE_THREADED := OPENBLAS_NUM_THREADS=1 NUMBA_NUM_THREADS=1 OMP_NUM_THREADS=1
 
 .PHONY: run test test-newest wheels test-hf fuzz check lint types fetch figures golden test-lowest benchmark docs docs-numbers clean
 
