@@ -25,8 +25,7 @@ def stage(title: str, total: int) -> Generator[Advance]:
         started = time.monotonic()
         print(f"anda: {title}", file=sys.stderr, flush=True)
         yield _lines(total)
-        if (took := time.monotonic() - started) >= LONG_SECONDS:
-            print(f"anda: {title}: {amounts.seconds(took)}", file=sys.stderr, flush=True)
+        _say_if_long(title, started)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -43,6 +42,19 @@ def stage(title: str, total: int) -> Generator[Advance]:
             progress.update(task, advance=units, rate=f"{done / (time.monotonic() - started):,.3g}/s")
 
         yield advance
+
+
+@contextmanager
+def timed(title: str) -> Generator[None]:
+    """Work without a line at its beginning: it says how long it took, on stderr, if that was `LONG_SECONDS`."""
+    started = time.monotonic()
+    yield
+    _say_if_long(title, started)
+
+
+def _say_if_long(title: str, started: float) -> None:
+    if (took := time.monotonic() - started) >= LONG_SECONDS:
+        print(f"anda: {title}: {amounts.seconds(took)}", file=sys.stderr, flush=True)
 
 
 def _lines(total: int) -> Advance:

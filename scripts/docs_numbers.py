@@ -72,7 +72,9 @@ def renewed(page: str) -> str:
 
 def pages() -> list[Path]:
     """Pages with output of commands or with tables."""
-    found = {path for path in (ROOT / "README.md", *ROOT.glob("docs/**/*.md")) if OUTPUT.search(path.read_text("utf-8"))}
+    found = {
+        path for path in (ROOT / "README.md", *ROOT.glob("docs/**/*.md")) if OUTPUT.search(path.read_text("utf-8"))
+    }
     return sorted(found | {ROOT / name for name in TABLES})
 
 

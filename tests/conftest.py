@@ -1,6 +1,7 @@
 """Shared fixtures and the rule for missing tools: skipped on a desk, a failure in CI."""
 
 import importlib.util
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -12,6 +13,10 @@ from hypothesis import HealthCheck, settings
 sys.path.insert(0, str(Path(__file__).parent))
 
 from tools import absent
+
+# readline, which pytest loads, names a screen of 80 columns to the processes that pytest starts
+os.environ.pop("COLUMNS", None)
+os.environ.pop("LINES", None)
 
 # a busy machine is no failure
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from anda_codesign.experiments.cli import main
 
+import anda_codesign
 from scripts import load_script
 
 NUMBERS = load_script("docs_numbers")
@@ -64,3 +65,8 @@ def test_every_page_is_in_the_navigation():
         if f"- {page.relative_to(root / 'docs')}\n" not in navigation
     ]
     assert not missing
+
+
+def test_every_public_name_is_on_the_page_of_the_api():
+    page = (Path(__file__).parents[1] / "docs" / "reference" / "api.md").read_text("utf-8")
+    assert [name for name in anda_codesign.__all__ if f"::: anda_codesign.{name}\n" not in page] == []

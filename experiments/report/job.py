@@ -20,7 +20,7 @@ from ..options.question import question
 from ..options.reports import ReportOptions
 from ..options.result import FrameResult
 from ..parallel.cluster import evaluation_workers
-from ..progress import stage
+from ..progress import stage, timed
 from .answer import Answer
 from .evaluation import measure_points, try_formats
 from .figures import save_figures
@@ -86,9 +86,8 @@ def report(options: ReportOptions) -> Report:
     formats = fixed_formats(several(options.activations or ()), "activations")
     plan = [*machine_points(blocks), *plan_points(blocks), *format_points(formats, blocks)]
     decoder = as_model(options.model, options)
-    with stage("reading and tokenising the text", 1) as advance:
+    with timed("reading and tokenising the text"):
         text = decoder.blocks("wiki", SPLIT, options.tokens, blocks)
-        advance(1)
     try_formats(decoder, text, plan)
     with filling(folder):
         with stage("capturing activations", 1) as advance:

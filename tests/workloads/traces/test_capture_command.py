@@ -34,7 +34,7 @@ def test_the_folder_is_a_trace_for_every_reader(
     assert capture(model, out, text, "--blocks", "2") == 0
     lines = capsys.readouterr().err.splitlines()
     assert lines[:2] == ["anda: note: layer 1 of 2", "anda: note: layer 2 of 2"]
-    assert re.fullmatch(rf"anda: note: wrote {re.escape(str(out))} \(\d+\.\d MiB\)", lines[2])
+    assert re.fullmatch(rf"anda: note: wrote {re.escape(str(out))} \([\d.]+ [KM]iB\)", lines[2])
     assert main(["trace", "info", str(out), "--json", "-"]) == 0
     info = json.loads(capsys.readouterr().out)
     assert info["metadata"]["layers"] == [0, 1]
