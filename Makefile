@@ -38,7 +38,7 @@ test-hf: $(VENV)/.installed-hf
 	$(SINGLE_THREADED) $(BIN)/pytest -m hf tests
 
 $(VENV)/.installed-hf: $(STAMP) Makefile
-	$(BIN)/python -m pip install --quiet $(TORCH) $(TRANSFORMERS)
+	$(BIN)/python -m pip install --quiet $(TORCH) $(TRANSFORMERS) "lm-eval>=0.4.8"
 	touch $@
 
 # New mutated inputs of every reader for an hour; the seed that it prints repeats them.

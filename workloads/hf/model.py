@@ -168,10 +168,10 @@ class TransformersModel:
     def logit_tiles(self, hidden: FloatArray) -> Iterator[FloatArray]:
         """Logits after the rows of `hidden`: float32 ``[tile, vocabulary]``, in order."""
         torch = self._torch
-        with torch.inference_mode():
-            rows = torch.from_numpy(hidden).to(self._head.weight.dtype)
-            for logits in self._tiles(rows):
-                yield logits.cpu().numpy()
+        for rows in torch.from_numpy(hidden).split(HEAD_TILE):
+            with torch.inference_mode():  # not around the yield: the mode would stay on in the caller
+                (logits,) = self._tiles(rows.to(self._head.weight.dtype))
+            yield logits.cpu().numpy()
 
     def logits(self, tokens: NDArray[np.int32], hook: Hook | None = None) -> FloatArray:
         """Logits of the next token after each token: float32 ``[tokens, vocabulary]``."""

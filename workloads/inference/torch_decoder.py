@@ -100,8 +100,10 @@ class TorchDecoder:
         torch = self._torch
         with torch.inference_mode():
             final = self._normalise(torch.from_numpy(hidden), self._weights.final_norm)
-            for rows in final.split(HEAD_TILE):
-                yield (rows @ self._head.T).numpy()
+        for rows in final.split(HEAD_TILE):
+            with torch.inference_mode():  # not around the yield: the mode would stay on in the caller
+                logits = rows @ self._head.T
+            yield logits.numpy()
 
     def _multiply(self, module: str, index: int, x: Tensor, hook: Hook | None) -> Tensor:
         layer = self._layers[index]

@@ -91,3 +91,17 @@ def test_bad_input(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(InputError, match=r"^torch: is not installed.* anda-codesign\[hf\]$"):
         evaluator(DECODERS["llama"], "torch")
+
+
+@pytest.mark.hf
+def test_tiles_of_two_models_side_by_side_leave_torch_as_it_was():
+    """Inference mode around a yield would stay on in the caller, and gradients off."""
+    import torch
+
+    decoders = [TorchDecoder(synthetic_decoder()) for _ in range(2)]
+    hidden = decoders[0].hidden(BLOCKS[0])
+    for first, second in zip(*(decoder.logit_tiles(hidden) for decoder in decoders), strict=True):
+        assert not torch.is_inference_mode_enabled()
+        np.testing.assert_array_equal(first, second)
+    assert not torch.is_inference_mode_enabled()
+    assert torch.is_grad_enabled()
