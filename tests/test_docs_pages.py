@@ -33,7 +33,13 @@ def test_output_of_a_page_is_what_the_command_prints(
     monkeypatch.setenv("NO_COLOR", "1")
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()):
         assert main(shlex.split(command)[1:]) == 0
-    assert shown == NUMBERS.block(command, out.getvalue(), lines), f"{page} is stale: run `make docs-numbers`"
+    fresh = NUMBERS.block(command, out.getvalue(), lines)
+    assert _words(shown) == _words(fresh), f"{page} is stale: run `make docs-numbers`"
+
+
+def _words(block: str) -> list[str]:
+    """Words of a block: versions of rich count the columns of a superscript differently."""
+    return block.replace("─", "").split()
 
 
 def test_commands_of_a_page_run_in_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
