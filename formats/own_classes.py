@@ -43,7 +43,7 @@ def read_member(field: str, built: Any, member: str, default: Any = None) -> Any
 
 
 def attempt(field: str, built: Any, member: str, read: Callable[[], Result]) -> Result:
-    """What `read` gives, which reads or calls a member of an object; an `InputError` where that fails."""
+    """Result of `read`, which reads or calls a member of an object; an `InputError` if that fails."""
     try:
         return read()
     except Exception as error:

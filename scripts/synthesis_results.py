@@ -107,10 +107,13 @@ def measure_idle(name: str, library: CellLibrary, operands: Operands) -> None:
             found = {"parameters": json.dumps(parameters), "working_pj_per_cycle": f"{working:.6g}"}
             rows.append({field: (document | run | found)[field] for field in IdleResult.__dataclass_fields__})
             advance(1)
-    path = FOLDER / "idle" / f"{name}.csv"
+    write_rows(FOLDER / "idle" / f"{name}.csv", list(IdleResult.__dataclass_fields__), rows)
+
+
+def write_rows(path: Path, fields: list[str], rows: list[dict[str, Any]]) -> None:
     path.parent.mkdir(exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(IdleResult.__dataclass_fields__), lineterminator="\n")
+        writer = csv.DictWriter(file, fields, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
@@ -127,12 +130,7 @@ def measure_delay_models(name: str, library: CellLibrary, operands: Operands) ->
                 values = {field: f"{value:.6g}" for field, value in asdict(found).items() if field != "run"}
                 rows.append({"design": design, "parameters": json.dumps(parameters), "run": found.run} | values)
             advance(1)
-    path = FOLDER / "glitches" / f"{name}.csv"
-    path.parent.mkdir(exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(GlitchResult.__dataclass_fields__), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(FOLDER / "glitches" / f"{name}.csv", list(GlitchResult.__dataclass_fields__), rows)
 
 
 def is_asked_for(design: str, parameters: dict[str, Any], only: list[str]) -> bool:

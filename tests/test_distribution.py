@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tools import absent
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -29,7 +30,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist")
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode:
-        pytest.skip("not a git checkout")
+        absent("this is no git checkout")
     for name in filter(None, listed.stdout.split("\0")):
         if (ROOT / name).is_file() and not name.startswith("tests/"):
             (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +38,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
     tools = tmp_path_factory.mktemp("tools")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--target", tools]
     if subprocess.run([*pip, *PROJECT["build-system"]["requires"]], capture_output=True, check=False).returncode:
-        pytest.skip("pip cannot fetch setuptools")
+        absent("pip cannot fetch setuptools")
     environment = os.environ | {"PYTHONPATH": str(tools)}
     command = [sys.executable, "-c", BUILD, out]
     done = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True, check=True)

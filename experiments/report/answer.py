@@ -118,7 +118,7 @@ class Answer:
         )
 
     def next_commands(self, model: str, shape: str) -> list[tuple[str, str]]:
-        """What to run next, each with its reason.
+        """Commands to run next, each with its reason.
 
         Parameters
         ----------

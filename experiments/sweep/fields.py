@@ -91,7 +91,7 @@ class SweepFields(Config, strict=False):
 
     @property
     def formulas(self) -> Formulas:
-        """What is calculated from the rows."""
+        """Metrics, derived columns and constraints of the rows."""
         return Formulas(self.metrics, self.derived, self.constraints)
 
     def dimensions(self) -> dict[str, Sequence[Any]]:

@@ -1,4 +1,4 @@
-"""What a sweep calculates from its rows: metrics and derived columns, and constraints that rows have to meet."""
+"""Metrics, derived columns and constraints that a sweep computes from its rows."""
 
 from __future__ import annotations
 
