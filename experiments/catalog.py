@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +137,6 @@ def _architecture(name: str) -> dict[str, Any]:
         "mantissa_bits": machine.processing_element.mantissa_bits,
         "default_precision": None if machine.default_precision is None else str(machine.default_precision),
         "activations": machine.activations.text,
-        "area_mm2": sum(areas.values()),
+        "area_mm2": math.fsum(areas.values()),
         "source": machine.source,
     }

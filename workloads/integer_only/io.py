@@ -20,6 +20,7 @@ from ...formats.documents.tensor_file import load_tensors
 from ...formats.integer_only import DyadicTensor
 from ...formats.weights.bit_packing import pack_codes, unpack_codes
 from ..files import whole_file
+from ..models.shape_files import shape_of
 from ..models.shapes import ModelShape
 from .weights import LINEARS, Factors, IntegerBlock, IntegerConfig, IntegerDecoderWeights
 
@@ -97,7 +98,7 @@ def load_integer_weights(folder: Path | str) -> IntegerDecoderWeights:
     if hashlib.sha256(data).hexdigest() != sha256:
         raise InputError(f"model: {path / TENSOR_FILE} is damaged; write the folder again")
     with border(*damage):
-        shape, config = ModelShape(**description["shape"]), IntegerConfig(**description["config"])
+        shape, config = shape_of(description["shape"], "shape"), IntegerConfig(**description["config"])
         rope_theta = check_positive("rope_theta", description["rope_theta"])
         return _from_arrays(shape, config, rope_theta, load_tensors(data)[1])
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...formats import InputError
-from ...formats.checks import check_integer
+from ...formats.checks import check_choice, check_integer
 from ...formats.integer_only import Anchor, DyadicTensor, Engine, SigmoidForm
 from ...formats.integer_only.arithmetic import Integers
 from ...formats.integer_only.smoothing import BlockWeights
@@ -79,6 +79,11 @@ class IntegerConfig:
         for name in ("sigmoid_bits", "probability_bits"):
             check_integer(name, getattr(self, name), 2, 16)
         check_integer("residual_bits", self.residual_bits, 8, 32)
+        if self.guard_bits is not None:
+            check_integer("guard_bits", self.guard_bits, 0)
+        check_choice("sigmoid_form", self.sigmoid_form, get_args(SigmoidForm))
+        check_choice("anchor", self.anchor, get_args(Anchor))
+        check_choice("engine", self.engine, get_args(Engine))
 
 
 @dataclass(frozen=True, eq=False)

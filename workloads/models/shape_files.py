@@ -33,7 +33,11 @@ def read_shape(path: Path) -> ModelShape:
         The file is not readable or not YAML, a field is unknown, missing or out of its range, or two contradict.
     """
     where = f"model {path.name}"
-    data = read_yaml(path, where)
+    return shape_of(read_yaml(path, where), where)
+
+
+def shape_of(data: Any, where: str) -> ModelShape:
+    """A model from plain data; `InputError`, which begins with `where`, if they are none."""
     if not isinstance(data, dict):
         raise InputError(f"{where}: holds no fields; give {', '.join(_required())}")
     with border(where, "write plain numbers and texts"):

@@ -81,3 +81,23 @@ def test_bad_folders_are_refused(tmp_path: Path, what: str, message: str):
     spoil(tmp_path, what)
     with pytest.raises(InputError, match="^" + re.escape(message.format(tmp_path)) + "$"):
         load_integer_weights(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "value", "message"),
+    [
+        ("shape", "name", ["tiny"], "name: is ['tiny']"),
+        ("shape", "heads", 0, "heads: is 0"),
+        ("config", "anchor", "middle", "anchor: "),
+        ("config", "guard_bits", -1, "guard_bits: "),
+    ],
+)
+def test_bad_fields_are_named(tmp_path: Path, part: str, field: str, value: object, message: str):
+    """Of descriptions without checksum, as earlier versions wrote them."""
+    save_integer_weights(tmp_path, integer_weights(), {})
+    description = json.loads((tmp_path / MODEL_FILE).read_text())
+    del description["checksum"]
+    description[part][field] = value
+    (tmp_path / MODEL_FILE).write_text(json.dumps(description))
+    with pytest.raises(InputError, match=re.escape(message)):
+        load_integer_weights(tmp_path)
